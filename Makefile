@@ -1,0 +1,45 @@
+# make NAME runs pipelines/NAME.toml; make quickstart is the place to begin. ARGS goes to `xmcpipe run`:
+#   make tate ARGS='--set import.train=tate.jsonl.gz'
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+RECIPES := $(basename $(notdir $(wildcard pipelines/*.toml)))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv check test clean $(RECIPES)
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make venv | check | test | clean"
+	@echo "make $(RECIPES)"
+
+venv: $(INSTALLED)
+
+# torch by itself first: its version is fixed in constraints.txt, and pip resolves the rest against what is there.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[cpu,quickstart,dev]'
+	touch $@
+
+# An encoder that came with the install needs no network, and asking for it offline says so at once if it is missing.
+$(RECIPES): $(INSTALLED)
+	@if grep -q '"package:' pipelines/$@.toml; then export HF_HUB_OFFLINE="$${HF_HUB_OFFLINE:-1}"; fi; \
+	$(BIN)/xmcpipe run pipelines/$@.toml $(ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: export HF_HUB_OFFLINE ?= 1
+test: $(INSTALLED)
+	$(BIN)/pytest -n 2 $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,111 @@
+"""What the command line promises: its words, its speed, its exit codes."""
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import xmcpipe
+from xmcpipe.cli.app import app
+from xmcpipe.cli.importing import import_
+from xmcpipe.stages.importing import ImportConfig
+
+SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
+# Frozen: whoever changes a name here changes what other people's scripts say.
+COMMANDS = {
+    "download": SHARED,
+    "import": SHARED
+    | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
+    | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
+    | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
+    | {
+        "--no-labels",
+        "--repeated",
+        "--leaked",
+        "--unseen",
+        "--same-text",
+        "--min-label-count",
+        "--test-every",
+    },
+    "tokenize": SHARED | {"--raw"},
+    "cluster": SHARED | {"--shards", "--random"},
+    "train": SHARED | {"--shards", "--clusters"},
+    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
+    "eval": SHARED | {"--predictions", "--truth", "--train", "--shards", "--k"},
+    "run": SHARED | {"--from", "--to"},
+    "status": SHARED - {"--force"} | {"--verify"},
+    "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
+}
+ARGUMENTS = {"download": ["dataset"], "run": ["recipe_argument"], "status": ["recipe_argument"]}
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_commands_and_their_options_are_these() -> None:
+    command = typer.main.get_command(app)
+    commands = command.commands  # type: ignore[attr-defined]
+    found = {
+        name: {
+            option
+            for parameter in each.params
+            if parameter.param_type_name == "option"
+            for option in [*parameter.opts, *parameter.secondary_opts]
+        }
+        for name, each in commands.items()
+    }
+    assert list(found) == list(COMMANDS)
+    for name, options in COMMANDS.items():
+        assert found[name] == options, name
+        arguments = [each.name for each in commands[name].params if each.param_type_name == "argument"]
+        assert arguments == ARGUMENTS.get(name, [])
+
+
+def test_every_option_of_a_command_has_a_help_text() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_import_has_an_option_for_every_key_of_its_config() -> None:
+    keys = {field.name for field in dataclasses.fields(ImportConfig)}
+    assert keys <= set(inspect.signature(import_).parameters)
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    heavy = ["torch", "transformers", "faiss", "polars", "pyarrow", "numpy", "scipy", "sklearn", "tokenizers"]
+    program = f"import sys, xmcpipe.cli.app; print([name for name in {heavy} if name in sys.modules])"
+    done = python("-c", program)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_help_and_version_and_no_arguments() -> None:
+    runner = CliRunner()
+    assert "tokenize" in runner.invoke(app, ["--help"]).output
+    assert runner.invoke(app, ["--version"]).output.strip() == xmcpipe.__version__
+    assert "Usage" in runner.invoke(app, []).output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["trian"], ["train", "--recipes", "x"], ["train", "--recipe"], ["predict", "--top", "0"]]
+)
+def test_a_wrong_word_on_the_command_line_exits_with_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_the_module_is_the_command_and_a_known_error_is_one_line_on_standard_error() -> None:
+    done = python("-m", "xmcpipe", "run", "no-such-recipe.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "error: recipe: no-such-recipe.toml does not exist, a file was wanted (check the path)\n"
+    )

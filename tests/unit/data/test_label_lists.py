@@ -1,0 +1,117 @@
+"""One numbering for the labels of several files, and rows joined by id."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from xmcpipe.data.label_lists import LabelLists, common_vocabulary, prediction_rows
+from xmcpipe.errors import XmcpipeError
+
+
+def lists(
+    rows: list[list[int]],
+    names: list[str] | None = None,
+    width: int | None = None,
+    ids: list[str] | None = None,
+    source: str = "some.file",
+) -> LabelLists:
+    labels = np.array([label for row in rows for label in row], np.int32)
+    strings = None if ids is None else pa.chunked_array([ids], pa.string())
+    vocabulary = None if names is None else pa.array(names, pa.string())
+    return LabelLists(source, strings, np.cumsum([0, *map(len, rows)]), labels, None, vocabulary, width)
+
+
+def test_names_seen_in_files_are_numbered_in_sorted_order() -> None:
+    predictions = lists([[0, 1]], ["c", "a"])
+    truth = lists([[0], [1]], ["b", "c"])
+    common = common_vocabulary(predictions, truth, None)
+    assert common.num_labels == 2  # b and c; a is only predicted
+    assert common.truth.labels.tolist() == [0, 1]
+    assert common.predictions.labels.tolist() == [1, 2]
+
+
+def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
+    truth, train = lists([[5]]), lists([[900], [5, 7]])
+    for predicted in ([5], [7, 1, 2], [10**6]):
+        common = common_vocabulary(lists([predicted]), truth, train)
+        assert common.num_labels == 3
+        assert common.truth.labels.tolist() == [0]
+        assert common.train is not None
+        assert common.train.labels.tolist() == [2, 0, 1]
+        assert [int(label) < 3 for label in common.predictions.labels] == [
+            label in (5, 7) for label in predicted
+        ]
+
+
+def test_ids_are_numbered_by_value_and_not_as_text() -> None:
+    common = common_vocabulary(lists([[10, 2]]), lists([[10, 2]]), None)
+    assert common.truth.labels.tolist() == [1, 0]
+
+
+def test_a_matrix_keeps_its_ids_and_its_width() -> None:
+    common = common_vocabulary(lists([[1]]), lists([[3]], width=50), None)
+    assert (common.num_labels, common.truth.labels.tolist()) == (50, [3])
+
+
+def test_a_vocabulary_says_what_ids_mean_beside_names() -> None:
+    vocabulary = ["red", "green", "blue"]
+    predictions = lists([[2, 0]], vocabulary, width=3)
+    common = common_vocabulary(predictions, lists([[0, 1]], ["blue", "mauve"]), lists([[1]]))
+    assert common.num_labels == 4  # mauve is true, so it counts, after the vocabulary
+    assert common.predictions.labels.tolist() == [2, 0]
+    assert common.truth.labels.tolist() == [2, 3]
+    assert common.train is not None
+    assert common.train.labels.tolist() == [1]
+
+
+def test_ids_beside_names_without_a_vocabulary_are_refused() -> None:
+    with pytest.raises(XmcpipeError, match="label ids where another file has label names"):
+        common_vocabulary(lists([[0]]), lists([[0]], ["a"]), None)
+
+
+def test_different_widths_and_ids_beyond_them_are_refused() -> None:
+    with pytest.raises(XmcpipeError, match=r"6 labels and .* 5"):
+        common_vocabulary(lists([[0]], width=6), lists([[0]], width=5), None)
+    with pytest.raises(XmcpipeError, match="label id 5"):
+        common_vocabulary(lists([[5]]), lists([[0]], width=5), None)
+    with pytest.raises(XmcpipeError, match="label id 3"):
+        common_vocabulary(lists([[3]]), lists([[0]], ["a", "b"], width=2), None)
+
+
+def test_rows_are_joined_by_id_in_any_order() -> None:
+    predictions = lists([[0], [1], [2]], ids=["x", "y", "z"])
+    truth = lists([[0], [1], [2]], ids=["z", "x", "y"])
+    rows, how = prediction_rows(predictions, truth)
+    assert rows is not None
+    assert rows.tolist() == [2, 0, 1]
+    assert how == "id"
+
+
+def test_rows_in_the_same_order_need_no_unique_ids() -> None:
+    same = lists([[0], [1]], ids=["x", "x"])
+    assert prediction_rows(same, same) == (None, "id")
+
+
+def test_without_ids_rows_are_joined_by_number() -> None:
+    assert prediction_rows(lists([[0]]), lists([[0]], ids=["x"])) == (None, "row number")
+    with pytest.raises(XmcpipeError, match=r"2 rows and .* 1"):
+        prediction_rows(lists([[0], [1]]), lists([[0]], ids=["x"]))
+
+
+def test_other_documents_are_counted_and_one_is_named() -> None:
+    predictions = lists([[0]] * 3, ids=["a", "b", "extra"], source="mine")
+    truth = lists([[0]] * 4, ids=["b", "c", "d", "a"], source="theirs")
+    with pytest.raises(XmcpipeError) as error:
+        prediction_rows(predictions, truth)
+    assert "2 documents of theirs have no predictions, such as 'c'" in error.value.message
+    assert "1 documents of mine are not in theirs, such as 'extra'" in error.value.message
+
+
+def test_predictions_for_more_documents_than_the_truth_are_refused() -> None:
+    with pytest.raises(XmcpipeError, match=r"1 documents of .* are not in"):
+        prediction_rows(lists([[0]] * 2, ids=["a", "b"]), lists([[0]], ids=["b"]))
+
+
+def test_repeated_ids_are_refused_where_the_order_differs() -> None:
+    with pytest.raises(XmcpipeError, match="1 rows repeat the id of another row, such as 'x'"):
+        prediction_rows(lists([[0]] * 3, ids=["x", "x", "y"]), lists([[0]] * 3, ids=["y", "x", "x"]))

@@ -1,0 +1,28 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from xmcpipe.stages.disk import disk_full
+
+
+def test_a_full_disk_is_found_below_what_it_caused(tmp_path: Path) -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise ValueError("the table wasn't written") from error
+    except ValueError as error:
+        found = disk_full(error, "tokenize", tmp_path)
+    assert found
+    assert found.message.startswith(f"disk full: tokenize had no room left in {tmp_path} (")
+    assert "xmcpipe gc" in found.hint
+
+
+def test_a_store_that_is_not_there_yet_is_no_further_error() -> None:
+    assert disk_full(OSError(errno.ENOSPC, ""), "train", Path("/nowhere/at/all"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), RuntimeError("space"), ValueError()])
+def test_any_other_error_is_not_one(error: Exception, tmp_path: Path) -> None:
+    assert disk_full(error, "train", tmp_path) is None

@@ -1,0 +1,253 @@
+"""The stage on artifacts and `evaluate_files` on files of every format: the same figures from all of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import sparse
+
+from xmcpipe.config import from_table
+from xmcpipe.data.predictions import PredictionsWriter
+from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages import evaluate as stage
+from xmcpipe.stages.evaluate import EVAL, EvalConfig, evaluate_files
+
+L, N_TRAIN, N_TEST, K = 30, 80, 50, 5
+NAMES = [f"label {number}" for number in range(L)]
+
+
+def draw(documents: int, seed: int, smallest: int = 1) -> list[list[int]]:
+    generator = np.random.default_rng(seed)
+    chances = 1 / np.arange(1, L + 1)
+    sizes = generator.integers(smallest, 6, documents)
+    return [
+        sorted(generator.choice(L, size, replace=False, p=chances / chances.sum()).tolist()) for size in sizes
+    ]
+
+
+class World:
+    """Shards and predictions artifacts of a small data set, and its pieces."""
+
+    def __init__(self, root: Path) -> None:
+        self.train, self.truth = draw(N_TRAIN, 0), draw(N_TEST, 1, smallest=0)
+        self.predicted = [np.random.default_rng(n).permutation(L)[:K].tolist() for n in range(N_TEST)]
+        self.scores = np.sort(np.random.default_rng(3).random((N_TEST, K)).astype(np.float32))[:, ::-1]
+        self.ids = [f"doc{number}" for number in range(N_TEST)]
+        self.shards, self.predictions, self.out = root / "shards", root / "predictions", root / "out"
+        for folder in (self.shards, self.predictions, self.out):
+            folder.mkdir(parents=True)
+        vocabulary = pa.table({"label": NAMES, "text": pa.nulls(L, pa.string())})
+        pq.write_table(vocabulary, self.shards / "labels.parquet")
+        pq.write_table(vocabulary, self.predictions / "labels.parquet")
+        self.write_split("train", [f"t{number}" for number in range(N_TRAIN)], self.train)
+        self.write_split("test", self.ids, self.truth)
+        self.write_predictions(self.ids)
+
+    def write_split(self, split: str, ids: list[str], rows: list[list[int]]) -> None:
+        half = len(ids) // 2
+        for number, part in enumerate((slice(0, half), slice(half, None))):
+            with ShardWriter(shard_path(self.shards, split, number)) as shard:
+                tokens = pa.array([[1]] * len(ids[part]), pa.list_(pa.int32()))
+                shard.write(pa.array(ids[part]), tokens, pa.array(rows[part], pa.list_(pa.int32())))
+
+    def write_predictions(self, ids: list[str]) -> None:
+        with PredictionsWriter(self.predictions / "predictions.parquet") as table:
+            table.write(pa.array(ids), np.array(self.predicted), self.scores)
+
+    def run(self, **config: Any) -> dict[str, Any]:
+        inputs = {"predictions": self.predictions, "shards": self.shards}
+        EVAL.run(EvalConfig(**config), inputs, self.out, self.out)
+        metrics: dict[str, Any] = json.loads((self.out / "metrics.json").read_text())
+        return metrics
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> None:
+    metrics = world.run(a=0.6, b=2.6)
+    truth = [set(row) for row in world.truth]
+    precision = [len(truth[n] & set(world.predicted[n][:3])) / 3 for n in range(N_TEST)]
+    assert metrics["model"]["P@3"] == pytest.approx(np.mean(precision))
+    counts = np.bincount(np.concatenate(world.train), minlength=L)
+    popular = np.lexsort((np.arange(L), -counts))[:5]
+    hits = [len(true & set(popular.tolist())) / 5 for true in truth]
+    assert metrics["popularity"]["P@5"] == pytest.approx(np.mean(hits))
+    c = (np.log(N_TRAIN) - 1) * 3.6**0.6
+    weight = 1 + c * (counts + 2.6) ** -0.6
+    raw = [sum(weight[label] for label in truth[n] & set(world.predicted[n][:1])) for n in range(N_TEST)]
+    best = [max((weight[label] for label in true), default=0.0) for true in truth]
+    assert metrics["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
+    assert metrics["model"]["PSP@1"] == pytest.approx(np.mean(raw) / np.mean(best))
+    assert metrics["propensity"] == {"a": 0.6, "b": 2.6, "n": N_TRAIN}
+    assert (metrics["documents"], metrics["labels"], metrics["joined_by"]) == (N_TEST, L, "id")
+    assert metrics["labels_in_test"] == len(set().union(*truth))
+    assert metrics["documents_without_truth"] == sum(not true for true in truth) > 0
+    assert metrics["model"].keys() == metrics["popularity"].keys()
+
+
+def test_the_headline_is_in_the_result(world: World) -> None:
+    inputs = {"predictions": world.predictions, "shards": world.shards}
+    result = EVAL.run(EvalConfig(k=(1, 2)), inputs, world.out, world.out)
+    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N"} == set(result.figures)
+    assert result.figures["N"] == N_TRAIN
+
+
+def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = world.run()
+    monkeypatch.setattr(stage, "ROWS", 7)
+    assert world.run()["model"] == pytest.approx(whole["model"])
+
+
+def test_the_order_of_rows_does_not_matter(world: World) -> None:
+    wanted = world.run()
+    order = np.random.default_rng(5).permutation(N_TEST)
+    world.predicted = [world.predicted[n] for n in order]
+    world.scores = world.scores[order]
+    world.write_predictions([world.ids[n] for n in order])
+    assert world.run() == wanted
+
+
+def test_predictions_of_other_documents_are_refused(world: World) -> None:
+    world.write_predictions([*world.ids[:-1], "stranger"])
+    with pytest.raises(XmcpipeError, match=f"1 documents .*'doc{N_TEST - 1}'.*1 documents .*'stranger'"):
+        world.run()
+
+
+def test_another_vocabulary_is_refused(world: World) -> None:
+    other = pa.table({"label": NAMES[::-1], "text": pa.nulls(L, pa.string())})
+    pq.write_table(other, world.predictions / "labels.parquet")
+    with pytest.raises(XmcpipeError, match="another vocabulary"):
+        world.run()
+
+
+def test_an_artifact_without_its_vocabulary_is_refused(world: World) -> None:
+    (world.predictions / "labels.parquet").unlink()
+    with pytest.raises(XmcpipeError, match=r"predictions has no labels\.parquet"):
+        world.run()
+
+
+def figures_of(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: metrics[name] for name in ("model", "popularity", "documents", "propensity")}
+
+
+def table(ids: list[str], rows: list[list[Any]], scores: Any = None) -> pa.Table:
+    columns: dict[str, Any] = {"id": ids, "labels": rows}
+    return pa.table(columns if scores is None else {**columns, "scores": list(scores)})
+
+
+@pytest.mark.parametrize(
+    "kind", ["parquet", "jsonl", "jsonl names", "npz", "artifacts", "artifact and names"]
+)
+def test_files_of_every_format_give_the_figures_of_the_stage(world: World, tmp_path: Path, kind: str) -> None:
+    # every label is in the training labels, so that a file of labels alone knows all L of them
+    world.train[0] = list(range(L))
+    world.write_split("train", [f"t{number}" for number in range(N_TRAIN)], world.train)
+    wanted = world.run()
+    paths = dict.fromkeys(("predictions", "truth", "train"), world.shards) | {
+        "predictions": world.predictions
+    }
+    train_ids = [f"t{number}" for number in range(N_TRAIN)]
+    sources = {
+        "predictions": (world.ids, world.predicted, world.scores),
+        "truth": (world.ids, world.truth, None),
+        "train": (train_ids, world.train, None),
+    }
+    for role, (ids, rows, scores) in sources.items():
+        if kind == "artifacts" or (kind == "artifact and names" and role == "predictions"):
+            continue
+        named = "names" in kind
+        content = table(ids, [[NAMES[label] for label in row] for row in rows] if named else rows, scores)
+        paths[role] = tmp_path / f"{role}.{kind.split()[0] if kind != 'artifact and names' else 'jsonl'}"
+        if kind == "parquet":
+            pq.write_table(content, paths[role])
+        elif kind == "npz":
+            indptr = np.cumsum([0, *map(len, rows)])
+            data = np.ones(indptr[-1]) if scores is None else scores.ravel()
+            matrix = sparse.csr_matrix((data, np.concatenate(rows).astype(int), indptr), shape=(len(rows), L))
+            sparse.save_npz(paths[role], matrix)
+        else:
+            paths[role].write_text("".join(json.dumps(row) + "\n" for row in content.to_pylist()))
+    metrics = evaluate_files(paths["predictions"], paths["truth"], paths["train"], EvalConfig())
+    assert metrics["labels"] == L
+    for name, value in figures_of(wanted).items():
+        assert metrics[name] == pytest.approx(value), name
+
+
+def test_without_training_labels_there_is_no_psp_and_no_popularity(world: World) -> None:
+    metrics = evaluate_files(world.predictions, world.shards, None, EvalConfig())
+    assert metrics["popularity"] is None
+    assert metrics["propensity"] is None
+    assert "PSP@1" not in metrics["model"]
+    assert metrics["model"]["P@1"] == world.run()["model"]["P@1"]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_unusual_input_is_counted(tmp_path: Path) -> None:
+    predictions = write_rows(
+        tmp_path / "p.jsonl",
+        [
+            {"id": 1, "labels": ["new", "a"], "scores": [2.0, 1.0]},
+            {"id": 2, "labels": ["b"], "scores": [1.0]},
+        ],
+    )
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": 2, "labels": ["b", "b"]}, {"id": 1, "labels": []}])
+    train = write_rows(
+        tmp_path / "r.jsonl", [{"id": n, "labels": ["a", "b", "b"] if n == 0 else ["a"]} for n in range(4)]
+    )
+    metrics = evaluate_files(predictions, truth, train, EvalConfig(k=(1, 2)))
+    assert metrics["model"]["P@1"] == 0.5
+    assert metrics["labels"] == 2
+    assert metrics["documents_without_truth"] == 1
+    assert metrics["documents_with_short_predictions"] == 1
+    assert metrics["predictions_of_unknown_labels"] == 1
+    assert metrics["repeated_labels_merged"] == 2
+    assert metrics["popularity"]["P@1"] == 0.0  # `a` is the most frequent
+
+
+def test_a_tie_across_the_cut_goes_to_the_lower_id_in_any_order_of_the_file(tmp_path: Path) -> None:
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": 1, "labels": [2]}])
+    train = write_rows(tmp_path / "r.jsonl", [{"labels": [2, 9, 11]}] * 3)
+    for labels in ([9, 2, 11], [11, 9, 2]):
+        rows = [{"id": 1, "labels": labels, "scores": [1.0, 1.0, 1.0]}]
+        predictions = write_rows(tmp_path / "p.jsonl", rows)
+        assert evaluate_files(predictions, truth, train, EvalConfig(k=(1,)))["model"]["P@1"] == 1.0
+
+
+def test_truth_without_any_label_and_repeated_predictions_are_refused(tmp_path: Path) -> None:
+    one = write_rows(tmp_path / "one.jsonl", [{"id": 1, "labels": [3, 3]}])
+    none = write_rows(tmp_path / "none.jsonl", [{"id": 1, "labels": []}])
+    with pytest.raises(XmcpipeError, match="none of 1 documents has a label"):
+        evaluate_files(one, none, None, EvalConfig())
+    with pytest.raises(XmcpipeError, match=r"one\.jsonl.*more than once"):
+        evaluate_files(one, one, None, EvalConfig())
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"k": []}, {"k": [0, 1]}, {"k": [3, 1]}, {"k": [1, 1]}, {"a": -1.0}, {"b": 0.0}, {"b": float("nan")}],
+)
+def test_bad_settings_are_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(XmcpipeError, match=r"eval.* was given"):
+        from_table(EvalConfig, table, "eval")
+
+
+def test_the_module_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, xmcpipe.stages.evaluate; print(sorted({'numpy', 'pyarrow', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

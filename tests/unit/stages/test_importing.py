@@ -1,0 +1,126 @@
+"""IMPORT from the recipe's table to the artifact's files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from xmcpipe.config import from_table, to_table
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.importing import IMPORT, ImportConfig, source
+from xmcpipe.stages.stage import Result
+
+
+def config(**table: Any) -> ImportConfig:
+    return from_table(ImportConfig, table, "import")
+
+
+def run(out: Path, **table: Any) -> Result:
+    out.mkdir()
+    scratch = out.with_suffix(".scratch")
+    scratch.mkdir()
+    result = IMPORT.run(config(**table), {}, out, scratch)
+    assert sorted(path.name for path in out.iterdir()) == ["labels.parquet", "test.parquet", "train.parquet"]
+    assert list(scratch.iterdir()) == []
+    return result
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> str:
+    rows = [
+        {
+            "title": f"title {number}",
+            "body": f"body {number}",
+            "tags": f"{number % 3}; all",
+            "key": f"k{number}",
+        }
+        for number in range(60)
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return str(tmp_path / "train.jsonl")
+
+
+COLUMNS = {"text": ["title", "body"], "labels": "tags", "label_separator": ";", "id": "key"}
+
+
+def test_one_table_is_split(tmp_path: Path, train: str) -> None:
+    (tmp_path / "labels.tsv").write_text("all\teverything\n2\ttwo\n")
+    table = {"train": train, "label_table": str(tmp_path / "labels.tsv"), "label_header": False, **COLUMNS}
+    result = run(tmp_path / "out", **table, test_every=5)
+    assert result.rows["train.parquet"] + result.rows["test.parquet"] == 60
+    assert result.figures["train"] == result.rows["train.parquet"] > result.rows["test.parquet"] > 0
+    assert pl.read_parquet(tmp_path / "out/labels.parquet").rows() == [
+        ("all", "everything"),
+        ("2", "two"),
+        ("0", None),
+        ("1", None),
+    ]
+    documents = pl.concat([pl.read_parquet(tmp_path / f"out/{split}.parquet") for split in ("train", "test")])
+    row = documents.row(by_predicate=pl.col("id") == "k5", named=True)
+    assert row == {"id": "k5", "text": "title 5 body 5", "labels": [0, 1]}
+
+
+def test_two_tables_of_different_formats(tmp_path: Path, train: str) -> None:
+    (tmp_path / "test.csv").write_text('key,title,body,tags\n1,"a, b",c,1;9\n2,title 3,body  3,all\n')
+    result = run(tmp_path / "out", train=train, test=str(tmp_path / "test.csv"), **COLUMNS)
+    assert (result.figures["test"], result.figures["train"]) == (2, 59)
+    assert (result.figures["leaked_texts"], result.figures["unseen_labels"]) == (1, 1)
+    assert pl.read_parquet(tmp_path / "out/test.parquet")["text"].to_list() == ["a, b c", "title 3 body  3"]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, train: str) -> None:
+    for name in ("one", "two"):
+        run(tmp_path / name, train=train, **COLUMNS)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_source_is_of_bytes_and_roles_not_of_names(tmp_path: Path, train: str) -> None:
+    other = tmp_path / "moved.jsonl"
+    other.write_bytes(Path(train).read_bytes())
+    assert source(config(train=train)) == source(config(train=str(other)))
+    assert source(config(train=train)) != source(config(train=train, test=str(other)))
+    assert source(config(train=train, test=str(other))) != source(config(train=train, label_table=str(other)))
+    other.write_text("{}")
+    assert source(config(train=train)) != source(config(train=str(other)))
+    assert to_table(config(train=train), identity=True) == to_table(config(train="elsewhere"), identity=True)
+
+
+def test_result_names_the_source(tmp_path: Path, train: str) -> None:
+    assert run(tmp_path / "out", train=train, **COLUMNS).source == source(config(train=train, **COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ({}, "the key 'train' is missing"),
+        ({"train": "x", "repeat": "drop"}, "no key 'repeat' .did you mean 'repeated'"),
+        ({"train": "x", "repeated": "delete"}, "one of 'keep', 'drop', 'refuse' is wanted"),
+        ({"train": "x", "text": []}, "text names no column"),
+        ({"train": "x", "label_separator": ""}, "label_separator is empty"),
+        ({"train": "x", "test_every": 1}, "test_every is 1, 2 or more was wanted"),
+        ({"train": "x", "min_label_count": -1}, "min_label_count is -1"),
+    ],
+)
+def test_a_faulty_table(table: dict[str, Any], fault: str) -> None:
+    with pytest.raises(XmcpipeError, match=fault):
+        config(**table)
+
+
+def test_a_missing_file_is_named_by_its_key(tmp_path: Path, train: str) -> None:
+    missing = str(tmp_path / "none.tsv")
+    with pytest.raises(XmcpipeError, match=r"import\.label_table: .*none\.tsv does not exist"):
+        source(config(train=train, label_table=missing))
+    with pytest.raises(XmcpipeError, match=r"import\.test: .*none\.tsv does not exist"):
+        run(tmp_path / "out", train=train, test=missing)
+
+
+def test_no_labels_at_all(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "labels": []}\n{"text": "b", "labels": null}\n')
+    with pytest.raises(XmcpipeError, match="none of the 2 documents has a label"):
+        run(tmp_path / "out", train=str(tmp_path / "x.jsonl"))
+    (tmp_path / "x.csv").write_text("text,labels\n")
+    with pytest.raises(XmcpipeError, match="there is no document"):
+        run(tmp_path / "other", train=str(tmp_path / "x.csv"), label_separator=" ")

@@ -1,0 +1,216 @@
+import errno
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_stages import FetchConfig, StepConfig, World
+
+from xmcpipe.artifacts.store import Store
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.chain import Chain
+from xmcpipe.stages.runner import Runner
+from xmcpipe.stages.stage import Result
+
+NAMES = ["download", "tokenize", "cluster", "train"]
+CONFIGS = {"download": FetchConfig(), **{name: StepConfig() for name in NAMES[1:]}}
+
+
+def runner(world: World, store: Path, **configs: Any) -> Runner:
+    return Runner(Chain(Store(store), {**CONFIGS, **configs}, catalog=world.catalog), ["xmcpipe", "run"])
+
+
+def run(world: World, store: Path, start: str | None = None, **more: Any) -> list[str]:
+    """Run the chain; returns the stages that ran."""
+    world.runs.clear()
+    outcomes = list(runner(world, store).run(start, **more))
+    assert [outcome.stage.name for outcome in outcomes if outcome.made] == world.runs
+    return list(world.runs)
+
+
+def left_in(store: Path) -> list[str]:
+    return sorted(path.name for path in store.glob(".building/*"))
+
+
+def test_a_second_run_reuses_everything(world: World, tmp_path: Path) -> None:
+    assert run(world, tmp_path) == NAMES
+    assert run(world, tmp_path) == []
+    model = next(Store(tmp_path).all("model"))
+    assert (model.path / "out.txt").read_text() == (
+        "train(1cluster(1tokenize(1download()))tokenize(1download()))"
+    )
+    assert left_in(tmp_path) == []
+    assert list(tmp_path.glob(".scratch/*")) == []
+
+
+def test_a_changed_key_runs_exactly_what_depends_on_it(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path)
+    world.runs.clear()
+    list(runner(world, tmp_path, cluster=StepConfig(seed=1)).run())
+    assert world.runs == ["cluster", "train"]
+    world.runs.clear()
+    list(runner(world, tmp_path, cluster=StepConfig(threads=8)).run())
+    assert world.runs == []
+
+
+def test_from_to_and_force_do_as_they_say(world: World, tmp_path: Path) -> None:
+    assert run(world, tmp_path, stop="cluster") == NAMES[:3]
+    assert run(world, tmp_path, start="cluster") == ["cluster", "train"]
+    assert run(world, tmp_path, start="tokenize", stop="tokenize") == ["tokenize"]
+    assert run(world, tmp_path) == []
+    assert run(world, tmp_path, force=True) == NAMES
+    with pytest.raises(XmcpipeError, match=r"--from train comes after --to tokenize"):
+        runner(world, tmp_path).run("train", "tokenize")
+    with pytest.raises(XmcpipeError, match=r"no stage 'trian'.*did you mean 'train'"):
+        runner(world, tmp_path).run("trian")
+
+
+def test_a_new_download_renews_what_depends_on_it(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path)
+    world.bytes_on_net = "v2"
+    assert run(world, tmp_path) == []
+    assert run(world, tmp_path, force=True, stop="download") == ["download"]
+    assert run(world, tmp_path) == NAMES[1:]
+
+
+def test_the_manifest_says_what_it_is_made_of_and_by_whom(world: World, tmp_path: Path) -> None:
+    outcomes = list(runner(world, tmp_path, tokenize=StepConfig(threads=7)).run())
+    raw, shards = (outcome.artifact.manifest for outcome in outcomes[:2])
+    assert raw.inputs == {"source": "v1"}
+    assert shards.inputs == {"raw": raw.fingerprint}
+    assert shards.config == {"size": 1, "seed": 0, "auxiliary": 0.0}
+    assert shards.made_by["runtime"] == {"threads": 7}
+    assert shards.outputs["out.txt"].rows == 1
+    assert shards.figures == {"documents": 49677, "share": 0.25}
+    made_by = shards.made_by
+    assert made_by["command"] == ["xmcpipe", "run"]
+    assert made_by["libraries"]["numpy"].count(".") == 2
+    assert made_by["host"] == os.uname().nodename
+    assert made_by["peak_rss_bytes"] > 1 << 20
+    assert 0 <= made_by["seconds"] < 60
+    assert all(outcome.artifact.faults() == [] for outcome in outcomes)
+    assert json.loads((outcomes[1].artifact.path / "manifest.json").read_text())["stage"] == "tokenize"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", [RuntimeError("boom"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_stage_that_fails_leaves_nothing_but_its_scratch(
+    world: World, tmp_path: Path, name: str, fault: BaseException
+) -> None:
+    world.faults[name] = fault
+    with pytest.raises(type(fault)):
+        run(world, tmp_path)
+    assert [artifact.manifest.stage for artifact in Store(tmp_path).all()] == sorted(
+        NAMES[: NAMES.index(name)], key=["cluster", "train", "download", "tokenize"].index
+    )
+    assert left_in(tmp_path) == []
+    world.faults.clear()
+    assert run(world, tmp_path) == NAMES[NAMES.index(name) :]
+    assert world.scratch[name] == f"kept by {name}"
+    assert run(world, tmp_path, force=True) == NAMES
+    assert world.scratch[name] == ""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("write failed: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line_that_says_what_to_do(world: World, tmp_path: Path, fault: Exception) -> None:
+    world.faults["tokenize"] = fault
+    with pytest.raises(XmcpipeError, match=r"^disk full: tokenize had no room left in .*MiB free.*gc"):
+        run(world, tmp_path)
+    assert left_in(tmp_path) == []
+    assert list(Store(tmp_path).all("shards")) == []
+
+
+def test_a_full_disk_while_publishing_leaves_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xmcpipe.artifacts.store._sync_tree", full)
+    with pytest.raises(XmcpipeError, match=r"disk full: download"):
+        run(world, tmp_path)
+    assert list(Store(tmp_path).all()) == []
+    assert left_in(tmp_path) == []
+
+
+def test_an_error_that_is_no_full_disk_stays_what_it_is(world: World, tmp_path: Path) -> None:
+    world.faults["tokenize"] = PermissionError(errno.EACCES, "Permission denied")
+    with pytest.raises(PermissionError):
+        run(world, tmp_path)
+
+
+def test_where_two_runs_race_both_use_the_winners(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path / "winner", stop="tokenize")
+    won = next(Store(tmp_path / "winner").all("shards"))
+    position = [stage.name for stage in world.catalog].index("tokenize")
+    stage = world.catalog[position]
+
+    def overtaken(config: Any, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+        result = stage.run(config, inputs, out, scratch)
+        won.path.rename(_made(tmp_path / "loser" / "shards") / won.path.name)
+        return result
+
+    world.catalog = (*world.catalog[:position], replace(stage, run=overtaken), *world.catalog[position + 1 :])
+    outcome = list(runner(world, tmp_path / "loser").run(stop="tokenize"))[-1]
+    assert not outcome.made
+    assert outcome.artifact.manifest.made_by == won.manifest.made_by
+    assert left_in(tmp_path / "loser") == []
+
+
+def test_a_run_waits_for_another_that_makes_the_same_and_uses_it(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "xmcpipe")
+    position = [stage.name for stage in world.catalog].index("tokenize")
+    stage, entered, go_on = world.catalog[position], threading.Event(), threading.Event()
+
+    def slow(config: Any, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+        entered.set()
+        assert go_on.wait(30)
+        return stage.run(config, inputs, out, scratch)
+
+    world.catalog = (*world.catalog[:position], replace(stage, run=slow), *world.catalog[position + 1 :])
+    made: list[list[bool]] = []
+
+    def target() -> None:
+        made.append([outcome.made for outcome in runner(world, tmp_path).run(stop="tokenize")])
+
+    threads = [threading.Thread(target=target) for _ in range(2)]
+    threads[0].start()
+    assert entered.wait(30)
+    threads[1].start()
+    while "waiting for it" not in caplog.text:
+        threads[1].join(0.01)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [[False, False], [True, True]]
+    assert world.runs == ["download", "tokenize"]
+
+
+def test_an_import_whose_files_change_while_it_reads_is_refused(world: World, tmp_path: Path) -> None:
+    source = tmp_path / "train.jsonl"
+    source.write_text("text")
+    read = next(stage for stage in world.catalog if stage.name == "import")
+    changing = replace(read, run=lambda *_: Result({}, source="another hash"))
+    chain = Chain(Store(tmp_path / "s"), {"import": read.config(str(source))}, catalog=(changing,))
+    with pytest.raises(XmcpipeError, match=r"changed while it ran"):
+        Runner(chain).run_one("import")
+    assert list(Store(tmp_path / "s").all()) == []
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,96 @@
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmcpipe.config import from_table, nearest, runtime, to_table
+from xmcpipe.errors import XmcpipeError
+
+
+@dataclass(frozen=True)
+class Inner:
+    lr: float = 0.1
+    workers: int = runtime(2)
+
+
+@dataclass(frozen=True)
+class Config:
+    encoder: str
+    epochs: int = 3
+    shuffle: bool = True
+    k: tuple[int, ...] = (1, 3)
+    mode: Literal["fraction", "threshold"] = "fraction"
+    test: str | None = None
+    inner: Inner = field(default_factory=Inner)
+    device: str = runtime("auto")
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs = {self.epochs} was given, at least 1 is wanted")
+
+
+def test_a_table_becomes_the_typed_config_and_back() -> None:
+    table = {"encoder": "e", "k": [1, 5], "test": "t.csv", "inner": {"lr": 1}, "mode": "threshold"}
+    config = from_table(Config, table, "train")
+    assert config == Config("e", k=(1, 5), test="t.csv", inner=Inner(lr=1.0), mode="threshold")
+    assert isinstance(config.inner.lr, float)
+    assert from_table(Config, to_table(config), "train") == config
+    assert from_table(Config, to_table(Config("e")), "train") == Config("e")
+
+
+def test_the_identity_leaves_out_what_runs_and_not_what_is_computed() -> None:
+    identity = to_table(Config("e"), identity=True)
+    assert "device" not in identity
+    assert identity["inner"] == {"lr": 0.1}
+    assert to_table(Config("e"))["inner"] == {"lr": 0.1, "workers": 2}
+    assert identity == to_table(Config("e", device="cuda", inner=Inner(workers=9)), identity=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"encoder": "e", "epoch": 1}, r"train: there is no key 'epoch' \(did you mean 'epochs'\?\)"),
+        ({"encoder": "e", "zzzz": 1}, r"there is no key 'zzzz' \(known keys: encoder, epochs"),
+        ({}, r"train: the key 'encoder' is missing \(add encoder"),
+        ({"encoder": 3}, "train.encoder: 3 was given, a string was wanted"),
+        ({"encoder": "e", "epochs": "3"}, "train.epochs: '3' was given, a whole number was wanted"),
+        ({"encoder": "e", "epochs": 3.0}, "a whole number was wanted"),
+        ({"encoder": "e", "epochs": True}, "a whole number was wanted"),
+        ({"encoder": "e", "epochs": 0}, "train: epochs = 0 was given, at least 1 is wanted"),
+        ({"encoder": "e", "shuffle": 1}, "true or false was wanted"),
+        ({"encoder": "e", "k": 1}, "train.k: 1 was given, a list was wanted"),
+        ({"encoder": "e", "k": [1, "3"]}, "train.k: '3' was given, a whole number was wanted"),
+        (
+            {"encoder": "e", "mode": "frction"},
+            "'frction' was given .one of 'fraction', 'threshold' is wanted",
+        ),
+        ({"encoder": "e", "test": 3}, "train.test: 3 was given, a string was wanted"),
+        ({"encoder": "e", "inner": {"lr": "x"}}, "train.inner.lr: 'x' was given, a number was wanted"),
+        ({"encoder": "e", "inner": {"lr": float("nan")}}, "a finite number was wanted"),
+        ({"encoder": "e", "inner": {"rl": 1}}, r"train.inner: there is no key 'rl' \(did you mean 'lr'"),
+        ({"encoder": "e", "inner": 3}, "train.inner: 3 was given, a table was wanted"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_was_wanted(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(XmcpipeError, match=message):
+        from_table(Config, table, "train")
+
+
+def test_a_literal_of_numbers_takes_no_boolean_for_one() -> None:
+    @dataclass(frozen=True)
+    class Numbers:
+        order: Literal[1, 2] = 1
+
+    assert from_table(Numbers, {"order": 2}, "x").order == 2
+    with pytest.raises(XmcpipeError, match="one of 1, 2 is wanted"):
+        from_table(Numbers, {"order": True}, "x")
+
+
+@given(st.sampled_from(["epochs", "encoder", "shuffle"]), st.integers(0, 4))
+def test_a_key_with_one_letter_missing_names_the_right_one(key: str, position: int) -> None:
+    assert (
+        nearest(key[:position] + key[position + 1 :], ["epochs", "encoder", "shuffle"])
+        == f"did you mean {key!r}?"
+    )

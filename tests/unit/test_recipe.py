@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+from fake_stages import FetchConfig, StepConfig, World
+
+from xmcpipe import recipe
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import Recipe
+
+TEXT = """
+name = "small"
+seed = 7
+[tokenize]
+size = 3
+[train]
+seed = 1
+[download]
+dataset = "large"
+"""
+
+
+def load(
+    world: World, folder: Path, text: str | None = TEXT, *settings: str, **tables: dict[str, object]
+) -> Recipe:
+    path = None
+    if text is not None:
+        path = folder / "r.toml"
+        path.write_text(text)
+    return recipe.load(str(path) if path else None, settings, tables, world.catalog)
+
+
+def test_tables_become_configs_in_the_order_of_the_stages(world: World, tmp_path: Path) -> None:
+    loaded = load(world, tmp_path)
+    assert loaded.name == "small"
+    assert list(loaded.configs.items()) == [
+        ("download", FetchConfig("large")),
+        ("tokenize", StepConfig(3, seed=7)),
+        ("train", StepConfig(seed=1)),
+    ]
+
+
+def test_the_file_names_a_recipe_without_a_name(world: World, tmp_path: Path) -> None:
+    assert load(world, tmp_path, "[download]").name == "r"
+
+
+@pytest.mark.parametrize(
+    ("setting", "config"),
+    [
+        ("tokenize.size=5", StepConfig(5, seed=7)),
+        ("tokenize . size = 5 ", StepConfig(5, seed=7)),
+        ("seed=9", StepConfig(3, seed=9)),
+        ("tokenize.seed=9", StepConfig(3, seed=9)),
+        ("tokenize.auxiliary=1e-1", StepConfig(3, seed=7, auxiliary=0.1)),
+    ],
+)
+def test_set_goes_over_the_file(world: World, tmp_path: Path, setting: str, config: StepConfig) -> None:
+    assert load(world, tmp_path, TEXT, setting).configs["tokenize"] == config
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [('"large"', "large"), ("large", "large"), ("2024-01-01", "2024-01-01"), ("a=b", "a=b"), ("", ""),
+     ("/data/x.jsonl", "/data/x.jsonl"), ("1\nmirror = 2", "1\nmirror = 2")],
+)  # fmt: skip
+def test_what_is_no_toml_value_is_a_string(world: World, tmp_path: Path, value: str, read: str) -> None:
+    assert load(world, tmp_path, TEXT, f"download.dataset={value}").configs["download"] == FetchConfig(read)
+
+
+def test_the_commands_own_options_go_over_the_file_and_under_set(world: World, tmp_path: Path) -> None:
+    assert load(world, tmp_path, TEXT, tokenize={"size": 4}).configs["tokenize"].size == 4
+    assert load(world, tmp_path, TEXT, "tokenize.size=5", tokenize={"size": 4}).configs["tokenize"].size == 5
+    assert load(world, tmp_path, None, tokenize={}).configs == {"tokenize": StepConfig()}
+    assert load(world, tmp_path, None, "cluster.seed=2").configs == {"cluster": StepConfig(seed=2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (
+            "[download]\n[tokenise]",
+            [],
+            r"r.toml: there is no table or key 'tokenise' \(did you mean 'tokenize'\?\)",
+        ),
+        (
+            "[download]\n[tokenize]\nsiz = 3",
+            [],
+            r"r.toml: tokenize: there is no key 'siz' \(did you mean 'size'",
+        ),
+        ("size = 3\n[download]", [], "no table or key 'size' .did you mean tokenize.size"),
+        ("[download]\n[tokenize]\nsize = '3'", [], "tokenize.size: '3' was given, a whole number was wanted"),
+        ("tokenize = 3\n[download]", [], "tokenize: 3 was given, a table was wanted"),
+        ("name = 3\n[download]", [], "name: 3 was given, a string was wanted"),
+        ("seed = '3'\n[download]", [], "seed: '3' was given, a whole number was wanted"),
+        ("seed = true\n[download]", [], "seed: True was given, a whole number was wanted"),
+        ("[download]\n[import]\ntrain = 'x'", [], r"both \[download\] and \[import\]"),
+        ("[tokenize]", [], r"neither \[download\] nor \[import\]"),
+        ("[import]", [], "import: the key 'train' is missing"),
+        ("[download]\n[tokenize\n", [], "can't be read as TOML.*line 2"),
+        ("[download]\ndataset = 'a'\ndataset = 'b'", [], "can't be read as TOML.*line 3"),
+        (TEXT, ["tokenize.siz=3"], "did you mean 'size'"),
+        (TEXT, ["epochs"], "--set 'epochs' was given, STAGE.KEY=VALUE was wanted"),
+        (TEXT, ["tokenize.=3"], "STAGE.KEY=VALUE was wanted"),
+        (TEXT, ["tokenize.size.x=3"], "tokenize.size is no table"),
+        (TEXT, ["size=3"], "did you mean tokenize.size"),
+        (TEXT, ["tokenize.size=three"], "'three' was given, a whole number was wanted"),
+    ],
+)
+def test_what_is_wrong_is_one_error(
+    world: World, tmp_path: Path, text: str, settings: list[str], message: str
+) -> None:
+    with pytest.raises(XmcpipeError, match=message):
+        load(world, tmp_path, text, *settings)
+
+
+def test_a_file_that_is_no_text_or_not_there_is_one_error(world: World, tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes("name = 'gemütlich'".encode("latin-1"))
+    with pytest.raises(XmcpipeError, match=r"isn't UTF-8"):
+        recipe.load(str(tmp_path / "latin.toml"), catalog=world.catalog)
+    with pytest.raises(XmcpipeError, match=r"recipe: .*none.toml does not exist"):
+        recipe.load(str(tmp_path / "none.toml"), catalog=world.catalog)
+    with pytest.raises(XmcpipeError, match=r"is a folder"):
+        recipe.load(str(tmp_path), catalog=world.catalog)
+
+
+def test_a_packaged_recipe_goes_by_its_name(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "FOLDERS", (tmp_path / "absent", tmp_path))
+    (tmp_path / "quickstart.toml").write_text("[download]")
+    assert recipe.load("quickstart", catalog=world.catalog).path == tmp_path / "quickstart.toml"
+    with pytest.raises(XmcpipeError, match=r"no recipe 'quickstrat'.*did you mean 'quickstart'"):
+        recipe.load("quickstrat", catalog=world.catalog)
+
+
+def test_recipes_lie_beside_the_package_in_a_checkout() -> None:
+    assert recipe.FOLDERS[1] == Path(recipe.__file__).parents[1] / "pipelines"

@@ -1,0 +1,23 @@
+"""`download`: a public dataset into the store, with or without a recipe."""
+
+from typing import Annotated
+
+import typer
+
+from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
+from xmcpipe.cli.session import filled, report, run_stage
+
+
+def download(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="[DATASET]", help="debian or synthetic; else the recipe's.")
+    ] = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    store: StoreOption = STORE,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a public dataset."""
+    tables = {"download": filled(dataset=dataset)}
+    report(run_stage("download", recipe, settings, store, force, tables), as_json)

@@ -1,0 +1,101 @@
+"""`gc`: give back the room of artifacts that nobody needs any more, and of what killed stages left."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
+from xmcpipe.cli.output import headline, print_json, size
+from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.errors import XmcpipeError
+
+OLD_SECONDS = 86_400.0  # scratch that was touched within a day may yet be resumed
+
+
+def gc(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", metavar="RECIPE", help="Keep what this recipe reaches (repeatable)."),
+    ] = None,
+    settings: SetOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Keep no recipe: remove every artifact.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove artifacts that no --keep recipe reaches, and leftovers of killed stages.
+
+    Without --keep or --all only the leftovers go.
+    """
+    if keep and everything:
+        raise XmcpipeError("--keep and --all were given, one was wanted", "leave one of them out")
+    opened = Store(store)
+    kept = _reached(keep or [], settings, store)
+    artifacts = [artifact for artifact in opened.all() if artifact.path.resolve() not in kept]
+    if artifacts and not keep and not everything:
+        hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
+        typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
+        artifacts = []
+    resumable = {f"{path.parent.name}-{path.name}" for path in kept}
+    leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
+    total = _list(artifacts, leftovers, as_json, dry_run)
+    if not artifacts and not leftovers:
+        return
+    if dry_run or not _confirmed(yes, as_json, total):
+        return
+    for artifact in artifacts:
+        opened.remove(artifact)
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+    typer.echo(f"removed {size(total)}", err=as_json)
+
+
+def _reached(recipes: list[str], settings: list[str] | None, store: Path) -> set[Path]:
+    """The places of every artifact in the chains of these recipes, there or not."""
+    places = set()
+    for recipe in recipes:
+        for step in open_chain(read_recipe(recipe, settings), store).steps():
+            if step.fingerprint is not None:
+                places.add(Store(store).place(step.stage.kind, step.fingerprint).resolve())
+    return places
+
+
+def _list(artifacts: list[Artifact], leftovers: list[Path], as_json: bool, dry_run: bool) -> int:
+    """Print what goes; returns its bytes."""
+    rest = {path: _bytes_below(path) for path in leftovers}
+    total = sum(artifact.bytes for artifact in artifacts) + sum(rest.values())
+    if as_json:
+        rows = [
+            {"path": str(each.path), "bytes": each.bytes, "stage": each.manifest.stage} for each in artifacts
+        ]
+        rows += [{"path": str(path), "bytes": count, "stage": None} for path, count in rest.items()]
+        print_json({"dry_run": dry_run, "bytes": total, "removes": rows})
+        return total
+    for each in artifacts:
+        typer.echo(
+            f"{each.path}  {each.manifest.stage}  {size(each.bytes)}  {headline(each.manifest.figures)}"
+        )
+    for path, count in rest.items():
+        typer.echo(f"{path}  left by a killed stage  {size(count)}")
+    if not artifacts and not leftovers:
+        typer.echo("nothing to remove")
+    return total
+
+
+def _confirmed(yes: bool, as_json: bool, total: int) -> bool:
+    if yes:
+        return True
+    if as_json or not sys.stdin.isatty():
+        raise XmcpipeError(
+            "nobody is there to confirm, and nothing was removed", "add --yes, or --dry-run to list"
+        )
+    return typer.confirm(f"Remove {size(total)}?")
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

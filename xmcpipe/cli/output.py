@@ -1,0 +1,163 @@
+"""What commands print: results on standard output, all else on standard error. Rich draws tables only."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.stages.chain import Step
+from xmcpipe.stages.runner import Outcome
+
+MAX_FIGURES = 5
+TABLE_WIDTH = 160  # off a terminal, where Rich would fold a table at 80 columns
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented, on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def error_line(text: str) -> None:
+    """One line on standard error, however many the message has."""
+    typer.echo(f"error: {' '.join(text.split())}", err=True)
+
+
+class LogLines(logging.Handler):
+    """The package's log messages as plain lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        typer.echo(self.format(record), err=True)
+
+
+def show_log() -> None:
+    """Print what the package logs, from INFO up."""
+    logger = logging.getLogger("xmcpipe")
+    if not any(isinstance(handler, LogLines) for handler in logger.handlers):
+        logger.addHandler(LogLines())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def outcome_facts(outcome: Outcome) -> dict[str, Any]:
+    """What became of a stage, in JSON types."""
+    facts = artifact_facts(outcome.artifact)
+    return {**facts, "state": "made" if outcome.made else "reused", "seconds": outcome.seconds}
+
+
+def artifact_facts(artifact: Artifact) -> dict[str, Any]:
+    """An artifact, in JSON types."""
+    manifest = artifact.manifest
+    return {
+        "stage": manifest.stage,
+        "kind": manifest.kind,
+        "fingerprint": manifest.fingerprint,
+        "path": str(artifact.path),
+        "bytes": artifact.bytes,
+        "started": manifest.made_by.get("started"),
+        "made_in_seconds": manifest.made_by.get("seconds"),
+        "figures": manifest.figures,
+    }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """name, fingerprint, made or reused, seconds, size, headline figures."""
+    artifact = outcome.artifact
+    return _line(
+        outcome.stage.name,
+        artifact.manifest.fingerprint,
+        "made" if outcome.made else "reused",
+        f"{outcome.seconds:,.1f} s" if outcome.made else "",
+        size(artifact.bytes),
+        headline(artifact.manifest.figures),
+    )
+
+
+def step_line(step: Step, now: datetime) -> str:
+    """name, fingerprint, present or missing, age, size, headline figures."""
+    if step.artifact is None:
+        named = step.fingerprint or "(not known yet)"
+        return _line(step.stage.name, named, "missing", "", "", "")
+    figures = headline(step.artifact.manifest.figures)
+    seconds = age(step.artifact, now)
+    old = "" if seconds is None else duration(seconds)
+    return _line(step.stage.name, step.fingerprint or "", "present", old, size(step.artifact.bytes), figures)
+
+
+def headline(figures: Mapping[str, Any]) -> str:
+    """The first few plain figures, "documents 49,677 · P@1 0.781"."""
+    plain = ((key, value) for key, value in _flat(figures) if not isinstance(value, list | Mapping | None))
+    shown = [f"{key} {_figure(value)}" for key, value in plain]
+    return " · ".join(shown[:MAX_FIGURES])
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: 1.2 MB is 1,200,000."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.95 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def age(artifact: Artifact, now: datetime) -> float | None:
+    """Seconds since an artifact was finished; None where its manifest doesn't say."""
+    made_by = artifact.manifest.made_by
+    try:
+        finished = datetime.fromisoformat(made_by["started"]) + timedelta(seconds=made_by["seconds"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if finished.tzinfo is None:
+        finished = finished.replace(tzinfo=UTC)
+    return max(0.0, (now - finished).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the one unit that fits: "3 h"."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """The evaluation as a table, and below it what has to be said of it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from xmcpipe.metrics.table import notes, table
+
+    header, *rows = table(metrics)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, title in enumerate(header):
+        drawn.add_column(title, justify="left" if column == 0 else "right", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=TABLE_WIDTH)
+    console.print(drawn, end="")
+    for line in notes(metrics):
+        typer.echo(line)
+
+
+def _line(name: str, named: str, state: str, time: str, bytes_: str, figures: str) -> str:
+    return f"{name:<9} {named[:16]:<16} {state:<7} {time:>10} {bytes_:>9}  {figures}".rstrip()
+
+
+def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

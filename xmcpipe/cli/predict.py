@@ -1,0 +1,164 @@
+"""`predict`: labels for new texts from a model, or a recipe's predictions for its test documents."""
+
+import gzip
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain as one_after_another
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.cli.options import (
+    STORE,
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    RecipeOption,
+    SetOption,
+    ShardsOption,
+    StoreOption,
+)
+from xmcpipe.cli.session import open_chain, read_recipe, report, run_stage
+from xmcpipe.errors import XmcpipeError, require_file
+
+BATCH_SIZE = 32
+SHOWN_TEXT = 100  # characters of a document on a terminal
+Document = tuple[str | None, str]  # its id, if it has one, and its text
+Labels = Sequence[tuple[str, str | None, float]]  # name, text, score, best first
+
+
+def predict(
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    model: ModelOption = None,
+    shards: ShardsOption = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text to label (repeatable).")] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Texts to label: JSONL with a key `text` (and `id`), or a text a line; - is standard input.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Labels a text.")] = 5,
+    store: StoreOption = STORE,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Label texts: --text, --input or standard input; with a recipe and none of them, its test documents."""
+    if not text and input_file is None and (recipe is not None or shards is not None):
+        given = {"model": model, "shards": shards}
+        report(run_stage("predict", recipe, settings, store, force, given=given), as_json)
+        return
+    if text and input_file is not None:
+        raise XmcpipeError("--text and --input were given, one was wanted", "leave one of them out")
+    folder = model or _model_of(recipe, settings, store)
+    documents = ((None, each) for each in text) if text else _documents(input_file)
+    _print(_label(folder, documents, top), as_json or not _is_terminal())
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Path:
+    if recipe is None:
+        raise XmcpipeError("no model was given", "name one with --model DIR, or its recipe with --recipe")
+    chain = open_chain(read_recipe(recipe, settings, {"predict": {}}), store)
+    chain.require_inputs(chain.stage("predict"), ["model"])
+    artifact = chain.input("model")[1]
+    assert artifact, "required above"
+    return artifact.path
+
+
+def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tuple[Document, Labels]]:
+    """Each document with its labels, in order and in bounded memory."""
+    if (folder / "manifest.json").is_file():
+        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
+    documents = iter(documents)
+    first = next(documents, None)  # bad input should be told before a model is loaded
+    if first is None:
+        return
+    from xmcpipe.inference.bundle import Bundle
+
+    waiting: deque[Document] = deque()
+
+    def texts() -> Iterator[str]:
+        for document in one_after_another([first], documents):
+            waiting.append(document)
+            yield document[1]
+
+    for labels in Bundle.load(folder).predict(texts(), top, BATCH_SIZE):
+        yield waiting.popleft(), labels
+
+
+def _documents(path: Path | None) -> Iterator[Document]:
+    """Documents from a file or, for None and "-", standard input, read as they are wanted."""
+    if path is None or str(path) == "-":
+        if path is None and sys.stdin.isatty():
+            raise XmcpipeError("no text was given", 'name one with --text "…", or a file with --input')
+        yield from _parse(sys.stdin, "standard input", objects_only=False)
+        return
+    require_file(path, "--input")
+    objects_only = path.name.removesuffix(".gz").endswith((".jsonl", ".json"))
+    with (
+        gzip.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".gz"
+        else path.open(encoding="utf-8") as lines
+    ):
+        yield from _parse(lines, str(path), objects_only)
+
+
+def _parse(lines: Iterable[str], source: str, objects_only: bool) -> Iterator[Document]:
+    """A line is a JSON object, or (unless `objects_only`) the text itself; empty lines are nothing."""
+    try:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            if objects_only or line.lstrip().startswith("{"):
+                yield _document(line, f"{source}, line {number}")
+            else:
+                yield None, line.strip()
+    except UnicodeDecodeError as error:
+        raise XmcpipeError(f"{source} isn't UTF-8 text: {error.reason}", "save it as UTF-8") from error
+    except (OSError, EOFError) as error:
+        raise XmcpipeError(f"{source} can't be read: {error}", "check the file") from error
+
+
+def _document(line: str, where: str) -> Document:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise XmcpipeError(f"{where} isn't JSON: {error}", 'a line is an object: {"text": "…"}') from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        raise XmcpipeError(
+            f"{where} has no string `text` ({keys} is there)", 'a line is an object: {"text": "…"}'
+        )
+    return None if row.get("id") is None else str(row["id"]), row["text"]
+
+
+def _print(labelled: Iterable[tuple[Document, Labels]], as_json: bool) -> None:
+    for (name, text), labels in labelled:
+        if as_json:
+            typer.echo(json.dumps(_row(name, text, labels), ensure_ascii=False))
+            continue
+        typer.echo(f"{name + ': ' if name else ''}{_shortened(text)}")
+        for label, label_text, score in labels:
+            typer.echo(f"  {score:9.4f}  {label}{f'  {_shortened(label_text)}' if label_text else ''}")
+
+
+def _row(name: str | None, text: str, labels: Labels) -> dict[str, Any]:
+    scored = [{"label": label, "text": label_text, "score": score} for label, label_text, score in labels]
+    return {**({"text": text} if name is None else {"id": name}), "labels": scored}
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= SHOWN_TEXT else words[: SHOWN_TEXT - 1] + "…"

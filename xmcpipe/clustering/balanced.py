@@ -1,0 +1,127 @@
+"""Balanced spherical k-means by recursive halving.
+
+Rows are kept in one order, which every split refines: a node of the tree is a run of that order, and the
+final clusters are its pieces at `boundaries`. A split looks for the direction that separates the two halves
+(first the principal axis, by power iteration, then 2-means: the difference of the halves' unit means),
+ranks the node's rows along it, and gives the best-ranked ones, as many as its clusters are to hold, to the
+left. So the sizes are exact for any number of clusters.
+
+All nodes of a level that have one shape are split together, in pieces of a fixed number of bytes, so that
+neither Python nor memory notices how many there are. No BLAS product is used: the sums are the same with
+any number of threads.
+
+G nodes split together, R rows a node, D features, M rows, C clusters.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xmcpipe.clustering.partition import Float32s, Int32s, Int64s, boundaries, cut
+from xmcpipe.data.cores import usable_cores
+from xmcpipe.progress import progress
+
+PIECE_BYTES = 16 << 20
+POWER_ITERATIONS = 4
+MEANS_ITERATIONS = 12
+TINY = np.float32(1e-12)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Nodes split alike: their first places in the order, int64 [G], R rows each, `num_left` go left."""
+
+    starts: Int64s
+    num_rows: int
+    num_left: int
+
+
+def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int32s:
+    """The cluster of each of these unit vectors (float32), int32 [M]; sizes differ by at most one."""
+    cuts = boundaries(len(vectors_MD), num_clusters)
+    order = np.arange(len(vectors_MD), dtype=np.int64)
+    start_D = np.random.default_rng(seed).standard_normal(vectors_MD.shape[1:], np.float32)
+    first, last = (
+        np.array([0]),
+        np.array([num_clusters]),
+    )  # the clusters [first, last) of each node of a level
+    levels = int(np.ceil(np.log2(max(2, num_clusters))))
+    with progress("split", levels, "levels") as bar, ThreadPoolExecutor(usable_cores()) as threads:
+        while len(first):
+            middle = first + (last - first + 1) // 2
+            pieces = [
+                piece for shape in _shapes(cuts, first, middle, last) for piece in _pieces(shape, vectors_MD)
+            ]
+            # The pieces are disjoint runs of `order`: threads may write them in any order, with one result.
+            for _ in threads.map(lambda piece: _split(vectors_MD, order, piece, start_D), pieces):
+                pass
+            first, last = np.concatenate([first, middle]), np.concatenate([middle, last])
+            splittable = last - first > 1
+            first, last = first[splittable], last[splittable]
+            bar.update(1)
+    return cut(order, num_clusters)
+
+
+def _shapes(cuts: Int64s, first: Int64s, middle: Int64s, last: Int64s) -> Iterator[_Shape]:
+    starts, num_rows, num_left = cuts[first], cuts[last] - cuts[first], cuts[middle] - cuts[first]
+    kinds, kind_of = np.unique(np.stack([num_rows, num_left], 1), axis=0, return_inverse=True)
+    for kind, (rows, left) in enumerate(kinds.tolist()):
+        if 0 < left < rows:
+            yield _Shape(np.sort(starts[kind_of.ravel() == kind]), rows, left)
+
+
+def _pieces(shape: _Shape, vectors_MD: Float32s) -> Iterator[_Shape]:
+    size = max(1, PIECE_BYTES // (shape.num_rows * vectors_MD.shape[1] * vectors_MD.itemsize))
+    for begin in range(0, len(shape.starts), size):
+        yield _Shape(shape.starts[begin : begin + size], shape.num_rows, shape.num_left)
+
+
+def _split(vectors_MD: Float32s, order: Int64s, shape: _Shape, start_D: Float32s) -> None:
+    """Reorder, in `order`, each node's rows: its left half first, and in a half as they were."""
+    places_GR = shape.starts[:, None] + np.arange(shape.num_rows)
+    rows_GR = order[places_GR]
+    left_GR = _left_halves(vectors_MD[rows_GR], shape.num_left, start_D)
+    order[places_GR] = np.take_along_axis(rows_GR, np.argsort(~left_GR, axis=1, kind="stable"), 1)
+
+
+def _left_halves(points_GRD: Float32s, num_left: int, start_D: Float32s) -> npt.NDArray[np.bool_]:
+    """Which `num_left` rows of each node go left, bool [G, R]."""
+    total_GD = points_GRD.sum(1)
+    direction_GD = _principal_axis(points_GRD, total_GD, start_D)
+    left_GR = _leftmost(points_GRD, direction_GD, num_left)
+    for _ in range(MEANS_ITERATIONS):
+        sum_GD = np.einsum("gr,grd->gd", left_GR.astype(np.float32), points_GRD)
+        before_GR, left_GR = (
+            left_GR,
+            _leftmost(points_GRD, _unit(sum_GD) - _unit(total_GD - sum_GD), num_left),
+        )
+        if np.array_equal(before_GR, left_GR):
+            break
+    return left_GR
+
+
+def _principal_axis(points_GRD: Float32s, total_GD: Float32s, start_D: Float32s) -> Float32s:
+    mean_GD = total_GD / np.float32(points_GRD.shape[1])
+    axis_GD = np.broadcast_to(start_D, mean_GD.shape)
+    for _ in range(POWER_ITERATIONS):
+        along_GR = np.einsum("grd,gd->gr", points_GRD, axis_GD)
+        along_GR -= np.einsum("gd,gd->g", mean_GD, axis_GD)[:, None]
+        moved_GD = np.einsum("gr,grd->gd", along_GR, points_GRD)
+        axis_GD = _unit(moved_GD - along_GR.sum(1)[:, None] * mean_GD)
+    return axis_GD
+
+
+def _leftmost(points_GRD: Float32s, direction_GD: Float32s, num_left: int) -> npt.NDArray[np.bool_]:
+    score_GR = np.einsum("grd,gd->gr", points_GRD, direction_GD)
+    best_GR = np.argsort(-score_GR, axis=1, kind="stable")[:, :num_left]  # ties: the earlier row
+    left_GR = np.zeros(score_GR.shape, np.bool_)
+    np.put_along_axis(left_GR, best_GR, True, axis=1)
+    return left_GR
+
+
+def _unit(vectors: Float32s) -> Float32s:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, TINY), np.float32)

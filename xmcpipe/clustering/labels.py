@@ -1,0 +1,88 @@
+"""From shards to clusters: label vectors, balanced k-means, exchanges, and labels nothing is known of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmcpipe.clustering import tfidf
+from xmcpipe.clustering.balanced import balanced_clusters
+from xmcpipe.clustering.config import ClusterConfig
+from xmcpipe.clustering.partition import (
+    Float32s,
+    Int32s,
+    cluster_sums,
+    cohesion,
+    fill_up,
+    random_partition,
+)
+from xmcpipe.clustering.swaps import exchange, load_faiss
+from xmcpipe.clustering.vectors import Vectorise, add_texts, document_means
+from xmcpipe.data.shards import Shards
+from xmcpipe.errors import XmcpipeError
+
+
+def cluster_labels(
+    config: ClusterConfig, shards: Path, encoder: str, num_labels: int, num_clusters: int
+) -> tuple[Int32s, dict[str, Any]]:
+    """The cluster of each label, int32 [L], and figures: how tight, and what was known of labels.
+
+    `encoder` is the one that the shards were tokenized for. Raises XmcpipeError where no label has a
+    vector, and where faiss or the encoder is missing.
+    """
+    load_faiss()  # now, rather than after minutes of label vectors
+    vectors_LD, texts = _label_vectors(config, shards, encoder, num_labels)
+    rows = np.flatnonzero(vectors_LD.any(1))
+    if not len(rows):
+        wanted = "a text" if config.method == "text" else "a training document or a text"
+        raise XmcpipeError(
+            f"cluster.method = {config.method!r} needs labels with {wanted}, and the shards have none",
+            "import a label table with texts, or set cluster.method = 'random'",
+        )
+    vectors_MD = vectors_LD if len(rows) == num_labels else vectors_LD[rows]
+    del vectors_LD
+    known = balanced_clusters(vectors_MD, num_clusters, config.seed)
+    known = exchange(vectors_MD, known, num_clusters, config.swap_rounds)
+    chance = random_partition(len(rows), num_clusters, config.seed)
+    figures = {
+        "similarity": _similarity(vectors_MD, known, num_clusters),
+        "similarity_random": _similarity(vectors_MD, chance, num_clusters),
+        "labels_from_text": texts,
+        "labels_filled_up": num_labels - len(rows),
+    }
+    return fill_up(known, rows, num_labels, num_clusters, config.seed), figures
+
+
+def _label_vectors(
+    config: ClusterConfig, shards: Path, encoder: str, num_labels: int
+) -> tuple[Float32s, int]:
+    """Unit vectors, float32 [L, D], zeros where nothing is known; how many of them are of texts."""
+    train, texts = Shards(shards, "train"), Shards(shards, "label")
+    vectorise: Vectorise
+    if config.method == "pifa":
+        projection = tfidf.fit(train, _vocabulary(train, texts), config.dim, config.seed)
+        vectorise, dim = projection, projection.dim
+    else:
+        from xmcpipe.clustering.embedding import Embedding
+
+        embedding = Embedding.of(encoder, config.pooling, config.batch_size, config.device)
+        vectorise, dim = embedding, embedding.dim
+    if config.method == "text":
+        vectors_LD = np.zeros((num_labels, dim), np.float32)
+    else:
+        vectors_LD = document_means(train, vectorise, dim, num_labels)
+    return vectors_LD, add_texts(vectors_LD, texts, vectorise)
+
+
+def _vocabulary(*splits: Shards) -> int:
+    """One more than the largest token id."""
+    return 1 + max(
+        int(tokens.max(initial=0)) for split in splits for tokens, _ in [*split.tokens.flat(), _NOTHING]
+    )
+
+
+_NOTHING = (np.empty(0, np.int32), np.empty(0, np.int32))
+
+
+def _similarity(vectors_MD: Float32s, clusters: Int32s, num_clusters: int) -> float:
+    return round(cohesion(cluster_sums(vectors_MD, clusters, num_clusters), len(clusters)), 4)

@@ -1,0 +1,54 @@
+"""What a label is, as a vector: the mean of its training documents, or its own text.
+
+L labels, D features, R documents of a piece.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from xmcpipe.clustering.partition import Float32s, Int32s
+from xmcpipe.data.shards import Shards
+from xmcpipe.progress import progress
+
+Vectorise = Callable[[Int32s, Int32s], Float32s]
+"""Documents to vectors: token ids end to end and the number of each document's, to float32 [R, D]."""
+
+ROWS = 8192
+
+
+def document_means(train: Shards, vectorise: Vectorise, dim: int, num_labels: int) -> Float32s:
+    """The unit mean of each label's documents, float32 [L, D]; zeros for a label without any."""
+    from scipy.sparse import csr_matrix
+
+    sums_LD = np.zeros((num_labels, dim), np.float32)
+    with progress("label vectors", len(train), "documents", scale=True) as bar:
+        for (tokens, lengths), (labels, counts) in zip(train.tokens.flat(), train.labels.flat(), strict=True):
+            present, place = np.unique(labels, return_inverse=True)
+            rows = np.repeat(np.arange(len(counts)), counts)
+            ones = np.ones(len(labels), np.float32)
+            member = csr_matrix((ones, (place, rows)), (len(present), len(counts)))
+            sums_LD[present] += member @ vectorise(tokens, lengths)
+            bar.update(len(counts))
+    return normalise(sums_LD)
+
+
+def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
+    """Give labels whose vector is zero the unit vector of their text, in place, and count them.
+
+    `texts` is the split `label`: its documents are labelled by themselves.
+    """
+    labels = texts.label_csr()[1]
+    wanted = np.flatnonzero(~vectors_LD[labels].any(1))
+    for first in range(0, len(wanted), ROWS):
+        rows = wanted[first : first + ROWS]
+        vectors_LD[labels[rows]] = normalise(vectorise(*texts.tokens.gather(rows)))
+    return int(vectors_LD[labels[wanted]].any(1).sum())
+
+
+def normalise(vectors: Float32s) -> Float32s:
+    """The rows at unit length, in place; a row of zeros stays so."""
+    for first in range(0, len(vectors), ROWS):
+        part = vectors[first : first + ROWS]
+        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.float32(1e-12))
+    return vectors

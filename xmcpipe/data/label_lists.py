@@ -1,0 +1,226 @@
+"""Lists of labels, one a document: predictions, truth or training labels, whatever file they came from.
+
+Two things have to agree before lists may be compared. Their labels: files may hold ids or names, and two
+files of names number them differently, so `common_vocabulary` gives all of them one numbering. Their rows:
+files may be in different orders, so `prediction_rows` joins them by document id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xmcpipe.errors import XmcpipeError
+
+Ints = npt.NDArray[np.integer[Any]]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.floating[Any] | np.integer[Any]]
+SEEN = "the labels that truth and training have"
+
+
+@dataclass(frozen=True)
+class LabelLists:
+    """Labels of N documents in CSR: `labels[indptr[n] : indptr[n + 1]]`.
+
+    `ids` string [N], or None where the file has none. `indptr` int64 [N + 1]. `labels` int32 or int64 [P]:
+    positions in `names` where there are names. `scores` [P], or None. `width` is the number of labels where
+    the source fixes it (a matrix, an artifact with its vocabulary) and None where it only shows the labels
+    that occur. `source` names the file in errors.
+    """
+
+    source: str
+    ids: pa.ChunkedArray | None
+    indptr: Int64s
+    labels: Ints
+    scores: Scores | None = None
+    names: pa.Array | None = None
+    width: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+
+@dataclass(frozen=True)
+class CommonVocabulary:
+    """Lists with one numbering, and without names.
+
+    Labels from `num_labels` on are in the predictions only. They do not count in `num_labels`, so that two
+    systems are measured over the same labels. `origin` says what fixed the number.
+    """
+
+    predictions: LabelLists
+    truth: LabelLists
+    train: LabelLists | None
+    num_labels: int
+    origin: str
+
+
+def common_vocabulary(
+    predictions: LabelLists, truth: LabelLists, train: LabelLists | None
+) -> CommonVocabulary:
+    """Give all lists one numbering. Raises XmcpipeError where ids and names can't be brought together.
+
+    In order: ids of a vocabulary or a matrix stay as they are, and so does their number. Names are numbered
+    as that vocabulary has them, other ones after it, sorted. With neither, the labels of truth and training
+    are numbered in their own order (ids by value, names as UTF-8), so that ties by (-score, label id) do not
+    depend on the files.
+    """
+    known = [truth] if train is None else [truth, train]
+    every = [predictions, *known]
+    if any(lists.names is not None for lists in every):
+        parts, num_labels, origin = _by_name(every, known)
+    elif any(lists.width is not None for lists in every):
+        parts, num_labels, origin = every, _one_width(every), "the vocabulary"
+    else:
+        parts, num_labels, origin = _by_value(every, known)
+    return CommonVocabulary(parts[0], parts[1], parts[2] if train else None, num_labels, origin)
+
+
+def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:
+    """For each document of the truth its row in the predictions, int64 [N], and what joined them.
+
+    None where the rows already agree. Lists without ids are joined by row number. Raises XmcpipeError for
+    documents that only one of the two has, and for ids that are not unique where the rows are in another
+    order.
+    """
+    if predictions.ids is None or truth.ids is None:
+        if len(predictions) != len(truth):
+            raise XmcpipeError(
+                f"{predictions.source} has {len(predictions):,} rows and {truth.source} {len(truth):,}, "
+                "and without ids they are joined by row number",
+                "give both the same documents in the same order",
+            )
+        return None, "row number"
+    if len(predictions) == len(truth) and predictions.ids.equals(truth.ids):
+        return None, "id"
+    for lists in (predictions, truth):
+        _refuse_repeated_ids(lists)
+    rows = pc.index_in(truth.ids, value_set=predictions.ids)
+    _refuse_strangers(predictions, truth, rows)
+    return np.asarray(rows.to_numpy(), np.int64), "id"
+
+
+def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:
+    vocabularies = [
+        (lists.source, lists.names) for lists in every if lists.names is not None and lists.width is not None
+    ]
+    for lists in every:
+        if lists.names is None:
+            _require_ids_of(lists, vocabularies)
+    fixed = vocabularies[0][1] if vocabularies else pa.array([], pa.string())
+    counted = _extended(fixed, known)
+    names = _extended(counted, every)  # what only the predictions have comes last
+    if not vocabularies:
+        origin = SEEN
+    else:
+        origin = "the vocabulary" if len(counted) == len(fixed) else f"the vocabulary and {SEEN}"
+    return [_renumbered(lists, names) for lists in every], len(counted), origin
+
+
+def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]]) -> None:
+    """Refuse ids beside names, but where exactly one vocabulary can say what they mean."""
+    if not vocabularies or any(not names.equals(vocabularies[0][1]) for _, names in vocabularies[1:]):
+        raise XmcpipeError(
+            f"{lists.source} has label ids where another file has label names",
+            "give both as names, or name the artifact's folder, which holds its vocabulary",
+        )
+    source, names = vocabularies[0]
+    if lists.width not in (None, len(names)):
+        raise _other_width(source, len(names), lists)
+    _require_below(lists, len(names), source)
+
+
+def _other_width(source: str, width: int, lists: LabelLists) -> XmcpipeError:
+    return XmcpipeError(
+        f"{source} has {width:,} labels and {lists.source} {lists.width:,}",
+        "give files of the same vocabulary",
+    )
+
+
+def _extended(names: pa.Array, group: Sequence[LabelLists]) -> pa.Array:
+    """`names`, and after them those of the group that are new, sorted."""
+    others = [lists.names for lists in group if lists.names is not None and not lists.names.equals(names)]
+    new = [other.filter(pc.invert(pc.is_in(other, value_set=names))) for other in others]
+    added = pc.unique(pa.chunked_array(new, pa.string()))
+    return pa.concat_arrays([names, added.take(pc.sort_indices(added))]) if len(added) else names
+
+
+def _renumbered(lists: LabelLists, names: pa.Array) -> LabelLists:
+    if lists.names is None or lists.names.equals(names.slice(0, len(lists.names))):
+        return replace(lists, names=None)
+    numbers = pc.index_in(lists.names, value_set=names).to_numpy()
+    return replace(lists, labels=numbers[lists.labels], names=None)
+
+
+def _one_width(every: list[LabelLists]) -> int:
+    fixed = next(lists for lists in every if lists.width is not None)
+    width = fixed.width or 0
+    for lists in every:
+        if lists.width not in (None, width):
+            raise _other_width(fixed.source, width, lists)
+        _require_below(lists, width, fixed.source)
+    return width
+
+
+def _require_below(lists: LabelLists, width: int, source: str) -> None:
+    if len(lists.labels) and int(lists.labels.max()) >= width:
+        raise XmcpipeError(
+            f"{lists.source} has the label id {int(lists.labels.max())}, and {source} has {width:,} labels",
+            "give files of the same vocabulary",
+        )
+
+
+def _by_value(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:
+    """Number integers by their order: far fewer may occur than the largest is, and only those that occur
+    count.
+    """
+    values = _distinct(known)
+    extra = np.setdiff1d(_distinct(every), values, assume_unique=True)
+    both = np.concatenate([values, extra])
+    order = np.argsort(both).astype(np.int32)  # position in sorted order -> number
+    parts = [
+        replace(lists, labels=order[np.searchsorted(both, lists.labels, sorter=order)]) for lists in every
+    ]
+    return parts, len(values), SEEN
+
+
+def _distinct(group: list[LabelLists]) -> Ints:
+    # pyarrow's is a hash table over the values in place, where numpy would sort a copy of them all
+    return np.unique(np.concatenate([pc.unique(pa.array(lists.labels)).to_numpy() for lists in group]))
+
+
+def _refuse_repeated_ids(lists: LabelLists) -> None:
+    assert lists.ids is not None
+    repeated = len(lists) - pc.count_distinct(lists.ids, mode="all").as_py()
+    if repeated:
+        counts = lists.ids.value_counts()
+        example = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
+        raise XmcpipeError(
+            f"{lists.source}: {repeated:,} rows repeat the id of another row, such as {example.as_py()!r}",
+            "rows are joined by id: make ids unique, or give the rows in the same order",
+        )
+
+
+def _refuse_strangers(predictions: LabelLists, truth: LabelLists, rows: Any) -> None:
+    """Refuse documents that only the predictions have, or only the truth."""
+    assert predictions.ids is not None
+    assert truth.ids is not None
+    faults = []
+    if rows.null_count:
+        example = truth.ids.filter(rows.is_null())[0].as_py()
+        faults.append(
+            f"{rows.null_count:,} documents of {truth.source} have no predictions, such as {example!r}"
+        )
+    if len(predictions) > len(truth) - rows.null_count:
+        strangers = predictions.ids.filter(pc.invert(pc.is_in(predictions.ids, value_set=truth.ids)))
+        faults.append(
+            f"{len(strangers):,} documents of {predictions.source} are not in {truth.source}, "
+            f"such as {strangers[0].as_py()!r}"
+        )
+    if faults:
+        raise XmcpipeError("; ".join(faults), "give predictions and truth of the same documents")

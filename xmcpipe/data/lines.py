@@ -1,0 +1,66 @@
+"""A text file as blocks of whole lines: compressed or not, in any encoding, only one block in memory."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from xmcpipe.errors import XmcpipeError
+
+BLOCK_CHARACTERS = 1 << 23
+OPEN_QUOTE_CHARACTERS = 1 << 28
+
+
+def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (number of its first line, block of whole lines), some 8 million characters at a time.
+
+    With `quoted`, a line break between double quotes is no end of a line: a block ends where the quotes are
+    even. A mark at the start of UTF-8 is skipped. Raises XmcpipeError that names file and line for bytes that
+    aren't in `encoding`, a quote that is never closed, an unknown encoding and a file that can't be read.
+    """
+    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    try:
+        with open_bytes(path) as file, io.TextIOWrapper(file, encoding=codec, newline="\n") as text:
+            yield from _blocks(text, path, quoted)
+    except UnicodeDecodeError as error:
+        raise XmcpipeError(
+            f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
+            "name the file's encoding, such as latin-1",
+        ) from error
+    except LookupError as error:
+        raise XmcpipeError(
+            f"encoding {encoding!r} is unknown", "utf-8 and latin-1 are the usual ones"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is whole") from error
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """`path` open for reading, decompressed where its name ends in .gz."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[int, str]]:
+    line = 1
+    while block := text.read(BLOCK_CHARACTERS):
+        block += text.readline()
+        while quoted and block.count('"') % 2 and (more := text.readline()):
+            block += more
+            if len(block) > OPEN_QUOTE_CHARACTERS:
+                raise XmcpipeError(
+                    f"{path}, after line {line}: a quote is never closed", "set quotes = 'none'"
+                )
+        yield line, block
+        line += block.count("\n")
+
+
+def _first_undecodable(path: Path, encoding: str) -> int:
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError:
+                return number
+    return 0

@@ -1,0 +1,120 @@
+"""The raw artifact: both splits and the label vocabulary, made from batches of documents by the policies.
+
+Whoever has documents (a file, a package index, a generator) yields them in batches; this is the one way from
+there to train.parquet, test.parquet and labels.parquet. Texts pass twice through the disk and never all
+through memory.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+
+from xmcpipe.data.policies import Policies
+from xmcpipe.data.prepare import TEST, TRAIN, UNSPLIT, Plan, decide
+from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
+from xmcpipe.data.staging import Staging
+from xmcpipe.data.vocabulary import vocabulary
+from xmcpipe.progress import progress
+
+SPLITS = {"train": TRAIN, "test": TEST, "all": UNSPLIT}
+TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.parquet"
+
+
+def write_raw(
+    sources: Mapping[str, Iterable[pl.DataFrame]],
+    label_table: pl.DataFrame | None,
+    policies: Policies,
+    out: Path,
+    scratch: Path,
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Prepare the documents of `sources` and write the raw artifact into the folder `out`.
+
+    `sources` maps `train` and `test`, or `all` for documents still to be split, to batches (`id` string,
+    `text` string, `labels` list<string>). `label_table` (`label` string, distinct; `text` string or null)
+    sets the labels' order and texts; without one they are sorted, whole numbers first and by value. Returns
+    (figures, rows by file). Raises XmcpipeError as `decide` does, and where an id repeats within a split.
+    """
+    staged = Staging(scratch / "texts.parquet", policies.same_text)
+    try:
+        with progress("Reading documents", None, "documents", scale=True) as bar:
+            for split, batches in sources.items():
+                for batch in batches:
+                    staged.add(batch, SPLITS[split])
+                    bar.update(len(batch))
+        staged.finish()
+        plan = decide(staged, policies)
+        words = vocabulary(staged.labels.names, plan.labels, label_table, policies.min_label_count == 0)
+        rows = _write(staged, plan, words, out)
+    finally:
+        staged.close()
+    figures: dict[str, Any] = {
+        "labels": len(words),
+        **plan.figures,
+        "labels_without_text": words["text"].null_count(),
+    }
+    figures["labels_a_document"] = round(figures.pop("train_pairs") / figures["train"], 3)
+    figures["labels_a_test_document"] = round(figures.pop("test_pairs") / figures["test"], 3)
+    return figures, rows
+
+
+def read_documents(folder: Path, split: str, rows: int = 8192) -> Iterator[pa.RecordBatch]:
+    """Batches of the raw artifact's documents of split train or test, in order (see schema.RAW_DOCUMENTS)."""
+    with pyarrow.parquet.ParquetFile(folder / f"{split}.parquet") as file:
+        yield from file.iter_batches(rows)
+
+
+def read_labels(folder: Path) -> pa.Table:
+    """The label vocabulary of an artifact (see schema.LABELS); row i is label id i."""
+    return pyarrow.parquet.read_table(folder / LABELS_FILE)
+
+
+def _write(staged: Staging, plan: Plan, words: pl.DataFrame, out: Path) -> dict[str, int]:
+    id_of_code = np.full(len(staged.labels.names), -1, np.int32)
+    codes = (
+        words["code"].to_numpy() if not words["code"].null_count() else words["code"].fill_null(-1).to_numpy()
+    )
+    known = codes >= 0
+    id_of_code[codes[known]] = np.flatnonzero(known)
+    pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
+    files = {TRAIN_FILE: plan.keep & ~plan.is_test, TEST_FILE: plan.keep & plan.is_test}
+    writers = {
+        name: pyarrow.parquet.ParquetWriter(out / name, RAW_DOCUMENTS, compression="zstd") for name in files
+    }
+    first = 0
+    with progress("Writing documents", len(plan.keep), "documents", scale=True) as bar:
+        for batch in staged.texts():
+            last = first + batch.num_rows
+            for name, mask in files.items():
+                writers[name].write_batch(_rows(batch, mask[first:last], staged, id_of_code, first))
+            bar.update(last - first)
+            first = last
+    for writer in writers.values():
+        writer.close()
+    return {**{name: int(mask.sum()) for name, mask in files.items()}, LABELS_FILE: len(words)}
+
+
+def _rows(
+    batch: pa.RecordBatch,
+    mask: npt.NDArray[np.bool_],
+    staged: Staging,
+    id_of_code: npt.NDArray[np.int32],
+    first: int,
+) -> pa.RecordBatch:
+    """The rows of a batch that `mask` selects, with their label ids, sorted, from the staged codes."""
+    lengths = np.diff(staged.indptr[first : first + len(mask) + 1])
+    owner = np.repeat(np.arange(len(mask)), lengths)
+    ids = id_of_code[staged.codes[staged.indptr[first] : staged.indptr[first + len(mask)]]]
+    pairs = mask[owner] & (ids >= 0)
+    owner, ids = owner[pairs], ids[pairs]
+    ids = ids[np.lexsort((ids, owner))]
+    lengths = np.bincount(owner, minlength=len(mask))[mask]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    labels = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int32()))
+    chosen = batch.filter(pa.array(mask))
+    return pa.record_batch([chosen.column("id"), chosen.column("text"), labels], schema=RAW_DOCUMENTS)

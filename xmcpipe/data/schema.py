@@ -1,0 +1,30 @@
+"""The columns of the tables that stages hand each other. A version stands beside each format.
+
+raw/          train.parquet, test.parquet   id string · text string · labels list<int32>
+              labels.parquet                label string · text string or null; row i is label id i
+shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32> unpadded, with special tokens ·
+              labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
+              Split `label` holds the label texts, a row a label that has one, labelled by itself.
+              labels.parquet                as in raw/
+              tokenizer/                    what AutoTokenizer.from_pretrained reads
+clusters/     clusters.parquet              cluster int32; row i is label id i
+predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
+              labels.parquet                as in raw/
+"""
+
+import pyarrow as pa
+
+from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, SHARDS_VERSION
+
+LABEL_ID = pa.int32()
+RAW_DOCUMENTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("labels", pa.list_(LABEL_ID))])
+LABELS = pa.schema([("label", pa.string()), ("text", pa.string())])
+SHARD = pa.schema(
+    [("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(LABEL_ID))],
+    metadata={"xmcpipe.shards": str(SHARDS_VERSION)},
+)
+CLUSTERS = pa.schema([("cluster", pa.int32())])
+PREDICTIONS = pa.schema(
+    [("id", pa.string()), ("labels", pa.list_(LABEL_ID)), ("scores", pa.list_(pa.float32()))],
+    metadata={"xmcpipe.predictions": str(PREDICTIONS_VERSION)},
+)

@@ -1,0 +1,30 @@
+"""What is wanted of a table, whatever its format, and how an error about it reads."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xmcpipe.config import nearest
+from xmcpipe.errors import XmcpipeError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The columns to read: `required` must be there, `optional` may; `lists` hold lists and `separated`
+    strings that are lists with a separator, all others plain values.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    lists: frozenset[str] = field(default_factory=frozenset)
+    separated: frozenset[str] = field(default_factory=frozenset)
+
+
+def no_column(path: Path, name: str, present: list[str]) -> XmcpipeError:
+    """The error for a column that isn't there."""
+    columns = ", ".join(present[:20]) or "none"
+    return XmcpipeError(f"{path}: there is no column {name!r}; it has {columns}", nearest(name, present))
+
+
+def bad_row(path: Path, place: str, fault: str, hint: str = "") -> XmcpipeError:
+    """The error for one row; `place` is as in "line 3"."""
+    return XmcpipeError(f"{path}, {place}: {fault}", hint)

@@ -1,0 +1,52 @@
+"""Label names and numbers: codes by appearance while reading, vocabulary ids once all are known."""
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Int32s = npt.NDArray[np.int32]
+
+
+class Encoder:
+    """Gives each label name a code, 0, 1, …, as it first appears; each name is in memory once."""
+
+    def __init__(self) -> None:
+        self._names = pl.Series("label", [], pl.String)
+
+    def encode(self, labels: pl.Series) -> Int32s:
+        """Codes int32 [n] of the label names, string [n] without nulls; new ones are added."""
+        seen = labels.unique(maintain_order=True)
+        fresh = seen.filter(~seen.is_in(self._names.implode())) if len(self._names) else seen
+        self._names = pl.concat([self._names, fresh.alias("label")])
+        codes = pl.int_range(len(self._names), dtype=pl.Int32, eager=True)
+        if labels.is_empty():
+            return np.empty(0, np.int32)
+        return labels.replace_strict(self._names, codes, return_dtype=pl.Int32).to_numpy()
+
+    @property
+    def names(self) -> pl.Series:
+        """The name of each code, string [codes]."""
+        return self._names
+
+
+def vocabulary(names: pl.Series, kept: Int32s, table: pl.DataFrame | None, whole_table: bool) -> pl.DataFrame:
+    """The label vocabulary: `label` string, `text` string or null, `code` int32 or null; row i is label id i.
+
+    `names` is the name of each code, `kept` the codes that stay. With a label `table` (columns label and
+    text, labels distinct) its order is kept, and labels that it lacks come after; the rest is sorted, whole
+    numbers first and by value, so that 2 comes before 10. With `whole_table`, labels that no document has
+    stay too, with a null code.
+    """
+    labels = pl.DataFrame({"label": names, "code": pl.int_range(len(names), dtype=pl.Int32, eager=True)})
+    labels = labels.filter(pl.Series(np.isin(np.arange(len(names)), kept)))
+    if table is None:
+        return _sorted(labels).select("label", pl.lit(None, pl.String).alias("text"), "code")
+    listed = table.join(labels, on="label", how="left" if whole_table else "inner", maintain_order="left")
+    rest = _sorted(labels.join(table, on="label", how="anti")).with_columns(text=pl.lit(None, pl.String))
+    return pl.concat([listed.select("label", "text", "code"), rest.select("label", "text", "code")])
+
+
+def _sorted(labels: pl.DataFrame) -> pl.DataFrame:
+    name = pl.col("label")
+    number = pl.when(name.str.contains(r"^-?[0-9]{1,18}$")).then(name).cast(pl.Int64)
+    return labels.sort(number.is_null(), number, name)

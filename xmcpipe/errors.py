@@ -1,0 +1,23 @@
+"""The one error a user is meant to see: a line that says what was given and wanted, and a hint: what to do."""
+
+from pathlib import Path
+
+
+class XmcpipeError(Exception):
+    """A fault of the input, not of the program: the CLI prints it in one line, with no traceback, and exits with 2.
+
+    `message` says what was given and what was wanted; `hint` says what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message if not hint else f"{message} ({hint})")
+        self.message = message
+        self.hint = hint
+
+
+def require_file(path: Path, what: str) -> Path:
+    """`path` if it is a readable file, else an error that names `what` was looked for."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise XmcpipeError(f"{what}: {path} {kind}, a file was wanted", "check the path")
+    return path

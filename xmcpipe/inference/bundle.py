@@ -1,0 +1,67 @@
+"""A model artifact as one object: text in, label names and scores out.
+
+It needs neither shards nor raw data.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from xmcpipe.data.batches import HostBatch
+from xmcpipe.inference.scorer import Scorer
+from xmcpipe.modeling.encoder import load_tokenizer
+from xmcpipe.modeling.saved import load_model
+
+
+class Prediction(NamedTuple):
+    """One label of a text: its name, its description where the vocabulary has one, and its score."""
+
+    label: str
+    text: str | None
+    score: float
+
+
+class Bundle:
+    """A trained model with its tokenizer and label vocabulary: `Bundle.load(folder).predict(texts, k=5)`."""
+
+    def __init__(self, scorer: Scorer, tokenizer: Any, max_length: int, labels: pa.Table) -> None:
+        self._scorer, self._tokenizer, self._max_length = scorer, tokenizer, max_length
+        self._names, self._texts = labels["label"], labels["text"]
+
+    @staticmethod
+    def load(
+        folder: Path, device: str = "cpu", precision: str = "float32", label_chunk: int = 131_072
+    ) -> "Bundle":
+        """The model artifact in `folder`.
+
+        Raises XmcpipeError for a folder that holds none.
+        """
+        model, facts = load_model(folder)
+        scorer = Scorer(model, torch.device(device), precision, label_chunk)
+        tokenizer = load_tokenizer(str(folder / "tokenizer"))
+        return Bundle(scorer, tokenizer, facts["max_length"], pq.read_table(folder / "labels.parquet"))
+
+    def predict(self, texts: Iterable[str], k: int = 5, batch_size: int = 64) -> Iterator[list[Prediction]]:
+        """The k best labels of each text, best first, in the order of the texts; reads them as it goes."""
+        stream = iter(texts)
+        while batch := list(islice(stream, batch_size)):
+            labels_BK, scores_BK = self._scorer.top(self._encode(batch), k)
+            for labels, scores in zip(labels_BK, scores_BK, strict=True):
+                yield [
+                    Prediction(self._names[label].as_py(), self._texts[label].as_py(), float(score))
+                    for label, score in zip(labels.tolist(), scores, strict=True)
+                ]
+
+    def _encode(self, texts: list[str]) -> HostBatch:
+        encoded = self._tokenizer(
+            texts, truncation=True, max_length=self._max_length, padding=True, return_tensors="np"
+        )
+        none = np.empty(0, np.int64)
+        ids, mask = encoded["input_ids"].astype(np.int64), encoded["attention_mask"].astype(np.int64)
+        return HostBatch(ids, mask, none, none)

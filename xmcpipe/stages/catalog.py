@@ -1,0 +1,16 @@
+"""The stages, in the order in which a recipe's chain runs them. A new stage is one file and one line here.
+
+None of these modules imports torch, transformers, polars, pyarrow or faiss before its `run` is called: the
+command line reads this table to know its own words, and `xmcpipe --help` shouldn't take five seconds.
+"""
+
+from xmcpipe.stages.cluster import CLUSTER
+from xmcpipe.stages.download import DOWNLOAD
+from xmcpipe.stages.evaluate import EVAL
+from xmcpipe.stages.importing import IMPORT
+from xmcpipe.stages.predict import PREDICT
+from xmcpipe.stages.stage import Stage
+from xmcpipe.stages.tokenize import TOKENIZE
+from xmcpipe.stages.train import TRAIN
+
+CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, TRAIN, PREDICT, EVAL)

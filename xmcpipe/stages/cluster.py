@@ -1,0 +1,59 @@
+"""`cluster`: a balanced partition of the labels, for the auxiliary loss."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import CLUSTERS_VERSION
+from xmcpipe.clustering.config import ClusterConfig, default_clusters
+from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.stages.stage import Result, Stage
+
+
+def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+    """Write clusters.parquet into `out`: the cluster of each label of the shards.
+
+    Raises XmcpipeError for more clusters than labels, and as `cluster_labels` does.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from xmcpipe.clustering.partition import random_partition
+    from xmcpipe.data.schema import CLUSTERS
+
+    started = time.monotonic()
+    shards = inputs["shards"]
+    num_labels = pq.read_metadata(require_file(shards / "labels.parquet", "the shards")).num_rows
+    num_clusters = _num_clusters(config, num_labels)
+    figures: dict[str, Any] = {"labels": num_labels, "num_clusters": num_clusters}
+    if config.method == "random":
+        clusters = random_partition(num_labels, num_clusters, config.seed)
+    else:
+        from xmcpipe.clustering.labels import cluster_labels
+
+        encoder = str(Artifact.at(shards).manifest.config["encoder"])
+        clusters, tightness = cluster_labels(config, shards, encoder, num_labels, num_clusters)
+        figures |= tightness
+    sizes = np.bincount(clusters, minlength=num_clusters)
+    figures |= {"size_min": int(sizes.min()), "size_max": int(sizes.max())}
+    pq.write_table(pa.table({"cluster": clusters}, schema=CLUSTERS), out / "clusters.parquet")
+    return Result(
+        figures | {"seconds": round(time.monotonic() - started, 1)}, {"clusters.parquet": num_labels}
+    )
+
+
+def _num_clusters(config: ClusterConfig, num_labels: int) -> int:
+    if num_labels == 0:
+        raise XmcpipeError("the shards have no labels to cluster", "check the labels of the import")
+    if config.num_clusters > num_labels:
+        raise XmcpipeError(
+            f"cluster.num_clusters = {config.num_clusters}, but there are only {num_labels} labels",
+            f"make it {num_labels} or less, or 0 for {default_clusters(num_labels)}",
+        )
+    return config.num_clusters or default_clusters(num_labels)
+
+
+CLUSTER = Stage("cluster", "clusters", ClusterConfig, CLUSTERS_VERSION, ("shards",), run)

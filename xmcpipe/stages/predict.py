@@ -1,0 +1,110 @@
+"""`predict`: the k best labels of every test document, streamed into a Parquet table."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
+from xmcpipe.config import runtime
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.stage import Result, Stage
+
+WINDOW_ROWS = (
+    32_768  # documents sorted by length together and written in their own order: what is held at a time
+)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """The table [predict].
+
+    `k` labels a document; `npz` also writes predictions.npz, a CSR matrix [N, L].
+    """
+
+    k: int = 10
+    npz: bool = False
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    batch_size: int = runtime(128)
+    label_chunk: int = runtime(32_768)
+    device: str = runtime("auto")
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch_size", "label_chunk"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} was given, at least 1 is wanted")
+
+
+def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+    """Score the test split of the shards with the model and write predictions.parquet into `out`.
+
+    Raises XmcpipeError where the model and the shards have different label vocabularies or tokenizers.
+    """
+    import time
+
+    import numpy as np
+
+    from xmcpipe.data.batches import collate, length_order
+    from xmcpipe.data.predictions import PredictionsWriter, write_predictions_npz
+    from xmcpipe.data.shards import Shards
+    from xmcpipe.inference.scorer import Scorer
+    from xmcpipe.modeling.devices import pick_device
+    from xmcpipe.modeling.encoder import load_tokenizer
+    from xmcpipe.modeling.saved import load_model
+    from xmcpipe.progress import progress
+
+    num_labels = _require_same_vocabulary(inputs["model"], inputs["shards"])
+    model, _ = load_model(inputs["model"])
+    device = pick_device(config.device)
+    scorer = Scorer(model, device, config.precision, config.label_chunk)
+    pad_id = load_tokenizer(str(inputs["model"] / "tokenizer")).pad_token_id or 0
+    test, k, started = Shards(inputs["shards"], "test"), min(config.k, num_labels), time.monotonic()
+    ids = test.ids()
+    table = out / "predictions.parquet"
+    with PredictionsWriter(table) as writer, progress("predict", len(test), "documents", scale=True) as bar:
+        for begin in range(0, len(test), WINDOW_ROWS):
+            count = min(WINDOW_ROWS, len(test) - begin)
+            labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
+            for rows in length_order(test.lengths[begin : begin + count], config.batch_size):
+                labels_NK[rows], scores_NK[rows] = scorer.top(collate(test, rows + begin, pad_id), k)
+                bar.update(len(rows))
+            writer.write(ids.slice(begin, count).combine_chunks(), labels_NK, scores_NK)
+    rate = len(test) / max(time.monotonic() - started, 1e-9)
+    shutil.copyfile(inputs["model"] / "labels.parquet", out / "labels.parquet")
+    if config.npz:
+        write_predictions_npz(table, out / "predictions.npz", num_labels)
+    figures = {"documents": len(test), "k": k, "documents_per_second": round(rate, 1)}
+    return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})
+
+
+def _require_same_vocabulary(model: Path, shards: Path) -> int:
+    """The number of labels.
+
+    Raises XmcpipeError unless both have the same labels, and tokens, in the same order.
+    """
+    import pyarrow.parquet as pq
+
+    mine = pq.read_table(model / "labels.parquet", columns=["label"])["label"]
+    theirs = pq.read_table(shards / "labels.parquet", columns=["label"])["label"]
+    if len(mine) != len(theirs) or not mine.equals(theirs):
+        raise XmcpipeError(
+            f"the model knows {len(mine)} labels and the shards have {len(theirs)}: their vocabularies differ",
+            "predict on the shards that the model was trained on, or on others made with the same vocabulary",
+        )
+    tokenizers = [folder / "tokenizer" / "tokenizer.json" for folder in (model, shards)]
+    if tokenizers[0].read_bytes() != tokenizers[1].read_bytes():
+        raise XmcpipeError(
+            "the model and the shards have different tokenizers", "tokenize with the model's encoder"
+        )
+    return len(mine)
+
+
+PREDICT = Stage(
+    name="predict",
+    kind="predictions",
+    config=PredictConfig,
+    schema_version=PREDICTIONS_VERSION,
+    inputs=("model", "shards"),
+    run=run,
+)

@@ -1,0 +1,105 @@
+"""`train`: shards and clusters to a model, chosen by a validation split, going on where a killed run
+stopped."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.config import to_table
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.stage import Result, Stage
+from xmcpipe.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from xmcpipe.training.trainer import Trainer
+
+
+def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+    """Train on the shards and write the model artifact into `out`; checkpoints are kept in `scratch`.
+
+    `inputs` holds "shards", and "clusters" where the auxiliary loss is on. Raises XmcpipeError for K > D, an
+    encoder that can't be found, clusters of another vocabulary, and a loss that isn't finite.
+    """
+    from xmcpipe.modeling.devices import pick_device
+    from xmcpipe.modeling.encoder import load_tokenizer
+    from xmcpipe.modeling.saved import save_model
+    from xmcpipe.training.build import build_model
+    from xmcpipe.training.feed import Feed, read_clusters
+    from xmcpipe.training.trainer import Trainer
+
+    shards = inputs["shards"]
+    tokenized = Artifact.at(shards).manifest.config
+    device = pick_device(config.device)
+    tokenizer = load_tokenizer(str(shards / "tokenizer"))
+    feed = Feed(shards, config, tokenizer.pad_token_id or 0, device)
+    clusters = read_clusters(_clusters(inputs), feed.num_labels) if config.auxiliary.weight else None
+    num_clusters = 0 if clusters is None else int(clusters.max()) + 1
+    encoder_name = config.encoder.name or tokenized["encoder"]
+    model = build_model(config, encoder_name, len(tokenizer), feed, num_clusters).to(device)
+    trainer = Trainer(config, model, feed, clusters, device, scratch)
+    started = time.monotonic()
+    trainer.fit()
+    figures = _figures(trainer, time.monotonic() - started, device)
+    facts = {"encoder": encoder_name, "train": to_table(config), "figures": figures}
+    save_model(out, model, tokenized["max_length"], facts)
+    shutil.copytree(shards / "tokenizer", out / "tokenizer")
+    shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
+    shutil.copytree(scratch / "log", out / "log")
+    return Result(figures)
+
+
+def _required(config: TrainConfig) -> tuple[str, ...]:
+    """The inputs that this training can't do without: clusters only for the auxiliary loss."""
+    return ("shards", "clusters") if config.auxiliary.weight else ("shards",)
+
+
+def _clusters(inputs: Mapping[str, Path]) -> Path:
+    if "clusters" not in inputs:
+        raise XmcpipeError(
+            "train.auxiliary.weight is above 0, but there are no clusters",
+            "add a [cluster] table to the recipe, or set train.auxiliary.weight = 0",
+        )
+    return inputs["clusters"]
+
+
+def _figures(trainer: "Trainer", seconds: float, device: "torch.device") -> dict[str, Any]:
+    """Validation figures, and what the training and the layer cost."""
+    from xmcpipe.training.memory import peak_bytes
+
+    state, head = trainer.progress, trainer.model.head
+    best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
+    return {
+        "validation": {name: value for name, value in best.items() if name.startswith("P@")},
+        "best_step": state.best_step,
+        "steps": state.step,
+        "epochs": state.epoch,
+        "rewirings": state.rewirings,
+        "head": trainer.model.head.shape.kind,
+        "head_parameters": head.num_parameters,
+        "head_bytes": head.num_bytes,
+        "encoder_parameters": sum(p.numel() for p in trainer.model.encoder.parameters()),
+        "seconds": round(state.seconds, 1),
+        "seconds_per_step": round(state.seconds / max(state.step, 1), 4),
+        "documents_per_second": round(
+            state.step * trainer.config.batch_size * trainer.config.accumulation / max(state.seconds, 1e-9), 1
+        ),
+        "peak_bytes": peak_bytes(device),
+        "device": str(device),
+    }
+
+
+TRAIN = Stage(
+    name="train",
+    kind="model",
+    config=TrainConfig,
+    schema_version=MODEL_VERSION,
+    inputs=("shards", "clusters"),
+    run=run,
+    required=_required,
+)

@@ -1,0 +1,109 @@
+"""From shards to batches on the device: the validation split, the epoch's order, and groups for
+accumulation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from xmcpipe.data.batches import collate, epoch_batches, length_order
+from xmcpipe.data.shards import Int64s, Shards
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.fused import Positives
+from xmcpipe.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B documents on the device: `input_ids`, `mask` int64 [B, S], and the positive pairs sorted by label."""
+
+    input_ids: Tensor
+    mask: Tensor
+    positives: Positives
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class Feed:
+    """The training split of a shards artifact, parted into training and validation rows by the seed.
+
+    `label_counts` float64 [L] and `num_documents` are those of the training rows alone.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig, pad_id: int, device: torch.device) -> None:
+        self.shards = Shards(folder, "train")
+        self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
+        self._config, self._pad_id, self._device = config, pad_id, device
+        total = len(self.shards)
+        if total == 0 or self.num_labels == 0:
+            raise XmcpipeError(
+                f"{folder} holds {total} training documents and {self.num_labels} labels", "import more"
+            )
+        aside = min(int(config.validation * total), config.validation_max)
+        order = np.random.default_rng([config.seed, 1]).permutation(total)
+        self.validation_rows: Int64s = np.sort(order[:aside])
+        self.train_rows: Int64s = np.sort(order[aside:])
+        labels, _ = self.shards.labels.gather(self.train_rows)
+        self.label_counts = torch.from_numpy(
+            np.bincount(labels, minlength=self.num_labels).astype(np.float64)
+        )
+        if len(self.label_counts) > self.num_labels:
+            raise XmcpipeError(
+                f"{folder}: a document has label id {len(self.label_counts) - 1}, but there are {self.num_labels} labels",
+                "run `xmcpipe tokenize` again",
+            )
+
+    @property
+    def num_documents(self) -> int:
+        """Training documents, the validation split not counted."""
+        return len(self.train_rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        batches = -(-self.num_documents // self._config.batch_size)
+        return -(-batches // self._config.accumulation)
+
+    def groups(self, epoch: int) -> list[list[Int64s]]:
+        """The epoch's batches (rows of the split), `accumulation` of them an optimizer step."""
+        lengths = self.shards.lengths[self.train_rows]
+        batches = epoch_batches(lengths, self._config.batch_size, self._config.seed, epoch)
+        rows = [self.train_rows[batch] for batch in batches]
+        step = self._config.accumulation
+        return [rows[begin : begin + step] for begin in range(0, len(rows), step)]
+
+    def batch(self, rows: Int64s) -> Batch:
+        """The documents of `rows` on the device."""
+        host = collate(self.shards, rows, self._pad_id)
+        tensors = (torch.from_numpy(array) for array in (host.input_ids, host.mask, host.rows, host.labels))
+        if self._device.type == "cuda":
+            tensors = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors)
+        input_ids, mask, pair_rows, labels = tensors
+        return Batch(input_ids, mask, Positives.of(pair_rows, labels))
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """The validation split once, in batches of similar length."""
+        lengths = self.shards.lengths[self.validation_rows]
+        for batch in length_order(lengths, self._config.batch_size):
+            yield self.batch(self.validation_rows[batch])
+
+
+def read_clusters(folder: Path, num_labels: int) -> Tensor:
+    """The cluster of each label, int64 [L].
+
+    Raises XmcpipeError where the clusters are for another vocabulary.
+    """
+    clusters = torch.from_numpy(
+        pq.read_table(folder / "clusters.parquet")["cluster"].to_numpy().astype(np.int64)
+    )
+    if len(clusters) != num_labels:
+        raise XmcpipeError(
+            f"{folder} holds clusters of {len(clusters)} labels, the shards have {num_labels}",
+            "run `xmcpipe cluster` on these shards",
+        )
+    return clusters

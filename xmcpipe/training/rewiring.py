@@ -1,0 +1,122 @@
+"""SET: prune the weakest connections, grow as many at random in the same rows (Mocanu et al., 2018).
+
+Both prune modes come down to "all below a threshold, and of those exactly at it the first few". For a
+fraction the threshold is found exactly from two histograms of the bits of |weight| (the bits of a non-
+negative float are in the order of its value), summed over chunks and processes, so that no chunking changes
+the topology.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from xmcpipe.modeling.heads import FFIHead
+from xmcpipe.ops.topology import INDEX_DTYPE, regrow
+
+HIGH_BINS, LOW_BINS = 1 << 15, 1 << 16
+CHUNK_ROWS = 8192
+
+
+class Ranks(Protocol):
+    """The processes that share a layer, each with a range of labels, in rank order."""
+
+    rank: int
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The tensors of all ranks, [ranks, ...]."""
+        ...
+
+
+class OneProcess:
+    """The whole layer in this process."""
+
+    rank = 0
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        return tensor.unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What goes: |weight| whose bits are below `bits`, and the first `ties` of this process's that are
+    equal."""
+
+    bits: int
+    ties: int
+
+
+def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, chunk_rows: int = CHUNK_ROWS) -> Cut:
+    """The floor(fraction * connections) smallest |weight| of the whole layer; ties by label number, then
+    place."""
+    device = weight_LK.device
+    total = int(ranks.gather(torch.tensor(weight_LK.numel(), device=device)).sum())
+    target = int(fraction * total)
+    if target == 0:
+        return Cut(0, 0)
+    pieces = [weight_LK[begin : begin + chunk_rows] for begin in range(0, len(weight_LK), chunk_rows)]
+    high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
+    for piece in pieces:
+        high += torch.bincount((_bits(piece) >> 16).flatten(), minlength=HIGH_BINS)
+    high_bin, below = _bin_of(ranks.gather(high).sum(0), target)
+    low = torch.zeros(LOW_BINS, dtype=torch.int64, device=device)
+    for piece in pieces:
+        bits = _bits(piece).flatten()
+        low += torch.bincount(bits[bits >> 16 == high_bin] & 0xFFFF, minlength=LOW_BINS)
+    lows = ranks.gather(low)
+    low_bin, below_in_bin = _bin_of(lows.sum(0), target - below)
+    before = int(lows[: ranks.rank, low_bin].sum())  # ties that lower ranks hold come first
+    return Cut((high_bin << 16) | low_bin, max(target - below - below_in_bin - before, 0))
+
+
+def cut_threshold(threshold: float) -> Cut:
+    """All with |weight| < threshold."""
+    return Cut(int(torch.tensor(threshold, dtype=torch.float32).view(torch.int32)), 0)
+
+
+@torch.no_grad()
+def rewire(
+    head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int, chunk_rows: int = CHUNK_ROWS
+) -> int:
+    """Prune `cut` and regrow in place; returns how many connections of this head were replaced.
+
+    Regrown connections get weight 0 and moments 0. `moments_LK`: optimizer tensors of the weight's shape;
+    `rewiring`: 1 for the first.
+    """
+    ties_left, replaced = cut.ties, 0
+    index = head.index.view(torch.int16)  # the same bits: torch can't assign to rows of uint16
+    for begin in range(0, head.num_labels, chunk_rows):
+        end = min(begin + chunk_rows, head.num_labels)
+        bits_RK = _bits(head.weight[begin:end])
+        pruned_RK = bits_RK < cut.bits
+        if ties_left > 0:
+            tied_RK = bits_RK == cut.bits
+            pruned_RK |= tied_RK & (tied_RK.flatten().cumsum(0).view_as(tied_RK) <= ties_left)
+            ties_left -= min(ties_left, int(tied_RK.sum()))
+        rows = pruned_RK.any(1).nonzero().squeeze(1)
+        if len(rows) == 0:
+            continue
+        labels = head.label_numbers(begin, end)[rows]
+        pruned = pruned_RK[rows]
+        rows += begin
+        regrown = regrow(
+            index[rows].view(INDEX_DTYPE), pruned, seed, rewiring, labels, head.shape.in_features
+        )
+        index[rows] = regrown.view(torch.int16)
+        for tensor in [head.weight.data, *moments_LK]:
+            tensor[rows] = tensor[rows].masked_fill(pruned, 0.0)
+        replaced += int(pruned.sum())
+    return replaced
+
+
+def _bits(weight: Tensor) -> Tensor:
+    """The bits of |weight|, int64, in the order of the values."""
+    return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
+
+
+def _bin_of(histogram: Tensor, target: int) -> tuple[int, int]:
+    """The bin in which the `target`-th element (from 1) lies, and how many lie in the bins before it."""
+    cumulative = histogram.cumsum(0)
+    number = int(torch.searchsorted(cumulative, target))
+    return number, int(cumulative[number] - histogram[number])

@@ -1,0 +1,36 @@
+"""P@1, P@3, P@5 on the validation split: what chooses the best model.
+
+The test split is never looked at.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.topk import top_labels
+from xmcpipe.training.feed import Batch
+
+CUTS = (1, 3, 5)
+
+
+@torch.no_grad()
+def validate(
+    model: Model, batches: Iterable[Batch], features: Callable[[Batch], Tensor], label_chunk: int
+) -> dict[str, float]:
+    """{"P@1": …, "P@3": …, "P@5": …}, shares of 1 over all documents of `batches`; `features` gives [B,
+    D]."""
+    model.eval()
+    hits, documents = torch.zeros(max(CUTS), dtype=torch.float64), 0
+    for batch in batches:
+        labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk)
+        num_labels = model.head.num_labels
+        rows = torch.arange(len(batch), device=labels_BK.device).unsqueeze(1)
+        truth = batch.positives.rows * num_labels + batch.positives.labels
+        hit_BK = torch.isin(rows * num_labels + labels_BK, truth)
+        hits[: hit_BK.shape[1]] += hit_BK.sum(0).double().cpu()
+        documents += len(batch)
+    model.train()
+    reached = hits.cumsum(0)
+    return {f"P@{k}": float(reached[k - 1]) / (k * documents) for k in CUTS}
