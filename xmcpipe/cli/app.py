@@ -3,7 +3,9 @@
 A known error is one line on standard error and exit code 2; an unknown one keeps its traceback.
 """
 
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -80,6 +82,12 @@ app.command("status")(chain.status)
 app.command("gc")(gc.gc)
 
 
+def _terminate(number: int, _: FrameType | None) -> None:
+    """Unwind the stack, so that a stage that a scheduler ends removes what it was building."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """The entry point of the console script."""
+    signal.signal(signal.SIGTERM, _terminate)
     app()

@@ -134,7 +134,8 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     header, *rows = table(metrics)
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, title in enumerate(header):
-        drawn.add_column(title, justify="left" if column == 0 else "right", no_wrap=True)
+        # On a narrow terminal the names fold, so that the numbers needn't.
+        drawn.add_column(title, justify="left" if column == 0 else "right", no_wrap=column > 0)
     for row in rows:
         drawn.add_row(*row)
     console = Console(highlight=False)

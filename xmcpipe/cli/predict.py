@@ -155,7 +155,9 @@ def _print(labelled: Iterable[tuple[Document, Labels]], as_json: bool) -> None:
 
 
 def _row(name: str | None, text: str, labels: Labels) -> dict[str, Any]:
-    scored = [{"label": label, "text": label_text, "score": score} for label, label_text, score in labels]
+    scored = [
+        {"label": label, "text": label_text, "score": round(score, 6)} for label, label_text, score in labels
+    ]
     return {**({"text": text} if name is None else {"id": name}), "labels": scored}
 
 

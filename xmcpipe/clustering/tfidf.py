@@ -50,11 +50,12 @@ def fit(train: Shards, vocabulary: int, dim: int, seed: int) -> TfIdf:
 
 def weights(tokens: Int32s, lengths: Int32s, idf_V: Float32s) -> Any:
     """Rows of unit length, CSR float32 [R, V]: (1 + ln(count)) * idf."""
-    from sklearn.preprocessing import normalize
-
     matrix = _counts(tokens, lengths, len(idf_V))
     matrix.data = (1 + np.log(matrix.data)) * idf_V[matrix.indices]
-    return normalize(matrix, copy=False)
+    rows = np.repeat(np.arange(len(lengths)), np.diff(matrix.indptr))
+    norms = np.sqrt(np.bincount(rows, np.square(matrix.data), len(lengths)))
+    matrix.data /= np.maximum(norms, 1e-12).astype(np.float32)[rows]
+    return matrix
 
 
 def _counts(tokens: Int32s, lengths: Int32s, vocabulary: int) -> Any:

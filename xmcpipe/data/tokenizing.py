@@ -107,6 +107,11 @@ def encode_shard(task: ShardTask) -> Lengths:
     return total
 
 
+def num_rows(source: Path) -> int:
+    """The rows of a Parquet file. Raises XmcpipeError for a file that isn't one."""
+    return int(_open(source).metadata.num_rows)
+
+
 def label_ranges(source: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
     """Ranges (first row, rows, documents) of a table of labels, each with `rows_per_shard` texts in it."""
     file = _open(source)

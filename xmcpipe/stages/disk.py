@@ -24,7 +24,7 @@ def disk_full(error: BaseException, what: str, folder: Path) -> XmcpipeError | N
         return None
     return XmcpipeError(
         f"disk full: {what} had no room left in {folder}{_room(folder)}, and nothing half-written was kept",
-        "free some room (`xmcpipe gc` lists what no recipe needs), or name another folder with --store DIR",
+        "free some room, with `xmcpipe gc` for example, or name another folder with --store DIR",
     )
 
 

@@ -71,10 +71,8 @@ def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
     """A task for each shard, and the number of documents each will hold."""
-    import pyarrow.parquet as pq
-
     from xmcpipe.data.shards import shard_path
-    from xmcpipe.data.tokenizing import ShardTask, label_ranges
+    from xmcpipe.data.tokenizing import ShardTask, label_ranges, num_rows
 
     sources = {
         name: require_file(raw / f"{name}.parquet", "the raw artifact")
@@ -82,14 +80,14 @@ def _tasks(
     }
     text = _backend_text(tokenizer, config.max_length)
     filler = _filler(tokenizer)
-    num_labels = pq.read_metadata(sources["labels"]).num_rows
+    num_labels = num_rows(sources["labels"])
     tasks, documents = [], []
     for split, source in zip(("train", "test", "label"), sources.values(), strict=True):
         of_labels = split == "label"
         if of_labels:
             ranges = label_ranges(source, config.rows_per_shard)
         else:
-            ranges = _row_ranges(pq.read_metadata(source).num_rows, config.rows_per_shard)
+            ranges = _row_ranges(num_rows(source), config.rows_per_shard)
         for number, (first, rows, num_documents) in enumerate(ranges):
             path = shard_path(out, split, number)
             task = ShardTask(

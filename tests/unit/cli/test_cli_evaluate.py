@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from xmcpipe.cli.app import app
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
     """Two documents, one of them right at the first rank: P@1 is 0.5."""
-    rows = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "predictions": [{"id": name, "labels": ["x", "y"], "scores": [0.9, 0.1]} for name in "ab"],
         "truth": [{"id": "a", "labels": ["x"]}, {"id": "b", "labels": ["z", "y"]}],
         "train": [{"id": str(row), "labels": ["x", "y", "z"][: row % 3 + 1]} for row in range(9)],

@@ -1,0 +1,43 @@
+"""Finding and loading encoders."""
+
+import pytest
+import torch
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.encoder import load, load_tokenizer, locate, pool
+
+
+def test_a_folder_loads(tiny_encoder):
+    model, tokenizer = load(str(tiny_encoder)), load_tokenizer(str(tiny_encoder))
+    assert model.config.hidden_size == 32
+    assert tokenizer("word3 word4")["input_ids"] == [2, 7, 8, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("package:no_such_package_here", "no such package is installed"),
+        ("package:json", "holds no config.json"),
+        ("./no/such/folder", "there is no such folder"),
+    ],
+)
+def test_what_is_not_there_is_named(name, message):
+    with pytest.raises(XmcpipeError, match=message):
+        locate(name)
+
+
+def test_a_hub_id_offline_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(XmcpipeError, match="HF_HUB_OFFLINE is set.*name a folder"):
+        load("nobody/no-such-encoder")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(XmcpipeError, match="no config.json"):
+        locate(str(tmp_path))
+
+
+def test_pooling_leaves_padding_out():
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]]])
+    mask = torch.tensor([[1, 1, 0]])
+    assert pool(hidden, mask, "mean").tolist() == [[2.0, 3.0]]
+    assert pool(hidden, mask, "cls").tolist() == [[1.0, 2.0]]

@@ -1,0 +1,35 @@
+"""Heads: sizes, refusals, and drawing."""
+
+import pytest
+import torch
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling import heads
+from xmcpipe.modeling.heads import HeadShape
+
+
+def test_the_bottleneck_has_as_many_parameters_as_the_ffi_layer():
+    ffi, bottleneck = (heads.build(HeadShape(kind, 384, 20_000, 64, False)) for kind in ("ffi", "bottleneck"))
+    assert abs(bottleneck.num_parameters - ffi.num_parameters) / ffi.num_parameters < 0.01
+
+
+def test_bytes_of_the_layers():
+    assert heads.build(HeadShape("ffi", 384, 1000, 64, False)).num_bytes == 1000 * 64 * (4 + 2)
+    assert heads.build(HeadShape("dense", 384, 1000, 64, True)).num_bytes == 1000 * (384 + 1) * 4
+
+
+def test_more_fan_in_than_features_is_refused():
+    with pytest.raises(XmcpipeError, match=r"K = 65 was given for D = 64.*lower train\.head\.fan_in"):
+        heads.build(HeadShape("ffi", 64, 10, 65, False))
+
+
+@pytest.mark.parametrize("kind", ["ffi", "dense", "bottleneck"])
+def test_drawing_depends_on_the_seed_alone(kind):
+    def draw(seed):
+        head = heads.build(HeadShape(kind, 16, 50, 4, False, seed=seed))
+        torch.rand(3)  # torch's own generator has no say in it
+        head.reset_parameters()
+        return head.weight.detach().clone()
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+    assert abs(float(draw(1).std()) * draw(1).shape[1] ** 0.5 - 1.0) < 0.2

@@ -1,0 +1,102 @@
+"""SET rewiring: how many go, which, what is left behind; and the same topology in any chunking or process count."""
+
+import threading
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from xmcpipe.modeling import heads
+from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, rewire
+
+L, D, K = 23, 12, 5
+
+
+def make(seed=0, tied=False, first=0, count=L):
+    head = heads.build(HeadShape("ffi", D, count, K, False, seed=seed, first_label=first))
+    head.reset_parameters()
+    if tied:
+        head.weight.data.copy_((head.weight.data * 3).round() / 3)
+    return head
+
+
+def sorted_bits(head):
+    return head.weight.detach().abs().flatten()
+
+
+@given(st.floats(0, 1), st.integers(0, 50), st.booleans(), st.integers(1, 30))
+def test_a_fraction_prunes_that_many_of_the_smallest(fraction, seed, tied, chunk):
+    head = make(seed, tied)
+    before, index = head.weight.detach().clone(), head.index.clone().int()
+    moments = [torch.ones_like(before), torch.full_like(before, 2.0)]
+    cut = cut_fraction(head.weight, fraction, OneProcess(), chunk)
+    replaced = rewire(head, moments, cut, seed, 1, chunk)
+    target = int(fraction * L * K)
+    assert replaced == target
+    # Stable: among equal magnitudes the first by label number and place go.
+    gone = torch.zeros(L * K, dtype=torch.bool)
+    gone[before.abs().flatten().argsort(stable=True)[:target]] = True
+    gone = gone.view(L, K)
+    assert torch.equal(head.index.int()[~gone], index[~gone])
+    assert torch.equal(head.weight[~gone], before[~gone])
+    assert (head.weight[gone] == 0).all()
+    for moment, value in zip(moments, (1.0, 2.0), strict=True):
+        assert (moment[gone] == 0).all()
+        assert (moment[~gone] == value).all()
+    ordered = head.index.long().sort(1).values
+    assert (ordered[:, 1:] > ordered[:, :-1]).all()
+    assert int(ordered.max()) < D
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 100.0])
+def test_a_threshold_prunes_all_below_it(threshold):
+    head = make()
+    below = head.weight.detach().abs() < threshold
+    replaced = rewire(head, [], cut_threshold(threshold), 0, 1)
+    assert replaced == int(below.sum())
+    assert (head.weight[below] == 0).all()
+
+
+def test_nothing_to_prune_changes_nothing():
+    head = make()
+    weight, index = head.weight.detach().clone(), head.index.clone()
+    assert rewire(head, [], Cut(0, 0), 0, 1) == 0
+    assert torch.equal(head.weight, weight)
+    assert torch.equal(head.index.int(), index.int())
+
+
+class Threads:
+    """Ranks as threads that meet at a barrier: what torch.distributed's all_gather does."""
+
+    def __init__(self, rank, barrier, board):
+        self.rank, self._barrier, self._board = rank, barrier, board
+
+    def gather(self, tensor):
+        self._board[self.rank] = tensor
+        self._barrier.wait()
+        gathered = torch.stack([self._board[rank] for rank in sorted(self._board)])
+        self._barrier.wait()
+        return gathered
+
+
+@pytest.mark.parametrize("bounds", [(0, L), (0, 1, L), (0, 9, 10, L), (0, 5, 11, 17, L)])
+@pytest.mark.parametrize("tied", [False, True])
+def test_any_number_of_processes_gives_the_same_topology(bounds, tied):
+    whole = make(4, tied)
+    rewire(whole, [], cut_fraction(whole.weight, 0.4, OneProcess()), 4, 2)
+    ranges = list(zip(bounds, bounds[1:], strict=False))
+    parts = [make(4, tied, first, last - first) for first, last in ranges]
+    barrier, board = threading.Barrier(len(parts)), {}
+
+    def work(rank):
+        cut = cut_fraction(parts[rank].weight, 0.4, Threads(rank, barrier, board), 3)
+        rewire(parts[rank], [], cut, 4, 2, 3)
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(parts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert torch.equal(torch.cat([part.index.int() for part in parts]), whole.index.int())
+    assert torch.equal(torch.cat([part.weight.data for part in parts]), whole.weight.data)
