@@ -1,9 +1,9 @@
 """Fixtures for all tests: the devices there are, and a tiny encoder written to disk."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from encoders import write_encoder
 from hypothesis import settings
 
 # Machines are noisy and speed is measured by benchmarks: no test may fail for being slow.
@@ -29,31 +29,6 @@ def _needs_gpu(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder as save_pretrained makes it: a BERT of 2 layers and 32 features, and a tokenizer of 200 words."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    import torch
-
-    folder = tmp_path_factory.mktemp("encoder")
-    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
-    yield folder
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of save_pretrained: a BERT of 2 layers and 32 features, with a tokenizer of 200 words."""
+    return write_encoder(tmp_path_factory.mktemp("encoder"), WORDS)

@@ -1,10 +1,10 @@
-"""The one error a user is meant to see: a line that says what was given and wanted, and a hint: what to do."""
+"""The one error a user is meant to see: a line that says what was given and wanted, and a hint."""
 
 from pathlib import Path
 
 
 class XmcpipeError(Exception):
-    """A fault of the input, not of the program: the CLI prints it in one line, with no traceback, and exits with 2.
+    """A fault of the input, not of the program: the CLI prints it in one line and exits with 2.
 
     `message` says what was given and what was wanted; `hint` says what to do next.
     """

@@ -5,6 +5,7 @@ M vectors, L labels (L >= M), C clusters, D features. A partition is int32 [L]: 
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -52,8 +53,6 @@ def fill_up(known: Int32s, rows: Int64s, num_labels: int, num_clusters: int, see
 
 def cluster_sums(vectors_MD: Float32s, clusters: Int32s, num_clusters: int) -> Float32s:
     """The sum of each cluster's vectors, float32 [C, D]."""
-    from scipy.sparse import csr_matrix
-
     sums_CD = np.zeros((num_clusters, vectors_MD.shape[1]), np.float32)
     for first in range(0, len(clusters), SUM_ROWS):
         mine = clusters[first : first + SUM_ROWS]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix, vstack
 
 from xmcpipe.clustering.partition import Float32s, Int32s, Int64s
 from xmcpipe.data.shards import Shards
@@ -59,8 +60,6 @@ def weights(tokens: Int32s, lengths: Int32s, idf_V: Float32s) -> Any:
 
 
 def _counts(tokens: Int32s, lengths: Int32s, vocabulary: int) -> Any:
-    from scipy.sparse import csr_matrix
-
     indptr: Int64s = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     # A copy: the tokens are a view of a mapped file, and summing sorts in place.
     matrix = csr_matrix((np.ones(len(tokens), np.float32), tokens.copy(), indptr), (len(lengths), vocabulary))
@@ -69,8 +68,6 @@ def _counts(tokens: Int32s, lengths: Int32s, vocabulary: int) -> Any:
 
 
 def _sample(train: Shards, idf_V: Float32s, seed: int) -> Any:
-    from scipy.sparse import vstack
-
     size = min(len(train), SAMPLE_DOCUMENTS)
     rows = np.sort(np.random.default_rng(seed).choice(len(train), size, replace=False))
     return vstack([weights(*train.tokens.gather(part), idf_V) for part in _parts(rows)], format="csr")

@@ -6,6 +6,7 @@ L labels, D features, R documents of a piece.
 from collections.abc import Callable
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from xmcpipe.clustering.partition import Float32s, Int32s
 from xmcpipe.data.shards import Shards
@@ -19,8 +20,6 @@ ROWS = 8192
 
 def document_means(train: Shards, vectorise: Vectorise, dim: int, num_labels: int) -> Float32s:
     """The unit mean of each label's documents, float32 [L, D]; zeros for a label without any."""
-    from scipy.sparse import csr_matrix
-
     sums_LD = np.zeros((num_labels, dim), np.float32)
     with progress("label vectors", len(train), "documents", scale=True) as bar:
         for (tokens, lengths), (labels, counts) in zip(train.tokens.flat(), train.labels.flat(), strict=True):

@@ -2,7 +2,7 @@
 
 raw/          train.parquet, test.parquet   id string · text string · labels list<int32>
               labels.parquet                label string · text string or null; row i is label id i
-shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32> unpadded, with special tokens ·
+shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>, with special tokens ·
               labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
               Split `label` holds the label texts, a row a label that has one, labelled by itself.
               labels.parquet                as in raw/

@@ -36,7 +36,7 @@ class Positives:
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         inner_BW: Tensor,
         weight_LW: Tensor,
@@ -66,7 +66,7 @@ class _ChunkedLoss(torch.autograd.Function):
         return total * scale
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.gradients)
         ctx.gradients = None
         return (*scaled, None, None, None, None, None)

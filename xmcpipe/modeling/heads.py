@@ -124,18 +124,17 @@ class FFIHead(Head):
             )
 
     def _product(self, inner_BW: Tensor, begin: int, end: int) -> Tensor:
-        return ffi_scores(inner_BW, self.weight[begin:end].to(inner_BW.dtype), self.index[begin:end])
+        weight_CK, index_CK = self.weight[begin:end].to(inner_BW.dtype), self.index[begin:end]
+        scores_BC: Tensor = ffi_scores(inner_BW, weight_CK, index_CK)
+        return scores_BC
 
     def backward(
         self, grad_BC: Tensor, inner_BW: Tensor, begin: int, end: int, grad_weight: Tensor
     ) -> Tensor:
-        grad_inner, grad_weight[begin:end] = ffi_backward(
-            grad_BC.to(inner_BW.dtype),
-            inner_BW,
-            self.weight[begin:end].to(inner_BW.dtype),
-            self.index[begin:end],
-        )
-        return grad_inner
+        weight_CK, index_CK = self.weight[begin:end].to(inner_BW.dtype), self.index[begin:end]
+        grads: tuple[Tensor, Tensor] = ffi_backward(grad_BC.to(inner_BW.dtype), inner_BW, weight_CK, index_CK)
+        grad_weight[begin:end] = grads[1]
+        return grads[0]
 
 
 class DenseHead(Head):

@@ -17,13 +17,13 @@ LossInPlace = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def squared_hinge_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tensor:
-    """Sum of max(0, 1 - t * s)^2 with t = +1 at the positives, -1 elsewhere: a scalar; `scores` become the gradient.
+    """Sum of max(0, 1 - t * s)^2, t = +1 at the positives and -1 elsewhere; `scores` become the gradient.
 
     `scores_BC` float32; `rows_P`, `columns_P` int64, the distinct positions of the positives.
     """
     positive_P = scores_BC[rows_P, columns_P]
     slack_BC = scores_BC.add_(1.0).clamp_(min=0.0)
-    total = torch.linalg.vector_norm(slack_BC).square()
+    total: Tensor = torch.linalg.vector_norm(slack_BC).square()
     positive_slack = (1.0 - positive_P).clamp_(min=0.0)
     total = total - (1.0 + positive_P).clamp(min=0.0).square().sum() + positive_slack.square().sum()
     scores_BC.mul_(2.0)

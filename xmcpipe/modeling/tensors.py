@@ -37,6 +37,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     Raises XmcpipeError for a file that isn't safetensors.
     """
     try:
-        return load_file(path, device=str(device))
+        tensors: dict[str, Tensor] = load_file(path, device=str(device))
     except (SafetensorError, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as safetensors: {error}", "run the stage again") from error
+    return tensors

@@ -44,7 +44,7 @@ def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tens
     check(features_BD, weight_LK, index_LK)
     if len(weight_LK) == 0 or len(features_BD) == 0:
         return features_BD.new_zeros(len(features_BD), len(weight_LK))
-    # A bag a label over the rows of x^T: it reads only the K features of a label, and copies nothing of size L x D.
+    # A bag a label over the rows of x^T: reads the K features of each, and copies nothing of size L x D.
     return F.embedding_bag(
         index_LK.to(torch.int32), features_BD.T.contiguous(), per_sample_weights=weight_LK, mode="sum"
     ).T.contiguous()

@@ -89,7 +89,7 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
     theirs = pq.read_table(shards / "labels.parquet", columns=["label"])["label"]
     if len(mine) != len(theirs) or not mine.equals(theirs):
         raise XmcpipeError(
-            f"the model knows {len(mine)} labels and the shards have {len(theirs)}: their vocabularies differ",
+            f"the vocabularies differ: the model knows {len(mine)} labels, the shards have {len(theirs)}",
             "predict on the shards that the model was trained on, or on others made with the same vocabulary",
         )
     tokenizers = [folder / "tokenizer" / "tokenizer.json" for folder in (model, shards)]

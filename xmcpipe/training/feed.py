@@ -54,7 +54,7 @@ class Feed:
         )
         if len(self.label_counts) > self.num_labels:
             raise XmcpipeError(
-                f"{folder}: a document has label id {len(self.label_counts) - 1}, but there are {self.num_labels} labels",
+                f"{folder} has label id {len(self.label_counts) - 1}, but only {self.num_labels} labels",
                 "run `xmcpipe tokenize` again",
             )
 

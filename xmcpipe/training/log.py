@@ -8,8 +8,8 @@ from typing import Any
 class MetricsLog:
     """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/.
 
-    A resumed training hands over the step of its checkpoint: lines after it belong to the attempt that was killed, and
-    are cut off. TensorBoard's files are skipped where tensorboardX isn't installed.
+    A resumed training hands over the step of its checkpoint: lines after it belong to the attempt that was
+    killed, and are cut off. TensorBoard's files are skipped where tensorboardX isn't installed.
     """
 
     def __init__(self, folder: Path, resume_step: int) -> None:

@@ -56,7 +56,7 @@ class Trainer:
             "classifier": classifier_optimizer(model, config.head, config.auxiliary),
         }
         self.autocast = AUTOCAST[config.precision]
-        # Half precision for the head pays on a GPU's tensor cores; a CPU sums its scores in float32 throughout.
+        # Half precision for the head pays on a GPU's tensor cores; a CPU sums scores in float32 throughout.
         self.head_dtype = self.autocast if device.type == "cuda" and self.autocast else torch.float32
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.progress = Progress(auxiliary=model.auxiliary is not None)
@@ -113,7 +113,7 @@ class Trainer:
         num_rows, total = sum(len(rows) for rows in group), 0.0
         for rows in group:
             main, auxiliary, weight = self._losses(self.feed.batch(rows), num_rows)
-            self.scaler.scale((1.0 - weight) * main + weight * auxiliary).backward()
+            torch.autograd.backward(self.scaler.scale((1.0 - weight) * main + weight * auxiliary))
             total += float(main.detach())
         if self.config.encoder.max_grad_norm:
             self.scaler.unscale_(self.optimizers["encoder"])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.encoder import load, load_tokenizer, locate, pool
 
@@ -27,12 +28,12 @@ def test_what_is_not_there_is_named(name, message):
 
 def test_a_hub_id_offline_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(XmcpipeError, match="HF_HUB_OFFLINE is set.*name a folder"):
+    with pytest.raises(XmcpipeError, match=r"HF_HUB_OFFLINE is set.*name a folder"):
         load("nobody/no-such-encoder")
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(XmcpipeError, match="no config.json"):
+    with pytest.raises(XmcpipeError, match=r"no config\.json"):
         locate(str(tmp_path))
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_losses import reference
+
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.fused import Positives, chunked_loss
 from xmcpipe.modeling.heads import HeadShape
@@ -73,7 +74,7 @@ def test_no_tensor_is_larger_than_a_chunk_of_scores():
 
 
 def test_a_head_of_a_range_of_labels_is_that_part_of_the_whole():
-    """Two heads of half the labels give the scores, loss and gradient of one: what several processes rely on."""
+    """Two heads of half the labels give the loss and gradient of one: what several processes rely on."""
     whole, features, target = make("ffi", bias=False)
     positives = Positives.of(*target.nonzero(as_tuple=True))
     features.requires_grad_()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.modeling.losses import IN_PLACE, prior_bias, scale
 
 

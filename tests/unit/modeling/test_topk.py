@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.topk import top_labels

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.ops import ffi, ffi_reference
 from xmcpipe.ops.ffi import ffi_backward, ffi_scores
 from xmcpipe.ops.topology import initial_index

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from xmcpipe.ops.philox import philox, random_normal, random_words
 
 ANSWERS = [

@@ -3,6 +3,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.ops.topology import initial_index, regrow
 
 SHAPES = st.integers(1, 70).flatmap(lambda d: st.tuples(st.just(d), st.integers(1, d)))
@@ -41,8 +42,17 @@ def test_regrowth_keeps_what_was_kept_and_stays_distinct(shape, seed, data):
     grown = regrow(index, pruned, seed, 3, labels, num_features)
     assert distinct_rows(grown)
     assert torch.equal(grown.int()[~pruned], index.int()[~pruned])
-    rows = [regrow(index[i : i + 1], pruned[i : i + 1], seed, 3, labels[i : i + 1], num_features) for i in range(9)]
-    assert torch.equal(torch.cat(rows).int(), grown.int())
+    one_by_one = [
+        regrow(
+            *(tensor[row : row + 1] for tensor in (index, pruned)),
+            seed,
+            3,
+            labels[row : row + 1],
+            num_features,
+        )
+        for row in range(9)
+    ]
+    assert torch.equal(torch.cat(one_by_one).int(), grown.int())
 
 
 def test_regrowth_is_uniform_over_the_features_not_held():

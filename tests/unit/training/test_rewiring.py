@@ -1,11 +1,13 @@
-"""SET rewiring: how many go, which, what is left behind; and the same topology in any chunking or process count."""
+"""SET rewiring: how many go, which, what is left; the same topology in any chunking and process count."""
 
 import threading
+from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, rewire
@@ -85,7 +87,7 @@ class Threads:
 def test_any_number_of_processes_gives_the_same_topology(bounds, tied):
     whole = make(4, tied)
     rewire(whole, [], cut_fraction(whole.weight, 0.4, OneProcess()), 4, 2)
-    ranges = list(zip(bounds, bounds[1:], strict=False))
+    ranges = list(pairwise(bounds))
     parts = [make(4, tied, first, last - first) for first, last in ranges]
     barrier, board = threading.Barrier(len(parts)), {}
 

@@ -1,8 +1,11 @@
 """Schedules at their ends and in between."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
 
 
@@ -11,7 +14,7 @@ def test_rate_warms_up_then_falls_by_a_cosine():
     assert factors[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
     assert factors[10] == 1.0
     assert factors[60] == pytest.approx(0.5)
-    assert all(one >= other for one, other in zip(factors[10:], factors[11:], strict=False))
+    assert all(one >= other for one, other in pairwise(factors[10:]))
     assert factors[-1] < 0.001
 
 

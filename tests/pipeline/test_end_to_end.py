@@ -1,0 +1,121 @@
+"""The whole chain on the synthetic set: it learns, reuses what exists, and reruns exactly what a change concerns."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+STAGES = ["download", "tokenize", "cluster", "train", "predict", "eval"]
+
+
+def metrics(place):
+    (path,) = place.store.glob("metrics/*/metrics.json")
+    return json.loads(path.read_text())
+
+
+def states(outcome):
+    return {stage["stage"]: stage["state"] for stage in outcome["stages"]}
+
+
+def test_it_learns_well_above_popularity(finished):
+    figures = metrics(finished)
+    assert figures["model"]["P@1"] > 0.5
+    assert figures["model"]["P@1"] > figures["popularity"]["P@1"] + 0.3
+    assert figures["model"]["PSP@5"] > 2 * figures["popularity"]["PSP@5"]
+
+
+def test_a_second_run_reuses_every_stage(finished):
+    assert states(finished.run()) == dict.fromkeys(STAGES, "reused")
+
+
+@pytest.mark.parametrize(
+    ("setting", "first"),
+    [
+        ("tokenize.max_length=20", "tokenize"),
+        ("cluster.num_clusters=6", "cluster"),
+        ("train.max_steps=4", "train"),
+        ("predict.k=7", "predict"),
+        ("eval.a=0.6", "eval"),
+    ],
+)
+def test_a_changed_key_reruns_exactly_what_depends_on_it(workplace, setting, first):
+    short = ["--set", "train.epochs=1"] if STAGES.index(first) < STAGES.index("train") else []
+    outcome = workplace.run("--set", setting, *short)
+    position = STAGES.index(first)
+    expected = {stage: "made" if STAGES.index(stage) >= position else "reused" for stage in STAGES}
+    assert states(outcome) == expected
+
+
+def test_a_runtime_key_reruns_nothing(finished):
+    outcome = finished.run("--set", "train.log_every=7", "--set", "predict.batch_size=3")
+    assert states(outcome) == dict.fromkeys(STAGES, "reused")
+
+
+def test_the_model_answers_without_the_shards(workplace):
+    (model,) = workplace.store.glob("model/*")
+    alone = workplace.folder / "model"
+    model.rename(alone)
+    for kind in ("raw", "shards", "clusters", "predictions", "metrics"):
+        (workplace.store / kind).rename(workplace.folder / f"gone-{kind}")
+    raw = next((workplace.folder / "gone-raw").glob("*"))
+    table = pq.read_table(raw / "test.parquet")
+    names = pq.read_table(raw / "labels.parquet")["label"].to_pylist()
+    texts, truth = table["text"].to_pylist()[:40], table["labels"].to_pylist()[:40]
+    done = workplace.call(
+        "predict", "--model", "model", "--top", "3", "--json", "--input", "-", stdin="\n".join(texts) + "\n"
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 40
+    hits = [
+        answer["labels"][0]["label"] in {names[label] for label in labels}
+        for answer, labels in zip(answers, truth, strict=True)
+    ]
+    assert np.mean(hits) > 0.5
+
+
+def test_predictions_are_ordered_and_of_the_test_documents(finished):
+    (path,) = finished.store.glob("predictions/*/predictions.parquet")
+    table = pq.read_table(path)
+    (raw,) = finished.store.glob("raw/*/test.parquet")
+    assert table["id"].to_pylist() == pq.read_table(raw)["id"].to_pylist()
+    for labels, scores in zip(table["labels"].to_pylist(), table["scores"].to_pylist(), strict=True):
+        assert len(set(labels)) == len(labels) == 5
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_verify_finds_a_changed_byte(workplace):
+    workplace.call("status", "tiny.toml", "--verify")
+    (path,) = workplace.store.glob("predictions/*/predictions.parquet")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    done = workplace.call("status", "tiny.toml", "--verify", code=2)
+    assert "predictions.parquet" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("head", ["dense", "bottleneck"])
+def test_the_dense_comparisons_train_in_the_same_trainer(workplace, head):
+    outcome = workplace.run("--set", f"train.head.kind={head}", "--set", "train.epochs=2")
+    assert states(outcome)["train"] == "made"
+
+
+def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace):
+    settings = [
+        "train.loss=squared_hinge",
+        "train.rewire.mode=threshold",
+        "train.rewire.threshold=0.05",
+        "train.head.optimizer=sgd",
+        "train.accumulation=2",
+        "train.head.intermediate=48",
+        "train.encoder.checkpointing=true",
+        "train.precision=bfloat16",
+        "train.epochs=2",
+    ]
+    workplace.run(*[word for setting in settings for word in ("--set", setting)])
+    lines = [
+        json.loads(line)
+        for path in workplace.store.glob("model/*/log/metrics.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert any(line["kind"] == "rewire" and 0 < line["share"] < 0.9 for line in lines)

@@ -1,0 +1,130 @@
+"""A process killed in the middle: no artifact, and a training that goes on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+KINDS = {
+    "download": "raw",
+    "tokenize": "shards",
+    "cluster": "clusters",
+    "train": "model",
+    "predict": "predictions",
+    "eval": "metrics",
+}
+
+# Runs the CLI, and kills this very process (as kill -9 would) at the first write of a file that belongs to the
+# stage's artifact: it is then half-made, whatever the stage does.
+KILL_AT_WRITE = """
+import os, signal, sys
+kind, argv = sys.argv[1], sys.argv[2:]
+def watch(event, arguments):
+    if event == "open" and f"/.building/{kind}." in os.fspath(arguments[0] if not isinstance(arguments[0], int) else ""):
+        os.kill(os.getpid(), signal.SIGKILL)
+import xmcpipe.artifacts.store as store
+publish = store.Store.publish
+def half_published(self, building, *rest, **named):
+    if building.name.startswith(kind + "."):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return publish(self, building, *rest, **named)
+store.Store.publish = half_published
+from xmcpipe.cli.app import main
+sys.argv = ["xmcpipe", *argv]
+main()
+"""
+
+
+@pytest.mark.parametrize("stage", list(KINDS))
+def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
+    import shutil
+    import sys
+
+    kind = KINDS[stage]
+    whole = next((workplace.store / kind).glob("*"))
+    before = sorted(path.name for path in whole.rglob("*"))
+    shutil.rmtree(whole)
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            KILL_AT_WRITE,
+            kind,
+            stage,
+            "--recipe",
+            "tiny.toml",
+            "--set",
+            "train.epochs=6",
+        ],
+        cwd=workplace.folder,
+        env=workplace.environment(),
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not list((workplace.store / kind).glob("*"))
+    assert list((workplace.store / ".building").iterdir())  # it was indeed in the middle
+    shown = json.loads(workplace.call("status", "tiny.toml", "--json").stdout)
+    assert not next(step for step in shown["stages"] if step["stage"] == stage)["state"] == "present"
+    workplace.call(stage, "--recipe", "tiny.toml")
+    assert sorted(path.name for path in whole.rglob("*") if "events" not in path.name) == [
+        name for name in before if "events" not in name
+    ]
+    workplace.call("gc", "--yes")
+    assert not list((workplace.store / ".building").iterdir())
+
+
+def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace):
+    """Weights, topology, validation figures and log of a run that was killed twice, against one that was not."""
+    (whole,) = workplace.store.glob("model/*")
+    reference = (whole / "model.safetensors").read_bytes()
+    log = (whole / "log" / "metrics.jsonl").read_text()
+    whole.rename(workplace.folder / "reference")
+    arguments = ["train", "--recipe", "tiny.toml", "--set", "train.checkpoint_minutes=0.0"]
+    for step in (17, 60):  # before and after the first rewiring, with and without the auxiliary branch
+        process = subprocess.Popen(
+            workplace.command(*arguments),
+            cwd=workplace.folder,
+            env=workplace.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_step(workplace, step, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not list(workplace.store.glob("model/*"))
+    workplace.call("train", "--recipe", "tiny.toml")
+    assert (whole / "model.safetensors").read_bytes() == reference
+    facts, expected = (
+        json.loads((folder / "model.json").read_text()) for folder in (whole, workplace.folder / "reference")
+    )
+    assert facts["figures"]["validation"] == expected["figures"]["validation"]
+    assert facts["figures"]["rewirings"] == expected["figures"]["rewirings"] > 1
+    timeless = [[without_time(line) for line in text.splitlines()] for text in (log, read_log(whole))]
+    assert timeless[0] == timeless[1]
+
+
+def read_log(model):
+    return (model / "log" / "metrics.jsonl").read_text()
+
+
+def without_time(line):
+    varying = ("documents_per_second", "memory_bytes")
+    return {key: value for key, value in json.loads(line).items() if key not in varying}
+
+
+def wait_for_step(workplace, step, process):
+    """Until a checkpoint at or after `step` is there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the training ended before it could be killed"
+        for path in workplace.store.glob(".scratch/model-*/checkpoint-*"):
+            if int(path.name.removeprefix("checkpoint-")) >= step:
+                return
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint at step {step}")
