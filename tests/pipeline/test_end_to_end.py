@@ -1,4 +1,4 @@
-"""The whole chain on the synthetic set: it learns, reuses what exists, and reruns exactly what a change concerns."""
+"""The whole chain on the synthetic set: it learns, reuses what exists, reruns what a change concerns."""
 
 import json
 

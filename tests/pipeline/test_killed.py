@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -17,32 +19,25 @@ KINDS = {
     "eval": "metrics",
 }
 
-# Runs the CLI, and kills this very process (as kill -9 would) at the first write of a file that belongs to the
-# stage's artifact: it is then half-made, whatever the stage does.
-KILL_AT_WRITE = """
+# Runs the command line, and kills its own process (as kill -9 would) when the stage has written its files,
+# but before they are hashed and renamed: the worst moment there is.
+KILL_UNPUBLISHED = """
 import os, signal, sys
-kind, argv = sys.argv[1], sys.argv[2:]
-def watch(event, arguments):
-    if event == "open" and f"/.building/{kind}." in os.fspath(arguments[0] if not isinstance(arguments[0], int) else ""):
-        os.kill(os.getpid(), signal.SIGKILL)
-import xmcpipe.artifacts.store as store
-publish = store.Store.publish
-def half_published(self, building, *rest, **named):
+from xmcpipe.artifacts.store import Store
+from xmcpipe.cli.app import main
+kind, sys.argv = sys.argv[1], ["xmcpipe", *sys.argv[2:]]
+publish = Store.publish
+def die(self, building, *rest, **named):
     if building.name.startswith(kind + "."):
         os.kill(os.getpid(), signal.SIGKILL)
     return publish(self, building, *rest, **named)
-store.Store.publish = half_published
-from xmcpipe.cli.app import main
-sys.argv = ["xmcpipe", *argv]
+Store.publish = die
 main()
 """
 
 
 @pytest.mark.parametrize("stage", list(KINDS))
 def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
-    import shutil
-    import sys
-
     kind = KINDS[stage]
     whole = next((workplace.store / kind).glob("*"))
     before = sorted(path.name for path in whole.rglob("*"))
@@ -51,7 +46,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
         [
             sys.executable,
             "-c",
-            KILL_AT_WRITE,
+            KILL_UNPUBLISHED,
             kind,
             stage,
             "--recipe",
@@ -70,7 +65,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
     assert not list((workplace.store / kind).glob("*"))
     assert list((workplace.store / ".building").iterdir())  # it was indeed in the middle
     shown = json.loads(workplace.call("status", "tiny.toml", "--json").stdout)
-    assert not next(step for step in shown["stages"] if step["stage"] == stage)["state"] == "present"
+    assert next(step for step in shown["stages"] if step["stage"] == stage)["state"] == "missing"
     workplace.call(stage, "--recipe", "tiny.toml")
     assert sorted(path.name for path in whole.rglob("*") if "events" not in path.name) == [
         name for name in before if "events" not in name
@@ -80,7 +75,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
 
 
 def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace):
-    """Weights, topology, validation figures and log of a run that was killed twice, against one that was not."""
+    """Weights, topology, figures and log of a run that was killed twice, against one that was not."""
     (whole,) = workplace.store.glob("model/*")
     reference = (whole / "model.safetensors").read_bytes()
     log = (whole / "log" / "metrics.jsonl").read_text()

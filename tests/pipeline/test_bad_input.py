@@ -1,0 +1,82 @@
+"""What users get wrong: one line that says what to do, exit code 2, and nothing left behind."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+DOCUMENTS = '{"id": "a", "text": "one", "labels": ["x"]}\n{"id": "b", "text": "two", "labels": ["y"]}\n'
+
+
+def refused(workplace, *arguments):
+    """The line that `xmcpipe ARGUMENTS` ends with; fails unless the exit code is 2 and nothing was kept."""
+    before = sorted(workplace.store.glob("*/*"))
+    done = workplace.call(*arguments, code=2)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(workplace.store.glob("[!.]*/*")) == [path for path in before if "/." not in str(path)]
+    assert not list(workplace.store.glob(".building/*"))
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epoch=3", "did you mean 'epochs'"),
+        ("trian.epochs=3", "did you mean 'train'"),
+        ("train.epochs=many", "a whole number was wanted"),
+        ("train.head.kind=sparse", "one of 'ffi', 'dense', 'bottleneck' is wanted"),
+        ("train.head.fan_in=33", "K = 33 was given for D = 32"),
+        ("tokenize.encoder=./nowhere", "there is no such folder"),
+        ("tokenize.encoder=nobody/nothing", "HF_HUB_OFFLINE is set"),
+        ("cluster.num_clusters=5000", "clusters"),
+    ],
+)
+def test_recipes(workplace, setting, message):
+    assert message in refused(workplace, "run", "tiny.toml", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.jsonl", None, "does not exist"),
+        ("broken.jsonl", '{"id": "a", "text"\n', "broken.jsonl"),
+        ("column.jsonl", DOCUMENTS.replace('"text"', '"body"'), "text"),
+        ("empty.jsonl", "", "there is no document"),
+        ("unlabelled.jsonl", DOCUMENTS.replace('["x"]', "[]").replace('["y"]', "[]"), "label"),
+        ("words.parquet", "not parquet", "words.parquet"),
+    ],
+)
+def test_files_to_import(workplace, name, content, message):
+    if content is not None:
+        (workplace.folder / name).write_text(content)
+    assert message in refused(workplace, "import", "--train", name)
+
+
+def test_a_model_and_shards_of_different_vocabularies(workplace):
+    (shards,) = workplace.store.glob("shards/*")
+    other = workplace.folder / "other"
+    shutil.copytree(shards, other)
+    labels = pq.read_table(other / "labels.parquet")
+    renamed = pa.table(
+        {"label": [f"{name}!" for name in labels["label"].to_pylist()], "text": labels["text"]}
+    )
+    pq.write_table(renamed, other / "labels.parquet")
+    (model,) = workplace.store.glob("model/*")
+    message = refused(workplace, "predict", "--model", str(model), "--shards", str(other))
+    assert "vocabularies differ" in message
+
+
+def test_predictions_for_other_documents_than_the_truth(workplace):
+    predictions = [{"id": name, "labels": ["x"], "scores": [1.0]} for name in ("a", "c")]
+    (workplace.folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in predictions))
+    (workplace.folder / "t.jsonl").write_text(DOCUMENTS)
+    assert "'c'" in refused(workplace, "eval", "--predictions", "p.jsonl", "--truth", "t.jsonl")
+
+
+def test_an_artifact_that_is_missing_names_the_command_that_makes_it(workplace):
+    shutil.rmtree(workplace.store / "shards")
+    assert "xmcpipe tokenize" in refused(workplace, "train", "--recipe", "tiny.toml")
