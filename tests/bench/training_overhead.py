@@ -1,0 +1,99 @@
+"""What the classifier, the loss and the data path cost on top of the bare encoder, on the same batches.
+
+    python tests/bench/training_overhead.py SHARDS [--clusters CLUSTERS] [--fan-in 64] [--batches 20]
+
+`bare` is the encoder's forward and backward with a sum for a loss; `whole` adds collating, pooling, dropout,
+the fixed fan-in layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step. The
+encoder's own optimizer is in neither. The two alternate batch by batch in one run, so that a noisy machine
+slows both alike; the ratio is of the sums. Prints JSON.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.config import from_table
+from xmcpipe.training.build import build_model
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.feed import Feed, read_clusters
+from xmcpipe.training.trainer import Trainer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("--clusters", type=Path)
+    parser.add_argument("--fan-in", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batches", type=int, default=20)
+    options = parser.parse_args()
+    table = {
+        "batch_size": options.batch_size,
+        "loss": "bce",
+        "encoder": {"pooling": "mean", "dropout": 0.1},
+        "head": {"fan_in": options.fan_in, "bias": True},
+        "auxiliary": {"weight": 0.4 if options.clusters else 0.0},
+    }
+    config = from_table(TrainConfig, table, "train")
+    trainer = make_trainer(config, options.shards, options.clusters)
+    groups = trainer.feed.groups(0)[: options.batches + 3]
+    print(json.dumps(measure(trainer, [rows for (rows,) in groups]), indent=2))
+
+
+def make_trainer(config: TrainConfig, shards: Path, clusters_folder: Path | None) -> Trainer:
+    device = torch.device("cpu")
+    feed = Feed(shards, config, 0, device)
+    clusters = read_clusters(clusters_folder, feed.num_labels) if clusters_folder else None
+    encoder = Artifact.at(shards).manifest.config["encoder"]
+    model = build_model(config, encoder, 0, feed, int(clusters.max()) + 1 if clusters is not None else 0)
+    model.train()
+    return Trainer(config, model, feed, clusters, device, Path(tempfile.mkdtemp()))
+
+
+def measure(trainer: Trainer, batches: list) -> dict:
+    def bare(rows):
+        batch = ready[len(rows), int(rows[0])]
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = trainer.model.encoder(input_ids=batch.input_ids, attention_mask=batch.mask)
+        started_backward = hidden.last_hidden_state.float().sum()
+        started_backward.backward()
+
+    def whole(rows):
+        main_loss, auxiliary, weight = trainer._losses(trainer.feed.batch(rows), len(rows))
+        ((1.0 - weight) * main_loss + weight * auxiliary).backward()
+        trainer.optimizers["classifier"].step()
+
+    ready = {(len(rows), int(rows[0])): trainer.feed.batch(rows) for rows in batches}
+    seconds = {"bare": [], "whole": []}
+    for number, rows in enumerate(batches):
+        for name, function in (("bare", bare), ("whole", whole)):
+            trainer.model.zero_grad(set_to_none=True)
+            started = time.perf_counter()
+            function(rows)
+            if number >= 3:  # the first warm up allocators and kernels
+                seconds[name].append(time.perf_counter() - started)
+    head = trainer.model.head
+    pairs = [one / other for one, other in zip(seconds["whole"], seconds["bare"], strict=True)]
+    return {
+        "labels": head.num_labels,
+        "fan_in": head.shape.fan_in,
+        "features": head.shape.in_features,
+        "batch_size": trainer.config.batch_size,
+        "batches": len(pairs),
+        "bare_ms": 1000 * statistics.mean(seconds["bare"]),
+        "whole_ms": 1000 * statistics.mean(seconds["whole"]),
+        "ratio": sum(seconds["whole"]) / sum(seconds["bare"]),
+        "ratio_median_of_pairs": statistics.median(pairs),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+if __name__ == "__main__":
+    main()
