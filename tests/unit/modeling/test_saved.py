@@ -1,0 +1,75 @@
+"""A model on disk: what is loaded gives the same features and scores, and what doesn't fit is refused."""
+
+import json
+
+import pytest
+import torch
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling import encoder, heads, tensors
+from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.saved import load_model, save_model
+
+
+@pytest.fixture(params=["ffi", "dense", "bottleneck"])
+def saved(request, tiny_encoder, tmp_path):
+    head = heads.build(HeadShape(request.param, 24, 30, 5, bias=True, seed=2))
+    head.reset_parameters()
+    head.bias.data.normal_()
+    model = Model(encoder.load(str(tiny_encoder)), "mean", 0.5, 24, head, num_clusters=3)
+    save_model(tmp_path, model, 48, {"figures": {"P@1": 0.5}})
+    return model.eval(), tmp_path
+
+
+def scores(model):
+    ids = torch.tensor([[2, 9, 11, 3], [2, 8, 3, 0]])
+    with torch.no_grad():
+        features = model.features(model.embed(ids, (ids > 0).long()))
+        return model.head.scores(model.head.inner(features), 0, 30)
+
+
+def test_a_loaded_model_scores_the_same(saved):
+    model, folder = saved
+    loaded, facts = load_model(folder)
+    assert torch.equal(scores(loaded), scores(model))
+    assert loaded.auxiliary is None
+    assert facts["max_length"] == 48
+    assert facts["figures"] == {"P@1": 0.5}
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "encoder"}
+
+
+def test_another_format_or_no_model_is_refused(saved, tmp_path_factory):
+    _, folder = saved
+    table = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**table, "schema_version": 99}))
+    with pytest.raises(XmcpipeError, match=r"model format 99.*run `xmcpipe train` again"):
+        load_model(folder)
+    with pytest.raises(XmcpipeError, match="holds no model"):
+        load_model(tmp_path_factory.mktemp("empty"))
+
+
+def test_weights_that_do_not_fit_are_refused(saved):
+    _, folder = saved
+    state = tensors.load(folder / "model.safetensors")
+    state.pop("head.bias")
+    tensors.save(folder / "model.safetensors", state)
+    with pytest.raises(XmcpipeError, match=r"head\.bias"):
+        load_model(folder)
+
+
+def test_a_cut_off_file_is_refused(saved):
+    _, folder = saved
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(XmcpipeError, match="can't be read as safetensors"):
+        load_model(folder)
+
+
+def test_tensors_that_share_memory_are_saved(tmp_path):
+    one = torch.arange(6.0)
+    tensors.save(tmp_path / "t.safetensors", {"a": one, "b": one, "index": one.int().to(torch.uint16)})
+    loaded = tensors.load(tmp_path / "t.safetensors")
+    assert torch.equal(loaded["a"], one)
+    assert torch.equal(loaded["b"], one)
+    assert loaded["index"].dtype == torch.uint16

@@ -1,0 +1,20 @@
+"""The log after a kill: lines past the checkpoint, and half a line, are gone."""
+
+import json
+
+from xmcpipe.training.log import MetricsLog
+
+
+def test_lines_after_the_checkpoint_are_cut_off(tmp_path):
+    log = MetricsLog(tmp_path, 0)
+    for step in (10, 20, 30):
+        log.write("train", step, loss=1.0 / step)
+    log.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"kind": "train", "st')
+    log = MetricsLog(tmp_path, 20)
+    log.write("train", 25, loss=0.5)
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 25]
+    assert list((tmp_path / "tensorboard").glob("events*"))
