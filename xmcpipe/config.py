@@ -21,6 +21,14 @@ def runtime(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"runtime": True})
 
 
+def require_at_least(config: Any, least: float, *names: str) -> None:
+    """Raise ValueError where one of the config's fields `names` is below `least` (for __post_init__)."""
+    for name in names:
+        value = getattr(config, name)
+        if value < least:
+            raise ValueError(f"{name} = {value} was given, at least {least} was wanted")
+
+
 def from_table(cls: type[C], table: Mapping[str, Any], where: str) -> C:
     """Build the dataclass `cls` from a TOML table; `where` is the table's name, for errors.
 

@@ -1,5 +1,6 @@
 """The one error a user is meant to see: a line that says what was given and wanted, and a hint."""
 
+import os
 from pathlib import Path
 
 
@@ -20,4 +21,6 @@ def require_file(path: Path, what: str) -> Path:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise XmcpipeError(f"{what}: {path} {kind}, a file was wanted", "check the path")
+    if not os.access(path, os.R_OK):
+        raise XmcpipeError(f"{what}: {path} can't be read: permission denied", "check its permissions")
     return path

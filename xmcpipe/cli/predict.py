@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain as one_after_another
@@ -127,7 +128,7 @@ def _parse(lines: Iterable[str], source: str, objects_only: bool) -> Iterator[Do
                 yield None, line.strip()
     except UnicodeDecodeError as error:
         raise XmcpipeError(f"{source} isn't UTF-8 text: {error.reason}", "save it as UTF-8") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise XmcpipeError(f"{source} can't be read: {error}", "check the file") from error
 
 

@@ -50,11 +50,17 @@ def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
     """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
     tokens, lengths = shards.tokens.gather(rows)
     labels, counts = shards.labels.gather(rows)
+    input_ids, mask = pad(tokens, lengths, pad_id)
+    owners = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
+    return HostBatch(input_ids, mask, owners, labels.astype(np.int64))
+
+
+def pad(tokens: Int32s, lengths: Int32s, pad_id: int) -> tuple[Int64s, Int64s]:
+    """`input_ids` and `mask`, int64 [B, S], of B lists of tokens laid end to end; padded on the right."""
     mask: npt.NDArray[np.bool_] = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
     input_ids = np.full(mask.shape, pad_id, np.int64)
     input_ids[mask] = tokens
-    owners = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
-    return HostBatch(input_ids, mask.astype(np.int64), owners, labels.astype(np.int64))
+    return input_ids, mask.astype(np.int64)
 
 
 def _pieces(array: Int64s, size: int) -> list[Int64s]:

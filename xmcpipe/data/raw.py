@@ -5,6 +5,7 @@ there to train.parquet, test.parquet and labels.parquet. Texts pass twice throug
 through memory.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ from xmcpipe.data.staging import Staging
 from xmcpipe.data.vocabulary import vocabulary
 from xmcpipe.progress import progress
 
+logger = logging.getLogger(__name__)
+
+POLICY_OF_COUNT = {
+    "empty_texts": "empty_text",
+    "no_labels": "no_labels",
+    "repeated_texts": "repeated",
+    "leaked_texts": "leaked",
+    "unseen_labels": "unseen",
+}
+PLAIN_COUNTS = ("repeated_labels", "rare_labels", "emptied_documents", "documents_dropped")
 SPLITS = {"train": TRAIN, "test": TEST, "all": UNSPLIT}
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.parquet"
 
@@ -58,9 +69,20 @@ def write_raw(
         **plan.figures,
         "labels_without_text": words["text"].null_count(),
     }
+    _log_counts(figures, policies)
     figures["labels_a_document"] = round(figures.pop("train_pairs") / figures["train"], 3)
     figures["labels_a_test_document"] = round(figures.pop("test_pairs") / figures["test"], 3)
     return figures, rows
+
+
+def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:
+    """Say in one line what was found, and what the policies did with it."""
+    told = [
+        f"{name.replace('_', ' ')} {figures[name]:,} ({getattr(policies, policy)})"
+        for name, policy in POLICY_OF_COUNT.items()
+    ]
+    plain = [f"{name.replace('_', ' ')} {figures[name]:,}" for name in PLAIN_COUNTS]
+    logger.info("given %s: %s", f"{figures['documents_given']:,} documents", ", ".join(told + plain))
 
 
 def read_documents(folder: Path, split: str, rows: int = 8192) -> Iterator[pa.RecordBatch]:

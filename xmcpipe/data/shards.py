@@ -1,6 +1,6 @@
 """Tokenized documents as Arrow IPC files, written in order and read memory-mapped.
 
-A reader holds three small arrays for the whole split (a length, a label count and two offsets a document);
+A reader holds a few small arrays for the whole split (a length, a label count and two offsets a document);
 tokens and labels stay on disk until a batch asks for them. Needs pyarrow and NumPy only, so that training
 runs where polars and faiss are absent.
 """

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from xmcpipe.data.batches import HostBatch
+from xmcpipe.data.batches import HostBatch, pad
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.modeling.saved import load_model
@@ -59,9 +59,10 @@ class Bundle:
                 ]
 
     def _encode(self, texts: list[str]) -> HostBatch:
-        encoded = self._tokenizer(
-            texts, truncation=True, max_length=self._max_length, padding=True, return_tensors="np"
-        )
+        pad_id = self._tokenizer.pad_token_id or 0
+        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)["input_ids"]
+        lists = [tokens or [pad_id] for tokens in encoded]  # an encoder can't pool nothing
+        lengths = np.array([len(tokens) for tokens in lists], np.int32)
+        input_ids, mask = pad(np.concatenate(lists).astype(np.int32), lengths, pad_id)
         none = np.empty(0, np.int64)
-        ids, mask = encoded["input_ids"].astype(np.int64), encoded["attention_mask"].astype(np.int64)
-        return HostBatch(ids, mask, none, none)
+        return HostBatch(input_ids, mask, none, none)

@@ -28,8 +28,8 @@ class Scorer:
         half = self.precision is not None
         with torch.autocast(self.device.type, self.precision) if half else nullcontext():
             embedding_BD = self.model.embed(input_ids, mask)
-        features_BD = self.model.features(embedding_BD)
-        if half and self.device.type == "cuda":  # a CPU sums its scores in float32 throughout, as in training
-            features_BD = features_BD.to(self.precision)
+        features_BD = self.model.features(
+            embedding_BD
+        )  # float32: half precision would make ties of near scores
         labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()

@@ -18,6 +18,6 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise XmcpipeError(
             f"device {name!r} can't be used: {str(error).splitlines()[0]}",
-            "leave it out, or name cpu or cuda",
+            "leave it out, or name cpu",
         ) from error
     return device

@@ -42,7 +42,14 @@ def load(name: str, **options: Any) -> Any:
     """
     from transformers import AutoModel
 
-    return _from_pretrained(AutoModel, name, **options)
+    return _from_pretrained(AutoModel, name, **options).float()
+
+
+def from_config(folder: Path) -> Any:
+    """The AutoModel that `folder`/config.json describes, in float32, its weights not yet loaded."""
+    from transformers import AutoConfig, AutoModel
+
+    return AutoModel.from_config(AutoConfig.from_pretrained(folder)).float()  # a config may ask for half
 
 
 def load_tokenizer(name: str) -> Any:

@@ -58,18 +58,22 @@ class _ChunkedLoss(torch.autograd.Function):
             rows, columns = positives.within(head.shape.first_label + begin, head.shape.first_label + end)
             total += IN_PLACE[loss](scores_BC, rows, columns)
             if grad_weight is not None:
-                grad_BC = scores_BC.mul_(scale)
-                grad_inner += head.backward(grad_BC, inner_BW, begin, end, grad_weight)
+                grad_inner += head.backward(scores_BC, inner_BW, begin, end, grad_weight)
                 if grad_bias is not None:
-                    torch.sum(grad_BC, 0, out=grad_bias[begin:end])
-        ctx.gradients = (grad_inner.to(inner_BW.dtype), grad_weight, grad_bias)
+                    torch.sum(scores_BC, 0, out=grad_bias[begin:end])
+        ctx.gradients, ctx.scale, ctx.dtype = (grad_inner, grad_weight, grad_bias), scale, inner_BW.dtype
         return total * scale
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = (None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.gradients)
+        # 1 / (B x L) alone is below what float16 holds: it meets the loss scale in float32, before the cast.
+        factor = grad.float() * ctx.scale
+        grad_inner, grad_weight, grad_bias = ctx.gradients
         ctx.gradients = None
-        return (*scaled, None, None, None, None, None)
+        for part in (grad_inner, grad_weight, grad_bias):
+            if part is not None:
+                part.mul_(factor)
+        return (grad_inner.to(ctx.dtype), grad_weight, grad_bias, None, None, None, None, None)
 
 
 def chunked_loss(

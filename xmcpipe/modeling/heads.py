@@ -7,6 +7,7 @@ needed anywhere.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +19,13 @@ from xmcpipe.ops.ffi import ffi_backward, ffi_scores
 from xmcpipe.ops.philox import random_normal
 
 STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
-INIT_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class HeadShape:
     """What a head is built from.
+
+    It owns `num_labels` of `total_labels` labels (0: it owns all), from `first_label` on.
 
     `init_std` 0 stands for 1 / sqrt(features that a label reads).
     """
@@ -36,6 +38,7 @@ class HeadShape:
     init_std: float = 0.0
     seed: int = 0
     first_label: int = 0
+    total_labels: int = 0
 
 
 class Head(nn.Module):
@@ -65,10 +68,13 @@ class Head(nn.Module):
         width = self.weight.shape[1]
         std = self.shape.init_std or 1.0 / math.sqrt(width)
         with torch.no_grad():
-            for begin in range(0, self.num_labels, INIT_ROWS):
-                end = min(begin + INIT_ROWS, self.num_labels)
+            for begin, end in self._chunks(topology.chunk_rows(2 * width)):
                 labels = self.label_numbers(begin, end)
                 self.weight[begin:end] = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
+
+    def _chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        for begin in range(0, self.num_labels, size):
+            yield begin, min(begin + size, self.num_labels)
 
     def inner(self, features_BD: Tensor) -> Tensor:
         """What the label weights are multiplied with: the features themselves, or a projection of them."""
@@ -116,8 +122,7 @@ class FFIHead(Head):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        for begin in range(0, self.num_labels, INIT_ROWS):
-            end = min(begin + INIT_ROWS, self.num_labels)
+        for begin, end in self._chunks(topology.chunk_rows(self.shape.in_features)):
             labels = self.label_numbers(begin, end)
             self.index[begin:end] = topology.initial_index(
                 self.shape.seed, labels, self.shape.in_features, self.shape.fan_in
@@ -159,7 +164,8 @@ class BottleneckHead(DenseHead):
     layer."""
 
     def __init__(self, shape: HeadShape) -> None:
-        width = max(1, round(shape.num_labels * shape.fan_in / (shape.num_labels + shape.in_features)))
+        labels = shape.total_labels or shape.num_labels
+        width = max(1, round(labels * shape.fan_in / (labels + shape.in_features)))
         super().__init__(shape, width)
         self.projection = nn.Linear(shape.in_features, width, bias=False)
 

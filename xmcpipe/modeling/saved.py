@@ -1,8 +1,8 @@
-"""A trained model on disk: model.safetensors, model.json, and the encoder's own config.
+"""A trained model on disk, which needs no shards to load.
 
-Needs no shards to load. model.json          schema version, head, pooling, max_length, validation figures,
-the [train] table model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (what
-the model has) encoder/            config.json of the encoder, as AutoConfig reads it
+model.json          schema version, head, pooling, max_length, validation figures, the recipe's tables
+model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (what the model has)
+encoder/            config.json of the encoder, as AutoConfig reads it
 """
 
 import json
@@ -14,6 +14,7 @@ import torch
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import heads, tensors
+from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 
@@ -39,10 +40,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
 
     Raises XmcpipeError for a folder that holds no model, or one of another schema version.
     """
-    from transformers import AutoConfig, AutoModel
-
     facts = read_facts(folder)
-    encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder / "encoder"))
+    encoder = from_config(folder / "encoder")
     head = heads.build(HeadShape(**facts["head"]))
     model = Model(encoder, facts["pooling"], 0.0, facts["intermediate"], head, num_clusters=0)
     state = tensors.load(folder / "model.safetensors")

@@ -53,5 +53,5 @@ def _ordered(labels_BN: Tensor, scores_BN: Tensor, k: int) -> tuple[Tensor, Tens
     below."""
     bits = scores_BN.contiguous().view(torch.int32).to(torch.int64)
     rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))  # the order of the floats
-    order = ((rising << 32) - labels_BN).topk(k, dim=1).indices
+    order = ((rising << 32) - labels_BN).topk(min(k, labels_BN.shape[1]), dim=1).indices
     return labels_BN.gather(1, order), scores_BN.gather(1, order)

@@ -16,6 +16,11 @@ MAX_FEATURES = 65_536
 STREAM_TOPOLOGY = 0  # stream r is the regrowth of rewiring r; 0 is the first choice
 
 
+def chunk_rows(num_features: int) -> int:
+    """Rows to choose for at a time: a random key a feature of each is held, 16 MiB of them."""
+    return max(1, (1 << 21) // num_features)
+
+
 def to_index(index: Tensor) -> Tensor:
     """Int64 indices in 16 bits."""
     return index.to(torch.int32).to(INDEX_DTYPE)

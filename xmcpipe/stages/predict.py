@@ -1,13 +1,14 @@
 """`predict`: the k best labels of every test document, streamed into a Parquet table."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
-from xmcpipe.config import runtime
+from xmcpipe.config import require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
@@ -31,9 +32,7 @@ class PredictConfig:
     device: str = runtime("auto")
 
     def __post_init__(self) -> None:
-        for name in ("k", "batch_size", "label_chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} was given, at least 1 is wanted")
+        require_at_least(self, 1, "k", "batch_size", "label_chunk")
 
 
 def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -92,12 +91,17 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
             f"the vocabularies differ: the model knows {len(mine)} labels, the shards have {len(theirs)}",
             "predict on the shards that the model was trained on, or on others made with the same vocabulary",
         )
-    tokenizers = [folder / "tokenizer" / "tokenizer.json" for folder in (model, shards)]
-    if tokenizers[0].read_bytes() != tokenizers[1].read_bytes():
+    if _tokenizer_table(model) != _tokenizer_table(shards):
         raise XmcpipeError(
             "the model and the shards have different tokenizers", "tokenize with the model's encoder"
         )
     return len(mine)
+
+
+def _tokenizer_table(folder: Path) -> dict[str, Any]:
+    """tokenizer.json but for its lengths: a model may well be used on documents cut elsewhere."""
+    text = (folder / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
+    return {key: value for key, value in json.loads(text).items() if key not in ("truncation", "padding")}
 
 
 PREDICT = Stage(

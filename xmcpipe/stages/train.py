@@ -2,7 +2,6 @@
 stopped."""
 
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,16 +37,20 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     device = pick_device(config.device)
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device)
-    clusters = read_clusters(_clusters(inputs), feed.num_labels) if config.auxiliary.weight else None
+    clusters = None
+    if config.auxiliary.weight:
+        _require_clusters_of(shards, inputs["clusters"])
+        clusters = read_clusters(inputs["clusters"], feed.num_labels)
     num_clusters = 0 if clusters is None else int(clusters.max()) + 1
     encoder_name = config.encoder.name or tokenized["encoder"]
     model = build_model(config, encoder_name, len(tokenizer), feed, num_clusters).to(device)
     trainer = Trainer(config, model, feed, clusters, device, scratch)
-    started = time.monotonic()
     trainer.fit()
-    figures = _figures(trainer, time.monotonic() - started, device)
-    facts = {"encoder": encoder_name, "train": to_table(config), "figures": figures}
-    save_model(out, model, tokenized["max_length"], facts)
+    figures = _figures(trainer, device)
+    recipe = {"tokenize": tokenized, "train": to_table(config)}
+    if "clusters" in inputs:
+        recipe["cluster"] = Artifact.at(inputs["clusters"]).manifest.config
+    save_model(out, model, tokenized["max_length"], {"recipe": recipe, "figures": figures})
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
@@ -59,16 +62,18 @@ def _required(config: TrainConfig) -> tuple[str, ...]:
     return ("shards", "clusters") if config.auxiliary.weight else ("shards",)
 
 
-def _clusters(inputs: Mapping[str, Path]) -> Path:
-    if "clusters" not in inputs:
+def _require_clusters_of(shards: Path, clusters: Path) -> None:
+    """Raise XmcpipeError unless the clusters were made of these very shards: an equal L isn't enough."""
+    made_of = Artifact.at(clusters).manifest.inputs.get("shards")
+    given = Artifact.at(shards).manifest.fingerprint
+    if made_of != given:
         raise XmcpipeError(
-            "train.auxiliary.weight is above 0, but there are no clusters",
-            "add a [cluster] table to the recipe, or set train.auxiliary.weight = 0",
+            f"the clusters are of shards {str(made_of)[:16]}, the shards are {given[:16]}",
+            "run `xmcpipe cluster` on the shards that are trained on",
         )
-    return inputs["clusters"]
 
 
-def _figures(trainer: "Trainer", seconds: float, device: "torch.device") -> dict[str, Any]:
+def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
     """Validation figures, and what the training and the layer cost."""
     from xmcpipe.training.memory import peak_bytes
 
@@ -78,7 +83,7 @@ def _figures(trainer: "Trainer", seconds: float, device: "torch.device") -> dict
         "validation": {name: value for name, value in best.items() if name.startswith("P@")},
         "best_step": state.best_step,
         "steps": state.step,
-        "epochs": state.epoch,
+        "epochs": round(state.step / trainer.feed.steps_per_epoch, 3),
         "rewirings": state.rewirings,
         "head": trainer.model.head.shape.kind,
         "head_parameters": head.num_parameters,
@@ -86,9 +91,7 @@ def _figures(trainer: "Trainer", seconds: float, device: "torch.device") -> dict
         "encoder_parameters": sum(p.numel() for p in trainer.model.encoder.parameters()),
         "seconds": round(state.seconds, 1),
         "seconds_per_step": round(state.seconds / max(state.step, 1), 4),
-        "documents_per_second": round(
-            state.step * trainer.config.batch_size * trainer.config.accumulation / max(state.seconds, 1e-9), 1
-        ),
+        "documents_per_second": round(state.documents / max(state.seconds, 1e-9), 1),
         "peak_bytes": peak_bytes(device),
         "device": str(device),
     }

@@ -21,7 +21,7 @@ def build_model(
     encoder that can't be found or embeds fewer tokens than that, and for K > D.
     """
     torch.manual_seed(config.seed)
-    encoder = encoders.load(encoder_name).float()
+    encoder = encoders.load(encoder_name)
     num_embeddings = encoder.get_input_embeddings().num_embeddings
     if num_tokens > num_embeddings:
         raise XmcpipeError(

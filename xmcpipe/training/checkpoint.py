@@ -30,6 +30,7 @@ class Progress:
     step: int = 0
     epoch: int = 0
     position: int = 0
+    documents: int = 0
     rewirings: int = 0
     auxiliary: bool = False
     best_value: float | None = None
@@ -48,8 +49,9 @@ def write(
     model: torch.nn.Module,
     optimizers: dict[str, torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
+    device: torch.device,
 ) -> None:
-    """Write a checkpoint into `folder` and remove older ones."""
+    """Write a checkpoint into `folder` and remove older ones; the random state is that of `device` too."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     facts: dict[str, Any] = {"progress": asdict(progress), "scaler": scaler.state_dict(), "optimizers": {}}
     for name, optimizer in optimizers.items():
@@ -60,12 +62,14 @@ def write(
                 if value is not None:
                     tensors[f"{name}.{number}.{key}"] = torch.as_tensor(value)
     tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    place = folder / f"{PREFIX}{progress.step:09d}"
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    # With the epoch, so that the one at an epoch's end has its own name and replaces nothing half-way.
+    place = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
+    if place.is_dir():
+        return
     beside = folder / f".{place.name}"
-    for stale in (beside, place):
-        shutil.rmtree(stale, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     save(beside / "tensors.safetensors", tensors)
     with (beside / "state.json").open("w", encoding="utf-8") as file:
@@ -75,7 +79,8 @@ def write(
     beside.rename(place)
     for older in folder.glob(f"{PREFIX}*"):
         if older != place:
-            shutil.rmtree(older)
+            doomed = older.rename(older.with_name(f".{older.name}"))  # in one step: never seen half-deleted
+            shutil.rmtree(doomed)
 
 
 def latest(folder: Path) -> Path | None:
@@ -93,6 +98,7 @@ def restore(
     model: torch.nn.Module,
     optimizers: dict[str, torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
+    device: torch.device,
 ) -> None:
     """Load weights, topology, optimizers, loss scale and random generators from a checkpoint.
 
@@ -111,8 +117,8 @@ def restore(
         optimizer.load_state_dict(table)
     scaler.load_state_dict(facts["scaler"])
     torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

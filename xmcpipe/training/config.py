@@ -6,7 +6,7 @@ Settings of the paper: Ullah et al. 2024, Tables 8 and 9. Imports nothing heavy.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import runtime
+from xmcpipe.config import require_at_least, runtime
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
 
@@ -26,6 +26,7 @@ class EncoderConfig:
     max_grad_norm: float = 0.0  # 0: not clipped
 
     def __post_init__(self) -> None:
+        require_at_least(self, 0, "lr", "weight_decay", "momentum", "max_grad_norm")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout = {self.dropout} was given, 0 <= dropout < 1 is wanted")
 
@@ -37,11 +38,11 @@ class HeadConfig:
     `fan_in` is K; `intermediate` the width of the layer before it, 0 for none.
     """
 
-    kind: Literal["ffi", "dense", "bottleneck"] = "ffi"
+    kind: Literal["ffi", "dense", "bottleneck"] = "ffi"  # bottleneck: as many parameters as ffi
     fan_in: int = 128
     bias: bool = False
-    bias_init: Literal["zero", "prior"] = "zero"
-    init_std: float = 0.0  # 0: 1 / sqrt(features a label reads)
+    bias_init: Literal["zero", "prior"] = "zero"  # prior: the constant score that is best for each label
+    init_std: float = 0.0  # of the normal weights; 0: 1 / sqrt(features a label reads)
     intermediate: int = 0
     intermediate_lr: float = 2.01e-4
     optimizer: OptimizerKind = "adamw"
@@ -50,8 +51,10 @@ class HeadConfig:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.fan_in < 1:
-            raise ValueError(f"fan_in = {self.fan_in} was given, at least 1 is wanted")
+        require_at_least(self, 1, "fan_in")
+        require_at_least(
+            self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,64 +67,66 @@ class RewireConfig:
     mode: Literal["fraction", "threshold"] = "fraction"
     interval: int = 1000
     until: float = 0.66
-    fraction: float = 0.25
-    threshold: float = 0.01
-    final_threshold: float = 1e-4
+    fraction: float = 0.25  # of all connections, the smallest of the whole layer
+    threshold: float = 0.01  # all smaller weights go; it falls by a cosine …
+    final_threshold: float = 1e-4  # … to this at the last rewiring
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.fraction <= 1.0 or not 0.0 <= self.until <= 1.0 or self.interval < 0:
-            raise ValueError("0 <= fraction <= 1, 0 <= until <= 1 and interval >= 0 are wanted")
+        require_at_least(self, 0, "interval", "until", "fraction", "threshold", "final_threshold")
+        for name in ("until", "fraction"):
+            if getattr(self, name) > 1.0:
+                raise ValueError(f"{name} = {getattr(self, name)} was given, at most 1 is wanted")
 
 
 @dataclass(frozen=True)
 class AuxiliaryConfig:
     """[train.auxiliary]: the loss over clusters of labels; `weight` 0 turns it off."""
 
-    weight: float = 0.0
-    cutoff_epoch: float = 15.0
+    weight: float = 0.0  # s in (1 - s) * main + s * auxiliary; it falls by a cosine …
+    cutoff_epoch: float = 15.0  # … to 0 here, where the branch is dropped
     lr: float = 5.01e-4
 
     def __post_init__(self) -> None:
+        require_at_least(self, 0, "lr")
+        if self.cutoff_epoch <= 0.0:
+            raise ValueError(f"cutoff_epoch = {self.cutoff_epoch} was given, more than 0 is wanted")
         if not 0.0 <= self.weight < 1.0:
             raise ValueError(f"weight = {self.weight} was given, 0 <= weight < 1 is wanted")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """[train].
-
-    `max_steps` 0 is all epochs; `patience` 0 is no early stopping, else evaluations without a gain.
-    `validation` is the share of training documents set aside, at most `validation_max` of them;
-    `evaluate_every` is in     epochs. `label_chunk` bounds the scores in memory: [batch, label_chunk]
-    float32.
-    """
+    """The table [train]."""
 
     seed: int = 0
     epochs: int = 10
-    max_steps: int = 0
+    max_steps: int = 0  # optimizer steps after which training ends, schedules and all; 0: after all epochs
     batch_size: int = 64
-    accumulation: int = 1
-    loss: Literal["squared_hinge", "bce"] = "squared_hinge"
-    bce_reduction: Literal["mean", "sum"] = "mean"
-    warmup_steps: int = 1000
-    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    label_chunk: int = 32768
-    validation: float = 0.05
-    validation_max: int = 5000
-    evaluate_every: int = 1
-    best_by: Literal["P@1", "P@3", "P@5"] = "P@1"
-    patience: int = 0
+    accumulation: int = 1  # batches an optimizer step; the loss is that of one large batch
+    loss: Literal["squared_hinge", "bce"] = "squared_hinge"  # over all labels; the hinge is a mean over B x L
+    bce_reduction: Literal["mean", "sum"] = "mean"  # over the rows; over the labels BCE is a sum
+    warmup_steps: int = 1000  # linear, then a cosine to 0
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"  # autocast; float16 with a loss scale
+    label_chunk: int = 32768  # bounds the scores in memory: [batch_size, label_chunk] float32
+    validation: float = 0.05  # share of the training documents set aside …
+    validation_max: int = 5000  # … but no more than these
+    evaluate_every: int = 1  # epochs between evaluations on the validation split
+    best_by: Literal["P@1", "P@3", "P@5"] = "P@1"  # what the kept model is the best in
+    patience: int = 0  # evaluations without a gain before training stops; 0: never
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     rewire: RewireConfig = field(default_factory=RewireConfig)
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
-    device: str = runtime("auto")
+    device: str = runtime("auto")  # auto, cpu, cuda, cuda:1
     checkpoint_minutes: float = runtime(10.0)
-    log_every: int = runtime(50)
+    log_every: int = runtime(50)  # optimizer steps
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch_size", "accumulation", "label_chunk", "evaluate_every"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key} = {getattr(self, key)} was given, at least 1 is wanted")
+        ones = ("epochs", "batch_size", "accumulation", "label_chunk", "evaluate_every", "log_every")
+        require_at_least(self, 1, *ones)
+        zeros = ("seed", "max_steps", "warmup_steps", "validation_max", "patience", "checkpoint_minutes")
+        require_at_least(self, 0, *zeros)
+        if self.patience and not (self.validation and self.validation_max):
+            raise ValueError("patience needs a validation split: set validation above 0, or patience = 0")
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"validation = {self.validation} was given, 0 <= validation < 1 is wanted")

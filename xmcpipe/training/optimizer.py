@@ -71,5 +71,6 @@ def _build(kind: str, groups: list[Group], lr: float, momentum: float) -> torch.
     for group in groups:
         group["base_lr"] = group.setdefault("lr", lr)
     if kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True)
+        # Not fused: that one starts from uninitialised momentum where the loss scaler skips the first step.
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
     return (torch.optim.AdamW if kind == "adamw" else torch.optim.Adam)(groups, lr=lr, fused=True)

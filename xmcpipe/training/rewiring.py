@@ -1,8 +1,8 @@
 """SET: prune the weakest connections, grow as many at random in the same rows (Mocanu et al., 2018).
 
 Both prune modes come down to "all below a threshold, and of those exactly at it the first few". For a
-fraction the threshold is found exactly from two histograms of the bits of |weight| (the bits of a non-
-negative float are in the order of its value), summed over chunks and processes, so that no chunking changes
+fraction the threshold is found exactly from two histograms of the bits of |weight| (the bits of a float that
+isn't negative are in the order of its value), summed over chunks and processes, so that no chunking changes
 the topology.
 """
 
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.heads import FFIHead
-from xmcpipe.ops.topology import INDEX_DTYPE, regrow
+from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 
 HIGH_BINS, LOW_BINS = 1 << 15, 1 << 16
-CHUNK_ROWS = 8192
 
 
 class Ranks(Protocol):
@@ -47,7 +46,7 @@ class Cut:
     ties: int
 
 
-def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, chunk_rows: int = CHUNK_ROWS) -> Cut:
+def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
     """The floor(fraction * connections) smallest |weight| of the whole layer; ties by label number, then
     place."""
     device = weight_LK.device
@@ -55,7 +54,8 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, chunk_rows: i
     target = int(fraction * total)
     if target == 0:
         return Cut(0, 0)
-    pieces = [weight_LK[begin : begin + chunk_rows] for begin in range(0, len(weight_LK), chunk_rows)]
+    rows = rows or chunk_rows(weight_LK.shape[1])
+    pieces = [weight_LK[begin : begin + rows] for begin in range(0, len(weight_LK), rows)]
     high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
         high += torch.bincount((_bits(piece) >> 16).flatten(), minlength=HIGH_BINS)
@@ -76,36 +76,34 @@ def cut_threshold(threshold: float) -> Cut:
 
 
 @torch.no_grad()
-def rewire(
-    head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int, chunk_rows: int = CHUNK_ROWS
-) -> int:
+def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int, rows: int = 0) -> int:
     """Prune `cut` and regrow in place; returns how many connections of this head were replaced.
 
     Regrown connections get weight 0 and moments 0. `moments_LK`: optimizer tensors of the weight's shape;
-    `rewiring`: 1 for the first.
+    `rewiring`: 1 for the first; `rows` are edited at a time (0: a sensible number), which changes nothing.
     """
     ties_left, replaced = cut.ties, 0
     index = head.index.view(torch.int16)  # the same bits: torch can't assign to rows of uint16
-    for begin in range(0, head.num_labels, chunk_rows):
-        end = min(begin + chunk_rows, head.num_labels)
+    step = rows or chunk_rows(head.shape.in_features)
+    for begin in range(0, head.num_labels, step):
+        end = min(begin + step, head.num_labels)
         bits_RK = _bits(head.weight[begin:end])
         pruned_RK = bits_RK < cut.bits
         if ties_left > 0:
             tied_RK = bits_RK == cut.bits
             pruned_RK |= tied_RK & (tied_RK.flatten().cumsum(0).view_as(tied_RK) <= ties_left)
             ties_left -= min(ties_left, int(tied_RK.sum()))
-        rows = pruned_RK.any(1).nonzero().squeeze(1)
-        if len(rows) == 0:
+        touched = pruned_RK.any(1).nonzero().squeeze(1)
+        if len(touched) == 0:
             continue
-        labels = head.label_numbers(begin, end)[rows]
-        pruned = pruned_RK[rows]
-        rows += begin
-        regrown = regrow(
-            index[rows].view(INDEX_DTYPE), pruned, seed, rewiring, labels, head.shape.in_features
-        )
-        index[rows] = regrown.view(torch.int16)
+        labels = head.label_numbers(begin, end)[touched]
+        pruned = pruned_RK[touched]
+        touched += begin
+        held = index[touched].view(INDEX_DTYPE)
+        grown = regrow(held, pruned, seed, rewiring, labels, head.shape.in_features)
+        index[touched] = grown.view(torch.int16)
         for tensor in [head.weight.data, *moments_LK]:
-            tensor[rows] = tensor[rows].masked_fill(pruned, 0.0)
+            tensor[touched] = tensor[touched].masked_fill(pruned, 0.0)
         replaced += int(pruned.sum())
     return replaced
 

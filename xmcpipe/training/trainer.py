@@ -33,7 +33,7 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 class Trainer:
     """Trains `model` on `feed`.
 
-    `clusters` (int64 [L]) are wanted where the model has an auxiliary branch.     What outlives a kill
+    `clusters` (int64 [L]) are wanted where the model has an auxiliary branch. What outlives a kill
     (checkpoint, best weights, log) is kept in `scratch`.
     """
 
@@ -88,7 +88,7 @@ class Trainer:
         self.progress = checkpoint.read_progress(place)
         if not self.progress.auxiliary:
             self._drop_auxiliary()
-        checkpoint.restore(place, self.model, self.optimizers, self.scaler)
+        checkpoint.restore(place, self.model, self.optimizers, self.scaler, self.device)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
@@ -96,6 +96,7 @@ class Trainer:
         for group in groups[state.position :]:
             self._before_step()
             loss = self._step(group)
+            state.documents += sum(len(rows) for rows in group)
             state.step, state.position = state.step + 1, state.position + 1
             self._after_step(loss, log, bar)
             if state.step >= self.total_steps:
@@ -171,7 +172,7 @@ class Trainer:
         self._rewire(log)
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
-            rate = state.step * self.config.batch_size * self.config.accumulation / self._clock()
+            rate = state.documents / self._clock()
             mean, memory = state.loss_sum / state.loss_count, used_bytes(self.device)
             state.loss_sum, state.loss_count = 0.0, 0
             log.write(
@@ -185,7 +186,9 @@ class Trainer:
                 memory_bytes=memory,
             )
             bar.set_postfix_str(f"loss {mean:.4g}, {rate:.0f} documents/s, {memory / 2**30:.2f} GiB")
-        if time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes:
+        due = time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes
+        inside = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
+        if due and inside:  # the end of an epoch writes its own, after the evaluation
             self._checkpoint()
 
     def _rewire(self, log: MetricsLog) -> None:
@@ -209,9 +212,8 @@ class Trainer:
 
     def _evaluate(self, log: MetricsLog) -> None:
         state = self.progress
-        figures = validate(
-            self.model, self.feed.validation_batches(), self._features, self.config.label_chunk
-        )
+        batches, num_labels = self.feed.validation_batches(), self.feed.num_labels
+        figures = validate(self.model, batches, self._features, num_labels, self.config.label_chunk)
         state.evaluations.append({"step": state.step, "epoch": state.epoch, **figures})
         log.write("validation", state.step, **figures)
         if state.best_value is None or figures[self.config.best_by] > state.best_value:
@@ -221,11 +223,13 @@ class Trainer:
             state.since_best += 1
 
     def _features(self, batch: Batch) -> Tensor:
-        return self.model.features(self._embed(batch)).to(self.head_dtype)
+        return self.model.features(
+            self._embed(batch)
+        )  # float32: half precision would make ties of near scores
 
     def _checkpoint(self) -> None:
         self.progress.seconds = self._clock()
-        checkpoint.write(self.scratch, self.progress, self.model, self.optimizers, self.scaler)
+        checkpoint.write(self.scratch, self.progress, self.model, self.optimizers, self.scaler, self.device)
         self._checkpointed = time.monotonic()
 
     _clock: Callable[[], float]

@@ -17,15 +17,20 @@ CUTS = (1, 3, 5)
 
 @torch.no_grad()
 def validate(
-    model: Model, batches: Iterable[Batch], features: Callable[[Batch], Tensor], label_chunk: int
+    model: Model,
+    batches: Iterable[Batch],
+    features: Callable[[Batch], Tensor],
+    num_labels: int,
+    label_chunk: int,
 ) -> dict[str, float]:
-    """{"P@1": …, "P@3": …, "P@5": …}, shares of 1 over all documents of `batches`; `features` gives [B,
-    D]."""
+    """{"P@1": …, "P@3": …, "P@5": …}, shares of 1 over all documents of `batches`.
+
+    `features` gives float32 [B, D] for a batch; `num_labels` is L, which may be more than the head's own.
+    """
     model.eval()
     hits, documents = torch.zeros(max(CUTS), dtype=torch.float64), 0
     for batch in batches:
         labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk)
-        num_labels = model.head.num_labels
         rows = torch.arange(len(batch), device=labels_BK.device).unsqueeze(1)
         truth = batch.positives.rows * num_labels + batch.positives.labels
         hit_BK = torch.isin(rows * num_labels + labels_BK, truth)

@@ -48,6 +48,23 @@ def test_equals_plain_autograd(kind, loss, chunk, device):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("num_labels", [7_273, 670_091])
+def test_half_precision_survives_the_loss_scale(num_labels, device):
+    """1 / (B x L) and the loss scale of 65536 are both beyond float16: neither may meet it alone."""
+    head, features, target = make("ffi", device)
+    features = 0.1 * features
+    positives = Positives.of(*target.nonzero(as_tuple=True))
+    found = {}
+    for dtype in (torch.float32, torch.float16):
+        inner = features.to(dtype).requires_grad_()
+        value = 65536.0 * chunked_loss(head, inner, positives, "squared_hinge", 1.0 / (64 * num_labels), 10)
+        found[dtype] = torch.autograd.grad(value, [inner, *head.parameters()])
+    for half, full in zip(found[torch.float16], found[torch.float32], strict=True):
+        assert torch.isfinite(half).all()
+        assert ((half == 0) == (full == 0)).all()
+        torch.testing.assert_close(half.float(), full, rtol=2e-2, atol=2e-2 * float(full.abs().max()))
+
+
 def test_no_tensor_is_larger_than_a_chunk_of_scores():
     """The allocations of one call, by torch's own record of operators: none holds B x L numbers."""
     from torch.utils._python_dispatch import TorchDispatchMode

@@ -39,6 +39,15 @@ def test_a_loaded_model_scores_the_same(saved):
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "encoder"}
 
 
+def test_an_encoder_that_asks_for_half_precision_is_loaded_in_full(saved):
+    model, folder = saved
+    path = folder / "encoder" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float16"}))
+    loaded, _ = load_model(folder)
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    assert torch.equal(scores(loaded), scores(model))
+
+
 def test_another_format_or_no_model_is_refused(saved, tmp_path_factory):
     _, folder = saved
     table = json.loads((folder / "model.json").read_text())

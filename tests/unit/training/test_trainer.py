@@ -8,6 +8,7 @@ import torch
 from test_feed import write_shards
 
 from xmcpipe.config import from_table
+from xmcpipe.modeling.fused import Positives
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
@@ -73,6 +74,40 @@ def test_accumulation_equals_the_large_batch(shards, tiny_encoder, tmp_path, los
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_the_total_loss_is_the_weighted_sum_of_main_and_auxiliary(shards, tiny_encoder, tmp_path):
+    """(1 - s) * main + s * auxiliary; the latter BCE, mean over B x C, against the set of clusters."""
+    trainer = make(shards, tiny_encoder, tmp_path)
+    trainer.model.train()
+    trainer.progress.step = 3
+    s = trainer.auxiliary_weight
+    assert 0 < s < 0.4
+    batch = trainer.feed.batch(np.arange(12))
+    rows, labels = batch.positives.rows, batch.positives.labels
+    # Each document once more with another label of the same cluster: the target is a set.
+    twice = Positives.of(torch.cat([rows, rows]), torch.cat([labels, (labels + 4) % LABELS]))
+    embedding = trainer.model.embed(batch.input_ids, batch.mask)
+    scores = trainer.model.auxiliary(embedding)
+    target = torch.zeros_like(scores)
+    for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
+        target[row, label % 4] = 1.0
+    probability = torch.sigmoid(scores)
+    expected = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    for positives in (batch.positives, twice):
+        found = trainer.model.auxiliary.loss(embedding, positives.rows, CLUSTERS[positives.labels])
+        torch.testing.assert_close(found, expected)
+    main, auxiliary, weight = trainer._losses(batch, 12)
+    assert weight == s
+    torch.testing.assert_close(auxiliary, expected)
+    seen = []
+    backward = torch.autograd.backward
+    torch.autograd.backward = lambda total: seen.append(float(total.detach())) or backward(total)
+    try:
+        trainer._step([np.arange(12)])
+    finally:
+        torch.autograd.backward = backward
+    assert seen == pytest.approx([float(((1 - s) * main + s * expected).detach())], rel=1e-5)
+
+
 def test_the_auxiliary_branch_is_gone_after_its_cutoff(shards, tiny_encoder, tmp_path):
     trainer = make(shards, tiny_encoder, tmp_path)
     weights = []
@@ -97,11 +132,25 @@ def test_the_auxiliary_branch_is_gone_after_its_cutoff(shards, tiny_encoder, tmp
 
 def test_rewiring_happens_when_it_should_and_resets_moments(shards, tiny_encoder, tmp_path):
     trainer = make(shards, tiny_encoder, tmp_path)
-    index = trainer.model.head.index.clone().int()
+    head, optimizer, seen = trainer.model.head, trainer.optimizers["classifier"], []
+    rewire = trainer._rewire
+
+    def watched(log):
+        index, before = head.index.clone().int(), trainer.progress.rewirings
+        rewire(log)
+        changed = head.index.int() != index
+        assert bool(changed.any()) == (trainer.progress.rewirings > before)
+        if changed.any():
+            seen.append(trainer.progress.step)
+            assert (head.weight[changed] == 0).all()
+            for moment in moments(optimizer, head.weight):
+                assert (moment[changed] == 0).all()
+                assert (moment[~changed] != 0).any()
+
+    trainer._rewire = watched
     trainer.fit()
-    assert trainer.progress.rewirings == 3  # steps 3, 6, 9 of 16: until 0.66 of all steps
-    changed = trainer.model.head.index.int() != index
-    assert int(changed.sum()) > 0
+    assert seen == [3, 6, 9]  # of 16 steps: until 0.66 of them
+    assert trainer.progress.rewirings == 3
     ordered = trainer.model.head.index.long().sort(1).values
     assert (ordered[:, 1:] > ordered[:, :-1]).all()
 
