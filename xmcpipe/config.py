@@ -46,7 +46,8 @@ def from_table(cls: type[C], table: Mapping[str, Any], where: str) -> C:
         if name in table:
             values[name] = _convert(hints[name], table[name], f"{where}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise XmcpipeError(f"{where}: the key {name!r} is missing", f"add {name} = … to [{where}]")
+            hint = f"add {name} = … to [{where}], or --set {where}.{name}=…"
+            raise XmcpipeError(f"{where}: the key {name!r} is missing", hint)
     try:
         return cls(**values)
     except ValueError as error:

@@ -134,8 +134,8 @@ def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...]) -> dict[str, 
     if not isinstance(table.get("name", ""), str):
         raise XmcpipeError(f"name: {table['name']!r} was given, a string was wanted", "put it in quotes")
     seed = table.get("seed")
-    if seed is not None and type(seed) is not int:
-        raise XmcpipeError(f"seed: {seed!r} was given, a whole number was wanted", "e.g. seed = 7")
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise XmcpipeError(f"seed: {seed!r} was given, a whole number from 0 was wanted", "e.g. seed = 7")
     if all(source in table for source in SOURCES):
         raise XmcpipeError("both [download] and [import] are there", "keep the one that gives the data")
     return {

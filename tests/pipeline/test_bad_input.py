@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +31,8 @@ def refused(workplace, *arguments):
         ("trian.epochs=3", "did you mean 'train'"),
         ("train.epochs=many", "a whole number was wanted"),
         ("train.head.kind=sparse", "one of 'ffi', 'dense', 'bottleneck' is wanted"),
+        ("train.log_every=0", "log_every = 0 was given, at least 1 was wanted"),
+        ("train.seed=-1", "seed = -1 was given"),
         ("train.head.fan_in=33", "K = 33 was given for D = 32"),
         ("tokenize.encoder=./nowhere", "there is no such folder"),
         ("tokenize.encoder=nobody/nothing", "HF_HUB_OFFLINE is set"),
@@ -75,6 +79,36 @@ def test_predictions_for_other_documents_than_the_truth(workplace):
     (workplace.folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in predictions))
     (workplace.folder / "t.jsonl").write_text(DOCUMENTS)
     assert "'c'" in refused(workplace, "eval", "--predictions", "p.jsonl", "--truth", "t.jsonl")
+
+
+FULL_DISK = """
+import errno, sys
+from xmcpipe.artifacts.store import Store
+from xmcpipe.cli.app import main
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+Store.publish = full
+sys.argv = ["xmcpipe", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_disk_that_fills_up(workplace):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, "predict", "--recipe", "tiny.toml", "--set", "predict.k=2"],
+        cwd=workplace.folder,
+        env=workplace.environment(),
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2, done.stderr
+    assert len(errors) == 1
+    assert "disk" in errors[0]
+    assert not list(workplace.store.glob(".building/*"))
+    assert len(list(workplace.store.glob("predictions/*"))) == 1  # the one of before
 
 
 def test_an_artifact_that_is_missing_names_the_command_that_makes_it(workplace):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from places import Workplace
 
 KINDS = {
     "download": "raw",
@@ -72,6 +73,26 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
     ]
     workplace.call("gc", "--yes")
     assert not list((workplace.store / ".building").iterdir())
+
+
+def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path):
+    place = Workplace(tmp_path)
+    lines = [{"id": str(number), "text": f"text {number}", "labels": ["even"]} for number in range(200)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = ["import", "--train", "mine.jsonl"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILL_UNPUBLISHED, "raw", *arguments],
+        cwd=tmp_path,
+        env=place.environment(),
+        capture_output=True,
+        timeout=250,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not list(place.store.glob("raw/*"))
+    assert list(place.store.glob(".building/raw.*/train.parquet"))
+    place.call(*arguments)
+    assert len(list(place.store.glob("raw/*/manifest.json"))) == 1
 
 
 def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace):

@@ -53,6 +53,8 @@ def evaluate(
         return
     if train is not None:
         raise XmcpipeError("--train was given without --truth", "name the true labels of the test too")
+    if predictions is not None and not predictions.is_dir():
+        raise XmcpipeError(f"{predictions} is a file, an artifact was wanted", "or add --truth FILE")
     given = {"predictions": predictions, "shards": shards}
     outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, given)
     metrics = metrics_of(outcome)

@@ -154,8 +154,10 @@ def _finish(draft: _Draft) -> Plan:
         if not documents.any() or not counts.any():
             raise XmcpipeError(
                 f"no {name} document with a label is left of {len(keep):,} documents given",
-                "look at the policies: "
-                + ", ".join(f"{key} {value:,}" for key, value in figures.items() if value),
+                "name a table with --test, or lower import.test_every"
+                if name == "test" and not documents.any()
+                else "found: "
+                + ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in figures.items() if value),
             )
     headline: dict[str, Any] = {
         "train": int(train.sum()),

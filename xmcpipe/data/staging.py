@@ -85,7 +85,7 @@ class Staging:
         if len(repeated):
             raise XmcpipeError(
                 f"{repeated.n_unique()} ids stand in more than one row, such as {repeated[0]!r}",
-                "name a column whose values are distinct with id, or none to number the rows",
+                "name a column of distinct values with --id-column (import.id)",
             )
 
 

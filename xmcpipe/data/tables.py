@@ -1,9 +1,9 @@
 """What is wanted of a table, whatever its format, and how an error about it reads."""
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
 
 
@@ -22,7 +22,9 @@ class Wanted:
 def no_column(path: Path, name: str, present: list[str]) -> XmcpipeError:
     """The error for a column that isn't there."""
     columns = ", ".join(present[:20]) or "none"
-    return XmcpipeError(f"{path}: there is no column {name!r}; it has {columns}", nearest(name, present))
+    known = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
+    hint = f"did you mean {known[0]!r}?" if known else "name the column it is in (xmcpipe import --help)"
+    return XmcpipeError(f"{path}: there is no column {name!r}; it has {columns}", hint)
 
 
 def bad_row(path: Path, place: str, fault: str, hint: str = "") -> XmcpipeError:

@@ -82,7 +82,8 @@ class Chain:
                 makers = " or ".join(f"[{other.name}]" for other in self.catalog if other.kind == kind)
                 raise XmcpipeError(
                     f"{stage.name} needs {kind}, and nothing here makes it",
-                    f"add {makers} to the recipe, or name an artifact with --{kind} PATH",
+                    f"add {makers} to the recipe, or name an artifact with --{kind} PATH"
+                    + (", or set train.auxiliary.weight = 0" if kind == "clusters" else ""),
                 )
         return there
 

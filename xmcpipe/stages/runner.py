@@ -52,7 +52,9 @@ class Runner:
         last = len(stages) if stop is None else stages.index(self.chain.stage(stop)) + 1
         first = len(stages) if start is None else stages.index(self.chain.stage(start))
         if start is not None and first >= last:
-            raise XmcpipeError(f"--from {start} comes after --to {stop}", "swap the two")
+            raise XmcpipeError(
+                f"--from {start} comes after --to {stop}", "name an earlier --from or a later --to"
+            )
         self.chain.steps()
         return (
             self._ensure(stage, redo=force or position >= first)
@@ -99,6 +101,7 @@ class Runner:
             artifact = self.store.publish(building, manifest, result.rows, replace=redo)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
+            self.store.forget_empty(stage.kind, attempt)
             raise
         self.store.forget(stage.kind, attempt)
         made = artifact.manifest.made_by == manifest.made_by  # else another run got there first

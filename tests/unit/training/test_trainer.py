@@ -12,6 +12,7 @@ from xmcpipe.modeling.fused import Positives
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.optimizer import moments
 from xmcpipe.training.trainer import Trainer
 
 CPU = torch.device("cpu")
