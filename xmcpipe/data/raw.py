@@ -78,10 +78,10 @@ def write_raw(
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:
     """Say in one line what was found, and what the policies did with it."""
     told = [
-        f"{name.replace('_', ' ')} {figures[name]:,} ({getattr(policies, policy)})"
+        f"{name.replace('_', ' ')} {figures.get(name, 0):,} ({getattr(policies, policy)})"
         for name, policy in POLICY_OF_COUNT.items()
     ]
-    plain = [f"{name.replace('_', ' ')} {figures[name]:,}" for name in PLAIN_COUNTS]
+    plain = [f"{name.replace('_', ' ')} {figures.get(name, 0):,}" for name in PLAIN_COUNTS]
     logger.info("given %s: %s", f"{figures['documents_given']:,} documents", ", ".join(told + plain))
 
 

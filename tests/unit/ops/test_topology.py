@@ -21,7 +21,7 @@ def test_first_choice_is_distinct_in_range_and_chunk_free(shape, num_labels, see
     index = initial_index(seed, labels, num_features, fan_in)
     assert index.dtype == torch.uint16
     assert distinct_rows(index)
-    assert int(index.max()) < num_features
+    assert int(index.long().max()) < num_features
     parts = [initial_index(seed, part, num_features, fan_in) for part in labels.split(7)]
     assert torch.equal(torch.cat(parts).int(), index.int())
 
