@@ -1,0 +1,61 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from xmcpipe.artifacts.manifest import Manifest, Output
+from xmcpipe.errors import XmcpipeError
+
+MANIFEST = Manifest(
+    stage="tokenize",
+    kind="shards",
+    schema_version=1,
+    fingerprint="ab" * 32,
+    config={"encoder": "gemütlich", "k": [1, 3]},
+    inputs={"raw": "cd" * 32},
+    outputs={"train-00000.arrow": Output(12, "00" * 32, 3), "log": Output(1, "11" * 32)},
+    figures={"documents": 3},
+    made_by={"host": "here"},
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    MANIFEST.write(tmp_path)
+    assert Manifest.read(tmp_path) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"stage": 1', '{"outputs": {"a": {"size": 1}}}', '{"outputs": {}, "new": 1}']
+)
+def test_what_is_no_manifest_is_one_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(XmcpipeError, match=r"can't be read as a manifest"):
+        Manifest.read(tmp_path)
+
+
+def test_a_folder_without_one_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(XmcpipeError, match="is no artifact"):
+        Manifest.read(tmp_path)
+
+
+def test_numbers_that_json_lacks_never_reach_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        dataclasses.replace(MANIFEST, figures={"loss": float("inf")}).write(tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_another_kind_and_another_version_are_refused_with_what_to_do() -> None:
+    MANIFEST.require("shards", 1)
+    with pytest.raises(XmcpipeError, match="kind 'shards' was given, 'raw' was wanted"):
+        MANIFEST.require("raw", 1)
+    with pytest.raises(XmcpipeError, match="run `xmcpipe tokenize` again"):
+        MANIFEST.require("shards", 2)
+
+
+def test_it_is_json_for_people(tmp_path: Path) -> None:
+    MANIFEST.write(tmp_path)
+    text = (tmp_path / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(text)["outputs"]["log"] == {"bytes": 1, "sha256": "11" * 32, "rows": None}
+    assert "gemütlich" in text
+    assert text.endswith("}\n")

@@ -1,0 +1,130 @@
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xmcpipe.artifacts.fingerprint import fingerprint
+from xmcpipe.artifacts.manifest import Manifest
+from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.errors import XmcpipeError
+
+NAME = fingerprint("tokenize", 1, {}, {"raw": "00"})
+MANIFEST = Manifest("tokenize", "shards", 1, NAME, {}, {"raw": "00"}, {}, {"rows": 2}, {"host": "here"})
+DAY = 86_400.0
+
+
+def publish(store: Store, text: str = "one", replace: bool = False) -> Artifact:
+    building = store.building("shards")
+    (building / "tokenizer").mkdir()
+    (building / "data").write_text(text)
+    (building / "tokenizer" / "vocabulary").write_text("words")
+    return store.publish(building, MANIFEST, {"data": 2}, replace)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "artifacts")
+
+
+def test_a_published_artifact_is_found_whole_and_the_building_folder_is_gone(store: Store) -> None:
+    assert store.find("shards", NAME) is None
+    artifact = publish(store)
+    assert store.find("shards", NAME) == artifact
+    assert list(store.all()) == list(store.all("shards")) == [artifact]
+    assert list(store.all("raw")) == []
+    assert artifact.path.name == NAME[:16]
+    assert artifact.bytes == len("one") + len("words")
+    assert artifact.manifest.outputs["data"].rows == 2
+    assert artifact.manifest.outputs["tokenizer/vocabulary"].rows is None
+    assert list((store.root / ".building").iterdir()) == []
+
+
+def test_without_its_manifest_a_folder_is_no_artifact_and_stands_in_no_ones_way(store: Store) -> None:
+    (publish(store).path / "manifest.json").unlink()
+    assert store.find("shards", NAME) is None
+    assert list(store.all()) == []
+    assert (publish(store, "two").path / "data").read_text() == "two"
+    assert list((store.root / ".building").iterdir()) == []
+
+
+def test_who_comes_second_uses_the_first_ones(store: Store) -> None:
+    first = publish(store)
+    second = publish(store, "two")
+    assert second == first
+    assert (first.path / "data").read_text() == "one"
+    assert list((store.root / ".building").iterdir()) == []
+
+
+def test_replacing_is_what_force_asks_for(store: Store) -> None:
+    publish(store)
+    assert (publish(store, "two", replace=True).path / "data").read_text() == "two"
+    assert list((store.root / ".building").iterdir()) == []
+
+
+def test_faults_name_every_output_that_is_not_as_it_was_written(store: Store) -> None:
+    artifact = publish(store)
+    assert artifact.faults() == []
+    (artifact.path / "data").write_text("eno")
+    (artifact.path / "tokenizer" / "vocabulary").unlink()
+    (artifact.path / "stray").write_text("")
+    faults = "\n".join(artifact.faults())
+    assert "data isn't what was written" in faults
+    assert "tokenizer/vocabulary is missing" in faults
+    assert "stray isn't in the manifest" in faults
+    assert len(artifact.faults()) == 3
+
+
+def test_a_manifest_with_another_config_is_a_fault(store: Store) -> None:
+    artifact = publish(store)
+    dataclasses.replace(artifact.manifest, config={"max_length": 1}).write(artifact.path)
+    assert "manifest.json was changed" in Artifact.at(artifact.path).faults()[0]
+
+
+def test_a_removed_artifact_is_gone(store: Store) -> None:
+    artifact = publish(store)
+    store.remove(artifact)
+    assert list(store.all()) == []
+    assert not artifact.path.exists()
+    store.remove(artifact)  # by another process, say: no error
+
+
+def test_leftovers_are_those_of_dead_processes(store: Store) -> None:
+    mine = store.building("shards")
+    assert store.leftovers(DAY) == []
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    parts = mine.name.split(".")
+    dead = mine.with_name(f"{parts[0]}.{parts[1]}.{process.pid}.{parts[3]}")
+    foreign = mine.with_name(f"{parts[0]}.elsewhere.{process.pid}.{parts[3]}")
+    dead.mkdir()
+    foreign.mkdir()
+    assert store.leftovers(DAY) == [dead]
+    os.utime(foreign, (time.time() - 2 * DAY,) * 2)
+    assert store.leftovers(DAY) == sorted([dead, foreign])
+
+
+def test_scratch_outlives_an_attempt_until_it_is_old_and_nobody_holds_it(store: Store) -> None:
+    scratch = store.scratch("model", NAME)
+    (scratch / "checkpoint").write_text("state")
+    assert (store.scratch("model", NAME) / "checkpoint").read_text() == "state"
+    assert store.leftovers(DAY) == []
+    for path in (scratch, scratch / "checkpoint"):
+        os.utime(path, (time.time() - 2 * DAY,) * 2)
+    with store.exclusive("model", NAME):
+        assert store.leftovers(DAY) == []
+    assert store.leftovers(DAY) == [scratch]
+    store.forget("model", NAME)
+    assert not scratch.exists()
+
+
+def test_a_store_that_cannot_be_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(tmp_path / "file")
+    with pytest.raises(XmcpipeError, match=r"the store can't be written.*--store"):
+        store.building("raw")
+    with pytest.raises(XmcpipeError, match=r"the store can't be written.*--store"):
+        store.scratch("raw", NAME)
