@@ -1,6 +1,6 @@
-"""The version of each artifact's format. Change it with the format: older artifacts are then refused by name.
+"""The version of each artifact's format. Change it with the format: older artifacts are then refused.
 
-Apart from the formats themselves because the command line reads these numbers and should not load pyarrow for them.
+Apart from the formats themselves, since the command line reads these numbers and should not load pyarrow.
 """
 
 RAW_VERSION = 1
