@@ -1,9 +1,9 @@
 """What the classifier, the loss and the data path cost on top of the bare encoder, on the same batches.
 
-    python tests/bench/training_overhead.py SHARDS [--clusters CLUSTERS] [--fan-in 64] [--batches 20]
+    python tests/bench/training_overhead.py SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
 
 `bare` is the encoder's forward and backward with a sum for a loss; `whole` adds collating, pooling, dropout,
-the fixed fan-in layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step. The
+the output layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step. The
 encoder's own optimizer is in neither. The two alternate batch by batch in one run, so that a noisy machine
 slows both alike; the ratio is of the sums. Prints JSON.
 """
@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("--clusters", type=Path)
+    parser.add_argument("--head", choices=["ffi", "dense", "bottleneck"], default="ffi")
     parser.add_argument("--fan-in", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--batches", type=int, default=20)
@@ -37,7 +38,7 @@ def main() -> None:
         "batch_size": options.batch_size,
         "loss": "bce",
         "encoder": {"pooling": "mean", "dropout": 0.1},
-        "head": {"fan_in": options.fan_in, "bias": True},
+        "head": {"kind": options.head, "fan_in": options.fan_in, "bias": True},
         "auxiliary": {"weight": 0.4 if options.clusters else 0.0},
     }
     config = from_table(TrainConfig, table, "train")
@@ -81,6 +82,9 @@ def measure(trainer: Trainer, batches: list) -> dict:
     head = trainer.model.head
     pairs = [one / other for one, other in zip(seconds["whole"], seconds["bare"], strict=True)]
     return {
+        "head": head.shape.kind,
+        "head_parameters": head.num_parameters,
+        "head_bytes": head.num_bytes,
         "labels": head.num_labels,
         "fan_in": head.shape.fan_in,
         "features": head.shape.in_features,

@@ -1,6 +1,8 @@
 """The whole chain on the synthetic set: it learns, reuses what exists, reruns what a change concerns."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -72,6 +74,47 @@ def test_the_model_answers_without_the_shards(workplace):
         for answer, labels in zip(answers, truth, strict=True)
     ]
     assert np.mean(hits) > 0.5
+
+
+WITHOUT = """
+import sys
+for name in ("polars", "faiss", "sklearn", "tensorboardX"):
+    sys.modules[name] = None  # importing it raises ImportError
+from xmcpipe.cli.app import main
+sys.argv = ["xmcpipe", *sys.argv[1:]]
+main()
+"""
+
+
+def test_training_runs_from_shards_and_clusters_where_polars_and_faiss_are_absent(workplace):
+    """As on a GPU machine that got the artifacts and no more."""
+    (shards,), (clusters,) = workplace.store.glob("shards/*"), workplace.store.glob("clusters/*")
+    paths = ["--shards", str(shards), "--clusters", str(clusters), "--store", "elsewhere"]
+    for stage in ("train", "predict"):
+        given = paths if stage == "train" else ["--shards", str(shards), "--store", "elsewhere"]
+        if stage == "predict":
+            given += ["--model", str(next((workplace.folder / "elsewhere" / "model").glob("*")))]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                WITHOUT,
+                stage,
+                "--recipe",
+                "tiny.toml",
+                "--set",
+                "train.epochs=2",
+                *given,
+            ],
+            cwd=workplace.folder,
+            env=workplace.environment(),
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(list((workplace.folder / "elsewhere").glob("predictions/*/predictions.parquet"))) == 1
 
 
 def test_predictions_are_ordered_and_of_the_test_documents(finished):
