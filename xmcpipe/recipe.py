@@ -75,7 +75,7 @@ def find(where: str) -> Path:
     packaged = packaged_recipes()
     if where not in packaged:
         raise XmcpipeError(
-            f"there is no recipe {where!r}", f"{nearest(where, packaged)}; or give the path of a .toml file"
+            f"there is no recipe {where!r}", f"give the path of a .toml file; {nearest(where, packaged)}"
         )
     return packaged[where]
 

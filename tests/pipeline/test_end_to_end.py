@@ -127,6 +127,13 @@ def test_predictions_are_ordered_and_of_the_test_documents(finished):
         assert scores == sorted(scores, reverse=True)
 
 
+def test_gc_keeps_an_artifact_and_what_it_was_made_of(workplace):
+    (model,) = workplace.store.glob("model/*")
+    workplace.call("gc", "--keep", str(model), "--yes")
+    kept = sorted(path.name for path in workplace.store.glob("[!.]*") if any(path.iterdir()))
+    assert kept == ["clusters", "model", "raw", "shards"]
+
+
 def test_verify_finds_a_changed_byte(workplace):
     workplace.call("status", "tiny.toml", "--verify")
     (path,) = workplace.store.glob("predictions/*/predictions.parquet")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import headline, print_json, size
@@ -19,7 +20,11 @@ OLD_SECONDS = 86_400.0  # scratch that was touched within a day may yet be resum
 def gc(
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", metavar="RECIPE", help="Keep what this recipe reaches (repeatable)."),
+        typer.Option(
+            "--keep",
+            metavar="RECIPE|DIR",
+            help="Keep what this recipe reaches, or this artifact and what it was made of (repeatable).",
+        ),
     ] = None,
     settings: SetOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Keep no recipe: remove every artifact.")] = False,
@@ -28,7 +33,7 @@ def gc(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove artifacts that no --keep recipe reaches, and leftovers of killed stages.
+    """Remove artifacts that no --keep reaches, and leftovers of killed stages.
 
     Without --keep or --all only the leftovers go.
     """
@@ -55,14 +60,23 @@ def gc(
     typer.echo(f"removed {size(total)}", err=as_json)
 
 
-def _reached(recipes: list[str], settings: list[str] | None, store: Path) -> set[Path]:
-    """The places of every artifact in the chains of these recipes, there or not."""
+def _reached(kept: list[str], settings: list[str] | None, store: Path) -> set[Path]:
+    """The places of every artifact in the chains of these recipes, there or not, and of these artifacts."""
     places = set()
-    for recipe in recipes:
+    for recipe in kept:
+        if (Path(recipe) / FILE_NAME).is_file():
+            places |= _ancestry(Store(store), Artifact.at(Path(recipe)))
+            continue
         for step in open_chain(read_recipe(recipe, settings), store).steps():
             if step.fingerprint is not None:
                 places.add(Store(store).place(step.stage.kind, step.fingerprint).resolve())
     return places
+
+
+def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
+    """The places of an artifact and of all that it was made of."""
+    parents = (store.find(kind, name) for kind, name in artifact.manifest.inputs.items())
+    return {artifact.path.resolve()}.union(*(_ancestry(store, parent) for parent in parents if parent))
 
 
 def _list(artifacts: list[Artifact], leftovers: list[Path], as_json: bool, dry_run: bool) -> int:
