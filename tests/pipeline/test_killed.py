@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -23,17 +22,11 @@ KINDS = {
 # Runs the command line, and kills its own process (as kill -9 would) when the stage has written its files,
 # but before they are hashed and renamed: the worst moment there is.
 KILL_UNPUBLISHED = """
-import os, signal, sys
+import os, signal
 from xmcpipe.artifacts.store import Store
-from xmcpipe.cli.app import main
-kind, sys.argv = sys.argv[1], ["xmcpipe", *sys.argv[2:]]
-publish = Store.publish
-def die(self, building, *rest, **named):
-    if building.name.startswith(kind + "."):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return publish(self, building, *rest, **named)
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
 Store.publish = die
-main()
 """
 
 
@@ -43,25 +36,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
     whole = next((workplace.store / kind).glob("*"))
     before = sorted(path.name for path in whole.rglob("*"))
     shutil.rmtree(whole)
-    killed = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            KILL_UNPUBLISHED,
-            kind,
-            stage,
-            "--recipe",
-            "tiny.toml",
-            "--set",
-            "train.epochs=6",
-        ],
-        cwd=workplace.folder,
-        env=workplace.environment(),
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    killed = workplace.patched(KILL_UNPUBLISHED, stage, "--recipe", "tiny.toml")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not list((workplace.store / kind).glob("*"))
     assert list((workplace.store / ".building").iterdir())  # it was indeed in the middle
@@ -80,14 +55,7 @@ def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path):
     lines = [{"id": str(number), "text": f"text {number}", "labels": ["even"]} for number in range(200)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = ["import", "--train", "mine.jsonl"]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL_UNPUBLISHED, "raw", *arguments],
-        cwd=tmp_path,
-        env=place.environment(),
-        capture_output=True,
-        timeout=250,
-        check=False,
-    )
+    killed = place.patched(KILL_UNPUBLISHED, *arguments)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not list(place.store.glob("raw/*"))
     assert list(place.store.glob(".building/raw.*/train.parquet"))

@@ -183,6 +183,20 @@ def test_the_best_model_by_validation_is_kept_and_patience_stops(shards, tiny_en
             assert torch.equal(tensor.float(), seen[best][name].float()), name
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_half_precision_trains_with_a_loss_scale(shards, tiny_encoder, tmp_path, optimizer):
+    """The scale starts too high for the first steps: they are skipped, it falls, and the loss does too."""
+    head = {"fan_in": 6, "bias": True, "optimizer": optimizer, "lr": 0.05}
+    trainer = make(shards, tiny_encoder, tmp_path, precision="float16", loss="bce", head=head, epochs=12)
+    losses = []
+    step = trainer._step
+    trainer._step = lambda group: losses.append(step(group)) or losses[-1]
+    assert trainer.scaler.get_scale() == 65536.0
+    trainer.fit()
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+
+
 def test_a_loss_that_is_not_finite_stops_with_a_line(shards, tiny_encoder, tmp_path):
     from xmcpipe.errors import XmcpipeError
 
