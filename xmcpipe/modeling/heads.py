@@ -88,7 +88,10 @@ class Head(nn.Module):
     def backward(
         self, grad_BC: Tensor, inner_BW: Tensor, begin: int, end: int, grad_weight: Tensor
     ) -> Tensor:
-        """DX of a chunk, [B, W], for the gradient of its scores; writes dW into `grad_weight[begin:end]`."""
+        """A chunk's share of dX, [B, W], from the gradient of its scores.
+
+        Writes dW into `grad_weight[begin:end]`.
+        """
         raise AssertionError("a kind of head defines it")
 
     def _product(self, inner_BW: Tensor, begin: int, end: int) -> Tensor:

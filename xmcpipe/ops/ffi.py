@@ -54,8 +54,10 @@ def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tens
 def ffi_backward(
     grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """DX [B, D] and dW [L, K] of `ffi_scores` for the gradient of its scores [B, L], in the dtype of the
-    features."""
+    """The gradients dX [B, D] and dW [L, K] of `ffi_scores`, from that of its scores, [B, L].
+
+    All are in the dtype of the features.
+    """
     check(features_BD, weight_LK, index_LK)
     num_labels, num_features = len(weight_LK), features_BD.shape[1]
     grad_features = torch.zeros_like(features_BD)

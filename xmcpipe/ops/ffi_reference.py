@@ -21,6 +21,6 @@ def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tens
 def ffi_backward(
     grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """DX [B, D] and dW [L, K] of `ffi_scores`."""
+    """The gradients dX [B, D] and dW [L, K] of `ffi_scores`."""
     grad_features = grad_BL @ dense_weight(weight_LK, index_LK, features_BD.shape[1])
     return grad_features, (grad_BL.T @ features_BD).gather(1, index_LK.to(torch.int64))

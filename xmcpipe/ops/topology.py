@@ -22,7 +22,7 @@ def chunk_rows(num_features: int) -> int:
 
 
 def to_index(index: Tensor) -> Tensor:
-    """Int64 indices in 16 bits."""
+    """The int64 indices in 16 bits."""
     return index.to(torch.int32).to(INDEX_DTYPE)
 
 

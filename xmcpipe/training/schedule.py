@@ -13,7 +13,7 @@ def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
 
 
 def auxiliary_weight(epoch: float, weight: float, cutoff_epoch: float) -> float:
-    """S at a point of training counted in epochs: from `weight` to 0 at `cutoff_epoch`, and 0 from there
+    """The weight s at a point of training, in epochs: from `weight` to 0 at `cutoff_epoch`, 0 from there
     on."""
     return _cosine(weight, 0.0, epoch / cutoff_epoch) if epoch < cutoff_epoch else 0.0
 

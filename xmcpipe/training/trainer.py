@@ -146,7 +146,7 @@ class Trainer:
 
     @property
     def auxiliary_weight(self) -> float:
-        """S at the current step."""
+        """The weight s at the current step."""
         epoch = self.progress.step / self.feed.steps_per_epoch
         return auxiliary_weight(epoch, self.config.auxiliary.weight, self.config.auxiliary.cutoff_epoch)
 
