@@ -1,5 +1,6 @@
 """Batches of documents: bucketed by length, padded to the longest in the batch, in an order fixed by (seed,
-epoch)."""
+epoch).
+"""
 
 from dataclasses import dataclass
 
@@ -42,7 +43,8 @@ def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> li
 
 def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
     """All documents once, longest first (so that too large a batch fails at once): for scoring, not for
-    training."""
+    training.
+    """
     return _pieces(np.argsort(-lengths.astype(np.int64), kind="stable"), batch_size)
 
 

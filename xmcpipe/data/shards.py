@@ -36,7 +36,8 @@ class ShardWriter:
 
     def write(self, ids: pa.Array, input_ids: pa.ListArray, labels: pa.ListArray) -> None:
         """Append documents: `ids` string, `input_ids` and `labels` list<int32>, labels sorted and
-        distinct."""
+        distinct.
+        """
         self._writer.write_batch(pa.record_batch([ids, input_ids, labels], schema=SHARD))
 
     def __enter__(self) -> "ShardWriter":
@@ -49,7 +50,8 @@ class ShardWriter:
 
 class Lists:
     """A column of integer lists over many memory-mapped pieces, gathered by row without copying the
-    column."""
+    column.
+    """
 
     def __init__(self, pieces: list[pa.ListArray]) -> None:
         self._values = [_numpy(piece.values) for piece in pieces]
@@ -75,7 +77,8 @@ class Lists:
 
     def flat(self) -> Iterator[tuple[Int32s, Int32s]]:
         """The whole column in order, piece by piece: values [sum of lengths] and lengths [rows of the
-        piece]."""
+        piece].
+        """
         for number, values in enumerate(self._values):
             first, last = self._first_row[number], self._first_row[number + 1]
             lengths = self.lengths[first:last]

@@ -1,5 +1,6 @@
 """The text encoder: any `AutoModel`, from a hub id, a folder, or a Python package that carries the
-weights."""
+weights.
+"""
 
 import importlib.util
 import os
@@ -64,7 +65,8 @@ def load_tokenizer(name: str) -> Any:
 
 def pool(hidden_BSD: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
     """One embedding a document, float32 [B, D]: the first token's (`cls`), or the mean over the tokens
-    (`mean`)."""
+    (`mean`).
+    """
     if pooling == "cls":
         return hidden_BSD[:, 0].float()
     weight_BS1 = mask_BS.unsqueeze(-1).float()

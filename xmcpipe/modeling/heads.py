@@ -43,7 +43,8 @@ class HeadShape:
 
 class Head(nn.Module):
     """Common ground: weight [n, W] and bias [n] or None, float32, over n labels; chunks are [begin, end) of
-    them."""
+    them.
+    """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -164,7 +165,8 @@ class DenseHead(Head):
 
 class BottleneckHead(DenseHead):
     """A dense layer D -> W, then dense W -> L, with W such that both hold as many parameters as the FFI
-    layer."""
+    layer.
+    """
 
     def __init__(self, shape: HeadShape) -> None:
         labels = shape.total_labels or shape.num_labels

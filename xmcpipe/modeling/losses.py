@@ -48,7 +48,8 @@ IN_PLACE: dict[Loss, LossInPlace] = {"squared_hinge": squared_hinge_, "bce": bce
 
 def scale(loss: Loss, reduction: Literal["mean", "sum"], num_rows: int, num_labels: int) -> float:
     """What the sum over all scores is multiplied by: squared hinge is a mean over B x L; BCE a sum over L,
-    and over B a mean or a sum."""
+    and over B a mean or a sum.
+    """
     if loss == "squared_hinge":
         return 1.0 / (num_rows * num_labels)
     return 1.0 / num_rows if reduction == "mean" else 1.0

@@ -1,5 +1,6 @@
 """The whole model: encoder, pooling, dropout, optional intermediate layer, head, and the auxiliary branch
-beside it."""
+beside it.
+"""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
 """The k best labels of each row, chunk by chunk of labels, in bounded memory; ties go to the lower label
-id."""
+id.
+"""
 
 import torch
 from torch import Tensor
@@ -50,7 +51,8 @@ def _top_of_chunk(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _ordered(labels_BN: Tensor, scores_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The first k by (-score, label id): one int64 key an entry, the score's bits above, the label's
-    below."""
+    below.
+    """
     bits = scores_BN.contiguous().view(torch.int32).to(torch.int64)
     rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))  # the order of the floats
     order = ((rising << 32) - labels_BN).topk(min(k, labels_BN.shape[1]), dim=1).indices

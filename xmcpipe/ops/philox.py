@@ -19,7 +19,8 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 def philox(counter: Words, key: int) -> Words:
     """Four random 32-bit words, int64 in [0, 2^32), for each counter of four such words; `key` is a 64-bit
-    seed."""
+    seed.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key & MASK, (key >> 32) & MASK
     for _ in range(ROUNDS):

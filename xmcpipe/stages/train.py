@@ -1,5 +1,6 @@
 """`train`: shards and clusters to a model, chosen by a validation split, going on where a killed run
-stopped."""
+stopped.
+"""
 
 import shutil
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """From shards to batches on the device: the validation split, the epoch's order, and groups for
-accumulation."""
+accumulation.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

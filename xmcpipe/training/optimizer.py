@@ -1,5 +1,6 @@
 """The two optimizers, encoder and classifier, with their parameter groups, and access to a parameter's
-moments."""
+moments.
+"""
 
 from typing import Any
 
@@ -62,7 +63,8 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 def moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> list[Tensor]:
     """The optimizer's tensors of the parameter's own shape (Adam's two moments, SGD's momentum), to be
-    edited."""
+    edited.
+    """
     state = optimizer.state.get(parameter, {})
     return [value for value in state.values() if torch.is_tensor(value) and value.shape == parameter.shape]
 

@@ -40,7 +40,8 @@ class OneProcess:
 @dataclass(frozen=True)
 class Cut:
     """What goes: |weight| whose bits are below `bits`, and the first `ties` of this process's that are
-    equal."""
+    equal.
+    """
 
     bits: int
     ties: int
@@ -48,7 +49,8 @@ class Cut:
 
 def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
     """The floor(fraction * connections) smallest |weight| of the whole layer; ties by label number, then
-    place."""
+    place.
+    """
     device = weight_LK.device
     total = int(ranks.gather(torch.tensor(weight_LK.numel(), device=device)).sum())
     target = int(fraction * total)

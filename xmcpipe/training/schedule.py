@@ -5,7 +5,8 @@ import math
 
 def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
     """What learning rates are multiplied by at `step` (0 is the first): linear warm-up to 1, then a cosine to
-    0."""
+    0.
+    """
     warmup_steps = min(warmup_steps, total_steps)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
@@ -14,7 +15,8 @@ def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
 
 def auxiliary_weight(epoch: float, weight: float, cutoff_epoch: float) -> float:
     """The weight s at a point of training, in epochs: from `weight` to 0 at `cutoff_epoch`, 0 from there
-    on."""
+    on.
+    """
     return _cosine(weight, 0.0, epoch / cutoff_epoch) if epoch < cutoff_epoch else 0.0
 
 

@@ -1,5 +1,6 @@
 """The training loop: one optimizer step, and around it schedule, rewiring, validation, checkpoints and the
-log."""
+log.
+"""
 
 import time
 from collections.abc import Callable
@@ -63,7 +64,8 @@ class Trainer:
 
     def fit(self) -> Progress:
         """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
-        seen."""
+        seen.
+        """
         self._resume()
         log = MetricsLog(self.scratch / "log", self.progress.step)
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
@@ -127,7 +129,8 @@ class Trainer:
 
     def _losses(self, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
         """Main loss, auxiliary loss, and the weight s of the latter, for a batch of a group of `num_rows`
-        rows."""
+        rows.
+        """
         config, model = self.config, self.model
         embedding_BD = model.dropout(self._embed(batch))
         features_BD = model.features(embedding_BD).to(self.head_dtype)
