@@ -1,16 +1,13 @@
 """A loaded model that gives the k best labels of a batch of token ids."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from xmcpipe.data.batches import HostBatch
+from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Scorer:
@@ -18,15 +15,14 @@ class Scorer:
 
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
-        self.precision = PRECISIONS[precision]
+        self.autocast = AUTOCAST[precision]
 
     @torch.inference_mode()
     def top(self, batch: HostBatch, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k at most L."""
         input_ids = torch.from_numpy(batch.input_ids).to(self.device)
         mask = torch.from_numpy(batch.mask).to(self.device)
-        half = self.precision is not None
-        with torch.autocast(self.device.type, self.precision) if half else nullcontext():
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             embedding_BD = self.model.embed(input_ids, mask)
         features_BD = self.model.features(
             embedding_BD

@@ -1,8 +1,10 @@
-"""Where to compute."""
+"""Where to compute, and in which precision."""
 
 import torch
 
 from xmcpipe.errors import XmcpipeError
+
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: no autocast
 
 
 def pick_device(name: str) -> torch.device:

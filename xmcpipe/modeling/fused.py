@@ -52,8 +52,7 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_inner = torch.zeros_like(inner_BW, dtype=torch.float32)
         grad_weight = torch.empty_like(weight_LW) if need_grad else None
         grad_bias = None if bias_L is None else torch.empty_like(bias_L)
-        for begin in range(0, head.num_labels, label_chunk):
-            end = min(begin + label_chunk, head.num_labels)
+        for begin, end in head.chunks(label_chunk):
             scores_BC = head.scores(inner_BW, begin, end)
             rows, columns = positives.within(head.shape.first_label + begin, head.shape.first_label + end)
             total += IN_PLACE[loss](scores_BC, rows, columns)

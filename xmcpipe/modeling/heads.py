@@ -69,11 +69,12 @@ class Head(nn.Module):
         width = self.weight.shape[1]
         std = self.shape.init_std or 1.0 / math.sqrt(width)
         with torch.no_grad():
-            for begin, end in self._chunks(topology.chunk_rows(2 * width)):
+            for begin, end in self.chunks(topology.chunk_rows(2 * width)):
                 labels = self.label_numbers(begin, end)
                 self.weight[begin:end] = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
 
-    def _chunks(self, size: int) -> Iterator[tuple[int, int]]:
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """[begin, end) of all its labels, `size` at a time."""
         for begin in range(0, self.num_labels, size):
             yield begin, min(begin + size, self.num_labels)
 
@@ -126,7 +127,7 @@ class FFIHead(Head):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        for begin, end in self._chunks(topology.chunk_rows(self.shape.in_features)):
+        for begin, end in self.chunks(topology.chunk_rows(self.shape.in_features)):
             labels = self.label_numbers(begin, end)
             self.index[begin:end] = topology.initial_index(
                 self.shape.seed, labels, self.shape.in_features, self.shape.fan_in

@@ -17,8 +17,7 @@ def top_labels(head: Head, features_BD: Tensor, k: int, label_chunk: int) -> tup
     k = min(k, head.num_labels)
     inner_BW = head.inner(features_BD)
     best: tuple[Tensor, Tensor] | None = None
-    for begin in range(0, head.num_labels, label_chunk):
-        end = min(begin + label_chunk, head.num_labels)
+    for begin, end in head.chunks(label_chunk):
         scores_BC = (
             head.scores(inner_BW, begin, end) + 0.0
         )  # -0.0 becomes 0.0, so that equal means equal bits

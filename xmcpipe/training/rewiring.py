@@ -86,9 +86,7 @@ def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewirin
     """
     ties_left, replaced = cut.ties, 0
     index = head.index.view(torch.int16)  # the same bits: torch can't assign to rows of uint16
-    step = rows or chunk_rows(head.shape.in_features)
-    for begin in range(0, head.num_labels, step):
-        end = min(begin + step, head.num_labels)
+    for begin, end in head.chunks(rows or chunk_rows(head.shape.in_features)):
         bits_RK = _bits(head.weight[begin:end])
         pruned_RK = bits_RK < cut.bits
         if ties_left > 0:

@@ -12,6 +12,7 @@ from torch import Tensor
 from xmcpipe.data.shards import Int64s
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import tensors
+from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.losses import scale
@@ -27,8 +28,6 @@ from xmcpipe.training.optimizer import classifier_optimizer, drop_group, encoder
 from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
 from xmcpipe.training.validation import validate
-
-AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer:
