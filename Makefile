@@ -10,11 +10,11 @@ INSTALLED := $(VENV)/.installed
 RECIPES := $(basename $(notdir $(wildcard pipelines/*.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test clean $(RECIPES)
+.PHONY: help venv check test gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make venv | check | test | clean"
+	@echo "make venv | check | test | gpu-check | clean"
 	@echo "make $(RECIPES)"
 
 venv: $(INSTALLED)
@@ -42,6 +42,11 @@ check: $(INSTALLED)
 test: export HF_HUB_OFFLINE ?= 1
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2 $(ARGS)
+
+# Compiles, tests and times what wants a GPU, and writes results/gpu-NAME.md; without one, the same on small shapes.
+gpu-check: export HF_HUB_OFFLINE ?= 1
+gpu-check: $(INSTALLED)
+	$(BIN)/python tests/bench/gpu_check.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,8 +6,8 @@ from pathlib import Path
 HIDDEN = 32
 
 
-def write_encoder(folder: Path, words: Sequence[str], layers: int = 2) -> Path:
-    """A BERT of `layers` layers and 32 features, and a tokenizer that knows `words`."""
+def write_encoder(folder: Path, words: Sequence[str], layers: int = 2, hidden: int = HIDDEN) -> Path:
+    """A BERT of `layers` layers and `hidden` features, and a tokenizer that knows `words`."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -28,10 +28,10 @@ def write_encoder(folder: Path, words: Sequence[str], layers: int = 2) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(vocabulary),
-        hidden_size=HIDDEN,
+        hidden_size=hidden,
         num_hidden_layers=layers,
         num_attention_heads=2,
-        intermediate_size=2 * HIDDEN,
+        intermediate_size=2 * hidden,
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(folder)

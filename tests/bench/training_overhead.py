@@ -68,7 +68,7 @@ def measure(trainer: Trainer, batches: list) -> dict:
     def whole(rows):
         main_loss, auxiliary, weight = trainer._losses(trainer.feed.batch(rows), len(rows))
         ((1.0 - weight) * main_loss + weight * auxiliary).backward()
-        trainer.optimizers["classifier"].step()
+        trainer.updates.optimizers["classifier"].step()
 
     ready = {(len(rows), int(rows[0])): trainer.feed.batch(rows) for rows in batches}
     seconds = {"bare": [], "whole": []}

@@ -4,9 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+# The mode that keeps no gradients; the rate of its head is for SGD, and a loss that is a sum over labels.
+LIGHT = [
+    "train.memory=light",
+    "train.precision=bfloat16",
+    "train.head.optimizer=sgd",
+    "train.head.lr=1.0",
+]
+
+
+def settings(lines: Sequence[str]) -> list[str]:
+    """The options that set them."""
+    return [word for line in lines for word in ("--set", line)]
 
 
 @dataclass(frozen=True)

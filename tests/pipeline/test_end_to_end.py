@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from places import LIGHT, settings
 
 STAGES = ["download", "tokenize", "cluster", "train", "predict", "eval"]
 
@@ -23,6 +24,28 @@ def test_it_learns_well_above_popularity(finished):
     assert figures["model"]["P@1"] > 0.5
     assert figures["model"]["P@1"] > figures["popularity"]["P@1"] + 0.3
     assert figures["model"]["PSP@5"] > 2 * figures["popularity"]["PSP@5"]
+
+
+def test_the_light_mode_learns_as_well(workplace):
+    """Half the bytes in the layer, nothing of its size beside it, and the model predicts as before."""
+    paper = metrics(workplace)
+    (before,) = workplace.store.glob("model/*")
+    light = workplace.run(*settings(LIGHT))["metrics"]
+    assert light["model"]["P@1"] > light["popularity"]["P@1"] + 0.3
+    assert light["model"]["P@1"] > paper["model"]["P@1"] - 0.1
+    (model,) = set(workplace.store.glob("model/*")) - {before}
+    facts = json.loads((model / "model.json").read_text())
+    assert facts["head"]["dtype"] == "bfloat16"
+    assert facts["figures"]["head_bytes"] == 60 * (8 * (2 + 2) + 4)
+
+
+def test_train_steps_is_a_short_name_for_max_steps(workplace):
+    command = ["train", "--recipe", "tiny.toml", "--json"]
+    made = json.loads(workplace.call(*command, "--steps", "4").stdout)
+    assert (made["state"], made["figures"]["steps"]) == ("made", 4)
+    again = json.loads(workplace.call(*command, "--set", "train.max_steps=4").stdout)
+    assert (again["state"], again["path"]) == ("reused", made["path"])
+    workplace.call(*command, "--steps", "0", code=2)
 
 
 def test_a_second_run_reuses_every_stage(finished):
@@ -136,7 +159,7 @@ def test_the_dense_comparisons_train_in_the_same_trainer(workplace, head):
 
 
 def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace):
-    settings = [
+    lines = [
         "train.loss=squared_hinge",
         "train.rewire.mode=threshold",
         "train.rewire.threshold=0.05",
@@ -147,7 +170,7 @@ def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace):
         "train.precision=bfloat16",
         "train.epochs=2",
     ]
-    workplace.run(*[word for setting in settings for word in ("--set", setting)])
+    workplace.run(*settings(lines))
     lines = [
         json.loads(line)
         for path in workplace.store.glob("model/*/log/metrics.jsonl")

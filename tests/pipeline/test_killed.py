@@ -6,9 +6,10 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from places import Workplace
+from places import LIGHT, Workplace, settings
 
 KINDS = {
     "download": "raw",
@@ -63,13 +64,16 @@ def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path):
     assert len(list(place.store.glob("raw/*/manifest.json"))) == 1
 
 
-def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace):
+@pytest.mark.parametrize("lines", [[], LIGHT], ids=["paper", "light"])
+def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace, lines):
     """Weights, topology, figures and log of a run that was killed twice, against one that was not."""
-    (whole,) = workplace.store.glob("model/*")
+    train = ["train", "--recipe", "tiny.toml", *settings(lines)]
+    whole = Path(json.loads(workplace.call(*train, "--json").stdout)["path"])
+    others = {*workplace.store.glob("model/*")} - {whole}
     reference = (whole / "model.safetensors").read_bytes()
     log = (whole / "log" / "metrics.jsonl").read_text()
     whole.rename(workplace.folder / "reference")
-    arguments = ["train", "--recipe", "tiny.toml", "--set", "train.checkpoint_minutes=0.0"]
+    arguments = [*train, "--set", "train.checkpoint_minutes=0.0"]
     for step in (17, 60):  # with and without the auxiliary branch
         process = subprocess.Popen(
             workplace.command(*arguments),
@@ -81,8 +85,8 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace):
         wait_for_step(workplace, step, process)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert not list(workplace.store.glob("model/*"))
-    workplace.call("train", "--recipe", "tiny.toml")
+        assert {*workplace.store.glob("model/*")} == others
+    workplace.call(*train)
     assert (whole / "model.safetensors").read_bytes() == reference
     facts, expected = (
         json.loads((folder / "model.json").read_text()) for folder in (whole, workplace.folder / "reference")

@@ -6,6 +6,6 @@ Apart from the formats themselves, since the command line reads these numbers an
 RAW_VERSION = 1
 SHARDS_VERSION = 1
 CLUSTERS_VERSION = 1
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 PREDICTIONS_VERSION = 1
 METRICS_VERSION = 1

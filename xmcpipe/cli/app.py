@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import xmcpipe
-from xmcpipe.cli import chain, download, evaluate, gc, importing, predict, stages
+from xmcpipe.cli import bench, chain, download, evaluate, gc, importing, kernels, plan, predict, stages
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.disk import disk_full
@@ -80,6 +80,9 @@ app.command("eval")(evaluate.evaluate)
 app.command("run")(chain.run)
 app.command("status")(chain.status)
 app.command("gc")(gc.gc)
+app.command("plan")(plan.plan)
+app.command("bench")(bench.bench)
+app.add_typer(kernels.commands, name="kernels")
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

@@ -51,10 +51,15 @@ def train(
     settings: SetOption = None,
     shards: ShardsOption = None,
     clusters: ClustersOption = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Stop after N steps: --set train.max_steps=N."),
+    ] = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model; a training that was killed goes on where it stopped."""
+    tables = None if steps is None else {"train": {"max_steps": steps}}
     given = {"shards": shards, "clusters": clusters}
-    report(run_stage("train", recipe, settings, store, force, given=given), as_json)
+    report(run_stage("train", recipe, settings, store, force, tables, given), as_json)

@@ -53,6 +53,14 @@ def from_config(folder: Path) -> Any:
     return AutoModel.from_config(AutoConfig.from_pretrained(folder)).float()  # a config may ask for half
 
 
+def recompute_activations(encoder: Any) -> None:
+    """Keep no activations inside the encoder's layers: backward computes them again."""
+    if hasattr(encoder, "activation_checkpointing_enable"):  # the name from transformers 5 on
+        encoder.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
 def load_tokenizer(name: str) -> Any:
     """The fast tokenizer of the encoder called `name`.
 

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import topology
-from xmcpipe.ops.ffi import ffi_backward, ffi_scores
+from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
 from xmcpipe.ops.philox import random_normal
 
 STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Device = torch.device | str
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class HeadShape:
 
     It owns `num_labels` of `total_labels` labels (0: it owns all), from `first_label` on.
 
-    `init_std` 0 stands for 1 / sqrt(features that a label reads).
+    `init_std` 0 stands for 1 / sqrt(features that a label reads); `dtype` is that of the weights, one of
+    DTYPES.
     """
 
     kind: str
@@ -39,21 +43,23 @@ class HeadShape:
     seed: int = 0
     first_label: int = 0
     total_labels: int = 0
+    dtype: str = "float32"
 
 
 class Head(nn.Module):
-    """Common ground: weight [n, W] and bias [n] or None, float32, over n labels; chunks are [begin, end) of
-    them.
+    """Common ground: weight [n, W] of the shape's dtype and bias float32 [n] or None, over n labels; chunks
+    are [begin, end) of them.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
 
-    def __init__(self, shape: HeadShape, width: int) -> None:
+    def __init__(self, shape: HeadShape, device: Device, width: int) -> None:
         super().__init__()
         self.shape = shape
-        self.weight = nn.Parameter(torch.empty(shape.num_labels, width))
-        self.bias = nn.Parameter(torch.zeros(shape.num_labels)) if shape.bias else None
+        dtype = DTYPES[shape.dtype]
+        self.weight = nn.Parameter(torch.empty(shape.num_labels, width, dtype=dtype, device=device))
+        self.bias = nn.Parameter(torch.zeros(shape.num_labels, device=device)) if shape.bias else None
 
     @property
     def num_labels(self) -> int:
@@ -65,7 +71,10 @@ class Head(nn.Module):
         return torch.arange(begin, end, device=self.weight.device) + self.shape.first_label
 
     def reset_parameters(self) -> None:
-        """Draw the weights: normal, each a function of (seed, label number, place) alone; the bias is 0."""
+        """Draw the weights: normal, each a function of (seed, label number, place) alone; the bias is 0.
+
+        In half precision they are the same numbers, rounded to the nearest.
+        """
         width = self.weight.shape[1]
         std = self.shape.init_std or 1.0 / math.sqrt(width)
         with torch.no_grad():
@@ -115,15 +124,16 @@ class FFIHead(Head):
 
     index: Tensor
 
-    def __init__(self, shape: HeadShape) -> None:
+    def __init__(self, shape: HeadShape, device: Device) -> None:
         if not shape.fan_in <= shape.in_features <= topology.MAX_FEATURES:
             raise XmcpipeError(
                 f"fan_in K = {shape.fan_in} was given for D = {shape.in_features} features, K <= D <= "
                 f"{topology.MAX_FEATURES} is wanted",
                 "lower train.head.fan_in, or widen the features with train.head.intermediate",
             )
-        super().__init__(shape, shape.fan_in)
-        self.register_buffer("index", torch.zeros(shape.num_labels, shape.fan_in, dtype=topology.INDEX_DTYPE))
+        super().__init__(shape, device, shape.fan_in)
+        size = (shape.num_labels, shape.fan_in)
+        self.register_buffer("index", torch.zeros(size, dtype=topology.INDEX_DTYPE, device=device))
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -134,24 +144,24 @@ class FFIHead(Head):
             )
 
     def _product(self, inner_BW: Tensor, begin: int, end: int) -> Tensor:
-        weight_CK, index_CK = self.weight[begin:end].to(inner_BW.dtype), self.index[begin:end]
-        scores_BC: Tensor = ffi_scores(inner_BW, weight_CK, index_CK)
+        scores_BC: Tensor = ffi_scores(inner_BW, self.weight[begin:end], self.index[begin:end])
         return scores_BC
 
     def backward(
         self, grad_BC: Tensor, inner_BW: Tensor, begin: int, end: int, grad_weight: Tensor
     ) -> Tensor:
-        weight_CK, index_CK = self.weight[begin:end].to(inner_BW.dtype), self.index[begin:end]
-        grads: tuple[Tensor, Tensor] = ffi_backward(grad_BC.to(inner_BW.dtype), inner_BW, weight_CK, index_CK)
-        grad_weight[begin:end] = grads[1]
-        return grads[0]
+        weight_CK, index_CK = self.weight[begin:end], self.index[begin:end]
+        grad_BC = grad_BC.to(inner_BW.dtype)
+        grad_weight[begin:end] = ffi_grad_weight(grad_BC, inner_BW, index_CK)
+        grad_inner: Tensor = ffi_grad_features(grad_BC, weight_CK, index_CK, inner_BW.shape[1])
+        return grad_inner
 
 
 class DenseHead(Head):
     """Every label reads every feature: weight [n, D]."""
 
-    def __init__(self, shape: HeadShape, width: int | None = None) -> None:
-        super().__init__(shape, width or shape.in_features)
+    def __init__(self, shape: HeadShape, device: Device, width: int | None = None) -> None:
+        super().__init__(shape, device, width or shape.in_features)
 
     def _product(self, inner_BW: Tensor, begin: int, end: int) -> Tensor:
         return inner_BW @ self.weight[begin:end].to(inner_BW.dtype).T
@@ -169,11 +179,12 @@ class BottleneckHead(DenseHead):
     layer.
     """
 
-    def __init__(self, shape: HeadShape) -> None:
+    def __init__(self, shape: HeadShape, device: Device) -> None:
         labels = shape.total_labels or shape.num_labels
         width = max(1, round(labels * shape.fan_in / (labels + shape.in_features)))
-        super().__init__(shape, width)
-        self.projection = nn.Linear(shape.in_features, width, bias=False)
+        super().__init__(shape, device, width)
+        # Drawn by torch's own generator: on the CPU, so that a seed means the same on every device.
+        self.projection = nn.Linear(shape.in_features, width, bias=False).to(device)
 
     def inner(self, features_BD: Tensor) -> Tensor:
         return torch.nn.functional.linear(features_BD, self.projection.weight.to(features_BD.dtype))
@@ -182,9 +193,9 @@ class BottleneckHead(DenseHead):
 KINDS: dict[str, type[Head]] = {"ffi": FFIHead, "dense": DenseHead, "bottleneck": BottleneckHead}
 
 
-def build(shape: HeadShape) -> Head:
-    """The head of `shape.kind`, not yet drawn (`reset_parameters`).
+def build(shape: HeadShape, device: Device = "cpu") -> Head:
+    """The head of `shape.kind` on `device`, not yet drawn (`reset_parameters`).
 
     Raises XmcpipeError for K > D.
     """
-    return KINDS[shape.kind](shape)  # type: ignore[call-arg]
+    return KINDS[shape.kind](shape, device)  # type: ignore[call-arg]

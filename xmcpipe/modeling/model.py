@@ -50,8 +50,10 @@ class Model(nn.Module):
         return pool(output.last_hidden_state, mask_BS, self.pooling)
 
     def features(self, embedding_BD: Tensor) -> Tensor:
-        """What the head reads, [B, D]: the embedding, or ReLU of the intermediate layer."""
-        return embedding_BD if self.intermediate is None else F.relu(self.intermediate(embedding_BD))
+        """What the head reads, [B, D]: the embedding, or ReLU of the intermediate layer, in its dtype."""
+        if self.intermediate is None:
+            return embedding_BD
+        return F.relu(self.intermediate(embedding_BD.to(self.intermediate.weight.dtype)))
 
 
 def embedding_size(encoder: Any) -> int:

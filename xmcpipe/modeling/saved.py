@@ -1,7 +1,8 @@
 """A trained model on disk, which needs no shards to load.
 
 model.json          schema version, head, pooling, max_length, validation figures, the recipe's tables
-model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (what the model has)
+model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (what the model has), each
+                    in the dtype that it was trained in
 encoder/            config.json of the encoder, as AutoConfig reads it
 """
 
@@ -36,22 +37,24 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, dict[str, Any]]:
-    """The model of `folder`, in float32 and evaluation mode, and the contents of model.json.
+    """The model of `folder` in evaluation mode, and the contents of model.json.
 
+    All is in float32, but the head's weights in the dtype they were trained in: that is where the bytes are.
     Raises XmcpipeError for a folder that holds no model, or one of another schema version.
     """
     facts = read_facts(folder)
     encoder = from_config(folder / "encoder")
-    head = heads.build(HeadShape(**facts["head"]))
-    model = Model(encoder, facts["pooling"], 0.0, facts["intermediate"], head, num_clusters=0)
-    state = tensors.load(folder / "model.safetensors")
-    if model.state_dict().keys() != state.keys():
-        odd = sorted(model.state_dict().keys() ^ state.keys())[0]
+    head = heads.build(HeadShape(**facts["head"]), device)
+    model = Model(encoder, facts["pooling"], 0.0, facts["intermediate"], head, num_clusters=0).to(device)
+    file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()
+    if state.keys() != file.names:
+        odd = sorted(state.keys() ^ file.names)[0]
         raise XmcpipeError(
             f"{folder}: model.safetensors doesn't fit model.json: {odd}", "train the model again"
         )
-    model.load_state_dict(state)
-    return model.to(device).eval(), facts
+    for name, tensor in state.items():
+        file.read_into(name, tensor)
+    return model.eval(), facts
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

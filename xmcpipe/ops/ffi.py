@@ -1,89 +1,137 @@
-"""The fixed fan-in layer (FFI) as PyTorch operators: schema, checks, fake, autograd, and an implementation in
-torch.
+"""The fixed fan-in layer (FFI) as PyTorch operators: schema, checks, fake and autograd.
 
 B rows, D features, L labels, K fan-in. `weight` [L, K] float and `index` [L, K] uint16 are ELLPACK rows: the
-K indices of a row are distinct and in [0, D). No dense [L, D] tensor is made: the backward pass scatters a
-tile of labels at a time into one reused dense tile and uses the BLAS product ("load as sparse, compute as
-dense").
+K indices of a row are distinct and in [0, D). Features and weights may be of different float types; sums and
+results are float32 (float64 where both are). No dense [L, D] tensor is made. `ops/dispatch.py` says which
+implementation runs on a CPU; elsewhere it is torch's, unless a kernel is registered for the device.
 """
 
+from types import ModuleType
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from xmcpipe.ops import ffi_torch
+from xmcpipe.ops.dispatch import by_kernel, on_cuda
 from xmcpipe.ops.topology import INDEX_DTYPE, MAX_FEATURES
 
-TILE_LABELS = 4096
+FLOATS = (torch.bfloat16, torch.float16, torch.float32)
 
 
-def check(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> None:
-    """Raise ValueError unless shapes and dtypes are those of the layer.
-
-    Values of `index` are not read.
-    """
-    if features_BD.dim() != 2 or weight_LK.dim() != 2 or index_LK.shape != weight_LK.shape:
+def check_index(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> None:
+    """Raise ValueError unless the sparse rows fit the number of features; values of `index` are not read."""
+    if weight_LK.dim() != 2 or index_LK.shape != weight_LK.shape:
         raise ValueError(
-            f"features [B, D], weight [L, K], index [L, K] are wanted, "
-            f"got {list(features_BD.shape)}, {list(weight_LK.shape)}, {list(index_LK.shape)}"
+            f"weight [L, K] and index [L, K] are wanted, got {list(weight_LK.shape)}, {list(index_LK.shape)}"
         )
     if index_LK.dtype != INDEX_DTYPE:
         raise ValueError(f"index must be {INDEX_DTYPE}, got {index_LK.dtype}")
-    if not features_BD.is_floating_point() or features_BD.dtype != weight_LK.dtype:
-        raise ValueError(
-            f"features and weight must be of one float dtype, got {features_BD.dtype}, {weight_LK.dtype}"
-        )
-    if not weight_LK.shape[1] <= features_BD.shape[1] <= MAX_FEATURES:
-        raise ValueError(
-            f"K <= D <= {MAX_FEATURES} is wanted, got K={weight_LK.shape[1]}, D={features_BD.shape[1]}"
-        )
+    if not weight_LK.shape[1] <= num_features <= MAX_FEATURES:
+        raise ValueError(f"K <= D <= {MAX_FEATURES} is wanted, got K={weight_LK.shape[1]}, D={num_features}")
+
+
+def check_floats(*tensors: Tensor) -> torch.dtype:
+    """The dtype of sums and results: float64 where all tensors are, else float32.
+
+    Raises ValueError for any other mix, and for types that are not floats.
+    """
+    dtypes = {tensor.dtype for tensor in tensors}
+    if dtypes == {torch.float64}:
+        return torch.float64
+    if not dtypes <= set(FLOATS):
+        names = ", ".join(str(tensor.dtype) for tensor in tensors)
+        raise ValueError(f"each of bfloat16, float16 or float32, or all float64, is wanted, got {names}")
+    return torch.float32
+
+
+def check_rows(rows_BD: Tensor, name: str, width: int | None = None) -> None:
+    """Raise ValueError unless the tensor is a matrix, `width` columns wide if that is given."""
+    if rows_BD.dim() != 2 or (width is not None and rows_BD.shape[1] != width):
+        wanted = "[B, D]" if width is None else f"[B, {width}]"
+        raise ValueError(f"{name} {wanted} is wanted, got {list(rows_BD.shape)}")
+
+
+def _empty_scores(features: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+    """Unwritten scores, the arguments checked; so the other two."""
+    check_rows(features, "features")
+    check_index(weight, index, features.shape[1])
+    return features.new_empty(len(features), len(weight), dtype=check_floats(features, weight))
+
+
+def _empty_grad_features(grad: Tensor, weight: Tensor, index: Tensor, num_features: int) -> Tensor:
+    check_index(weight, index, num_features)
+    check_rows(grad, "grad", len(weight))
+    return grad.new_empty(len(grad), num_features, dtype=check_floats(grad, weight))
+
+
+def _empty_grad_weight(grad: Tensor, features: Tensor, index: Tensor) -> Tensor:
+    check_rows(features, "features")
+    check_index(index, index, features.shape[1])
+    check_rows(grad, "grad", len(index))
+    if len(grad) != len(features):
+        raise ValueError(f"grad has {len(grad)} rows and features {len(features)}")
+    return features.new_empty(index.shape, dtype=check_floats(grad, features))
+
+
+def _products(
+    result: Tensor, num_rows: int, index_LK: Tensor, num_features: int, *operands: Tensor
+) -> ModuleType:
+    """The implementation of the three products that is to fill `result` from `operands`."""
+    num_labels, fan_in = index_LK.shape
+    if on_cuda(index_LK, *operands):
+        from xmcpipe.ops import ffi_cuda
+
+        return ffi_cuda
+    if by_kernel(result.device, result.dtype, num_rows, num_labels, fan_in, num_features):
+        from xmcpipe.ops import ffi_numba  # numba takes a second to import
+
+        return ffi_numba
+    return ffi_torch
 
 
 @torch.library.custom_op("xmcpipe::ffi_scores", mutates_args=())
-def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tensor:
-    """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]], [B, L] in the dtype of the features."""
-    check(features_BD, weight_LK, index_LK)
-    if len(weight_LK) == 0 or len(features_BD) == 0:
-        return features_BD.new_zeros(len(features_BD), len(weight_LK))
-    # A bag a label over the rows of x^T: reads the K features of each, and copies nothing of size L x D.
-    return F.embedding_bag(
-        index_LK.to(torch.int32), features_BD.T.contiguous(), per_sample_weights=weight_LK, mode="sum"
-    ).T.contiguous()
+def ffi_scores(features: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+    """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]], float32 [B, L].
+
+    `features` [B, D]; `weight` [L, K]; `index` uint16 [L, K]. Raises ValueError for other shapes or dtypes.
+    """
+    result = _empty_scores(features, weight, index)
+    products = _products(result, len(features), index, features.shape[1], features, weight)
+    products.scores(features, weight, index, result)
+    return result
 
 
-@torch.library.custom_op("xmcpipe::ffi_backward", mutates_args=())
+@torch.library.custom_op("xmcpipe::ffi_grad_features", mutates_args=())
+def ffi_grad_features(grad: Tensor, weight: Tensor, index: Tensor, num_features: int) -> Tensor:
+    """dX[b, :] = sum_l grad[b, l] * weight[l, :] scattered at index: float32 [B, D].
+
+    `grad` [B, L], the gradient of the scores; `weight` [L, K]; `index` uint16 [L, K].
+    """
+    result = _empty_grad_features(grad, weight, index, num_features)
+    products = _products(result, len(grad), index, num_features, grad, weight)
+    products.grad_features(grad, weight, index, result)
+    return result
+
+
+@torch.library.custom_op("xmcpipe::ffi_grad_weight", mutates_args=())
+def ffi_grad_weight(grad: Tensor, features: Tensor, index: Tensor) -> Tensor:
+    """dW[l, k] = sum_b grad[b, l] * x[b, index[l, k]]: float32 [L, K].
+
+    `grad` [B, L], the gradient of the scores; `features` [B, D]; `index` uint16 [L, K].
+    """
+    result = _empty_grad_weight(grad, features, index)
+    products = _products(result, len(features), index, features.shape[1], grad, features)
+    products.grad_weight(grad, features, index, result)
+    return result
+
+
 def ffi_backward(
     grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients dX [B, D] and dW [L, K] of `ffi_scores`, from that of its scores, [B, L].
-
-    All are in the dtype of the features.
-    """
-    check(features_BD, weight_LK, index_LK)
-    num_labels, num_features = len(weight_LK), features_BD.shape[1]
-    grad_features = torch.zeros_like(features_BD)
-    grad_weight = torch.empty_like(weight_LK)
-    tile = weight_LK.new_empty(min(TILE_LABELS, num_labels), num_features)
-    for begin in range(0, num_labels, TILE_LABELS):
-        end = min(begin + TILE_LABELS, num_labels)
-        tile_TD, index_TK = tile[: end - begin], index_LK[begin:end].to(torch.int64)
-        grad_BT = grad_BL[:, begin:end]
-        tile_TD.zero_().scatter_(1, index_TK, weight_LK[begin:end])
-        grad_features.addmm_(grad_BT, tile_TD)
-        torch.mm(grad_BT.T, features_BD, out=tile_TD)
-        torch.gather(tile_TD, 1, index_TK, out=grad_weight[begin:end])
+    """Both gradients of `ffi_scores`, dX [B, D] and dW [L, K], from that of its scores, [B, L]."""
+    grad_features: Tensor = ffi_grad_features(grad_BL, weight_LK, index_LK, features_BD.shape[1])
+    grad_weight: Tensor = ffi_grad_weight(grad_BL, features_BD, index_LK)
     return grad_features, grad_weight
-
-
-@ffi_scores.register_fake
-def _(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tensor:
-    check(features_BD, weight_LK, index_LK)
-    return features_BD.new_empty(features_BD.shape[0], weight_LK.shape[0])
-
-
-@ffi_backward.register_fake
-def _(grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> tuple[Tensor, Tensor]:
-    check(features_BD, weight_LK, index_LK)
-    return torch.empty_like(features_BD), torch.empty_like(weight_LK)
 
 
 def _keep_inputs(
@@ -93,9 +141,15 @@ def _keep_inputs(
 
 
 def _gradient(ctx: torch.autograd.function.FunctionCtx, grad_BL: Tensor) -> tuple[Tensor, Tensor, None]:
-    features_BD, weight_LK, index_LK = ctx.saved_tensors  # type: ignore[attr-defined]
-    grad_features, grad_weight = ffi_backward(grad_BL, features_BD, weight_LK, index_LK)
-    return grad_features, grad_weight, None
+    features, weight, index = ctx.saved_tensors  # type: ignore[attr-defined]
+    grad_features, grad_weight = ffi_backward(grad_BL, features, weight, index)
+    return grad_features.to(features.dtype), grad_weight.to(weight.dtype), None
 
 
+for _op, _fake in (
+    (ffi_scores, _empty_scores),
+    (ffi_grad_features, _empty_grad_features),
+    (ffi_grad_weight, _empty_grad_weight),
+):
+    _op.register_fake(_fake)
 ffi_scores.register_autograd(_gradient, setup_context=_keep_inputs)

@@ -1,9 +1,12 @@
 """The fixed fan-in layer as plain dense maths: what every implementation is held against.
 
-Any float dtype.
+Any float dtype. Nothing is rounded, in place or in chunks.
 """
 
+from typing import NamedTuple
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -24,3 +27,49 @@ def ffi_backward(
     """The gradients dX [B, D] and dW [L, K] of `ffi_scores`."""
     grad_features = grad_BL @ dense_weight(weight_LK, index_LK, features_BD.shape[1])
     return grad_features, (grad_BL.T @ features_BD).gather(1, index_LK.to(torch.int64))
+
+
+def squared_hinge(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of max(0, 1 - t * s)^2, t = +1 where the target is 1 and -1 where it is 0; its gradient."""
+    sign_BL = 2.0 * targets_BL - 1.0
+    slack_BL = (1.0 - sign_BL * scores_BL).clamp(min=0.0)
+    return slack_BL.square().sum(), -2.0 * sign_BL * slack_BL
+
+
+def bce(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of the binary cross entropy with logits, and its gradient; targets are 0 or 1."""
+    value = F.binary_cross_entropy_with_logits(scores_BL, targets_BL, reduction="sum")
+    return value, torch.sigmoid(scores_BL) - targets_BL
+
+
+LOSSES = {"squared_hinge": squared_hinge, "bce": bce}
+
+
+class Stepped(NamedTuple):
+    """What `ffi_step` gives: results, and the new state."""
+
+    loss_sum: Tensor
+    grad_features: Tensor
+    weight: Tensor
+    bias: Tensor
+    momentum: Tensor
+
+
+def ffi_step(
+    layer: tuple[Tensor, Tensor, Tensor, Tensor],
+    features_BD: Tensor,
+    targets_BL: Tensor,
+    loss: str,
+    scale: float,
+    rate: float,
+    weight_decay: float,
+    momentum_factor: float,
+) -> Stepped:
+    """One step of SGD; `layer`: weight [L, K], index [L, K], bias [L], momentum [L, K]."""
+    weight_LK, index_LK, bias_L, momentum_LK = layer
+    scores_BL = ffi_scores(features_BD, weight_LK, index_LK) + bias_L
+    loss_sum, grad_BL = LOSSES[loss](scores_BL, targets_BL)
+    grad_features, grad_weight = ffi_backward(grad_BL, features_BD, weight_LK, index_LK)
+    momentum_LK = momentum_factor * momentum_LK + scale * grad_weight + weight_decay * weight_LK
+    bias_L = bias_L - rate * scale * grad_BL.sum(0)
+    return Stepped(loss_sum, grad_features, weight_LK - rate * momentum_LK, bias_L, momentum_LK)

@@ -35,10 +35,11 @@ def philox(counter: Words, key: int) -> Words:
     return c0, c1, c2, c3
 
 
-def random_words(seed: int, stream: int, rows_R: Tensor, num_columns: int) -> Tensor:
+def random_words(seed: int, stream: int | Tensor, rows_R: Tensor, num_columns: int) -> Tensor:
     """32-bit words, int64 [R, num_columns], each a function of (seed, stream, row, column) alone.
 
-    `rows_R`: int64 row numbers below 2^63; `stream` tells apart the uses of one seed (0 <= stream < 2^32).
+    `rows_R`: int64 row numbers below 2^63; `stream`, a number or an int64 scalar
+    of the same device, tells apart the uses of one seed (0 <= stream < 2^32).
     """
     blocks = torch.arange((num_columns + 3) // 4, device=rows_R.device)
     low, high = (rows_R & MASK).unsqueeze(1), ((rows_R >> 32) & MASK).unsqueeze(1)

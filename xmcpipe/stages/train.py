@@ -44,7 +44,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
     num_clusters = 0 if clusters is None else int(clusters.max()) + 1
     encoder_name = config.encoder.name or tokenized["encoder"]
-    model = build_model(config, encoder_name, len(tokenizer), feed, num_clusters).to(device)
+    model = build_model(config, encoder_name, len(tokenizer), feed, num_clusters, device)
     trainer = Trainer(config, model, feed, clusters, device, scratch)
     trainer.fit()
     figures = _figures(trainer, device)

@@ -1,8 +1,9 @@
 """The whole state of a training, so that a killed run goes on as if it had not been killed.
 
 A checkpoint is a folder: `state.json` (counters, schedules' place, best so far) and `tensors.safetensors`
-(weights, topology, both optimizers' moments, random generators). It is written beside its place and renamed
-once; the one before is removed after that, so a kill at any moment leaves a whole one. Nothing is pickled.
+(weights, topology, what the optimizers keep, random generators), written and read piece by piece. It is
+written beside its place and renamed once; the one before is removed after that, so a kill at any moment
+leaves a whole one. Nothing is pickled.
 """
 
 import json
@@ -10,14 +11,14 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from xmcpipe.modeling.tensors import load, save
+from xmcpipe.modeling.tensors import TensorFile, save
+from xmcpipe.training.updates import State
 
 PREFIX = "checkpoint-"
+MODEL, STATE = "model.", "state."  # how tensors' names begin
 
 
 @dataclass
@@ -44,23 +45,11 @@ class Progress:
 
 
 def write(
-    folder: Path,
-    progress: Progress,
-    model: torch.nn.Module,
-    optimizers: dict[str, torch.optim.Optimizer],
-    scaler: torch.amp.GradScaler,
-    device: torch.device,
+    folder: Path, progress: Progress, model: torch.nn.Module, state: State, device: torch.device
 ) -> None:
     """Write a checkpoint into `folder` and remove older ones; the random state is that of `device` too."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    facts: dict[str, Any] = {"progress": asdict(progress), "scaler": scaler.state_dict(), "optimizers": {}}
-    for name, optimizer in optimizers.items():
-        state = optimizer.state_dict()["state"]
-        facts["optimizers"][name] = sorted(state)
-        for number, values in state.items():
-            for key, value in values.items():
-                if value is not None:
-                    tensors[f"{name}.{number}.{key}"] = torch.as_tensor(value)
+    tensors = {f"{MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"{STATE}{name}": tensor for name, tensor in state.tensors().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
@@ -73,7 +62,7 @@ def write(
     beside.mkdir(parents=True)
     save(beside / "tensors.safetensors", tensors)
     with (beside / "state.json").open("w", encoding="utf-8") as file:
-        json.dump(facts, file)
+        json.dump({"progress": asdict(progress), "state": state.facts()}, file)
         file.flush()
         os.fsync(file.fileno())
     beside.rename(place)
@@ -93,33 +82,16 @@ def read_progress(place: Path) -> Progress:
     return Progress(**json.loads((place / "state.json").read_text(encoding="utf-8"))["progress"])
 
 
-def restore(
-    place: Path,
-    model: torch.nn.Module,
-    optimizers: dict[str, torch.optim.Optimizer],
-    scaler: torch.amp.GradScaler,
-    device: torch.device,
-) -> None:
-    """Load weights, topology, optimizers, loss scale and random generators from a checkpoint.
+def restore(place: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
+    """Load weights, topology, what `state` keeps and random generators from a checkpoint, in place.
 
-    Model and optimizers must have the parts they had then (see Progress.auxiliary).
+    Model and state must have the parts they had then (see Progress.auxiliary).
     """
     facts = json.loads((place / "state.json").read_text(encoding="utf-8"))
-    tensors = load(place / "tensors.safetensors")
-    model.load_state_dict(_below(tensors, "model."))
-    for name, optimizer in optimizers.items():
-        table = optimizer.state_dict()
-        state: dict[int, dict[str, Tensor]] = {number: {} for number in facts["optimizers"][name]}
-        for key, value in _below(tensors, f"{name}.").items():
-            number, field_name = key.split(".", 1)
-            state[int(number)][field_name] = value
-        table["state"] = state
-        optimizer.load_state_dict(table)
-    scaler.load_state_dict(facts["scaler"])
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    file = TensorFile(place / "tensors.safetensors")
+    for name, tensor in model.state_dict().items():
+        file.read_into(f"{MODEL}{name}", tensor)
+    state.restore(file, STATE, facts["state"])
+    torch.set_rng_state(file.read("random.cpu"))
+    if "random.cuda" in file.names and device.type == "cuda":
+        torch.cuda.set_rng_state(file.read("random.cuda"), device)

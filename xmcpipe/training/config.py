@@ -18,7 +18,7 @@ class EncoderConfig:
     name: str = ""
     pooling: Literal["cls", "mean"] = "cls"
     dropout: float = 0.5
-    checkpointing: bool = False
+    checkpointing: bool = False  # activations are computed again for backward, not kept
     optimizer: OptimizerKind = "adamw"
     lr: float = 1e-5
     weight_decay: float = 0.01
@@ -48,7 +48,7 @@ class HeadConfig:
     optimizer: OptimizerKind = "adamw"
     lr: float = 0.01
     weight_decay: float = 1e-4
-    momentum: float = 0.9
+    momentum: float = 0.9  # of sgd; 0: none is kept
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "fan_in")
@@ -103,10 +103,12 @@ class TrainConfig:
     max_steps: int = 0  # optimizer steps after which training ends, schedules and all; 0: after all epochs
     batch_size: int = 64
     accumulation: int = 1  # batches an optimizer step; the loss is that of one large batch
+    memory: Literal["paper", "light"] = "paper"  # light: 16-bit weights, no gradients kept (training.light)
     loss: Literal["squared_hinge", "bce"] = "squared_hinge"  # over all labels; the hinge is a mean over B x L
     bce_reduction: Literal["mean", "sum"] = "mean"  # over the rows; over the labels BCE is a sum
     warmup_steps: int = 1000  # linear, then a cosine to 0
-    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"  # autocast; float16 with a loss scale
+    # Of the arithmetic (autocast; float16 with a loss scale), and with memory = "light" of the weights too.
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     label_chunk: int = 32768  # bounds the scores in memory: [batch_size, label_chunk] float32
     validation: float = 0.05  # share of the training documents set aside …
     validation_max: int = 5000  # … but no more than these
@@ -130,3 +132,24 @@ class TrainConfig:
             raise ValueError("patience needs a validation split: set validation above 0, or patience = 0")
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"validation = {self.validation} was given, 0 <= validation < 1 is wanted")
+        if self.memory == "light":
+            _require_light(self)
+
+
+def _require_light(config: TrainConfig) -> None:
+    """Raise ValueError for what can't be where a weight is updated as soon as its gradient is there."""
+    head, encoder = config.head, config.encoder
+    wanted: list[tuple[str, object, tuple[object, ...]]] = [
+        ("head.kind", head.kind, ("ffi",)),
+        ("head.optimizer", head.optimizer, ("sgd",)),
+        ("encoder.optimizer", encoder.optimizer, ("adamw",)),
+        ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),  # known once all gradients are
+        ("accumulation", config.accumulation, (1,)),
+        ("precision", config.precision, ("bfloat16", "float32")),  # no loss scale for a step that is done
+    ]
+    for name, given, allowed in wanted:
+        if given not in allowed:
+            choices = " or ".join(map(repr, allowed))
+            raise ValueError(
+                f"{name} = {given!r} was given, memory = 'light' wants {choices}: set it, or memory = 'paper'"
+            )

@@ -17,6 +17,8 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.fused import Positives
 from xmcpipe.training.config import TrainConfig
 
+COUNTED_ROWS = 1 << 16  # documents whose labels are gathered at a time
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -49,15 +51,20 @@ class Feed:
         order = np.random.default_rng([config.seed, 1]).permutation(total)
         self.validation_rows: Int64s = np.sort(order[:aside])
         self.train_rows: Int64s = np.sort(order[aside:])
-        labels, _ = self.shards.labels.gather(self.train_rows)
-        self.label_counts = torch.from_numpy(
-            np.bincount(labels, minlength=self.num_labels).astype(np.float64)
-        )
-        if len(self.label_counts) > self.num_labels:
-            raise XmcpipeError(
-                f"{folder} has label id {len(self.label_counts) - 1}, but only {self.num_labels} labels",
-                "run `xmcpipe tokenize` again",
-            )
+        self.label_counts = self._label_counts()
+
+    def _label_counts(self) -> Tensor:
+        """Raises XmcpipeError for a label that the vocabulary doesn't have."""
+        counts = np.zeros(self.num_labels)
+        for begin in range(0, len(self.train_rows), COUNTED_ROWS):
+            labels, _ = self.shards.labels.gather(self.train_rows[begin : begin + COUNTED_ROWS])
+            if labels.max(initial=0) >= self.num_labels:
+                raise XmcpipeError(
+                    f"{self.shards.folder} has label id {labels.max()}, but only {self.num_labels} labels",
+                    "run `xmcpipe tokenize` again",
+                )
+            counts += np.bincount(labels, minlength=self.num_labels)
+        return torch.from_numpy(counts)
 
     @property
     def num_documents(self) -> int:

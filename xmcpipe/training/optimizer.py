@@ -1,6 +1,4 @@
-"""The two optimizers, encoder and classifier, with their parameter groups, and access to a parameter's
-moments.
-"""
+"""Parameter groups and their rates, torch's optimizers over them, and access to what an optimizer keeps."""
 
 from typing import Any
 
@@ -8,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig
 
 Group = dict[str, Any]
 
 
-def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimizer:
+def encoder_groups(model: Model, config: EncoderConfig) -> list[Group]:
     """The encoder's.
 
     Biases and norms (tensors of one dimension) are not decayed.
@@ -23,18 +22,12 @@ def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return _build(
-        config.optimizer, [group for group in groups if group["params"]], config.lr, config.momentum
-    )
+    return [group for group in groups if group["params"]]
 
 
-def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> torch.optim.Optimizer:
-    """The head's, with groups of their own rate for the intermediate layer and the auxiliary branch."""
-    decayed = [p for p in model.head.parameters() if p.dim() > 1]
-    biases = [p for p in model.head.parameters() if p.dim() <= 1]
-    groups: list[Group] = [{"name": "head", "params": decayed, "weight_decay": head.weight_decay}]
-    if biases:
-        groups.append({"name": "bias", "params": biases, "weight_decay": 0.0})
+def branch_groups(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> list[Group]:
+    """Those of the intermediate layer and the auxiliary branch, each with its own rate, where they are."""
+    groups: list[Group] = []
     for name, layer, lr in (
         ("intermediate", model.intermediate, head.intermediate_lr),
         ("auxiliary", model.auxiliary, auxiliary.lr),
@@ -42,6 +35,22 @@ def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryCon
         if layer is not None:
             group = {"name": name, "params": list(layer.parameters()), "lr": lr}
             groups.append({**group, "weight_decay": head.weight_decay})
+    return groups
+
+
+def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimizer:
+    """The encoder's."""
+    return _build(config.optimizer, encoder_groups(model, config), config.lr, config.momentum)
+
+
+def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> torch.optim.Optimizer:
+    """The head's, with the intermediate layer and the auxiliary branch."""
+    decayed = [p for p in model.head.parameters() if p.dim() > 1]
+    biases = [p for p in model.head.parameters() if p.dim() <= 1]
+    groups: list[Group] = [{"name": "head", "params": decayed, "weight_decay": head.weight_decay}]
+    if biases:
+        groups.append({"name": "bias", "params": biases, "weight_decay": 0.0})
+    groups += branch_groups(model, head, auxiliary)
     return _build(head.optimizer, groups, head.lr, head.momentum)
 
 
@@ -69,9 +78,41 @@ def moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> list[T
     return [value for value in state.values() if torch.is_tensor(value) and value.shape == parameter.shape]
 
 
-def _build(kind: str, groups: list[Group], lr: float, momentum: float) -> torch.optim.Optimizer:
+def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimizer keeps, not copied: `NUMBER.NAME`, the parameters numbered through all groups."""
+    return {
+        f"{number}.{name}": value
+        for number, parameter in enumerate(_parameters(optimizer))
+        for name, value in optimizer.state.get(parameter, {}).items()
+        if torch.is_tensor(value)
+    }
+
+
+def restore_state(optimizer: torch.optim.Optimizer, file: TensorFile, prefix: str) -> None:
+    """Take back `state_tensors` from `file`, where their names begin with `prefix`."""
+    parameters = _parameters(optimizer)
+    for key in file.names:
+        if key.startswith(prefix):
+            number, name = key.removeprefix(prefix).split(".")
+            parameter = parameters[int(number)]
+            optimizer.state[parameter][name] = file.read(key, parameter.device)
+
+
+def with_rates(groups: list[Group], lr: float) -> list[Group]:
+    """The groups, each with its rate (`lr` unless it has its own), which is noted as the one to come back
+    to.
+    """
     for group in groups:
         group["base_lr"] = group.setdefault("lr", lr)
+    return groups
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _build(kind: str, groups: list[Group], lr: float, momentum: float) -> torch.optim.Optimizer:
+    with_rates(groups, lr)
     if kind == "sgd":
         # Not fused: that one starts from uninitialised momentum where the loss scaler skips the first step.
         return torch.optim.SGD(groups, lr=lr, momentum=momentum)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.heads import FFIHead
-from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
+from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
+from xmcpipe.ops.topology import chunk_rows
 
 HIGH_BINS, LOW_BINS = 1 << 15, 1 << 16
 
@@ -60,11 +61,11 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0
     pieces = [weight_LK[begin : begin + rows] for begin in range(0, len(weight_LK), rows)]
     high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
-        high += torch.bincount((_bits(piece) >> 16).flatten(), minlength=HIGH_BINS)
+        high += torch.bincount((magnitude_bits(piece) >> 16).flatten(), minlength=HIGH_BINS)
     high_bin, below = _bin_of(ranks.gather(high).sum(0), target)
     low = torch.zeros(LOW_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
-        bits = _bits(piece).flatten()
+        bits = magnitude_bits(piece).flatten()
         low += torch.bincount(bits[bits >> 16 == high_bin] & 0xFFFF, minlength=LOW_BINS)
     lows = ranks.gather(low)
     low_bin, below_in_bin = _bin_of(lows.sum(0), target - below)
@@ -78,39 +79,17 @@ def cut_threshold(threshold: float) -> Cut:
 
 
 @torch.no_grad()
-def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int, rows: int = 0) -> int:
+def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int) -> int:
     """Prune `cut` and regrow in place; returns how many connections of this head were replaced.
 
     Regrown connections get weight 0 and moments 0. `moments_LK`: optimizer tensors of the weight's shape;
-    `rewiring`: 1 for the first; `rows` are edited at a time (0: a sensible number), which changes nothing.
+    `rewiring`: 1 for the first.
     """
-    ties_left, replaced = cut.ties, 0
-    index = head.index.view(torch.int16)  # the same bits: torch can't assign to rows of uint16
-    for begin, end in head.chunks(rows or chunk_rows(head.shape.in_features)):
-        bits_RK = _bits(head.weight[begin:end])
-        pruned_RK = bits_RK < cut.bits
-        if ties_left > 0:
-            tied_RK = bits_RK == cut.bits
-            pruned_RK |= tied_RK & (tied_RK.flatten().cumsum(0).view_as(tied_RK) <= ties_left)
-            ties_left -= min(ties_left, int(tied_RK.sum()))
-        touched = pruned_RK.any(1).nonzero().squeeze(1)
-        if len(touched) == 0:
-            continue
-        labels = head.label_numbers(begin, end)[touched]
-        pruned = pruned_RK[touched]
-        touched += begin
-        held = index[touched].view(INDEX_DTYPE)
-        grown = regrow(held, pruned, seed, rewiring, labels, head.shape.in_features)
-        index[touched] = grown.view(torch.int16)
-        for tensor in [head.weight.data, *moments_LK]:
-            tensor[touched] = tensor[touched].masked_fill(pruned, 0.0)
-        replaced += int(pruned.sum())
-    return replaced
-
-
-def _bits(weight: Tensor) -> Tensor:
-    """The bits of |weight|, int64, in the order of the values."""
-    return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
+    first, width = head.shape.first_label, head.shape.in_features
+    replaced = ffi_rewire_(
+        head.weight, head.index, moments_LK, cut.bits, cut.ties, seed, rewiring, first, width
+    )
+    return int(replaced)
 
 
 def _bin_of(histogram: Tensor, target: int) -> tuple[int, int]:

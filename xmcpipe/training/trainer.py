@@ -2,6 +2,7 @@
 log.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,23 +12,29 @@ from torch import Tensor
 
 from xmcpipe.data.shards import Int64s
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling import tensors
 from xmcpipe.modeling.devices import AUTOCAST
-from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.losses import scale
 from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.progress import Bar, progress
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
+from xmcpipe.training.light import LightUpdates
 from xmcpipe.training.log import MetricsLog
 from xmcpipe.training.memory import used_bytes
-from xmcpipe.training.optimizer import classifier_optimizer, drop_group, encoder_optimizer, moments, set_rate
+from xmcpipe.training.paper import PaperUpdates
 from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
+from xmcpipe.training.updates import Updates
 from xmcpipe.training.validation import validate
+
+UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {
+    "paper": PaperUpdates,
+    "light": LightUpdates,
+}
 
 
 class Trainer:
@@ -47,18 +54,14 @@ class Trainer:
         scratch: Path,
     ) -> None:
         self.config, self.model, self.feed, self.device, self.scratch = config, model, feed, device, scratch
-        self.clusters = None if clusters is None else clusters.to(device)
+        self.clusters = None if clusters is None else clusters.to(device, torch.int32)
         self.total_steps = feed.steps_per_epoch * config.epochs
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
-        self.optimizers = {
-            "encoder": encoder_optimizer(model, config.encoder),
-            "classifier": classifier_optimizer(model, config.head, config.auxiliary),
-        }
-        self.autocast = AUTOCAST[config.precision]
+        self.updates = UPDATES[config.memory](config, model, device)
         # Half precision for the head pays on a GPU's tensor cores; a CPU sums scores in float32 throughout.
-        self.head_dtype = self.autocast if device.type == "cuda" and self.autocast else torch.float32
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        half = AUTOCAST[config.precision]
+        self.head_dtype = half if device.type == "cuda" and half else torch.float32
         self.progress = Progress(auxiliary=model.auxiliary is not None)
 
     def fit(self) -> Progress:
@@ -79,8 +82,30 @@ class Trainer:
             log.close()
         best = self.scratch / "best.safetensors"
         if best.is_file() and len(self.feed.validation_rows):
-            self.model.load_state_dict(tensors.load(best, self.device), strict=False)
+            file = TensorFile(best)
+            for name, tensor in self.model.state_dict().items():
+                file.read_into(name, tensor)
         return self.progress
+
+    def time_steps(self, count: int) -> list[float]:
+        """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
+
+        No validation and no checkpoint; the last batch of an epoch may be smaller.
+        """
+        log, times = MetricsLog(self.scratch / "log", 0), []
+        groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
+        self.model.train()
+        for group in itertools.islice(groups, count):
+            begin = time.perf_counter()
+            self._before_step()
+            self._step(group)  # ends by reading the loss: the device has done all of it
+            self.progress.step += 1
+            self._rewire(log)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            times.append(time.perf_counter() - begin)
+        log.close()
+        return times
 
     def _resume(self) -> None:
         place = checkpoint.latest(self.scratch)
@@ -89,7 +114,7 @@ class Trainer:
         self.progress = checkpoint.read_progress(place)
         if not self.progress.auxiliary:
             self._drop_auxiliary()
-        checkpoint.restore(place, self.model, self.optimizers, self.scaler, self.device)
+        checkpoint.restore(place, self.model, self.updates, self.device)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
@@ -115,15 +140,9 @@ class Trainer:
         num_rows, total = sum(len(rows) for rows in group), 0.0
         for rows in group:
             main, auxiliary, weight = self._losses(self.feed.batch(rows), num_rows)
-            torch.autograd.backward(self.scaler.scale((1.0 - weight) * main + weight * auxiliary))
+            self.updates.backward((1.0 - weight) * main + weight * auxiliary)
             total += float(main.detach())
-        if self.config.encoder.max_grad_norm:
-            self.scaler.unscale_(self.optimizers["encoder"])
-            torch.nn.utils.clip_grad_norm_(self.model.encoder.parameters(), self.config.encoder.max_grad_norm)
-        for optimizer in self.optimizers.values():
-            self.scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-        self.scaler.update()
+        self.updates.step()
         return total
 
     def _losses(self, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
@@ -131,19 +150,20 @@ class Trainer:
         rows.
         """
         config, model = self.config, self.model
+        weight = self.auxiliary_weight if model.auxiliary is not None else 0.0
         embedding_BD = model.dropout(self._embed(batch))
         features_BD = model.features(embedding_BD).to(self.head_dtype)
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
-        main = chunked_loss(model.head, features_BD, batch.positives, config.loss, factor, config.label_chunk)
-        weight = self.auxiliary_weight
+        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
         if model.auxiliary is None or self.clusters is None or weight == 0.0:
             return main, 0.0, 0.0
-        clusters_P = self.clusters[batch.positives.labels]
+        clusters_P = self.clusters[batch.positives.labels].long()
         auxiliary = model.auxiliary.loss(embedding_BD, batch.positives.rows, clusters_P)
         return main, auxiliary * (len(batch) / num_rows), weight
 
     def _embed(self, batch: Batch) -> Tensor:
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+        dtype = self.updates.autocast
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return self.model.embed(batch.input_ids, batch.mask)
 
     @property
@@ -155,12 +175,11 @@ class Trainer:
     def _before_step(self) -> None:
         if self.progress.auxiliary and self.auxiliary_weight == 0.0:
             self._drop_auxiliary()
-        factor = rate_factor(self.progress.step, self.config.warmup_steps, self.total_steps)
-        for optimizer in self.optimizers.values():
-            set_rate(optimizer, factor)
+        step = self.progress.step
+        self.updates.begin(step, rate_factor(step, self.config.warmup_steps, self.total_steps))
 
     def _drop_auxiliary(self) -> None:
-        drop_group(self.optimizers["classifier"], "auxiliary")
+        self.updates.drop_auxiliary()
         self.model.auxiliary, self.progress.auxiliary = None, False
 
     def _after_step(self, loss: float, log: MetricsLog, bar: Bar) -> None:
@@ -208,8 +227,7 @@ class Trainer:
         else:
             cut = cut_threshold(prune_threshold(state.step, last, config.threshold, config.final_threshold))
         state.rewirings += 1
-        edited = moments(self.optimizers["classifier"], head.weight)
-        replaced = rewire(head, edited, cut, self.config.seed, state.rewirings)
+        replaced = rewire(head, self.updates.moments(), cut, self.config.seed, state.rewirings)
         log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel())
 
     def _evaluate(self, log: MetricsLog) -> None:
@@ -220,7 +238,7 @@ class Trainer:
         log.write("validation", state.step, **figures)
         if state.best_value is None or figures[self.config.best_by] > state.best_value:
             state.best_value, state.best_step, state.since_best = figures[self.config.best_by], state.step, 0
-            tensors.save(self.scratch / "best.safetensors", self.model.state_dict())
+            save(self.scratch / "best.safetensors", self.model.state_dict())
         else:
             state.since_best += 1
 
@@ -231,7 +249,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         self.progress.seconds = self._clock()
-        checkpoint.write(self.scratch, self.progress, self.model, self.optimizers, self.scaler, self.device)
+        checkpoint.write(self.scratch, self.progress, self.model, self.updates, self.device)
         self._checkpointed = time.monotonic()
 
     _clock: Callable[[], float]

@@ -33,14 +33,25 @@ COMMANDS = {
     },
     "tokenize": SHARED | {"--raw"},
     "cluster": SHARED | {"--shards", "--random"},
-    "train": SHARED | {"--shards", "--clusters"},
+    "train": SHARED | {"--shards", "--clusters", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
     "eval": SHARED | {"--predictions", "--truth", "--train", "--shards", "--k"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
+    "plan": SHARED - {"--force"}
+    | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
+    | {"--device", "--bandwidth", "--measure"},
+    "bench": {"--labels", "--fan-in", "--features", "--batch", "--dtype", "--what", "--device", "--quick"}
+    | {"--repeats", "--seconds", "--out", "--json"},
+    "kernels": set(),  # its own commands are frozen by test_cli_kernels
 }
-ARGUMENTS = {"download": ["dataset"], "run": ["recipe_argument"], "status": ["recipe_argument"]}
+ARGUMENTS = {
+    "download": ["dataset"],
+    "run": ["recipe_argument"],
+    "status": ["recipe_argument"],
+    "plan": ["recipe_argument"],
+}
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,14 @@ def test_bytes_of_the_layers():
     assert heads.build(HeadShape("dense", 384, 1000, 64, True)).num_bytes == 1000 * (384 + 1) * 4
 
 
+def test_half_precision_is_the_same_draw_rounded_to_nearest():
+    full, half = (heads.build(HeadShape("ffi", 16, 50, 4, False, dtype=d)) for d in heads.DTYPES)
+    full.reset_parameters(), half.reset_parameters()
+    assert torch.equal(half.weight, full.weight.bfloat16())
+    assert torch.equal(half.index.int(), full.index.int())
+    assert half.num_bytes == 50 * 4 * (2 + 2)
+
+
 def test_more_fan_in_than_features_is_refused():
     with pytest.raises(XmcpipeError, match=r"K = 65 was given for D = 64.*lower train\.head\.fan_in"):
         heads.build(HeadShape("ffi", 64, 10, 65, False))

@@ -48,6 +48,31 @@ def test_an_encoder_that_asks_for_half_precision_is_loaded_in_full(saved):
     assert torch.equal(scores(loaded), scores(model))
 
 
+def test_a_light_model_keeps_its_head_in_half_precision(tiny_encoder, tmp_path):
+    head = heads.build(HeadShape("ffi", 32, 30, 8, bias=True, seed=2, dtype="bfloat16"))
+    head.reset_parameters()
+    model = Model(encoder.load(str(tiny_encoder)).bfloat16(), "mean", 0.5, 0, head, num_clusters=0)
+    save_model(tmp_path, model, 48, {})
+    loaded, facts = load_model(tmp_path)
+    assert facts["head"]["dtype"] == "bfloat16"
+    dtypes = {
+        name: tensor.dtype for name, tensor in loaded.state_dict().items() if tensor.is_floating_point()
+    }
+    assert dtypes.pop("head.weight") == torch.bfloat16
+    assert set(dtypes.values()) == {torch.float32}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name].float(), tensor.float()), name
+    full = heads.build(HeadShape("ffi", 32, 30, 8, bias=True))
+    full.load_state_dict(
+        {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in loaded.head.state_dict().items()
+        }
+    )
+    features = torch.randn(3, 32)
+    torch.testing.assert_close(loaded.head.scores(features, 0, 30), full.scores(features, 0, 30))
+
+
 def test_another_format_or_no_model_is_refused(saved, tmp_path_factory):
     _, folder = saved
     table = json.loads((folder / "model.json").read_text())

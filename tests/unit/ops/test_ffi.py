@@ -1,62 +1,96 @@
-"""The fixed fan-in operators against the dense definition, in float64, on every device."""
+"""The fixed fan-in products against the dense definition in float64, on every device and by every path."""
 
 import pytest
 import torch
+from ffi_cases import FLOATS, IMPLEMENTATIONS, SHAPES, implementation, make, poison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops import ffi, ffi_reference
-from xmcpipe.ops.ffi import ffi_backward, ffi_scores
-from xmcpipe.ops.topology import initial_index
+from xmcpipe.ops import ffi_reference, ffi_torch, threads
+from xmcpipe.ops.ffi import ffi_backward, ffi_grad_features, ffi_grad_weight, ffi_scores
 
 
-def make(num_rows, num_features, num_labels, fan_in, dtype=torch.float64, device="cpu", seed=0):
-    torch.manual_seed(seed)
-    features = torch.randn(num_rows, num_features, dtype=dtype, device=device)
-    weight = torch.randn(num_labels, fan_in, dtype=dtype, device=device)
-    index = initial_index(seed, torch.arange(num_labels, device=device), num_features, fan_in)
-    grad = torch.randn(num_rows, num_labels, dtype=dtype, device=device)
-    return features, weight, index, grad
+def check_products(features, weight, index, grad, tolerance=1e-5):
+    """All three, relative to the largest value: float32 sums of exact products are wanted of any input."""
+    poison()
+    exact = [tensor.double() for tensor in (grad, features, weight)]
+    expected = [ffi_reference.ffi_scores(*exact[1:], index), *ffi_reference.ffi_backward(*exact, index)]
+    ours = [ffi_scores(features, weight, index), *ffi_backward(grad, features, weight, index)]
+    for value, wanted in zip(ours, expected, strict=True):
+        assert value.dtype == (torch.float64 if features.dtype == torch.float64 else torch.float32)
+        assert value.is_contiguous()
+        close = tolerance * max(float(wanted.abs().max()), 1.0)
+        torch.testing.assert_close(value.double(), wanted, atol=close, rtol=0)
 
 
 @given(
-    st.integers(1, 9),
-    st.integers(1, 50).flatmap(lambda d: st.tuples(st.just(d), st.integers(1, d))),
+    SHAPES,
     st.integers(1, 40),
+    st.sampled_from([(x, w) for x in FLOATS for w in FLOATS] + [(torch.float64, torch.float64)]),
+    st.sampled_from(IMPLEMENTATIONS),
     st.integers(0, 1000),
 )
-def test_equals_the_dense_definition(num_rows, shape, num_labels, seed):
-    num_features, fan_in = shape
-    features, weight, index, grad = make(num_rows, num_features, num_labels, fan_in, seed=seed)
-    torch.testing.assert_close(
-        ffi_scores(features, weight, index), ffi_reference.ffi_scores(features, weight, index)
-    )
-    for ours, reference in zip(
-        ffi_backward(grad, features, weight, index),
-        ffi_reference.ffi_backward(grad, features, weight, index),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, reference)
+def test_equal_the_dense_definition(device, shape, num_labels, dtypes, name, seed):
+    num_rows, (num_features, fan_in) = shape
+    features, weight, index, grad = make(num_rows, num_features, num_labels, fan_in, device=device, seed=seed)
+    with implementation(name):
+        grad = grad.to(dtypes[0])
+        check_products(features.to(dtypes[0]), weight.to(dtypes[1]), index, grad)
 
 
-@pytest.mark.parametrize("num_labels", [1, ffi.TILE_LABELS - 1, ffi.TILE_LABELS, 2 * ffi.TILE_LABELS + 3])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4), (torch.bfloat16, 0.3)]
-)
-def test_tile_edges_and_dtypes(num_labels, dtype, tolerance, device):
-    features, weight, index, grad = make(5, 24, num_labels, 6, dtype, device)
-    exact = [tensor.double() for tensor in (grad, features, weight)]
-    scores = ffi_scores(features, weight, index)
-    assert scores.dtype == dtype
-    expected = ffi_reference.ffi_scores(exact[1], exact[2], index)
-    torch.testing.assert_close(scores.double(), expected, atol=tolerance, rtol=tolerance)
-    expected_features, expected_weight = ffi_reference.ffi_backward(*exact, index)
-    grad_features, grad_weight = ffi_backward(grad, features, weight, index)
-    # A sum over L labels grows as its root, and so does the error of a low-precision sum.
-    torch.testing.assert_close(
-        grad_features.double(), expected_features, atol=tolerance * num_labels**0.5, rtol=tolerance
-    )
-    torch.testing.assert_close(grad_weight.double(), expected_weight, atol=tolerance, rtol=tolerance)
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+@pytest.mark.parametrize("num_labels", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("dtype", [torch.float64, *FLOATS], ids=str)
+def test_edges_of_tiles_and_slices(num_labels, dtype, name, device, monkeypatch):
+    monkeypatch.setattr(ffi_torch, "TILE_VALUES", 64 * 24)
+    monkeypatch.setattr(threads, "LABELS", 64)
+    with implementation(name):
+        check_products(*make(5, 24, num_labels, 6, dtype, device))
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_nothing_in_nothing_out(name, device):
+    with implementation(name):
+        for rows, labels in ((0, 5), (3, 0)):
+            features, weight, index, grad = make(rows, 8, labels, 2, torch.float32, device)
+            assert ffi_scores(features, weight, index).shape == (rows, labels)
+            grads = ffi_backward(grad, features, weight, index)
+            assert not grads[0].any()
+            assert not grads[1].any()
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_strided_inputs(name, device):
+    features, weight, index, grad = make(6, 40, 30, 5, torch.float32, device)
+    with implementation(name):
+        expected = [ffi_scores(features, weight, index), *ffi_backward(grad, features, weight, index)]
+        strided = [tensor.T.contiguous().T for tensor in (features, weight, index, grad)]
+        ours = [ffi_scores(*strided[:3]), *ffi_backward(strided[3], *strided[:3])]
+    for value, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(value, wanted)
+
+
+def test_the_number_of_threads_changes_no_bit(monkeypatch):
+    _, weight, index, grad = make(20, 30, 500, 7, torch.float32)
+    monkeypatch.setattr(threads, "LABELS", 32)
+    results = []
+    for count in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        with implementation("kernel"):
+            results.append(ffi_grad_features(grad, weight, index, 30))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_infinite_and_undefined_weights_of_16_bits_stay_so():
+    index = torch.tensor([[0], [0], [0]], dtype=torch.int32).to(torch.uint16)
+    for dtype in (torch.bfloat16, torch.float16):
+        weight = torch.tensor([[torch.inf], [-torch.inf], [torch.nan]], dtype=dtype)
+        with implementation("kernel"):
+            scores = ffi_scores(torch.ones(1, 1), weight, index)
+        assert scores[0, 0] == torch.inf
+        assert scores[0, 1] == -torch.inf
+        assert scores[0, 2].isnan()
 
 
 def test_gradcheck(device):
@@ -66,18 +100,46 @@ def test_gradcheck(device):
     )
 
 
-def test_opcheck(device):
-    features, weight, index, grad = make(3, 11, 7, 4, device=device)
-    torch.library.opcheck(ffi_backward, (grad, features, weight, index))
+@pytest.mark.parametrize("dtype", [torch.float64, *FLOATS], ids=str)
+def test_opcheck(dtype, device):
+    features, weight, index, grad = make(3, 11, 7, 4, dtype, device=device)
+    torch.library.opcheck(ffi_grad_features, (grad, weight, index, 11))
+    torch.library.opcheck(ffi_grad_weight, (grad, features, index))
     torch.library.opcheck(ffi_scores, (features.requires_grad_(), weight.requires_grad_(), index))
 
 
-def test_indices_above_the_signed_range_of_16_bits():
+def test_gradients_come_in_the_dtypes_of_the_inputs(device):
+    features, weight, index, _ = make(3, 12, 7, 4, torch.float32, device)
+    features, weight = features.requires_grad_(), weight.to(torch.bfloat16).requires_grad_()
+    ffi_scores(features, weight, index).sum().backward()
+    assert (features.grad.dtype, weight.grad.dtype) == (torch.float32, torch.bfloat16)
+
+
+def test_compiles_without_a_graph_break(device):
+    features, weight, index, _ = make(3, 12, 7, 4, torch.float32, device)
+    inputs = features.requires_grad_(), weight.requires_grad_(), index
+    compiled = torch.compile(lambda *args: 2.0 * ffi_scores(*args), fullgraph=True, backend="aot_eager")
+    scores = compiled(*inputs)
+    torch.testing.assert_close(scores, 2.0 * ffi_scores(*inputs))
+    (grad,) = torch.autograd.grad(scores.sum(), features)
+    (wanted,) = torch.autograd.grad(2.0 * ffi_scores(*inputs).sum(), features)
+    torch.testing.assert_close(grad, wanted)
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_indices_above_the_signed_range_of_16_bits(name, device):
     num_features = 65_536
-    index = torch.tensor([[0, 40_000, 65_535]], dtype=torch.int32).to(torch.uint16)
-    features = torch.zeros(1, num_features)
-    features[0, [0, 40_000, 65_535]] = torch.tensor([1.0, 10.0, 100.0])
-    assert float(ffi_scores(features, torch.tensor([[1.0, 2.0, 3.0]]), index)) == 321.0
+    index = torch.tensor([[0, 40_000, 65_535]], dtype=torch.int32, device=device).to(torch.uint16)
+    features = torch.zeros(1, num_features, device=device)
+    features[0, [0, 40_000, 65_535]] = torch.tensor([1.0, 10.0, 100.0], device=device)
+    weight = torch.tensor([[1.0, 2.0, 3.0]], device=device)
+    one = torch.ones(1, 1, device=device)
+    with implementation(name):
+        assert float(ffi_scores(features, weight, index)) == 321.0
+        grad_features, grad_weight = ffi_backward(one, features, weight, index)
+    assert grad_weight.tolist() == [[1.0, 10.0, 100.0]]
+    assert grad_features[0, [0, 40_000, 65_535]].tolist() == [1.0, 2.0, 3.0]
+    assert float(grad_features.sum()) == 6.0
 
 
 @pytest.mark.parametrize(
@@ -85,11 +147,20 @@ def test_indices_above_the_signed_range_of_16_bits():
     [
         (lambda x, w, i: (x, w, i[:, :-1]), "weight \\[L, K\\]"),
         (lambda x, w, i: (x, w, i.to(torch.int32)), "index must be"),
-        (lambda x, w, i: (x.float(), w, i), "one float dtype"),
+        (lambda x, w, i: (x.float(), w, i), "or all float64"),
+        (lambda x, w, i: (x.int(), w.float(), i), "float32"),
         (lambda x, w, i: (x[:, :3], w, i), "K <= D"),
+        (lambda x, w, i: (x[0], w, i), "features \\[B, D\\]"),
     ],
 )
 def test_wrong_arguments_are_refused(change, message):
     features, weight, index, _ = make(2, 8, 5, 4)
     with pytest.raises(ValueError, match=message):
         ffi_scores(*change(features, weight, index))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4)])
+def test_gradients_of_another_shape_are_refused(shape):
+    features, weight, index, _ = make(2, 8, 5, 4)
+    with pytest.raises(ValueError, match="grad"):
+        ffi_backward(torch.zeros(shape, dtype=torch.float64), features, weight, index)

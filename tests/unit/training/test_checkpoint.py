@@ -5,34 +5,51 @@ import torch
 
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
+from xmcpipe.training.optimizer import restore_state, state_tensors
 
 CPU = torch.device("cpu")
+
+
+class Momentum:
+    """The least that has a state."""
+
+    def __init__(self, model):
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    def tensors(self):
+        return state_tensors(self.optimizer)
+
+    def facts(self):
+        return {"lr": self.optimizer.param_groups[0]["lr"]}
+
+    def restore(self, file, prefix, facts):
+        restore_state(self.optimizer, file, prefix)
+        assert facts == self.facts()
 
 
 def make():
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
-    optimizers = {"encoder": torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)}
-    return model, optimizers, torch.amp.GradScaler("cpu", enabled=False)
+    return model, Momentum(model)
 
 
-def step(model, optimizers):
+def step(model, state):
     model(torch.rand(4, 3)).square().sum().backward()
-    optimizers["encoder"].step()
-    optimizers["encoder"].zero_grad()
+    state.optimizer.step()
+    state.optimizer.zero_grad()
 
 
 def test_everything_comes_back(tmp_path):
-    model, optimizers, scaler = make()
-    step(model, optimizers)
-    checkpoint.write(tmp_path, Progress(step=1, loss_sum=0.25), model, optimizers, scaler, CPU)
-    step(model, optimizers)
+    model, state = make()
+    step(model, state)
+    checkpoint.write(tmp_path, Progress(step=1, loss_sum=0.25), model, state, CPU)
+    step(model, state)
     expected = [parameter.clone() for parameter in model.parameters()]
-    model, optimizers, scaler = make()
+    model, state = make()
     place = checkpoint.latest(tmp_path)
     assert checkpoint.read_progress(place) == Progress(step=1, loss_sum=0.25)
-    checkpoint.restore(place, model, optimizers, scaler, CPU)
-    step(model, optimizers)  # the same random batch, momentum and all
+    checkpoint.restore(place, model, state, CPU)
+    step(model, state)  # the same random batch, momentum and all
     for one, other in zip(model.parameters(), expected, strict=True):
         assert torch.equal(one, other)
 

@@ -33,7 +33,7 @@ def test_a_fraction_prunes_that_many_of_the_smallest(fraction, seed, tied, chunk
     before, index = head.weight.detach().clone(), head.index.clone().int()
     moments = [torch.ones_like(before), torch.full_like(before, 2.0)]
     cut = cut_fraction(head.weight, fraction, OneProcess(), chunk)
-    replaced = rewire(head, moments, cut, seed, 1, chunk)
+    replaced = rewire(head, moments, cut, seed, 1)
     target = int(fraction * L * K)
     assert replaced == target
     # Stable: among equal magnitudes the first by label number and place go.
@@ -93,7 +93,7 @@ def test_any_number_of_processes_gives_the_same_topology(bounds, tied):
 
     def work(rank):
         cut = cut_fraction(parts[rank].weight, 0.4, Threads(rank, barrier, board), 3)
-        rewire(parts[rank], [], cut, 4, 2, 3)
+        rewire(parts[rank], [], cut, 4, 2)
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(parts))]
     for thread in threads:

@@ -5,57 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from test_feed import write_shards
+from runs import CLUSTERS, LABELS, LIGHT, make
 
-from xmcpipe.config import from_table
 from xmcpipe.modeling.fused import Positives
-from xmcpipe.training.build import build_model
-from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Feed
-from xmcpipe.training.optimizer import moments
-from xmcpipe.training.trainer import Trainer
-
-CPU = torch.device("cpu")
-LABELS = 40
-CLUSTERS = torch.arange(LABELS) % 4
-
-
-@pytest.fixture
-def shards(tmp_path):
-    rng = np.random.default_rng(0)
-    write_shards(
-        tmp_path,
-        [
-            (rng.integers(4, 204, rng.integers(3, 9)).tolist(), [label])
-            for label in rng.integers(0, LABELS, 64)
-        ],
-        num_labels=LABELS,
-        rows_per_shard=50,
-    )
-    return tmp_path
-
-
-def make(shards, encoder, scratch, **changes):
-    table = {
-        "epochs": 4,
-        "batch_size": 16,
-        "warmup_steps": 2,
-        "precision": "float32",
-        "validation": 0.0,
-        "encoder": {"dropout": 0.0},
-        "head": {"fan_in": 6, "bias": True},
-        "rewire": {"interval": 3, "fraction": 0.3},
-        "auxiliary": {"weight": 0.4, "cutoff_epoch": 2.0},
-    }
-    config = from_table(TrainConfig, {**table, **changes}, "train")
-    feed = Feed(shards, config, 0, CPU)
-    on = config.auxiliary.weight > 0
-    model = build_model(config, str(encoder), 204, feed, 4 if on else 0)
-    model.encoder.config.hidden_dropout_prob = 0.0
-    for module in model.encoder.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    return Trainer(config, model, feed, CLUSTERS if on else None, CPU, scratch)
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "bce"])
@@ -64,7 +16,7 @@ def test_accumulation_equals_the_large_batch(shards, tiny_encoder, tmp_path, los
     parts = make(shards, tiny_encoder, tmp_path / "b", loss=loss)
     rows = np.arange(40)
     whole.model.train(), parts.model.train()
-    optimizers = [trainer.optimizers for trainer in (whole, parts)]
+    optimizers = [trainer.updates.optimizers for trainer in (whole, parts)]
     for pair in optimizers:  # plain SGD keeps the gradient's own scale; Adam would hide a wrong one
         for name, optimizer in pair.items():
             pair[name] = torch.optim.SGD([p for g in optimizer.param_groups for p in g["params"]], lr=1.0)
@@ -125,15 +77,16 @@ def test_the_auxiliary_branch_is_gone_after_its_cutoff(shards, tiny_encoder, tmp
     np.testing.assert_allclose([weight for weight, _ in weights], expected, atol=1e-12)
     assert [present for _, present in weights] == [epoch < 2 for epoch in epochs]
     assert trainer.model.auxiliary is None
-    names = [group.get("name") for group in trainer.optimizers["classifier"].param_groups]
+    names = [group.get("name") for group in trainer.updates.optimizers["classifier"].param_groups]
     assert names == ["head", "bias"]
-    held = {id(p) for p in trainer.optimizers["classifier"].state}
+    held = {id(p) for p in trainer.updates.optimizers["classifier"].state}
     assert held <= {id(p) for p in trainer.model.head.parameters()}
 
 
-def test_rewiring_happens_when_it_should_and_resets_moments(shards, tiny_encoder, tmp_path):
-    trainer = make(shards, tiny_encoder, tmp_path)
-    head, optimizer, seen = trainer.model.head, trainer.optimizers["classifier"], []
+@pytest.mark.parametrize("changes", [{}, LIGHT], ids=["paper", "light"])
+def test_rewiring_happens_when_it_should_and_resets_moments(shards, tiny_encoder, tmp_path, changes):
+    trainer = make(shards, tiny_encoder, tmp_path, **changes)
+    head, seen = trainer.model.head, []
     rewire = trainer._rewire
 
     def watched(log):
@@ -144,7 +97,8 @@ def test_rewiring_happens_when_it_should_and_resets_moments(shards, tiny_encoder
         if changed.any():
             seen.append(trainer.progress.step)
             assert (head.weight[changed] == 0).all()
-            for moment in moments(optimizer, head.weight):
+            assert len(trainer.updates.moments()) == (1 if changes else 2)
+            for moment in trainer.updates.moments():
                 assert (moment[changed] == 0).all()
                 assert (moment[~changed] != 0).any()
 
@@ -163,8 +117,9 @@ def test_no_rewiring_keeps_the_topology(shards, tiny_encoder, tmp_path):
     assert torch.equal(trainer.model.head.index.int(), index)
 
 
-def test_the_best_model_by_validation_is_kept_and_patience_stops(shards, tiny_encoder, tmp_path):
-    trainer = make(shards, tiny_encoder, tmp_path, validation=0.25, patience=1, epochs=30)
+@pytest.mark.parametrize("changes", [{}, LIGHT], ids=["paper", "light"])
+def test_the_best_model_by_validation_is_kept_and_patience_stops(shards, tiny_encoder, tmp_path, changes):
+    trainer = make(shards, tiny_encoder, tmp_path, validation=0.25, patience=1, epochs=30, **changes)
     seen = []
     evaluate = trainer._evaluate
 
@@ -191,7 +146,7 @@ def test_half_precision_trains_with_a_loss_scale(shards, tiny_encoder, tmp_path,
     losses = []
     step = trainer._step
     trainer._step = lambda group: losses.append(step(group)) or losses[-1]
-    assert trainer.scaler.get_scale() == 65536.0
+    assert trainer.updates.scaler.get_scale() == 65536.0
     trainer.fit()
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
     assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())

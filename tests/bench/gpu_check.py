@@ -1,0 +1,220 @@
+"""Builds, checks and times everything that wants a GPU, in one call under 10 minutes: `make gpu-check`.
+
+1. compiles every kernel for the card (`xmcpipe kernels build`);
+2. the tests marked `gpu`: every operator against float64 on the CPU, streams, graphs, offsets past 2^31;
+3. compute-sanitizer, memcheck and racecheck, on the small ones, where it is installed;
+4. `xmcpipe bench` over a grid, against dense, CSR and embedding_bag;
+5. tests/bench/shapes.py: peak memory and seconds a step of the paper's datasets, `paper` and `light`, and
+   of 100,000,000 labels.
+
+Each part is a process with a time limit, so that one that fails takes nothing with it: what it said
+stands in the report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/), NAME being the card's.
+Without a GPU the same parts run on the CPU on small shapes, which shows that the script works; the files
+are then called cpu-check.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+GIB = 1 << 30
+sys.path.insert(0, str(HERE))
+
+
+@dataclass
+class Part:
+    """What a part of the check did: exit status (None: not run, see `said`), seconds, last lines."""
+
+    name: str
+    command: str
+    status: int | None
+    seconds: float
+    said: str
+    found: Any = field(default=None)
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "not run" if self.status is None else "ok" if self.status == 0 else f"failed ({self.status})"
+
+
+class Check:
+    """Runs the parts one after another until `seconds` are over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self.parts: list[Part] = []
+
+    def run(self, name: str, *arguments: str, limit: float) -> Part:
+        """Run a command in the repository's root; its standard output is kept whole in `found`."""
+        left = min(limit, self.ends - time.monotonic())
+        shown = " ".join(arguments).replace(sys.executable, "python").replace(f"{ROOT}/", "")
+        begin = time.monotonic()
+        print(f"# {name}: {shown}", flush=True)
+        if left < 5:
+            part = Part(name, shown, None, 0.0, "no time left")
+        else:
+            env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+            env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
+            try:
+                done = subprocess.run(
+                    arguments, capture_output=True, text=True, timeout=left, cwd=ROOT, env=env, check=False
+                )
+                said = (done.stdout + done.stderr).strip()[-3000:]
+                part = Part(name, shown, done.returncode, time.monotonic() - begin, said, done.stdout)
+            except subprocess.TimeoutExpired:
+                part = Part(name, shown, 124, time.monotonic() - begin, f"stopped after {left:.0f} s")
+        self.parts.append(part)
+        print(f"  {part.verdict}, {part.seconds:.0f} s", flush=True)
+        if part.status:
+            print("  " + part.said[-1500:].replace("\n", "\n  "), flush=True)
+        return part
+
+    def skip(self, name: str, why: str) -> None:
+        """Note that a part was not run, and why."""
+        self.parts.append(Part(name, "", None, 0.0, why))
+
+
+def check_tests(check: Check, on_gpu: bool) -> None:
+    """The tests, and the sanitizer's tools over the small ones."""
+    places = ["tests/kernels", "tests/unit/ops", "tests/unit/modeling", "tests/unit/training"]
+    marked = ["-m", "gpu"] if on_gpu else ["-m", "not gpu", "-k", "scores or step"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    check.run("tests", *pytest, *marked, *places, limit=150)
+    sanitizer = shutil.which("compute-sanitizer")
+    if not on_gpu or sanitizer is None:
+        check.skip("sanitizer", "no GPU" if not on_gpu else "compute-sanitizer is not installed")
+        return
+    for tool in ("memcheck", "racecheck"):
+        small = ["tests/kernels/test_device.py", "-k", "float64 and 64"]
+        check.run(tool, sanitizer, "--tool", tool, "--error-exitcode", "9", *pytest, *small, limit=60)
+
+
+def check_bench(check: Check, on_gpu: bool, out: Path) -> Any:
+    """The bench grid; its JSON."""
+    grid = ["--labels", "131072,670091", "--fan-in", "64,128", "--batch", "32,64,128,512"]
+    grid += ["--dtype", "bfloat16"]
+    if not on_gpu:
+        grid = ["--quick"]
+    folder = out / "bench-check"
+    command = [sys.executable, "-m", "xmcpipe", "bench", *grid, "--out", str(folder)]
+    part = check.run("bench", *command, limit=150)
+    written = folder / "bench.json"
+    part.found = json.loads(written.read_text()) if written.is_file() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    return part.found
+
+
+def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
+    """Memory and seconds a step of each shape."""
+    from shapes import SHAPES
+
+    rows = []
+    for name in SHAPES:
+        for memory in ("light", "paper"):
+            if name == "100m" and memory == "paper":
+                continue  # 100M x 128 weights with gradient and moments, in float32, would be 200 GB
+            command = [sys.executable, "tests/bench/shapes.py", name, "--memory", memory]
+            part = check.run(
+                f"{name}, {memory}", *command, *([] if on_gpu else ["--small", "--steps", "5"]), limit=90
+            )
+            lines = (part.found or "").strip().splitlines()
+            part.found = json.loads(lines[-1]) if part.status == 0 and lines else None
+            if part.found:
+                rows.append(part.found)
+    return rows
+
+
+def machine(on_gpu: bool) -> dict[str, Any]:
+    """What it ran on: names and versions, nothing that tells where."""
+    import torch
+
+    facts: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
+    facts["cores"] = os.cpu_count()
+    for package in ("transformers", "cuda.core", "cuda.bindings", "numba"):
+        try:
+            facts[package] = __import__(package, fromlist=["__version__"]).__version__
+        except (ImportError, AttributeError):
+            facts[package] = None
+    if on_gpu:
+        card = torch.cuda.get_device_properties(0)
+        facts |= {"gpu": card.name, "cuda": torch.version.cuda}
+        facts["memory_gib"] = round(card.total_memory / GIB, 1)
+        facts["capability"] = f"{card.major}.{card.minor}"
+        facts["multiprocessors"] = card.multi_processor_count
+        facts["l2_mib"] = card.L2_cache_size >> 20
+    return facts
+
+
+def table(rows: list[dict[str, Any]], on_gpu: bool) -> list[str]:
+    """Markdown: each shape against the figures to reach."""
+    columns = ("shape", "memory", "peak, GiB", "wanted", "paper's", "ms a step", "epoch, min", "wanted")
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for row in rows:
+        peak = row["peak_bytes"].get("gpu", row["peak_bytes"]["host"]) / GIB
+        wanted = f"<= {row['target_gib']}" if row["target_gib"] and row["memory"] == "light" else ""
+        epoch = f"<= {row['target_epoch_minutes']}" if row["target_epoch_minutes"] else ""
+        lines.append(
+            f"| {row['shape']} | {row['memory']} | {peak:.2f} | {wanted} | {row['paper_gib'] or ''} "
+            f"| {1000 * row['step_seconds']:.1f} | {row['epoch_minutes']:.2f} | {epoch} |"
+        )
+    if not on_gpu:
+        lines += ["", "Cut-down shapes on a CPU: these figures say that the script runs, nothing else."]
+    return lines
+
+
+def write_report(
+    check: Check, facts: dict[str, Any], bench: Any, rows: list[dict[str, Any]], out: Path
+) -> Path:
+    """The two files; returns the Markdown one."""
+    on_gpu = "gpu" in facts
+    name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", facts["gpu"].lower()).strip("-") if on_gpu else "cpu-check"
+    out.mkdir(parents=True, exist_ok=True)
+    names = ("name", "command", "status", "seconds", "said")
+    parts = [{name: getattr(part, name) for name in names} for part in check.parts]
+    whole = {"command": "make gpu-check", "machine": facts, "parts": parts, "shapes": rows, "bench": bench}
+    (out / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    lines = [f"# {facts.get('gpu', 'No GPU: the CPU, small shapes')}", "", "    make gpu-check", ""]
+    lines += [", ".join(f"{key} {value}" for key, value in facts.items() if value is not None), ""]
+    lines += ["| part | verdict | seconds |", "|---|---|---|"]
+    for part in check.parts:
+        why = f": {part.said}" if part.status is None else ""
+        lines.append(f"| {part.name} | {part.verdict}{why} | {part.seconds:.0f} |")
+    page = out / f"{name}.md"
+    page.write_text("\n".join([*lines, "", *table(rows, on_gpu)]) + "\n")
+    return page
+
+
+def main() -> int:
+    """Run all parts; the exit status is 1 where one failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=ROOT / "results")
+    parser.add_argument("--seconds", type=float, default=570.0)
+    given = parser.parse_args()
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    facts, check = machine(on_gpu), Check(given.seconds)
+    arch = "sm_{}{}".format(*torch.cuda.get_device_capability()) if on_gpu else "sm_90"
+    check.run("compile", sys.executable, "-m", "xmcpipe", "kernels", "build", "--arch", arch, limit=120)
+    check_tests(check, on_gpu)
+    rows = check_shapes(check, on_gpu)
+    bench = check_bench(check, on_gpu, given.out)
+    page = write_report(check, facts, bench, rows, given.out)
+    print("\n" + page.read_text())
+    return int(any(part.status for part in check.parts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Peak memory and seconds a step of the paper's datasets, by shape: `python tests/bench/shapes.py
+amazon-670k`.
+
+The encoder has the right size and random weights, documents are random tokens of the dataset's length
+with as many random labels as its documents have; labels, fan-in and batch are the paper's (its Tables 8
+and 9). Memory and speed don't depend on more than that. The whole training step runs: encoder, auxiliary
+branch, loss over all labels, both updates. With --small everything is cut down so that a CPU does it in
+seconds: that shows that the script runs, no more.
+
+Prints one JSON object: bytes predicted and measured, seconds a step, and an epoch's from the real number
+of documents.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.modeling.devices import pick_device
+from xmcpipe.training.build import build_model
+from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
+from xmcpipe.training.feed import Feed
+from xmcpipe.training.memory import peak_bytes
+from xmcpipe.training.trainer import Trainer
+
+WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What memory and speed depend on; `target_…` are the figures to reach, 0: none."""
+
+    labels: int
+    documents: int
+    labels_per_document: float
+    encoder: str
+    batch: int
+    tokens: int
+    fan_in: int
+    clusters: int
+    target_gib: float = 0.0
+    target_epoch_minutes: float = 0.0
+    paper_gib: float = 0.0
+    loss: str = "squared_hinge"
+
+
+SHAPES = {
+    "lf-amazontitles-131k": Shape(
+        131_073, 294_805, 5.15, "distilbert", 512, 32, 128, 2048, 1.3, paper_gib=2.2, loss="bce"
+    ),
+    "wiki-500k": Shape(501_070, 1_779_881, 4.75, "bert", 128, 128, 128, 4096, 2.4, paper_gib=4.1),
+    "amazon-670k": Shape(670_091, 490_449, 5.45, "bert", 64, 128, 128, 4096, 2.0, 2.75, 3.7),
+    "amazon-3m": Shape(2_812_281, 1_717_899, 36.17, "bert", 128, 128, 256, 8192, 4.8, 12.0, 13.5),
+    "100m": Shape(100_000_000, 1_717_899, 5.0, "bert", 128, 128, 128, 0, 80.0),
+}
+
+
+def small(shape: Shape) -> Shape:
+    """The shape cut down for a CPU."""
+    labels = max(shape.labels // 1000, 512)
+    return replace(shape, labels=labels, batch=16, tokens=16, fan_in=16, clusters=8, encoder="tiny")
+
+
+def write_encoder(folder: Path, name: str, tokens: int) -> int:
+    """An encoder with random weights, as save_pretrained writes it; returns the size of its vocabulary."""
+    from transformers import AutoModel, BertConfig, DistilBertConfig
+
+    tiny = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
+    config = {
+        "bert": BertConfig,
+        "distilbert": DistilBertConfig,
+        "tiny": lambda: BertConfig(**tiny, vocab_size=1000, max_position_embeddings=max(tokens, 32)),
+    }[name]()
+    AutoModel.from_config(config).save_pretrained(folder)
+    return int(config.vocab_size)
+
+
+def write_shards(folder: Path, shape: Shape, documents: int, vocabulary: int) -> None:
+    """Random documents of full length, in the format that training reads."""
+    draw = np.random.default_rng(0)
+    counts = np.maximum(draw.poisson(shape.labels_per_document, documents), 1)
+    labels = [np.unique(draw.integers(0, shape.labels, count)) for count in counts]
+    tokens = draw.integers(5, vocabulary, documents * shape.tokens).astype(np.int32)
+    offsets = np.arange(documents + 1, dtype=np.int32) * shape.tokens
+    label_offsets = np.cumsum([0, *map(len, labels)]).astype(np.int32)
+    with ShardWriter(shard_path(folder, "train", 0)) as shard:
+        shard.write(
+            pa.array([str(number) for number in range(documents)], pa.string()),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(tokens)),
+            pa.ListArray.from_arrays(
+                pa.array(label_offsets), pa.array(np.concatenate(labels).astype(np.int32))
+            ),
+        )
+    with pq.ParquetWriter(folder / "labels.parquet", pa.schema([("label", pa.string())])) as writer:
+        for begin in range(0, shape.labels, 1 << 22):  # only their number is read: one name serves all
+            writer.write_table(pa.table({"label": ["x"] * min(1 << 22, shape.labels - begin)}))
+
+
+def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig:
+    """The paper's settings; `light` with SGD and activation checkpointing."""
+    light = memory == "light"
+    return TrainConfig(
+        epochs=1000,
+        max_steps=steps,
+        batch_size=shape.batch,
+        loss=shape.loss,  # type: ignore[arg-type]
+        memory=memory,  # type: ignore[arg-type]
+        warmup_steps=1,
+        validation=0.0,
+        encoder=EncoderConfig(checkpointing=light),
+        head=HeadConfig(
+            fan_in=shape.fan_in, optimizer="sgd" if light else "adamw", momentum=0.0 if light else 0.9
+        ),
+        rewire=RewireConfig(interval=10),
+        auxiliary=AuxiliaryConfig(weight=0.4 if shape.clusters else 0.0, cutoff_epoch=500.0),
+        device=device,
+    )
+
+
+def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) -> dict[str, object]:
+    """Train `steps` steps and say what they took."""
+    device = pick_device(device_name)
+    config = configure(shape, memory, device_name, WARM_UP + steps)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        vocabulary = write_encoder(folder / "encoder", shape.encoder, shape.tokens)
+        write_shards(folder, shape, shape.batch * 8, vocabulary)
+        feed = Feed(folder, config, 0, device)
+        begin = time.perf_counter()
+        model = build_model(config, str(folder / "encoder"), vocabulary, feed, shape.clusters, device)
+        built = time.perf_counter() - begin
+        clusters = torch.arange(shape.labels) % shape.clusters if shape.clusters else None
+        trainer = Trainer(config, model, feed, clusters, device, folder)
+        times = trainer.time_steps(WARM_UP + steps)[WARM_UP:]
+    step = statistics.median(times)
+    return {
+        "shape": name,
+        "memory": memory,
+        **asdict(shape),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "build_seconds": round(built, 2),
+        "step_seconds": round(step, 5),
+        "slowest_step_seconds": round(max(times), 5),
+        "epoch_minutes": round(step * shape.documents / shape.batch / 60, 2),
+        "peak_bytes": peak_bytes(device),
+        "rewirings": trainer.progress.rewirings,
+    }
+
+
+def main() -> None:
+    """Measure one shape and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("--memory", choices=["paper", "light"], default="light")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--small", action="store_true")
+    given = parser.parse_args()
+    shape = small(SHAPES[given.shape]) if given.small else SHAPES[given.shape]
+    json.dump(measure(given.shape, shape, given.memory, given.device, given.steps), sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()

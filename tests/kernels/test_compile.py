@@ -1,0 +1,62 @@
+"""Every kernel, variant and architecture compiles, exports its entry, spills nothing and keeps its budget.
+
+No GPU is needed. What was compiled is kept in the user's cache under the hash of its text, so that only what
+changed is compiled again. Every number format is compiled for every architecture; each of the other variants
+for one, in turn, unless XMCPIPE_COMPILE_ALL=1 asks for all of them.
+"""
+
+import os
+import re
+
+import pytest
+from cubin_facts import max_threads, parameter_bytes, sections
+
+from xmcpipe.ops import nvrtc
+from xmcpipe.ops.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
+from xmcpipe.ops.kernel import Kernel, Variant
+from xmcpipe.ops.kernel_source import folder, parameters
+from xmcpipe.ops.kernels import KERNELS
+
+MAX_STATIC_SHARED = 48 * KIB
+EVERY_VARIANT = os.environ.get("XMCPIPE_COMPILE_ALL") == "1"
+JOBS = [(kernel, name) for kernel in KERNELS.values() for name in COMMON_ARCHITECTURES]
+
+
+def chosen(kernel: Kernel, architecture: str) -> list[Variant]:
+    """All variants of number formats, and this architecture's share of the others."""
+    variants, formats = list(kernel.variants(architecture)), set(kernel.variants(architecture, True))
+    turn, count = COMMON_ARCHITECTURES.index(architecture), len(COMMON_ARCHITECTURES)
+    return [each for i, each in enumerate(variants) if EVERY_VARIANT or each in formats or i % count == turn]
+
+
+def faults(variant: Variant, architecture: str) -> list[str]:
+    """What is wrong with a variant's cubin."""
+    entry, cubin = variant.kernel.entry, nvrtc.compile_kernel(variant, architecture)
+    taken = cubin.resources
+    if f".text.{entry}" not in sections(cubin.code):
+        return ["its entry is missing"]
+    widths = [parameter.bytes for parameter in parameters(variant)]
+    checks = {
+        "spills": taken.spill_stores == taken.spill_loads == 0,
+        "has a stack": taken.stack == 0,
+        f"may take {variant.max_registers} registers": taken.registers <= variant.max_registers,
+        "takes too much shared memory": taken.shared <= min(MAX_STATIC_SHARED, ARCHITECTURES[architecture]),
+        f"is said to have {variant.threads} threads": max_threads(cubin.code, entry) == variant.threads,
+        f"is said to have parameters of {widths} bytes": parameter_bytes(cubin.code, entry) == widths,
+    }
+    return [f"{what}: {taken}" for what, right in checks.items() if not right]
+
+
+@pytest.mark.parametrize(("kernel", "architecture"), JOBS, ids=lambda each: getattr(each, "entry", each))
+def test_every_variant_compiles_within_its_budget(
+    kernel: Kernel, architecture: str, needs_nvrtc: None
+) -> None:
+    found = {str(variant): faults(variant, architecture) for variant in chosen(kernel, architecture)}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_every_entry_of_every_file_is_in_the_table() -> None:
+    known = {(kernel.source, kernel.entry) for kernel in KERNELS.values()}
+    entry = re.compile(r'^extern "C" __global__ void[^\n]*\n(\w+)\(', re.MULTILINE)
+    files = list(folder().glob("*.cu"))
+    assert {(path.name, name) for path in files for name in entry.findall(path.read_text("utf-8"))} == known

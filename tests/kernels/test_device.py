@@ -1,0 +1,203 @@
+"""What only a GPU can show of the operators: streams, graphs, a second card, offsets past 2^31, equal bits.
+
+That the values are right is asked of every device by tests/unit/ops. References are float64 on the CPU.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from xmcpipe.ops import ffi_reference
+from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+from xmcpipe.ops.step import ffi_step_
+from xmcpipe.ops.topk import ffi_topk
+
+pytestmark = pytest.mark.gpu
+
+Layer = tuple[Tensor, Tensor, Tensor]
+Positives = tuple[Tensor, Tensor]
+FORMATS = [torch.float32, torch.bfloat16, torch.float16]
+
+
+def make_layer(
+    batch: int,
+    labels: int,
+    fan_in: int,
+    features: int,
+    dtype: torch.dtype,
+    device: str = "cuda",
+    seed: int = 0,
+) -> Layer:
+    """Features [B, D], weight [L, K] and index [L, K], drawn on the device."""
+    draw = torch.Generator(device).manual_seed(seed)
+    features_BD = torch.randn(batch, features, generator=draw, device=device).to(dtype)
+    weight_LK = (0.1 * torch.randn(labels, fan_in, generator=draw, device=device)).to(dtype)
+    keys = torch.rand(min(labels, 4096), features, generator=draw, device=device)
+    rows = keys.argsort(1)[:, :fan_in].to(torch.int32).to(torch.uint16)
+    repeats = -(-labels // len(rows))
+    return features_BD, weight_LK, rows.repeat(repeats, 1)[:labels].contiguous()
+
+
+def make_positives(batch: int, labels: int, count: int, device: str = "cuda") -> Positives:
+    """Distinct (row, label) pairs sorted by label."""
+    pairs = torch.randperm(batch * labels, generator=torch.Generator().manual_seed(1))[:count].sort().values
+    return (pairs % batch).to(device), (pairs // batch).to(device)
+
+
+def run_step(layer: Layer, positives: Positives, step: int = 3, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+    """One training step in place: BCE, mean over the rows."""
+    features, weight, index = layer
+    scalars = torch.tensor([1.0 / len(features), 0.5], device=features.device)
+    number = torch.tensor(step, device=features.device)
+    result: tuple[Tensor, Tensor] = ffi_step_(
+        features,
+        weight,
+        index,
+        None,
+        None,
+        *positives,
+        scalars[0],
+        scalars[1],
+        number,
+        "bce",
+        1e-4,
+        0.0,
+        7,
+        0,
+        chunk,
+    )
+    return result
+
+
+def error(value: Tensor, wanted: Tensor) -> float:
+    """Relative error of norms, in float64 on the CPU."""
+    value, wanted = value.double().cpu(), wanted.double().cpu()
+    return float((value - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("batch", [1, 64, 200])
+def test_scores_and_gradients_equal_float64(dtype: torch.dtype, batch: int) -> None:
+    features, weight, index = make_layer(batch, 5003, 64, 768, dtype)
+    grad = torch.randn(batch, 5003, device="cuda")
+    exact = [tensor.cpu().double() for tensor in (features, weight)]
+    scores = ffi_reference.ffi_scores(*exact, index.cpu())
+    grad_features, grad_weight = ffi_reference.ffi_backward(grad.cpu().double(), *exact, index.cpu())
+    assert error(ffi_scores(features, weight, index), scores) < 1e-5
+    assert error(ffi_grad_features(grad, weight, index, 768), grad_features) < 1e-4
+    assert error(ffi_grad_weight(grad, features, index), grad_weight) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("batch", [8, 64, 130])
+def test_same_inputs_give_the_same_bits(dtype: torch.dtype, batch: int) -> None:
+    positives = make_positives(batch, 20_011, 300)
+    results = []
+    for _ in range(3):
+        layer = make_layer(batch, 20_011, 128, 768, dtype)
+        loss, grad = run_step(layer, positives)
+        results.append((loss, grad, layer[1]))
+    for other in results[1:]:
+        assert all(torch.equal(one, same) for one, same in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+def test_the_step_on_the_gpu_is_the_step_on_the_cpu(dtype: torch.dtype) -> None:
+    positives = make_positives(48, 9001, 200)
+    layer = make_layer(48, 9001, 64, 384, dtype)
+    host = tuple(tensor.cpu() for tensor in layer)
+    before = host[1].clone()
+    loss, grad = run_step(layer, positives)
+    host_loss, host_grad = run_step(host, tuple(part.cpu() for part in positives))  # type: ignore[arg-type]
+    assert error(loss, host_loss) < 1e-5
+    assert error(grad, host_grad) < 1e-3
+    moved = (layer[1].cpu() != before).float().mean()
+    assert moved > 0.1, "the weights must have changed"
+    # The same random bits round both: they differ where the sums differ in the last place alone.
+    assert (layer[1].cpu() != host[1]).float().mean() < (1.0 if dtype == torch.float32 else 0.02)
+    assert error(layer[1], host[1]) < 1e-3
+
+
+def test_any_stream() -> None:
+    layer = make_layer(64, 30_000, 128, 768, torch.bfloat16)
+    wanted = ffi_scores(*layer)
+    stream = torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(
+            50_000_000
+        )  # were the kernel on another stream, it would read the features too early
+        doubled = layer[0] * 2.0
+        got = ffi_scores(doubled, *layer[1:])
+    stream.synchronize()
+    assert error(got, 2.0 * wanted) < 1e-6
+
+
+def test_inside_a_cuda_graph() -> None:
+    positives = make_positives(64, 20_000, 300)
+    layer, eager = (
+        make_layer(64, 20_000, 128, 768, torch.bfloat16),
+        make_layer(64, 20_000, 128, 768, torch.bfloat16),
+    )
+    scale, rate = torch.tensor(1.0 / 64, device="cuda"), torch.tensor(0.5, device="cuda")
+    number = torch.tensor(0, device="cuda")
+
+    def step(of: Layer) -> tuple[Tensor, Tensor]:
+        out: tuple[Tensor, Tensor] = ffi_step_(
+            of[0], of[1], of[2], None, None, *positives, scale, rate, number, "bce", 0.0, 0.0, 7, 0, 4096
+        )
+        return out
+
+    step(make_layer(64, 20_000, 128, 768, torch.bfloat16))  # loads the kernels
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss, _ = step(layer)
+    for counter in range(3):
+        number.fill_(counter)
+        rate.fill_(0.5 / (counter + 1))
+        graph.replay()
+        eager_loss, _ = step(eager)
+        assert torch.equal(loss, eager_loss)
+        assert torch.equal(layer[1], eager[1]), "new values of rate and step must be read at each replay"
+
+
+def test_compiled_whole() -> None:
+    layer = make_layer(64, 5000, 64, 768, torch.bfloat16)
+    compiled = torch.compile(lambda x: ffi_scores(x, *layer[1:]).relu(), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(layer[0]), ffi_scores(*layer).relu())
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second GPU")
+def test_on_the_second_gpu() -> None:
+    layer = make_layer(64, 5000, 64, 768, torch.bfloat16)
+    there = tuple(tensor.to("cuda:1") for tensor in layer)
+    assert torch.equal(ffi_scores(*there).cpu(), ffi_scores(*layer).cpu())
+
+
+def test_offsets_past_two_to_the_31() -> None:
+    """L x K of 2.2e9 elements: the last labels' scores, gradients and update are right."""
+    labels, fan_in = 17_200_000, 128
+    need = labels * fan_in * 4 + (8 << 30)
+    if torch.cuda.mem_get_info()[0] < need:
+        pytest.skip(f"needs {need >> 30} GiB free")
+    features, weight, index = make_layer(16, labels, fan_in, 768, torch.bfloat16)
+    tail = slice(labels - 1000, labels)
+    tail_weight, tail_index = weight[tail].cpu().double(), index[tail].cpu()
+    wanted = ffi_reference.ffi_scores(features.cpu().double(), tail_weight, tail_index)
+    positives = (torch.tensor([3], device="cuda"), torch.tensor([labels - 1], device="cuda"))
+    best, scores = ffi_topk(features, weight, index, None, 5, 0, 1 << 20)
+    rows = torch.arange(16, device="cuda").unsqueeze(1)
+    again = torch.stack(
+        [(features[r].float()[index[best[r]].long()] * weight[best[r]].float()).sum(-1) for r in range(16)]
+    )
+    assert error(scores, again) < 1e-4
+    assert scores[rows, 0].isfinite().all()
+    loss, _ = run_step((features, weight, index), positives, chunk=1 << 18)
+    share = torch.sigmoid(wanted)
+    share[3, -1] -= 1.0
+    grad = (share.T @ features.cpu().double()).gather(1, tail_index.long())
+    moved = weight[tail].cpu().double() - tail_weight
+    assert loss.isfinite()
+    assert error(moved, -0.5 * (grad / 16 + 1e-4 * tail_weight)) < 0.3, (
+        "rounding of bf16 is random, not wrong"
+    )

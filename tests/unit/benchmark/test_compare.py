@@ -1,0 +1,127 @@
+"""Validated, then timed: who is wrong is not timed."""
+
+import math
+
+import pytest
+import torch
+
+from xmcpipe.benchmark import compare as module
+from xmcpipe.benchmark import memory, timing
+from xmcpipe.benchmark.compare import SKIPPED, TIMED, WRONG, compare
+from xmcpipe.benchmark.contenders import Contender, Dense, FixedFanIn
+from xmcpipe.benchmark.grid import WHAT, Grid, Shape
+from xmcpipe.benchmark.timing import Clock
+
+SHAPE = Shape(300, 8, 32, 4, "float32")
+GRID = Grid(repeats=2)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(timing, "COPIED_BYTES", {"cpu": 1 << 20, "cuda": 1 << 20})
+    monkeypatch.setattr(timing, "SWEPT_BYTES", {"cpu": 1 << 20, "cuda": 1 << 20})
+    return lambda device="cpu": Clock(torch.device(device))
+
+
+def results(shape, what, clock, monkeypatch, *contenders):
+    monkeypatch.setattr(module, "CONTENDERS", contenders or module.CONTENDERS)
+    return {result.contender: result for result in compare(shape, what, GRID, clock, seed=1).results}
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_whoever_is_right_is_timed(what, clock, device, monkeypatch):
+    found = results(SHAPE, what, clock(device), monkeypatch)
+    assert list(found) == ["ffi", "dense", "csr", "embedding_bag"]
+    for name in ("ffi", "dense"):
+        result = found[name]
+        assert result.state == TIMED, result
+        assert 0.0 <= result.error <= 1.0
+        assert result.rounds == 2
+        assert 0.0 < result.ms_min <= result.ms
+        assert result.gb_per_second == pytest.approx(result.bytes_moved / result.ms / 1e6)
+        assert result.peak_bytes == result.held_bytes + result.call_bytes
+    assert found["dense"].faster == 1.0
+    assert found["ffi"].faster == pytest.approx(found["dense"].ms / found["ffi"].ms)
+    assert all(result.note for result in found.values() if result.state == SKIPPED)
+
+
+class Off(FixedFanIn):
+    name = "ffi"
+
+    def forward(self):
+        (scores,) = super().forward()
+        scores[:, -1] = 0.0
+        return (scores,)
+
+
+class Unfinished(FixedFanIn):
+    """Right by luck in memory that happens to hold the scores, which poisoned memory doesn't."""
+
+    name = "ffi"
+
+    def forward(self):
+        (scores,) = super().forward()
+        buffer = torch.empty_like(scores)
+        buffer[:, :-1] = scores[:, :-1]
+        if not bool(buffer.isnan().any()):
+            return (scores,)
+        return (buffer,)
+
+
+@pytest.mark.parametrize("kind", [Off, Unfinished])
+def test_a_wrong_result_is_refused(kind, clock, monkeypatch):
+    found = results(SHAPE, "forward", clock(), monkeypatch, kind, Dense)
+    assert found["ffi"].state == WRONG
+    assert found["ffi"].ms is None
+    assert "scores" in found["ffi"].note
+    assert found["dense"].state == TIMED
+
+
+class Lacking(Contender):
+    name = "csr"
+
+    def forward(self):
+        raise RuntimeError("not implemented for 'Half'\nand more")
+
+
+class Broken(FixedFanIn):
+    def forward(self):
+        raise RuntimeError("a fault of ours")
+
+
+class Imprecise(Off):
+    name, ours = "embedding_bag", False
+
+    def loses_precision(self, what):
+        return "torch sums in 8 bits"
+
+
+def test_what_torch_cannot_do_is_left_out_with_the_reason(clock, monkeypatch):
+    found = results(SHAPE, "forward", clock(), monkeypatch, Lacking, Imprecise)
+    assert found["csr"].state == SKIPPED
+    assert found["csr"].note == "not implemented for 'Half'"
+    assert found["embedding_bag"].state == SKIPPED
+    assert found["embedding_bag"].note.startswith("torch sums in 8 bits: ")
+
+
+def test_a_fault_of_ours_is_not_hidden(clock, monkeypatch):
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        results(SHAPE, "forward", clock(), monkeypatch, Broken)
+
+
+def test_whatever_has_no_room_is_left_out(clock, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 60_000)
+    found = results(SHAPE, "forward", clock(), monkeypatch, FixedFanIn, Dense)
+    assert found["dense"].state == SKIPPED
+    assert "memory" in found["dense"].note
+    assert found["ffi"].state == SKIPPED or found["ffi"].faster is None
+
+
+def test_not_a_number_is_not_written_as_a_number(clock, monkeypatch):
+    class Nan(Off):
+        def forward(self):
+            return (super().forward()[0] * math.nan,)
+
+    found = results(SHAPE, "forward", clock(), monkeypatch, Nan)["ffi"]
+    assert found.state == WRONG
+    assert found.error is None

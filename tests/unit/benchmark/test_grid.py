@@ -1,0 +1,53 @@
+"""What is timed: the shapes of a grid, and the faults of one."""
+
+from dataclasses import replace
+
+import pytest
+
+from xmcpipe.benchmark import grid
+from xmcpipe.benchmark.grid import Grid, Shape, choose
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.ops.topology import MAX_FEATURES
+
+
+def test_a_grid_is_every_combination_and_the_fan_in_changes_first() -> None:
+    shapes = list(Grid(labels=(5, 6), fan_in=(1, 2), features=(9,), batch=(3,), dtype=("float32",)).shapes())
+    assert [(each.labels, each.fan_in) for each in shapes] == [(5, 1), (5, 2), (6, 1), (6, 2)]
+    assert shapes[0].title == "L 5 · K 1 · D 9 · B 3 · float32"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"fan_in": (800,)}, "K = 800 was given for D = 768"),
+        ({"labels": (0,)}, "L = 0"),
+        ({"features": (65_537,)}, "at most 65,536"),
+        ({"dtype": ("float32", "int8")}, "--dtype 'int8'"),
+        ({"what": ("sideways",)}, "--what 'sideways'"),
+        ({"seconds": 0.0}, "above 0"),
+        ({"repeats": 0}, "above 0"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_one_line(settings: dict, words: str) -> None:
+    with pytest.raises(XmcpipeError, match=words) as caught:
+        Grid(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_default_is_the_device_s_and_what_is_given_goes_first() -> None:
+    nothing = {"labels": None, "fan_in": None}
+    assert choose("cpu", False, nothing) == grid.CPU
+    assert choose("cuda", False, nothing) == grid.CUDA
+    assert choose("cuda", True, nothing) == grid.QUICK
+    assert choose("cpu", True, {"labels": (7,)}) == replace(grid.QUICK, labels=(7,))
+
+
+def test_float16_is_for_cuda() -> None:
+    assert choose("cuda", True, {"dtype": ("float16",)}).dtype == ("float16",)
+    with pytest.raises(XmcpipeError, match="CUDA only"):
+        choose("cpu", True, {"dtype": ("float16",)})
+
+
+def test_the_limit_of_features_is_that_of_the_index() -> None:
+    assert grid.MAX_FEATURES == MAX_FEATURES
+    Shape(1, 1, MAX_FEATURES, 1, "float32")

@@ -1,0 +1,51 @@
+"""Top-k as an operator against a sort of all scores, with ties, in any chunks."""
+
+import pytest
+import torch
+from ffi_cases import make
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.topk import ffi_topk
+
+
+def sorted_labels(scores, k, first):
+    """By a stable sort: labels of equal scores stay in their order."""
+    ordered = (scores + 0.0).sort(dim=1, descending=True, stable=True)
+    return ordered.indices[:, :k] + first, ordered.values[:, :k]
+
+
+@given(st.integers(1, 5), st.integers(1, 60), st.data())
+def test_equals_a_sort(device, num_rows, num_labels, data):
+    features, _, index, _ = make(num_rows, 12, num_labels, 3, torch.float32, device)
+    values = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0])  # many ties, and both zeros
+    drawn = data.draw(st.lists(values, min_size=num_labels * 3, max_size=num_labels * 3))
+    weight = torch.tensor(drawn, device=device).view(num_labels, 3)
+    features = features.sign()
+    bias = data.draw(st.sampled_from([None, torch.linspace(-1, 1, num_labels, device=device).round()]))
+    k, chunk = data.draw(st.integers(1, num_labels)), data.draw(st.integers(1, num_labels + 5))
+    scores = ffi_scores(features, weight, index) + (0.0 if bias is None else bias)
+    labels, best = ffi_topk(features, weight, index, bias, k, 1000, chunk)
+    expected_labels, expected = sorted_labels(scores, k, 1000)
+    assert torch.equal(labels, expected_labels)
+    assert torch.equal(best, expected)
+    assert not torch.signbit(best[best == 0]).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_opcheck_in_each_dtype(dtype, device):
+    features, weight, index, _ = make(3, 11, 7, 3, dtype, device)
+    torch.library.opcheck(ffi_topk, (features, weight, index, None, 2, 10, 3))
+    labels, scores = ffi_topk(features, weight, index, torch.zeros(7, device=device), 7, 10, 3)
+    assert (labels.dtype, scores.dtype) == (torch.int64, torch.float32)
+    torch.testing.assert_close(
+        scores, ffi_scores(features, weight, index).float().gather(1, labels - 10), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("k", "chunk"), [(0, 3), (8, 3), (2, 0)])
+def test_wrong_numbers_are_refused(k, chunk):
+    features, weight, index, _ = make(3, 11, 7, 3)
+    with pytest.raises(ValueError, match="wanted"):
+        ffi_topk(features, weight, index, None, k, 0, chunk)

@@ -1,0 +1,24 @@
+"""Fixtures of the training tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import LABELS
+from test_feed import write_shards
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """64 documents of one label each."""
+    rng = np.random.default_rng(0)
+    write_shards(
+        tmp_path,
+        [
+            (rng.integers(4, 204, rng.integers(3, 9)).tolist(), [label])
+            for label in rng.integers(0, LABELS, 64)
+        ],
+        num_labels=LABELS,
+        rows_per_shard=50,
+    )
+    return tmp_path

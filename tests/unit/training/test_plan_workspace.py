@@ -1,0 +1,81 @@
+"""What operators of the classifier need beside operands and results, by running them and by reckoning."""
+
+import pytest
+import torch
+
+from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.step import ffi_step_
+from xmcpipe.training.live_bytes import LiveBytes
+from xmcpipe.training.plan_workspace import (
+    classifier_workspace_bytes,
+    rewiring_bytes,
+    workspace_on_cpu,
+    workspace_on_gpu,
+)
+
+META = torch.device("meta")
+B, D, L = 24, 96, 5000
+
+
+def layer(fan_in, device, labels=L, dtype=torch.bfloat16):
+    """Features, weight and index of zeros."""
+    weight = torch.zeros(labels, fan_in, dtype=dtype, device=device)
+    return (
+        torch.zeros(B, D, device=device),
+        weight,
+        torch.zeros(weight.shape, dtype=torch.uint16, device=device),
+    )
+
+
+def step_arguments(fan_in, device, labels=L):
+    pairs = [torch.zeros(7, dtype=torch.int64, device=device) for _ in range(2)]
+    numbers = [torch.zeros((), device=device), torch.zeros((), device=device)]
+    count = torch.zeros((), dtype=torch.int64, device=device)
+    features, weight, index = layer(fan_in, device, labels)
+    return (features, weight, index, None, None, *pairs, *numbers, count, "bce", 1e-4, 0.0, 0, 0, 1024)
+
+
+@pytest.mark.parametrize("fan_in", [8, 64])  # few enough for the gathering kernels, and not
+@pytest.mark.parametrize("step", [False, True])
+def test_on_a_cpu_it_is_what_the_operator_takes(fan_in, step):
+    op = torch.ops.xmcpipe.ffi_step_.default if step else torch.ops.xmcpipe.ffi_scores.default
+    real = step_arguments(fan_in, "cpu") if step else layer(fan_in, "cpu")
+    planned = workspace_on_cpu(op, step_arguments(fan_in, META) if step else layer(fan_in, META))
+    meter = LiveBytes()
+    with meter:
+        results = (ffi_step_ if step else ffi_scores)(*real)
+    assert planned == pytest.approx(meter.peak - meter.live, abs=64)
+    assert planned > B * D * 4
+    del results
+
+
+def test_more_labels_than_are_taken_at_a_time_need_no_more():
+    op, few, many = torch.ops.xmcpipe.ffi_step_.default, 100_000, 100_000_000
+    planned = [workspace_on_cpu(op, step_arguments(8, META, labels)) for labels in (few, many)]
+    assert planned[0] == planned[1] < 64 << 20
+
+
+def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs():
+    small = classifier_workspace_bytes(128, 768, 670_091, 128, 2, 32_768)
+    assert small == classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 32_768)
+    assert classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 1024) < small < 100 << 20
+    assert workspace_on_gpu("ffi_step_", step_arguments(8, META)) == classifier_workspace_bytes(
+        B, D, L, 8, 2, 1024
+    )
+
+
+@pytest.mark.parametrize("name", ["ffi_scores", "ffi_grad_features", "ffi_grad_weight"])
+def test_on_a_gpu_each_product_transposes_what_it_gathers(name):
+    features, weight, index = layer(8, META)
+    gradient = torch.zeros(B, L, device=META)
+    arguments = {
+        "ffi_scores": (features, weight, index),
+        "ffi_grad_features": (gradient, weight, index, D),
+        "ffi_grad_weight": (gradient, features, index),
+    }[name]
+    assert workspace_on_gpu(name, arguments) >= 4 * B * (D if name == "ffi_scores" else L)
+
+
+def test_a_rewiring_is_bounded_but_for_ties_on_a_gpu():
+    assert rewiring_bytes("cpu", 100_000_000, 768, 128) == rewiring_bytes("cpu", 1_000_000, 768, 128)
+    assert rewiring_bytes("cuda", 100_000_000, 768, 128) == 16 * 100_000_000

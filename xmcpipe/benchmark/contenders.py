@@ -1,0 +1,277 @@
+"""The same layer four ways: ours, dense, as a CSR matrix, and as an embedding bag.
+
+Each holds the weights in a layout of its own, and does as somebody would who knows PyTorch well: products in
+the layer's dtype, the loss in float32 in place, and the SGD update in the product itself (`addmm_`), so that
+the dense step makes no gradient of the weights at all.
+
+B rows, D features, L labels, K fan-in, R chosen labels.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
+from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+from xmcpipe.ops.losses import squared_hinge_
+from xmcpipe.ops.step import ffi_step_
+from xmcpipe.ops.topk import ffi_topk
+
+LABEL_CHUNK = 32_768  # the default of training and prediction
+SCATTER_CHUNK = 32_768
+Output = tuple[Tensor, ...]
+
+
+class Contender:
+    """A layer that can be run; its weights are its own, and `step` changes them.
+
+    forward: (scores [B, L],); backward: (dX [B, D], dW in the layout of `weight`);
+    step: (loss [], dX [B, D]); topk: (labels [B, TOP], scores [B, TOP]), best first.
+    """
+
+    name = ""
+    ours = False
+    weight: Tensor
+    grad: Tensor | None = None
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.features_BD = problem.features
+
+    def call(self, what: str) -> Callable[[], Output]:
+        """The method of that name, with all that is done once done before.
+
+        It raises NotImplementedError for what this layout can't do.
+        """
+        if what == "backward":
+            self.grad = self.own_grad()
+        methods = {"forward": self.forward, "backward": self.backward, "step": self.step, "topk": self.topk}
+        return methods[what]
+
+    def own_grad(self) -> Tensor:
+        """The gradient of the scores as this contender's autograd would give it."""
+        return self.problem.grad.to(self.problem.dtype)
+
+    def forward(self) -> Output:
+        """Scores."""
+        raise NotImplementedError
+
+    def backward(self) -> Output:
+        """Both gradients, from `problem.grad`."""
+        raise NotImplementedError
+
+    def step(self) -> Output:
+        """Scores, squared hinge, dX, and the SGD update of the weights in place."""
+        raise NotImplementedError
+
+    def topk(self) -> Output:
+        """The best labels."""
+        raise NotImplementedError
+
+    def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
+        """[R, K]: what a matrix in the layout of `weight` holds at the layer's connections."""
+        return matrix[labels_R]
+
+    def operands(self) -> list[Tensor]:
+        """The tensors that are held before the call."""
+        return [self.weight, self.features_BD, *([] if self.grad is None else [self.grad])]
+
+    def loses_precision(self, what: str) -> str:
+        """Why torch itself is known to be off here; empty where it isn't."""
+        return ""
+
+
+class FixedFanIn(Contender):
+    """Our ops."""
+
+    name, ours = "ffi", True
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.weight, self.index_LK = problem.weight.clone(), problem.index
+        scalars = torch.tensor([problem.scale, problem.rate], device=problem.device)
+        self.scale, self.rate = scalars.unbind()
+        self.number = torch.ones((), dtype=torch.int64, device=problem.device)
+
+    def operands(self) -> list[Tensor]:
+        return [*super().operands(), self.index_LK]
+
+    def own_grad(self) -> Tensor:
+        return self.problem.grad
+
+    def forward(self) -> Output:
+        scores_BL: Tensor = ffi_scores(self.features_BD, self.weight, self.index_LK)
+        return (scores_BL,)
+
+    def backward(self) -> Output:
+        grad_BL, index_LK = self.problem.grad, self.index_LK
+        grad_features: Tensor = ffi_grad_features(grad_BL, self.weight, index_LK, self.problem.shape.features)
+        grad_weight: Tensor = ffi_grad_weight(grad_BL, self.features_BD, index_LK)
+        return grad_features, grad_weight
+
+    def step(self) -> Output:
+        positives = self.problem.positive_rows, self.problem.positive_labels
+        scalars = self.scale, self.rate, self.number
+        settings = ("squared_hinge", WEIGHT_DECAY, 0.0, 0, 0, LABEL_CHUNK)
+        output: Output = ffi_step_(
+            self.features_BD, self.weight, self.index_LK, None, None, *positives, *scalars, *settings
+        )
+        return output
+
+    def topk(self) -> Output:
+        output: Output = ffi_topk(self.features_BD, self.weight, self.index_LK, None, TOP, 0, LABEL_CHUNK)
+        return output
+
+
+class Dense(Contender):
+    """A [L, D] matrix, zero where the layer has no connection."""
+
+    name = "dense"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        shape = problem.shape
+        self.weight = torch.zeros(shape.labels, shape.features, dtype=problem.dtype, device=problem.device)
+        for begin in range(0, shape.labels, SCATTER_CHUNK):
+            chunk = slice(begin, begin + SCATTER_CHUNK)
+            self.weight[chunk].scatter_(1, problem.index[chunk].to(torch.int64), problem.weight[chunk])
+
+    def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
+        # Indexing of uint16 is not everywhere, casting is.
+        index_RK = self.problem.index.to(torch.int32)[labels_R].to(torch.int64)
+        return matrix[labels_R].gather(1, index_RK)
+
+    def forward(self) -> Output:
+        return (self.features_BD @ self.weight.T,)
+
+    def backward(self) -> Output:
+        assert self.grad is not None, "`call` makes it"
+        return self.grad @ self.weight, self.grad.T @ self.features_BD
+
+    def step(self) -> Output:
+        problem = self.problem
+        scores_BL = self._float32_scores()
+        loss = squared_hinge_(scores_BL, problem.positive_rows, problem.positive_labels)
+        grad_BL = scores_BL.to(problem.dtype)
+        del scores_BL
+        grad_features = grad_BL @ self.weight
+        kept = 1.0 - problem.rate * WEIGHT_DECAY
+        self.weight.addmm_(grad_BL.T, self.features_BD, beta=kept, alpha=-problem.rate * problem.scale)
+        return loss, grad_features
+
+    def _float32_scores(self) -> Tensor:
+        if self.features_BD.is_cuda and self.features_BD.dtype != torch.float32:
+            # cuBLAS can keep its float32 sums, and so spare us a cast.
+            return torch.mm(self.features_BD, self.weight.T, out_dtype=torch.float32)
+        return (self.features_BD @ self.weight.T).float()
+
+    def topk(self) -> Output:
+        scores, labels = self.forward()[0].topk(TOP, dim=1)
+        return labels, scores
+
+
+class Csr(Contender):
+    """torch.sparse_csr, with int32 indices; the gradient of its values is a sampled product."""
+
+    name = "csr"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        shape = problem.shape
+        ends = torch.arange(shape.labels + 1, device=problem.device, dtype=torch.int32) * shape.fan_in
+        columns = problem.index.flatten().to(torch.int32)
+        size = (shape.labels, shape.features)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            self.weight = torch.sparse_csr_tensor(
+                ends, columns, problem.weight.flatten().clone(), size, check_invariants=False
+            )
+
+    def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
+        return matrix.values().view(-1, self.problem.shape.fan_in)[labels_R]
+
+    def operands(self) -> list[Tensor]:
+        parts = [self.weight.values(), self.weight.col_indices(), self.weight.crow_indices()]
+        return [*parts, *super().operands()[1:]]
+
+    def forward(self) -> Output:
+        return ((self.weight @ self.features_BD.T).T,)
+
+    def backward(self) -> Output:
+        assert self.grad is not None, "`call` makes it"
+        grad_weight = torch.sparse.sampled_addmm(self.weight, self.grad.T, self.features_BD, beta=0.0)
+        return (self.weight.t() @ self.grad.T).T, grad_weight
+
+    def step(self) -> Output:
+        problem = self.problem
+        scores_LB = (self.weight @ self.features_BD.T).float()
+        loss = squared_hinge_(scores_LB, problem.positive_labels, problem.positive_rows)
+        grad_LB = scores_LB.to(problem.dtype)
+        grad_features = (self.weight.t() @ grad_LB).T
+        torch.sparse.sampled_addmm(
+            self.weight,
+            grad_LB,
+            self.features_BD,
+            beta=1.0 - problem.rate * WEIGHT_DECAY,
+            alpha=-problem.rate * problem.scale,
+            out=self.weight,
+        )
+        return loss, grad_features
+
+    def topk(self) -> Output:
+        scores, labels = self.forward()[0].contiguous().topk(TOP, dim=1)
+        return labels, scores
+
+
+class EmbeddingBag(Contender):
+    """A bag a label over the rows of x^T, weighted: `index` needs int32, and the backward is autograd's."""
+
+    name = "embedding_bag"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.index_LK = problem.index.to(torch.int32)
+        self.weight = problem.weight.clone()
+        self._graph: Output | None = None
+
+    def operands(self) -> list[Tensor]:
+        return [*super().operands(), self.index_LK]
+
+    def own_grad(self) -> Tensor:
+        return super().own_grad().T.contiguous()
+
+    def loses_precision(self, what: str) -> str:
+        if what == "backward" and self.problem.dtype != torch.float32:
+            return f"torch sums this gradient in {self.problem.shape.dtype}"
+        return ""
+
+    def call(self, what: str) -> Callable[[], Output]:
+        if what == "backward":  # the forward pass is not what is timed
+            features_DB = self.features_BD.T.contiguous().requires_grad_()
+            leaves = features_DB, self.weight.requires_grad_()
+            scores_LB = F.embedding_bag(self.index_LK, leaves[0], per_sample_weights=leaves[1], mode="sum")
+            self._graph = scores_LB, *leaves
+        return super().call(what)
+
+    def forward(self) -> Output:
+        features_DB = self.features_BD.T.contiguous()
+        return (F.embedding_bag(self.index_LK, features_DB, per_sample_weights=self.weight, mode="sum").T,)
+
+    def backward(self) -> Output:
+        assert self._graph is not None, "`call` makes it"
+        scores_LB, *leaves = self._graph
+        features, weight = torch.autograd.grad(scores_LB, leaves, self.grad, retain_graph=True)
+        return features.T, weight
+
+    def step(self) -> Output:
+        raise NotImplementedError("its backward alone takes longer than a step")
+
+    def topk(self) -> Output:
+        scores, labels = self.forward()[0].contiguous().topk(TOP, dim=1)
+        return labels, scores
+
+
+CONTENDERS: tuple[type[Contender], ...] = (FixedFanIn, Dense, Csr, EmbeddingBag)

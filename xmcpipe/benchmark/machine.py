@@ -1,0 +1,53 @@
+"""What the figures were measured on: the parts and the versions, and nothing that names a host or a place."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import xmcpipe
+from xmcpipe.data.cores import usable_cores
+
+
+def facts(device: torch.device) -> dict[str, Any]:
+    """In JSON types."""
+    found: dict[str, Any] = {
+        "device": device.type,
+        "cpu": _cpu_model(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "xmcpipe": xmcpipe.__version__,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {
+            "gpu": properties.name,
+            "gpu_memory_bytes": properties.total_memory,
+            "gpu_capability": f"{properties.major}.{properties.minor}",
+            "gpu_l2_bytes": properties.L2_cache_size,
+            "cuda": torch.version.cuda,
+        }
+    return found
+
+
+def name(found: dict[str, Any]) -> str:
+    """The machine in one line."""
+    part = found.get("gpu") or f"{found['cpu']}, {found['cores']} cores, {found['threads']} threads"
+    return f"{part} · torch {found['torch']}"
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

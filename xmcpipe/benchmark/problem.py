@@ -1,0 +1,87 @@
+"""One layer, one batch and one gradient, drawn at random: what all contenders are given alike.
+
+B rows, D features, L labels, K fan-in, P positives.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xmcpipe.benchmark.grid import Shape
+from xmcpipe.ops.topology import to_index
+
+TOP = 5  # labels that top-k asks for
+POSITIVES_A_ROW = 5
+WEIGHT_DECAY = 1e-4
+END_WEIGHT = 32.0  # the labels at both ends weigh more in the gradient, so that a lost one shows
+POOL_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The tensors of one shape.
+
+    `grad`, of the scores, holds values of `dtype` in float32, as autograd gives it to the ops.
+    """
+
+    shape: Shape
+    dtype: torch.dtype
+    device: torch.device
+    features: Tensor
+    weight: Tensor
+    index: Tensor
+    grad: Tensor
+    positive_rows: Tensor
+    positive_labels: Tensor
+    scale: float
+    rate: float
+
+
+def draw(shape: Shape, device: torch.device, seed: int, large_steps: bool) -> Problem:
+    """A fresh problem: a function of the shape and `seed` (on one kind of device).
+
+    With `large_steps` an update is about as large as the weights, so that a wrong one can't hide in rounding;
+    without, it is as small as in training, so that weights stay what they are however often it is repeated.
+    """
+    dtype = getattr(torch, shape.dtype)
+    random = torch.Generator(device).manual_seed(seed)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=random, device=device)
+
+    weight_LK = (normal(shape.labels, shape.fan_in) / shape.fan_in**0.5).to(dtype)
+    grad_BL = normal(shape.batch, shape.labels).to(dtype).float()
+    grad_BL[:, [0, -1]] *= END_WEIGHT
+    rows, labels = _positives(shape, random)
+    return Problem(
+        shape,
+        dtype,
+        device,
+        normal(shape.batch, shape.features).to(dtype),
+        weight_LK,
+        _index(shape, random),
+        grad_BL,
+        rows,
+        labels,
+        scale=1.0 / shape.batch if large_steps else 1.0 / (shape.batch * shape.labels),
+        rate=0.25 if large_steps else 0.05,
+    )
+
+
+def _index(shape: Shape, random: torch.Generator) -> Tensor:
+    """uint16 [L, K]: K of D at random. A pool of rows is drawn, and each label takes one of them: to draw a
+    million rows by sorting D random keys each would take longer than the benchmark.
+    """
+    keys = torch.rand(min(POOL_ROWS, shape.labels), shape.features, generator=random, device=random.device)
+    pool = keys.argsort(1)[:, : shape.fan_in].sort(1).values.to(torch.int32)
+    chosen_L = torch.randint(len(pool), (shape.labels,), generator=random, device=random.device)
+    return to_index(pool[chosen_L])
+
+
+def _positives(shape: Shape, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Distinct (row, label) pairs in the order of the labels: int64 [P] each."""
+    size = (shape.batch * min(POSITIVES_A_ROW, shape.labels),)
+    drawn = torch.randint(shape.batch * shape.labels, size, generator=random, device=random.device)
+    pairs: Tensor = torch.unique(drawn)
+    return pairs % shape.batch, pairs // shape.batch

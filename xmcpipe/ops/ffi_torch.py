@@ -1,0 +1,68 @@
+"""The fixed fan-in products in plain torch, on any device: load as sparse, compute as dense.
+
+A tile of labels is scattered into one reused dense tile [T, D], and the product is BLAS's: the cost of the
+dense layer, the memory of the sparse one. Each function fills `out`, whose dtype is that of the sums.
+
+B rows, D features, L labels, K fan-in, T labels of a tile.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+TILE_VALUES = 1 << 22  # of a dense tile: 16 MiB in float32
+
+
+def tiles(num_labels: int, num_features: int, most: int = 0) -> Iterator[tuple[int, int]]:
+    """[begin, end) of the labels of each tile, `most` of them at most (0: no limit of the caller's)."""
+    rows = max(1, TILE_VALUES // num_features)
+    rows = min(rows, most) if most else rows
+    for begin in range(0, num_labels, rows):
+        yield begin, min(begin + rows, num_labels)
+
+
+class DenseTile:
+    """One reused dense tile [T, D] of weights."""
+
+    def __init__(self, out: Tensor, num_labels: int, num_features: int, most: int = 0) -> None:
+        rows = next((end for _, end in tiles(num_labels, num_features, most)), 0)
+        self._values = out.new_empty(rows, num_features)
+
+    def fill(self, weight_TK: Tensor, index_TK: Tensor) -> Tensor:
+        """The weights at their features, [T, D], zeros elsewhere; `index_TK` int64. Valid until the next
+        call.
+        """
+        tile_TD = self._values[: len(weight_TK)].zero_()
+        return tile_TD.scatter_(1, index_TK, weight_TK.to(tile_TD.dtype))
+
+    def product(self, grad_BT: Tensor, features_BD: Tensor) -> Tensor:
+        """grad^T @ features, [T, D], in the tile's memory. Valid until the next call."""
+        return torch.mm(grad_BT.T, features_BD, out=self._values[: grad_BT.shape[1]])
+
+
+def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
+    """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]]."""
+    features_BD, num_features = features_BD.to(out_BL.dtype), features_BD.shape[1]
+    tile = DenseTile(out_BL, len(weight_LK), num_features)
+    for begin, end in tiles(len(weight_LK), num_features):
+        tile_TD = tile.fill(weight_LK[begin:end], index_LK[begin:end].to(torch.int64))
+        out_BL[:, begin:end] = features_BD @ tile_TD.T
+
+
+def grad_features(grad_BL: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BD: Tensor) -> None:
+    """dX[b, :] = sum_l grad[b, l] * weight[l, :] scattered at index."""
+    out_BD.zero_()
+    tile = DenseTile(out_BD, len(weight_LK), out_BD.shape[1])
+    for begin, end in tiles(len(weight_LK), out_BD.shape[1]):
+        tile_TD = tile.fill(weight_LK[begin:end], index_LK[begin:end].to(torch.int64))
+        out_BD.addmm_(grad_BL[:, begin:end].to(out_BD.dtype), tile_TD)
+
+
+def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
+    """dW[l, k] = sum_b grad[b, l] * x[b, index[l, k]]."""
+    features_BD, num_features = features_BD.to(out_LK.dtype), features_BD.shape[1]
+    tile = DenseTile(out_LK, len(index_LK), num_features)
+    for begin, end in tiles(len(index_LK), num_features):
+        tile_TD = tile.product(grad_BL[:, begin:end].to(out_LK.dtype), features_BD)
+        torch.gather(tile_TD, 1, index_LK[begin:end].to(torch.int64), out=out_LK[begin:end])

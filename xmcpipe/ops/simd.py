@@ -1,0 +1,195 @@
+"""Vectors of float32 as values in numba functions, so that a kernel can keep sums in registers; and the bits
+of a float.
+
+Numba leaves vectorising to LLVM, which will not keep a row of sums in registers through a loop over
+gathered rows, nor prove that two rows don't overlap. A vector type says it outright: `load`, `store`,
+`splat`, `fma` and `total` become the LLVM instructions of that width, and LLVM cuts them into the registers
+of the CPU at hand (AVX-512, AVX2, NEON).
+
+The width must be a part of a type: it is the length of the tuple `width`, 16 lanes for each element.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16  # float32 in an AVX-512 register
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(function: Kernel) -> Kernel:
+    """`function` compiled at its first call, to run without the interpreter's lock; kept on disk.
+
+    The copy on disk knows the function's own file alone: after an edit of a file that it calls into, delete
+    `__pycache__`.
+    """
+    kernel: Any = njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast(Kernel, kernel)
+
+
+def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For kernels: `function` of the arguments' types returns a signature and what emits the instructions."""
+    wrapped: Callable[..., Any] = intrinsic(function)
+    return wrapped
+
+
+class VectorType(types.Type):
+    """`lanes` float32 values."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"float32x{lanes}")
+
+
+@register_model(VectorType)
+class VectorModel(models.PrimitiveModel):
+    """An LLVM vector."""
+
+    def __init__(self, manager: Any, vector: VectorType) -> None:
+        super().__init__(manager, vector, ir.VectorType(ir.FloatType(), vector.lanes))
+
+
+def _of(width: Any) -> VectorType:
+    return VectorType(LANES * width.count)
+
+
+def _address(context: Any, builder: Any, array_type: Any, arguments: Any, vector: Any) -> Any:
+    """Of the array and the offset that `arguments` begin with, as a pointer to the LLVM type `vector`."""
+    data = context.make_array(array_type)(context, builder, arguments[0]).data
+    return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
+
+
+def _shuffled(builder: Any, a: Any, b: Any, lanes: Iterable[int]) -> Any:
+    """These lanes of `a` and `b` laid end to end."""
+    mask = [ir.Constant(ir.IntType(32), lane) for lane in lanes]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask))
+
+
+@instruction
+def load(typing: Any, array: Any, offset: Any, width: Any) -> Any:
+    """The values from `array[offset]` on; `array` [n] contiguous, float32, or uint16: bits of bfloat16.
+
+    Of bfloat16 the first half of the lanes lies at even places and the second at odd ones: as 32-bit words,
+    one is shifted to its place and the other masked out.
+    """
+    vector = _of(width)
+    half = vector.lanes // 2
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if array.dtype == types.float32:
+            floats = ir.VectorType(ir.FloatType(), vector.lanes)
+            return builder.load(_address(context, builder, array, arguments, floats), align=4)
+        words = ir.VectorType(ir.IntType(32), half)
+        pairs = builder.load(_address(context, builder, array, arguments, words), align=2)
+        even = builder.shl(pairs, ir.Constant(words, [16] * half))
+        odd = builder.and_(pairs, ir.Constant(words, [0xFFFF0000] * half))
+        floats = ir.VectorType(ir.FloatType(), half)
+        even, odd = builder.bitcast(even, floats), builder.bitcast(odd, floats)
+        return _shuffled(builder, even, odd, range(vector.lanes))
+
+    return vector(array, types.intp, width), codegen
+
+
+@instruction
+def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    """Write the values to `array[offset]` and on; `array` float32 [n], contiguous."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _address(context, builder, array, arguments, arguments[2].type)
+        builder.store(arguments[2], pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, vector), codegen
+
+
+@instruction
+def borrowed(typing: Any, array: Any) -> Any:
+    """The same array, its references not counted: its rows cost nothing to take, and its owner must live on.
+
+    Counting is atomic, some ten of it to a label otherwise, and as much time as the arithmetic.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(array)(context, builder, arguments[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), codegen
+
+
+@instruction
+def splat(typing: Any, value: Any, width: Any) -> Any:
+    """The float32 `value` in every lane."""
+    vector = _of(width)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(ir.FloatType(), vector.lanes), ir.Undefined)
+        first = builder.insert_element(undefined, arguments[0], ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), None)
+        return builder.shuffle_vector(first, undefined, mask)
+
+    return vector(types.float32, width), codegen
+
+
+@instruction
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{a.lanes}f32"
+        )
+        return builder.call(function, arguments)
+
+    return a(a, a, a), codegen
+
+
+@instruction
+def dot(typing: Any, a: Any, b: Any) -> Any:
+    """The sum over the lanes of a * b, in an order of its own."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        scalar, register = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(register, [register] * 3), f"llvm.fma.v{LANES}f32"
+        )
+        add_up = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(scalar, [scalar, register]),
+            f"llvm.vector.reduce.fadd.v{LANES}f32",
+        )
+        sums = ir.Constant(register, [0.0] * LANES)
+        for begin in range(0, a.lanes, LANES):
+            lanes = range(begin, begin + LANES)
+            parts = [_shuffled(builder, vector, vector, lanes) for vector in arguments]
+            sums = builder.call(multiply_add, [*parts, sums])
+        return builder.call(add_up, [ir.Constant(scalar, 0.0), sums], fastmath=("reassoc",))
+
+    return types.float32(a, a), codegen
+
+
+@instruction
+def float_of(typing: Any, bits: Any) -> Any:
+    """The float32 of these 32 bits, uint32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), codegen
+
+
+@instruction
+def bits_of(typing: Any, value: Any) -> Any:
+    """The 32 bits of a float32, uint32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), codegen

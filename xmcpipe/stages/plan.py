@@ -1,0 +1,159 @@
+"""`plan`: what a recipe's training will need, from its shards where they exist, else from what is stated.
+
+Not a stage: nothing is made. It stands here because it reads what stages have made.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.clustering.config import default_clusters
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from xmcpipe.training.plan import Plan
+
+POSITIVES = 5.0  # labels a document, where nobody says how many
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What memory depends on in the data; 0: not known.
+
+    L labels, N documents, tokens of the longest of them, labels a document on average, C clusters of labels.
+    """
+
+    labels: int = 0
+    documents: int = 0
+    tokens: int = 0
+    positives: float = 0.0
+    clusters: int = 0
+
+    def or_else(self, other: "DataShape") -> "DataShape":
+        """This, and what isn't known of it from `other`."""
+        return DataShape(*(mine or theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True)))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """`plans`: of the recipe's own `memory`, then of the other one, if there is one.
+
+    `process`: bytes that a process has resident which has imported what training imports.
+    """
+
+    data: DataShape
+    batch: int
+    encoder: str
+    plans: list["Plan"]
+    process: int
+
+
+def run(
+    configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None], stated: DataShape, device: str
+) -> Planned:
+    """The plans of a recipe's `configs` on `device`, "cpu" or "cuda".
+
+    `artifacts` maps "shards" and "clusters" to what exists of them. Raises XmcpipeError where the number of
+    labels or the encoder isn't known, for an encoder whose config can't be found, and for K > D.
+    """
+    from xmcpipe.training.memory import host_bytes
+    from xmcpipe.training.plan import other_memory, plan
+    from xmcpipe.training.plan_shape import StepShape
+
+    config: TrainConfig = configs["train"]
+    data = known(configs, artifacts, stated)
+    name = encoder_name(config, configs, artifacts)
+    make_encoder = _maker(name, data.tokens)
+    rows = min(config.batch_size, data.documents or config.batch_size)
+    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives))
+    plans, process = [], 0
+    for way in (config, other_memory(config)):
+        if way is not None:
+            plans.append(plan(way, make_encoder, shape, device, data.documents))
+            process = process or host_bytes()  # now that all is imported
+    return Planned(data, rows, name, plans, process)
+
+
+def known(
+    configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None], stated: DataShape
+) -> DataShape:
+    """What is stated, filled up from the shards and clusters that exist, then from the recipe."""
+    shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
+    data = stated if shards is None else stated.or_else(_of_shards(shards.path))
+    if not data.labels:
+        raise XmcpipeError(
+            "the number of labels isn't known: the shards of this recipe are not in the store",
+            "give --labels N, or run `xmcpipe tokenize` first",
+        )
+    tokenize = configs.get("tokenize")
+    data = data.or_else(DataShape(tokens=tokenize.max_length if tokenize else 128, positives=POSITIVES))
+    if not configs["train"].auxiliary.weight:
+        return DataShape(data.labels, data.documents, data.tokens, data.positives)
+    if clusters is not None:
+        data = data.or_else(DataShape(clusters=_count_clusters(clusters.path)))
+    of_recipe = getattr(configs.get("cluster"), "num_clusters", 0) or default_clusters(data.labels)
+    return data.or_else(DataShape(clusters=of_recipe))
+
+
+def encoder_name(
+    config: TrainConfig, configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None]
+) -> str:
+    """The encoder that is trained: the one named, or the one that the shards are tokenized for."""
+    shards, tokenize = artifacts.get("shards"), configs.get("tokenize")
+    name = config.encoder.name or (
+        shards.manifest.config["encoder"] if shards else getattr(tokenize, "encoder", "")
+    )
+    if not name:
+        raise XmcpipeError("no encoder is named", "give --set train.encoder.name=NAME")
+    return str(name)
+
+
+def _maker(name: str, tokens: int) -> Callable[[], Any]:
+    """What makes the encoder called `name`, of which only config.json is read."""
+    from xmcpipe.modeling.encoder import from_config, locate
+
+    place = Path(locate(name))
+
+    def make() -> Any:
+        try:
+            encoder = from_config(place)
+        except (OSError, ValueError) as error:
+            raise XmcpipeError(
+                f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",
+                "offline, name a folder with its config.json",
+            ) from error
+        most = getattr(encoder.config, "max_position_embeddings", None)
+        if most and tokens > most:
+            raise XmcpipeError(f"{tokens} tokens were given, {name} takes at most {most}", "lower --tokens")
+        return encoder
+
+    return make
+
+
+def _of_shards(folder: Path) -> DataShape:
+    import pyarrow.parquet as pq
+
+    from xmcpipe.data.shards import Shards
+
+    shards = Shards(folder, "train")
+    documents = len(shards)
+    return DataShape(
+        labels=pq.ParquetFile(folder / "labels.parquet").metadata.num_rows,
+        documents=documents,
+        tokens=int(shards.lengths.max(initial=0)),
+        positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
+    )
+
+
+def _count_clusters(folder: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return int(pc.max(pq.read_table(folder / "clusters.parquet")["cluster"]).as_py()) + 1
+
+
+def _values(shape: DataShape) -> tuple[Any, ...]:
+    return (shape.labels, shape.documents, shape.tokens, shape.positives, shape.clusters)

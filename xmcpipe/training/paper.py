@@ -1,0 +1,78 @@
+"""`memory = "paper"`: float32 weights, autocast, and two of torch's optimizers, as the paper trained.
+
+A gradient and the optimizer's moments of every weight are kept.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.fused import Positives, chunked_loss
+from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.optimizer import (
+    classifier_optimizer,
+    drop_group,
+    encoder_optimizer,
+    moments,
+    restore_state,
+    set_rate,
+    state_tensors,
+)
+
+
+class PaperUpdates:
+    """Updates (see training.updates) of `model` on `device`; float16 with a loss scale."""
+
+    def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
+        self.config, self.model = config, model
+        self.autocast = AUTOCAST[config.precision]
+        self.optimizers = {
+            "encoder": encoder_optimizer(model, config.encoder),
+            "classifier": classifier_optimizer(model, config.head, config.auxiliary),
+        }
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+
+    def begin(self, step: int, rate_factor: float) -> None:
+        for optimizer in self.optimizers.values():
+            set_rate(optimizer, rate_factor)
+
+    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, share: float) -> Tensor:
+        config = self.config
+        return chunked_loss(self.model.head, features_BD, positives, config.loss, factor, config.label_chunk)
+
+    def backward(self, total: Tensor) -> None:
+        torch.autograd.backward(self.scaler.scale(total))
+
+    def step(self) -> None:
+        if self.config.encoder.max_grad_norm:
+            self.scaler.unscale_(self.optimizers["encoder"])
+            torch.nn.utils.clip_grad_norm_(self.model.encoder.parameters(), self.config.encoder.max_grad_norm)
+        for optimizer in self.optimizers.values():
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+
+    def moments(self) -> list[Tensor]:
+        return moments(self.optimizers["classifier"], self.model.head.weight)
+
+    def drop_auxiliary(self) -> None:
+        drop_group(self.optimizers["classifier"], "auxiliary")
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.{key}": tensor
+            for name, optimizer in self.optimizers.items()
+            for key, tensor in state_tensors(optimizer).items()
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {"scaler": self.scaler.state_dict()}
+
+    def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
+        for name, optimizer in self.optimizers.items():
+            restore_state(optimizer, file, f"{prefix}{name}.")
+        self.scaler.load_state_dict(facts["scaler"])

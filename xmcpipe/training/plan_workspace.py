@@ -1,0 +1,105 @@
+"""What the classifier's operators allocate while they run, beside operands and results.
+
+On a CPU that is found by running them: on zeros, and on no more labels than they take at a time. On a GPU it
+is reckoned from how the kernels are launched (`ops/step_cuda.py`, `ops/ffi_cuda.py`, `ops/rewire_cuda.py`),
+for the card that is stated here: others have fewer multiprocessors and a smaller cache, so need less.
+
+B rows, D features, L labels, K fan-in.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xmcpipe.ops.ffi_torch import TILE_VALUES
+from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
+from xmcpipe.training.live_bytes import LiveBytes
+
+MULTIPROCESSORS, CACHE_BYTES = 132, 50 << 20  # of an H100
+CACHE_SHARE = 0.5  # a chunk's weights, indices and gradients are to stay in so much of the cache
+BLOCKS = 4  # of ffi_grad_features that run at once on a multiprocessor
+SHARE_VALUES = 64 * 256  # of dX that one of them sums up: rows x features
+ROWS_MULTIPLE, MOST_ROWS = 8, 64  # x^T is padded to whole eights; a block takes so many rows at most
+HISTOGRAM_BYTES = (
+    4 * 8 * (1 << 21)
+)  # bits of |weight| as int64, a piece of the layer at a time, four times over
+TIE_BYTES = 2 * 8  # of each label: ties in the row, and before it
+SAMPLE_LABELS = 1 << 14  # enough for each slice of labels to be as large as it gets
+
+
+def classifier_workspace_bytes(
+    num_rows: int, num_features: int, num_labels: int, fan_in: int, value_bytes: int, label_chunk: int
+) -> int:
+    """Of `ffi_step_` on a GPU: x^T, the gradient (and dW of a large batch) of a chunk, and the shares of dX.
+
+    `value_bytes`: of a weight and of a feature.
+    """
+    stride = _padded(num_rows)
+    cached = int(CACHE_SHARE * CACHE_BYTES / (fan_in * (value_bytes + 2) + 4 * stride))
+    chunk = min(label_chunk, max(cached, 1024), num_labels)
+    sums = fan_in if stride > MOST_ROWS else 0
+    return value_bytes * num_features * stride + 4 * chunk * (stride + sums) + _shares(num_rows, num_features)
+
+
+def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
+    """Of the operator called `name` with these arguments."""
+    first: Tensor = args[0]
+    second: Tensor = args[1]
+    num_rows, width = first.shape
+    if name == "ffi_step_":
+        num_labels, fan_in = second.shape
+        return classifier_workspace_bytes(
+            num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
+        )
+    if name == "ffi_scores":
+        return first.element_size() * width * _padded(num_rows)
+    by_label = 4 * width * _padded(num_rows)  # the gradient's transpose
+    if name == "ffi_grad_features":
+        return by_label + _shares(num_rows, args[3])
+    return by_label + second.element_size() * second.shape[1] * _padded(num_rows)
+
+
+def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
+    """Of the operator `func` with these arguments, whose values don't count."""
+    labels = next(len(value) for value in args if isinstance(value, Tensor) and value.dtype == INDEX_DTYPE)
+    features = next((value for value in args[3:4] if isinstance(value, int)), args[0].shape[1])
+    most = min(labels, max(SAMPLE_LABELS, 2 * TILE_VALUES // features))
+    sample = tuple(_zeros(value, labels, most) for value in args)
+    meter = LiveBytes()
+    with torch.no_grad(), meter:
+        results = func(*sample)
+    workspace = meter.peak - meter.live  # operands and results are still held
+    del results
+    return workspace
+
+
+def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int) -> int:
+    """Of a rewiring: the histograms of a cut, then the regrowth, some rows at a time."""
+    if device == "cuda":
+        return max(HISTOGRAM_BYTES, TIE_BYTES * num_labels)
+    rows = min(chunk_rows(num_features), num_labels)
+    meta = torch.device("meta")
+    meter = LiveBytes()
+    with meter:
+        pruned = torch.empty(rows, fan_in, dtype=torch.bool, device=meta)
+        labels = torch.empty(rows, dtype=torch.int64, device=meta)
+        regrow(torch.empty(rows, fan_in, dtype=INDEX_DTYPE, device=meta), pruned, 0, 1, labels, num_features)
+    return max(HISTOGRAM_BYTES, meter.peak)
+
+
+def _padded(rows: int) -> int:
+    return -(-rows // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
+def _shares(num_rows: int, num_features: int) -> int:
+    """Bytes of the shares of dX, float32: all blocks that run at once have one each."""
+    return 4 * max(MULTIPROCESSORS * BLOCKS * SHARE_VALUES, num_rows * num_features)
+
+
+def _zeros(value: Any, labels: int, most: int) -> Any:
+    """A tensor of zeros in memory like `value`, with `most` labels where that has `labels`."""
+    if not isinstance(value, Tensor):
+        return value
+    shape = [most if size == labels else size for size in value.shape]
+    return torch.zeros(shape, dtype=value.dtype)
