@@ -2,10 +2,10 @@
 either, dense tiles and BLAS in torch.
 
 A gathered connection costs about as much as two dense ones in a BLAS product of float32, so the kernels win
-where few of the features are read. Measured on two Zen 5 cores with MKL, D = 768, how many times slower a step
-by tiles is, in float32 and with weights of bfloat16: K = 128: 4.6 and 6.9 (B = 64), 3.0 and 3.0 (B = 512);
-K = 256: 2.9 and 4.5, 1.4 and 1.6; K = 384, B = 256: 1.3 and 1.8. Other BLAS come nearer to the peak of their
-cores, so the kernels run for K <= D / 3. Float64 is for checking and stays with torch.
+where few of the features are read. Measured on two Zen 5 cores with MKL, D = 768, how many times slower a
+step by tiles is, in float32 and with weights of bfloat16: K = 128: 4.6 and 6.9 (B = 64), 3.0 and 3.0 (B =
+512); K = 256: 2.9 and 4.5, 1.4 and 1.6; K = 384, B = 256: 1.3 and 1.8. Other BLAS come nearer to the peak
+of their cores, so the kernels run for K <= D / 3. Float64 is for checking and stays with torch.
 """
 
 from functools import cache
