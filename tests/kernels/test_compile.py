@@ -1,8 +1,8 @@
 """Every kernel, variant and architecture compiles, exports its entry, spills nothing and keeps its budget.
 
 No GPU is needed. What was compiled is kept in the user's cache under the hash of its text, so that only what
-changed is compiled again. Each kernel is compiled for every architecture, and each of its variants for one, in
-turn; XMCPIPE_COMPILE_ALL=1 asks for every variant on every architecture, which takes minutes.
+changed is compiled again. Each kernel is compiled for every architecture, and each of its variants for one,
+in turn; XMCPIPE_COMPILE_ALL=1 asks for every variant on every architecture, which takes minutes.
 """
 
 import os
