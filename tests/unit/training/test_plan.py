@@ -141,7 +141,8 @@ def test_a_prediction_that_fails_is_a_warning_and_no_more(
     with caplog.at_level(logging.WARNING):
         figures = memory_figures(trainer, meter)
     assert figures.keys() == {"measured_bytes"}
-    assert caplog.messages == ["train: no memory was predicted: no kernel for meta"]
+    # Once by each handler that listens.
+    assert set(caplog.messages) == {"train: no memory was predicted: no kernel for meta"}
 
 
 def planned(encoder, device, shape=None, **changes):
