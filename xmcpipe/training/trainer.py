@@ -26,6 +26,7 @@ from xmcpipe.training.light import LightUpdates
 from xmcpipe.training.log import MetricsLog
 from xmcpipe.training.memory import used_bytes
 from xmcpipe.training.paper import PaperUpdates
+from xmcpipe.training.plan_measure import StepMeter
 from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
 from xmcpipe.training.updates import Updates
@@ -63,6 +64,7 @@ class Trainer:
         half = AUTOCAST[config.precision]
         self.head_dtype = half if device.type == "cuda" and half else torch.float32
         self.progress = Progress(auxiliary=model.auxiliary is not None)
+        self.meter = StepMeter()
 
     def fit(self) -> Progress:
         """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
@@ -121,7 +123,8 @@ class Trainer:
         groups = self.feed.groups(state.epoch)
         for group in groups[state.position :]:
             self._before_step()
-            loss = self._step(group)
+            with self.meter.watch(self, group):
+                loss = self._step(group)
             state.documents += sum(len(rows) for rows in group)
             state.step, state.position = state.step + 1, state.position + 1
             self._after_step(loss, log, bar)
