@@ -30,7 +30,7 @@ from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
 from xmcpipe.training.feed import Feed
-from xmcpipe.training.memory import peak_bytes
+from xmcpipe.training.plan_compare import memory_figures
 from xmcpipe.training.trainer import Trainer
 
 WARM_UP = 5
@@ -153,7 +153,7 @@ def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) 
         "step_seconds": round(step, 5),
         "slowest_step_seconds": round(max(times), 5),
         "epoch_minutes": round(step * shape.documents / shape.batch / 60, 2),
-        "peak_bytes": peak_bytes(device),
+        "memory_bytes": memory_figures(trainer),
         "rewirings": trainer.progress.rewirings,
     }
 

@@ -92,7 +92,8 @@ class Trainer:
     def time_steps(self, count: int) -> list[float]:
         """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
 
-        No validation and no checkpoint; the last batch of an epoch may be smaller.
+        No validation and no checkpoint; the last batch of an epoch may be smaller. On a CPU the
+        first MEASURED_STEPS are slower.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
@@ -100,7 +101,8 @@ class Trainer:
         for group in itertools.islice(groups, count):
             begin = time.perf_counter()
             self._before_step()
-            self._step(group)  # ends by reading the loss: the device has done all of it
+            with self.meter.watch(self, group):
+                self._step(group)  # ends by reading the loss: the device has done all of it
             self.progress.step += 1
             self._rewire(log)
             if self.device.type == "cuda":
