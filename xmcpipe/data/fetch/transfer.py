@@ -74,13 +74,13 @@ def forget(place: Path) -> None:
 
 
 class _Transfer:
-    """The attempts at one file; `came` is whether a byte has come in any of them."""
+    """The attempts at one file; `answered` is whether the server gave it in any of them."""
 
     def __init__(
         self, address: str, place: Path, check: Check, locate: Callable[[str], str], hint: str
     ) -> None:
         self.address, self.place, self.check, self.locate, self.hint = address, place, check, locate, hint
-        self.came = False
+        self.answered = False
 
     def run(self) -> None:
         """Try, and after a broken connection try again."""
@@ -94,7 +94,7 @@ class _Transfer:
                     furthest, tries = _size(self.place), 0
                 tries += 1
                 # A server that never answered isn't worth the wait: there are other mirrors.
-                if not (error.again and self.came) or tries > RETRIES:
+                if not (error.again and self.answered) or tries > RETRIES:
                     raise
                 logger.info("%s; trying again, from byte %d", error.message, _size(self.place))
                 time.sleep(PAUSE_SECONDS * 2 ** (tries - 1))
@@ -126,6 +126,7 @@ class _Transfer:
 
     def _receive(self, answer: Any, url: str, note: Note | None) -> None:
         """Append the answer where it goes on from `note`, else begin anew with it."""
+        self.answered = True
         piece = web.read(answer, url, self.hint)
         if note is None:
             # Before anything is thrown away: a page that says "try tomorrow" mustn't cost what has come.
@@ -158,7 +159,6 @@ class _Transfer:
             progress(f"Downloading {_short(self.address)}", total, "B", scale=True, initial=size) as bar,
         ):
             while piece:
-                self.came = True
                 size += file.write(piece)
                 bar.update(len(piece))
                 piece = web.read(answer, url, self.hint)

@@ -58,6 +58,8 @@ def read(answer: IO[bytes], url: str, hint: str = "check the network") -> bytes:
     """The next bytes of an answer, PIECE_BYTES but at its end. Raises WebError where it breaks off."""
     try:
         return answer.read(PIECE_BYTES)
+    except http.client.IncompleteRead as error:
+        raise WebError(f"{url} broke off", hint, again=True) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(url, error, hint) from error
 
