@@ -7,7 +7,7 @@ is tried. One that was given by hand is taken for what it is, and what is in it 
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -18,7 +18,7 @@ import polars as pl
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.data.fetch.mirrors import BadArchiveError, first_good
-from xmcpipe.data.policies import Policies
+from xmcpipe.data.policies import AS_GIVEN, Policies
 from xmcpipe.data.raw import write_raw
 from xmcpipe.data.registry import Counts, Dataset, Mirror
 from xmcpipe.data.unpack import unpack
@@ -85,10 +85,18 @@ class Making:
         splits = {split: seen.counting(split, batches) for split, batches in sources.splits.items()}
         more = {"filters": sources.filters} if sources.filters else {}
         figures, rows = write_raw(splits, sources.label_table, self.policies, self.out, self.scratch, **more)
-        version = seen.compare(self.dataset, figures)
+        labels = self._labels(sources.label_table, figures["labels"])
+        version = seen.compare(self.dataset, labels, figures["unseen_labels"])
         return Made(
             {**figures, "dataset": self.dataset.title, "version": version, "layout": layout}, rows, source
         )
+
+    def _labels(self, table: pl.DataFrame | None, written: int) -> int | None:
+        """How many labels the archive has; None where it doesn't list them and the policies may drop some."""
+        if table is not None:
+            return len(table)
+        drops_none = all(getattr(self.policies, key) == value for key, value in AS_GIVEN.items())
+        return written if drops_none else None
 
     def _read(self, folder: Path, mirror: Mirror | None) -> tuple[str, Any]:
         """The layout of a folder, and its documents, labels and filter pairs (see xmcpipe.data.layouts)."""
@@ -135,16 +143,18 @@ class _Seen:
             most = f"{wanted:,} were wanted" if wanted else "some were wanted"
             raise BadArchiveError(f"it holds {found:,} {split} documents, {most}")
 
-    def compare(self, dataset: Dataset, figures: Mapping[str, Any]) -> str | None:
+    def compare(self, dataset: Dataset, labels: int | None, unseen: int) -> str | None:
         """The name of the version that this is; None, and a line that says so, where no such one is known.
 
-        Raises BadArchiveError where another one is wanted.
+        `unseen` of the `labels` only the test has. Raises BadArchiveError where another version is wanted.
         """
-        documents, count = self.documents, figures["labels"]
-        found = f"{documents['train']:,} + {documents['test']:,} documents, {count:,} labels"
+        documents = self.documents
+        found = f"{documents['train']:,} + {documents['test']:,} documents"
+        if labels is not None:
+            found += f", {labels:,} labels"
         for version in [self.wanted] if self.wanted else dataset.versions:
             # some count the labels of the test that training never sees, some don't
-            labels_fit = version.labels in (count, count - figures["unseen_labels"])
+            labels_fit = labels is None or version.labels in (labels, labels - unseen)
             if labels_fit and documents == {"train": version.train, "test": version.test}:
                 logger.info("%s holds %s, as %s has it", dataset.title, found, version.source)
                 return version.name
