@@ -38,11 +38,12 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
         every = [Kept(folder, mirror) for mirror in dataset.mirrors]
         # one that is there already comes before one that may have to be waited for in vain
         for number, kept in enumerate(sorted(every, key=lambda each: not each.archive.is_file()), start=1):
+            which = f"{dataset.title}: mirror {number} of {len(every)}"
+            logger.info("%s, %s", which, _place(kept.mirror))
             try:
                 return _try(dataset, kept, prove)
             except _FailedError as error:
-                where = f"{dataset.title}, mirror {number} of {len(every)} ({_place(kept.mirror)})"
-                logger.warning("%s: %s", where, error.__cause__)
+                logger.warning("%s failed: %s", which, error.__cause__)
     raise by_hand(dataset)
 
 
