@@ -1,4 +1,4 @@
-"""A miniature archive of every layout from a mirror of every kind, up to the raw artifact, as users start it."""
+"""A miniature archive of every layout from a mirror of every kind, up to the raw artifact."""
 
 import io
 import json
@@ -60,7 +60,7 @@ def packed(folder: Path, kind: str) -> bytes:
 
 
 def serve(site: Site, kind: str, body: bytes) -> str:
-    """Put the archive where a mirror of this kind has it, over a connection that breaks; returns its address."""
+    """Put the archive where a mirror of this kind has it, over a connection that breaks; its address."""
     if kind == "https":
         site.put("/set.tar.gz", body, cuts=[len(body) // 3, 1])
         return f"{site.address}/set.tar.gz"
@@ -102,9 +102,8 @@ def test_a_miniature_goes_through(
             (text, {names[label] for label in labels})
             for text, labels in frame.select("text", "labels").iter_rows()
         ]
-        assert found == [
-            (text, {layout_folders.NAMES[label] for label in labels}) for text, labels in documents
-        ]
+        wanted = [(text, {layout_folders.NAMES[label] for label in labels}) for text, labels in documents]
+        assert found == wanted
     by_hand = download("--from", str(tmp_path / "set"), "--store", str(tmp_path / "other"))
     for split in ("train", "test", "labels"):
         frames = [pl.read_parquet(Path(each["path"]) / f"{split}.parquet") for each in (made, by_hand)]

@@ -1,12 +1,11 @@
 """`datasets`: the registered sets, what they hold, what of them is here, and what their recipe will need."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from xmcpipe.artifacts.store import Store
+from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.data.registry import Dataset
@@ -24,7 +23,8 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
     Where a set has a recipe, the GPU memory that is planned for its training stands beside it.
     """
-    every = [_facts(dataset, store) for dataset in registered().values()]
+    raw = list(Store(store).all("raw"))
+    every = [_facts(dataset, raw) for dataset in registered().values()]
     if as_json:
         print_json(every)
         return
@@ -36,8 +36,8 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
             typer.echo(f"{facts['name']}: nothing is planned: {facts['plan']['fault']}", err=True)
 
 
-def _facts(dataset: Dataset, store: Path) -> dict[str, Any]:
-    """In JSON types."""
+def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
+    """In JSON types; `artifacts` is every raw one that is here."""
     from xmcpipe.data.fetch.kept import Kept, folder_of  # what speaks HTTP, which `--help` needn't load
 
     kept = [Kept(folder_of(dataset), mirror) for mirror in dataset.mirrors]
@@ -46,11 +46,7 @@ def _facts(dataset: Dataset, store: Path) -> dict[str, Any]:
         for each in kept
         if each.archive.is_file()
     ]
-    raw = [
-        str(artifact.path)
-        for artifact in Store(store).all("raw")
-        if artifact.manifest.config.get("dataset") == dataset.name
-    ]
+    raw = [str(each.path) for each in artifacts if each.manifest.config.get("dataset") == dataset.name]
     return {**asdict(dataset), "archives": here, "raw": raw, "plan": _plan(dataset)}
 
 

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -84,19 +84,22 @@ class Making:
         seen = _Seen(self.dataset.counts_of(mirror) if mirror else None)
         splits = {split: seen.counting(split, batches) for split, batches in sources.splits.items()}
         more = {"filters": sources.filters} if sources.filters else {}
-        figures, rows = write_raw(splits, sources.label_table, self.policies, self.out, self.scratch, **more)
-        labels = self._labels(sources.label_table, figures["labels"])
+        with _about_the_archive() if self._as_given else nullcontext():
+            figures, rows = write_raw(
+                splits, sources.label_table, self.policies, self.out, self.scratch, **more
+            )
+        # where the archive doesn't list its labels and policies may drop some, nobody knows how many it has
+        listed = None if sources.label_table is None else len(sources.label_table)
+        labels = figures["labels"] if listed is None and self._as_given else listed
         version = seen.compare(self.dataset, labels, figures["unseen_labels"])
         return Made(
             {**figures, "dataset": self.dataset.title, "version": version, "layout": layout}, rows, source
         )
 
-    def _labels(self, table: pl.DataFrame | None, written: int) -> int | None:
-        """How many labels the archive has; None where it doesn't list them and the policies may drop some."""
-        if table is not None:
-            return len(table)
-        drops_none = all(getattr(self.policies, key) == value for key, value in AS_GIVEN.items())
-        return written if drops_none else None
+    @property
+    def _as_given(self) -> bool:
+        """Whether the policies keep everything, and refuse nothing."""
+        return all(getattr(self.policies, key) == value for key, value in AS_GIVEN.items())
 
     def _read(self, folder: Path, mirror: Mirror | None) -> tuple[str, Any]:
         """The layout of a folder, and its documents, labels and filter pairs (see xmcpipe.data.layouts)."""

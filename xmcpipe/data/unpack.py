@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.progress import Bar, progress
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 1 << 22  # of what the libraries read at once: a table of contents, a long name
@@ -69,9 +70,13 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    allowance = _Allowance(archive, limits or Limits(), archive.stat().st_size)
     try:
-        with _faults(archive), _Frugal(io.FileIO(archive)) as file:
+        with (
+            progress("Unpacking", None, "B", scale=True) as bar,
+            _faults(archive),
+            _Frugal(io.FileIO(archive)) as file,
+        ):
+            allowance = _Allowance(archive, limits or Limits(), archive.stat().st_size, bar)
             start = file.read(4)
             file.seek(0)
             if start.startswith(b"PK"):
@@ -92,12 +97,14 @@ class _Allowance:
     archive: Path
     limits: Limits
     size: int
+    bar: Bar
     bytes: int = 0
     files: int = 0
 
     def spend(self, count: int) -> None:
         """Count bytes that came out."""
         self.bytes += count
+        self.bar.update(count)
         most = min(self.limits.bytes, max(self.limits.free, self.limits.ratio * self.size))
         if self.bytes > most:
             fault = f"more than {most / 1e6:,.1f} MB come out of its {self.size / 1e6:,.3f} MB"
