@@ -96,10 +96,12 @@ def stand_in() -> ModuleType:
     module: Any = ModuleType("xmcpipe.data.layouts")
 
     def layout_files(folder: Path, layout: str) -> dict[str, Path]:
+        if layout != "pecos" or not list(folder.rglob("train.lines")):
+            raise XmcpipeError(f"{folder.name} has no train.lines")
         return {path.stem: path for path in sorted(folder.rglob("*.lines"))}
 
     def detect_layout(folder: Path) -> str:
-        if "train" not in layout_files(folder, ""):
+        if not list(folder.rglob("train.lines")):
             raise XmcpipeError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
         return "pecos"
 

@@ -110,6 +110,19 @@ def test_a_miniature_goes_through(
         assert frames[0].equals(frames[1])
 
 
+def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout_folders.pecos(tmp_path / "set")
+    for layout, found in (("x_y", "pecos"), ("xtransformer", "xtransformer")):
+        if layout == "xtransformer":  # both are there now: the registry decides
+            layout_folders.xtransformer(tmp_path / "set")
+        site.put(f"/{layout}", packed(tmp_path / "set", "https"))
+        mirror = {"kind": "https", "address": f"{site.address}/{layout}", "layout": layout}
+        use_registry(tmp_path, monkeypatch, mirror, versions=[COUNTS])
+        assert download("--force")["figures"]["layout"] == found
+
+
 def test_bags_of_words_are_refused_with_the_mirror_that_has_text(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -104,7 +104,7 @@ class Making:
     def _read(self, folder: Path, mirror: Mirror | None) -> tuple[str, Any]:
         """The layout of a folder, and its documents, labels and filter pairs (see xmcpipe.data.layouts)."""
         layouts = _layouts()
-        layout = layouts.detect_layout(folder)
+        layout = _layout_of(folder, mirror)
         # by hand comes one of the archives that the registry knows, if not from where it says
         alike = [mirror] if mirror else [each for each in self.dataset.mirrors if each.layout == layout]
         encoding = alike[0].encoding if alike else "utf-8"
@@ -124,6 +124,15 @@ def source_of(path: Path) -> str:
     for role, file in layouts.layout_files(path, layout).items():
         digest.update(f"{role} {sha256_of_file(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _layout_of(folder: Path, mirror: Mirror | None) -> str:
+    """What the mirror is said to have, where the folder has that among others; else what it has."""
+    if mirror:
+        with suppress(XmcpipeError):
+            _layouts().layout_files(folder, mirror.layout)
+            return mirror.layout
+    return str(_layouts().detect_layout(folder))
 
 
 @dataclass
