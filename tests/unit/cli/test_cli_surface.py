@@ -17,7 +17,8 @@ from xmcpipe.stages.importing import ImportConfig
 SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
 # Frozen: whoever changes a name here changes what other people's scripts say.
 COMMANDS = {
-    "download": SHARED,
+    "datasets": {"--store", "--json"},
+    "download": SHARED | {"--from"},
     "import": SHARED
     | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
     | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
