@@ -19,7 +19,7 @@ SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
 COMMANDS = {
     "download": SHARED,
     "import": SHARED
-    | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
+    | {"--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
     | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
     | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
     | {
@@ -48,6 +48,7 @@ COMMANDS = {
 }
 ARGUMENTS = {
     "download": ["dataset"],
+    "import": ["folder"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "plan": ["recipe_argument"],
