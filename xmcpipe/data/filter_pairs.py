@@ -39,6 +39,11 @@ class FilterPairs:
     num_labels: int
 
     @staticmethod
+    def none(num_labels: int) -> "FilterPairs":
+        """No pair at all."""
+        return FilterPairs(np.empty(0, np.int64), num_labels)
+
+    @staticmethod
     def of(rows: Ints, labels: Ints, num_labels: int) -> "FilterPairs":
         """From rows and labels, [P] each, in any order; a pair may repeat."""
         return FilterPairs(np.unique(rows.astype(np.int64) * num_labels + labels), num_labels)
@@ -48,7 +53,7 @@ class FilterPairs:
         """The pairs of an artifact of raw data or shards; none where it has none."""
         path = filter_file(folder, split)
         if not path.is_file():
-            return FilterPairs(np.empty(0, np.int64), num_labels)
+            return FilterPairs.none(num_labels)
         try:
             table = pq.read_table(path, schema=FILTER_PAIRS)
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -79,6 +84,14 @@ class FilterPairs:
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         found: Bools = self.keys[at] == wanted
         return found
+
+    def without(self, indptr: Int64s, labels: Ints) -> tuple[Int64s, Ints]:
+        """The CSR pattern `indptr` [N + 1] and `labels` of all rows, without the filtered pairs."""
+        if not len(self):
+            return indptr, labels
+        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        kept = ~self.holds(rows, labels)
+        return np.concatenate([[0], np.cumsum(kept)])[indptr], labels[kept]
 
     def best_allowed(self, rows: Int64s, labels_BN: Ints, scores_BN: Floats, k: int) -> tuple[Ints, Floats]:
         """The first k candidates of each row that aren't filtered: labels [B, k], -1 where they run out, and
