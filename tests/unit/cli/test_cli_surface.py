@@ -36,6 +36,7 @@ COMMANDS = {
     "train": SHARED | {"--shards", "--clusters", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
     "eval": SHARED | {"--predictions", "--truth", "--train", "--shards", "--k"},
+    "export": {"--out", "-o", "--format", "--json"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
@@ -49,6 +50,7 @@ COMMANDS = {
 ARGUMENTS = {
     "download": ["dataset"],
     "import": ["folder"],
+    "export": ["artifact"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "plan": ["recipe_argument"],

@@ -62,8 +62,8 @@ def _read_lines(path: Path, encoding: str) -> pl.Series:
     return pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
 
 
-def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series]:
-    """uid, and the text of each label: those of the documents' fields that labels have."""
+def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series | None]:
+    """uid, and the text of each label: those of the documents' fields that labels have, None without any."""
     frames = list(read_jsonl(path, Wanted((), ("uid", *options.fields)), options.encoding))
     rows = pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
     fields = tuple(name for name in options.fields if name in rows.columns)
@@ -72,4 +72,4 @@ def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series
         raise XmcpipeError(f"{path} has no {wanted}", "name the fields that hold text")
     nothing = pl.Series([""]).new_from_index(0, len(rows))
     uid = rows["uid"].fill_null("").str.strip_chars() if "uid" in rows.columns else nothing
-    return uid, join_text(rows, fields, options.text_separator, path) if fields else uid
+    return uid, join_text(rows, fields, options.text_separator, path) if fields else None
