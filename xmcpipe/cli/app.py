@@ -18,6 +18,7 @@ from xmcpipe.cli import (
     datasets,
     download,
     evaluate,
+    export,
     gc,
     importing,
     kernels,
@@ -90,6 +91,7 @@ app.command("cluster")(stages.cluster)
 app.command("train")(stages.train)
 app.command("predict")(predict.predict)
 app.command("eval")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("run")(chain.run)
 app.command("status")(chain.status)
 app.command("gc")(gc.gc)

@@ -11,7 +11,6 @@ truth a stored zero is no label. Nothing is ever unpickled.
 
 import gzip
 import json
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.label_columns import ListsBuilder
 from xmcpipe.data.label_lists import LabelLists
+from xmcpipe.data.npz import read_csr
 from xmcpipe.data.shards import Shards
 from xmcpipe.errors import XmcpipeError, require_file
 
@@ -197,46 +197,10 @@ def _require_labels(path: Path, there: list[str]) -> None:
 
 
 def _read_npz(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
-    arrays = _npz_arrays(path)
-    indptr, indices, data = arrays["indptr"].astype(np.int64), arrays["indices"], arrays["data"]
-    rows, width = (int(size) for size in arrays["shape"])
-    whole = (
-        len(indptr) == rows + 1
-        and indptr[0] == 0
-        and not np.any(indptr[1:] < indptr[:-1])
-        and indptr[-1] == len(indices) == len(data)
-        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
-    )
-    if not whole:
-        raise XmcpipeError(
-            f"{path}: its arrays don't fit its shape {rows} x {width}", "write the matrix again"
-        )
-    if role != "predictions" and not np.all(data):
-        given = data != 0
-        indptr = np.concatenate([[0], np.cumsum(given)])[indptr]
-        indices, data = indices[given], data[given]
-    for first in range(0, rows, ROWS):
-        piece = indptr[first : first + ROWS + 1]
+    matrix = read_csr(path) if role == "predictions" else read_csr(path).without_zeros()
+    for first in range(0, len(matrix), ROWS):
+        piece = matrix.indptr[first : first + ROWS + 1]
         pairs = slice(int(piece[0]), int(piece[-1]))
-        builder.append(np.diff(piece), indices[pairs], data[pairs] if role == "predictions" else None)
-    return builder.finish(width=width)
-
-
-def _npz_arrays(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kind = file["format"].item() if "format" in file else None
-            kind = kind.decode() if isinstance(kind, bytes) else kind
-            if kind != "csr":
-                raise XmcpipeError(
-                    f"{path} holds {f'a {kind}' if kind else 'no sparse'} matrix, a CSR matrix was wanted",
-                    "write it with scipy.sparse.save_npz(path, matrix.tocsr())",
-                )
-            arrays = {name: file[name] for name in ("indptr", "indices", "data", "shape")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read as a CSR matrix: {error}", "check the file") from error
-    if any(arrays[name].dtype.kind not in "iu" for name in ("indptr", "indices", "shape")):
-        raise XmcpipeError(f"{path}: its indices are not integers", "write it with scipy.sparse.save_npz")
-    if arrays["data"].dtype.kind not in "iufb" or arrays["shape"].shape != (2,):
-        raise XmcpipeError(f"{path}: its values are not numbers", "write it with scipy.sparse.save_npz")
-    return arrays
+        scores = matrix.values[pairs] if role == "predictions" else None
+        builder.append(np.diff(piece), matrix.indices[pairs], scores)
+    return builder.finish(width=matrix.width)

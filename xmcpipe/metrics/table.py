@@ -43,13 +43,16 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"predictions and truth were joined by {metrics['joined_by']}")
     propensity = metrics["propensity"]
     if propensity:
-        lines.append(f"PSP with A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}")
+        counted = {"standard": "", "paper": ", label texts counted as documents"}[propensity["kind"]]
+        constants = f"A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}"
+        lines.append(f"PSP with {constants} ({propensity['kind']} propensity{counted})")
     else:
         lines.append("no PSP and no popularity baseline: they need the training labels")
     unusual = {
         "documents_without_truth": "documents have no true label and count as 0",
         "documents_with_short_predictions": f"documents have under {metrics['k'][-1]} predictions: misses",
         "predictions_of_unknown_labels": "predictions are of labels unknown to truth and training: misses",
+        "filtered_pairs_in_truth": "pairs of the truth are excluded by the dataset and don't count",
         "repeated_labels_merged": "labels were repeated in a document of truth or training: merged",
     }
     return lines + [f"{metrics[key]:,} {text}" for key, text in unusual.items() if metrics[key]]

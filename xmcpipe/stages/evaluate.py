@@ -3,14 +3,15 @@
 metrics.json holds `model` and `popularity`, each name@k -> fraction (see xmcpipe/metrics for the
 definitions), and what one needs to know to compare them with anything: the counts of documents and labels and
 what fixed them, A, B and N of the propensity, and how many inputs were unusual. Without training labels,
-`popularity` and `propensity` are null.
+`popularity` and `propensity` are null. Pairs that the dataset excludes (data.filter_pairs) are out of the
+truth.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import METRICS_VERSION
 from xmcpipe.errors import XmcpipeError, require_file
@@ -26,12 +27,15 @@ ROWS = 1 << 16  # documents measured at once: some 100 MB at 36 labels a documen
 class EvalConfig:
     """The table [eval]: the ranks `k`, rising, and the propensity constants A and B of the dataset.
 
-    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else.
+    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. The
+    `propensity` counts the training documents: `standard`; with `paper` each label text counts as one more
+    document, labelled by itself, as papers count that train on label features.
     """
 
     k: tuple[int, ...] = (1, 3, 5)
     a: float = 0.55
     b: float = 1.5
+    propensity: Literal["standard", "paper"] = "standard"
 
     def __post_init__(self) -> None:
         if (
@@ -63,13 +67,15 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     from xmcpipe.data.label_files import read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
 
-    training = _training_of_shards(inputs["shards"])  # before there is anything else in memory
+    training = _training_of_shards(
+        inputs["shards"], config.propensity
+    )  # before there is anything else in memory
     predictions = read_label_lists(inputs["predictions"], "predictions", top=config.k[-1])
-    truth = read_label_lists(inputs["shards"], "truth")
+    truth, filtered = _without_filtered(read_label_lists(inputs["shards"], "truth"), inputs["shards"])
     _require_same_names(predictions, truth)
     common = common_vocabulary(replace(predictions, names=None), replace(truth, names=None), None)
     del predictions, truth  # two copies of the names, which may well be the largest part
-    metrics = measure(common, training, config)
+    metrics = measure(common, training, config, filtered)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Result(headline(metrics))
 
@@ -83,20 +89,28 @@ def evaluate_files(predictions: Path, truth: Path, train: Path | None, config: E
     from xmcpipe.data.label_lists import common_vocabulary
     from xmcpipe.metrics.truth import count_labels
 
+    if config.propensity == "paper":
+        raise XmcpipeError(
+            "eval.propensity = 'paper' was given, and files don't say which labels have a text",
+            "leave --truth out and name --shards and --predictions, or use 'standard'",
+        )
+    true, filtered = _without_filtered(read_label_lists(truth, "truth"), truth)
     common = common_vocabulary(
         read_label_lists(predictions, "predictions", top=config.k[-1]),
-        read_label_lists(truth, "truth"),
+        true,
         read_label_lists(train, "train") if train else None,
     )
     training = None
     if common.train:
         counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
         training = Training(counts, len(common.train), repeated)
-    return measure(common, training, config)
+    return measure(common, training, config, filtered)
 
 
-def measure(common: "CommonVocabulary", training: Training | None, config: EvalConfig) -> dict[str, Any]:
-    """The contents of metrics.json for lists of one vocabulary."""
+def measure(
+    common: "CommonVocabulary", training: Training | None, config: EvalConfig, filtered: int = 0
+) -> dict[str, Any]:
+    """The contents of metrics.json for lists of one vocabulary; `filtered` pairs are out of the truth."""
     from xmcpipe.data.label_lists import prediction_rows
 
     truth, num_labels = common.truth, common.num_labels
@@ -126,10 +140,16 @@ def measure(common: "CommonVocabulary", training: Training | None, config: EvalC
         "documents_with_short_predictions": short,
         "predictions_of_unknown_labels": int(unknown.sum()),
         "repeated_labels_merged": sums.repeated + (training.repeated if training else 0),
-        "propensity": {"a": config.a, "b": config.b, "n": training.documents} if training else None,
+        "filtered_pairs_in_truth": filtered,
+        "propensity": _constants(config, training) if training else None,
         "model": sums.model.figures(),
         "popularity": sums.popularity.figures() if sums.popularity else None,
     }
+
+
+def _constants(config: EvalConfig, training: Training) -> dict[str, Any]:
+    """What a PSP has to be read with."""
+    return {"kind": config.propensity, "a": config.a, "b": config.b, "n": training.documents}
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +163,9 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if popular:
         first = f"P@{metrics['k'][0]}"
         figures[f"popularity {first}"] = round(popular[first], 4)
-        figures |= {name.upper(): value for name, value in metrics["propensity"].items()}
+        propensity = metrics["propensity"]
+        figures |= {name.upper(): propensity[name] for name in ("a", "b", "n")}
+        figures["propensity"] = propensity["kind"]
     return figures
 
 
@@ -205,14 +227,27 @@ def _best_of_all(predictions: "LabelLists", k: int) -> "Int64s":
     return top_NK
 
 
-def _training_of_shards(folder: Path) -> Training:
+def _without_filtered(truth: "LabelLists", folder: Path) -> tuple["LabelLists", int]:
+    """The truth without the pairs that the artifact in `folder` excludes, and how many they were."""
+    from xmcpipe.data.filter_pairs import FilterPairs
+
+    pairs = FilterPairs.read(folder, "test", truth.width or 0)
+    indptr, labels = pairs.without(truth.indptr, truth.labels)
+    return replace(truth, indptr=indptr, labels=labels), len(truth.labels) - len(labels)
+
+
+def _training_of_shards(folder: Path, propensity: str) -> Training:
     """Counted piece by piece: the training labels may well be more than all else that is held."""
     import numpy as np
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards import Shards
 
-    train = Shards(folder, "train")
+    train = Shards(folder, *(("train", "label") if propensity == "paper" else ("train",)))
+    if propensity == "paper" and len(train) == len(Shards(folder, "train")):
+        raise XmcpipeError(
+            f"eval.propensity = 'paper' was given, and {folder} has no label text", "use 'standard'"
+        )
     vocabulary = require_file(folder / "labels.parquet", "vocabulary")
     counts = np.zeros(pq.read_metadata(vocabulary).num_rows, np.int64)
     for labels, _ in train.labels.flat():

@@ -20,7 +20,7 @@ COMMANDS = {
     "datasets": {"--store", "--json"},
     "download": SHARED | {"--from"},
     "import": SHARED
-    | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
+    | {"--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
     | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
     | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
     | {
@@ -37,6 +37,7 @@ COMMANDS = {
     "train": SHARED | {"--shards", "--clusters", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
     "eval": SHARED | {"--predictions", "--truth", "--train", "--shards", "--k"},
+    "export": {"--out", "-o", "--format", "--json"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
@@ -49,6 +50,8 @@ COMMANDS = {
 }
 ARGUMENTS = {
     "download": ["dataset"],
+    "import": ["folder"],
+    "export": ["artifact"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "plan": ["recipe_argument"],

@@ -23,7 +23,8 @@ def metrics() -> dict[str, Any]:
         "documents_with_short_predictions": 7,
         "predictions_of_unknown_labels": 0,
         "repeated_labels_merged": 0,
-        "propensity": {"a": 0.55, "b": 1.5, "n": 41475},
+        "filtered_pairs_in_truth": 0,
+        "propensity": {"kind": "paper", "a": 0.55, "b": 1.5, "n": 41475},
         "model": figures,
         "popularity": {**figures, "P@1": 0.25},
     }
@@ -45,7 +46,7 @@ def test_every_figure_has_its_row(metrics: dict[str, Any]) -> None:
 
 def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> None:
     text = "\n".join(notes(metrics))
-    assert "A 0.55, B 1.5, N 41,475" in text
+    assert "A 0.55, B 1.5, N 41,475 (paper propensity, label texts counted as documents)" in text
     assert "7 documents have under 3 predictions" in text
     assert "joined by row number" in text
     assert "merged" not in text

@@ -13,9 +13,11 @@ import pytest
 from scipy import sparse
 
 from xmcpipe.config import from_table
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.shards import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.metrics.propensity import inverse_propensity
 from xmcpipe.stages import evaluate as stage
 from xmcpipe.stages.evaluate import EVAL, EvalConfig, evaluate_files
 
@@ -88,7 +90,7 @@ def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> Non
     best = [max((weight[label] for label in true), default=0.0) for true in truth]
     assert metrics["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert metrics["model"]["PSP@1"] == pytest.approx(np.mean(raw) / np.mean(best))
-    assert metrics["propensity"] == {"a": 0.6, "b": 2.6, "n": N_TRAIN}
+    assert metrics["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": N_TRAIN}
     assert (metrics["documents"], metrics["labels"], metrics["joined_by"]) == (N_TEST, L, "id")
     assert metrics["labels_in_test"] == len(set().union(*truth))
     assert metrics["documents_without_truth"] == sum(not true for true in truth) > 0
@@ -98,8 +100,44 @@ def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> Non
 def test_the_headline_is_in_the_result(world: World) -> None:
     inputs = {"predictions": world.predictions, "shards": world.shards}
     result = EVAL.run(EvalConfig(k=(1, 2)), inputs, world.out, world.out)
-    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N"} == set(result.figures)
+    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N", "propensity"} == set(
+        result.figures
+    )
     assert result.figures["N"] == N_TRAIN
+
+
+def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> None:
+    with pytest.raises(XmcpipeError, match=r"no label text .*'standard'"):
+        world.run(propensity="paper")
+    labelled = list(range(0, L, 2))
+    world.write_split("label", [NAMES[label] for label in labelled], [[label] for label in labelled])
+    standard, paper = (world.run(propensity=name) for name in ("standard", "paper"))
+    assert (standard["propensity"]["kind"], standard["propensity"]["n"]) == ("standard", N_TRAIN)
+    assert (paper["propensity"]["kind"], paper["propensity"]["n"]) == ("paper", N_TRAIN + len(labelled))
+    counts = np.bincount(np.concatenate([*world.train, labelled]), minlength=L)
+    inverse = inverse_propensity(counts, N_TRAIN + len(labelled), 0.55, 1.5)
+    raw = [
+        sum(inverse[label] for label in set(true) & set(best[:1]))
+        for true, best in zip(world.truth, world.predicted, strict=True)
+    ]
+    assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
+    assert paper["model"]["P@1"] == standard["model"]["P@1"]
+    with pytest.raises(XmcpipeError, match="files don't say which labels have a text"):
+        evaluate_files(world.predictions, world.shards, world.shards, EvalConfig(propensity="paper"))
+
+
+def test_excluded_pairs_are_out_of_the_truth(world: World) -> None:
+    row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
+    gone = world.truth[row][0]
+    absent = next(label for label in range(L) if label not in world.truth[row])
+    FilterPairs.of(np.array([row, row]), np.array([gone, absent]), L).write(world.shards, "test")
+    metrics = [world.run(), evaluate_files(world.predictions, world.shards, world.shards, EvalConfig())]
+    (world.shards / "filter_test.parquet").unlink()
+    world.truth[row].remove(gone)
+    world.write_split("test", world.ids, world.truth)
+    for found in metrics:
+        assert found["filtered_pairs_in_truth"] == 1
+        assert found["model"] == world.run()["model"]
 
 
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
