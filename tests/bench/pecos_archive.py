@@ -1,8 +1,9 @@
 """A generated archive in the PECOS layout, of any size: X.*.txt, Y.*.npz, output-items.txt in a .tar.gz.
 
-Some labels are drawn by Zipf's law, most of them alike, so that few are never seen. A document holds the words
-of its labels' names and, for the rest, words by Zipf's law; lengths are log-normal. So there is something to
-learn, and nothing here is anybody's text. All is drawn in chunks, as columns: no loop over documents.
+Some labels are drawn by Zipf's law, most of them alike, so that few are never seen. A document holds the
+words of its labels' names and, for the rest, words by Zipf's law; lengths are log-normal. So there is
+something to learn, and nothing here is anybody's text. All is drawn in chunks, as columns: no loop over
+documents.
 """
 
 import tarfile

@@ -1,11 +1,11 @@
-"""A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`, `…-amazon3m`.
+"""A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`.
 
     python tests/bench/rehearse.py amazon670k --out results/rehearsal-amazon670k.json
 
 The archive has the true layout and the true counts, which the download verifies. Each stage is the real
-command in a process of its own; its wall time and peak resident memory (with its children's) are printed. What a
-GPU would do is cut short: a small random encoder, few steps, few documents. --shrink 1000 divides all counts,
-to see that the script runs.
+command in a process of its own; its wall time and the largest resident set of it or a child of its are
+printed. What a GPU would do is cut short: a small random encoder, few steps, few documents. --shrink 1000
+divides all counts, to see that the script runs.
 """
 
 import argparse
