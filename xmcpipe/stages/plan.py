@@ -41,7 +41,8 @@ class DataShape:
 class Planned:
     """`plans`: of the recipe's own `memory`, then of the other one, if there is one.
 
-    `process`: bytes that a process has resident which has imported what training imports.
+    `process`: bytes that a process has resident which has imported what training imports. `steps`: optimizer
+    steps of an epoch and of the whole training, 0 where the number of documents isn't known.
     """
 
     data: DataShape
@@ -49,6 +50,7 @@ class Planned:
     encoder: str
     plans: list["Plan"]
     process: int
+    steps: tuple[int, int]
 
 
 def run(
@@ -74,7 +76,13 @@ def run(
         if way is not None:
             plans.append(plan(way, make_encoder, shape, device, data.documents))
             process = process or host_bytes()  # now that all is imported
-    return Planned(data, rows, name, plans, process)
+    return Planned(data, rows, name, plans, process, _steps(config, data.documents))
+
+
+def _steps(config: TrainConfig, documents: int) -> tuple[int, int]:
+    an_epoch = -(-documents // (config.batch_size * config.accumulation))
+    whole = an_epoch * config.epochs
+    return an_epoch, min(whole, config.max_steps) if config.max_steps else whole
 
 
 def known(

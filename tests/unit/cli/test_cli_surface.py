@@ -43,7 +43,7 @@ COMMANDS = {
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
-    | {"--device", "--bandwidth", "--measure"},
+    | {"--device", "--bandwidth", "--tflops", "--measure"},
     "bench": {"--labels", "--fan-in", "--features", "--batch", "--dtype", "--what", "--device", "--quick"}
     | {"--repeats", "--seconds", "--out", "--json"},
     "kernels": set(),  # its own commands are frozen by test_cli_kernels

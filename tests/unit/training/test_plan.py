@@ -205,6 +205,22 @@ def test_the_floor_is_each_tensor_once(tiny_encoder, changes, moved):
     assert found == LABELS * 8 * moved + 32 * 32 * (value + 4)
 
 
+def test_operations_of_the_encoder(tiny_encoder):
+    """Three products for each weight of its linear layers; computed again, a fourth; each batch of a step."""
+    rows, tokens = 32, 20
+    encoder = from_config(tiny_encoder)
+    linear = [part for part in encoder.encoder.modules() if isinstance(part, torch.nn.Linear)]
+    products = 2 * rows * tokens * sum(part.weight.numel() for part in linear)
+    without = {"auxiliary.weight": 0.0}
+    plain = planned(tiny_encoder, "cuda", **without).encoder_flops
+    assert 3 * products < plain < 4 * products  # attention is the rest
+    assert planned(tiny_encoder, "cpu", **without).encoder_flops == pytest.approx(plain, rel=0.1)
+    again = planned(tiny_encoder, "cuda", **without, **CHECKPOINTING).encoder_flops
+    assert again == pytest.approx(plain * 4 / 3, rel=0.02)
+    four = planned(tiny_encoder, "cuda", **without, accumulation=4).encoder_flops
+    assert four == pytest.approx(4 * plain, rel=0.01)
+
+
 def test_the_other_memory_of_a_recipe():
     paper = configure(
         precision="float16", accumulation=2, **{"encoder.max_grad_norm": 1.0, "encoder.optimizer": "adam"}
