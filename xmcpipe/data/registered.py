@@ -1,7 +1,7 @@
 """A registered set, from its archive to the raw artifact: unpacked, read in its layout, counted.
 
 An archive from a mirror whose version is known must hold exactly what the registry says, else the next mirror
-is tried. One that was given by hand is taken for what it is, and what is in it is said.
+is tried. One that is given by hand is taken for what it is, and what is in it is said.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
-from xmcpipe.data.fetch.mirrors import BadArchiveError, first_good
+from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
 from xmcpipe.data.policies import AS_GIVEN, Policies
 from xmcpipe.data.raw import write_raw
 from xmcpipe.data.registry import Counts, Dataset, Mirror
@@ -57,11 +57,11 @@ class Making:
             return self._write(folder, source)
 
     def _prove(self, archive: Path, sha256: str, mirror: Mirror) -> Made:
-        """What an archive of a mirror holds. Raises BadArchiveError where the archive is at fault."""
+        """What an archive of a mirror holds. Raises errors as `first_good` wants them."""
         try:
             with self._unpacked(archive) as folder:
                 made = self._write(folder, sha256, mirror)
-        except BadArchiveError:
+        except UnexpectedContentError:
             for path in self.out.iterdir():
                 path.unlink()
             raise
@@ -72,23 +72,23 @@ class Making:
         """The folder that an archive was unpacked to, for as long as it is needed."""
         folder = self.scratch / "unpacked"
         try:
-            with _about_the_archive():
+            with _told_as(BadArchiveError):
                 unpack(archive, folder)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _write(self, folder: Path, source: str, mirror: Mirror | None = None) -> Made:
-        with _about_the_archive():
+        with _told_as(UnexpectedContentError):
             layout, sources = self._read(folder, mirror)
         seen = _Seen(self.dataset.counts_of(mirror) if mirror else None)
         splits = {split: seen.counting(split, batches) for split, batches in sources.splits.items()}
         more = {"filters": sources.filters} if sources.filters else {}
-        with _about_the_archive() if self._as_given else nullcontext():
+        with _told_as(UnexpectedContentError) if self._as_given else nullcontext():
             figures, rows = write_raw(
                 splits, sources.label_table, self.policies, self.out, self.scratch, **more
             )
-        # where the archive doesn't list its labels and policies may drop some, nobody knows how many it has
+        # where the archive doesn't list its labels and the policies drop some, nobody knows how many it has
         listed = None if sources.label_table is None else len(sources.label_table)
         labels = figures["labels"] if listed is None and self._as_given else listed
         version = seen.compare(self.dataset, labels, figures["unseen_labels"])
@@ -143,9 +143,9 @@ class _Seen:
     documents: dict[str, int] = field(default_factory=dict)
 
     def counting(self, split: str, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """The batches. Raises BadArchiveError where they can't be read, or are too few or many."""
+        """The batches. Raises UnexpectedContentError where they can't be read, or are too few or many."""
         self.documents[split] = 0
-        with _about_the_archive():
+        with _told_as(UnexpectedContentError):
             for batch in batches:
                 self.documents[split] += len(batch)
                 yield batch
@@ -153,12 +153,12 @@ class _Seen:
         wanted = {"train": self.wanted.train, "test": self.wanted.test}[split] if self.wanted else found
         if found != wanted or not found:
             most = f"{wanted:,} were wanted" if wanted else "some were wanted"
-            raise BadArchiveError(f"it holds {found:,} {split} documents, {most}")
+            raise UnexpectedContentError(f"it holds {found:,} {split} documents, {most}")
 
     def compare(self, dataset: Dataset, labels: int | None, unseen: int) -> str | None:
         """The name of the version that this is; None, and a line that says so, where no such one is known.
 
-        `unseen` of the `labels` only the test has. Raises BadArchiveError where another version is wanted.
+        `unseen` of the `labels` only the test has. Raises UnexpectedContentError where another is wanted.
         """
         documents = self.documents
         found = f"{documents['train']:,} + {documents['test']:,} documents"
@@ -171,7 +171,7 @@ class _Seen:
                 logger.info("%s holds %s, as %s has it", dataset.title, found, version.source)
                 return version.name
         if self.wanted:
-            raise BadArchiveError(f"it holds {found}; {self.wanted} were wanted")
+            raise UnexpectedContentError(f"it holds {found}; {self.wanted} were wanted")
         known = "; ".join(f"{version} ({version.source})" for version in dataset.versions)
         logger.warning("%s holds %s, which is no version that is known: %s", dataset.title, found, known)
         return None
@@ -182,11 +182,9 @@ def _layouts() -> Any:
 
 
 @contextmanager
-def _about_the_archive() -> Iterator[None]:
-    """An XmcpipeError of the block says what is wrong with the archive."""
+def _told_as(kind: type[XmcpipeError]) -> Iterator[None]:
+    """An XmcpipeError of the block, as one of this kind."""
     try:
         yield
-    except BadArchiveError:
-        raise
     except XmcpipeError as error:
-        raise BadArchiveError(error.message, error.hint) from error
+        raise kind(error.message, error.hint) from error

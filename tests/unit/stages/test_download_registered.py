@@ -124,11 +124,11 @@ def test_a_mirror_that_gives_something_else_is_passed_over(
     assert result.figures["mirror"] == "gdrive 1234567890"
     (line,) = told
     assert re.search(f"^Tiny-5: mirror 1 of 2 failed: .*{says}", line), line
-    kept = sorted(path.name.partition("-")[0] for path in (tmp_path / "cache/archives/tiny").iterdir())
-    assert kept == ["gdrive", "gdrive"]
+    kept = sorted((tmp_path / "cache/archives/tiny").glob("*.archive"))
+    assert [path.name.partition("-")[0] for path in kept] == ["gdrive"]
 
 
-def test_when_no_mirror_gives_it_nothing_is_kept(
+def test_when_no_mirror_gives_it_what_came_can_be_taken_as_it_is(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_registry(tmp_path, monkeypatch, https(site), DROPBOX)
@@ -138,7 +138,9 @@ def test_when_no_mirror_gives_it_nothing_is_kept(
     ):
         run(tmp_path)
     assert list((tmp_path / "out-0").iterdir()) == []
-    assert list((tmp_path / "cache/archives/tiny").iterdir()) == []
+    assert not list((tmp_path / "cache/archives/tiny").glob("*.archive"))
+    (part,) = (tmp_path / "cache/archives/tiny").glob("*.part")
+    assert run(tmp_path, archive=str(part)).figures["test"] == 1
 
 
 TWO = [{"name": "one", **COUNTS, "source": "us"}, {"name": "two", **COUNTS, "labels": 9, "source": "them"}]

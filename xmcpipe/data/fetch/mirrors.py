@@ -18,14 +18,19 @@ T = TypeVar("T")
 
 
 class BadArchiveError(XmcpipeError):
-    """An archive that is broken, hostile, or not of what it should be: another mirror may do better."""
+    """An archive that is broken or hostile: another mirror may do better."""
+
+
+class UnexpectedContentError(XmcpipeError):
+    """An archive that is whole, but can't be read or holds something else: another mirror may do better."""
 
 
 def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
     """What `prove(archive, sha256, mirror)` makes of the first archive that it finds no fault with.
 
-    `prove` raises BadArchiveError for one that is to be thrown away; any other error of its ends the search,
-    and what has come is kept. Raises XmcpipeError, with what to do by hand, where no mirror gives a good one.
+    `prove` raises BadArchiveError for one that is to be thrown away, and UnexpectedContentError for one that
+    isn't, since it took long to come and the user may know better. Any other error of its ends the search.
+    Raises XmcpipeError, with what to do by hand, where no mirror gives a good one.
     """
     folder = folder_of(dataset)
     try:
@@ -43,7 +48,7 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
             try:
                 return _try(dataset, kept, prove)
             except _FailedError as error:
-                logger.warning("%s failed: %s", which, error.__cause__)
+                logger.warning("%s failed: %s", which, error)
     raise by_hand(dataset)
 
 
@@ -59,19 +64,21 @@ def by_hand(dataset: Dataset) -> XmcpipeError:
 
 
 class _FailedError(Exception):
-    """This mirror failed, for the reason that is this error's cause."""
+    """This mirror failed."""
 
 
 def _try(dataset: Dataset, kept: Kept, prove: Callable[[Path, str, Mirror], T]) -> T:
     try:
         archive, sha256 = kept.fetch()
     except XmcpipeError as error:
-        raise _FailedError from error
+        raise _FailedError(str(error)) from error
     try:
         proved = prove(archive, sha256, kept.mirror)
     except BadArchiveError as error:
         kept.discard()
-        raise _FailedError from error
+        raise _FailedError(str(error)) from error
+    except UnexpectedContentError as error:
+        raise _FailedError(f"{error}; to take it as it is: --from {archive}") from error
     kept.accept(dataset, sha256)
     return proved
 

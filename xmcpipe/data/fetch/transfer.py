@@ -17,7 +17,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,13 @@ class _Transfer:
                 raise
             return False
         with answer:
-            if _is_part(answer) and not _goes_on(answer, note, offset):
-                return False
-            # the whole comes where the file changed, or the server knows no ranges
-            self._receive(answer, url, note if _is_part(answer) else None)
-        return True
+            if getattr(answer, "status", None) != 206:
+                self._receive(answer, url, None)  # the file changed, or the server knows no ranges
+                return True
+            rest = _rest_of(answer, note, offset)
+            if rest:
+                self._receive(answer, url, rest)
+        return rest is not None
 
     def _receive(self, answer: Any, url: str, note: Note | None) -> None:
         """Append the answer where it goes on from `note`, else begin anew with it."""
@@ -143,10 +145,10 @@ class _Transfer:
             fault = f"disk full: {_short(self.address)} had no room left in {self.place.parent}"
             raise WebError(fault, _ROOM) from error
         if note.length >= 0 and size != note.length:
-            fault = f"{_short(url)} broke off after {size:,} of {note.length:,} bytes"
+            fault = f"{_short(self.address)} broke off after {size:,} of {note.length:,} bytes"
             if size > note.length:
                 forget(self.place)
-                fault = f"{_short(url)} gave more than the {note.length:,} bytes that it promised"
+                fault = f"{_short(self.address)} has more than the {note.length:,} bytes that were promised"
             raise WebError(fault, self.hint, again=True)
         _write_note(self.place, Note(note.address, note.validator, size))
 
@@ -194,18 +196,15 @@ class _Transfer:
 _ROOM = "free some room, or name another folder with XMCPIPE_CACHE"
 
 
-def _is_part(answer: Any) -> bool:
-    return getattr(answer, "status", None) == 206
+def _rest_of(answer: Any, note: Note, offset: int) -> Note | None:
+    """The note, with the length that a 206 tells; None where that isn't the rest of the file after `offset`.
 
-
-def _goes_on(answer: Any, note: Note, offset: int) -> bool:
-    """Whether a 206 is the rest of the file that the note is about: some servers ignore If-Range."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != offset:
-        return False
-    if found[3] != "*" and note.length >= 0 and int(found[3]) != note.length:
-        return False
-    return _validator(answer) in ("", note.validator)
+    A server that heeds If-Range gives no other, but some ignore it.
+    """
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != offset or _validator(answer) not in ("", note.validator):
+        return None
+    return replace(note, length=int(found[2])) if note.length in (-1, int(found[2])) else None
 
 
 def _validator(answer: Any) -> str:

@@ -12,7 +12,7 @@ from web_site import Site
 
 from xmcpipe.data.fetch import gdrive, mirrors
 from xmcpipe.data.fetch.kept import Kept, folder_of
-from xmcpipe.data.fetch.mirrors import BadArchiveError, first_good
+from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
 from xmcpipe.data.registry import Counts, Dataset, Mirror, Propensity
 from xmcpipe.errors import XmcpipeError
 
@@ -89,6 +89,24 @@ def test_an_archive_that_proves_bad_is_thrown_away(site: Site) -> None:
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         first_good(tiny, bad)
     assert kept_files(tiny) == []
+
+
+def test_one_that_is_not_understood_is_kept_and_proved_anew(site: Site, told: list[str]) -> None:
+    site.put("/a.gz", BODY)
+    tiny = dataset(mirror(site, "/a.gz"))
+
+    def odd(*_: Any) -> None:
+        raise UnexpectedContentError("it holds 3 documents")
+
+    for _ in range(2):
+        with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
+            first_good(tiny, odd)
+        part = Kept(folder_of(tiny), tiny.mirrors[0]).part
+        assert told.pop().endswith(f"failed: it holds 3 documents; to take it as it is: --from {part}")
+        assert part.read_bytes() == BODY
+        assert kept_files(tiny) == [".json", ".part"]
+    assert first_good(tiny, taken) == (BODY, SHA)
+    assert len(site.asked) == 1
 
 
 def test_what_came_is_kept_where_it_is_not_at_fault(site: Site) -> None:

@@ -129,16 +129,27 @@ def test_a_file_that_changed_is_fetched_from_its_beginning(
     site.put("/a", body, conditions=conditions)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == body
+    assert len(site.asked) == (2 if conditions else 3)
+
+
+def test_a_length_that_is_told_later_counts_too(site: Site, place: Path) -> None:
+    served = site.put("/a", BODY, cuts=[1000, 500])
+    place.write_bytes(BODY[:10])
+    write_note(place, f"{site.address}/a", served.tag, -1)
+    transfer(f"{site.address}/a", place)
+    assert place.read_bytes() == BODY
+    assert [asked for _, asked in site.asked] == ["bytes=10-", "bytes=1010-", "bytes=1510-"]
 
 
 def test_the_time_of_change_does_where_there_is_no_etag(site: Site, place: Path) -> None:
     site.put("/a", BODY, etag="", modified="Sat, 11 Jul 2026 10:16:37 GMT", cuts=[3000])
     transfer(f"{site.address}/a", place)
     assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", "bytes=3000-"))
-    forget(place)
-    site.put("/a", BODY, etag="", cuts=[3000])
-    transfer(f"{site.address}/a", place)
-    assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", ""))
+    for tag in ("", 'W/"weak"'):  # with neither there is nothing to go on from
+        forget(place)
+        site.put("/a", BODY, etag=tag, cuts=[3000])
+        transfer(f"{site.address}/a", place)
+        assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", ""))
 
 
 def test_a_page_that_says_tomorrow_does_not_cost_what_has_come(site: Site, place: Path) -> None:
@@ -212,7 +223,7 @@ def test_more_bytes_than_were_promised(site: Site, place: Path) -> None:
     write_note(place, f"{site.address}/a", '"tag"', 3000)
     headers = {"Content-Range": "bytes 1000-2999/3000"}
     answer = SimpleNamespace(status=206, headers=headers, read=lambda _, pieces=[BODY, b""]: pieces.pop(0))
-    with pytest.raises(WebError, match="gave more than the 3,000 bytes that it promised"):
+    with pytest.raises(WebError, match="a has more than the 3,000 bytes that were promised"):
         module._Transfer(f"{site.address}/a", place, module.no_page, str, "")._receive(
             answer, "/a", Note(f"{site.address}/a", '"tag"', 3000)
         )
