@@ -130,6 +130,17 @@ def test_label_names_that_repeat_become_texts_of_numbered_labels(tmp_path: Path)
     assert table.rows() == [("0", "a"), ("1", "b"), ("2", "a"), ("3", None), ("4", "c")]
 
 
+def test_blank_lines_after_the_last_name_are_no_labels(tmp_path: Path) -> None:
+    for layout in ("pecos", "xc_raw"):
+        MAKERS[layout](tmp_path / layout)
+    (tmp_path / "xc_raw" / "lbl.json.gz").unlink()
+    for path in (tmp_path / "xc_raw" / "Y.txt", next(tmp_path.rglob("output-items.txt"))):
+        write(path, lines([*NAMES, " ", ""]))
+        table = read(tmp_path / ("xc_raw" if path.name == "Y.txt" else "pecos")).label_table
+        assert table is not None
+        assert table["label"].to_list() == NAMES
+
+
 def test_names_that_are_all_numbers_are_no_texts(tmp_path: Path) -> None:
     MAKERS["attentionxml"](tmp_path)
     for split in ("train", "test"):
@@ -206,6 +217,7 @@ def test_stored_zeros_are_no_labels(tmp_path: Path) -> None:
         ("x_y", "tst_X_Y.txt", b"2 5\n0:1\n5:1\n", r"tst_X_Y\.txt states 5 labels and has the label 5"),
         ("x_y", "tst_X_Y.txt", b"2 5\n0:1\n1:1 2\n", r"tst_X_Y\.txt, line 3: '1:1 2' was given, pairs"),
         ("x_y", "tst_X_Y.txt", b"0:1\n1:x\n", r"tst_X_Y\.txt, line 2"),
+        ("x_y", "tst_X_Y.txt", b"0:1\n5:1\n", r"tst_X_Y\.txt has the label 5, and there are 5 labels"),
         ("x_y", "tst_X_Y.txt", b"2 6\n0:1\n1:1\n", r"trn_X_Y\.txt has 5 labels and .*tst_X_Y\.txt 6"),
         ("xc_raw", "tst.json.gz", LABELLED % b"[1, 5]", r"row 1: target_ind \[1, 5\]"),
         ("xc_raw", "tst.json.gz", LABELLED % b"[-1]", r"row 1: target_ind \[-1\]"),

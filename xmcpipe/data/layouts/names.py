@@ -33,10 +33,7 @@ def read_names(
     if path.name.removesuffix(".gz").endswith(".json"):
         names, texts = _read_json(path, options)
     else:
-        names, texts = _read_lines(path, options.encoding), None
-    if num_labels is not None and len(names) > num_labels:  # blank lines at the end are no labels
-        spare = names[num_labels:]
-        names = names[:num_labels] if (spare == "").all() else names
+        names, texts = _read_lines(path, options.encoding, num_labels or 0), None
     if num_labels is not None and len(names) != num_labels:
         raise XmcpipeError(
             f"{path} has {len(names):,} labels, and the label matrix {num_labels:,} columns",
@@ -57,9 +54,12 @@ def named(names: pl.Series, texts: pl.Series | None) -> pl.DataFrame:
     return table.with_columns(pl.when(pl.col("text") != "").then(pl.col("text")))
 
 
-def _read_lines(path: Path, encoding: str) -> pl.Series:
+def _read_lines(path: Path, encoding: str, least: int) -> pl.Series:
+    """The lines, stripped; blank ones at the end are no labels, unless there must be `least` of them."""
     parts = [lines.str.strip_chars() for _, lines in text_lines(path, encoding)]
-    return pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
+    names = pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
+    filled = (names != "").arg_true()
+    return names.head(max(int(filled[-1]) + 1 if len(filled) else 0, least))
 
 
 def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series | None]:

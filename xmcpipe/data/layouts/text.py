@@ -32,6 +32,8 @@ def read_texts(
     else:
         matrices = {split: read_matrix(path, options.encoding) for split, path in paths.items()}
         table = read_names(files, _width(matrices), options)
+        for matrix in matrices.values():
+            _require_named(matrix, table)
     splits = {
         split: _documents(files[f"{split}_text"], matrix, options.encoding)
         for split, matrix in matrices.items()
@@ -49,6 +51,15 @@ def _width(matrices: Mapping[str, LabelMatrix]) -> int | None:
             "check that both files are of the same version of the dataset",
         )
     return stated.pop() if stated else None
+
+
+def _require_named(matrix: LabelMatrix, table: pl.DataFrame | None) -> None:
+    most = int(matrix.labels.max(initial=-1))
+    if table is not None and most >= len(table):
+        raise XmcpipeError(
+            f"{matrix.path} has the label {most:,}, and there are {len(table):,} labels",
+            "check that it and the file of label names are of the same version of the dataset",
+        )
 
 
 def _documents(path: Path, matrix: LabelMatrix, encoding: str) -> Iterator[pl.DataFrame]:
