@@ -1,7 +1,6 @@
 """A registry of one small set, its archives, and a stand-in for the readers of layouts."""
 
 import io
-import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -133,4 +132,4 @@ def stand_in() -> ModuleType:
 
 def use_stand_in(patch: pytest.MonkeyPatch) -> None:
     """Let the readers of layouts be the stand-in."""
-    patch.setitem(sys.modules, "xmcpipe.data.layouts", stand_in())
+    patch.setattr("xmcpipe.data.registered.layouts", stand_in())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import layout_folders
 import polars as pl
 import pytest
 from small_sets import use_registry
@@ -16,10 +17,6 @@ from web_site import Site, running_site
 
 from xmcpipe.cli.app import app
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
-
-pytest.importorskip("xmcpipe.data.layouts", reason="the readers of layouts are not there")
-
-import layout_folders
 
 COUNTS = {"name": "mini", "train": 5, "test": 2, "labels": 5, "source": "us"}
 FORM = (

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.data import layouts
 from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
 from xmcpipe.data.policies import AS_GIVEN, Policies
 from xmcpipe.data.raw import write_raw
@@ -83,10 +83,9 @@ class Making:
             layout, sources = self._read(folder, mirror)
         seen = _Seen(self.dataset.counts_of(mirror) if mirror else None)
         splits = {split: seen.counting(split, batches) for split, batches in sources.splits.items()}
-        more = {"filters": sources.filters} if sources.filters else {}
         with _told_as(UnexpectedContentError) if self._as_given else nullcontext():
             figures, rows = write_raw(
-                splits, sources.label_table, self.policies, self.out, self.scratch, **more
+                splits, sources.label_table, self.policies, self.out, self.scratch, sources.filters
             )
         # where the archive doesn't list its labels and the policies drop some, nobody knows how many it has
         listed = None if sources.label_table is None else len(sources.label_table)
@@ -103,7 +102,6 @@ class Making:
 
     def _read(self, folder: Path, mirror: Mirror | None) -> tuple[str, Any]:
         """The layout of a folder, and its documents, labels and filter pairs (see xmcpipe.data.layouts)."""
-        layouts = _layouts()
         layout = _layout_of(folder, mirror)
         # by hand comes one of the archives that the registry knows, if not from where it says
         alike = [mirror] if mirror else [each for each in self.dataset.mirrors if each.layout == layout]
@@ -118,7 +116,6 @@ def source_of(path: Path) -> str:
         return sha256_of_file(path)
     if not path.is_dir():
         raise XmcpipeError(f"{path} does not exist, an archive or a folder was wanted", "check the path")
-    layouts = _layouts()
     layout = layouts.detect_layout(path)
     digest = hashlib.sha256(layout.encode())
     for role, file in layouts.layout_files(path, layout).items():
@@ -130,9 +127,9 @@ def _layout_of(folder: Path, mirror: Mirror | None) -> str:
     """What the mirror is said to have, where the folder has that among others; else what it has."""
     if mirror:
         with suppress(XmcpipeError):
-            _layouts().layout_files(folder, mirror.layout)
+            layouts.layout_files(folder, mirror.layout)
             return mirror.layout
-    return str(_layouts().detect_layout(folder))
+    return layouts.detect_layout(folder)
 
 
 @dataclass
@@ -175,10 +172,6 @@ class _Seen:
         known = "; ".join(f"{version} ({version.source})" for version in dataset.versions)
         logger.warning("%s holds %s, which is no version that is known: %s", dataset.title, found, known)
         return None
-
-
-def _layouts() -> Any:
-    return import_module("xmcpipe.data.layouts")
 
 
 @contextmanager
