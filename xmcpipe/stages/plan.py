@@ -123,11 +123,11 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
     """What makes the encoder called `name`, of which only config.json is read."""
     from xmcpipe.modeling.encoder import from_config, locate
 
-    place = Path(locate(name))
+    locate(name)  # a folder or package that isn't there is the user's fault
 
     def make() -> Any:
         try:
-            encoder = from_config(place)
+            encoder = from_config(name)
         except (OSError, ValueError) as error:
             raise XmcpipeError(
                 f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",

@@ -140,7 +140,7 @@ def test_a_prediction_that_fails_is_a_warning_and_no_more(
 
 def planned(encoder, device, shape=None, **changes):
     shape = shape or StepShape(LABELS, CLUSTERS, 32, 20, 96)
-    return plan(configure(**changes), lambda: from_config(encoder), shape, device)
+    return plan(configure(**changes), lambda: from_config(str(encoder)), shape, device)
 
 
 def test_light_has_neither_gradient_nor_moments_of_the_classifier(tiny_encoder):
@@ -208,7 +208,7 @@ def test_the_floor_is_each_tensor_once(tiny_encoder, changes, moved):
 def test_operations_of_the_encoder(tiny_encoder):
     """Three products for each weight of its linear layers; computed again, a fourth; each batch of a step."""
     rows, tokens = 32, 20
-    encoder = from_config(tiny_encoder)
+    encoder = from_config(str(tiny_encoder))
     linear = [part for part in encoder.encoder.modules() if isinstance(part, torch.nn.Linear)]
     products = 2 * rows * tokens * sum(part.weight.numel() for part in linear)
     without = {"auxiliary.weight": 0.0}
