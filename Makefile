@@ -14,7 +14,7 @@ RECIPES := $(basename $(notdir $(wildcard pipelines/*.toml)))
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make venv | check | test | gpu-check | clean"
+	@echo "make venv | check | test | gpu-check | rehearse-amazon670k | rehearse-amazon3m | clean"
 	@echo "make $(RECIPES)"
 
 venv: $(INSTALLED)
@@ -47,6 +47,11 @@ test: $(INSTALLED)
 gpu-check: export HF_HUB_OFFLINE ?= 1
 gpu-check: $(INSTALLED)
 	$(BIN)/python tests/bench/gpu_check.py $(ARGS)
+
+# A dataset of full size from its archive to metrics, on generated text; takes 24 GB of memory and some minutes.
+rehearse-%: export HF_HUB_OFFLINE ?= 1
+rehearse-%: $(INSTALLED)
+	$(BIN)/python tests/bench/rehearse.py $* --out results/rehearsal-$*.json $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
