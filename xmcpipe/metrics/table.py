@@ -53,6 +53,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
         "documents_with_short_predictions": f"documents have under {metrics['k'][-1]} predictions: misses",
         "predictions_of_unknown_labels": "predictions are of labels unknown to truth and training: misses",
         "filtered_pairs_in_truth": "pairs of the truth are excluded by the dataset and don't count",
+        "filtered_pairs_in_predictions": "pairs of the predictions are excluded by the dataset: left out",
         "repeated_labels_merged": "labels were repeated in a document of truth or training: merged",
     }
     return lines + [f"{metrics[key]:,} {text}" for key, text in unusual.items() if metrics[key]]

@@ -3,8 +3,8 @@
 metrics.json holds `model` and `popularity`, each name@k -> fraction (see xmcpipe/metrics for the
 definitions), and what one needs to know to compare them with anything: the counts of documents and labels and
 what fixed them, A, B and N of the propensity, and how many inputs were unusual. Without training labels,
-`popularity` and `propensity` are null. Pairs that the dataset excludes (data.filter_pairs) are out of the
-truth.
+`popularity` and `propensity` are null. Pairs that the dataset excludes (data.filter_pairs) are
+taken out of the truth and, before the top k is cut, of the predictions.
 """
 
 import json
@@ -18,6 +18,7 @@ from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
+    from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.label_lists import CommonVocabulary, Int64s, LabelLists
 
 ROWS = 1 << 16  # documents measured at once: some 100 MB at 36 labels a document
@@ -67,15 +68,15 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     from xmcpipe.data.label_files import read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
 
-    training = _training_of_shards(
-        inputs["shards"], config.propensity
-    )  # before there is anything else in memory
-    predictions = read_label_lists(inputs["predictions"], "predictions", top=config.k[-1])
-    truth, filtered = _without_filtered(read_label_lists(inputs["shards"], "truth"), inputs["shards"])
+    # first, before there is anything else in memory
+    training = _training_of_shards(inputs["shards"], config.propensity)
+    truth = read_label_lists(inputs["shards"], "truth")
+    pairs = _excluded(truth, inputs["shards"])
+    predictions = read_label_lists(inputs["predictions"], "predictions", top=config.k[-1] + pairs.most())
     _require_same_names(predictions, truth)
     common = common_vocabulary(replace(predictions, names=None), replace(truth, names=None), None)
     del predictions, truth  # two copies of the names, which may well be the largest part
-    metrics = measure(common, training, config, filtered)
+    metrics = measure(common, training, config, pairs)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Result(headline(metrics))
 
@@ -94,33 +95,40 @@ def evaluate_files(predictions: Path, truth: Path, train: Path | None, config: E
             "eval.propensity = 'paper' was given, and files don't say which labels have a text",
             "leave --truth out and name --shards and --predictions, or use 'standard'",
         )
-    true, filtered = _without_filtered(read_label_lists(truth, "truth"), truth)
+    true = read_label_lists(truth, "truth")
+    pairs = _excluded(true, truth)
     common = common_vocabulary(
-        read_label_lists(predictions, "predictions", top=config.k[-1]),
+        read_label_lists(predictions, "predictions", top=config.k[-1] + pairs.most()),
         true,
         read_label_lists(train, "train") if train else None,
     )
+    if len(pairs) and common.truth.labels is not true.labels:  # it was renumbered, and the pairs weren't
+        raise XmcpipeError(
+            f"{truth} excludes pairs by its own label ids, and {predictions} has another vocabulary",
+            "give predictions with label names, or of that vocabulary",
+        )
     training = None
     if common.train:
         counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
         training = Training(counts, len(common.train), repeated)
-    return measure(common, training, config, filtered)
+    return measure(common, training, config, pairs)
 
 
 def measure(
-    common: "CommonVocabulary", training: Training | None, config: EvalConfig, filtered: int = 0
+    common: "CommonVocabulary", training: Training | None, config: EvalConfig, pairs: "FilterPairs"
 ) -> dict[str, Any]:
-    """The contents of metrics.json for lists of one vocabulary; `filtered` pairs are out of the truth."""
+    """The contents of metrics.json for lists of one vocabulary, without `pairs` of the truth's rows."""
     from xmcpipe.data.label_lists import prediction_rows
 
-    truth, num_labels = common.truth, common.num_labels
+    truth, num_labels = pairs.leave_out(common.truth), common.num_labels
     if not len(truth.labels):
         raise XmcpipeError(
             f"{truth.source}: none of {len(truth):,} documents has a label",
             "check that it is the test's truth",
         )
     rows, joined_by = prediction_rows(common.predictions, truth)
-    top_NK = _best_of_all(common.predictions, config.k[-1])
+    predictions = (pairs if rows is None else pairs.moved(rows)).leave_out(common.predictions)
+    top_NK = _best_of_all(predictions, config.k[-1])
     short = int((top_NK[:, -1] < 0).sum())
     unknown = top_NK >= num_labels
     # a label that no document of ours has is a miss, and not one of the labels that a macro mean is over
@@ -140,7 +148,8 @@ def measure(
         "documents_with_short_predictions": short,
         "predictions_of_unknown_labels": int(unknown.sum()),
         "repeated_labels_merged": sums.repeated + (training.repeated if training else 0),
-        "filtered_pairs_in_truth": filtered,
+        "filtered_pairs_in_truth": len(common.truth.labels) - len(truth.labels),
+        "filtered_pairs_in_predictions": len(common.predictions.labels) - len(predictions.labels),
         "propensity": _constants(config, training) if training else None,
         "model": sums.model.figures(),
         "popularity": sums.popularity.figures() if sums.popularity else None,
@@ -227,13 +236,11 @@ def _best_of_all(predictions: "LabelLists", k: int) -> "Int64s":
     return top_NK
 
 
-def _without_filtered(truth: "LabelLists", folder: Path) -> tuple["LabelLists", int]:
-    """The truth without the pairs that the artifact in `folder` excludes, and how many they were."""
+def _excluded(truth: "LabelLists", folder: Path) -> "FilterPairs":
+    """The pairs that the dataset of the truth excludes, where the truth is an artifact."""
     from xmcpipe.data.filter_pairs import FilterPairs
 
-    pairs = FilterPairs.read(folder, "test", truth.width or 0)
-    indptr, labels = pairs.without(truth.indptr, truth.labels)
-    return replace(truth, indptr=indptr, labels=labels), len(truth.labels) - len(labels)
+    return FilterPairs.read(folder, "test", truth.width or 0)
 
 
 def _training_of_shards(folder: Path, propensity: str) -> Training:

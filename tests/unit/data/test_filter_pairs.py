@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
+from xmcpipe.data.label_lists import LabelLists
 from xmcpipe.errors import XmcpipeError
 
 ROWS, L = 6, 9
@@ -44,10 +45,26 @@ def test_the_best_allowed_are_the_best_of_all_that_are_allowed(
 def test_a_truth_without_them(given_pairs: set[tuple[int, int]], truth: list[set[int]]) -> None:
     indptr = np.cumsum([0, *map(len, truth)])
     labels = np.array([label for true in truth for label in sorted(true)], np.int32)
-    ends, kept = of(given_pairs).without(indptr, labels)
+    scores = labels / 10
+    lists = LabelLists("lists", None, indptr, labels, scores)
+    pairs = of(given_pairs)
+    left = pairs.leave_out(lists)
+    assert left.scores is not None
     for row, true in enumerate(truth):
-        left = [label for label in sorted(true) if (row, label) not in given_pairs]
-        assert kept[ends[row] : ends[row + 1]].tolist() == left
+        mine = slice(left.indptr[row], left.indptr[row + 1])
+        assert left.labels[mine].tolist() == [n for n in sorted(true) if (row, n) not in given_pairs]
+        assert (left.scores[mine] * 10).round().astype(int).tolist() == left.labels[mine].tolist()
+    assert pairs.most() == pairs.most(np.arange(ROWS))
+    order = np.arange(ROWS)[::-1].copy()
+    assert (
+        pairs.moved(order).keys.tolist() == of({(ROWS - 1 - row, n) for row, n in given_pairs}).keys.tolist()
+    )
+
+
+def test_a_label_outside_the_vocabulary_is_no_pair_of_the_next_row() -> None:
+    pairs = of({(1, 0), (0, L - 1)})
+    rows = np.array([0, 1, 1, 0])
+    assert pairs.holds(rows, np.array([L, -1, 0, L - 1])).tolist() == [False, False, True, True]
 
 
 def test_a_file_keeps_them_and_no_pair_needs_no_file(tmp_path: Path) -> None:

@@ -263,6 +263,16 @@ def test_forged_matrices(tmp_path_factory: pytest.TempPathFactory, name: str, nu
     assert matrix.indices.max(initial=0) < 3
 
 
+def test_a_line_without_an_end_is_no_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 4)
+    monkeypatch.setattr("xmcpipe.data.lines.LONGEST_LINE", 20)
+    x_y_text(tmp_path)
+    assert len(read(tmp_path, "x_y")["train"]) == 5
+    write(tmp_path / "raw_data" / "test.raw.txt", b"one\n" + b"x" * 30 + b"\n")
+    with pytest.raises(XmcpipeError, match=r"test\.raw\.txt, after line 1: a line has more than 20 char"):
+        read(tmp_path, "x_y")
+
+
 def test_huge_lines_and_empty_files(tmp_path: Path) -> None:
     pecos(tmp_path / "a")
     long = "x " * 5_000_000  # more than a block

@@ -24,6 +24,7 @@ def metrics() -> dict[str, Any]:
         "predictions_of_unknown_labels": 0,
         "repeated_labels_merged": 0,
         "filtered_pairs_in_truth": 0,
+        "filtered_pairs_in_predictions": 3,
         "propensity": {"kind": "paper", "a": 0.55, "b": 1.5, "n": 41475},
         "model": figures,
         "popularity": {**figures, "P@1": 0.25},
@@ -49,6 +50,7 @@ def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> N
     assert "A 0.55, B 1.5, N 41,475 (paper propensity, label texts counted as documents)" in text
     assert "7 documents have under 3 predictions" in text
     assert "joined by row number" in text
+    assert "3 pairs of the predictions are excluded" in text
     assert "merged" not in text
 
 

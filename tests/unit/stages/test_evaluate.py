@@ -126,18 +126,41 @@ def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> N
         evaluate_files(world.predictions, world.shards, world.shards, EvalConfig(propensity="paper"))
 
 
-def test_excluded_pairs_are_out_of_the_truth(world: World) -> None:
+def test_excluded_pairs_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
+    """As if they were neither in the truth nor among the predictions, in any order of the rows."""
     row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
-    gone = world.truth[row][0]
-    absent = next(label for label in range(L) if label not in world.truth[row])
-    FilterPairs.of(np.array([row, row]), np.array([gone, absent]), L).write(world.shards, "test")
-    metrics = [world.run(), evaluate_files(world.predictions, world.shards, world.shards, EvalConfig())]
+    gone, best = world.truth[row][0], world.predicted[row][0]
+    FilterPairs.of(np.array([row, row]), np.array([gone, best]), L).write(world.shards, "test")
+    order = np.random.default_rng(0).permutation(N_TEST)
+    rows = [{"id": world.ids[n], "labels": [NAMES[label] for label in world.predicted[n]]} for n in order]
+    named = write_rows(tmp_path / "p.jsonl", rows)
+    found = [
+        world.run(k=(1, 3)),
+        evaluate_files(world.predictions, world.shards, world.shards, EvalConfig(k=(1, 3))),
+        evaluate_files(named, world.shards, world.shards, EvalConfig(k=(1, 3))),
+    ]
     (world.shards / "filter_test.parquet").unlink()
-    world.truth[row].remove(gone)
+    excluded = {gone, best}
+    in_truth = sum(label in excluded for label in world.truth[row])
+    world.truth[row] = [label for label in world.truth[row] if label not in excluded]
+    world.predicted[row] = [label for label in world.predicted[row] if label not in excluded]
+    in_predictions = K - len(world.predicted[row])
+    world.predicted[row] += [-1] * in_predictions
     world.write_split("test", world.ids, world.truth)
-    for found in metrics:
-        assert found["filtered_pairs_in_truth"] == 1
-        assert found["model"] == world.run()["model"]
+    world.write_predictions(world.ids)
+    wanted = world.run(k=(1, 3))
+    for metrics in found:
+        assert metrics["model"] == wanted["model"]
+        assert metrics["filtered_pairs_in_truth"] == in_truth >= 1
+        assert metrics["filtered_pairs_in_predictions"] == in_predictions >= 1
+
+
+def test_pairs_of_another_vocabulary_are_refused(world: World) -> None:
+    FilterPairs.of(np.array([0]), np.array([0]), L).write(world.shards, "test")
+    other = pa.table({"label": [*NAMES[1:], NAMES[0]], "text": pa.nulls(L, pa.string())})
+    pq.write_table(other, world.predictions / "labels.parquet")
+    with pytest.raises(XmcpipeError, match="excludes pairs by its own label ids"):
+        evaluate_files(world.predictions, world.shards, None, EvalConfig())
 
 
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
