@@ -110,9 +110,10 @@ class ListsBuilder:
             return np.empty(0, np.int32), None
         if not types.is_integer(kind):
             raise self._fault(f"labels are {kind}, integers or strings were wanted", "write ids or names")
-        return self._narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
+        return self.narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
 
-    def _narrow(self, labels: Ints) -> Ints:
+    def narrow(self, labels: Ints) -> Ints:
+        """The labels in 32 bits where they fit. Raises XmcpipeError for one below 0."""
         if not len(labels):
             return labels.astype(np.int32)
         if int(labels.min()) < 0:
