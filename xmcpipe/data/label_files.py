@@ -103,11 +103,11 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
-            version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions")
-            if version not in (None, str(PREDICTIONS_VERSION).encode()):
+            version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
+            if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
                 raise XmcpipeError(
-                    f"{path} has format {version.decode()}, this xmcpipe reads {PREDICTIONS_VERSION}",
-                    "run `xmcpipe predict` again",
+                    f"{path} has format {version}, this xmcpipe reads 1 to {PREDICTIONS_VERSION}",
+                    "get a newer xmcpipe, or run `xmcpipe predict` again",
                 )
             there = file.schema_arrow.names
             require_labels(path, there)
