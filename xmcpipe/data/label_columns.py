@@ -120,7 +120,7 @@ class ListsBuilder:
             raise self._fault(
                 f"{int(labels.min())} is given as a label id", "ids begin at 0; leave paddings out"
             )
-        return labels.astype(np.int32) if int(labels.max()) < 2**31 else labels
+        return labels.astype(np.int32, copy=False) if int(labels.max()) < 2**31 else labels
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
         score_lengths, values = self._lists(column, "scores")
