@@ -31,8 +31,8 @@ def evaluate(
     is a score; a list of predictions is best first, or of pairs (label, score); an integer array [N, K] of
     rankings with -1 for none will do too. `train` has rows of its own, or is a `Training` of counts: with it
     there are PSP, PSR and PSnDCG, with the constants `a` and `b` of the data set, and `by_frequency`.
-    `exclude` are pairs that must not be predicted, taken out before the best are cut: give more candidates
-    than max(k).
+    `exclude` are pairs that count neither as hits nor as misses: they are taken out of the truth, and out of
+    the candidates before the best are cut, so give more candidates than max(k).
 
     L is the matrices' width, or `num_labels`, or else the number of labels that truth and train have. Raises
     XmcpipeError, saying what was wanted, for counts or widths that don't fit, a score that is not a number, a
@@ -57,6 +57,8 @@ def evaluate(
             f"the counts of {len(training.counts):,} training labels were given, and there are {labels:,}",
             "give num_labels, and ids below it",
         )
+    if excluded is not None:
+        true = without_pairs(true, excluded)
     against = Against(true, labels, tuple(k), training, a, b)
     return measure([rank_all(predicted, against.ks[-1], excluded).top], against)[0]
 
@@ -85,7 +87,20 @@ def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:
     return whole
 
 
-def _excluded(exclude: Rows, first: int, width: int) -> TruthBatch:
+def without_pairs(lists: Any, exclude: Any) -> Rows:
+    """Lists of labels (indptr, labels) without the pairs of `exclude`, of as many documents."""
+    kept, sizes = [np.empty(0, lists.labels.dtype)], [np.zeros(1, np.int64)]
+    for first in range(0, len(lists.indptr) - 1, ROWS):
+        indptr = lists.indptr[first : first + ROWS + 1]
+        labels = lists.labels[indptr[0] : indptr[-1]]
+        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        stays = ~_excluded(exclude, first, int(labels.max(initial=0)) + 1).holds(rows, labels)
+        kept.append(labels[stays])
+        sizes.append(np.bincount(rows[stays], minlength=len(indptr) - 1))
+    return Rows("truth", np.cumsum(np.concatenate(sizes)), np.concatenate(kept))
+
+
+def _excluded(exclude: Any, first: int, width: int) -> TruthBatch:
     indptr = exclude.indptr[first : first + ROWS + 1]
     labels = exclude.labels[indptr[0] : indptr[-1]]
     return TruthBatch.of(indptr, labels, max(width, int(labels.max(initial=0)) + 1))

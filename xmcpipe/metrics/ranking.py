@@ -3,8 +3,8 @@
 Ties are the first trap of these metrics: one library prefers the highest id, another the lowest, a third
 whatever its sort leaves. Here the lower id comes first, so that a tie has one answer on every machine (where
 labels are numbered by what truth and training have, one that only the predictions have comes after). The
-second is the filter: a pair that must not be predicted is taken from the candidates before they are cut, so
-that the next one moves up; to blank it afterwards costs a rank.
+second is the filter: a pair that is neither a hit nor a miss is taken from the candidates before they are
+cut, so that the next one moves up; to blank it afterwards costs a rank.
 """
 
 from dataclasses import dataclass

@@ -156,9 +156,10 @@ def _of_data(facts: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("no PSP and no popularity baseline: they need the training labels")
     if pairs := facts.get("filter"):
-        lines.append(f"{pairs['pairs']:,} pairs were taken out of the candidates before the best were cut")
-        if pairs["true"]:
-            lines.append(f"{pairs['true']:,} of these pairs are true: no system can hit them")
+        lines.append(
+            f"{pairs['pairs']:,} pairs count neither as hits nor as misses: out of the candidates before the "
+            f"cut, and {pairs['true']:,} of them out of the truth"
+        )
     unusual = {
         "documents_without_truth": "documents have no true label and count as 0",
         "repeated_labels_merged": "labels were repeated in a document of truth or training: merged",

@@ -13,7 +13,7 @@ from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
     from xmcpipe.data.label_lists import CommonVocabulary, LabelLists
-    from xmcpipe.metrics.evaluation import Evaluation
+    from xmcpipe.metrics.evaluation import Against, Evaluation
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.truth import Int64s
 
@@ -75,45 +75,75 @@ def measure_lists(
     filtered: bool = False,
 ) -> Measured:
     """Measure lists of one numbering; if `filtered`, the last of `common.others` are pairs to leave out."""
-    import numpy as np
-
     from xmcpipe.data.label_lists import pair_rows
-    from xmcpipe.metrics.baseline import most_frequent
+    from xmcpipe.metrics.api import without_pairs
     from xmcpipe.metrics.evaluation import Against, measure
 
     truth, k = common.truth, ks[-1]
-    try:
-        against = Against(truth, common.num_labels, tuple(ks), training, a, b)
-    except XmcpipeError as error:
-        raise XmcpipeError(f"{truth.source}: {error.message}", error.hint) from error
-    predictions, pairs = common.others, None
+    predictions, pairs, true = common.others, None, None
     if filtered:
         predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
+        true = without_pairs(truth, pairs)
+    try:
+        against = Against(truth if true is None else true, common.num_labels, tuple(ks), training, a, b)
+    except XmcpipeError as error:
+        raise XmcpipeError(f"{truth.source}: {error.message}", error.hint) from error
     tops, system_facts = [], []
     for lists in predictions:
         top_NK, facts = _ranked(lists, truth, k, pairs, common.num_labels)
         tops.append(top_NK)
         system_facts.append(facts)
     if training:
-        popular_K = most_frequent(training.counts, k)
-        tops.append(np.broadcast_to(popular_K, (len(truth), k)))
+        tops.append(_popular(training.counts, len(truth), k, pairs))
     evaluations = measure(tops, against)
-    facts = {
-        "k": list(ks),
-        "documents": len(truth),
+    facts = _facts(common, against, evaluations[0].tested)
+    if pairs is not None:
+        left_out = len(truth.labels) - len(against.truth.labels)
+        facts["filter"] = {"pairs": len(pairs.labels), "true": left_out}
+    popularity = evaluations.pop() if training else None
+    return Measured(evaluations, popularity, facts, system_facts)
+
+
+def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None") -> "Int64s":
+    """The popularity baseline's rankings, int64 [N, k]; documents with pairs to leave out get the next ones."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists import taken
+    from xmcpipe.metrics.api import rank_all
+    from xmcpipe.metrics.baseline import most_frequent
+    from xmcpipe.metrics.inputs import Rows
+
+    same_NK = np.broadcast_to(most_frequent(counts, k), (documents, k))
+    if pairs is None or not len(pairs.labels):
+        return same_NK
+    sizes = np.diff(pairs.indptr)
+    filtered = np.flatnonzero(sizes)
+    more = most_frequent(counts, k + int(sizes.max()))
+    more = more[more >= 0]
+    indptr = len(more) * np.arange(len(filtered) + 1)
+    candidates = Rows("popularity", indptr, np.tile(more, len(filtered)))
+    top_NK = same_NK.copy()
+    top_NK[filtered] = rank_all(candidates, k, taken(pairs, filtered)).top
+    return top_NK
+
+
+def _facts(common: "CommonVocabulary", against: "Against", tested: int) -> dict[str, Any]:
+    """What holds for all systems."""
+    import numpy as np
+
+    training = against.training
+    return {
+        "k": list(against.ks),
+        "documents": against.documents,
         "labels": common.num_labels,
         "labels_from": common.origin,
-        "labels_in_test": evaluations[0].tested,
+        "labels_in_test": tested,
         "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
         "documents_without_truth": against.empty,
         "repeated_labels_merged": against.repeated + (training.repeated if training else 0),
-        "propensity": {"a": a, "b": b, "n": training.documents} if training else None,
-        "filter": None
-        if pairs is None
-        else {"pairs": len(pairs.labels), "true": _true_pairs(pairs, against)},
+        "propensity": {"a": against.a, "b": against.b, "n": training.documents} if training else None,
+        "filter": None,
     }
-    popularity = evaluations.pop() if training else None
-    return Measured(evaluations, popularity, facts, system_facts)
 
 
 def _ranked(
@@ -141,18 +171,6 @@ def _ranked(
         facts["predictions_filtered"] = int(ranking.left_out.sum())
         facts["documents_short_by_filter"] = int(short.sum())
     return top_NK, facts
-
-
-def _true_pairs(pairs: "LabelLists", against: Any) -> int:
-    """How many pairs to leave out are true: no system can hit them, and the best ranking still has them."""
-    import numpy as np
-
-    true = 0
-    for rows, batch, _ in against.batches():
-        indptr = pairs.indptr[rows.start : rows.stop + 1]
-        documents = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        true += int(batch.holds(documents, pairs.labels[indptr[0] : indptr[-1]]).sum())
-    return true
 
 
 def without_names(lists: "LabelLists") -> "LabelLists":

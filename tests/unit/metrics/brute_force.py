@@ -31,9 +31,9 @@ class Case:
 
 def brute_force(case: Case) -> dict[str, float]:
     """metric@k -> value, and bin:metric@k for the contributions of the bins by frequency."""
-    truth = [set(labels) for labels in case.truth]
+    truth = [set(true) - set(out) for true, out in zip(case.truth, case.exclude, strict=True)]
     train = [set(labels) for labels in case.train]
-    labels = sorted(set().union(*truth, *train))
+    labels = sorted(set().union(*case.truth, *train))
     counts = Counter(label for row in train for label in row)
     weight = {label: 1 / propensity(counts[label], len(train), case.a, case.b) for label in labels}
     order = {label: number for number, label in enumerate(labels)}  # unknown labels lose every tie

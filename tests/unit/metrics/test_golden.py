@@ -102,11 +102,13 @@ def test_napkinxc_agrees_on_matrices_with_scores(kind: str, tied: bool) -> None:
 def test_napkinxc_agrees_once_filter_pairs_are_out_of_its_candidates() -> None:
     ranked, truth = KINDS["long"]
     exclude = [row[::3] for row in ranked]
-    kept = [[label for label in row if label not in out] for row, out in zip(ranked, exclude, strict=True)]
-    theirs = {"P": napkin.precision_at_k(truth, kept, k=K), "nDCG": napkin.ndcg_at_k(truth, kept, k=K)}
+    pairs = list(zip(ranked, truth, exclude, strict=True))
+    kept = [[label for label in row if label not in out] for row, _, out in pairs]
+    true = [[label for label in row if label not in out] for _, row, out in pairs]
+    theirs = {"P": napkin.precision_at_k(true, kept, k=K), "nDCG": napkin.ndcg_at_k(true, kept, k=K)}
     assert_same(ours(ranked, truth, exclude=exclude), theirs)
-    cut = [[label for label in row[:K] if label not in out] for row, out in zip(ranked, exclude, strict=True)]
-    after = napkin.precision_at_k(truth, cut, k=K)[K - 1]
+    cut = [[label for label in row[:K] if label not in out] for row, _, out in pairs]
+    after = napkin.precision_at_k(true, cut, k=K)[K - 1]
     assert after < theirs["P"][K - 1]  # filtered after the cut, as most do it: hits are lost
 
 

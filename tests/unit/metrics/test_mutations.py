@@ -68,6 +68,7 @@ SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
         ("if exclude is not None:", "if False:"),
         ("    _refuse_repeated(top_BK)\n    return", "    if exclude is not None:\n        top_BK[exclude.holds(np.arange(len(top_BK))[:, None], top_BK)] = -1\n    return"),
     ),
+    "the filter leaves the truth as it is": ("api", ("if excluded is not None:\n", "if False:\n")),
     "the filter is not applied": ("ranking", ("if exclude is not None:", "if False:")),
     "macro F1 of macro P and macro R": ("labelwise", ("float((2 * hits / (given + true)).sum()) / labels", "2 * float((hits / given).sum()) * float((hits / true).sum()) / labels / max(float((hits / given).sum() + (hits / true).sum()), 1e-9)")),
     "the macro mean is over labels that were hit": ("labelwise", ("labels = max(len(right), 1)", "labels = max(len(hit), 1)")),

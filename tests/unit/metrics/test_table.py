@@ -78,8 +78,8 @@ def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> N
 def test_notes_say_what_the_filter_took(metrics: dict[str, Any]) -> None:
     metrics |= {"filter": {"pairs": 1200, "true": 3}, "documents_short_by_filter": 5}
     text = "\n".join(notes(metrics))
-    assert "1,200 pairs were taken out of the candidates before the best were cut" in text
-    assert "3 of these pairs are true" in text
+    assert "1,200 pairs count neither as hits nor as misses" in text
+    assert "3 of them out of the truth" in text
     assert "5 of them because the filter left too few candidates" in text
 
 

@@ -267,10 +267,14 @@ def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Pat
     for pairs in (lines, lists):
         metrics = evaluate_files(Given([predictions], truth, filter=pairs), config)
         assert metrics["model"]["P@1"] == 1.0  # 2 moved up to the first rank, and 1 after 5 went
+        assert metrics["model"]["R@1"] == 1.0  # 5 is no miss of b either
         assert metrics["model"]["P@2"] == 0.5
         assert metrics["filter"] == {"pairs": 3, "true": 1}
         assert metrics["predictions_filtered"] == 3
         assert metrics["documents_short_by_filter"] == 1
+    train = write_rows(tmp_path / "r.jsonl", [{"labels": [0, 1, 2, 5][:n]} for n in (4, 3, 2, 1)])
+    popular = evaluate_files(Given([predictions], truth, train, lines), config)["popularity"]
+    assert popular["P@1"] == 0.5  # 2 for document a, whose pairs are 0 and 1, and 0 for document b
     plain = evaluate_files(Given([predictions], truth), config)
     assert plain["model"]["P@1"] == 0.5
     assert plain["filter"] is None
