@@ -105,7 +105,7 @@ def measure_lists(
 
 
 def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None") -> "Int64s":
-    """The popularity baseline's rankings, int64 [N, k]; documents with pairs to leave out get the next ones."""
+    """The popularity baseline as rankings, int64 [N, k]; documents with pairs to leave out get the next."""
     import numpy as np
 
     from xmcpipe.data.label_lists import taken
