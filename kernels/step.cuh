@@ -1,4 +1,4 @@
-// What the two designs of the fused step share: the positives of a tile of labels, sums over a block, a look ahead.
+// For the fused step: the positives of a tile of labels, a sum over a block, a look ahead.
 #pragma once
 #include "update.cuh"
 

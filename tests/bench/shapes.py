@@ -8,7 +8,7 @@ branch, loss over all labels, both updates. With --small everything is cut down 
 seconds: that shows that the script runs, no more.
 
 Prints one JSON object: bytes predicted and measured, seconds a step, and an epoch's from the real number
-of documents.
+of documents. With --plan nothing is trained, and what a GPU is predicted to need is printed.
 """
 
 import argparse
@@ -17,8 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +32,13 @@ from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
 from xmcpipe.training.feed import Feed
-from xmcpipe.training.memory import peak_bytes
+from xmcpipe.training.plan import plan
+from xmcpipe.training.plan_compare import memory_figures
+from xmcpipe.training.plan_shape import StepShape
 from xmcpipe.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 WARM_UP = 5
 
@@ -71,18 +78,41 @@ def small(shape: Shape) -> Shape:
     return replace(shape, labels=labels, batch=16, tokens=16, fan_in=16, clusters=8, encoder="tiny")
 
 
-def write_encoder(folder: Path, name: str, tokens: int) -> int:
-    """An encoder with random weights, as save_pretrained writes it; returns the size of its vocabulary."""
-    from transformers import AutoModel, BertConfig, DistilBertConfig
+def encoder_config(name: str, tokens: int) -> "PretrainedConfig":
+    """The configuration of an encoder of that size."""
+    from transformers import BertConfig, DistilBertConfig
 
     tiny = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
-    config = {
+    configs: dict[str, Callable[[], PretrainedConfig]] = {
         "bert": BertConfig,
         "distilbert": DistilBertConfig,
         "tiny": lambda: BertConfig(**tiny, vocab_size=1000, max_position_embeddings=max(tokens, 32)),
-    }[name]()
+    }
+    return configs[name]()
+
+
+def write_encoder(folder: Path, name: str, tokens: int) -> int:
+    """An encoder with random weights, as save_pretrained writes it; returns the size of its vocabulary."""
+    from transformers import AutoModel
+
+    config = encoder_config(name, tokens)
     AutoModel.from_config(config).save_pretrained(folder)
     return int(config.vocab_size)
+
+
+def predict(name: str, shape: Shape, memory: str) -> dict[str, object]:
+    """What a GPU is predicted to need for a step, by part, and the least that a classifier step moves."""
+    from transformers import AutoModel
+
+    def encoder() -> torch.nn.Module:
+        return AutoModel.from_config(encoder_config(shape.encoder, shape.tokens)).float()
+
+    positives = round(shape.batch * shape.labels_per_document)
+    step = StepShape(shape.labels, shape.clusters, shape.batch, shape.tokens, positives)
+    found = plan(configure(shape, memory, "cpu", 100), encoder, step, "cuda")
+    parts = {part: size for part, size in found.most.items() if size}
+    facts = {"shape": name, "memory": memory, **asdict(shape), "parts": parts, "total_bytes": found.total}
+    return {**facts, "classifier_step_bytes": found.floor.bytes}
 
 
 def write_shards(folder: Path, shape: Shape, documents: int, vocabulary: int) -> None:
@@ -153,7 +183,7 @@ def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) 
         "step_seconds": round(step, 5),
         "slowest_step_seconds": round(max(times), 5),
         "epoch_minutes": round(step * shape.documents / shape.batch / 60, 2),
-        "peak_bytes": peak_bytes(device),
+        "memory_bytes": memory_figures(trainer),
         "rewirings": trainer.progress.rewirings,
     }
 
@@ -166,9 +196,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--plan", action="store_true")
     given = parser.parse_args()
     shape = small(SHAPES[given.shape]) if given.small else SHAPES[given.shape]
-    json.dump(measure(given.shape, shape, given.memory, given.device, given.steps), sys.stdout)
+    if given.plan:
+        found = predict(given.shape, shape, given.memory)
+    else:
+        found = measure(given.shape, shape, given.memory, given.device, given.steps)
+    json.dump(found, sys.stdout)
     print()
 
 

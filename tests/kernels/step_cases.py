@@ -1,6 +1,6 @@
 """The fused step on the host: how it is launched, and what it must have written.
 
-Both designs take the same arguments and leave [blocks, B, D] and [blocks] for `ffi_step_sum`.
+It leaves [blocks, B, D] and [blocks] for `ffi_step_sum`.
 
 B rows, D features, L labels, K fan-in.
 """
@@ -84,7 +84,6 @@ def make_layer(case: Case, number_format: int, momentum: int, with_bias: bool = 
 
 
 def run_step(
-    entry: str,
     macros: Mapping[str, int],
     shared: int,
     case: Case,
@@ -104,7 +103,7 @@ def run_step(
     numbers = [DECAY, FACTOR, np.uint64(SEED), np.int64(first_label), *map(np.int64, labels)]
     sizes = map(np.int32, (case.batch, case.stride, num_features, fan_in))
     arrays = [case.x, layer.weight, case.index, layer.bias, layer.momentum, partial, losses, rows, pairs]
-    kernel = HostKernel(f"{entry}.cu", entry, macros)
+    kernel = HostKernel("ffi_step.cu", "ffi_step", macros)
     kernel((BLOCKS,), THREADS, shared, [*arrays, np.int32(len(rows)), *scalars, *numbers, *sizes], order)
     out, loss = poisoned((case.batch, num_features)), poisoned((1,))
     total = HostKernel("ffi_step_sum.cu", "ffi_step_sum", {})
@@ -128,14 +127,14 @@ def far_away(case: Case, layer: Layer, first: int, folder: Path) -> tuple[Case, 
     )
 
 
-def check_far(entry: str, macros: Mapping[str, int], shared: int, momentum: int, folder: Path) -> None:
+def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Path) -> None:
     """Labels whose weights lie past 2^31 get the bits that they get at the start of an array."""
     first, labels = 2**31 // 512, 40
     case = make_case(5, labels, 530, 512)
     near = make_layer(case, BFLOAT16, momentum)
     far_case, far_layer = far_away(case, make_layer(case, BFLOAT16, momentum), first, folder)
-    near_result = run_step(entry, macros, shared, case, near, (0, labels), first_label=FIRST_LABEL + first)
-    far_result = run_step(entry, macros, shared, far_case, far_layer, (first, first + labels))
+    near_result = run_step(macros, shared, case, near, (0, labels), first_label=FIRST_LABEL + first)
+    far_result = run_step(macros, shared, far_case, far_layer, (first, first + labels))
     assert far_result.loss == near_result.loss
     assert torch.equal(far_result.features, near_result.features)
     arrays = ("weight", "momentum", "bias")

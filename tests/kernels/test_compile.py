@@ -19,14 +19,22 @@ from xmcpipe.ops.kernels import KERNELS
 
 MAX_STATIC_SHARED = 48 * KIB
 EVERY_VARIANT = os.environ.get("XMCPIPE_COMPILE_ALL") == "1"
+FORMAT_MACROS = ("WEIGHT", "FEATURE", "MOMENT")
 JOBS = [(kernel, name) for kernel in KERNELS.values() for name in COMMON_ARCHITECTURES]
 
 
 def chosen(kernel: Kernel, architecture: str) -> list[Variant]:
-    """The defaults, and this architecture's share of the variants."""
-    variants = list(kernel.variants(architecture))
+    """The defaults, each number format, and this architecture's share of the other variants."""
+    variants, default = list(kernel.variants(architecture)), kernel.variant()
     turn, count = COMMON_ARCHITECTURES.index(architecture), len(COMMON_ARCHITECTURES)
-    return [each for i, each in enumerate(variants) if EVERY_VARIANT or i == 0 or i % count == turn]
+    mine = []
+    for i, variant in enumerate(variants):
+        formats = {value for name, value in variant.macros if name in FORMAT_MACROS}
+        others = [(name, value) for name, value in variant.macros if name not in FORMAT_MACROS]
+        plain = len(formats) <= 1 and all(pair in default.macros for pair in others)
+        if EVERY_VARIANT or plain or i == 0 or i % count == turn:
+            mine.append(variant)
+    return mine
 
 
 def faults(variant: Variant, architecture: str) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmcpipe.ops import ffi_reference
+from xmcpipe.ops import ffi_reference, step_cuda
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
 from xmcpipe.ops.step import ffi_step_
 from xmcpipe.ops.topk import ffi_topk
@@ -101,8 +101,15 @@ def test_same_inputs_give_the_same_bits(dtype: torch.dtype, batch: int) -> None:
         assert all(torch.equal(one, same) for one, same in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("one_pass", [False, True])
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
-def test_the_step_on_the_gpu_is_the_step_on_the_cpu(dtype: torch.dtype) -> None:
+def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, one_pass: bool
+) -> None:
+    """By either design; one pass is for 16 bits, and rounds the gradients of the scores to as many."""
+    if one_pass and (dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0)):
+        pytest.skip("one pass wants 16-bit weights and tensor cores for them")
+    monkeypatch.setattr(step_cuda, "FEATURES_A_PLACE", 384 if one_pass else 0)
     positives = make_positives(48, 9001, 200)
     layer = make_layer(48, 9001, 64, 384, dtype)
     host = tuple(tensor.cpu() for tensor in layer)
@@ -110,12 +117,13 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(dtype: torch.dtype) -> None:
     loss, grad = run_step(layer, positives)
     host_loss, host_grad = run_step(host, tuple(part.cpu() for part in positives))  # type: ignore[arg-type]
     assert error(loss, host_loss) < 1e-5
-    assert error(grad, host_grad) < 1e-3
+    assert error(grad, host_grad) < (2.0**-8 if one_pass else 1e-3)
     moved = (layer[1].cpu() != before).float().mean()
     assert moved > 0.1, "the weights must have changed"
     # The same random bits round both: they differ where the sums differ in the last place alone.
-    assert (layer[1].cpu() != host[1]).float().mean() < (1.0 if dtype == torch.float32 else 0.02)
-    assert error(layer[1], host[1]) < 1e-3
+    most = 1.0 if dtype == torch.float32 else 0.2 if one_pass else 0.02
+    assert (layer[1].cpu() != host[1]).float().mean() < most
+    assert error(layer[1], host[1]) < (4e-3 if one_pass else 1e-3)
 
 
 def test_any_stream() -> None:

@@ -4,12 +4,22 @@ The kernels' arithmetic has tests of its own; this is about what calls them: how
 the order of their arguments, grids and workspaces. Few shapes, since g++ compiles each variant.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from host_gpu import HostGpu, install
 from torch import Tensor
 
-from xmcpipe.ops import ffi_cuda, ffi_reference, rewire_cuda, step_cuda, topk_cuda
+from xmcpipe.ops import (
+    ffi_cuda,
+    ffi_reference,
+    rewire_cuda,
+    step_chunks_cuda,
+    step_cuda,
+    step_pass_cuda,
+    topk_cuda,
+)
 from xmcpipe.ops.architectures import ARCHITECTURES
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.step_torch import Update
@@ -67,23 +77,16 @@ def test_scores_and_gradients(
     assert kinds == {int(architecture == "sm_90")}
 
 
-@pytest.mark.parametrize(
-    ("loss", "dtype", "momentum_dtype", "batch"),
-    [
-        ("squared_hinge", torch.float32, None, BATCH),
-        ("bce", torch.float32, torch.bfloat16, 24),
-        ("squared_hinge", torch.bfloat16, torch.bfloat16, BATCH),
-        ("bce", torch.bfloat16, None, 24),
-    ],
-)
-def test_a_step(
-    host_gpu: HostGpu, loss: str, dtype: torch.dtype, momentum_dtype: torch.dtype | None, batch: int
-) -> None:
+def both_steps(
+    dtype: torch.dtype, batch: int, momentum_dtype: torch.dtype | None, loss: str
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Loss, dX, bias, weights, momentum after a step of the kernels and of torch; and the weights before."""
     features_BD, *start = layer(dtype, batch)
     momentum_LK = None if momentum_dtype is None else torch.randn(LABELS, FAN_IN).to(momentum_dtype)
     scale, rate, step = torch.tensor(0.5), torch.tensor(0.02), torch.tensor(3)
     update = Update(scale, rate, step, 1e-3, 0.9 if momentum_dtype else 0.0, 11, FIRST_LABEL, 128)
-    found, wanted = [], []
+    found: list[Tensor] = []
+    wanted: list[Tensor] = []
     for run, results in ((step_cuda.step_, found), (torch_step_, wanted)):
         weight_LK, index_LK, bias_L = (tensor.clone() for tensor in start)
         momentum = None if momentum_LK is None else momentum_LK.clone()
@@ -92,13 +95,88 @@ def test_a_step(
         )
         assert torch.equal(index_LK, start[1])
         results += [loss_sum, grad, bias_L, weight_LK, *([] if momentum is None else [momentum])]
+    assert [mine.dtype for mine in found] == [theirs.dtype for theirs in wanted]
+    return found, wanted, start[0]
+
+
+def launched(gpu: HostGpu) -> set[str]:
+    return {variant.kernel.entry for variant, _ in gpu.launches}
+
+
+CHUNKS = {"ffi_scores", "ffi_grad_features", "ffi_grad_features_sum", "ffi_grad_weight"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype", "momentum_dtype", "batch", "architecture"),
+    [
+        ("squared_hinge", torch.float32, None, BATCH, "sm_90"),
+        ("bce", torch.float32, torch.bfloat16, 24, "sm_90"),
+        ("squared_hinge", torch.bfloat16, torch.bfloat16, BATCH, "sm_90"),
+        ("bce", torch.bfloat16, None, 24, "sm_75"),  # without tensor cores for bfloat16
+    ],
+)
+def test_a_step_by_chunks(
+    host_gpu: HostGpu,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    dtype: torch.dtype,
+    momentum_dtype: torch.dtype | None,
+    batch: int,
+    architecture: str,
+) -> None:
+    gpu = HostGpu(architecture, shared=ARCHITECTURES[architecture])
+    install(monkeypatch, gpu)
+    found, wanted, before = both_steps(dtype, batch, momentum_dtype, loss)
+    assert launched(gpu) == CHUNKS
     for mine, theirs in zip(found, wanted, strict=True):
-        assert mine.dtype == theirs.dtype
         # A sum in another order may be rounded to the other neighbour.
         limit = TOLERANCES[mine.dtype]
         torch.testing.assert_close(mine.float(), theirs.float(), rtol=limit, atol=10 * limit)
     assert (found[3] == wanted[3]).float().mean() > (0.97 if dtype == torch.bfloat16 else 0.0)
-    assert not torch.equal(found[3], start[0])
+    assert not torch.equal(found[3], before)
+
+
+@pytest.mark.parametrize(("batch", "momentum_dtype"), [(24, None), (64, torch.bfloat16)])
+def test_a_step_in_one_pass(host_gpu: HostGpu, batch: int, momentum_dtype: torch.dtype | None) -> None:
+    """Its gradients of scores are rounded to bfloat16, at random."""
+    found, wanted, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
+    assert launched(host_gpu) == {"ffi_step", "ffi_step_sum"}
+    loss, grad, bias = zip(found[:3], wanted[:3], strict=True)
+    torch.testing.assert_close(*loss, rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(*bias, rtol=1e-5, atol=1e-6)
+    assert float((grad[0] - grad[1]).norm() / grad[1].norm()) < 2.0**-8
+    assert (found[3] == wanted[3]).float().mean() > 0.8  # the others are neighbours
+    for mine, theirs in zip(found[3:], wanted[3:], strict=True):
+        # A momentum near 0 is the difference of sums of gradients of 10, each right to 2^-8.
+        torch.testing.assert_close(mine.float(), theirs.float(), rtol=2e-2, atol=5e-2)
+    assert not torch.equal(found[3], before)
+
+
+@pytest.mark.parametrize(
+    ("num_features", "fan_in", "batch", "shared", "one_pass"),
+    [
+        (768, 64, 64, ARCHITECTURES["sm_90"], True),
+        (768, 56, 64, ARCHITECTURES["sm_90"], False),  # so few connections are gathered sooner
+        (768, 128, 65, ARCHITECTURES["sm_90"], False),
+        (776, 128, 64, ARCHITECTURES["sm_90"], False),
+        (768, 128, 64, ARCHITECTURES["sm_86"], False),  # x alone would fill it
+        (384, 128, 64, ARCHITECTURES["sm_86"], True),
+    ],
+)
+def test_which_design_takes_a_layer(
+    monkeypatch: pytest.MonkeyPatch, num_features: int, fan_in: int, batch: int, shared: int, one_pass: bool
+) -> None:
+    chosen: list[str] = []
+    for design in (step_pass_cuda, step_chunks_cuda):
+        monkeypatch.setattr(design, "step_", lambda *_, name=design.__name__: chosen.append(name))
+    install(monkeypatch, HostGpu(shared=shared))
+    features_BD = torch.zeros(batch, num_features, dtype=torch.bfloat16)
+    weight_LK = torch.zeros(9, fan_in, dtype=torch.bfloat16)
+    rest: tuple[Any, ...] = (weight_LK.to(torch.uint16), None, None, positives(), "bce", None)
+    step_cuda.step_(features_BD, weight_LK, *rest)
+    assert chosen == [(step_pass_cuda if one_pass else step_chunks_cuda).__name__]
+    step_cuda.step_(features_BD.float(), weight_LK, *rest)  # float32 features aren't rounded
+    assert chosen[1] == step_chunks_cuda.__name__
 
 
 @pytest.mark.parametrize(("batch", "k"), [(BATCH, 5), (1, 100)])

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forks import finish
+
+TIMEOUT = 250  # seconds, for a command
+
 # The mode that keeps no gradients; the rate of its head is for SGD, and a loss that is a sum over labels.
 LIGHT = [
     "train.memory=light",
@@ -41,7 +45,7 @@ class Workplace:
 
     def call(self, *arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `xmcpipe ARGUMENTS` in the folder; the test fails unless it ends with `code`."""
-        done = self._finish(self.command(*arguments), stdin)
+        done = finish(arguments, self.folder, self.environment(), stdin, TIMEOUT)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -53,16 +57,13 @@ class Workplace:
     def patched(self, patch: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`xmcpipe ARGUMENTS` in a process that first runs the Python text `patch`; however it ends."""
         start = "import sys\nfrom xmcpipe.cli.app import main\nsys.argv[0] = 'xmcpipe'\nmain()\n"
-        return self._finish([sys.executable, "-c", patch + start, *arguments], "")
-
-    def _finish(self, command: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command,
+            [sys.executable, "-c", patch + start, *arguments],
             cwd=self.folder,
             env=self.environment(),
-            input=stdin,
+            input="",
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=TIMEOUT,
             check=False,
         )

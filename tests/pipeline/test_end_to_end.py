@@ -26,6 +26,19 @@ def test_it_learns_well_above_popularity(finished):
     assert figures["model"]["PSP@5"] > 2 * figures["popularity"]["PSP@5"]
 
 
+def model_figures(place):
+    (path,) = place.store.glob("model/*/model.json")
+    return json.loads(path.read_text())["figures"]
+
+
+def test_the_memory_of_training_was_predicted(finished):
+    memory = model_figures(finished)["memory"]
+    predicted, measured = memory["predicted_bytes"], memory["measured_bytes"]
+    assert memory["ratio"] == pytest.approx(predicted["total"] / measured["total"], abs=1e-3)
+    assert 0.9 < memory["ratio"] < 1.1
+    assert measured["host"] > measured["total"] > predicted["classifier weights"] > 0
+
+
 def test_the_light_mode_learns_as_well(workplace):
     """Half the bytes in the layer, nothing of its size beside it, and the model predicts as before."""
     paper = metrics(workplace)
@@ -36,6 +49,7 @@ def test_the_light_mode_learns_as_well(workplace):
     (model,) = set(workplace.store.glob("model/*")) - {before}
     facts = json.loads((model / "model.json").read_text())
     assert facts["head"]["dtype"] == "bfloat16"
+    assert 0.9 < facts["figures"]["memory"]["ratio"] < 1.1
     assert facts["figures"]["head_bytes"] == 60 * (8 * (2 + 2) + 4)
 
 

@@ -39,6 +39,33 @@ def test_tables_become_configs_in_the_order_of_the_stages(world: World, tmp_path
     ]
 
 
+def test_a_recipe_extends_another_key_by_key(world: World, tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(TEXT)
+    (tmp_path / "middle.toml").write_text('extends = "base.toml"\n[tokenize]\nauxiliary = 0.5\n')
+    loaded = load(world, tmp_path, 'extends = "middle.toml"\nseed = 8\n[train]\nsize = 2\n')
+    assert loaded.name == "r"
+    assert loaded.configs == {
+        "download": FetchConfig("large"),
+        "tokenize": StepConfig(3, seed=8, auxiliary=0.5),
+        "train": StepConfig(2, seed=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("extends = 3", "extends = 3 was given, a file was wanted"),
+        ('extends = "nowhere.toml"', "nowhere.toml does not exist"),
+        ('extends = "r.toml"', "extends r.toml, which extends it"),
+        ('extends = "ring.toml"', "extends r.toml, which extends it"),
+    ],
+)
+def test_what_can_not_be_extended(world: World, tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "ring.toml").write_text('extends = "r.toml"\n')
+    with pytest.raises(XmcpipeError, match=message):
+        load(world, tmp_path, line + '\n[download]\ndataset = "large"\n')
+
+
 def test_the_file_names_a_recipe_without_a_name(world: World, tmp_path: Path) -> None:
     assert load(world, tmp_path, "[download]").name == "r"
 

@@ -15,6 +15,7 @@ FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 LANE_ROWS = 8  # rows of the batch that a lane holds
 MAX_GROUP = 8  # lanes to a label
 MAX_FAN_IN = 512
+SUM_THREADS, SUM_BLOCKS = 256, 2048  # of the kernels that add up shares
 
 
 def takes(index_LK: Tensor, *tensors: Tensor) -> bool:
@@ -85,3 +86,13 @@ def persistent(variant: Variant, device: torch.device, shared: int, tiles: int, 
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     at_once = blocks_per_multiprocessor(variant, device, shared) * processors
     return max(1, min(tiles, at_once // beside))
+
+
+def sum_grid(count: int) -> tuple[int]:
+    """The grid of a kernel that adds up the shares of `count` numbers."""
+    return (min(-(-count // SUM_THREADS), SUM_BLOCKS),)
+
+
+def momentum_kind(weight: Tensor, momentum: Tensor | None) -> int:
+    """The macro MOMENTUM: 0 for none, 1 in the weight's format, 2 bfloat16 beside another."""
+    return 0 if momentum is None else 1 if momentum.dtype == weight.dtype else 2

@@ -6,14 +6,13 @@ B rows, D features, L labels, K fan-in. Arguments are checked, and such as `cuda
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda_rows import FORMATS, LANE_ROWS, by_label, gathering, persistent, transposed
+from xmcpipe.ops.cuda_rows import FORMATS, LANE_ROWS, by_label, gathering, persistent, sum_grid, transposed
 from xmcpipe.ops.kernel import Variant
 from xmcpipe.ops.kernels import KERNELS
 from xmcpipe.ops.launch import launch
 
 # Of kernels/ffi_grad_features.cu.
 TILE_LABELS, SLICE_FEATURES, PADDING, GRADIENT_PARTS = 32, 256, 8, 2
-SUM_THREADS, SUM_BLOCKS = 256, 2048
 
 
 def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
@@ -87,9 +86,8 @@ class FeatureGradient:
     def total(self, out_BD: Tensor) -> None:
         """Into dX float32 [B, D]: the splits added up in their order."""
         count, variant = out_BD.numel(), KERNELS["ffi_grad_features_sum"].variant()
-        grid = (min(-(-count // SUM_THREADS), SUM_BLOCKS),)
         launch(
-            variant, out_BD.device, grid, variant.threads, 0,
+            variant, out_BD.device, sum_grid(count), variant.threads, 0,
             self._partial_SBD, out_BD, len(self._partial_SBD), count,
         )  # fmt: skip
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from xmcpipe.ops.panels import Features, Index, Layer, Panels, Width, array, borrowed_layer, layer_of
 from xmcpipe.ops.rounding_numba import Floats, decode
-from xmcpipe.ops.simd import LANES, borrowed, compiled, dot, fma, load, splat, store
+from xmcpipe.ops.simd import LANES, borrowed, compiled, compiled_in_any_order, dot, fma, load, splat, store
 from xmcpipe.ops.threads import over_slices, slices
 
 BLOCK = 16  # labels whose scores are turned between label-major and row-major at a time
+FEW = 4  # rows: one connection of one row costs a fifth of one of a panel
 ZERO = np.float32(0.0)
 
 
@@ -111,6 +112,23 @@ def scores_slice(
                 out[row, first + number] = block[number, row]
 
 
+@compiled_in_any_order
+def few_scores_slice(
+    rows_BD: Floats, layer: Layer, out: Floats, weight_K: Floats, begin: int, end: int
+) -> None:
+    """As `scores_slice`, by the CPU's gather from rows of x: a few of them stay in the first-level cache."""
+    rows_BD, layer, out = borrowed(rows_BD), borrowed_layer(layer), borrowed(out)
+    weight_K = borrowed(weight_K)
+    for label in range(begin, end):
+        decode(layer.weight[label], layer.kind, weight_K)
+        index_K = layer.indices[label]
+        for row in range(len(rows_BD)):
+            row_D, score = rows_BD[row], ZERO
+            for k in range(len(index_K)):
+                score += weight_K[k] * row_D[np.int64(index_K[k])]
+            out[row, label] = score
+
+
 @compiled
 def transpose_block(grad: Floats, first: int, count: int, block: Floats) -> None:
     """Columns [first, first + count) of `grad` [B, L] as rows of `block` [BLOCK, P * W]."""
@@ -157,14 +175,18 @@ def grad_weight_slice(
 
 def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
     """As `ffi_torch.scores`."""
-    num_rows, num_features = features_BD.shape
-    panels = Panels(num_rows, num_features, narrow=True)
-    x, layer, out, width = panels.of(features_BD), layer_of(weight_LK, index_LK), array(out_BL), panels.width
+    (num_rows, num_features), (num_labels, fan_in) = features_BD.shape, weight_LK.shape
+    panels, layer, out = Panels(num_rows, num_features), layer_of(weight_LK, index_LK), array(out_BL)
+    few = num_rows <= FEW
+    x, width = array(features_BD.float()) if few else panels.of(features_BD), panels.width
 
     def run(_: int, begin: int, end: int) -> None:
-        scores_slice(x, layer, out, room_for(weight_LK.shape[1], panels), begin, end, width)
+        if few:
+            few_scores_slice(x, layer, out, np.empty(fan_in, np.float32), begin, end)
+        else:
+            scores_slice(x, layer, out, room_for(fan_in, panels), begin, end, width)
 
-    over_slices(run, slices(len(weight_LK)))
+    over_slices(run, slices(num_labels))
 
 
 def grad_features(grad_BL: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BD: Tensor) -> None:

@@ -11,6 +11,9 @@ FORMATS = (1, 0, 2)  # bfloat16 first: a macro's first value is its default
 WEIGHT, FEATURE = ("WEIGHT", FORMATS), ("FEATURE", FORMATS)
 LOSS, MOMENTUM = ("LOSS", (0, 1, 2)), ("MOMENTUM", (0, 1, 2))
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
+LOSSES = {"squared_hinge": 1, "bce": 2}  # values of LOSS
+# Of kernels/ffi_step.cu: how it shares out the scores, and what it keeps in static shared memory at most.
+STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
 HALF_WEIGHT, WITH_LOSS = ("WEIGHT", (1, 2)), ("LOSS", (1, 2))
 
 
@@ -27,11 +30,19 @@ def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
     return architecture >= 80 if macros["TENSOR"] else macros["GRADIENT_PARTS"] == 2
 
 
-def _step_tile_fits(macros: Macros, architecture: int) -> bool:
-    """Tensor cores, and room in shared memory for x and for a tile of weights or of float32 dW."""
+def step_bytes(macros: Macros) -> int:
+    """The dynamic shared memory of ffi_step: x; weights and scores of a tile, or its dW; gradients; marks."""
     batch, features, tile = macros["BATCH"], macros["FEATURES"], macros["TILE"]
+    shares = STEP_WARPS * STEP_SCORE_ROWS // batch  # of the features, in a score
+    work = max(2 * tile * features + 4 * shares * tile * (batch + 8), 4 * tile * features)
+    gradients, marks = 2 * macros["GRADIENT_PARTS"] * tile * batch, 4 * tile * max(batch // 32, 1)
+    return 2 * features * batch + work + gradients + marks
+
+
+def _step_fits(macros: Macros, architecture: int) -> bool:
+    """Tensor cores, and room in shared memory."""
     room = ARCHITECTURES[f"sm_{architecture}"]
-    return architecture >= 80 and 2 * features * batch + 4 * tile * features <= room
+    return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= room
 
 
 def _one_row_alone(macros: Macros, _: int) -> bool:
@@ -82,7 +93,7 @@ _TABLE = (
         varied=(("TENSOR",),),
     ),
     Kernel(
-        entry="ffi_step_tile",
+        entry="ffi_step",
         threads=256,
         macros=(
             HALF_WEIGHT,
@@ -101,15 +112,7 @@ _TABLE = (
             ("FEATURES",),
             (("BATCH", (32,)), ("FEATURES", (768, 384)), "TILE"),
         ),
-        allows=_step_tile_fits,
-        optional=("bias_L", "momentum_LK"),
-        formats=(("momentum_t", _momentum_format),),
-    ),
-    Kernel(
-        entry="ffi_step_gather",
-        threads=256,
-        macros=(WEIGHT, FEATURE, WITH_LOSS, MOMENTUM, GROUP),
-        varied=(("WEIGHT", "FEATURE"), ("WEIGHT", "LOSS"), ("WEIGHT", "MOMENTUM"), ("GROUP",)),
+        allows=_step_fits,
         optional=("bias_L", "momentum_LK"),
         formats=(("momentum_t", _momentum_format),),
     ),

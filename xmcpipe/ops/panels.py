@@ -24,15 +24,14 @@ Width = tuple[int, ...]  # W / 16 elements: see `ops/simd.py`
 class Panels:
     """How a batch of B rows lies in memory: P panels of W rows, [P, D, W], the last filled up with zeros.
 
-    W is 64 or 32, whichever leaves less empty, and 16 for no more rows than that if `narrow` is asked for.
+    W is 64 or 32, whichever leaves less empty.
     """
 
-    def __init__(self, num_rows: int, num_features: int, narrow: bool = False) -> None:
+    def __init__(self, num_rows: int, num_features: int) -> None:
         self.num_rows, self.num_features = num_rows, num_features
         halves = -(-num_rows // (2 * LANES))
-        vectors = 1 if narrow and num_rows <= LANES else 4 if halves % 2 == 0 else 2
-        self.width: Width = (0,) * vectors
-        self.lanes = LANES * vectors
+        self.width: Width = (0,) * (4 if halves % 2 == 0 else 2)
+        self.lanes = LANES * len(self.width)
         self.number = -(-num_rows // self.lanes)
 
     @property

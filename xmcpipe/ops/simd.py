@@ -32,6 +32,14 @@ def compiled(function: Kernel) -> Kernel:
     return cast(Kernel, kernel)
 
 
+def compiled_in_any_order(function: Kernel) -> Kernel:
+    """As `compiled`; its sums may be taken in any order, and so by vectors."""
+    kernel: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})(
+        function
+    )
+    return cast(Kernel, kernel)
+
+
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
     """For kernels: `function` of the arguments' types returns a signature and what emits the instructions."""
     wrapped: Callable[..., Any] = intrinsic(function)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 
 SLICES = 32  # of a layer: enough to share among that many threads
-LABELS = 512  # of a slice at least: less is not worth a thread
+LABELS = 2048  # of a slice at least: less is not worth the interpreter's time
 
 Result = TypeVar("Result")
 Body = Callable[[Any], None]

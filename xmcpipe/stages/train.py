@@ -76,7 +76,7 @@ def _require_clusters_of(shards: Path, clusters: Path) -> None:
 
 def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
     """Validation figures, and what the training and the layer cost."""
-    from xmcpipe.training.memory import peak_bytes
+    from xmcpipe.training.plan_compare import memory_figures
 
     state, head = trainer.progress, trainer.model.head
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
@@ -93,7 +93,7 @@ def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
         "seconds": round(state.seconds, 1),
         "seconds_per_step": round(state.seconds / max(state.step, 1), 4),
         "documents_per_second": round(state.documents / max(state.seconds, 1e-9), 1),
-        "peak_bytes": peak_bytes(device),
+        "memory": memory_figures(trainer),
         "device": str(device),
     }
 

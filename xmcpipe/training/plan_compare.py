@@ -7,7 +7,7 @@ import torch
 
 from xmcpipe.training.memory import peak_bytes
 from xmcpipe.training.plan import plan
-from xmcpipe.training.plan_measure import StepMeter, shape_of
+from xmcpipe.training.plan_measure import shape_of
 from xmcpipe.training.plan_rehearsal import rehearse
 from xmcpipe.training.plan_shape import StepShape
 from xmcpipe.training.trainer import Trainer
@@ -15,14 +15,14 @@ from xmcpipe.training.trainer import Trainer
 logger = logging.getLogger(__name__)
 
 
-def memory_figures(trainer: Trainer, meter: StepMeter) -> dict[str, Any]:
+def memory_figures(trainer: Trainer) -> dict[str, Any]:
     """{"predicted_bytes": {part: …, "total": …, "host": …}, "measured_bytes": {"total", "host"}, "ratio"}.
 
     Measured is what lived at once: tensors in the first steps on a CPU, the allocator's blocks in all of the
     training on a GPU. Predicted is the same, for a batch of that shape or for one of the longest documents.
     `host` is resident memory, predicted on a CPU alone: the tensors, and what else is resident between steps.
     """
-    gpu = trainer.device.type == "cuda"
+    meter, gpu = trainer.meter, trainer.device.type == "cuda"
     peaks = peak_bytes(trainer.device)
     measured = {"total": peaks["gpu"] if gpu else meter.peak, "host": peaks["host"]}
     shape = _largest(trainer) if gpu else meter.shape

@@ -21,9 +21,8 @@ CACHE_SHARE = 0.5  # a chunk's weights, indices and gradients are to stay in so 
 BLOCKS = 4  # of ffi_grad_features that run at once on a multiprocessor
 SHARE_VALUES = 64 * 256  # of dX that one of them sums up: rows x features
 ROWS_MULTIPLE, MOST_ROWS = 8, 64  # x^T is padded to whole eights; a block takes so many rows at most
-HISTOGRAM_BYTES = (
-    4 * 8 * (1 << 21)
-)  # bits of |weight| as int64, a piece of the layer at a time, four times over
+PASS_ROWS, PASS_FEATURES, FEATURES_A_PLACE = 64, 768, 12  # the most of a step in one pass, and its least K
+HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # bits of |weight| as int64, a piece of the layer at a time, four times
 TIE_BYTES = 2 * 8  # of each label: ties in the row, and before it
 SAMPLE_LABELS = 1 << 14  # enough for each slice of labels to be as large as it gets
 
@@ -31,15 +30,24 @@ SAMPLE_LABELS = 1 << 14  # enough for each slice of labels to be as large as it 
 def classifier_workspace_bytes(
     num_rows: int, num_features: int, num_labels: int, fan_in: int, value_bytes: int, label_chunk: int
 ) -> int:
-    """Of `ffi_step_` on a GPU: x^T, the gradient (and dW of a large batch) of a chunk, and the shares of dX.
+    """Of `ffi_step_` on a GPU: x^T, shares of dX, and by chunks their gradient (and dW of a large batch).
 
     `value_bytes`: of a weight and of a feature.
     """
     stride = _padded(num_rows)
+    if _in_one_pass(num_rows, num_features, fan_in, value_bytes):
+        blocks = MULTIPROCESSORS * max(PASS_FEATURES // num_features, 1)
+        return value_bytes * num_features * stride + 4 * blocks * num_rows * num_features
     cached = int(CACHE_SHARE * CACHE_BYTES / (fan_in * (value_bytes + 2) + 4 * stride))
     chunk = min(label_chunk, max(cached, 1024), num_labels)
     sums = fan_in if stride > MOST_ROWS else 0
     return value_bytes * num_features * stride + 4 * chunk * (stride + sums) + _shares(num_rows, num_features)
+
+
+def _in_one_pass(num_rows: int, num_features: int, fan_in: int, value_bytes: int) -> bool:
+    """Whether the step is taken so on that card (`ops/step_cuda.py`)."""
+    fits = num_rows <= PASS_ROWS and num_features <= PASS_FEATURES and value_bytes == 2
+    return fits and fan_in * FEATURES_A_PLACE >= num_features
 
 
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:

@@ -26,6 +26,7 @@ from xmcpipe.training.light import LightUpdates
 from xmcpipe.training.log import MetricsLog
 from xmcpipe.training.memory import used_bytes
 from xmcpipe.training.paper import PaperUpdates
+from xmcpipe.training.plan_measure import StepMeter
 from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
 from xmcpipe.training.updates import Updates
@@ -63,6 +64,7 @@ class Trainer:
         half = AUTOCAST[config.precision]
         self.head_dtype = half if device.type == "cuda" and half else torch.float32
         self.progress = Progress(auxiliary=model.auxiliary is not None)
+        self.meter = StepMeter()
 
     def fit(self) -> Progress:
         """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
@@ -90,7 +92,8 @@ class Trainer:
     def time_steps(self, count: int) -> list[float]:
         """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
 
-        No validation and no checkpoint; the last batch of an epoch may be smaller.
+        No validation and no checkpoint; the last batch of an epoch may be smaller. On a CPU the
+        first MEASURED_STEPS are slower.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
@@ -98,7 +101,8 @@ class Trainer:
         for group in itertools.islice(groups, count):
             begin = time.perf_counter()
             self._before_step()
-            self._step(group)  # ends by reading the loss: the device has done all of it
+            with self.meter.watch(self, group):
+                self._step(group)  # ends by reading the loss: the device has done all of it
             self.progress.step += 1
             self._rewire(log)
             if self.device.type == "cuda":
@@ -121,7 +125,8 @@ class Trainer:
         groups = self.feed.groups(state.epoch)
         for group in groups[state.position :]:
             self._before_step()
-            loss = self._step(group)
+            with self.meter.watch(self, group):
+                loss = self._step(group)
             state.documents += sum(len(rows) for rows in group)
             state.step, state.position = state.step + 1, state.position + 1
             self._after_step(loss, log, bar)

@@ -16,7 +16,7 @@ IMPLEMENTATIONS = ["kernel", "tiles"]
 # Batches on both sides of the width of a panel, single and several; K up to D; slices of labels and tiles are
 # straddled by tests of their own.
 SHAPES = st.tuples(
-    st.integers(1, 70), st.integers(1, 50).flatmap(lambda d: st.tuples(st.just(d), st.integers(1, d)))
+    st.integers(1, 140), st.integers(1, 50).flatmap(lambda d: st.tuples(st.just(d), st.integers(1, d)))
 )
 
 

@@ -17,7 +17,7 @@ from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.plan import other_memory, plan
 from xmcpipe.training.plan_compare import memory_figures
-from xmcpipe.training.plan_measure import MEASURED_STEPS, StepMeter
+from xmcpipe.training.plan_measure import MEASURED_STEPS
 from xmcpipe.training.plan_shape import StepShape
 from xmcpipe.training.trainer import Trainer
 
@@ -68,20 +68,13 @@ def shards(tmp_path_factory):
 
 
 def trained(shards, encoder, scratch, config):
-    """A trainer after its first steps, and the meter that watched them."""
+    """A trainer after its first steps, which its meter has watched."""
     feed, branch = Feed(shards, config, 0, CPU), config.auxiliary.weight > 0
     model = build_model(config, str(encoder), VOCABULARY, feed, CLUSTERS if branch else 0, CPU)
     clusters = torch.arange(LABELS) % CLUSTERS if branch else None
-    trainer, meter = Trainer(config, model, feed, clusters, CPU, scratch), StepMeter()
-    step = trainer._step
-
-    def watched(group):
-        with meter.watch(trainer, group):
-            return step(group)
-
-    trainer._step = watched
+    trainer = Trainer(config, model, feed, clusters, CPU, scratch)
     trainer.fit()
-    return trainer, meter
+    return trainer
 
 
 @pytest.mark.parametrize(
@@ -104,8 +97,8 @@ def trained(shards, encoder, scratch, config):
     ids=lambda changes: " ".join(map(str, changes.values())) or "paper",
 )
 def test_predicted_and_measured_agree(shards, tiny_encoder, tmp_path, changes):
-    trainer, meter = trained(shards, tiny_encoder, tmp_path, configure(**changes))
-    figures = memory_figures(trainer, meter)
+    trainer = trained(shards, tiny_encoder, tmp_path, configure(**changes))
+    figures = memory_figures(trainer)
     predicted, measured = figures["predicted_bytes"], figures["measured_bytes"]
     print(f"{changes}: measured {measured['total']:,}, predicted {predicted['total']:,}, {figures['ratio']}")
     assert figures["ratio"] == pytest.approx(1.0, abs=CLOSE)
@@ -122,7 +115,7 @@ def test_predicted_and_measured_agree(shards, tiny_encoder, tmp_path, changes):
 
 
 def test_only_the_first_steps_are_measured(shards, tiny_encoder, tmp_path):
-    _, meter = trained(shards, tiny_encoder, tmp_path, configure(max_steps=6))
+    meter = trained(shards, tiny_encoder, tmp_path, configure(max_steps=6)).meter
     assert meter._done == MEASURED_STEPS
     assert meter.shape is not None
     assert (meter.shape.labels, meter.shape.clusters, meter.shape.rows) == (LABELS, CLUSTERS, 32)
@@ -135,11 +128,11 @@ def test_a_prediction_that_fails_is_a_warning_and_no_more(
     def failing(*_):
         raise RuntimeError("no kernel for meta\nand more")
 
-    trainer, meter = trained(shards, tiny_encoder, tmp_path, configure(max_steps=2))
+    trainer = trained(shards, tiny_encoder, tmp_path, configure(max_steps=2))
     monkeypatch.setattr(plan_compare, "rehearse", failing)
     logging.getLogger("xmcpipe").propagate = True
     with caplog.at_level(logging.WARNING):
-        figures = memory_figures(trainer, meter)
+        figures = memory_figures(trainer)
     assert figures.keys() == {"measured_bytes"}
     # Once by each handler that listens.
     assert set(caplog.messages) == {"train: no memory was predicted: no kernel for meta"}

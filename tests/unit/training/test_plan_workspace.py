@@ -64,6 +64,16 @@ def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs():
     )
 
 
+def test_one_pass_keeps_no_gradients_of_a_chunk():
+    """A batch of 64 rows in 16 bits is taken in one pass, one more row or float32 by chunks."""
+    one_pass, *chunks = (
+        classifier_workspace_bytes(rows, 768, 670_091, fan_in, size, 32_768)
+        for rows, fan_in, size in [(64, 64, 2), (72, 64, 2), (64, 64, 4), (64, 56, 2)]
+    )
+    assert one_pass == 2 * 64 * 768 + 132 * 4 * 64 * 768
+    assert all(one_pass < one < 100 << 20 for one in chunks)
+
+
 @pytest.mark.parametrize("name", ["ffi_scores", "ffi_grad_features", "ffi_grad_weight"])
 def test_on_a_gpu_each_product_transposes_what_it_gathers(name):
     features, weight, index = layer(8, META)

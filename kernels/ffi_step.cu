@@ -2,8 +2,8 @@
 //
 // A persistent block walks tiles of TILE labels. It zeroes a dense tile W [TILE, FEATURES] in shared memory, scatters the
 // labels' weights into it, and multiplies:
-//   scores^T = W x^T          [TILE, BATCH]      summed over features, the features shared out over KSPLIT groups of warps
-//   dX      += g W            [BATCH, FEATURES]  in registers from the first tile to the last, each warp OWN features
+//   scores^T = W x^T          [TILE, BATCH]      a warp SCORE_ROWS rows and one of KSPLIT shares of the features
+//   dX      += g W            [BATCH, FEATURES]  in registers from the first tile to the last, a warp its features
 //   dW       = g^T x          [TILE, FEATURES]   written over W as float32, and sampled at the indices for the update
 // where g is the gradient of the loss, in the weights' format: GRADIENT_PARTS 2 as the sum of a high and a low part;
 // 1 rounded at random by 16 bits, up or down with the odds of the part cut off, so that the error has mean 0 and averages
@@ -16,11 +16,13 @@
 // matrix lie in different banks; that costs no padding, and 64 x 768 then fits beside a tile of 32.
 //
 // Counted for a tile of 32 labels, B 64, D 768, K 128, in cycles of 128 bytes of shared memory: zero 384, scatter 450 (32
-// lanes at random meet in a bank 3.5 times), scores 1,536 and 512 for their parts, dX 640, dW 1,024 and 768 written, and
-// 450 to sample: 5,800. Gathering the same three products takes 3 x 4,096 at least. Products 16 x 8 x 16: 1,536 for each
-// part of g and 1,536 for the scores: 2,300 cycles of an H100 with one part, 3,500 with two. Philox and update: 700.
+// lanes at random meet in a bank 3.5 times), scores 2,304 and 256 for their parts, dX 640, dW 1,792 and 768 written, and
+// 450 to sample: 7,000. Products 16 x 8 x 16: 768 for the scores and 1,536 for each part of g: 3,700 cycles of an H100
+// with one part, 6,200 with two. Gathering takes 4,096 cycles of shared memory for each of the three products, and 6,500
+// to issue its instructions. What would lower the traffic, larger blocks of a product in a warp, has no registers left:
+// dX takes 192 of 255. The phases are kept apart by barriers, so that their times add up: about 9,000 cycles.
 //
-// Needs sm_80. BATCH rows of the batch at most, FEATURES features at most (a multiple of 16 for each warp); registers hold
+// Needs sm_80. BATCH rows of the batch at most, FEATURES features at most (a multiple of 128); registers hold
 // BATCH x FEATURES / THREADS sums a thread. README.md has the table of what fits where.
 #include "mma.cuh"
 #include "step.cuh"
@@ -35,7 +37,7 @@
 #define TILE 32             // labels at a time: 16 or 32
 #endif
 #ifndef SCORE_ROWS
-#define SCORE_ROWS (BATCH < 32 || BATCH * FEATURES > 32768 ? 16 : 32)  // in a warp's scores; 32 want more registers
+#define SCORE_ROWS 16       // of the batch, in a warp's scores; 32 read less, but ptxas may spill for want of registers
 #endif
 #ifndef GRADIENT_PARTS
 #define GRADIENT_PARTS 1
@@ -409,7 +411,7 @@ __device__ __forceinline__ void give_features(float* out, const Features& dx, in
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_step_tile(const weight_t* x_DB, weight_t* weight_LK, const u16* index_LK, float* bias_L, momentum_t* momentum_LK,
+ffi_step(const weight_t* x_DB, weight_t* weight_LK, const u16* index_LK, float* bias_L, momentum_t* momentum_LK,
               float* partial_SBD, float* partial_loss, const i64* positive_rows, const i64* positive_labels,
               int num_positives, const float* scale, const float* rate, const i64* step, float weight_decay,
               float momentum_factor, u64 seed, i64 first_label, i64 begin, i64 end, int batch, int stride,
