@@ -12,7 +12,19 @@ import typer
 from typer.core import TyperGroup
 
 import xmcpipe
-from xmcpipe.cli import bench, chain, download, evaluate, gc, importing, kernels, plan, predict, stages
+from xmcpipe.cli import (
+    bench,
+    chain,
+    download,
+    evaluate,
+    export,
+    gc,
+    importing,
+    kernels,
+    plan,
+    predict,
+    stages,
+)
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.disk import disk_full
@@ -77,6 +89,7 @@ app.command("cluster")(stages.cluster)
 app.command("train")(stages.train)
 app.command("predict")(predict.predict)
 app.command("eval")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("run")(chain.run)
 app.command("status")(chain.status)
 app.command("gc")(gc.gc)

@@ -113,14 +113,14 @@ class ListsBuilder:
         return self.narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
 
     def narrow(self, labels: Ints) -> Ints:
-        """The labels in 32 bits where they fit. Raises XmcpipeError for one below 0."""
+        """The labels as signed integers, of 32 bits where they fit. Raises XmcpipeError for one below 0."""
         if not len(labels):
             return labels.astype(np.int32)
         if int(labels.min()) < 0:
             raise self._fault(
                 f"{int(labels.min())} is given as a label id", "ids begin at 0; leave paddings out"
             )
-        return labels.astype(np.int32, copy=False) if int(labels.max()) < 2**31 else labels
+        return labels.astype(np.int32 if int(labels.max()) < 2**31 else np.int64, copy=False)
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
         score_lengths, values = self._lists(column, "scores")

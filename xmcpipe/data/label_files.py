@@ -2,7 +2,7 @@
 
     .parquet                     columns labels, and id and scores where there are any; row group by row group
     .jsonl .ndjson (also .gz)    the same keys, an object a line; or PECOS' text2text output (label_json.py)
-    .npz                         a SciPy CSR matrix, a row a document, as PECOS saves one too (label_npz.py)
+    .npz                         a SciPy CSR matrix, a row a document, as PECOS saves one too (npz.py)
     .txt (also .gz)              `label:score` pairs a line, or `row label:score` lines (xc_text.py)
     a folder                     an artifact: predictions, raw or shards, with the vocabulary that it holds
 
@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_columns import ListsBuilder
 from xmcpipe.data.label_json import COLUMNS, read_json_lines, require_labels
-from xmcpipe.data.label_lists import LabelLists
-from xmcpipe.data.label_npz import read_npz
+from xmcpipe.data.label_lists import Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.npz import Csr, read_csr
 from xmcpipe.data.shards import Shards
 from xmcpipe.data.xc_text import read_xc_text
 from xmcpipe.errors import XmcpipeError, require_file
@@ -61,14 +63,39 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
 
 def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
     width: int | None
+    pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
     if kind == "npz":
-        matrix = read_npz(path)
-        pieces, width = matrix.pieces(scored=role == "predictions"), matrix.width
+        matrix = read_csr(path)
+        pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
     else:
         pieces, width = read_xc_text(path, role)
     for lengths, labels, scores in pieces:
         builder.append(lengths, builder.narrow(labels), scores)
     return builder.finish(width=width)
+
+
+def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
+    """(lengths, labels, scores) of some rows at a time. A stored zero is a score, but no label."""
+    matrix = matrix if scored else matrix.without_zeros()
+    for first in range(0, len(matrix), ROWS):
+        indptr = matrix.indptr[first : first + ROWS + 1]
+        pairs = slice(int(indptr[0]), int(indptr[-1]))
+        yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
+
+
+def filter_of_artifact(folder: Path, truth: LabelLists) -> LabelLists | None:
+    """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
+
+    None where it has none. `truth` is what the folder has, with its vocabulary.
+    """
+    if not folder.is_dir() or truth.width is None:
+        return None
+    pairs = FilterPairs.read(folder, "test", truth.width)
+    if not len(pairs):
+        return None
+    rows, labels = np.divmod(pairs.keys, truth.width)
+    indptr = np.searchsorted(rows, np.arange(len(truth) + 1)).astype(np.int64)
+    return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
 
 
 def read_label_names(folder: Path) -> pa.Array:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
+import polars as pl
+
 from xmcpipe.errors import XmcpipeError
 
 BLOCK_CHARACTERS = 1 << 23
@@ -35,6 +37,22 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is whole") from error
+
+
+def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
+    """Yield (number of the first line, lines string [n]) in blocks as `text_blocks` does, without line ends.
+
+    Only a line feed ends a line, with or without a carriage return before it; the last line needs none.
+    """
+    for first, block in text_blocks(path, encoding):
+        try:
+            lines = pl.Series("text", [block]).str.split("\n").explode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which some encodings can spell
+            raise XmcpipeError(
+                f"{path}, from line {first}: {error.reason}", "name another encoding"
+            ) from error
+        lines = lines.head(-1) if block.endswith("\n") else lines
+        yield first, lines.str.strip_suffix("\r")
 
 
 def open_bytes(path: Path) -> IO[bytes]:

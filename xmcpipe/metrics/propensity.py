@@ -22,12 +22,15 @@ class Training:
     """What metrics need of the training labels.
 
     `counts` int64 [L], the training documents of each label; `documents`, how many there are in all;
-    `repeated`, how many labels stood twice in a document and were merged.
+    `repeated`, how many labels stood twice in a document and were merged. `kind` says what is a document:
+    `standard` those of the training set; in `paper` each label text is one more, labelled by itself, as
+    papers count that train on label texts.
     """
 
     counts: Int64s
     documents: int
     repeated: int = 0
+    kind: str = "standard"
 
 
 def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float = 1.5) -> Floats:

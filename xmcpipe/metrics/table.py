@@ -152,7 +152,9 @@ def _of_data(facts: Mapping[str, Any]) -> list[str]:
     ]
     propensity = facts["propensity"]
     if propensity:
-        lines.append(f"PSP with A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}")
+        counted = {"standard": "", "paper": ", label texts counted as documents"}[propensity["kind"]]
+        constants = f"A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}"
+        lines.append(f"PSP with {constants} ({propensity['kind']} propensity{counted})")
     else:
         lines.append("no PSP and no popularity baseline: they need the training labels")
     if pairs := facts.get("filter"):

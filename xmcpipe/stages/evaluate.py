@@ -16,12 +16,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import METRICS_VERSION
 from xmcpipe.config import require_at_least
 from xmcpipe.errors import XmcpipeError, require_file
-from xmcpipe.stages.measuring import Given, Measured, measure_lists, read_and_measure, without_names
+from xmcpipe.stages.measuring import (
+    Given,
+    Measured,
+    measure_lists,
+    most_pairs,
+    read_and_measure,
+    without_names,
+)
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
@@ -36,14 +43,17 @@ FILE_NAME = "metrics.json"
 class EvalConfig:
     """The table [eval]: the ranks `k`, rising, and the propensity constants A and B of the dataset.
 
-    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. `bins` of
-    the labels' training frequency: 3 for head, torso and tail, 10 for deciles. `rounds` of the bootstrap, 0
-    for none, its `level` of confidence and its `seed`.
+    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. The
+    `propensity` counts the training documents: `standard`; with `paper` each label text counts as one more
+    document, labelled by itself, as papers count that train on label features. `bins` of the labels' training
+    frequency: 3 for head, torso and tail, 10 for deciles. `rounds` of the bootstrap, 0 for none, its `level`
+    of confidence and its `seed`.
     """
 
     k: tuple[int, ...] = (1, 3, 5)
     a: float = 0.55
     b: float = 1.5
+    propensity: Literal["standard", "paper"] = "standard"
     bins: int = 3
     rounds: int = 1000
     level: float = 0.95
@@ -69,16 +79,21 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
 
     Raises XmcpipeError for predictions of other documents than the test's or with another vocabulary.
     """
-    from xmcpipe.data.label_files import read_label_lists
+    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
 
-    training = _training_of_shards(inputs["shards"])  # before there is anything else in memory
-    predictions = read_label_lists(inputs["predictions"], "predictions", top=config.k[-1])
-    truth = read_label_lists(inputs["shards"], "truth")
+    shards = inputs["shards"]
+    training = _training_of_shards(shards, config.propensity)  # before there is anything else in memory
+    truth = read_label_lists(shards, "truth")
+    pairs = filter_of_artifact(shards, truth)
+    top = config.k[-1] + (0 if pairs is None else most_pairs(pairs))
+    predictions = read_label_lists(inputs["predictions"], "predictions", top=top)
     _require_same_names(predictions, truth)
-    common = common_vocabulary([without_names(predictions)], without_names(truth), None)
-    del predictions, truth  # two copies of the names, which may well be the largest part
-    metrics = _metrics(measure_lists(common, training, config.k, config.a, config.b), config)
+    others = [without_names(lists) for lists in (predictions, pairs) if lists is not None]
+    common = common_vocabulary(others, without_names(truth), None)
+    del predictions, truth, pairs  # copies of the names, which may well be the largest part
+    measured = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
+    metrics = _metrics(measured, config)
     (out / FILE_NAME).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Result(headline(metrics))
 
@@ -88,6 +103,7 @@ def evaluate_files(given: Given, config: EvalConfig) -> dict[str, Any]:
 
     Raises XmcpipeError for files that can't be read, hold other documents or have labels of another kind.
     """
+    _refuse_paper(config)
     return _metrics(read_and_measure(given, config.k, config.a, config.b), config)
 
 
@@ -102,6 +118,7 @@ def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
         raise XmcpipeError(
             "rounds = 0 was given, and a comparison needs the bootstrap", "as in --set eval.rounds=1000"
         )
+    _refuse_paper(config)
     measured = read_and_measure(given, config.k, config.a, config.b)
     first, second = measured.systems
     differences = compare(first, second, config.rounds, config.level, config.seed)
@@ -124,6 +141,14 @@ def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
     }
 
 
+def _refuse_paper(config: EvalConfig) -> None:
+    if config.propensity == "paper":
+        raise XmcpipeError(
+            "eval.propensity = 'paper' was given, and files don't say which labels have a text",
+            "leave --truth out and name --shards and --predictions, or use 'standard'",
+        )
+
+
 def read_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of an artifact of any format version, as this version would have written it.
 
@@ -140,6 +165,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             f"{path} has format {version}, this xmcpipe reads 1 to {METRICS_VERSION}", "get a newer xmcpipe"
         )
     added = dict.fromkeys(("labels_in_training", "filter", "intervals", "by_frequency"))
+    if metrics.get("propensity"):
+        metrics["propensity"] = {"kind": "standard", **metrics["propensity"]}
     return {**added, **metrics}
 
 
@@ -154,7 +181,9 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if popular:
         first = f"P@{metrics['k'][0]}"
         figures[f"popularity {first}"] = round(popular[first], 4)
-        figures |= {name.upper(): value for name, value in metrics["propensity"].items()}
+        propensity = metrics["propensity"]
+        figures |= {name.upper(): propensity[name] for name in ("a", "b", "n")}
+        figures["propensity"] = propensity["kind"]
     return figures
 
 
@@ -187,7 +216,7 @@ def _intervals(model: "Evaluation", config: EvalConfig) -> dict[str, Any]:
     }
 
 
-def _training_of_shards(folder: Path) -> "Training":
+def _training_of_shards(folder: Path, propensity: str) -> "Training":
     """Counted piece by piece: the training labels may well be more than all else that is held."""
     import numpy as np
     import pyarrow.parquet as pq
@@ -195,12 +224,16 @@ def _training_of_shards(folder: Path) -> "Training":
     from xmcpipe.data.shards import Shards
     from xmcpipe.metrics.propensity import Training
 
-    train = Shards(folder, "train")
+    train = Shards(folder, *(("train", "label") if propensity == "paper" else ("train",)))
+    if propensity == "paper" and len(train) == len(Shards(folder, "train")):
+        raise XmcpipeError(
+            f"eval.propensity = 'paper' was given, and {folder} has no label text", "use 'standard'"
+        )
     vocabulary = require_file(folder / "labels.parquet", "vocabulary")
     counts = np.zeros(pq.read_metadata(vocabulary).num_rows, np.int64)
     for labels, _ in train.labels.flat():
         np.add.at(counts, labels, np.int64(1))  # labels of a shard are distinct in each document
-    return Training(counts, len(train))
+    return Training(counts, len(train), kind=propensity)
 
 
 def _require_same_names(predictions: "LabelLists", truth: "LabelLists") -> None:

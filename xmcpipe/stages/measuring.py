@@ -43,20 +43,24 @@ class Measured:
 
 
 def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float) -> Measured:
-    """Measure files or artifacts. Raises XmcpipeError for what can't be read, joined or numbered alike."""
-    import numpy as np
+    """Measure files or artifacts; an artifact as truth also says which pairs to leave out.
 
-    from xmcpipe.data.label_files import read_label_lists
+    Raises XmcpipeError for what can't be read, joined or numbered alike.
+    """
+    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.truth import count_labels
 
-    pairs = read_label_lists(given.filter, "filter") if given.filter else None
-    more = int(np.diff(pairs.indptr).max(initial=0)) if pairs else 0  # candidates that the filter may take
+    truth = read_label_lists(given.truth, "truth")
+    pairs = (
+        read_label_lists(given.filter, "filter") if given.filter else filter_of_artifact(given.truth, truth)
+    )
+    more = 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + more) for path in given.predictions]
     common = common_vocabulary(
         predictions if pairs is None else [*predictions, pairs],
-        read_label_lists(given.truth, "truth"),
+        truth,
         read_label_lists(given.train, "train") if given.train else None,
     )
     training = None
@@ -141,7 +145,9 @@ def _facts(common: "CommonVocabulary", against: "Against", tested: int) -> dict[
         "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
         "documents_without_truth": against.empty,
         "repeated_labels_merged": against.repeated + (training.repeated if training else 0),
-        "propensity": {"a": against.a, "b": against.b, "n": training.documents} if training else None,
+        "propensity": None
+        if training is None
+        else {"kind": training.kind, "a": against.a, "b": against.b, "n": training.documents},
         "filter": None,
     }
 
@@ -171,6 +177,13 @@ def _ranked(
         facts["predictions_filtered"] = int(ranking.left_out.sum())
         facts["documents_short_by_filter"] = int(short.sum())
     return top_NK, facts
+
+
+def most_pairs(pairs: "LabelLists") -> int:
+    """The most pairs to leave out of one document: so many more candidates may be needed."""
+    import numpy as np
+
+    return int(np.diff(pairs.indptr).max(initial=0))
 
 
 def without_names(lists: "LabelLists") -> "LabelLists":

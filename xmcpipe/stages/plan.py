@@ -82,7 +82,7 @@ def known(
 ) -> DataShape:
     """What is stated, filled up from the shards and clusters that exist, then from the recipe."""
     shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
-    data = stated if shards is None else stated.or_else(_of_shards(shards.path))
+    data = stated if shards is None else stated.or_else(_of_shards(shards.path, configs["train"].splits))
     if not data.labels:
         raise XmcpipeError(
             "the number of labels isn't known: the shards of this recipe are not in the store",
@@ -133,12 +133,12 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
     return make
 
 
-def _of_shards(folder: Path) -> DataShape:
+def _of_shards(folder: Path, splits: tuple[str, ...]) -> DataShape:
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards import Shards
 
-    shards = Shards(folder, "train")
+    shards = Shards(folder, *splits)
     documents = len(shards)
     return DataShape(
         labels=pq.ParquetFile(folder / "labels.parquet").metadata.num_rows,

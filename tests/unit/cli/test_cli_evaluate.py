@@ -56,7 +56,7 @@ def test_without_training_labels_it_says_that_there_is_no_psp(files: list[str]) 
 
 def test_the_constants_can_be_set(files: list[str]) -> None:
     result = CliRunner().invoke(app, ["eval", *files, "--set", "eval.a=0.6", "--set", "eval.b=2.6", "--json"])
-    assert json.loads(result.stdout)["propensity"] == {"a": 0.6, "b": 2.6, "n": 9}
+    assert json.loads(result.stdout)["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": 9}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
 COMMANDS = {
     "download": SHARED,
     "import": SHARED
-    | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
+    | {"--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
     | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
     | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
     | {
@@ -47,6 +47,7 @@ COMMANDS = {
         "--bins",
         "--format",
     },
+    "export": {"--out", "-o", "--format", "--json"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
@@ -59,6 +60,8 @@ COMMANDS = {
 }
 ARGUMENTS = {
     "download": ["dataset"],
+    "import": ["folder"],
+    "export": ["artifact"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "plan": ["recipe_argument"],

@@ -34,7 +34,7 @@ def metrics() -> dict[str, Any]:
         "documents_with_short_predictions": 7,
         "predictions_of_unknown_labels": 0,
         "repeated_labels_merged": 0,
-        "propensity": {"a": 0.55, "b": 1.5, "n": 41475},
+        "propensity": {"kind": "paper", "a": 0.55, "b": 1.5, "n": 41475},
         "filter": None,
         "model": RESULT.figures,
         "popularity": {**RESULT.figures, "P@1": 0.25},
@@ -67,7 +67,7 @@ def test_the_bins_have_their_labels_and_contributions(metrics: dict[str, Any]) -
 
 def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> None:
     text = "\n".join(notes(metrics))
-    assert "A 0.55, B 1.5, N 41,475" in text
+    assert "A 0.55, B 1.5, N 41,475 (paper propensity, label texts counted as documents)" in text
     assert "7 documents have under 3 predictions" in text
     assert "joined by row number" in text
     assert "90% interval, 500 bootstrap rounds" in text

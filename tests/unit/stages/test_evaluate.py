@@ -13,10 +13,11 @@ import pytest
 from scipy import sparse
 
 from xmcpipe.config import from_table
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.shards import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.metrics import api, evaluation
+from xmcpipe.metrics import api, evaluation, inverse_propensity
 from xmcpipe.stages.evaluate import EVAL, EvalConfig, compare_files, evaluate_files
 from xmcpipe.stages.measuring import Given
 
@@ -90,7 +91,7 @@ def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> Non
     best = [max((weight[label] for label in true), default=0.0) for true in truth]
     assert metrics["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert metrics["model"]["PSP@1"] == pytest.approx(np.mean(raw) / np.mean(best))
-    assert metrics["propensity"] == {"a": 0.6, "b": 2.6, "n": N_TRAIN}
+    assert metrics["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": N_TRAIN}
     assert (metrics["documents"], metrics["labels"], metrics["joined_by"]) == (N_TEST, L, "id")
     assert metrics["labels_in_test"] == len(set().union(*truth))
     assert metrics["documents_without_truth"] == sum(not true for true in truth) > 0
@@ -106,8 +107,54 @@ def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> Non
 def test_the_headline_is_in_the_result(world: World) -> None:
     inputs = {"predictions": world.predictions, "shards": world.shards}
     result = EVAL.run(EvalConfig(k=(1, 2)), inputs, world.out, world.out)
-    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N"} == set(result.figures)
+    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N", "propensity"} == set(
+        result.figures
+    )
     assert result.figures["N"] == N_TRAIN
+
+
+def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> None:
+    with pytest.raises(XmcpipeError, match=r"no label text .*'standard'"):
+        world.run(propensity="paper")
+    labelled = list(range(0, L, 2))
+    world.write_split("label", [NAMES[label] for label in labelled], [[label] for label in labelled])
+    standard, paper = (world.run(propensity=name, rounds=0) for name in ("standard", "paper"))
+    assert (standard["propensity"]["kind"], standard["propensity"]["n"]) == ("standard", N_TRAIN)
+    assert (paper["propensity"]["kind"], paper["propensity"]["n"]) == ("paper", N_TRAIN + len(labelled))
+    counts = np.bincount(np.concatenate([*world.train, labelled]), minlength=L)
+    inverse = inverse_propensity(counts, N_TRAIN + len(labelled), 0.55, 1.5)
+    raw = [
+        sum(inverse[label] for label in set(true) & set(best[:1]))
+        for true, best in zip(world.truth, world.predicted, strict=True)
+    ]
+    assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
+    assert paper["model"]["P@1"] == standard["model"]["P@1"]
+    with pytest.raises(XmcpipeError, match="files don't say which labels have a text"):
+        evaluate_files(Given([world.predictions], world.shards), EvalConfig(propensity="paper"))
+
+
+def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World) -> None:
+    row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
+    gone, first = world.truth[row][0], world.predicted[row][0]
+    gone = next(label for label in world.truth[row] if label != first)
+    if first in world.truth[row]:
+        world.truth[row].remove(first)
+        world.write_split("test", world.ids, world.truth)
+    FilterPairs.of(np.array([row, row]), np.array([gone, first]), L).write(world.shards, "test")
+    given = Given([world.predictions], world.shards, world.shards)
+    found = [world.run(rounds=0), evaluate_files(given, QUICK)]
+    (world.shards / "filter_test.parquet").unlink()
+    world.truth[row].remove(gone)
+    world.write_split("test", world.ids, world.truth)
+    kept = [label for label in world.predicted[row] if label not in (gone, first)]
+    world.predicted[row] = kept + [label for label in (gone, first) if label in world.predicted[row]]
+    world.write_predictions(world.ids)
+    wanted = world.run(k=(1, 3), rounds=0)  # the last ranks of `row` are what was excluded
+    for metrics in found:
+        assert metrics["filter"] == {"pairs": 2, "true": 1}
+        assert metrics["documents_short_by_filter"] == 1
+        for name in ("P@1", "P@3", "PSP@3", "R@3", "nDCG@3", "macro_R_tested@3"):
+            assert metrics["model"][name] == pytest.approx(wanted["model"][name]), name
 
 
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
