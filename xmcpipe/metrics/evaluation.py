@@ -112,12 +112,11 @@ class Evaluation:
         training, weights, terms = self.against.training, self.against.weights, self.against.terms
         if training is None or weights is None:
             raise XmcpipeError("no training labels were given", "frequency is that of the training labels")
-        below_P = self.against.documents * np.array(self.against.ks, np.float64)
         best = terms.sums(self._sums_C, "best")
-        below_PSP = np.where(best > 0, best, 1)
-        return by_bins(
-            self._counts, training.counts, bins, below_P, weights.inverse, below_PSP, self.against.ks
-        )
+        below = {
+            k: (k * self.against.documents, float(best[at]) or 1.0) for at, k in enumerate(self.against.ks)
+        }
+        return by_bins(self._counts, training.counts, weights.inverse, below, bins)
 
     def intervals(self, rounds: int = 1000, level: float = 0.95, seed: int = 0) -> dict[str, Interval]:
         """Bootstrap confidence intervals of the figures over documents (see bootstrap.py)."""

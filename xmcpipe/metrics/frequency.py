@@ -11,14 +11,14 @@ bins' contributions add up to the figure. Macro, micro and coverage of a bin are
 the test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.labelwise import LabelCounts, scoped_figures
-from xmcpipe.metrics.truth import Bools, Floats, Int64s
+from xmcpipe.metrics.truth import Floats, Int64s, Ints
 
 
 @dataclass(frozen=True)
@@ -63,66 +63,41 @@ def bin_names(bins: int) -> list[str]:
 def by_bins(
     counts: LabelCounts,
     trained: Int64s,
-    bins: int,
-    below_P: Floats,
     weights: Floats,
-    below_PSP: Floats,
-    ks: Sequence[int],
+    below: Mapping[int, tuple[float, float]],
+    bins: int,
 ) -> list[Bin]:
     """A Bin each, the most frequent labels first.
 
-    `trained` int64 [L] are training documents, `weights` [L] 1/p_l, `below_P` and `below_PSP` [len(ks)] what
-    the sums of hits and of weights are divided by.
+    `trained` int64 [L] are training documents, `weights` [L] 1/p_l; `below` maps k to what sums of hits and
+    sums of their weights are divided by.
     """
     bin_of_label = bins_of_labels(trained, bins)
-    parts = _contributions(counts, bin_of_label, bins, below_P, weights, below_PSP, ks)
-    return [
-        _bin(name, number, counts, trained, bin_of_label == number, ks, parts[number])
-        for number, name in enumerate(bin_names(bins))
-    ]
-
-
-def _contributions(
-    counts: LabelCounts,
-    bin_of_label: Int64s,
-    bins: int,
-    below_P: Floats,
-    weights: Floats,
-    below_PSP: Floats,
-    ks: Sequence[int],
-) -> list[dict[str, float]]:
-    parts: list[dict[str, float]] = [{} for _ in range(bins)]
-    for at, k in enumerate(ks):
-        right = counts.at(k)[1]
-        hits = np.bincount(bin_of_label, weights=right, minlength=bins) / below_P[at]
-        gains = np.bincount(bin_of_label, weights=right * weights, minlength=bins) / below_PSP[at]
-        for number, part in enumerate(parts):
-            part |= {f"P@{k}": float(hits[number]), f"PSP@{k}": float(gains[number])}
+    tested = counts.support > 0
+    figures: list[dict[str, float]] = [{} for _ in range(bins)]
+    for k, (below_P, below_PSP) in below.items():
+        predicted, right = counts.at(k)
+        hits = np.bincount(bin_of_label, weights=right, minlength=bins)
+        gains = np.bincount(bin_of_label, weights=right * weights, minlength=bins)
+        for number, mine in enumerate(figures):
+            scoped = scoped_figures(predicted, right, counts.support, tested & (bin_of_label == number))
+            mine |= {f"P@{k}": float(hits[number] / below_P), f"PSP@{k}": float(gains[number] / below_PSP)}
+            mine |= {f"{metric}@{k}": value for metric, value in scoped.items()}
+    parts = []
+    for number, name in enumerate(bin_names(bins)):
+        mask = bin_of_label == number
+        parts.append(_bin(name, trained[mask], counts.support[mask], figures[number]))
     return parts
 
 
-def _bin(
-    name: str,
-    number: int,
-    counts: LabelCounts,
-    trained: Int64s,
-    mask: Bools,
-    ks: Sequence[int],
-    figures: dict[str, float],
-) -> Bin:
-    tested = mask & (counts.support > 0)
-    for k in ks:
-        predicted, right = counts.at(k)
-        scoped = scoped_figures(predicted, right, counts.support, tested)
-        figures |= {f"{metric}@{k}": value for metric, value in scoped.items()}
-    mine = trained[mask]
+def _bin(name: str, trained: Int64s, support: Ints, figures: dict[str, float]) -> Bin:
     return Bin(
         name=name,
-        labels=len(mine),
-        tested=int(np.count_nonzero(tested)),
-        least=int(mine.min(initial=np.iinfo(np.int64).max)) if len(mine) else 0,
-        most=int(mine.max(initial=0)),
-        training_positives=int(mine.sum()),
-        test_positives=int(counts.support[mask].sum()),
+        labels=len(trained),
+        tested=int(np.count_nonzero(support)),
+        least=int(trained.min()) if len(trained) else 0,
+        most=int(trained.max(initial=0)),
+        training_positives=int(trained.sum()),
+        test_positives=int(support.sum()),
         figures=figures,
     )

@@ -81,7 +81,7 @@ SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
     "bins hold as many labels each": ("frequency", ("positives = documents * np.bincount(counts)", "positives = np.bincount(counts)")),
     "the head is the rare end": ("frequency", ("before = total - np.cumsum(positives)", "before = np.cumsum(positives) - positives")),
     "labels that were never in training are the head": ("frequency", ("bin_of_count[0] = bins - 1", "bin_of_count[0] = 0")),
-    "a bin's P is not divided by k": ("evaluation", ("self.against.documents * np.array(self.against.ks, np.float64)", "self.against.documents * np.ones(len(self.against.ks))")),
+    "a bin's P is not divided by k": ("evaluation", ("k: (k * self.against.documents", "k: (self.against.documents")),
 }  # fmt: skip
 
 
