@@ -21,7 +21,11 @@ import numpy as np
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.truth import Floats
 
-DRAWN = 1 << 22  # draws held at a time, of 8 bytes
+DRAWN = 1 << 26  # documents times rounds held at a time, a byte each
+MOST_ROUNDS = (
+    256  # … of which one product: of a tall and slim matrix, BLAS is several times slower in small ones
+)
+PIECE = 1 << 14  # documents of a product
 NOTHING = 1e-12  # sums of the same terms in another order differ by less
 
 
@@ -59,14 +63,17 @@ def resampled(terms_NC: Floats, rounds: int, seed: int) -> Floats:
     if rounds < 1 or not documents:
         raise XmcpipeError(f"{rounds} rounds over {documents} documents were given, 1 or more were wanted")
     random = np.random.default_rng(seed)
-    sums_RC = np.empty((rounds, terms_NC.shape[1]))
-    block = max(1, DRAWN // documents)
-    drawn_RN = np.empty((min(block, rounds), documents))
+    sums_RC = np.zeros((rounds, terms_NC.shape[1]))
+    block = min(rounds, MOST_ROUNDS, max(1, DRAWN // documents))
+    # how often a document is drawn fits a byte: of up to 255 documents anyway, of more with certainty enough
+    drawn_RN = np.empty((block, documents), np.uint8)
     for first in range(0, rounds, block):
         count = min(block, rounds - first)
         for row in range(count):
             drawn_RN[row] = np.bincount(random.integers(0, documents, documents), minlength=documents)
-        np.matmul(drawn_RN[:count], terms_NC, out=sums_RC[first : first + count])
+        for piece in range(0, documents, PIECE):
+            rows = slice(piece, piece + PIECE)
+            sums_RC[first : first + count] += drawn_RN[:count, rows].astype(np.float64) @ terms_NC[rows]
     return sums_RC
 
 

@@ -38,6 +38,7 @@ def test_blocks_of_any_size_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     terms_NC = np.random.default_rng(1).random((50, 4))
     whole = resampled(terms_NC, 20, seed=0)
     monkeypatch.setattr(module, "DRAWN", 150)
+    monkeypatch.setattr(module, "PIECE", 13)
     assert resampled(terms_NC, 20, seed=0) == pytest.approx(whole, rel=1e-12)
 
 
