@@ -148,3 +148,55 @@ def test_a_slip_is_caught(slip: str) -> None:
     module, *replacements = SLIPS[slip]
     with mutated(module, replacements) as mutant:
         assert not all(agrees(case, wanted, mutant) for case, wanted in CASES)
+
+
+BOOTSTRAP_SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
+    "both tails are cut at 1 - level": ("bootstrap", ("[(1 - level) / 2, (1 + level) / 2]", "[1 - level, level]")),
+    "documents are drawn without replacement": ("bootstrap", ("random.integers(0, documents, documents)", "random.permutation(documents)")),
+    "half as many documents are drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents, documents // 2)")),
+    "the last document is never drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents - 100, documents)")),
+    "the last rounds are left out": ("bootstrap", ("for row in range(count)", "for row in range(count - 9)")),
+    "every system has draws of its own": ("evaluation", ("sums_RC = resampled(both_NC, rounds, seed)", "sums_RC = np.concatenate([resampled(half, rounds, seed + at) for at, half in enumerate(np.hsplit(both_NC, 2))], axis=1)")),
+    "p has one side": ("bootstrap", ("2 * (rarer + 1)", "1 * (rarer + 1)")),
+    "only gains are significant": ("bootstrap", ("self.low > 0 or self.high < 0", "self.low > 0")),
+    "every difference is significant": ("bootstrap", ("self.low > 0 or self.high < 0", "self.difference != 0")),
+    "the difference is second - first": ("bootstrap", ("first, second, first - second", "first, second, second - first")),
+    "the interval is that of second - first": ("bootstrap", ("values_R = first_R - second_R", "values_R = second_R - first_R")),
+}  # fmt: skip
+
+
+def bootstrap_is_right(metrics: types.ModuleType) -> bool:
+    """Intervals and differences of which theory says what they are about."""
+
+    def system(right: int, first: int = 0) -> types.ModuleType:
+        hits = [[0] if first <= n < first + right else [1] for n in range(400)]
+        return metrics.evaluate(hits, [[0]] * 400, k=(1,))
+
+    alone = system(120).intervals(rounds=2000)["P@1"]
+    half = 1.96 * (0.3 * 0.7 / 400) ** 0.5
+    better, worse = system(212), system(200)
+    gain, loss = (metrics.compare(*pair, rounds=500)["P@1"] for pair in ((better, worse), (worse, better)))
+    none = metrics.compare(system(205), system(200, first=200), rounds=500)["P@1"]
+    return (
+        abs(alone.low - 0.3 + half) < 0.006
+        and abs(alone.high - 0.3 - half) < 0.006
+        and gain.significant
+        and loss.significant
+        and abs(gain.difference - 0.03) + abs(loss.difference + 0.03) < 1e-9
+        and 0 < gain.low < 0.03 < gain.high < 0.06
+        and -0.06 < loss.low < -0.03 < loss.high < 0
+        and not none.significant
+        and none.p > 0.5
+        and gain.p < 0.05
+    )
+
+
+def test_the_bootstrap_itself_is_right() -> None:
+    assert bootstrap_is_right(xmcpipe.metrics)
+
+
+@pytest.mark.parametrize("slip", BOOTSTRAP_SLIPS)
+def test_a_slip_of_the_bootstrap_is_caught(slip: str) -> None:
+    module, *replacements = BOOTSTRAP_SLIPS[slip]
+    with mutated(module, replacements) as mutant:
+        assert not bootstrap_is_right(mutant)
