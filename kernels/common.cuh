@@ -206,7 +206,8 @@ __device__ __forceinline__ float fast_log1p(float v) { return log1pf(v); }
 
 __device__ __forceinline__ float loss_gradient(float score, bool positive, float& loss) {
 #if LOSS == 1
-    float slack = fmaxf(positive ? 1.0f - score : 1.0f + score, 0.0f);
+    float slack = positive ? 1.0f - score : 1.0f + score;
+    slack = slack < 0.0f ? 0.0f : slack;  // fmaxf would make NaN 0, and hide it
     loss = slack * slack;
     return positive ? -2.0f * slack : 2.0f * slack;
 #else

@@ -235,7 +235,7 @@ __device__ __forceinline__ void multiply_scores(float* scores, const weight_t* t
 __device__ __forceinline__ void split_gradient(float gradient, u32 random, weight_t* part) {
     gradient *= GRADIENT_SCALE;
 #if WEIGHT == 2
-    gradient = fminf(fmaxf(gradient, -65504.0f), 65504.0f);
+    gradient = gradient > 65504.0f ? 65504.0f : gradient < -65504.0f ? -65504.0f : gradient;  // NaN stays
 #endif
 #if GRADIENT_PARTS == 1
     round_randomly(gradient, random, part[0]);

@@ -69,6 +69,11 @@ def run_step(layer: Layer, positives: Positives, step: int = 3, chunk: int = 409
     return result
 
 
+def rows_of(index: Tensor, labels: Tensor) -> Tensor:
+    """int64 [N, K]: rows of a uint16 index, which CUDA can't be indexed by itself."""
+    return index.view(torch.int16)[labels].long() & 0xFFFF
+
+
 def error(value: Tensor, wanted: Tensor) -> float:
     """Relative error of norms, in float64 on the CPU."""
     value, wanted = value.double().cpu(), wanted.double().cpu()
@@ -121,7 +126,7 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     moved = (layer[1].cpu() != before).float().mean()
     assert moved > 0.1, "the weights must have changed"
     # The same random bits round both: they differ where the sums differ in the last place alone.
-    most = 1.0 if dtype == torch.float32 else 0.2 if one_pass else 0.02
+    most = 1.0 if dtype == torch.float32 else 0.4 if one_pass else 0.02
     assert (layer[1].cpu() != host[1]).float().mean() < most
     assert error(layer[1], host[1]) < (4e-3 if one_pass else 1e-3)
 
@@ -196,7 +201,7 @@ def test_offsets_past_two_to_the_31() -> None:
     best, scores = ffi_topk(features, weight, index, None, 5, 0, 1 << 20)
     rows = torch.arange(16, device="cuda").unsqueeze(1)
     again = torch.stack(
-        [(features[r].float()[index[best[r]].long()] * weight[best[r]].float()).sum(-1) for r in range(16)]
+        [(features[r].float()[rows_of(index, best[r])] * weight[best[r]].float()).sum(-1) for r in range(16)]
     )
     assert error(scores, again) < 1e-4
     assert scores[rows, 0].isfinite().all()

@@ -1,8 +1,10 @@
 """The text of kernels/ffi_step.cu on the host: bit for bit where sums are exact, else near float64."""
 
+import math
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cases import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
@@ -19,6 +21,7 @@ from step_cases import (
 )
 
 WARPS = 8
+NOT_A_NUMBER = {BFLOAT16: 0x7FC0, FLOAT16: 0x7E00}
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,21 @@ def test_one_part_of_the_gradient_is_right_on_average() -> None:
     errors = [error(features, right) for features in found]
     assert min(errors) > 2.0**-11
     assert error(torch.stack(found).mean(0), right) < 0.4 * sum(errors) / runs
+
+
+@pytest.mark.parametrize("loss", [SQUARED_HINGE, BCE])
+@pytest.mark.parametrize("weight", [BFLOAT16, FLOAT16])
+def test_what_is_not_a_number_is_not_hidden(weight: int, loss: int) -> None:
+    tile = Tile(weight=weight, loss=loss)
+    case = make_case(5, 40, 100, 16, weight, weight)
+    case.x[:, 2] = NOT_A_NUMBER[weight]
+    layer = make_layer(case, weight, 0)
+    result = tile.run(case, layer, (0, 40))
+    assert math.isnan(result.loss)
+    assert result.features[2, case.exact.index.unique()].isnan().all()
+    assert not result.features[[0, 1, 3, 4]].isnan().any()
+    assert layer.bias is not None
+    assert np.isnan(layer.bias).all()
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)

@@ -150,8 +150,8 @@ class FFIHead(Head):
     def backward(
         self, grad_BC: Tensor, inner_BW: Tensor, begin: int, end: int, grad_weight: Tensor
     ) -> Tensor:
+        # The gradient stays in float32: rounded to 16 bits, all scores near 0 would have one and the same.
         weight_CK, index_CK = self.weight[begin:end], self.index[begin:end]
-        grad_BC = grad_BC.to(inner_BW.dtype)
         grad_weight[begin:end] = ffi_grad_weight(grad_BC, inner_BW, index_CK)
         grad_inner: Tensor = ffi_grad_features(grad_BC, weight_CK, index_CK, inner_BW.shape[1])
         return grad_inner

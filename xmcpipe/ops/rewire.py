@@ -68,8 +68,9 @@ def ffi_rewire_(
         if len(touched_T) == 0:
             continue
         pruned_TK, touched_T = pruned_RK[touched_T], touched_T + begin
-        held = index.view(torch.int16)  # the same bits: torch can't assign to rows of uint16
-        grown = regrow(index[touched_T], pruned_TK, seed, rewiring, touched_T + first_label, num_features)
+        held = index.view(torch.int16)  # the same bits: torch has no indexing of uint16 on CUDA
+        index_TK = held[touched_T].view(torch.uint16)
+        grown = regrow(index_TK, pruned_TK, seed, rewiring, touched_T + first_label, num_features)
         held[touched_T] = grown.view(torch.int16)
         for tensor in [weight, *moments]:
             tensor[touched_T] = tensor[touched_T].masked_fill(pruned_TK, 0.0)

@@ -95,6 +95,13 @@ class LightUpdates:
                     state.setdefault("kahan_comp", None)
 
 
+def _triton_runs(device: torch.device) -> bool:
+    """It compiles a launcher on this machine, and knows bfloat16 from compute capability 8.0 on."""
+    if device.type != "cuda" or not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def _releasing_adamw(
     model: Model, groups: list[Group], lr: float, device: torch.device
 ) -> torch.optim.Optimizer | None:
@@ -111,8 +118,7 @@ def _releasing_adamw(
         betas=BETAS[dtype],
         eps=1e-8,  # torch's: the gradient of a mean over B x L is small
         kahan_sum=True,
-        # Triton compiles a launcher on this machine.
-        triton=HAS_TRITON and device.type == "cuda" and any(map(shutil.which, ("cc", "gcc", "clang"))),
+        triton=HAS_TRITON and _triton_runs(device),
         gradient_release=True,
     )
     prepare_for_gradient_release(model, optimizer)

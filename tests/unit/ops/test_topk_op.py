@@ -16,12 +16,14 @@ def sorted_labels(scores, k, first):
     return ordered.indices[:, :k] + first, ordered.values[:, :k]
 
 
+@pytest.mark.parametrize("fan_in", [3, 8])  # on a GPU torch takes the one, the kernels the other
 @given(st.integers(1, 5), st.integers(1, 60), st.data())
-def test_equals_a_sort(device, num_rows, num_labels, data):
-    features, _, index, _ = make(num_rows, 12, num_labels, 3, torch.float32, device)
+def test_equals_a_sort(device, fan_in, num_rows, num_labels, data):
+    features, _, index, _ = make(num_rows, 12, num_labels, fan_in, torch.float32, device)
     values = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0])  # many ties, and both zeros
-    drawn = data.draw(st.lists(values, min_size=num_labels * 3, max_size=num_labels * 3))
-    weight = torch.tensor(drawn, device=device).view(num_labels, 3)
+    size = num_labels * fan_in
+    drawn = data.draw(st.lists(values, min_size=size, max_size=size))
+    weight = torch.tensor(drawn, device=device).view(num_labels, fan_in)
     features = features.sign()
     bias = data.draw(st.sampled_from([None, torch.linspace(-1, 1, num_labels, device=device).round()]))
     k, chunk = data.draw(st.integers(1, num_labels)), data.draw(st.integers(1, num_labels + 5))
