@@ -25,7 +25,6 @@ from xmcpipe.data.label_json import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.npz import Csr, read_csr
 from xmcpipe.data.shards import Shards
-from xmcpipe.data.xc_text import read_xc_text
 from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
@@ -68,6 +67,8 @@ def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> La
         matrix = read_csr(path)
         pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
     else:
+        from xmcpipe.data.xc_text import read_xc_text  # loads polars, which nothing else here needs
+
         pieces, width = read_xc_text(path, role)
     for lengths, labels, scores in pieces:
         builder.append(lengths, builder.narrow(labels), scores)

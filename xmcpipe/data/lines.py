@@ -12,7 +12,7 @@ import polars as pl
 from xmcpipe.errors import XmcpipeError
 
 BLOCK_CHARACTERS = 1 << 23
-OPEN_QUOTE_CHARACTERS = 1 << 28
+OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 
 
 def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tuple[int, str]]:
@@ -20,7 +20,8 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
 
     With `quoted`, a line break between double quotes is no end of a line: a block ends where the quotes are
     even. A mark at the start of UTF-8 is skipped. Raises XmcpipeError that names file and line for bytes that
-    aren't in `encoding`, a quote that is never closed, an unknown encoding and a file that can't be read.
+    aren't in `encoding`, a quote that is never closed, a line without an end, an unknown encoding and a file
+    that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -29,7 +30,7 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            "name the file's encoding, such as latin-1",
+            "set encoding (--encoding) to the file's own, such as latin-1",
         ) from error
     except LookupError as error:
         raise XmcpipeError(
@@ -63,7 +64,13 @@ def open_bytes(path: Path) -> IO[bytes]:
 def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[int, str]]:
     line = 1
     while block := text.read(BLOCK_CHARACTERS):
-        block += text.readline()
+        rest = text.readline(LONGEST_LINE)
+        if len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+            raise XmcpipeError(
+                f"{path}, after line {line}: a line has more than {LONGEST_LINE:,} characters",
+                "check the file: a document is a line",
+            )
+        block += rest
         while quoted and block.count('"') % 2 and (more := text.readline()):
             block += more
             if len(block) > OPEN_QUOTE_CHARACTERS:

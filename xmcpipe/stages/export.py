@@ -58,6 +58,7 @@ def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out`, which takes its place if nothing is raised."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise XmcpipeError(f"{out} is there already", "name a folder that is new or empty")
+    out = out.resolve()  # so that it has a name
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         building.mkdir(parents=True)

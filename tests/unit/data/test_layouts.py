@@ -130,6 +130,17 @@ def test_label_names_that_repeat_become_texts_of_numbered_labels(tmp_path: Path)
     assert table.rows() == [("0", "a"), ("1", "b"), ("2", "a"), ("3", None), ("4", "c")]
 
 
+def test_blank_lines_after_the_last_name_are_no_labels(tmp_path: Path) -> None:
+    for layout in ("pecos", "xc_raw"):
+        MAKERS[layout](tmp_path / layout)
+    (tmp_path / "xc_raw" / "lbl.json.gz").unlink()
+    for path in (tmp_path / "xc_raw" / "Y.txt", next(tmp_path.rglob("output-items.txt"))):
+        write(path, lines([*NAMES, " ", ""]))
+        table = read(tmp_path / ("xc_raw" if path.name == "Y.txt" else "pecos")).label_table
+        assert table is not None
+        assert table["label"].to_list() == NAMES
+
+
 def test_names_that_are_all_numbers_are_no_texts(tmp_path: Path) -> None:
     MAKERS["attentionxml"](tmp_path)
     for split in ("train", "test"):
@@ -171,6 +182,41 @@ def test_uids_that_repeat_or_lack_get_their_row(tmp_path: Path, monkeypatch: pyt
     assert ids == ["a", "b", "a#2", "#3", "#4", "a#5"]
 
 
+def test_lines_with_ids(tmp_path: Path) -> None:
+    x_y_text(tmp_path)
+    (tmp_path / "Yf.txt").unlink()
+    for name, documents in (("train", TRAIN), ("test", TEST)):
+        texts = [f"id{n}->{text}" for n, (text, _) in enumerate(documents)]
+        write(tmp_path / "raw_data" / f"{name}.raw.txt", lines(texts))
+    write(tmp_path / "raw_data" / "label.raw.txt", lines([f"{name}->about-> {name}" for name in NAMES]))
+    sources = read(tmp_path)
+    assert sources.label_table is not None
+    assert sources.label_table.rows() == [(name, f"about-> {name}") for name in NAMES]
+    assert pl.concat(list(sources.splits["train"]))["id"].to_list() == [f"id{n}" for n in range(5)]
+    assert rows(read(tmp_path)) == GOLDEN
+    # a line among plain ones is as it is; among lines with ids a plain one is a fault
+    write(tmp_path / "raw_data" / "test.raw.txt", b"a->b\nplain\n")
+    assert [text for text, _ in rows(read(tmp_path))["test"]] == ["a->b", "plain"]
+
+
+def test_a_line_without_an_id_after_a_block_of_lines_with_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 3)
+    x_y_text(tmp_path)
+    write(tmp_path / "raw_data" / "test.raw.txt", b"a->b\nplain\n")
+    with pytest.raises(XmcpipeError, match=r"test\.raw\.txt, line 2: 'plain' was given, id->text was wanted"):
+        rows(read(tmp_path))
+
+
+def test_raw_json_under_its_other_name(tmp_path: Path) -> None:
+    xc_raw(tmp_path)
+    for name in ("trn", "tst", "lbl"):
+        (tmp_path / f"{name}.json.gz").rename(tmp_path / f"{name}.raw.json.gz")
+    assert detect_layout(tmp_path) == "xc_raw"
+    assert rows(read(tmp_path)) == GOLDEN
+
+
 def test_filter_pairs_under_either_name_and_as_numpy_writes_them(tmp_path: Path) -> None:
     xc_raw(tmp_path / "a")
     assert {
@@ -206,6 +252,7 @@ def test_stored_zeros_are_no_labels(tmp_path: Path) -> None:
         ("x_y", "tst_X_Y.txt", b"2 5\n0:1\n5:1\n", r"tst_X_Y\.txt states 5 labels and has the label 5"),
         ("x_y", "tst_X_Y.txt", b"2 5\n0:1\n1:1 2\n", r"tst_X_Y\.txt, line 3: '1:1 2' was given, pairs"),
         ("x_y", "tst_X_Y.txt", b"0:1\n1:x\n", r"tst_X_Y\.txt, line 2"),
+        ("x_y", "tst_X_Y.txt", b"0:1\n5:1\n", r"tst_X_Y\.txt has the label 5, and there are 5 labels"),
         ("x_y", "tst_X_Y.txt", b"2 6\n0:1\n1:1\n", r"trn_X_Y\.txt has 5 labels and .*tst_X_Y\.txt 6"),
         ("xc_raw", "tst.json.gz", LABELLED % b"[1, 5]", r"row 1: target_ind \[1, 5\]"),
         ("xc_raw", "tst.json.gz", LABELLED % b"[-1]", r"row 1: target_ind \[-1\]"),

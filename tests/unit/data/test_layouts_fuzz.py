@@ -38,7 +38,7 @@ def read(folder: Path, layout: str) -> dict[str, Rows]:
 def plain(folder: Path, layout: str) -> dict[str, Rows]:
     """The same, read without any care. Raises whatever comes."""
     files = layout_files(folder, layout)
-    names = plain_names(files)
+    names = plain_names(files, plain_width(files))
     found: dict[str, Rows] = {}
     for split in ("train", "test"):
         texts = plain_lines(files[f"{split}_text"])
@@ -68,7 +68,25 @@ def plain_lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in (parts if parts[-1] else parts[:-1])]
 
 
-def plain_names(files: dict[str, Path]) -> list[str]:
+def plain_width(files: dict[str, Path]) -> int:
+    """The number of labels that the label files state, or 0."""
+    found = 0
+    for split in ("train", "test"):
+        path = files.get(f"{split}_labels", Path())
+        if path.suffix == ".npz":
+            with path.open("rb") as file:
+                found = sparse.load_npz(file).shape[1]
+        elif path.name.endswith("X_Y.txt"):
+            words = [*plain_lines(path), ""][0].split()
+            found = int(words[1]) if is_header(words) else found
+    return found
+
+
+def is_header(words: list[str]) -> bool:
+    return len(words) == 2 and ":" not in "".join(words)
+
+
+def plain_names(files: dict[str, Path], width: int) -> list[str]:
     """The name of each label, or none where it is its number."""
     if "names" not in files:
         return []
@@ -77,6 +95,8 @@ def plain_names(files: dict[str, Path]) -> list[str]:
         names = [str(record.get("uid") or "").strip() for record in records]
     else:
         names = [line.strip() for line in plain_lines(files["names"])]
+        while len(names) > width and not names[-1]:
+            names.pop()
     distinct = len(set(names)) == len(names) and "" not in names
     return names if distinct else [str(number) for number in range(len(names))]
 
@@ -89,7 +109,7 @@ def plain_labels(path: Path, layout: str) -> list[set[int]] | list[set[str]]:
     rows = [line.split() for line in plain_lines(path)]
     if layout == "attentionxml":
         return [set(row) for row in rows]
-    if rows and len(rows[0]) == 2 and ":" not in "".join(rows[0]):
+    if rows and is_header(rows[0]):
         rows = rows[1 : 1 + int(rows[0][0])]
     pairs = [[pair.split(":", 1) for pair in row] for row in rows]
     return [{int(label) for label, value in row if float(value)} for row in pairs]
@@ -241,6 +261,16 @@ def test_forged_matrices(tmp_path_factory: pytest.TempPathFactory, name: str, nu
     assert matrix.indptr[-1] == len(matrix.indices) == len(matrix.values)
     assert matrix.width == 3
     assert matrix.indices.max(initial=0) < 3
+
+
+def test_a_line_without_an_end_is_no_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 4)
+    monkeypatch.setattr("xmcpipe.data.lines.LONGEST_LINE", 20)
+    x_y_text(tmp_path)
+    assert len(read(tmp_path, "x_y")["train"]) == 5
+    write(tmp_path / "raw_data" / "test.raw.txt", b"one\n" + b"x" * 30 + b"\n")
+    with pytest.raises(XmcpipeError, match=r"test\.raw\.txt, after line 1: a line has more than 20 char"):
+        read(tmp_path, "x_y")
 
 
 def test_huge_lines_and_empty_files(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@
     xtransformer   *_raw_texts.txt       Y.*.npz, CSR              label_map.txt
     pecos          X.*.txt               Y.*.npz, CSR              lbl.json, else output-items.txt
     xc_raw         trn.json, tst.json    target_ind, in them       lbl.json, else Y.txt or Yf.txt
-    x_y            *_X.txt, *.raw.txt    *_X_Y.txt, *_X_Y.npz      lbl.json, else Y.txt, Yf.txt, label.raw.txt
+    x_y            *_X.txt, *.raw.txt    *_X_Y.txt, *_X_Y.npz      lbl.json, else label.raw.txt, Y.txt, Yf.txt
 
-Text and JSON may be compressed (.gz), and lie in folders below the one that is named. Label names, where a
+Text and JSON may be compressed (.gz), and lie in folders below the one that is named; JSON may be called
+trn.raw.json, and lines of *.raw.txt may be `id->text`. Label names, where a
 layout has them apart, are in the repository's own order: a label is a row of that table, and documents and
 filter pairs name it by that row, so that nothing is ever renumbered by the order of strings.
 """

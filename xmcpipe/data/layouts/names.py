@@ -8,7 +8,7 @@ import polars as pl
 from xmcpipe.data.formats import join_text
 from xmcpipe.data.jsonl import read_jsonl
 from xmcpipe.data.layouts import LayoutOptions
-from xmcpipe.data.lines import text_lines
+from xmcpipe.data.layouts.ids import lines_with_ids
 from xmcpipe.data.tables import Wanted
 from xmcpipe.errors import XmcpipeError
 
@@ -33,10 +33,7 @@ def read_names(
     if path.name.removesuffix(".gz").endswith(".json"):
         names, texts = _read_json(path, options)
     else:
-        names, texts = _read_lines(path, options.encoding), None
-    if num_labels is not None and len(names) > num_labels:  # blank lines at the end are no labels
-        spare = names[num_labels:]
-        names = names[:num_labels] if (spare == "").all() else names
+        names, texts = _read_lines(path, options.encoding, num_labels or 0)
     if num_labels is not None and len(names) != num_labels:
         raise XmcpipeError(
             f"{path} has {len(names):,} labels, and the label matrix {num_labels:,} columns",
@@ -57,9 +54,17 @@ def named(names: pl.Series, texts: pl.Series | None) -> pl.DataFrame:
     return table.with_columns(pl.when(pl.col("text") != "").then(pl.col("text")))
 
 
-def _read_lines(path: Path, encoding: str) -> pl.Series:
-    parts = [lines.str.strip_chars() for _, lines in text_lines(path, encoding)]
-    return pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
+def _read_lines(path: Path, encoding: str, least: int) -> tuple[pl.Series, pl.Series | None]:
+    """The lines, stripped, or their ids and the rest of them.
+
+    Blank lines at the end are no labels, unless there must be `least` of them.
+    """
+    blocks = list(lines_with_ids(path, encoding))
+    texts = pl.concat([pl.Series([], dtype=pl.String), *(lines for _, lines in blocks)]).str.strip_chars()
+    if blocks and blocks[0][0] is not None:
+        return pl.concat([ids for ids, _ in blocks if ids is not None]), texts
+    filled = (texts != "").arg_true()
+    return texts.head(max(int(filled[-1]) + 1 if len(filled) else 0, least)), None
 
 
 def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series | None]:

@@ -13,7 +13,7 @@ FILTERS = {
     "filter_train": ("filter_labels_train.txt", "trn_filter_labels.txt"),
     "filter_test": ("filter_labels_test.txt", "tst_filter_labels.txt"),
 }
-XC_NAMES = ("lbl.json", "Y.txt", "Yf.txt", "label.raw.txt")
+XC_NAMES = ("lbl.json", "lbl.raw.json", "label.raw.txt", "Y.txt", "Yf.txt")
 RAW_TEXTS = {
     "train_text": ("train_raw_texts.txt", "train_texts.txt"),
     "test_text": ("test_raw_texts.txt", "test_texts.txt"),
@@ -24,7 +24,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "pecos": {"train_text": ("X.trn.txt",), "test_text": ("X.tst.txt",), **NPZ_LABELS},
     "xtransformer": {**RAW_TEXTS, **NPZ_LABELS},
     "attentionxml": {**RAW_TEXTS, "train_labels": ("train_labels.txt",), "test_labels": ("test_labels.txt",)},
-    "xc_raw": {"train_text": ("trn.json",), "test_text": ("tst.json",)},
+    "xc_raw": {"train_text": ("trn.json", "trn.raw.json"), "test_text": ("tst.json", "tst.raw.json")},
     "x_y": {
         "train_text": ("trn_X.txt", "train.raw.txt", "trn.raw.txt"),
         "test_text": ("tst_X.txt", "test.raw.txt", "tst.raw.txt"),

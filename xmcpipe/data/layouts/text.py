@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from xmcpipe.data.layouts import LayoutOptions
+from xmcpipe.data.layouts.ids import DocumentIds, lines_with_ids
 from xmcpipe.data.layouts.matrix import LabelMatrix, read_matrix, read_name_lines
 from xmcpipe.data.layouts.names import read_names
-from xmcpipe.data.lines import text_lines
 from xmcpipe.errors import XmcpipeError
 
 Splits = dict[str, Iterator[pl.DataFrame]]
@@ -32,6 +32,8 @@ def read_texts(
     else:
         matrices = {split: read_matrix(path, options.encoding) for split, path in paths.items()}
         table = read_names(files, _width(matrices), options)
+        for matrix in matrices.values():
+            _require_named(matrix, table)
     splits = {
         split: _documents(files[f"{split}_text"], matrix, options.encoding)
         for split, matrix in matrices.items()
@@ -51,15 +53,23 @@ def _width(matrices: Mapping[str, LabelMatrix]) -> int | None:
     return stated.pop() if stated else None
 
 
+def _require_named(matrix: LabelMatrix, table: pl.DataFrame | None) -> None:
+    most = int(matrix.labels.max(initial=-1))
+    if table is not None and most >= len(table):
+        raise XmcpipeError(
+            f"{matrix.path} has the label {most:,}, and there are {len(table):,} labels",
+            "check that it and the file of label names are of the same version of the dataset",
+        )
+
+
 def _documents(path: Path, matrix: LabelMatrix, encoding: str) -> Iterator[pl.DataFrame]:
-    """Line n with row n, called by its number from 0."""
-    row = 0
-    for _, lines in text_lines(path, encoding):
+    """Line n with row n, called by its id or, without one, by its number from 0."""
+    names, row = DocumentIds(), 0
+    for given, lines in lines_with_ids(path, encoding):
         last = row + len(lines)
         if last <= len(matrix):
-            ids = pl.int_range(row, last, eager=True).cast(pl.String)
-            columns = [ids.alias("id"), lines.str.strip_chars().alias("text"), matrix.lists(row, last)]
-            yield pl.DataFrame(columns)
+            ids = names.take(given, len(lines)).alias("id")
+            yield pl.DataFrame([ids, lines.str.strip_chars().alias("text"), matrix.lists(row, last)])
         row = last
     if row != len(matrix):
         raise XmcpipeError(

@@ -8,6 +8,7 @@ import polars as pl
 from xmcpipe.data.formats import join_text
 from xmcpipe.data.jsonl import read_jsonl
 from xmcpipe.data.layouts import LayoutOptions
+from xmcpipe.data.layouts.ids import DocumentIds
 from xmcpipe.data.tables import Wanted
 from xmcpipe.errors import XmcpipeError
 
@@ -23,14 +24,13 @@ def read_xc_raw(path: Path, table: pl.DataFrame | None, options: LayoutOptions) 
     """
     wanted = Wanted((*options.fields, LABELS), ("uid",), whole_numbers=frozenset([LABELS]))
     limit = 2**31 - 1 if table is None else len(table)
-    seen = pl.Series([], dtype=pl.UInt64)
-    row = 0
+    names, row = DocumentIds(), 0
     for rows in read_jsonl(path, wanted, options.encoding):
         if rows.is_empty():
             continue
         labels = rows[LABELS].list.drop_nulls().fill_null([])
         _require_labels(labels, limit, path, row)
-        ids, seen = _ids(rows, row, seen)
+        ids = names.take(rows["uid"] if "uid" in rows.columns else None, len(rows))
         text = join_text(rows, options.fields, options.text_separator, path)
         yield pl.DataFrame(
             [ids.alias("id"), text.alias("text"), labels.cast(pl.List(pl.Int32)).alias("labels")]
@@ -47,15 +47,3 @@ def _require_labels(labels: pl.Series, limit: int, path: Path, first_row: int) -
             f"labels from 0 to {limit - 1:,} were wanted",
             "check that the file of label names is of the same dataset",
         )
-
-
-def _ids(rows: pl.DataFrame, first_row: int, seen: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Ids string [n], distinct in the file, and the hashes of all uids until now."""
-    number = pl.int_range(first_row, first_row + len(rows), eager=True).cast(pl.String)
-    if "uid" not in rows.columns:
-        return number, seen
-    uid = rows["uid"].fill_null("")
-    keys = uid.hash(seed=0)
-    repeated = ~uid.is_first_distinct() | keys.is_in(seen.implode()) | (uid == "")
-    chosen = pl.select(pl.when(repeated).then(uid + "#" + number).otherwise(uid)).to_series()
-    return chosen, pl.concat([seen, keys.unique()])
