@@ -1,6 +1,6 @@
 """The functions for other people's programs: matrices and lists in, an Evaluation out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ def evaluate(
     truth: Any,
     train: Any = None,
     *,
-    k: Sequence[int] = (1, 3, 5),
+    k: Iterable[int] = (1, 3, 5),
     a: float = 0.55,
     b: float = 1.5,
     num_labels: int | None = None,
@@ -38,6 +38,8 @@ def evaluate(
     XmcpipeError, saying what was wanted, for counts or widths that don't fit, a score that is not a number, a
     label predicted twice in a document, no true label at all, and whatever is neither matrix nor list.
     """
+    if not isinstance(k, Iterable):
+        raise XmcpipeError(f"k = {k!r} was given, a list of ranks was wanted", "as in (1, 3, 5)")
     training = train if isinstance(train, Training) else None
     lists = None if training else train
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
@@ -59,7 +61,7 @@ def evaluate(
         )
     if excluded is not None:
         true = without_pairs(true, excluded)
-    against = Against(true, labels, tuple(k), training, a, b)
+    against = Against(true, labels, tuple(map(int, k)), training, a, b)
     return measure([rank_all(predicted, against.ks[-1], excluded).top], against)[0]
 
 

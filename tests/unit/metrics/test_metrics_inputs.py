@@ -99,6 +99,7 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"predictions": [[(1, float("nan"))], [], []]}, "not numbers"),
         ({"predictions": [[1, 1], [], []]}, "more than once"),
         ({"truth": sparse.csr_matrix([[np.nan, 1], [0, 1], [1, 0]])}, "truth: a value is not a number"),
+        ({"k": 5}, "k = 5 was given, a list of ranks"),
         ({"k": ()}, "k = []"),
         ({"k": (3, 1)}, "k = [3, 1]"),
         ({"k": (0, 1)}, "k = [0, 1]"),
