@@ -82,16 +82,8 @@ class FilterPairs:
         if not len(self):
             return np.zeros(wanted.shape, bool)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found: Bools = self.keys[at] == wanted
+        found: Bools = (self.keys[at] == wanted) & (labels >= 0) & (labels < self.num_labels)
         return found
-
-    def without(self, indptr: Int64s, labels: Ints) -> tuple[Int64s, Ints]:
-        """The CSR pattern `indptr` [N + 1] and `labels` of all rows, without the filtered pairs."""
-        if not len(self):
-            return indptr, labels
-        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        kept = ~self.holds(rows, labels)
-        return np.concatenate([[0], np.cumsum(kept)])[indptr], labels[kept]
 
     def best_allowed(self, rows: Int64s, labels_BN: Ints, scores_BN: Floats, k: int) -> tuple[Ints, Floats]:
         """The first k candidates of each row that aren't filtered: labels [B, k], -1 where they run out, and

@@ -40,14 +40,10 @@ def test_the_best_allowed_are_the_best_of_all_that_are_allowed(
         assert (labels_Bk[position, len(allowed) :] == -1).all()
 
 
-@given(pairs_of, st.lists(st.sets(st.integers(0, L - 1)), min_size=ROWS, max_size=ROWS))
-def test_a_truth_without_them(given_pairs: set[tuple[int, int]], truth: list[set[int]]) -> None:
-    indptr = np.cumsum([0, *map(len, truth)])
-    labels = np.array([label for true in truth for label in sorted(true)], np.int32)
-    ends, kept = of(given_pairs).without(indptr, labels)
-    for row, true in enumerate(truth):
-        left = [label for label in sorted(true) if (row, label) not in given_pairs]
-        assert kept[ends[row] : ends[row + 1]].tolist() == left
+def test_a_label_outside_the_vocabulary_is_no_pair_of_the_next_row() -> None:
+    pairs = of({(1, 0), (0, L - 1)})
+    rows = np.array([0, 1, 1, 0])
+    assert pairs.holds(rows, np.array([L, -1, 0, L - 1])).tolist() == [False, False, True, True]
 
 
 def test_a_file_keeps_them_and_no_pair_needs_no_file(tmp_path: Path) -> None:
