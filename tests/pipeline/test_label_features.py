@@ -102,4 +102,7 @@ def test_excluded_pairs_are_out_before_the_cut_and_label_texts_are_trained_on(pl
     assert made["model"].manifest.figures["steps"] == 7
     metrics = json.loads((made["metrics"].path / "metrics.json").read_text())
     assert metrics["propensity"] == {"kind": "paper", "a": 0.55, "b": 1.5, "n": TRAIN + LABELS}
-    assert metrics["filtered_pairs_in_truth"] == TEST
+    assert metrics["filter"]["true"] == TEST
+    # evaluation leaves the pairs out by itself, before the cut
+    unfiltered = json.loads((whole["metrics"].path / "metrics.json").read_text())
+    assert unfiltered["model"] == pytest.approx(metrics["model"])

@@ -8,7 +8,7 @@ one removed after it leaves a gap, and of the truth (Bhatia et al., The Extreme 
 Legend: B rows of a batch · N candidates a row · k best · L labels.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xmcpipe.data.label_lists import LabelLists
 from xmcpipe.data.schema import FILTER_PAIRS
 from xmcpipe.errors import XmcpipeError
 
@@ -71,10 +70,8 @@ class FilterPairs:
             columns = [pa.array(rows), pa.array(labels.astype(np.int32))]
             pq.write_table(pa.table(columns, schema=FILTER_PAIRS), filter_file(folder, split))
 
-    def most(self, rows: Int64s | None = None) -> int:
-        """How many pairs the one of `rows`, int64 [B], has that has most; of all rows by default."""
-        if rows is None:
-            rows = np.unique(self.keys // max(self.num_labels, 1))
+    def most(self, rows: Int64s) -> int:
+        """How many pairs the one of `rows`, int64 [B], has that has most."""
         first = np.searchsorted(self.keys, rows * self.num_labels)
         last = np.searchsorted(self.keys, (rows + 1) * self.num_labels)
         return int((last - first).max(initial=0))
@@ -87,21 +84,6 @@ class FilterPairs:
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         found: Bools = (self.keys[at] == wanted) & (labels >= 0) & (labels < self.num_labels)
         return found
-
-    def moved(self, rows: Int64s) -> "FilterPairs":
-        """The pairs where row n is now row `rows[n]`, int64 [N]."""
-        before, labels = np.divmod(self.keys, max(self.num_labels, 1))
-        return FilterPairs.of(rows[before], labels, self.num_labels)
-
-    def leave_out(self, lists: LabelLists) -> LabelLists:
-        """`lists` of all rows, with labels numbered as here, without the filtered pairs."""
-        if not len(self):
-            return lists
-        rows = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
-        kept = ~self.holds(rows, lists.labels)
-        scores = None if lists.scores is None else lists.scores[kept]
-        indptr = np.concatenate([[0], np.cumsum(kept)])[lists.indptr]
-        return replace(lists, indptr=indptr, labels=lists.labels[kept], scores=scores)
 
     def best_allowed(self, rows: Int64s, labels_BN: Ints, scores_BN: Floats, k: int) -> tuple[Ints, Floats]:
         """The first k candidates of each row that aren't filtered: labels [B, k], -1 where they run out, and

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
-from xmcpipe.data.label_lists import LabelLists
 from xmcpipe.errors import XmcpipeError
 
 ROWS, L = 6, 9
@@ -39,26 +38,6 @@ def test_the_best_allowed_are_the_best_of_all_that_are_allowed(
         assert found == allowed
         assert best_Bk[position, : len(allowed)].tolist() == scores_BL[position, allowed].tolist()
         assert (labels_Bk[position, len(allowed) :] == -1).all()
-
-
-@given(pairs_of, st.lists(st.sets(st.integers(0, L - 1)), min_size=ROWS, max_size=ROWS))
-def test_a_truth_without_them(given_pairs: set[tuple[int, int]], truth: list[set[int]]) -> None:
-    indptr = np.cumsum([0, *map(len, truth)])
-    labels = np.array([label for true in truth for label in sorted(true)], np.int32)
-    scores = labels / 10
-    lists = LabelLists("lists", None, indptr, labels, scores)
-    pairs = of(given_pairs)
-    left = pairs.leave_out(lists)
-    assert left.scores is not None
-    for row, true in enumerate(truth):
-        mine = slice(left.indptr[row], left.indptr[row + 1])
-        assert left.labels[mine].tolist() == [n for n in sorted(true) if (row, n) not in given_pairs]
-        assert (left.scores[mine] * 10).round().astype(int).tolist() == left.labels[mine].tolist()
-    assert pairs.most() == pairs.most(np.arange(ROWS))
-    order = np.arange(ROWS)[::-1].copy()
-    assert (
-        pairs.moved(order).keys.tolist() == of({(ROWS - 1 - row, n) for row, n in given_pairs}).keys.tolist()
-    )
 
 
 def test_a_label_outside_the_vocabulary_is_no_pair_of_the_next_row() -> None:
