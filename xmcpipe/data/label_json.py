@@ -1,6 +1,7 @@
 """Reads label lists from JSON lines: Arrow batches of the columns id, labels and scores.
 
-Two dialects. Ours has `labels` (and `id`, `scores`), and is parsed by Arrow, block by block. That of PECOS
+Three dialects. Ours has `labels` (and `id`, `scores`), and is parsed by Arrow, block by block; so is what
+`xmcpipe predict --json` prints, whose labels are objects of `label` and `score`. That of PECOS
 (`pecos.apps.text2text.predict`) has `data`, a list of [label, score]; Arrow has no type for a list of a
 string and a number, so that json reads it.
 """
@@ -34,7 +35,7 @@ def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
             if options is None:
                 schema = _json_schema(path)
                 options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-            yield from _batches(path, line, block, options)
+            yield from map(_columns, _batches(path, line, block, options))
         line += block.count(b"\n")
 
 
@@ -57,6 +58,21 @@ def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> l
             "write an object a line, with labels of one type",
         ) from error
     return batches
+
+
+def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Labels that are objects as two columns."""
+    kind = batch.schema.field("labels").type
+    if not pa.types.is_struct(kind.value_type):
+        return batch
+    pairs = batch["labels"]
+    values = pairs.values
+    lists = {
+        name: pa.ListArray.from_arrays(pairs.offsets, values.field(key), mask=pairs.is_null())
+        for name, key in (("labels", "label"), ("scores", "score"))
+    }
+    rest = {name: batch[name] for name in batch.schema.names if name == "id"}
+    return pa.record_batch({**rest, **lists})
 
 
 def _is_pecos(path: Path) -> bool:
@@ -123,9 +139,12 @@ def _json_schema(path: Path) -> pa.Schema:
             if labels:
                 break
     assert first is not None, "there is a line that isn't blank"
-    kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(_json_type(labels[0] if labels else 0))}
-    kinds["scores"] = pa.list_(pa.float64())
-    return pa.schema([(name, kinds[name]) for name in COLUMNS if name in first])
+    one = labels[0] if labels else 0
+    objects = isinstance(one, dict) and one.keys() >= {"label", "score"}
+    kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(one)
+    kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
+    there = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
+    return pa.schema([(name, kinds[name]) for name in there])
 
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:

@@ -203,6 +203,25 @@ def test_a_folder_that_is_no_artifact_and_another_format_version(tmp_path: Path)
     refused(tmp_path, "999", "xmcpipe predict")
 
 
+def test_what_predict_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects of label, text and score are the lists that they say, in any number of blocks."""
+    monkeypatch.setattr(label_json, "BLOCK_BYTES", 90)
+    plain = named_rows(ROWS)
+    printed = [
+        {"id": row["id"], "labels": [
+            {"label": label, "text": None, "score": score}
+            for label, score in zip(row["labels"], row["scores"], strict=True)
+        ]}
+        for row in plain
+    ]  # fmt: skip
+    found = read_label_lists(write_jsonl(tmp_path / "printed.jsonl", printed), "predictions")
+    wanted = read_label_lists(write_jsonl(tmp_path / "plain.jsonl", plain), "predictions")
+    for name in ("ids", "names", "indptr", "labels", "scores"):
+        mine, theirs = getattr(found, name), getattr(wanted, name)
+        assert np.array_equal(np.asarray(mine), np.asarray(theirs)), name
+    assert len(found.labels) == 3
+
+
 def test_what_pecos_writes_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {"schema": ["output_item", "score"], "data": [["é, x", 0.5], ["y", 0.25]], "meta_info": "m"},
