@@ -39,7 +39,9 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two workers, a thread each: threads of OpenMP that wait for a core spin, and take it from the others.
 test: export HF_HUB_OFFLINE ?= 1
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2 $(ARGS)
 

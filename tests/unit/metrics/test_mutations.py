@@ -155,7 +155,7 @@ BOOTSTRAP_SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
     "documents are drawn without replacement": ("bootstrap", ("random.integers(0, documents, documents)", "random.permutation(documents)")),
     "half as many documents are drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents, documents // 2)")),
     "the last document is never drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents - 100, documents)")),
-    "the last rounds are left out": ("bootstrap", ("for row in range(count)", "for row in range(count - 9)")),
+    "the last rounds are left out": ("bootstrap", ("for row in range(count)", "for row in range(count - 9)"), ("np.empty((block", "np.zeros((block")),  # not whatever is there
     "every system has draws of its own": ("evaluation", ("sums_RC = resampled(both_NC, rounds, seed)", "sums_RC = np.concatenate([resampled(half, rounds, seed + at) for at, half in enumerate(np.hsplit(both_NC, 2))], axis=1)")),
     "p has one side": ("bootstrap", ("2 * (rarer + 1)", "1 * (rarer + 1)")),
     "only gains are significant": ("bootstrap", ("self.low > 0 or self.high < 0", "self.low > 0")),
