@@ -14,7 +14,7 @@ RECIPES := $(basename $(notdir $(wildcard pipelines/*.toml)))
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make venv | check | test | gpu-check | clean"
+	@echo "make venv | check | test | gpu-check | rehearse-amazon670k | rehearse-amazon3m | clean"
 	@echo "make $(RECIPES)"
 
 venv: $(INSTALLED)
@@ -39,7 +39,9 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two workers, a thread each: threads of OpenMP that wait for a core spin, and take it from the others.
 test: export HF_HUB_OFFLINE ?= 1
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2 $(ARGS)
 
@@ -47,6 +49,11 @@ test: $(INSTALLED)
 gpu-check: export HF_HUB_OFFLINE ?= 1
 gpu-check: $(INSTALLED)
 	$(BIN)/python tests/bench/gpu_check.py $(ARGS)
+
+# A dataset of full size from its archive to metrics, on generated text; takes 24 GB of memory and some minutes.
+rehearse-%: export HF_HUB_OFFLINE ?= 1
+rehearse-%: $(INSTALLED)
+	$(BIN)/python tests/bench/rehearse.py $* --out results/rehearsal-$*.json $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

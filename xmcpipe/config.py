@@ -1,7 +1,8 @@
 """Typed, frozen configuration: dataclasses built from TOML tables, with an error that names the nearest key.
 
 A field is part of an artifact's identity unless it is declared with `runtime(default)`: where and how fast
-something runs is not what it computes.
+something runs is not what it computes. A class whose defaults depend on what a table says has a static method
+`defaults(table)` that returns those keys.
 """
 
 import dataclasses
@@ -42,6 +43,8 @@ def from_table(cls: type[C], table: Mapping[str, Any], where: str) -> C:
         if key not in fields:
             raise XmcpipeError(f"{where}: there is no key {key!r}", nearest(key, fields))
     values: dict[str, Any] = {}
+    if defaults := getattr(cls, "defaults", None):
+        table = {**defaults(table), **table}
     for name, field in fields.items():
         if name in table:
             values[name] = _convert(hints[name], table[name], f"{where}.{name}")

@@ -16,11 +16,20 @@ class Bar(Protocol):
 
 
 @contextmanager
-def progress(description: str, total: float | None, unit: str, scale: bool = False) -> Iterator[Bar]:
-    """A bar of `total` `unit`s on standard error; silent where that is not a terminal."""
+def progress(
+    description: str, total: float | None, unit: str, scale: bool = False, initial: float = 0
+) -> Iterator[Bar]:
+    """A bar of `total` `unit`s on standard error, `initial` of them done before; silent off a terminal."""
     from tqdm import tqdm  # a tenth of a second that `--help` needn't pay
 
     with tqdm(
-        total=total, desc=description, unit=f" {unit}", disable=None, delay=2, unit_scale=scale, leave=False
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=f" {unit}",
+        disable=None,
+        delay=2,
+        unit_scale=scale,
+        leave=False,
     ) as bar:
         yield bar

@@ -12,7 +12,20 @@ import typer
 from typer.core import TyperGroup
 
 import xmcpipe
-from xmcpipe.cli import bench, chain, download, evaluate, gc, importing, kernels, plan, predict, stages
+from xmcpipe.cli import (
+    bench,
+    chain,
+    datasets,
+    download,
+    evaluate,
+    export,
+    gc,
+    importing,
+    kernels,
+    plan,
+    predict,
+    stages,
+)
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.disk import disk_full
@@ -70,6 +83,7 @@ def _all_commands(
     show_log()
 
 
+app.command("datasets")(datasets.datasets)
 app.command("download")(download.download)
 app.command("import")(importing.import_)
 app.command("tokenize")(stages.tokenize)
@@ -77,6 +91,7 @@ app.command("cluster")(stages.cluster)
 app.command("train")(stages.train)
 app.command("predict")(predict.predict)
 app.command("eval")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("run")(chain.run)
 app.command("status")(chain.status)
 app.command("gc")(gc.gc)

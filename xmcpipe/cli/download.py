@@ -10,7 +10,17 @@ from xmcpipe.cli.session import filled, report, run_stage
 
 def download(
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="debian or synthetic; else the recipe's.")
+        str | None,
+        typer.Argument(
+            metavar="[DATASET]",
+            help="One that `xmcpipe datasets` lists, debian or synthetic; else the recipe's.",
+        ),
+    ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE|FOLDER", help="The archive, or its folder, that you fetched by hand."
+        ),
     ] = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
@@ -19,5 +29,5 @@ def download(
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a public dataset."""
-    tables = {"download": filled(dataset=dataset)}
+    tables = {"download": filled(dataset=dataset, archive=archive)}
     report(run_stage("download", recipe, settings, store, force, tables), as_json)

@@ -1,11 +1,13 @@
-"""`eval`: the metrics of a recipe's predictions, or of files from anywhere."""
+"""`eval`: the metrics of a recipe's predictions, of files from anywhere, or of two systems compared."""
 
-import json
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import (
     STORE,
     ForceOption,
@@ -15,11 +17,20 @@ from xmcpipe.cli.options import (
     ShardsOption,
     StoreOption,
 )
-from xmcpipe.cli.output import outcome_facts, print_json, print_metrics
-from xmcpipe.cli.session import read_recipe, report, run_stage
+from xmcpipe.cli.output import outcome_facts, print_comparison, print_json, print_metrics
+from xmcpipe.cli.session import filled, read_recipe, report, run_stage
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages.evaluate import evaluate_files
+from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files, read_metrics
+from xmcpipe.stages.measuring import Given
 from xmcpipe.stages.runner import Outcome
+
+
+class Style(StrEnum):
+    """How tables are written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
 
 
 def evaluate(
@@ -27,7 +38,14 @@ def evaluate(
     settings: SetOption = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|DIR", help="Predictions: Parquet, JSONL, CSR npz, or an artifact."),
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Predictions: Parquet, JSONL, CSR npz, XC text, PECOS output, or an artifact.",
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Two predictions: their difference, and whether it is significant."),
     ] = None,
     truth: Annotated[
         Path | None,
@@ -37,46 +55,97 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE|DIR", help="The training labels: PSP and popularity need them."),
     ] = None,
+    filter_: Annotated[
+        Path | None,
+        typer.Option(
+            "--filter", metavar="FILE", help="Pairs not to predict: lines `row label`, or lists as the truth."
+        ),
+    ] = None,
     shards: ShardsOption = None,
     k: Annotated[str | None, typer.Option("--k", metavar="K,K…", help="The ranks, as in 1,3,5.")] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(min=1, help="Bins of label frequency: 3 for head, torso, tail; 10 for deciles."),
+    ] = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
+    style: Annotated[Style, typer.Option("--format", help="How the tables are written.")] = Style.text,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure predictions: P, nDCG, recall, PSP, macro and coverage, beside a popularity baseline."""
-    table = {} if k is None else {"k": _ranks(k)}
-    if truth is not None:
-        if predictions is None:
-            raise XmcpipeError("--truth was given without --predictions", "name the predictions to measure")
-        config = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
-        show(evaluate_files(predictions, truth, train, config), as_json)
+    """Measure predictions, with confidence intervals, by label frequency, beside a popularity baseline."""
+    table = filled(k=None if k is None else _ranks(k), bins=bins)
+    given = _named(predictions, compare, truth, train, filter_)
+    if given is None and compare is None:
+        artifacts = {"predictions": predictions, "shards": shards}
+        outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
+        metrics = metrics_of(outcome)
+        if as_json:
+            print_json({**outcome_facts(outcome), "metrics": metrics})
+        else:
+            if style is Style.text:
+                report(outcome, as_json=False)
+            print_metrics(metrics, style)
         return
-    if train is not None:
-        raise XmcpipeError("--train was given without --truth", "name the true labels of the test too")
-    if predictions is not None and not predictions.is_dir():
-        raise XmcpipeError(f"{predictions} is a file, an artifact was wanted", "or add --truth FILE")
-    given = {"predictions": predictions, "shards": shards}
-    outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, given)
-    metrics = metrics_of(outcome)
-    if as_json:
-        print_json({**outcome_facts(outcome), "metrics": metrics})
+    config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
+    if compare is None:
+        assert given, "files, or a stage"
+        _show(evaluate_files(given, config), print_metrics, style, as_json)
     else:
-        report(outcome, as_json=False)
-        print_metrics(metrics)
+        given = given or _of_artifacts(compare, shards, store)
+        _show(compare_files(given, config), print_comparison, style, as_json)
 
 
-def show(metrics: dict[str, Any], as_json: bool) -> None:
-    """Print metrics as a table, or as JSON."""
+def _show(
+    facts: dict[str, Any], write: Callable[[dict[str, Any], str], None], style: Style, as_json: bool
+) -> None:
     if as_json:
-        print_json(metrics)
+        print_json(facts)
     else:
-        print_metrics(metrics)
+        write(facts, style)
 
 
 def metrics_of(outcome: Outcome) -> dict[str, Any]:
     """The contents of metrics.json of an eval stage's artifact."""
-    metrics: dict[str, Any] = json.loads((outcome.artifact.path / "metrics.json").read_text(encoding="utf-8"))
-    return metrics
+    return read_metrics(outcome.artifact.path)
+
+
+def _named(
+    predictions: Path | None,
+    compare: tuple[Path, Path] | None,
+    truth: Path | None,
+    train: Path | None,
+    filter_: Path | None,
+) -> Given | None:
+    """The files to measure; None where artifacts alone are named."""
+    if predictions is not None and compare is not None:
+        raise XmcpipeError("--predictions and --compare were given, one was wanted", "leave one of them out")
+    if truth is not None:
+        if predictions is None and compare is None:
+            raise XmcpipeError("--truth was given without --predictions", "name the predictions to measure")
+        systems = compare or ((predictions,) if predictions else ())
+        return Given(systems, truth, train, filter_)
+    for option, path in (("--train", train), ("--filter", filter_)):
+        if path is not None:
+            raise XmcpipeError(f"{option} was given without --truth", "name the true labels of the test too")
+    for path in compare or filter(None, [predictions]):
+        if not path.is_dir():
+            raise XmcpipeError(f"{path} is a file, an artifact was wanted", "or add --truth FILE")
+    return None
+
+
+def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> Given:
+    """Two predictions artifacts with the shards they were made on, named or in the store."""
+    manifests = [Artifact.at(path).manifest for path in compare]
+    made_on = {manifest.inputs.get("shards", "") for manifest in manifests}
+    if shards is None:
+        found = Store(store).find("shards", made_on.pop()) if len(made_on) == 1 else None
+        if found is None:
+            raise XmcpipeError(
+                f"the shards that both were predicted on are not in {store}",
+                "name the truth with --truth, or the shards with --shards",
+            )
+        shards = found.path
+    return Given(compare, shards, shards)
 
 
 def _ranks(text: str) -> list[int]:

@@ -26,11 +26,20 @@ def _option(key: str, panel: str, help_text: str, metavar: str | None, name: str
 
 
 Text = str | None
+Folder = Annotated[
+    Text,
+    typer.Argument(metavar="[FOLDER]", help="A dataset as PECOS, AttentionXML or the XC repository have it."),
+]
+Layout = Annotated[
+    Text,
+    _option("layout", READING, "Of FOLDER.", "auto|attentionxml|xtransformer|pecos|xc_raw|x_y"),
+]
 Train = Annotated[Text, _option("train", READING, "JSONL, CSV, TSV (.gz too) or Parquet.", "FILE")]
 Test = Annotated[Text, _option("test", READING, "The test's table; without it --train is split.", "FILE")]
 Id = Annotated[Text, _option("id", READING, "Default: id, else the row's number.", "COLUMN", "--id-column")]
 TextColumns = Annotated[
-    list[str] | None, _option("text", READING, "Repeatable: they are joined.", "COLUMN", "--text-column")
+    list[str] | None,
+    _option("text", READING, "Repeatable: they are joined. Default: text.", "COLUMN", "--text-column"),
 ]
 Separator = Annotated[
     Text, _option("text_separator", READING, "Joins text columns. Default: a blank.", "TEXT")
@@ -67,6 +76,8 @@ TestEvery = Annotated[int | None, _option("test_every", KEEPING, "A split's shar
 
 def import_(
     context: typer.Context,
+    folder: Folder = None,
+    layout: Layout = None,
     train: Train = None,
     test: Test = None,
     id: Id = None,
@@ -95,6 +106,6 @@ def import_(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring in your own documents: --train and --test, or one table that is split."""
+    """Bring in your own documents: --train and --test, one table that is split, or a dataset's FOLDER."""
     keys = {field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)}
     report(run_stage("import", recipe, settings, store, force, {"import": filled(**keys)}), as_json)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from xmcpipe.stages.chain import Step
 from xmcpipe.stages.runner import Outcome
 
 MAX_FIGURES = 5
-TABLE_WIDTH = 160  # off a terminal, where Rich would fold a table at 80 columns
 
 
 def print_json(value: Any) -> None:
@@ -123,27 +122,36 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """The evaluation as a table, and below it what has to be said of it."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def print_metrics(metrics: Mapping[str, Any], style: str = "text") -> None:
+    """The evaluation as tables, and below them what has to be said of it."""
+    from xmcpipe.metrics.table import frequency_table, notes, table
 
-    from xmcpipe.metrics.table import notes, table
+    print_tables([table(metrics), frequency_table(metrics)], notes(metrics), style)
 
-    header, *rows = table(metrics)
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, title in enumerate(header):
-        # On a narrow terminal the names fold, so that the numbers needn't.
-        drawn.add_column(title, justify="left" if column == 0 else "right", no_wrap=column > 0)
-    for row in rows:
-        drawn.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=TABLE_WIDTH)
-    console.print(drawn, end="")
-    for line in notes(metrics):
-        typer.echo(line)
+
+def print_comparison(comparison: Mapping[str, Any], style: str = "text") -> None:
+    """Two systems beside each other, and below what has to be said of them."""
+    from xmcpipe.metrics.table import comparison_notes, comparison_table
+
+    print_tables([comparison_table(comparison)], comparison_notes(comparison), style)
+
+
+def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str], style: str) -> None:
+    """Tables (a header and rows each; empty ones are left out) and notes as text, markdown or latex."""
+    from xmcpipe.cli.tables import print_table
+    from xmcpipe.metrics.table import latex, markdown
+
+    for number, (header, *rows) in enumerate(filter(None, tables)):
+        if style == "text":
+            print_table(header, rows)
+        else:
+            lines = [list(header), *map(list, rows)]
+            typer.echo(("\n" if number else "") + (markdown(lines) if style == "markdown" else latex(lines)))
+    if style == "markdown":
+        typer.echo("\n" + "\n".join(f"- {note}" for note in notes))
+    else:
+        for note in notes:
+            typer.echo(f"% {note}" if style == "latex" else note)
 
 
 def _line(name: str, named: str, state: str, time: str, bytes_: str, figures: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xmcpipe.training.plan import Plan
 
 GIB, GB = 1 << 30, 10**9
-GIGA = 10**9
+GIGA, TERA = 10**9, 10**12
 COPIES = 10
 Device = Literal["cuda", "cpu"]
 
@@ -50,6 +50,12 @@ def plan(
         float,
         typer.Option("--bandwidth", metavar="GB/S", min=0, help="Of the memory, for the floor in time."),
     ] = 0.0,
+    tflops: Annotated[
+        float,
+        typer.Option(
+            "--tflops", min=0, help="Of the processor, in 16 bits, as encoders reach it: for times."
+        ),
+    ] = 0.0,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure the bandwidth on this machine: a copy.")
     ] = False,
@@ -71,9 +77,9 @@ def plan(
     planned = run(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
     if as_json:
-        print_json(_facts(planned, speed))
+        print_json(_facts(planned, speed, tflops * TERA))
     else:
-        _print(planned, speed)
+        _print(planned, speed, tflops * TERA)
 
 
 def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
@@ -99,7 +105,7 @@ def _copy_speed(device: str) -> float:
     return 1000.0 * clock.copied_bytes / best
 
 
-def _facts(planned: Planned, speed: float) -> dict[str, Any]:
+def _facts(planned: Planned, speed: float, flops: float) -> dict[str, Any]:
     """In JSON types."""
     plans = [
         {
@@ -112,6 +118,8 @@ def _facts(planned: Planned, speed: float) -> dict[str, Any]:
                 **asdict(each.floor),
                 "seconds": each.floor.seconds(speed) if speed else None,
             },
+            "encoder_flops": each.encoder_flops,
+            "step_seconds": each.seconds(speed, flops) if speed and flops else None,
         }
         for each in planned.plans
     ]
@@ -120,11 +128,13 @@ def _facts(planned: Planned, speed: float) -> dict[str, Any]:
         "batch": planned.batch,
         "encoder": planned.encoder,
         "bytes_per_second": speed or None,
+        "flops_per_second": flops or None,
+        "steps": {"an_epoch": planned.steps[0], "all": planned.steps[1]},
         "plans": plans,
     }
 
 
-def _print(planned: Planned, speed: float) -> None:
+def _print(planned: Planned, speed: float, flops: float) -> None:
     from xmcpipe.cli.tables import print_table
 
     data, plans = planned.data, planned.plans
@@ -138,6 +148,8 @@ def _print(planned: Planned, speed: float) -> None:
     )
     for each in plans:
         typer.echo(f"{each.memory}: {_floor_line(each, speed)}")
+        if speed and flops:
+            typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
 
 
 def _host(planned: Planned, plan: "Plan") -> dict[str, int]:
@@ -169,3 +181,10 @@ def _floor_line(plan: "Plan", speed: float) -> str:
         f"{floor.flops / GIGA:,.1f} GFLOP ({floor.dense_flops / GIGA:,.1f} as dense tiles)"
     )
     return f"{line}: {1000 * floor.seconds(speed):,.3f} ms at {speed / GB:,.0f} GB/s" if speed else line
+
+
+def _time_line(plan: "Plan", step: float, steps: tuple[int, int]) -> str:
+    line = f"with {plan.encoder_flops / TERA:,.3f} TFLOP of the encoder {1000 * step:,.1f} ms a step at best"
+    if not steps[0]:
+        return line
+    return f"{line}, {step * steps[0] / 60:,.1f} minutes an epoch, {step * steps[1] / 3600:,.1f} hours in all"

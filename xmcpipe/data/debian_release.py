@@ -1,20 +1,18 @@
-"""A Debian Release file and the indexes that it names, fetched and checked with the standard library."""
+"""A Debian Release file and the indexes that it names, fetched and checked."""
 
 import gzip
-import hashlib
-import http.client
 import lzma
 import shutil
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from xmcpipe.artifacts.fingerprint import CHUNK_BYTES, sha256_of_file
+from xmcpipe.data.fetch import web
+from xmcpipe.data.fetch.transfer import forget, transfer
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.progress import progress
 
-TIMEOUT_SECONDS = 30
+HINT = "check the network, mirror and suite"
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,9 @@ def fetch_release(mirror: str, suite: str) -> Release:
     """The Release file of `suite` on `mirror`. Raises XmcpipeError where it can't be had or has no sha256."""
     base = f"{mirror.rstrip('/')}/dists/{suite}"
     try:
-        with _open(f"{base}/InRelease") as file:
-            text = file.read().decode(errors="replace")
+        text = _read_text(f"{base}/InRelease")
     except XmcpipeError:
-        with _open(f"{base}/Release") as file:
-            text = file.read().decode(errors="replace")
+        text = _read_text(f"{base}/Release")
     files: dict[str, Listed] = {}
     in_hashes = False
     for line in text.splitlines():
@@ -75,41 +71,20 @@ def fetch_release(mirror: str, suite: str) -> Release:
 
 
 def _download(url: str, listed: Listed, path: Path) -> None:
-    digest = hashlib.sha256()
     partial = path.with_suffix(".part")
-    with (
-        _open(url) as source,
-        partial.open("wb") as target,
-        progress(f"Downloading {url.rsplit('/', 1)[1]}", listed.bytes, "B", scale=True) as bar,
-    ):
-        while piece := _read(source, url):
-            digest.update(piece)
-            target.write(piece)
-            bar.update(len(piece))
-    if digest.hexdigest() != listed.sha256:
-        partial.unlink()
+    transfer(url, partial, hint=HINT)
+    found = sha256_of_file(partial)
+    if found != listed.sha256:
+        forget(partial)
         raise XmcpipeError(
-            f"{url} has sha256 {digest.hexdigest()[:12]}…, its Release file says {listed.sha256[:12]}…",
+            f"{url} has sha256 {found[:12]}…, its Release file says {listed.sha256[:12]}…",
             "the mirror may be being updated: try again, or name another mirror",
         )
     partial.rename(path)
+    forget(partial)
 
 
-def _open(url: str) -> IO[bytes]:
-    try:
-        answer: IO[bytes] = urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unreachable(url, error) from error
-    return answer
-
-
-def _read(source: IO[bytes], url: str) -> bytes:
-    try:
-        return source.read(CHUNK_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(url, error) from error
-
-
-def _unreachable(url: str, error: Exception) -> XmcpipeError:
-    reason = getattr(error, "reason", None) or error
-    return XmcpipeError(f"{url} can't be fetched: {reason}", "check the network, mirror and suite")
+def _read_text(url: str) -> str:
+    with web.open_url(url, hint=HINT) as answer:
+        pieces = iter(lambda: web.read(answer, url, HINT), b"")
+        return b"".join(pieces).decode(errors="replace")

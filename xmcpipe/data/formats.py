@@ -108,17 +108,23 @@ def _read_parquet(path: Path, wanted: Wanted) -> Iterator[pl.DataFrame]:
         ) from error
 
 
-def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int) -> pl.DataFrame:
-    id_column = columns.id or ("id" if "id" in rows.columns else "")
-    text = [_plain(rows, name, path).fill_null("").str.strip_chars() for name in columns.text]
+def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: Path) -> pl.Series:
+    """The columns `names`, stripped and joined, empty ones left out; string [n] without nulls."""
+    text = [_plain(rows, name, path).fill_null("").str.strip_chars() for name in names]
     parts = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(text)])
     joined = parts.select(
         pl.concat_str(
             [pl.when(pl.col(name) != "").then(pl.col(name)) for name in parts.columns],
-            separator=columns.text_separator,
+            separator=separator,
             ignore_nulls=True,
         )
     ).to_series()
+    return joined.fill_null("")
+
+
+def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int) -> pl.DataFrame:
+    id_column = columns.id or ("id" if "id" in rows.columns else "")
+    text = join_text(rows, columns.text, columns.text_separator, path)
     if id_column:
         ids = _plain(rows, id_column, path)
         if ids.null_count() or (ids == "").any():
@@ -129,7 +135,7 @@ def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int)
     else:
         ids = pl.int_range(first_row, first_row + len(rows), eager=True).cast(pl.String)
     labels = _labels(rows, columns, path)
-    return pl.DataFrame([ids.alias("id"), joined.fill_null("").alias("text"), labels.alias("labels")])
+    return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
 
 
 def _labels(rows: pl.DataFrame, columns: Columns, path: Path) -> pl.Series:

@@ -7,6 +7,7 @@ a text is an object, polars silently gives its JSON: such lines are read again, 
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ Schema = dict[str, pl.DataType]
 def read_jsonl(path: Path, wanted: Wanted, encoding: str) -> Iterator[pl.DataFrame]:
     """Yield the wanted columns of a .jsonl or .jsonl.gz file, some 8 MB of text at a time.
 
-    Every column is string, or list<string> for `wanted.lists`; null where a line lacks it. Raises
-    XmcpipeError that names file and line for broken JSON, a value of a wrong type or bytes that aren't in
-    `encoding`.
+    Every column is string, or list<string> for `wanted.lists`, list<int64> for `wanted.whole_numbers`; null
+    where a line lacks it. Raises XmcpipeError that names file and line for broken JSON, a value of a wrong
+    type or bytes that aren't in `encoding`.
     """
     present: tuple[str, ...] | None = None
     for line, block in text_blocks(path, encoding):
@@ -35,23 +36,27 @@ def read_jsonl(path: Path, wanted: Wanted, encoding: str) -> Iterator[pl.DataFra
 
 
 def _parse(block: str, wanted: Wanted, path: Path, first_line: int) -> pl.DataFrame:
-    schema: Schema = {
-        name: pl.List(pl.String()) if name in wanted.lists else pl.String()
-        for name in (*wanted.required, *wanted.optional)
-    }
+    schema: Schema = {name: _type(name, wanted) for name in (*wanted.required, *wanted.optional)}
     try:
         rows = pl.read_ndjson(io.BytesIO(block.encode()), schema=schema)
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
         rows_read = _read_patiently(enumerate(block.split("\n"), first_line), wanted, schema, path)
         return pl.DataFrame(rows_read, schema=schema, orient="row")
     # a nested value comes back as its JSON, so where a value looks like JSON its line is read again
-    nested = rows.select(_looks_nested(name, name in wanted.lists).alias(name) for name in schema)
+    strings = [name for name in schema if name not in wanted.whole_numbers]
+    nested = rows.select(_looks_nested(name, name in wanted.lists).alias(name) for name in strings)
     suspects = set(nested.select(pl.any_horizontal(pl.all())).to_series().arg_true())
     if suspects:
         lines = [pair for pair in enumerate(block.split("\n"), first_line) if pair[1].strip()]
         chosen = [pair for row, pair in enumerate(lines) if row in suspects]
         _read_patiently(chosen, wanted, schema, path)
     return rows
+
+
+def _type(name: str, wanted: Wanted) -> pl.DataType:
+    if name in wanted.whole_numbers:
+        return pl.List(pl.Int64())
+    return pl.List(pl.String()) if name in wanted.lists else pl.String()
 
 
 def _looks_nested(name: str, is_list: bool) -> pl.Expr:
@@ -83,10 +88,11 @@ def _value(value: Any, name: str, wanted: Wanted, path: Path, line: int) -> Any:
     """The value as string, list of strings or None: numbers become strings, anything else is an error."""
     if value is None:
         return None
-    if name in wanted.lists:
+    if name in wanted.lists or name in wanted.whole_numbers:
         if isinstance(value, list):
-            return [_scalar(item, name, path, line) for item in value]
-        hint = "set label_separator" if isinstance(value, str) else ""
+            read = _whole if name in wanted.whole_numbers else _scalar
+            return [read(item, name, path, line) for item in value]
+        hint = "set label_separator" if isinstance(value, str) and name in wanted.lists else ""
         raise bad_row(path, f"line {line}", f"{name!r} is {_kind(value)}, a list was wanted", hint)
     if name in wanted.separated and isinstance(value, list):
         raise bad_row(
@@ -105,6 +111,15 @@ def _scalar(value: Any, name: str, path: Path, line: int) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise bad_row(path, f"line {line}", f"{name!r} is {_kind(value)}, a string or a number was wanted")
+
+
+def _whole(value: Any, name: str, path: Path, line: int) -> int | None:
+    text = str(value)
+    if value is None:
+        return None
+    if not isinstance(value, bool) and re.fullmatch(r"-?[0-9]{1,18}(\.0)?", text):
+        return int(text.removesuffix(".0"))
+    raise bad_row(path, f"line {line}", f"{name!r} holds {text[:40]!r}, whole numbers were wanted")
 
 
 def _kind(value: Any) -> str:

@@ -110,16 +110,17 @@ class ListsBuilder:
             return np.empty(0, np.int32), None
         if not types.is_integer(kind):
             raise self._fault(f"labels are {kind}, integers or strings were wanted", "write ids or names")
-        return self._narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
+        return self.narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
 
-    def _narrow(self, labels: Ints) -> Ints:
+    def narrow(self, labels: Ints) -> Ints:
+        """The labels as signed integers, of 32 bits where they fit. Raises XmcpipeError for one below 0."""
         if not len(labels):
             return labels.astype(np.int32)
         if int(labels.min()) < 0:
             raise self._fault(
                 f"{int(labels.min())} is given as a label id", "ids begin at 0; leave paddings out"
             )
-        return labels.astype(np.int32) if int(labels.max()) < 2**31 else labels
+        return labels.astype(np.int32 if int(labels.max()) < 2**31 else np.int64, copy=False)
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
         score_lengths, values = self._lists(column, "scores")

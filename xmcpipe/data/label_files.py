@@ -1,42 +1,42 @@
 """Reads `LabelLists` from the files that users hold, and from artifacts.
 
     .parquet                     columns labels, and id and scores where there are any; row group by row group
-    .jsonl .ndjson (also .gz)    the same keys, an object a line; block by block
-    .npz                         a SciPy CSR matrix, a row a document; without ids, so joined by row number
+    .jsonl .ndjson (also .gz)    the same keys, an object a line; or PECOS' text2text output (label_json.py)
+    .npz                         a SciPy CSR matrix, a row a document, as PECOS saves one too (npz.py)
+    .txt (also .gz)              `label:score` pairs a line, or `row label:score` lines (xc_text.py)
     a folder                     an artifact: predictions, raw or shards, with the vocabulary that it holds
 
-Labels are integers or strings. In a matrix of predictions every stored value is a score, zeros too; in one of
-truth a stored zero is no label. Nothing is ever unpickled.
+Labels are integers or strings. Where there are no ids, rows are joined by their number. Nothing is ever
+unpickled.
 """
 
-import gzip
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_columns import ListsBuilder
-from xmcpipe.data.label_lists import LabelLists
+from xmcpipe.data.label_json import COLUMNS, read_json_lines, require_labels
+from xmcpipe.data.label_lists import Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.npz import Csr, read_csr
 from xmcpipe.data.shards import Shards
 from xmcpipe.errors import XmcpipeError, require_file
 
-Role = Literal["predictions", "truth", "train"]
+Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16
-BLOCK_BYTES = 1 << 23
-COLUMNS = ("id", "labels", "scores")
-SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz"}
+SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
+KNOWN = "known: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
     """The labels in `path`: for predictions with scores, and cut to those that can reach the `top` best.
+
+    For the role `filter` they are the pairs that must not be predicted.
 
     Raises XmcpipeError for a file that is not there, is not what its name says, lacks a column or has a type
     that isn't wanted.
@@ -46,20 +46,57 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     require_file(path, role)
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     kind = SUFFIXES.get(suffix)
-    if kind is None or (kind != "json" and path.name.endswith(".gz")):
-        raise XmcpipeError(
-            f"{role}: {path} is of no known format", "known: .parquet, .jsonl, .jsonl.gz, .npz and artifacts"
-        )
+    if kind is None or (kind not in ("json", "text") and path.name.endswith(".gz")):
+        raise XmcpipeError(f"{role}: {path} is of no known format", KNOWN)
     builder = ListsBuilder(str(path), role == "predictions", top)
-    if kind == "npz":
-        return _read_npz(path, role, builder)
-    for batch in _parquet_batches(path) if kind == "parquet" else _json_batches(path):
+    if kind in ("npz", "text"):
+        return _read_pieces(path, role, builder, kind)
+    for batch in _parquet_batches(path) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
     names = None
     folder = path.parent
     if (folder / "manifest.json").is_file() and (folder / "labels.parquet").is_file():
         names = read_label_names(folder)  # a table of an artifact: its integers are ids of that vocabulary
     return builder.finish(names, None if names is None else len(names))
+
+
+def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
+    width: int | None
+    pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
+    if kind == "npz":
+        matrix = read_csr(path)
+        pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
+    else:
+        from xmcpipe.data.xc_text import read_xc_text  # loads polars, which nothing else here needs
+
+        pieces, width = read_xc_text(path, role)
+    for lengths, labels, scores in pieces:
+        builder.append(lengths, builder.narrow(labels), scores)
+    return builder.finish(width=width)
+
+
+def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
+    """(lengths, labels, scores) of some rows at a time. A stored zero is a score, but no label."""
+    matrix = matrix if scored else matrix.without_zeros()
+    for first in range(0, len(matrix), ROWS):
+        indptr = matrix.indptr[first : first + ROWS + 1]
+        pairs = slice(int(indptr[0]), int(indptr[-1]))
+        yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
+
+
+def filter_of_artifact(folder: Path, truth: LabelLists) -> LabelLists | None:
+    """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
+
+    None where it has none. `truth` is what the folder has, with its vocabulary.
+    """
+    if not folder.is_dir() or truth.width is None:
+        return None
+    pairs = FilterPairs.read(folder, "test", truth.width)
+    if not len(pairs):
+        return None
+    rows, labels = np.divmod(pairs.keys, truth.width)
+    indptr = np.searchsorted(rows, np.arange(len(truth) + 1)).astype(np.int64)
+    return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
 
 
 def read_label_names(folder: Path) -> pa.Array:
@@ -94,149 +131,14 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
-            version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions")
-            if version not in (None, str(PREDICTIONS_VERSION).encode()):
+            version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
+            if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
                 raise XmcpipeError(
-                    f"{path} has format {version.decode()}, this xmcpipe reads {PREDICTIONS_VERSION}",
-                    "run `xmcpipe predict` again",
+                    f"{path} has format {version}, this xmcpipe reads 1 to {PREDICTIONS_VERSION}",
+                    "get a newer xmcpipe, or run `xmcpipe predict` again",
                 )
             there = file.schema_arrow.names
-            _require_labels(path, there)
+            require_labels(path, there)
             yield from file.iter_batches(ROWS, columns=[name for name in COLUMNS if name in there])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error
-
-
-def _json_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    options: pj.ParseOptions | None = None
-    line = 1
-    for block in _line_blocks(path):
-        if options is None:
-            schema = _json_schema(path)
-            options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        try:
-            read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
-            table = pj.read_json(pa.BufferReader(block), read, options)
-        except pa.ArrowException as error:
-            raise XmcpipeError(
-                f"{path}, rows counted from line {line}: {error}",
-                "write an object a line, with labels of one type",
-            ) from error
-        yield from table.to_batches()
-        line += block.count(b"\n")
-
-
-def _line_blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces of whole lines."""
-    try:
-        with _opened(path) as file:
-            rest = b""
-            while piece := file.read(BLOCK_BYTES):
-                lines, newline, rest = (rest + piece).rpartition(b"\n")
-                if (lines + newline).strip():
-                    yield lines + newline
-            if rest.strip():
-                yield rest
-    except (OSError, EOFError, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-
-
-def _json_schema(path: Path) -> pa.Schema:
-    """The types of the known columns, from the first line and the first that has a label."""
-    first: dict[str, Any] | None = None
-    labels: list[Any] = []
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            row = _json_row(path, number, line)
-            first = first or row
-            _require_labels(path, list(row))
-            labels = row["labels"] or []
-            if not isinstance(labels, list):
-                raise XmcpipeError(
-                    f"{path}, line {number}: labels are {labels!r}, a list was wanted",
-                    "write a list a document",
-                )
-            if labels:
-                break
-    assert first is not None, "there is a line that isn't blank"
-    kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(_json_type(labels[0] if labels else 0))}
-    kinds["scores"] = pa.list_(pa.float64())
-    return pa.schema([(name, kinds[name]) for name in COLUMNS if name in first])
-
-
-def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise XmcpipeError(f"{path}, line {number} is not JSON: {error}", "write an object a line") from error
-    if not isinstance(row, dict):
-        raise XmcpipeError(
-            f"{path}, line {number}: an object was wanted", 'write {"id": …, "labels": […]} a line'
-        )
-    return row
-
-
-def _json_type(value: Any) -> pa.DataType:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return pa.string()
-    return pa.int64() if isinstance(value, int) else pa.float64()
-
-
-def _require_labels(path: Path, there: list[str]) -> None:
-    if "labels" not in there:
-        raise XmcpipeError(
-            f"{path} has no column 'labels', it has {', '.join(map(repr, there)) or 'none'}",
-            "columns are id, labels and, for predictions, scores",
-        )
-
-
-def _read_npz(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
-    arrays = _npz_arrays(path)
-    indptr, indices, data = arrays["indptr"].astype(np.int64), arrays["indices"], arrays["data"]
-    rows, width = (int(size) for size in arrays["shape"])
-    whole = (
-        len(indptr) == rows + 1
-        and indptr[0] == 0
-        and not np.any(indptr[1:] < indptr[:-1])
-        and indptr[-1] == len(indices) == len(data)
-        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
-    )
-    if not whole:
-        raise XmcpipeError(
-            f"{path}: its arrays don't fit its shape {rows} x {width}", "write the matrix again"
-        )
-    if role != "predictions" and not np.all(data):
-        given = data != 0
-        indptr = np.concatenate([[0], np.cumsum(given)])[indptr]
-        indices, data = indices[given], data[given]
-    for first in range(0, rows, ROWS):
-        piece = indptr[first : first + ROWS + 1]
-        pairs = slice(int(piece[0]), int(piece[-1]))
-        builder.append(np.diff(piece), indices[pairs], data[pairs] if role == "predictions" else None)
-    return builder.finish(width=width)
-
-
-def _npz_arrays(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kind = file["format"].item() if "format" in file else None
-            kind = kind.decode() if isinstance(kind, bytes) else kind
-            if kind != "csr":
-                raise XmcpipeError(
-                    f"{path} holds {f'a {kind}' if kind else 'no sparse'} matrix, a CSR matrix was wanted",
-                    "write it with scipy.sparse.save_npz(path, matrix.tocsr())",
-                )
-            arrays = {name: file[name] for name in ("indptr", "indices", "data", "shape")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read as a CSR matrix: {error}", "check the file") from error
-    if any(arrays[name].dtype.kind not in "iu" for name in ("indptr", "indices", "shape")):
-        raise XmcpipeError(f"{path}: its indices are not integers", "write it with scipy.sparse.save_npz")
-    if arrays["data"].dtype.kind not in "iufb" or arrays["shape"].shape != (2,):
-        raise XmcpipeError(f"{path}: its values are not numbers", "write it with scipy.sparse.save_npz")
-    return arrays

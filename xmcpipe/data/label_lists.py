@@ -49,11 +49,12 @@ class LabelLists:
 class CommonVocabulary:
     """Lists with one numbering, and without names.
 
-    Labels from `num_labels` on are in the predictions only. They do not count in `num_labels`, so that two
-    systems are measured over the same labels. `origin` says what fixed the number.
+    Labels from `num_labels` on are in the `others` only (predictions, pairs to leave out). They do not count
+    in `num_labels`, so that two systems are measured over the same labels. `origin` says what fixed the
+    number.
     """
 
-    predictions: LabelLists
+    others: list[LabelLists]
     truth: LabelLists
     train: LabelLists | None
     num_labels: int
@@ -61,9 +62,11 @@ class CommonVocabulary:
 
 
 def common_vocabulary(
-    predictions: LabelLists, truth: LabelLists, train: LabelLists | None
+    others: Sequence[LabelLists], truth: LabelLists, train: LabelLists | None
 ) -> CommonVocabulary:
-    """Give all lists one numbering. Raises XmcpipeError where ids and names can't be brought together.
+    """Give all lists one numbering; `others` are predictions, and pairs to leave out.
+
+    Raises XmcpipeError where ids and names can't be brought together.
 
     In order: ids of a vocabulary or a matrix stay as they are, and so does their number. Names are numbered
     as that vocabulary has them, other ones after it, sorted. With neither, the labels of truth and training
@@ -71,14 +74,16 @@ def common_vocabulary(
     depend on the files.
     """
     known = [truth] if train is None else [truth, train]
-    every = [predictions, *known]
+    every = [*others, *known]
     if any(lists.names is not None for lists in every):
         parts, num_labels, origin = _by_name(every, known)
     elif any(lists.width is not None for lists in every):
         parts, num_labels, origin = every, _one_width(every), "the vocabulary"
     else:
         parts, num_labels, origin = _by_value(every, known)
-    return CommonVocabulary(parts[0], parts[1], parts[2] if train else None, num_labels, origin)
+    after = len(others)
+    trained = None if train is None else parts[after + 1]
+    return CommonVocabulary(parts[:after], parts[after], trained, num_labels, origin)
 
 
 def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:
@@ -103,6 +108,43 @@ def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s 
     rows = pc.index_in(truth.ids, value_set=predictions.ids)
     _refuse_strangers(predictions, truth, rows)
     return np.asarray(rows.to_numpy(), np.int64), "id"
+
+
+def taken(lists: LabelLists, rows: Int64s) -> LabelLists:
+    """Its rows in that order, without ids; -1 is an empty one."""
+    lengths = np.where(rows >= 0, np.diff(lists.indptr)[rows], 0)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
+    source = np.repeat(lists.indptr[:-1][rows], lengths) + within
+    scores = None if lists.scores is None else lists.scores[source]
+    return replace(lists, ids=None, indptr=indptr, labels=lists.labels[source], scores=scores)
+
+
+def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
+    """Lists of pairs to leave out, with a row for each document of the truth, which may well be an empty one.
+
+    Joined by id where both have ids, else by row number. Raises XmcpipeError for rows beyond the truth's, for
+    ids that it hasn't and for ids that repeat.
+    """
+    if pairs.ids is not None and truth.ids is not None:
+        for lists in (pairs, truth):
+            _refuse_repeated_ids(lists)
+        rows = pc.index_in(truth.ids, value_set=pairs.ids)
+        if len(truth) - rows.null_count < len(pairs):
+            strangers = pairs.ids.filter(pc.invert(pc.is_in(pairs.ids, value_set=truth.ids)))
+            raise XmcpipeError(
+                f"{len(strangers):,} documents of {pairs.source} are not in {truth.source}, "
+                f"such as {strangers[0].as_py()!r}",
+                "give pairs of the test's documents",
+            )
+        return taken(pairs, rows.fill_null(-1).to_numpy())
+    if len(pairs) > len(truth):
+        raise XmcpipeError(
+            f"{pairs.source} has a pair of row {len(pairs) - 1:,}, {truth.source} has {len(truth):,} rows",
+            "rows are counted from 0, in the order of the truth",
+        )
+    more = np.full(len(truth) - len(pairs), pairs.indptr[-1], np.int64)
+    return replace(pairs, indptr=np.concatenate([pairs.indptr, more]))
 
 
 def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:

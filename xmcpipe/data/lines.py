@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
+import polars as pl
+
 from xmcpipe.errors import XmcpipeError
 
 BLOCK_CHARACTERS = 1 << 23
-OPEN_QUOTE_CHARACTERS = 1 << 28
+OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 
 
 def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tuple[int, str]]:
@@ -18,7 +20,8 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
 
     With `quoted`, a line break between double quotes is no end of a line: a block ends where the quotes are
     even. A mark at the start of UTF-8 is skipped. Raises XmcpipeError that names file and line for bytes that
-    aren't in `encoding`, a quote that is never closed, an unknown encoding and a file that can't be read.
+    aren't in `encoding`, a quote that is never closed, a line without an end, an unknown encoding and a file
+    that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -27,7 +30,7 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            "name the file's encoding, such as latin-1",
+            "set encoding (--encoding) to the file's own, such as latin-1",
         ) from error
     except LookupError as error:
         raise XmcpipeError(
@@ -35,6 +38,22 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is whole") from error
+
+
+def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
+    """Yield (number of the first line, lines string [n]) in blocks as `text_blocks` does, without line ends.
+
+    Only a line feed ends a line, with or without a carriage return before it; the last line needs none.
+    """
+    for first, block in text_blocks(path, encoding):
+        try:
+            lines = pl.Series("text", [block]).str.split("\n").explode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which some encodings can spell
+            raise XmcpipeError(
+                f"{path}, from line {first}: {error.reason}", "name another encoding"
+            ) from error
+        lines = lines.head(-1) if block.endswith("\n") else lines
+        yield first, lines.str.strip_suffix("\r")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -45,7 +64,13 @@ def open_bytes(path: Path) -> IO[bytes]:
 def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[int, str]]:
     line = 1
     while block := text.read(BLOCK_CHARACTERS):
-        block += text.readline()
+        rest = text.readline(LONGEST_LINE)
+        if len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+            raise XmcpipeError(
+                f"{path}, after line {line}: a line has more than {LONGEST_LINE:,} characters",
+                "check the file: a document is a line",
+            )
+        block += rest
         while quoted and block.count('"') % 2 and (more := text.readline()):
             block += more
             if len(block) > OPEN_QUOTE_CHARACTERS:

@@ -16,11 +16,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
+from xmcpipe.data.filter_pairs import FilterPairs, filter_file
 from xmcpipe.data.policies import Policies
 from xmcpipe.data.prepare import TEST, TRAIN, UNSPLIT, Plan, decide
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.staging import Staging
 from xmcpipe.data.vocabulary import vocabulary
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -43,15 +45,20 @@ def write_raw(
     policies: Policies,
     out: Path,
     scratch: Path,
+    filters: Mapping[str, pa.Table] | None = None,
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Prepare the documents of `sources` and write the raw artifact into the folder `out`.
 
     `sources` maps `train` and `test`, or `all` for documents still to be split, to batches (`id` string,
     `text` string, `labels` list<string>). `label_table` (`label` string, distinct; `text` string or null)
-    sets the labels' order and texts; without one they are sorted, whole numbers first and by value. Returns
-    (figures, rows by file). Raises XmcpipeError as `decide` does, and where an id repeats within a split.
+    sets the labels' order and texts; without one they are sorted, whole numbers first and by value. Labels
+    may be list<integer> too: rows of the label table or, without one, numbers that are the labels' names.
+    `filters` maps splits to pairs (`row` of the split as given and `label` as a number, integers, from 0)
+    that are kept beside the documents, for those rows and labels that stay. Returns (figures, rows by file).
+    Raises XmcpipeError as `decide` does, and where an id repeats within a split.
     """
-    staged = Staging(scratch / "texts.parquet", policies.same_text)
+    names = None if label_table is None else label_table["label"]
+    staged = Staging(scratch / "texts.parquet", policies.same_text, names)
     try:
         with progress("Reading documents", None, "documents", scale=True) as bar:
             for split, batches in sources.items():
@@ -61,7 +68,12 @@ def write_raw(
         staged.finish()
         plan = decide(staged, policies)
         words = vocabulary(staged.labels.names, plan.labels, label_table, policies.min_label_count == 0)
-        rows = _write(staged, plan, words, out)
+        id_of_code = _id_of_code(words, len(staged.labels.names))
+        rows = _write(staged, plan, words, id_of_code, out)
+        pairs = {
+            split: _write_filter(table, split, staged, plan, id_of_code, len(words), out)
+            for split, table in (filters or {}).items()
+        }
     finally:
         staged.close()
     figures: dict[str, Any] = {
@@ -72,6 +84,8 @@ def write_raw(
     _log_counts(figures, policies)
     figures["labels_a_document"] = round(figures.pop("train_pairs") / figures["train"], 3)
     figures["labels_a_test_document"] = round(figures.pop("test_pairs") / figures["test"], 3)
+    figures |= {f"filter_pairs_{split}": count for split, count in pairs.items()}
+    rows |= {filter_file(out, split).name: count for split, count in pairs.items() if count}
     return figures, rows
 
 
@@ -96,13 +110,18 @@ def read_labels(folder: Path) -> pa.Table:
     return pyarrow.parquet.read_table(folder / LABELS_FILE)
 
 
-def _write(staged: Staging, plan: Plan, words: pl.DataFrame, out: Path) -> dict[str, int]:
-    id_of_code = np.full(len(staged.labels.names), -1, np.int32)
-    codes = (
-        words["code"].to_numpy() if not words["code"].null_count() else words["code"].fill_null(-1).to_numpy()
-    )
+def _id_of_code(words: pl.DataFrame, num_codes: int) -> npt.NDArray[np.int32]:
+    """The label id of each code, int32 [codes]; -1 for those that don't stay."""
+    ids = np.full(num_codes, -1, np.int32)
+    codes = words["code"].fill_null(-1).to_numpy()
     known = codes >= 0
-    id_of_code[codes[known]] = np.flatnonzero(known)
+    ids[codes[known]] = np.flatnonzero(known)
+    return ids
+
+
+def _write(
+    staged: Staging, plan: Plan, words: pl.DataFrame, id_of_code: npt.NDArray[np.int32], out: Path
+) -> dict[str, int]:
     pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
     files = {TRAIN_FILE: plan.keep & ~plan.is_test, TEST_FILE: plan.keep & plan.is_test}
     writers = {
@@ -140,3 +159,30 @@ def _rows(
     labels = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int32()))
     chosen = batch.filter(pa.array(mask))
     return pa.record_batch([chosen.column("id"), chosen.column("text"), labels], schema=RAW_DOCUMENTS)
+
+
+def _write_filter(
+    table: pa.Table,
+    split: str,
+    staged: Staging,
+    plan: Plan,
+    id_of_code: npt.NDArray[np.int32],
+    num_labels: int,
+    out: Path,
+) -> int:
+    """Write the pairs whose document and label stayed, numbered anew, and return how many they are."""
+    given, labels = table["row"].to_numpy(), table["label"].to_numpy()
+    staged_rows = np.flatnonzero(staged.split == SPLITS[split])
+    if len(given) and int(given.max()) >= len(staged_rows):
+        raise XmcpipeError(
+            f"the filter pairs of {split} name row {int(given.max()):,}, there are {len(staged_rows):,} rows",
+            "check that the filter file and the documents are of the same dataset",
+        )
+    row_now = np.cumsum(plan.keep[staged_rows]) - 1
+    # a label may be filtered and yet have no document: where no table lists it, it has no code either
+    known = labels < len(id_of_code)
+    given, ids = given[known], id_of_code[labels[known]]
+    stays = plan.keep[staged_rows[given]] & (ids >= 0)
+    pairs = FilterPairs.of(row_now[given[stays]], ids[stays], num_labels)
+    pairs.write(out, split)
+    return len(pairs)

@@ -2,10 +2,12 @@
 
 raw/          train.parquet, test.parquet   id string · text string · labels list<int32>
               labels.parquet                label string · text string or null; row i is label id i
+              filter_{train,test}.parquet   row int64 of that split · label int32; sorted, distinct: pairs
+                                            that are neither hits nor misses. Only where there are any.
 shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>, with special tokens ·
               labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
               Split `label` holds the label texts, a row a label that has one, labelled by itself.
-              labels.parquet                as in raw/
+              labels.parquet, filter_{train,test}.parquet   as in raw/, of the same rows
               tokenizer/                    what AutoTokenizer.from_pretrained reads
 clusters/     clusters.parquet              cluster int32; row i is label id i
 predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
@@ -23,6 +25,7 @@ SHARD = pa.schema(
     [("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(LABEL_ID))],
     metadata={"xmcpipe.shards": str(SHARDS_VERSION)},
 )
+FILTER_PAIRS = pa.schema([("row", pa.int64()), ("label", LABEL_ID)])
 CLUSTERS = pa.schema([("cluster", pa.int32())])
 PREDICTIONS = pa.schema(
     [("id", pa.string()), ("labels", pa.list_(LABEL_ID)), ("scores", pa.list_(pa.float32()))],

@@ -87,15 +87,16 @@ class Lists:
 
 
 class Shards:
-    """One split (train, test or label) of a shards artifact, memory-mapped; N documents.
+    """One split (train, test or label) of a shards artifact, or several end to end, memory-mapped.
 
     `tokens` and `labels` are Lists over all N rows. Raises XmcpipeError for a file that isn't a shard or has
     another schema version. A split without files is an empty one.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
-        batches = [batch for path in sorted(folder.glob(f"{split}-*.arrow")) for batch in _open(path)]
+    def __init__(self, folder: Path, *splits: str) -> None:
+        self.folder = folder
+        paths = [path for split in splits for path in sorted(folder.glob(f"{split}-*.arrow"))]
+        batches = [batch for path in paths for batch in _open(path)]
         self._ids = [batch.column("id") for batch in batches]
         self.tokens = Lists([batch.column("input_ids") for batch in batches])
         self.labels = Lists([batch.column("labels") for batch in batches])

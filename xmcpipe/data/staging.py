@@ -28,12 +28,14 @@ class Staging:
     After `finish`, over the N documents in the order they came: `keys` uint64 [N], equal where the texts are
     the same by `same_text`; `empty` bool [N]; `split` int8 [N], the number given to `add`; `indptr` int64 [N
     + 1] and `codes` int32 [pairs], their labels, distinct within a document; `ids` string [N];
-    `labels.names`.
+    `labels.names`. The label names `labels` have the first codes (see Encoder).
     """
 
-    def __init__(self, path: Path, same_text: Literal["caseless", "exact"]) -> None:
+    def __init__(
+        self, path: Path, same_text: Literal["caseless", "exact"], labels: pl.Series | None = None
+    ) -> None:
         self.path = path
-        self.labels = Encoder()
+        self.labels = Encoder(labels)
         self.merged_labels = 0
         self._same_text = same_text
         self._writer = pyarrow.parquet.ParquetWriter(path, TEXTS, compression="zstd", compression_level=1)
@@ -45,7 +47,9 @@ class Staging:
         self._codes: list[npt.NDArray[np.int32]] = []
 
     def add(self, documents: pl.DataFrame, split: int) -> None:
-        """Append a batch: `id` string, `text` string, `labels` list<string>, without nulls."""
+        """Append a batch: `id` string, `text` string, `labels` list<string> or list<integer>, without
+        nulls.
+        """
         labels = documents["labels"].list.unique(maintain_order=True)
         lengths = labels.list.len().cast(pl.Int64).to_numpy()
         self.merged_labels += int(documents["labels"].list.len().sum()) - int(lengths.sum())
@@ -61,11 +65,11 @@ class Staging:
         """Close the file and join the columns. Raises XmcpipeError where an id stands twice in one split."""
         self._writer.close()
         self.ids = pl.concat(self._ids) if self._ids else pl.Series("id", [], pl.String)
-        self.keys = _join([keys.to_numpy() for keys in self._keys], np.uint64)
-        self.empty = _join([empty.to_numpy() for empty in self._empty], np.bool_)
-        self.split = _join(self._splits, np.int8)
-        self.codes = _join(self._codes, np.int32)
-        self.indptr = np.concatenate([[0], np.cumsum(_join(self._lengths, np.int64))])
+        self.keys = joined([keys.to_numpy() for keys in self._keys], np.uint64)
+        self.empty = joined([empty.to_numpy() for empty in self._empty], np.bool_)
+        self.split = joined(self._splits, np.int8)
+        self.codes = joined(self._codes, np.int32)
+        self.indptr = np.concatenate([[0], np.cumsum(joined(self._lengths, np.int64))])
         for number in np.unique(self.split):
             self._require_distinct(self.ids.filter(pl.Series(self.split == number)))
 
@@ -96,5 +100,6 @@ def _text_keys(text: pl.Series, same_text: str) -> pl.Series:
     return text.hash(seed=0)
 
 
-def _join(parts: Sequence[npt.NDArray[S]], dtype: type[S]) -> npt.NDArray[S]:
+def joined(parts: Sequence[npt.NDArray[S]], dtype: type[S]) -> npt.NDArray[S]:
+    """The arrays end to end as `dtype`, also where there are none."""
     return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)

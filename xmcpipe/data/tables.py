@@ -10,13 +10,15 @@ from xmcpipe.errors import XmcpipeError
 @dataclass(frozen=True)
 class Wanted:
     """The columns to read: `required` must be there, `optional` may; `lists` hold lists and `separated`
-    strings that are lists with a separator, all others plain values.
+    strings that are lists with a separator, `whole_numbers` lists of integers (in JSON); others are plain
+    values.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     lists: frozenset[str] = field(default_factory=frozenset)
     separated: frozenset[str] = field(default_factory=frozenset)
+    whole_numbers: frozenset[str] = field(default_factory=frozenset)
 
 
 def no_column(path: Path, name: str, present: list[str]) -> XmcpipeError:

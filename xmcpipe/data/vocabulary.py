@@ -4,17 +4,30 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from xmcpipe.errors import XmcpipeError
+
+MOST_LABELS = 1 << 27  # of labels that come as numbers without a table: a larger one is a fault of the file
 Int32s = npt.NDArray[np.int32]
 
 
 class Encoder:
-    """Gives each label name a code, 0, 1, …, as it first appears; each name is in memory once."""
+    """Gives each label name a code, 0, 1, …, as it first appears; each name is in memory once.
 
-    def __init__(self) -> None:
-        self._names = pl.Series("label", [], pl.String)
+    The names `known` beforehand, distinct, have the first codes. Labels may also come as numbers, which then
+    are the codes: positions in `known` or, where that is None, names themselves ("0", "1", …).
+    """
+
+    def __init__(self, known: pl.Series | None = None) -> None:
+        self._names = pl.Series("label", [] if known is None else known, pl.String)
+        self._fixed = known is not None
 
     def encode(self, labels: pl.Series) -> Int32s:
-        """Codes int32 [n] of the label names, string [n] without nulls; new ones are added."""
+        """Codes int32 [n] of the labels, string or integer [n] without nulls; new names are added.
+
+        Raises XmcpipeError for a number that is no position in the names known beforehand.
+        """
+        if labels.dtype.is_integer():
+            return self._check_numbers(labels)
         seen = labels.unique(maintain_order=True)
         fresh = seen.filter(~seen.is_in(self._names.implode())) if len(self._names) else seen
         self._names = pl.concat([self._names, fresh.alias("label")])
@@ -22,6 +35,20 @@ class Encoder:
         if labels.is_empty():
             return np.empty(0, np.int32)
         return labels.replace_strict(self._names, codes, return_dtype=pl.Int32).to_numpy()
+
+    def _check_numbers(self, labels: pl.Series) -> Int32s:
+        numbers = labels.to_numpy()
+        least, most = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
+        limit = len(self._names) if self._fixed else MOST_LABELS
+        if least < 0 or most >= limit:
+            raise XmcpipeError(
+                f"a document has the label {least if least < 0 else most}, and there are {limit:,} labels",
+                "labels are numbered from 0; check that labels and documents are of the same dataset",
+            )
+        if most >= len(self._names):
+            fresh = pl.int_range(len(self._names), most + 1, eager=True).cast(pl.String)
+            self._names = pl.concat([self._names, fresh.alias("label")])
+        return numbers.astype(np.int32, copy=False)
 
     @property
     def names(self) -> pl.Series:
@@ -40,13 +67,14 @@ def vocabulary(names: pl.Series, kept: Int32s, table: pl.DataFrame | None, whole
     labels = pl.DataFrame({"label": names, "code": pl.int_range(len(names), dtype=pl.Int32, eager=True)})
     labels = labels.filter(pl.Series(np.isin(np.arange(len(names)), kept)))
     if table is None:
-        return _sorted(labels).select("label", pl.lit(None, pl.String).alias("text"), "code")
+        return in_order(labels).select("label", pl.lit(None, pl.String).alias("text"), "code")
     listed = table.join(labels, on="label", how="left" if whole_table else "inner", maintain_order="left")
-    rest = _sorted(labels.join(table, on="label", how="anti")).with_columns(text=pl.lit(None, pl.String))
+    rest = in_order(labels.join(table, on="label", how="anti")).with_columns(text=pl.lit(None, pl.String))
     return pl.concat([listed.select("label", "text", "code"), rest.select("label", "text", "code")])
 
 
-def _sorted(labels: pl.DataFrame) -> pl.DataFrame:
+def in_order(labels: pl.DataFrame) -> pl.DataFrame:
+    """The rows by their column `label`: whole numbers first and by value, so that 2 comes before 10."""
     name = pl.col("label")
     number = pl.when(name.str.contains(r"^-?[0-9]{1,18}$")).then(name).cast(pl.Int64)
     return labels.sort(number.is_null(), number, name)

@@ -1,58 +1,197 @@
-"""The contents of metrics.json as rows of text, for whoever prints a table."""
+"""Metrics as tables of text, and a table as Markdown or LaTeX."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-NAMES = {
+Table = list[list[str]]  # a header and rows
+
+OVER_DOCUMENTS = {
     "P": "precision",
     "nDCG": "nDCG",
     "R": "recall",
+    "hits": "documents with a hit",
+    "MRR": "mean reciprocal rank",
     "PSP": "PSP, normalised",
     "PSP_raw": "PSP, raw",
     "PSnDCG": "PSnDCG, normalised",
-    "macro_P_all": "macro precision, all labels",
-    "macro_R_all": "macro recall, all labels",
-    "macro_F1_all": "macro F1, all labels",
-    "macro_P_tested": "macro precision, labels in test",
-    "macro_R_tested": "macro recall, labels in test",
-    "macro_F1_tested": "macro F1, labels in test",
-    "coverage_all": "coverage, all labels",
-    "coverage_tested": "coverage, labels in test",
+    "PSR": "PSR, normalised",
 }
+OVER_LABELS = {
+    "micro_P": "micro precision",
+    "micro_R": "micro recall",
+    "micro_F1": "micro F1",
+    "macro_P": "macro precision",
+    "macro_R": "macro recall",
+    "macro_F1": "macro F1",
+    "coverage": "coverage",
+}
+SCOPES = {"all": "all labels", "tested": "labels in test", "trained": "labels in training"}
+NAMES = OVER_DOCUMENTS | {
+    f"{name}_{scope}": f"{title}, {where}"
+    for name, title in OVER_LABELS.items()
+    for scope, where in SCOPES.items()
+}
+SMALL = (
+    *("P", "nDCG", "R", "PSP", "PSP_raw", "PSnDCG"),
+    *("micro_F1_all", "macro_F1_all", "macro_F1_tested", "macro_F1_trained", "coverage_all"),
+)
+LATEX = str.maketrans(
+    {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}"}
+)
 
 
-def table(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row a metric: its name, the model at each k, then popularity at each k; percentages."""
+def table(metrics: Mapping[str, Any], names: Sequence[str] = SMALL) -> Table:
+    """A row a metric: its name, the model at each k with half its interval, popularity at each k; per cent.
+
+    `names` are those of NAMES to show.
+    """
+    ks = metrics["k"]
     systems = [name for name in ("model", "popularity") if metrics[name]]
-    header = ["%", *(f"{_short(system)}@{k}" for system in systems for k in metrics["k"])]
-    rows = [
-        [title, *(f"{100 * metrics[system][f'{name}@{k}']:.2f}" for system in systems for k in metrics["k"])]
-        for name, title in NAMES.items()
-        if f"{name}@{metrics['k'][0]}" in metrics["model"]
-    ]
+    intervals = (metrics.get("intervals") or {"model": {}})["model"]
+    header = ["%", *(f"{_short(system)}@{k}" for system in systems for k in ks)]
+    rows = []
+    for name in names:
+        if f"{name}@{ks[0]}" in metrics["model"]:
+            cells = [
+                _cell(metrics[system][f"{name}@{k}"], intervals.get(f"{name}@{k}") if not at else None)
+                for at, system in enumerate(systems)
+                for k in ks
+            ]
+            rows.append([NAMES[name], *cells])
     return [header, *rows]
 
 
-def notes(metrics: Mapping[str, Any]) -> list[str]:
-    """What has to be said beside the table: the counts, A, B and N, and what was unusual."""
-    lines = [
-        f"{metrics['documents']:,} documents, {metrics['labels']:,} labels ({metrics['labels_from']}), "
-        f"{metrics['labels_in_test']:,} of them in the test"
+def frequency_table(metrics: Mapping[str, Any]) -> Table:
+    """A row a bin of the labels' training frequency: its labels, and what it adds to P@k and PSP@k; per cent.
+
+    Empty without training labels.
+    """
+    if not metrics.get("by_frequency"):
+        return []
+    ks = metrics["k"]
+    names = [
+        *(f"{name}@{k}" for name in ("P", "PSP") for k in ks),
+        f"macro_F1@{ks[-1]}",
+        f"coverage@{ks[-1]}",
     ]
-    if metrics["joined_by"] != "id":
-        lines.append(f"predictions and truth were joined by {metrics['joined_by']}")
-    propensity = metrics["propensity"]
+    titles = [name.replace("_", " ") for name in names]
+    rows = [
+        [
+            each["name"],
+            f"{each['labels']:,}",
+            f"{each['least']:,}–{each['most']:,}",
+            f"{each['test_positives']:,}",
+            *(_cell(each["figures"][name]) for name in names),
+        ]
+        for each in metrics["by_frequency"]
+    ]
+    return [["by frequency, %", "labels", "documents each", "in test", *titles], *rows]
+
+
+def notes(metrics: Mapping[str, Any]) -> list[str]:
+    """What has to be said beside the tables: the counts, A, B and N, the bootstrap, and what was unusual."""
+    lines = [*_of_data(metrics), f"{len(metrics['model'])} figures in all: --json"]
+    if intervals := metrics.get("intervals"):
+        lines.append(
+            f"±: half of the {100 * intervals['level']:g}% interval, {intervals['rounds']:,} bootstrap "
+            "rounds over documents; macro figures and coverage have none"
+        )
+    return lines + _of_system(metrics, metrics["k"][-1])
+
+
+def comparison_table(comparison: Mapping[str, Any], names: Sequence[str] = SMALL) -> Table:
+    """A row a metric@k: both systems, the difference A − B with its interval, p, and * where significant.
+
+    Metrics that no interval can be told of are left out.
+    """
+    differences = comparison["differences"]
+    rows = []
+    for name in names:
+        for k in comparison["k"]:
+            if found := differences.get(f"{name}@{k}"):
+                ends = f"{_signed(found['low'])} … {_signed(found['high'])}"
+                cells = [_cell(found["first"]), _cell(found["second"]), _signed(found["difference"]), ends]
+                star = "*" if found["significant"] else ""
+                rows.append([f"{NAMES[name]} @{k}", *cells, f"{found['p']:.3f}", star])
+    return [["%", "A", "B", "A − B", f"{100 * comparison['level']:g}% interval", "p", ""], *rows]
+
+
+def comparison_notes(comparison: Mapping[str, Any]) -> list[str]:
+    """Who A and B are, and what has to be said of the data and the bootstrap."""
+    systems = dict(zip("AB", comparison["systems"], strict=True))
+    lines = [f"{name}: {system['predictions']}" for name, system in systems.items()]
+    lines += _of_data(comparison)
+    lines.append(
+        f"*: the {100 * comparison['level']:g}% interval leaves 0 out, {comparison['rounds']:,} paired "
+        "bootstrap rounds over documents; macro figures and coverage have none"
+    )
+    for name, system in systems.items():
+        lines += [f"{name}: {line}" for line in _of_system(system, comparison["k"][-1])]
+    return lines
+
+
+def markdown(table: Table) -> str:
+    """The table for a README: words left, numbers right."""
+    header, *rows = [[cell.replace("|", r"\|").replace("*", r"\*") for cell in row] for row in table]
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
+
+
+def latex(table: Table) -> str:
+    """The table for a paper, with the rules of the package booktabs."""
+    header, *rows = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in table]
+    columns = "l" + "r" * (len(table[0]) - 1)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule"]
+    return "\n".join([*lines, r"\end{tabular}"])
+
+
+def _of_data(facts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{facts['documents']:,} documents, {facts['labels']:,} labels ({facts['labels_from']}), "
+        f"{facts['labels_in_test']:,} of them in the test"
+    ]
+    propensity = facts["propensity"]
     if propensity:
-        lines.append(f"PSP with A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}")
+        counted = {"standard": "", "paper": ", label texts counted as documents"}[propensity["kind"]]
+        constants = f"A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}"
+        lines.append(f"PSP with {constants} ({propensity['kind']} propensity{counted})")
     else:
         lines.append("no PSP and no popularity baseline: they need the training labels")
+    if pairs := facts.get("filter"):
+        lines.append(
+            f"{pairs['pairs']:,} pairs count neither as hits nor as misses: out of the candidates before the "
+            f"cut, and {pairs['true']:,} of them out of the truth"
+        )
     unusual = {
         "documents_without_truth": "documents have no true label and count as 0",
-        "documents_with_short_predictions": f"documents have under {metrics['k'][-1]} predictions: misses",
-        "predictions_of_unknown_labels": "predictions are of labels unknown to truth and training: misses",
         "repeated_labels_merged": "labels were repeated in a document of truth or training: merged",
     }
-    return lines + [f"{metrics[key]:,} {text}" for key, text in unusual.items() if metrics[key]]
+    return lines + _counted(facts, unusual)
+
+
+def _of_system(facts: Mapping[str, Any], k: int) -> list[str]:
+    lines = []
+    if facts["joined_by"] != "id":
+        lines.append(f"predictions and truth were joined by {facts['joined_by']}")
+    unusual = {
+        "documents_with_short_predictions": f"documents have under {k} predictions: misses",
+        "documents_short_by_filter": "of them because the filter left too few candidates: predict more",
+        "predictions_of_unknown_labels": "predictions are of labels unknown to truth and training: misses",
+    }
+    return lines + _counted(facts, unusual)
+
+
+def _counted(facts: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
+    return [f"{facts[key]:,} {text}" for key, text in texts.items() if facts.get(key)]
+
+
+def _cell(share: float, interval: Sequence[float] | None = None) -> str:
+    half = f" ±{50 * (interval[1] - interval[0]):.2f}" if interval else ""
+    return f"{100 * share:.2f}{half}"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def _short(system: str) -> str:

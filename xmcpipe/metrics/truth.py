@@ -58,14 +58,17 @@ class TruthBatch:
         return self.keys % self.num_labels
 
     def hits(self, top_BK: Ints) -> Bools:
-        """Which predictions are true, bool [B, K]. A rank without a prediction (-1) is no hit."""
+        """Which predictions are true, bool [B, K]; no prediction (-1) and an unknown label are no hit."""
+        return self.holds(np.arange(len(self.sizes), dtype=np.int64)[:, None], top_BK)
+
+    def holds(self, rows: Int64s, labels: Ints) -> Bools:
+        """Which of these pairs are there, bool of the shape that rows and labels broadcast to."""
+        wanted = rows * self.num_labels + labels
         if not len(self.keys):
-            return np.zeros(top_BK.shape, np.bool_)
-        rows_B1 = np.arange(len(self.sizes), dtype=np.int64)[:, None] * self.num_labels
-        wanted = rows_B1 + top_BK
+            return np.zeros(wanted.shape, np.bool_)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        # the key of -1 is the last label of the row above, which may well be there
-        found: Bools = (self.keys[at] == wanted) & (top_BK >= 0)
+        # the key of -1 is the last label of the row above, that of label L the first of the row below
+        found: Bools = (self.keys[at] == wanted) & (labels >= 0) & (labels < self.num_labels)
         return found
 
 

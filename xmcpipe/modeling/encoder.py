@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 Pooling = Literal["cls", "mean"]
 PACKAGE = "package:"
+# The configs of the recipes' encoders on the hub, as their model type and what differs from its defaults: a
+# training is planned before anything is fetched.
+KNOWN: dict[str, tuple[str, dict[str, int]]] = {
+    "google-bert/bert-base-uncased": ("bert", {}),
+    "sentence-transformers/msmarco-distilbert-base-v4": ("distilbert", {}),
+    "sentence-transformers/paraphrase-distilroberta-base-v2": (
+        "roberta",
+        {
+            "num_hidden_layers": 6,
+            "vocab_size": 50_265,
+            "max_position_embeddings": 514,
+            "type_vocab_size": 1,
+        },
+    ),
+}
 
 
 def locate(name: str) -> str:
@@ -46,11 +61,19 @@ def load(name: str, **options: Any) -> Any:
     return _from_pretrained(AutoModel, name, **options).float()
 
 
-def from_config(folder: Path) -> Any:
-    """The AutoModel that `folder`/config.json describes, in float32, its weights not yet loaded."""
+def from_config(name: str) -> Any:
+    """The AutoModel that the config.json of `name` (see `locate`) describes, in float32, without its weights.
+
+    Of a known encoder no file is read. Raises OSError or ValueError where there is no config to be had.
+    """
     from transformers import AutoConfig, AutoModel
 
-    return AutoModel.from_config(AutoConfig.from_pretrained(folder)).float()  # a config may ask for half
+    if name in KNOWN:
+        kind, different = KNOWN[name]
+        config = AutoConfig.for_model(kind, **different)
+    else:
+        config = AutoConfig.from_pretrained(locate(name))
+    return AutoModel.from_config(config).float()  # a config may ask for half
 
 
 def recompute_activations(encoder: Any) -> None:

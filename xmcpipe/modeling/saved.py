@@ -43,7 +43,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     Raises XmcpipeError for a folder that holds no model, or one of another schema version.
     """
     facts = read_facts(folder)
-    encoder = from_config(folder / "encoder")
+    encoder = from_config(str(folder / "encoder"))
     head = heads.build(HeadShape(**facts["head"]), device)
     model = Model(encoder, facts["pooling"], 0.0, facts["intermediate"], head, num_clusters=0).to(device)
     file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()

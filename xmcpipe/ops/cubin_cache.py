@@ -7,23 +7,19 @@ another format is passed over, and compiled anew. A folder that can't be written
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xmcpipe import cache
+
 FORMAT = 1
-VARIABLE = "XMCPIPE_CACHE"
 
 
 def folder() -> Path:
-    """$XMCPIPE_CACHE, or kernels/ in xmcpipe's part of the user's cache."""
-    if given := os.environ.get(VARIABLE):
-        return Path(given).expanduser() / "kernels"
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xmcpipe" / "kernels"
+    """kernels/ in the cache (see xmcpipe.cache)."""
+    return cache.folder("kernels")
 
 
 def key(made_of: Mapping[str, Any]) -> str:

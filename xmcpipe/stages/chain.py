@@ -19,7 +19,8 @@ from xmcpipe.stages.stage import Stage
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of the chain: `inputs` maps each input to its fingerprint, "source" to the sha256 of raw bytes.
+    """A stage of the chain: `inputs` maps each input to its fingerprint, "source" to the sha256 of raw bytes
+    that is known before it runs.
 
     `fingerprint` is None while an input has none; `artifact` is None until it exists.
     """
@@ -113,9 +114,9 @@ class Chain:
 
     def find(self, step: Step) -> Artifact | None:
         """The artifact of `step`, looked for in the store again."""
-        if _is_named_by_result(step.stage):
-            return self._newest(step.stage)
-        return self.store.find(step.stage.kind, step.fingerprint) if step.fingerprint else None
+        if step.fingerprint:
+            return self.store.find(step.stage.kind, step.fingerprint)
+        return None if step.stage.inputs else self._newest(step.stage)
 
     def name(self, stage: Stage, inputs: Mapping[str, str]) -> str:
         """The fingerprint of what `stage` makes of inputs of these fingerprints."""
@@ -133,15 +134,15 @@ class Chain:
 
     def _look_up(self, stage: Stage) -> Step:
         config = self._configs[stage.name]
-        if _is_named_by_result(stage):
+        source = stage.source(config) if stage.source else None
+        if not stage.inputs and source is None:  # it reads bytes that can't be hashed before it runs
             artifact = self._newest(stage)
             if artifact is None:
                 return Step(stage, config, {}, None, None)
-            return Step(stage, config, artifact.manifest.inputs, artifact.manifest.fingerprint, artifact)
-        if stage.source is not None:
-            inputs: dict[str, str | None] = {"source": stage.source(config)}
-        else:
-            inputs = {kind: self.input(kind)[0] for kind in self.inputs(stage)}
+            return Step(stage, config, {}, artifact.manifest.fingerprint, artifact)
+        inputs: dict[str, str | None] = {kind: self.input(kind)[0] for kind in self.inputs(stage)}
+        if source is not None:
+            inputs["source"] = source
         known = {kind: name for kind, name in inputs.items() if name is not None}
         if len(known) < len(inputs):
             return Step(stage, config, known, None, None)
@@ -162,8 +163,3 @@ class Chain:
 
     def _absent(self, stage: Stage) -> list[str]:
         return [kind for kind in self.inputs(stage) if self.input(kind)[1] is None]
-
-
-def _is_named_by_result(stage: Stage) -> bool:
-    """Whether the stage reads bytes that can't be hashed before it runs."""
-    return not stage.inputs and stage.source is None

@@ -1,4 +1,8 @@
-"""DOWNLOAD: a dataset by name, made into the raw artifact by the same policies as an imported one."""
+"""DOWNLOAD: a dataset by name, made into the raw artifact by the same policies as an imported one.
+
+The sets of the registry (xmcpipe/data/datasets.toml) come with a split of their own, and others' figures hold
+for exactly that: by default nothing of them is dropped.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xmcpipe.artifacts.versions import RAW_VERSION
-from xmcpipe.config import runtime
-from xmcpipe.data.policies import Policies
+from xmcpipe.config import nearest, runtime
+from xmcpipe.data import registry
+from xmcpipe.data.policies import AS_GIVEN, Policies
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
 SYNTHETIC_DOCUMENTS, SYNTHETIC_LABELS = 4000, 500
@@ -17,7 +23,9 @@ SYNTHETIC_DOCUMENTS, SYNTHETIC_LABELS = 4000, 500
 class DownloadConfig(Policies):
     """Which data; what to keep of it is in Policies.
 
-    dataset: `debian`, a package index; `synthetic`, text from a generator, only ever by this name.
+    dataset: one of the registry, which `xmcpipe datasets` lists; `debian`, a package index; `synthetic`, text
+      from a generator, only ever by this name.
+    archive: a file or folder with a set of the registry, fetched by hand; the mirrors are then not asked.
     documents: a slice of so many before the policies; 0: all of debian's, 4,000 synthetic ones.
     labels: labels of synthetic; 0: 500.
     data_seed: which slice, or which synthetic text. Not `seed`: runs of several seeds shall see the same.
@@ -26,7 +34,8 @@ class DownloadConfig(Policies):
     via: `apt`, `https`, or `auto`: apt-get where it is installed, and HTTPS where it isn't or fails.
     """
 
-    dataset: Literal["debian", "synthetic"]
+    dataset: str
+    archive: str | None = runtime(None)
     documents: int = 0
     labels: int = 0
     data_seed: int = 0
@@ -36,11 +45,34 @@ class DownloadConfig(Policies):
     min_label_count: int = 2
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a number out of range."""
+        """Raise ValueError for a number out of range or a key of another dataset."""
         super().__post_init__()
         for name in ("documents", "labels", "data_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, 0 or more was wanted")
+        registered = self.dataset in registry.datasets()
+        if not registered and self.dataset not in MAKERS:
+            known = [*registry.datasets(), *MAKERS]
+            raise XmcpipeError(
+                f"download.dataset: there is no {self.dataset!r}", nearest(self.dataset, known)
+            )
+        for name in ("documents", "labels", "data_seed") if registered else ("archive",):
+            if getattr(self, name):
+                raise ValueError(f"{name} was given, {self.dataset} has no such key")
+
+    @staticmethod
+    def defaults(table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The defaults of the dataset that `table` names, where they aren't those of the class."""
+        return AS_GIVEN if str(table.get("dataset")) in registry.datasets() else {}
+
+
+def source(config: DownloadConfig) -> str | None:
+    """The sha256 of what was fetched by hand; None where the network is to give it."""
+    if config.archive is None:
+        return None
+    from xmcpipe.data.registered import source_of
+
+    return source_of(Path(config.archive))
 
 
 def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -48,8 +80,16 @@ def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 
     Raises XmcpipeError where the network, the mirror or the index is at fault.
     """
-    makers = {"debian": _debian, "synthetic": _synthetic}
-    return makers[config.dataset](config, out, scratch)
+    return MAKERS.get(config.dataset, _registered)(config, out, scratch)
+
+
+def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    from xmcpipe.data.registered import Making
+
+    making = Making(registry.find(config.dataset), config, out, scratch)
+    given = source(config)
+    made = making.from_given(Path(str(config.archive)), given) if given else making.from_mirrors()
+    return Result(made.figures, made.rows, made.source)
 
 
 def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
@@ -77,4 +117,5 @@ def _synthetic(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     return Result({**figures, "dataset": "synthetic"}, rows)
 
 
-DOWNLOAD = Stage("download", "raw", DownloadConfig, RAW_VERSION, (), run)
+MAKERS = {"debian": _debian, "synthetic": _synthetic}
+DOWNLOAD = Stage("download", "raw", DownloadConfig, RAW_VERSION, (), run, source)

@@ -1,37 +1,63 @@
 """`eval`: predictions against the test's truth, with the popularity baseline beside them, as metrics.json.
 
-metrics.json holds `model` and `popularity`, each name@k -> fraction (see xmcpipe/metrics for the
-definitions), and what one needs to know to compare them with anything: the counts of documents and labels and
-what fixed them, A, B and N of the propensity, and how many inputs were unusual. Without training labels,
-`popularity` and `propensity` are null.
+metrics.json holds
+
+    model, popularity   metric@k -> fraction (see xmcpipe/metrics for the definitions)
+    intervals           the bootstrap's: {rounds, level, seed, model: metric@k -> [low, high]}
+    by_frequency        the model's metrics by bins of the labels' training frequency, a list of tables
+    filter              {pairs, true} where pairs were left out
+
+and what one needs to know to compare them with anything (see measuring.py). Without training labels,
+`popularity`, `propensity` and `by_frequency` are null; without rounds, `intervals` is.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import METRICS_VERSION
+from xmcpipe.config import require_at_least
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.stages.measuring import (
+    Given,
+    Measured,
+    measure_lists,
+    most_pairs,
+    read_and_measure,
+    without_names,
+)
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists import CommonVocabulary, Int64s, LabelLists
+    from xmcpipe.data.label_lists import LabelLists
+    from xmcpipe.metrics.evaluation import Evaluation
+    from xmcpipe.metrics.propensity import Training
 
-ROWS = 1 << 16  # documents measured at once: some 100 MB at 36 labels a document
+FILE_NAME = "metrics.json"
 
 
 @dataclass(frozen=True)
 class EvalConfig:
     """The table [eval]: the ranks `k`, rising, and the propensity constants A and B of the dataset.
 
-    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else.
+    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. The
+    `propensity` counts the training documents: `standard`; with `paper` each label text counts as one more
+    document, labelled by itself, as papers count that train on label features. `bins` of the labels' training
+    frequency: 3 for head, torso and tail, 10 for deciles. `rounds` of the bootstrap, 0 for none, its `level`
+    of confidence and its `seed`.
     """
 
     k: tuple[int, ...] = (1, 3, 5)
     a: float = 0.55
     b: float = 1.5
+    propensity: Literal["standard", "paper"] = "standard"
+    bins: int = 3
+    rounds: int = 1000
+    level: float = 0.95
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if (
@@ -42,17 +68,10 @@ class EvalConfig:
             raise ValueError(f"k = {list(self.k)} was given, distinct rising ranks from 1 on were wanted")
         if not (self.a >= 0 and self.b > 0):
             raise ValueError(f"a = {self.a}, b = {self.b} was given, a >= 0 and b > 0 were wanted")
-
-
-@dataclass(frozen=True)
-class Training:
-    """What the metrics need of the training labels: documents of each label, int64 [L], and documents in
-    all.
-    """
-
-    counts: "Int64s"
-    documents: int
-    repeated: int = 0
+        if not 0 < self.level < 1:
+            raise ValueError(f"level = {self.level} was given, a share such as 0.95 was wanted")
+        require_at_least(self, 1, "bins")
+        require_at_least(self, 0, "rounds", "seed")
 
 
 def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -60,76 +79,95 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
 
     Raises XmcpipeError for predictions of other documents than the test's or with another vocabulary.
     """
-    from xmcpipe.data.label_files import read_label_lists
+    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
 
-    training = _training_of_shards(inputs["shards"])  # before there is anything else in memory
-    predictions = read_label_lists(inputs["predictions"], "predictions", top=config.k[-1])
-    truth = read_label_lists(inputs["shards"], "truth")
+    shards = inputs["shards"]
+    training = _training_of_shards(shards, config.propensity)  # before there is anything else in memory
+    truth = read_label_lists(shards, "truth")
+    pairs = filter_of_artifact(shards, truth)
+    top = config.k[-1] + (0 if pairs is None else most_pairs(pairs))
+    predictions = read_label_lists(inputs["predictions"], "predictions", top=top)
     _require_same_names(predictions, truth)
-    common = common_vocabulary(replace(predictions, names=None), replace(truth, names=None), None)
-    del predictions, truth  # two copies of the names, which may well be the largest part
-    metrics = measure(common, training, config)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    others = [without_names(lists) for lists in (predictions, pairs) if lists is not None]
+    common = common_vocabulary(others, without_names(truth), None)
+    del predictions, truth, pairs  # copies of the names, which may well be the largest part
+    measured = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
+    metrics = _metrics(measured, config)
+    (out / FILE_NAME).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Result(headline(metrics))
 
 
-def evaluate_files(predictions: Path, truth: Path, train: Path | None, config: EvalConfig) -> dict[str, Any]:
-    """The contents of metrics.json for files or artifacts that the user names; without `train` no PSP.
+def evaluate_files(given: Given, config: EvalConfig) -> dict[str, Any]:
+    """The contents of metrics.json for files or artifacts that the user names; without training no PSP.
 
     Raises XmcpipeError for files that can't be read, hold other documents or have labels of another kind.
     """
-    from xmcpipe.data.label_files import read_label_lists
-    from xmcpipe.data.label_lists import common_vocabulary
-    from xmcpipe.metrics.truth import count_labels
-
-    common = common_vocabulary(
-        read_label_lists(predictions, "predictions", top=config.k[-1]),
-        read_label_lists(truth, "truth"),
-        read_label_lists(train, "train") if train else None,
-    )
-    training = None
-    if common.train:
-        counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
-        training = Training(counts, len(common.train), repeated)
-    return measure(common, training, config)
+    _refuse_paper(config)
+    return _metrics(read_and_measure(given, config.k, config.a, config.b), config)
 
 
-def measure(common: "CommonVocabulary", training: Training | None, config: EvalConfig) -> dict[str, Any]:
-    """The contents of metrics.json for lists of one vocabulary."""
-    from xmcpipe.data.label_lists import prediction_rows
+def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
+    """Two systems beside each other: metric@k -> both figures, their difference, its interval and p.
 
-    truth, num_labels = common.truth, common.num_labels
-    if not len(truth.labels):
+    Raises XmcpipeError as `evaluate_files` does, and where the bootstrap has no rounds.
+    """
+    from xmcpipe.metrics.evaluation import compare
+
+    if not config.rounds:
         raise XmcpipeError(
-            f"{truth.source}: none of {len(truth):,} documents has a label",
-            "check that it is the test's truth",
+            "rounds = 0 was given, and a comparison needs the bootstrap", "as in --set eval.rounds=1000"
         )
-    rows, joined_by = prediction_rows(common.predictions, truth)
-    top_NK = _best_of_all(common.predictions, config.k[-1])
-    short = int((top_NK[:, -1] < 0).sum())
-    unknown = top_NK >= num_labels
-    # a label that no document of ours has is a miss, and not one of the labels that a macro mean is over
-    top_NK[unknown] = -1
-    if rows is not None:
-        top_NK = top_NK[rows]
-    sums = _Sums(training, num_labels, config)
-    sums.add_all(top_NK, truth)
+    _refuse_paper(config)
+    measured = read_and_measure(given, config.k, config.a, config.b)
+    first, second = measured.systems
+    differences = compare(first, second, config.rounds, config.level, config.seed)
+    systems = [
+        {"predictions": str(path), **facts, "figures": system.figures}
+        for path, facts, system in zip(
+            given.predictions, measured.system_facts, measured.systems, strict=True
+        )
+    ]
     return {
-        "k": list(config.k),
-        "documents": len(truth),
-        "labels": num_labels,
-        "labels_from": common.origin,
-        "labels_in_test": sums.model.tested,
-        "joined_by": joined_by,
-        "documents_without_truth": sums.empty,
-        "documents_with_short_predictions": short,
-        "predictions_of_unknown_labels": int(unknown.sum()),
-        "repeated_labels_merged": sums.repeated + (training.repeated if training else 0),
-        "propensity": {"a": config.a, "b": config.b, "n": training.documents} if training else None,
-        "model": sums.model.figures(),
-        "popularity": sums.popularity.figures() if sums.popularity else None,
+        **measured.facts,
+        "rounds": config.rounds,
+        "level": config.level,
+        "seed": config.seed,
+        "systems": systems,
+        "differences": {
+            name: {**dataclasses.asdict(each), "significant": each.significant}
+            for name, each in differences.items()
+        },
     }
+
+
+def _refuse_paper(config: EvalConfig) -> None:
+    if config.propensity == "paper":
+        raise XmcpipeError(
+            "eval.propensity = 'paper' was given, and files don't say which labels have a text",
+            "leave --truth out and name --shards and --predictions, or use 'standard'",
+        )
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of an artifact of any format version, as this version would have written it.
+
+    What an older one did not know is null. Raises XmcpipeError for a file that is not there or no metrics.
+    """
+    path = require_file(folder / FILE_NAME, "metrics")
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = metrics.get("version", 1)
+    except (ValueError, AttributeError) as error:
+        raise XmcpipeError(f"{path} can't be read as metrics: {error}", "run `xmcpipe eval` again") from error
+    if version not in range(1, METRICS_VERSION + 1):
+        raise XmcpipeError(
+            f"{path} has format {version}, this xmcpipe reads 1 to {METRICS_VERSION}", "get a newer xmcpipe"
+        )
+    added = dict.fromkeys(("labels_in_training", "filter", "intervals", "by_frequency"))
+    if metrics.get("propensity"):
+        metrics["propensity"] = {"kind": "standard", **metrics["propensity"]}
+    return {**added, **metrics}
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,81 +181,59 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if popular:
         first = f"P@{metrics['k'][0]}"
         figures[f"popularity {first}"] = round(popular[first], 4)
-        figures |= {name.upper(): value for name, value in metrics["propensity"].items()}
+        propensity = metrics["propensity"]
+        figures |= {name.upper(): propensity[name] for name in ("a", "b", "n")}
+        figures["propensity"] = propensity["kind"]
     return figures
 
 
-class _Sums:
-    """The evaluators of the model and of the popularity baseline, fed together so that the truth is sorted
-    once.
-    """
-
-    def __init__(self, training: Training | None, num_labels: int, config: EvalConfig) -> None:
-        from xmcpipe.metrics.baseline import most_frequent
-        from xmcpipe.metrics.evaluator import Evaluator
-        from xmcpipe.metrics.propensity import LabelWeights, inverse_propensity
-
-        self._num_labels = num_labels
-        self._weights: LabelWeights | None = None
-        self.popularity: Evaluator | None = None
-        self.empty = self.repeated = 0  # documents without truth; labels that stood twice in one
-        if training:
-            inverse = inverse_propensity(training.counts, training.documents, config.a, config.b)
-            self._weights = LabelWeights.of(inverse)
-            self._popular_K = most_frequent(training.counts, config.k[-1])
-            self.popularity = Evaluator(num_labels, config.k, self._weights)
-        self.model = Evaluator(num_labels, config.k, self._weights)
-
-    def add_all(self, top_NK: "Int64s", truth: "LabelLists") -> None:
-        """Measure all N documents, `ROWS` at a time."""
-        import numpy as np
-
-        from xmcpipe.metrics.truth import TruthBatch
-
-        for first in range(0, len(truth), ROWS):
-            indptr = truth.indptr[first : first + ROWS + 1]
-            batch = TruthBatch.of(indptr, truth.labels[indptr[0] : indptr[-1]], self._num_labels)
-            best_BK = self._weights.best(batch, top_NK.shape[1]) if self._weights else None
-            top_BK = top_NK[first : first + ROWS]
-            self.model.add(top_BK, batch, best_BK)
-            if self.popularity:
-                self.popularity.add(np.broadcast_to(self._popular_K, top_BK.shape), batch, best_BK)
-            self.empty += int((batch.sizes == 0).sum())
-            self.repeated += batch.repeated
+def _metrics(measured: Measured, config: EvalConfig) -> dict[str, Any]:
+    """The contents of metrics.json."""
+    (model,), (facts,) = measured.systems, measured.system_facts
+    bins = (
+        [dataclasses.asdict(each) for each in model.by_frequency(config.bins)]
+        if measured.popularity
+        else None
+    )
+    return {
+        "version": METRICS_VERSION,
+        **measured.facts,
+        **facts,
+        "model": model.figures,
+        "popularity": measured.popularity.figures if measured.popularity else None,
+        "intervals": _intervals(model, config) if config.rounds else None,
+        "by_frequency": bins,
+    }
 
 
-def _best_of_all(predictions: "LabelLists", k: int) -> "Int64s":
-    """int64 [N, k], made `ROWS` documents at a time because sorting takes several times their size."""
-    import numpy as np
-
-    from xmcpipe.metrics.ranking import best_labels
-
-    top_NK = np.empty((len(predictions), k), np.int64)
-    for first in range(0, len(predictions), ROWS):
-        indptr = predictions.indptr[first : first + ROWS + 1]
-        pairs = slice(int(indptr[0]), int(indptr[-1]))
-        scores = None if predictions.scores is None else predictions.scores[pairs]
-        try:
-            top_NK[first : first + ROWS] = best_labels(indptr, predictions.labels[pairs], scores, k)
-        except XmcpipeError as error:
-            where = f"{predictions.source}, rows from {first}" if first else predictions.source
-            raise XmcpipeError(f"{where}: {error.message}", error.hint) from error
-    return top_NK
+def _intervals(model: "Evaluation", config: EvalConfig) -> dict[str, Any]:
+    found = model.intervals(config.rounds, config.level, config.seed)
+    return {
+        "rounds": config.rounds,
+        "level": config.level,
+        "seed": config.seed,
+        "model": {name: [each.low, each.high] for name, each in found.items()},
+    }
 
 
-def _training_of_shards(folder: Path) -> Training:
+def _training_of_shards(folder: Path, propensity: str) -> "Training":
     """Counted piece by piece: the training labels may well be more than all else that is held."""
     import numpy as np
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards import Shards
+    from xmcpipe.metrics.propensity import Training
 
-    train = Shards(folder, "train")
+    train = Shards(folder, *(("train", "label") if propensity == "paper" else ("train",)))
+    if propensity == "paper" and len(train) == len(Shards(folder, "train")):
+        raise XmcpipeError(
+            f"eval.propensity = 'paper' was given, and {folder} has no label text", "use 'standard'"
+        )
     vocabulary = require_file(folder / "labels.parquet", "vocabulary")
     counts = np.zeros(pq.read_metadata(vocabulary).num_rows, np.int64)
     for labels, _ in train.labels.flat():
         np.add.at(counts, labels, np.int64(1))  # labels of a shard are distinct in each document
-    return Training(counts, len(train))
+    return Training(counts, len(train), kind=propensity)
 
 
 def _require_same_names(predictions: "LabelLists", truth: "LabelLists") -> None:

@@ -41,7 +41,8 @@ class DataShape:
 class Planned:
     """`plans`: of the recipe's own `memory`, then of the other one, if there is one.
 
-    `process`: bytes that a process has resident which has imported what training imports.
+    `process`: bytes that a process has resident which has imported what training imports. `steps`: optimizer
+    steps of an epoch and of the whole training, 0 where the number of documents isn't known.
     """
 
     data: DataShape
@@ -49,6 +50,7 @@ class Planned:
     encoder: str
     plans: list["Plan"]
     process: int
+    steps: tuple[int, int]
 
 
 def run(
@@ -74,7 +76,13 @@ def run(
         if way is not None:
             plans.append(plan(way, make_encoder, shape, device, data.documents))
             process = process or host_bytes()  # now that all is imported
-    return Planned(data, rows, name, plans, process)
+    return Planned(data, rows, name, plans, process, _steps(config, data.documents))
+
+
+def _steps(config: TrainConfig, documents: int) -> tuple[int, int]:
+    an_epoch = -(-documents // (config.batch_size * config.accumulation))
+    whole = an_epoch * config.epochs
+    return an_epoch, min(whole, config.max_steps) if config.max_steps else whole
 
 
 def known(
@@ -82,7 +90,7 @@ def known(
 ) -> DataShape:
     """What is stated, filled up from the shards and clusters that exist, then from the recipe."""
     shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
-    data = stated if shards is None else stated.or_else(_of_shards(shards.path))
+    data = stated if shards is None else stated.or_else(_of_shards(shards.path, configs["train"].splits))
     if not data.labels:
         raise XmcpipeError(
             "the number of labels isn't known: the shards of this recipe are not in the store",
@@ -115,11 +123,11 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
     """What makes the encoder called `name`, of which only config.json is read."""
     from xmcpipe.modeling.encoder import from_config, locate
 
-    place = Path(locate(name))
+    locate(name)  # a folder or package that isn't there is the user's fault
 
     def make() -> Any:
         try:
-            encoder = from_config(place)
+            encoder = from_config(name)
         except (OSError, ValueError) as error:
             raise XmcpipeError(
                 f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",
@@ -133,12 +141,12 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
     return make
 
 
-def _of_shards(folder: Path) -> DataShape:
+def _of_shards(folder: Path, splits: tuple[str, ...]) -> DataShape:
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards import Shards
 
-    shards = Shards(folder, "train")
+    shards = Shards(folder, *splits)
     documents = len(shards)
     return DataShape(
         labels=pq.ParquetFile(folder / "labels.parquet").metadata.num_rows,

@@ -21,11 +21,13 @@ WINDOW_ROWS = (
 class PredictConfig:
     """The table [predict].
 
-    `k` labels a document; `npz` also writes predictions.npz, a CSR matrix [N, L].
+    `k` labels a document; `npz` also writes predictions.npz, a CSR matrix [N, L]. With `filter_pairs` the
+    pairs of a document and a label that the dataset excludes, if it does, are none of the candidates.
     """
 
     k: int = 10
     npz: bool = False
+    filter_pairs: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     batch_size: int = runtime(128)
     label_chunk: int = runtime(32_768)
@@ -45,6 +47,7 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     import numpy as np
 
     from xmcpipe.data.batches import collate, length_order
+    from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.predictions import PredictionsWriter, write_predictions_npz
     from xmcpipe.data.shards import Shards
     from xmcpipe.inference.scorer import Scorer
@@ -60,20 +63,30 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     pad_id = load_tokenizer(str(inputs["model"] / "tokenizer")).pad_token_id or 0
     test, k, started = Shards(inputs["shards"], "test"), min(config.k, num_labels), time.monotonic()
     ids = test.ids()
+    pairs = FilterPairs.none(num_labels)
+    if config.filter_pairs:
+        pairs = FilterPairs.read(inputs["shards"], "test", num_labels)
     table = out / "predictions.parquet"
     with PredictionsWriter(table) as writer, progress("predict", len(test), "documents", scale=True) as bar:
         for begin in range(0, len(test), WINDOW_ROWS):
             count = min(WINDOW_ROWS, len(test) - begin)
             labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
             for rows in length_order(test.lengths[begin : begin + count], config.batch_size):
-                labels_NK[rows], scores_NK[rows] = scorer.top(collate(test, rows + begin, pad_id), k)
+                wanted = min(k + pairs.most(rows + begin), num_labels)
+                best = scorer.top(collate(test, rows + begin, pad_id), wanted)
+                labels_NK[rows], scores_NK[rows] = pairs.best_allowed(rows + begin, *best, k)
                 bar.update(len(rows))
             writer.write(ids.slice(begin, count).combine_chunks(), labels_NK, scores_NK)
     rate = len(test) / max(time.monotonic() - started, 1e-9)
     shutil.copyfile(inputs["model"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
         write_predictions_npz(table, out / "predictions.npz", num_labels)
-    figures = {"documents": len(test), "k": k, "documents_per_second": round(rate, 1)}
+    figures = {
+        "documents": len(test),
+        "k": k,
+        "filter_pairs": len(pairs),
+        "documents_per_second": round(rate, 1),
+    }
     return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})
 
 

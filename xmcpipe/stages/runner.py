@@ -118,7 +118,7 @@ class Runner:
     def _manifest(self, step: Step, result: Result, meter: Meter) -> Manifest:
         stage, inputs = step.stage, dict(step.inputs)
         if result.source is not None and not stage.inputs:
-            if stage.source is not None and inputs["source"] != result.source:
+            if inputs.get("source", result.source) != result.source:
                 raise XmcpipeError(f"the files that {stage.name} reads changed while it ran", "run it again")
             inputs = {"source": result.source}
         identity, table = to_table(step.config, identity=True), to_table(step.config)

@@ -25,8 +25,8 @@ class Stage:
 
     `run(config, inputs, out, scratch)` writes into the empty folder `out`; `inputs` maps each kind to the
     folder of a finished artifact; `scratch` outlives a killed attempt. `source(config)` hashes the bytes that
-    a stage without inputs reads, where they are known before it runs. `required(config)` are the inputs that
-    it can't do without where it can do without some; else it needs them all.
+    a stage without inputs reads, or returns None where they aren't known before it runs. `required(config)`
+    are the inputs that it can't do without where it can do without some; else it needs them all.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Stage:
     schema_version: int
     inputs: tuple[str, ...]
     run: Callable[[Any, Mapping[str, Path], Path, Path], Result]
-    source: Callable[[Any], str] | None = None
+    source: Callable[[Any], str | None] | None = None
     required: Callable[[Any], tuple[str, ...]] | None = None
 
     def needs(self, config: Any) -> tuple[str, ...]:

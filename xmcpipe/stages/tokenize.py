@@ -36,7 +36,8 @@ class TokenizeConfig:
 
 
 def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write the shards of the splits train, test and label, the tokenizer and labels.parquet into `out`.
+    """Write the shards of the splits train, test and label into `out`, the tokenizer, and the raw artifact's
+    labels and filter pairs.
 
     Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that its special
     tokens alone fill or that the encoder has no positions for.
@@ -48,7 +49,9 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
     tokenizer = _fast_tokenizer(config)
     tasks, documents = _tasks(config, raw, out, tokenizer)
     tokenizer.save_pretrained(out / "tokenizer")
-    shutil.copyfile(raw / "labels.parquet", out / "labels.parquet")
+    for table in ("labels", "filter_train", "filter_test"):  # rows and labels keep their numbers
+        if (raw / f"{table}.parquet").is_file():
+            shutil.copyfile(raw / f"{table}.parquet", out / f"{table}.parquet")
     # Few rows are one process with a thread a core: a process for each of three small splits would idle
     # most cores.
     full_shards = -(-sum(documents) // config.rows_per_shard)

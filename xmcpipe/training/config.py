@@ -101,6 +101,7 @@ class TrainConfig:
     seed: int = 0
     epochs: int = 10
     max_steps: int = 0  # optimizer steps after which training ends, schedules and all; 0: after all epochs
+    label_features: bool = False  # label texts are training documents too, each labelled by itself
     batch_size: int = 64
     accumulation: int = 1  # batches an optimizer step; the loss is that of one large batch
     memory: Literal["paper", "light"] = "paper"  # light: 16-bit weights, no gradients kept (training.light)
@@ -134,6 +135,11 @@ class TrainConfig:
             raise ValueError(f"validation = {self.validation} was given, 0 <= validation < 1 is wanted")
         if self.memory == "light":
             _require_light(self)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the shards that are trained on."""
+        return ("train", "label") if self.label_features else ("train",)
 
 
 def _require_light(config: TrainConfig) -> None:

@@ -35,22 +35,30 @@ class Batch:
 class Feed:
     """The training split of a shards artifact, parted into training and validation rows by the seed.
 
-    `label_counts` float64 [L] and `num_documents` are those of the training rows alone.
+    With `config.label_features` the label texts are training rows too, behind the documents, and never in the
+    validation split: what is wanted of a model is labels of documents. `label_counts` float64 [L] and
+    `num_documents` are those of the training rows alone.
     """
 
     def __init__(self, folder: Path, config: TrainConfig, pad_id: int, device: torch.device) -> None:
-        self.shards = Shards(folder, "train")
+        self.shards = Shards(folder, *config.splits)
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
-        total = len(self.shards)
+        total = len(Shards(folder, "train"))
         if total == 0 or self.num_labels == 0:
             raise XmcpipeError(
                 f"{folder} holds {total} training documents and {self.num_labels} labels", "import more"
             )
+        if config.label_features and len(self.shards) == total:
+            raise XmcpipeError(
+                f"train.label_features is set, and no label in {folder} has a text",
+                "import a label table with texts, or leave it out",
+            )
         aside = min(int(config.validation * total), config.validation_max)
         order = np.random.default_rng([config.seed, 1]).permutation(total)
         self.validation_rows: Int64s = np.sort(order[:aside])
-        self.train_rows: Int64s = np.sort(order[aside:])
+        texts = np.arange(total, len(self.shards))
+        self.train_rows: Int64s = np.concatenate([np.sort(order[aside:]), texts])
         self.label_counts = self._label_counts()
 
     def _label_counts(self) -> Tensor:

@@ -43,7 +43,8 @@ class Plan:
     """What is predicted of a training.
 
     `parts`: bytes on the device when they are the most together, `most`: when each is the most by itself.
-    `host`: bytes beside what any process has resident.
+    `host`: bytes beside what any process has resident. `encoder_flops`: operations of a step but for those of
+    the classifier, activations that are computed again counted again.
     """
 
     memory: str
@@ -52,11 +53,16 @@ class Plan:
     most: dict[str, int]
     host: dict[str, int]
     floor: Floor
+    encoder_flops: int
 
     @property
     def total(self) -> int:
         """Peak bytes on the device."""
         return sum(self.parts.values())
+
+    def seconds(self, bytes_per_second: float, flops_per_second: float) -> float:
+        """The least that a step takes where memory moves and the encoder computes so much."""
+        return self.floor.seconds(bytes_per_second) + self.encoder_flops / flops_per_second
 
 
 def plan(
@@ -74,7 +80,7 @@ def plan(
         if sum(meter.rest.values()) + most[REWIRING] > meter.peak:
             parts = {**meter.rest, REWIRING: most[REWIRING]}
     host = _host_bytes(meter, sum(parts.values()), shape, documents)
-    return Plan(config.memory, device, parts, most, host, floor(config, shape, meter))
+    return Plan(config.memory, device, parts, most, host, floor(config, shape, meter), meter.flops)
 
 
 def _host_bytes(meter: Rehearsal, total: int, shape: StepShape, documents: int) -> dict[str, int]:

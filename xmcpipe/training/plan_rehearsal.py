@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import flop_registry
 
 from xmcpipe.data.shards import Int64s
 from xmcpipe.modeling import heads
@@ -77,8 +78,9 @@ class PlannedFeed(Feed):
 class Rehearsal(LiveBytes):  # type: ignore[no-untyped-call]
     """Counts the bytes of meta tensors as if they were on `device`, "cpu" or "cuda".
 
-    `rest`: bytes of each part between two steps. Of the model: `encoder_values` numbers in the encoder,
-    `in_features` D, and `head_width` weights a label.
+    `rest`: bytes of each part between two steps. `flops`: operations of an optimizer step, but for those of
+    the head. Of the model: `encoder_values` numbers in the encoder, `in_features` D, `head_width` weights a
+    label.
     """
 
     rest: dict[str, int]
@@ -90,6 +92,7 @@ class Rehearsal(LiveBytes):  # type: ignore[no-untyped-call]
         super().__init__(CUDA_BLOCK if device == "cuda" else 1)
         self.device = device
         self.functions = AsOnDevice(device)
+        self.flops = 0
         self._workspaces: dict[Any, int] = {}
 
     def __torch_dispatch__(
@@ -106,7 +109,10 @@ class Rehearsal(LiveBytes):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten._to_copy.default and kwargs.get("device") == CPU and args[0].is_meta:
             return torch.zeros(args[0].shape, dtype=args[0].dtype)
         if func.namespace != NAMESPACE:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            formula = flop_registry.get(func.overloadpacket)
+            self.flops += formula(*args, **kwargs, out_val=result) if formula else 0
+            return result
         done = self.add(SCORES, self._workspace(func, args))
         result = func(*args, **kwargs)
         self.see(result)
@@ -147,13 +153,15 @@ def rehearse(
         else:
             meter.hold([trainer.feed.label_counts], LABEL_FACTS)
         _mark(meter, trainer)
+        batches = min(config.accumulation, 2)
         with _kernels_that_allocate_nothing(device), meter.functions, meter:
             for _ in range(STEPS):
                 trainer._before_step()
-                trainer._step([trainer.feed.train_rows] * min(config.accumulation, 2))
+                trainer._step([trainer.feed.train_rows] * batches)
                 trainer.progress.step += 1
                 hold_moments(meter, trainer)
         meter.rest = meter.now()
+    meter.flops = meter.flops * config.accumulation // (STEPS * batches)
     meter.encoder_values = sum(parameter.numel() for parameter in model.encoder.parameters())
     meter.in_features, meter.head_width = model.head.shape.in_features, model.head.weight.shape[1]
     return meter

@@ -4,10 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.cli.app import app
+from xmcpipe.data.predictions import PredictionsWriter
+from xmcpipe.data.shards import ShardWriter, shard_path
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_without_training_labels_it_says_that_there_is_no_psp(files: list[str]) 
 
 def test_the_constants_can_be_set(files: list[str]) -> None:
     result = CliRunner().invoke(app, ["eval", *files, "--set", "eval.a=0.6", "--set", "eval.b=2.6", "--json"])
-    assert json.loads(result.stdout)["propensity"] == {"a": 0.6, "b": 2.6, "n": 9}
+    assert json.loads(result.stdout)["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": 9}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,9 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
     [
         (["--truth", "t"], "--truth was given without --predictions"),
         (["--train", "t"], "--train was given without --truth"),
+        (["--filter", "t"], "--filter was given without --truth"),
+        (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "one was wanted"),
+        (["--compare", "none", "none"], "none is a file, an artifact was wanted"),
         (["--predictions", "p", "--truth", "t", "--k", "1,x"], "whole numbers were wanted"),
         (["--predictions", "p", "--truth", "t", "--k", "3,1"], "eval: k = [3, 1] was given"),
         (["--predictions", "none.jsonl", "--truth", "none.jsonl"], "none.jsonl"),
@@ -68,3 +77,89 @@ def test_what_can_not_be_is_one_line(arguments: list[str], message: str) -> None
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_two_systems_side_by_side(files: list[str], tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"id": name, "labels": ["y"]}) + "\n" for name in "ab"))
+    arguments = ["eval", "--compare", files[1], str(other), *files[2:], "--k", "1", "--set", "eval.rounds=50"]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["differences"]["P@1"]
+    assert (found["first"], found["second"], found["significant"]) == (0.5, 0.5, False)
+    shown = CliRunner().invoke(app, arguments).stdout
+    assert "A − B" in shown
+    assert f"B: {other}" in shown
+
+
+def test_two_artifacts_find_the_shards_that_both_were_predicted_on(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    places = [make_predictions(store, name, "5" * 64, labels) for name, labels in (("1", [0]), ("2", [1]))]
+    compare = ["eval", "--store", str(store), "--k", "1", "--set", "eval.rounds=20", "--json", "--compare"]
+    missing = CliRunner().invoke(app, [*compare, *places])
+    assert missing.exit_code == 2
+    assert "the shards that both were predicted on are not in" in missing.stderr
+    make_shards(store / "shards" / ("5" * 16), "5" * 64)
+    result = CliRunner().invoke(app, [*compare, *places])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["differences"]["P@1"]["difference"] == 1.0
+    assert found["propensity"]["n"] == 3
+    other = make_predictions(store, "3", "6" * 64, [0])
+    assert CliRunner().invoke(app, [*compare, places[0], other]).exit_code == 2
+
+
+def make_manifest(folder: Path, stage: str, kind: str, fingerprint: str, inputs: dict[str, str]) -> None:
+    Manifest(stage, kind, 1, fingerprint, {}, inputs, {}, {}, {}).write(folder)
+
+
+def make_vocabulary(folder: Path) -> None:
+    table = pa.table({"label": ["x", "y"], "text": pa.nulls(2, pa.string())})
+    pq.write_table(table, folder / "labels.parquet")
+
+
+def make_predictions(store: Path, name: str, shards: str, labels: list[int]) -> str:
+    """Predictions of one document."""
+    folder = store / "predictions" / (name * 16)
+    folder.mkdir(parents=True)
+    with PredictionsWriter(folder / "predictions.parquet") as table:
+        table.write(pa.array(["a"]), np.array([labels]), np.ones((1, len(labels)), np.float32))
+    make_vocabulary(folder)
+    make_manifest(folder, "predict", "predictions", name * 64, {"shards": shards})
+    return str(folder)
+
+
+def make_shards(folder: Path, fingerprint: str) -> None:
+    """A test document with the label x, and three for training."""
+    folder.mkdir(parents=True)
+    for split, labels in (("train", [[0], [1], [0]]), ("test", [[0]])):
+        with ShardWriter(shard_path(folder, split, 0)) as shard:
+            ids = pa.array(["a", "b", "c"][: len(labels)])
+            tokens = pa.array([[1]] * len(labels), pa.list_(pa.int32()))
+            shard.write(ids, tokens, pa.array(labels, pa.list_(pa.int32())))
+    make_vocabulary(folder)
+    make_manifest(folder, "tokenize", "shards", fingerprint, {})
+
+
+def test_deciles_and_tables_for_papers_and_pages(files: list[str]) -> None:
+    shown = CliRunner().invoke(app, ["eval", *files, "--bins", "2", "--format", "markdown"]).stdout
+    assert shown.startswith("| % | @1 | @3 | @5 | popular @1")
+    assert "| by frequency, % | labels |" in shown
+    assert "\n- PSP with A 0.55" in shown
+    shown = CliRunner().invoke(app, ["eval", *files, "--format", "latex"]).stdout
+    assert shown.count(r"\begin{tabular}") == 2
+    assert "\n% PSP with A 0.55" in shown
+    assert CliRunner().invoke(app, ["eval", *files, "--format", "word"]).exit_code == 2
+
+
+def test_xc_text_with_a_filter(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("0:0.9 1:0.8\n2:0.5\n")
+    (tmp_path / "t.txt").write_text("2 3\n1:1\n2:1\n")
+    (tmp_path / "f.txt").write_text("0 0\n")
+    named = {"predictions": "p.txt", "truth": "t.txt", "filter": "f.txt"}
+    arguments = [word for name, file in named.items() for word in (f"--{name}", str(tmp_path / file))]
+    result = CliRunner().invoke(app, ["eval", *arguments, "--k", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    metrics = json.loads(result.stdout)
+    assert (metrics["model"]["P@1"], metrics["labels"]) == (1.0, 3)
+    assert "1 pairs count neither" in CliRunner().invoke(app, ["eval", *arguments, "--k", "1"]).stdout

@@ -101,6 +101,19 @@ def test_the_table_has_a_column_for_each_and_the_floor_in_time(cli: Any) -> None
     assert lines[-1].endswith(" ms at 100 GB/s")
 
 
+def test_times_at_a_stated_speed(cli: Any) -> None:
+    stated = ("r.toml", "--labels", 2000, "--documents", 170, "--device", "cpu")
+    speeds = ("--bandwidth", 100, "--tflops", 0.5, "--set", "train.epochs=3")
+    found = json.loads(cli(*stated, *speeds, "--json").stdout)
+    assert found["steps"] == {"an_epoch": 11, "all": 33}
+    for each in found["plans"]:
+        expected = each["floor"]["bytes"] / 1e11 + each["encoder_flops"] / 5e11
+        assert each["step_seconds"] == pytest.approx(expected)
+    lines = cli(*stated, *speeds).stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[-4:]] == ["light", "light", "paper", "paper"]
+    assert lines[-1].endswith(" hours in all")
+
+
 def test_a_bandwidth_can_be_measured(cli: Any) -> None:
     found = facts(cli("r.toml", "--labels", 100, "--device", "cpu", "--measure", "--json"))
     assert found["bytes_per_second"] > 1e8

@@ -17,9 +17,10 @@ from xmcpipe.stages.importing import ImportConfig
 SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
 # Frozen: whoever changes a name here changes what other people's scripts say.
 COMMANDS = {
-    "download": SHARED,
+    "datasets": {"--store", "--json"},
+    "download": SHARED | {"--from"},
     "import": SHARED
-    | {"--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
+    | {"--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
     | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
     | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
     | {
@@ -35,19 +36,33 @@ COMMANDS = {
     "cluster": SHARED | {"--shards", "--random"},
     "train": SHARED | {"--shards", "--clusters", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
-    "eval": SHARED | {"--predictions", "--truth", "--train", "--shards", "--k"},
+    "eval": SHARED
+    | {
+        "--predictions",
+        "--compare",
+        "--truth",
+        "--train",
+        "--filter",
+        "--shards",
+        "--k",
+        "--bins",
+        "--format",
+    },
+    "export": {"--out", "-o", "--format", "--json"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
-    | {"--device", "--bandwidth", "--measure"},
+    | {"--device", "--bandwidth", "--tflops", "--measure"},
     "bench": {"--labels", "--fan-in", "--features", "--batch", "--dtype", "--what", "--device", "--quick"}
     | {"--repeats", "--seconds", "--out", "--json"},
     "kernels": set(),  # its own commands are frozen by test_cli_kernels
 }
 ARGUMENTS = {
     "download": ["dataset"],
+    "import": ["folder"],
+    "export": ["artifact"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "plan": ["recipe_argument"],

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from xmcpipe.data import label_files
+from xmcpipe.data import label_files, label_json
 from xmcpipe.data.label_files import read_label_lists
 from xmcpipe.data.label_lists import LabelLists
 from xmcpipe.errors import XmcpipeError
@@ -65,7 +65,7 @@ def test_jsonl_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rows = [{"id": n, "labels": [f"é{n % 7}", "z"], "text": "x" * (n % 40)} for n in range(200)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     path.write_bytes(path.read_bytes().rstrip(b"\n"))  # a last line without newline
-    monkeypatch.setattr(label_files, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(label_json, "BLOCK_BYTES", 100)
     lists = read_label_lists(path, "truth")
     assert as_lists(lists) == [row["labels"] for row in rows]
     assert lists.ids is not None
@@ -201,3 +201,48 @@ def test_a_folder_that_is_no_artifact_and_another_format_version(tmp_path: Path)
     table = pa.table({"labels": [[1]]}).replace_schema_metadata({"xmcpipe.predictions": "999"})
     pq.write_table(table, tmp_path / "predictions.parquet")
     refused(tmp_path, "999", "xmcpipe predict")
+
+
+def test_what_predict_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects of label, text and score are the lists that they say, in any number of blocks."""
+    monkeypatch.setattr(label_json, "BLOCK_BYTES", 90)
+    plain = named_rows(ROWS)
+    printed = [
+        {"id": row["id"], "labels": [
+            {"label": label, "text": None, "score": score}
+            for label, score in zip(row["labels"], row["scores"], strict=True)
+        ]}
+        for row in plain
+    ]  # fmt: skip
+    found = read_label_lists(write_jsonl(tmp_path / "printed.jsonl", printed), "predictions")
+    wanted = read_label_lists(write_jsonl(tmp_path / "plain.jsonl", plain), "predictions")
+    for name in ("ids", "names", "indptr", "labels", "scores"):
+        mine, theirs = getattr(found, name), getattr(wanted, name)
+        assert np.array_equal(np.asarray(mine), np.asarray(theirs)), name
+    assert len(found.labels) == 3
+
+
+def test_what_pecos_writes_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"schema": ["output_item", "score"], "data": [["é, x", 0.5], ["y", 0.25]], "meta_info": "m"},
+        {"schema": ["output_item", "score"], "data": []},
+        {"schema": ["output_item", "score"], "data": [["y", 2]]},
+    ] * 20
+    monkeypatch.setattr(label_json, "BLOCK_BYTES", 500)
+    lists = read_label_lists(write_jsonl(tmp_path / "out.jsonl", rows), "predictions")
+    assert as_lists(lists) == [["é, x", "y"], [], ["y"]] * 20
+    assert lists.scores is not None
+    assert lists.scores.tolist() == [0.5, 0.25, 2.0] * 20
+    for broken in ([["x"]], [["x", "y"]], 3):
+        path = write_jsonl(tmp_path / "bad.jsonl", [{"data": [["x", 1.0]]}, {"data": broken}])
+        refused(path, "bad.jsonl, rows counted from line 1", '"data": [[label, score], …]')
+
+
+def test_what_pecos_writes_for_matrices(tmp_path: Path) -> None:
+    """Unsigned indices, rows best first and not by index."""
+    arrays = {"indptr": np.array([0, 2, 3], np.uint64), "indices": np.array([4, 1, 2], np.uint64)}
+    arrays |= {"data": np.array([0.9, 0.8, 0.1], np.float32), "shape": np.array([2, 5])}
+    np.savez(tmp_path / "P.npz", format=np.array(b"csr"), **arrays)
+    lists = read_label_lists(tmp_path / "P.npz", "predictions")
+    assert as_lists(lists) == [[4, 1], [2]]
+    assert lists.labels.dtype.kind == "i"

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from xmcpipe.data.label_lists import LabelLists, common_vocabulary, prediction_rows
+from xmcpipe.data.label_lists import LabelLists, common_vocabulary, pair_rows, prediction_rows, taken
 from xmcpipe.errors import XmcpipeError
 
 
@@ -24,41 +24,41 @@ def lists(
 def test_names_seen_in_files_are_numbered_in_sorted_order() -> None:
     predictions = lists([[0, 1]], ["c", "a"])
     truth = lists([[0], [1]], ["b", "c"])
-    common = common_vocabulary(predictions, truth, None)
+    common = common_vocabulary([predictions], truth, None)
     assert common.num_labels == 2  # b and c; a is only predicted
     assert common.truth.labels.tolist() == [0, 1]
-    assert common.predictions.labels.tolist() == [1, 2]
+    assert common.others[0].labels.tolist() == [1, 2]
 
 
 def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
     truth, train = lists([[5]]), lists([[900], [5, 7]])
     for predicted in ([5], [7, 1, 2], [10**6]):
-        common = common_vocabulary(lists([predicted]), truth, train)
+        common = common_vocabulary([lists([predicted])], truth, train)
         assert common.num_labels == 3
         assert common.truth.labels.tolist() == [0]
         assert common.train is not None
         assert common.train.labels.tolist() == [2, 0, 1]
-        assert [int(label) < 3 for label in common.predictions.labels] == [
+        assert [int(label) < 3 for label in common.others[0].labels] == [
             label in (5, 7) for label in predicted
         ]
 
 
 def test_ids_are_numbered_by_value_and_not_as_text() -> None:
-    common = common_vocabulary(lists([[10, 2]]), lists([[10, 2]]), None)
+    common = common_vocabulary([lists([[10, 2]])], lists([[10, 2]]), None)
     assert common.truth.labels.tolist() == [1, 0]
 
 
 def test_a_matrix_keeps_its_ids_and_its_width() -> None:
-    common = common_vocabulary(lists([[1]]), lists([[3]], width=50), None)
+    common = common_vocabulary([lists([[1]])], lists([[3]], width=50), None)
     assert (common.num_labels, common.truth.labels.tolist()) == (50, [3])
 
 
 def test_a_vocabulary_says_what_ids_mean_beside_names() -> None:
     vocabulary = ["red", "green", "blue"]
     predictions = lists([[2, 0]], vocabulary, width=3)
-    common = common_vocabulary(predictions, lists([[0, 1]], ["blue", "mauve"]), lists([[1]]))
+    common = common_vocabulary([predictions], lists([[0, 1]], ["blue", "mauve"]), lists([[1]]))
     assert common.num_labels == 4  # mauve is true, so it counts, after the vocabulary
-    assert common.predictions.labels.tolist() == [2, 0]
+    assert common.others[0].labels.tolist() == [2, 0]
     assert common.truth.labels.tolist() == [2, 3]
     assert common.train is not None
     assert common.train.labels.tolist() == [1]
@@ -66,16 +66,16 @@ def test_a_vocabulary_says_what_ids_mean_beside_names() -> None:
 
 def test_ids_beside_names_without_a_vocabulary_are_refused() -> None:
     with pytest.raises(XmcpipeError, match="label ids where another file has label names"):
-        common_vocabulary(lists([[0]]), lists([[0]], ["a"]), None)
+        common_vocabulary([lists([[0]])], lists([[0]], ["a"]), None)
 
 
 def test_different_widths_and_ids_beyond_them_are_refused() -> None:
     with pytest.raises(XmcpipeError, match=r"6 labels and .* 5"):
-        common_vocabulary(lists([[0]], width=6), lists([[0]], width=5), None)
+        common_vocabulary([lists([[0]], width=6)], lists([[0]], width=5), None)
     with pytest.raises(XmcpipeError, match="label id 5"):
-        common_vocabulary(lists([[5]]), lists([[0]], width=5), None)
+        common_vocabulary([lists([[5]])], lists([[0]], width=5), None)
     with pytest.raises(XmcpipeError, match="label id 3"):
-        common_vocabulary(lists([[3]]), lists([[0]], ["a", "b"], width=2), None)
+        common_vocabulary([lists([[3]])], lists([[0]], ["a", "b"], width=2), None)
 
 
 def test_rows_are_joined_by_id_in_any_order() -> None:
@@ -115,3 +115,35 @@ def test_predictions_for_more_documents_than_the_truth_are_refused() -> None:
 def test_repeated_ids_are_refused_where_the_order_differs() -> None:
     with pytest.raises(XmcpipeError, match="1 rows repeat the id of another row, such as 'x'"):
         prediction_rows(lists([[0]] * 3, ids=["x", "x", "y"]), lists([[0]] * 3, ids=["y", "x", "x"]))
+
+
+def test_several_systems_and_pairs_share_one_numbering() -> None:
+    truth = lists([[5], [7]])
+    common = common_vocabulary([lists([[7, 9]]), lists([[9, 5]]), lists([[7]])], truth, None)
+    assert [part.labels.tolist() for part in common.others] == [[1, 2], [2, 0], [1]]
+    assert common.num_labels == 2
+    assert common.train is None
+
+
+def test_rows_are_taken_in_any_order_and_with_empty_ones() -> None:
+    found = taken(lists([[4, 5], [], [6]]), np.array([2, -1, 0, 0]))
+    assert found.indptr.tolist() == [0, 1, 1, 3, 5]
+    assert found.labels.tolist() == [6, 4, 5, 4, 5]
+
+
+def test_pairs_of_fewer_rows_leave_the_other_documents_alone() -> None:
+    truth = lists([[0]] * 4)
+    assert pair_rows(lists([[1], [2, 3]]), truth).indptr.tolist() == [0, 1, 3, 3, 3]
+    with pytest.raises(XmcpipeError, match="a pair of row 4"):
+        pair_rows(lists([[1]] * 5), truth)
+
+
+def test_pairs_with_ids_are_joined_by_them() -> None:
+    truth = lists([[0]] * 3, ids=["a", "b", "c"])
+    found = pair_rows(lists([[7], [8, 9]], ids=["c", "a"]), truth)
+    assert found.indptr.tolist() == [0, 2, 2, 3]
+    assert found.labels.tolist() == [8, 9, 7]
+    with pytest.raises(XmcpipeError, match=r"1 documents of .* 'x'"):
+        pair_rows(lists([[7]], ids=["x"]), truth)
+    with pytest.raises(XmcpipeError, match="repeat the id"):
+        pair_rows(lists([[7], [8]], ids=["a", "a"]), truth)

@@ -23,6 +23,20 @@ def test_codes_name_their_labels(batches: list[list[str]]) -> None:
     assert names == list(dict.fromkeys(label for batch in batches for label in batch))
 
 
+def test_labels_that_come_as_numbers() -> None:
+    plain = Encoder()
+    assert plain.encode(pl.Series([3, 0, 3])).tolist() == [3, 0, 3]
+    assert plain.names.to_list() == ["0", "1", "2", "3"]
+    assert plain.encode(pl.Series([], dtype=pl.Int32)).tolist() == []
+    known = Encoder(pl.Series(["b", "a"]))
+    assert known.encode(pl.Series([1, 0], dtype=pl.Int32)).tolist() == [1, 0]
+    assert known.encode(pl.Series(["a", "new"])).tolist() == [1, 2]
+    assert known.names.to_list() == ["b", "a", "new"]
+    for encoder, wrong in ((plain, -1), (known, 5), (plain, 1 << 40)):
+        with pytest.raises(XmcpipeError, match=f"a document has the label {wrong}, and there are"):
+            encoder.encode(pl.Series([0, wrong]))
+
+
 def test_numbers_are_ordered_by_value_and_before_names() -> None:
     names = pl.Series(["b", "10", "2", "a10", "-1", "a2", "002"])
     words = vocabulary(names, np.arange(7, dtype=np.int32), None, False)

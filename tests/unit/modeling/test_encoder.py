@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling.encoder import load, load_tokenizer, locate, pool
+from xmcpipe.modeling.encoder import from_config, load, load_tokenizer, locate, pool
 
 
 def test_a_folder_loads(tiny_encoder):
@@ -30,6 +30,21 @@ def test_a_hub_id_offline_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(XmcpipeError, match=r"HF_HUB_OFFLINE is set.*name a folder"):
         load("nobody/no-such-encoder")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("google-bert/bert-base-uncased", 109_482_240),
+        ("sentence-transformers/msmarco-distilbert-base-v4", 66_362_880),
+        ("sentence-transformers/paraphrase-distilroberta-base-v2", 82_118_400),
+    ],
+)
+def test_known_encoders_have_their_published_sizes(name, parameters):
+    """Without a file: the sizes that the hub states of their weights."""
+    with torch.device("meta"):
+        model = from_config(name)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):

@@ -64,7 +64,9 @@ def test_synthetic(tmp_path: Path) -> None:
 def test_a_dataset_is_always_named() -> None:
     with pytest.raises(XmcpipeError, match="the key 'dataset' is missing"):
         from_table(DownloadConfig, {}, "download")
-    with pytest.raises(XmcpipeError, match="one of 'debian', 'synthetic' is wanted"):
+    with pytest.raises(
+        XmcpipeError, match=r"download\.dataset: there is no 'wiki' \(did you mean 'wiki500k'"
+    ):
         from_table(DownloadConfig, {"dataset": "wiki"}, "download")
     with pytest.raises(XmcpipeError, match="documents is -1, 0 or more was wanted"):
         from_table(DownloadConfig, {"dataset": "debian", "documents": -1}, "download")

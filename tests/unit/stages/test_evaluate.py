@@ -13,14 +13,17 @@ import pytest
 from scipy import sparse
 
 from xmcpipe.config import from_table
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.shards import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages import evaluate as stage
-from xmcpipe.stages.evaluate import EVAL, EvalConfig, evaluate_files
+from xmcpipe.metrics import api, evaluation, inverse_propensity
+from xmcpipe.stages.evaluate import EVAL, EvalConfig, compare_files, evaluate_files
+from xmcpipe.stages.measuring import Given
 
 L, N_TRAIN, N_TEST, K = 30, 80, 50, 5
 NAMES = [f"label {number}" for number in range(L)]
+QUICK = EvalConfig(rounds=0)
 
 
 def draw(documents: int, seed: int, smallest: int = 1) -> list[list[int]]:
@@ -88,24 +91,87 @@ def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> Non
     best = [max((weight[label] for label in true), default=0.0) for true in truth]
     assert metrics["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert metrics["model"]["PSP@1"] == pytest.approx(np.mean(raw) / np.mean(best))
-    assert metrics["propensity"] == {"a": 0.6, "b": 2.6, "n": N_TRAIN}
+    assert metrics["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": N_TRAIN}
     assert (metrics["documents"], metrics["labels"], metrics["joined_by"]) == (N_TEST, L, "id")
     assert metrics["labels_in_test"] == len(set().union(*truth))
     assert metrics["documents_without_truth"] == sum(not true for true in truth) > 0
     assert metrics["model"].keys() == metrics["popularity"].keys()
+    assert metrics["labels_in_training"] == np.count_nonzero(counts)
+    low, high = metrics["intervals"]["model"]["P@3"]
+    assert low < metrics["model"]["P@3"] < high
+    bins = metrics["by_frequency"]
+    assert [each["name"] for each in bins] == ["head", "torso", "tail"]
+    assert sum(each["figures"]["P@3"] for each in bins) == pytest.approx(metrics["model"]["P@3"])
 
 
 def test_the_headline_is_in_the_result(world: World) -> None:
     inputs = {"predictions": world.predictions, "shards": world.shards}
     result = EVAL.run(EvalConfig(k=(1, 2)), inputs, world.out, world.out)
-    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N"} == set(result.figures)
+    assert {"P@1", "P@2", "PSP@1", "PSP@2", "popularity P@1", "A", "B", "N", "propensity"} == set(
+        result.figures
+    )
     assert result.figures["N"] == N_TRAIN
+
+
+def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> None:
+    with pytest.raises(XmcpipeError, match=r"no label text .*'standard'"):
+        world.run(propensity="paper")
+    labelled = list(range(0, L, 2))
+    world.write_split("label", [NAMES[label] for label in labelled], [[label] for label in labelled])
+    standard, paper = (world.run(propensity=name, rounds=0) for name in ("standard", "paper"))
+    assert (standard["propensity"]["kind"], standard["propensity"]["n"]) == ("standard", N_TRAIN)
+    assert (paper["propensity"]["kind"], paper["propensity"]["n"]) == ("paper", N_TRAIN + len(labelled))
+    counts = np.bincount(np.concatenate([*world.train, labelled]), minlength=L)
+    inverse = inverse_propensity(counts, N_TRAIN + len(labelled), 0.55, 1.5)
+    raw = [
+        sum(inverse[label] for label in set(true) & set(best[:1]))
+        for true, best in zip(world.truth, world.predicted, strict=True)
+    ]
+    assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
+    assert paper["model"]["P@1"] == standard["model"]["P@1"]
+    with pytest.raises(XmcpipeError, match="files don't say which labels have a text"):
+        evaluate_files(Given([world.predictions], world.shards), EvalConfig(propensity="paper"))
+
+
+def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
+    """As if they were neither in the truth nor predicted, in any order of the rows and by any numbering."""
+    row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
+    gone, best = world.truth[row][0], world.predicted[row][0]
+    FilterPairs.of(np.array([row, row]), np.array([gone, best]), L).write(world.shards, "test")
+    order = np.random.default_rng(0).permutation(N_TEST)
+    rows = [{"id": world.ids[n], "labels": [NAMES[label] for label in world.predicted[n]]} for n in order]
+    named = write_rows(tmp_path / "p.jsonl", rows)
+    config = EvalConfig(k=(1, 3), rounds=0)
+    found = [
+        world.run(k=(1, 3), rounds=0),
+        evaluate_files(Given([world.predictions], world.shards, world.shards), config),
+        evaluate_files(Given([named], world.shards, world.shards), config),
+    ]
+    (world.shards / "filter_test.parquet").unlink()
+    excluded = {gone, best}
+    in_truth = sum(label in excluded for label in world.truth[row])
+    world.truth[row] = [label for label in world.truth[row] if label not in excluded]
+    world.predicted[row] = [label for label in world.predicted[row] if label not in excluded]
+    in_predictions = K - len(world.predicted[row])
+    world.predicted[row] += [-1] * in_predictions
+    world.write_split("test", world.ids, world.truth)
+    world.write_predictions(world.ids)
+    wanted = world.run(k=(1, 3), rounds=0)
+    for metrics in found:
+        assert metrics["model"] == pytest.approx(wanted["model"])
+        assert metrics["filter"] == {"pairs": 2, "true": in_truth}
+        assert metrics["predictions_filtered"] == in_predictions
+    assert in_truth > 0
+    assert in_predictions > 0
 
 
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = world.run()
-    monkeypatch.setattr(stage, "ROWS", 7)
-    assert world.run()["model"] == pytest.approx(whole["model"])
+    monkeypatch.setattr(evaluation, "ROWS", 7)
+    monkeypatch.setattr(api, "ROWS", 3)
+    pieces = world.run()
+    assert pieces["model"] == pytest.approx(whole["model"])
+    assert pieces["intervals"]["model"]["P@5"] == pytest.approx(whole["intervals"]["model"]["P@5"])
 
 
 def test_the_order_of_rows_does_not_matter(world: World) -> None:
@@ -146,7 +212,7 @@ def table(ids: list[str], rows: list[list[Any]], scores: Any = None) -> pa.Table
 
 
 @pytest.mark.parametrize(
-    "kind", ["parquet", "jsonl", "jsonl names", "npz", "artifacts", "artifact and names"]
+    "kind", ["parquet", "jsonl", "jsonl names", "npz", "txt", "artifacts", "artifact and names"]
 )
 def test_files_of_every_format_give_the_figures_of_the_stage(world: World, tmp_path: Path, kind: str) -> None:
     # every label is in the training labels, so that a file of labels alone knows all L of them
@@ -175,16 +241,21 @@ def test_files_of_every_format_give_the_figures_of_the_stage(world: World, tmp_p
             data = np.ones(indptr[-1]) if scores is None else scores.ravel()
             matrix = sparse.csr_matrix((data, np.concatenate(rows).astype(int), indptr), shape=(len(rows), L))
             sparse.save_npz(paths[role], matrix)
+        elif kind == "txt":
+            values = np.ones((len(rows), L)) if scores is None else scores
+            pairs = [zip(row, value, strict=False) for row, value in zip(rows, values.tolist(), strict=True)]
+            text = [" ".join(f"{label}:{value!r}" for label, value in row) for row in pairs]
+            paths[role].write_text("\n".join([f"{len(rows)} {L}", *text, ""]))
         else:
             paths[role].write_text("".join(json.dumps(row) + "\n" for row in content.to_pylist()))
-    metrics = evaluate_files(paths["predictions"], paths["truth"], paths["train"], EvalConfig())
+    metrics = evaluate_files(Given([paths["predictions"]], paths["truth"], paths["train"]), QUICK)
     assert metrics["labels"] == L
     for name, value in figures_of(wanted).items():
         assert metrics[name] == pytest.approx(value), name
 
 
 def test_without_training_labels_there_is_no_psp_and_no_popularity(world: World) -> None:
-    metrics = evaluate_files(world.predictions, world.shards, None, EvalConfig())
+    metrics = evaluate_files(Given([world.predictions], world.shards), QUICK)
     assert metrics["popularity"] is None
     assert metrics["propensity"] is None
     assert "PSP@1" not in metrics["model"]
@@ -208,7 +279,7 @@ def test_unusual_input_is_counted(tmp_path: Path) -> None:
     train = write_rows(
         tmp_path / "r.jsonl", [{"id": n, "labels": ["a", "b", "b"] if n == 0 else ["a"]} for n in range(4)]
     )
-    metrics = evaluate_files(predictions, truth, train, EvalConfig(k=(1, 2)))
+    metrics = evaluate_files(Given([predictions], truth, train), EvalConfig(k=(1, 2)))
     assert metrics["model"]["P@1"] == 0.5
     assert metrics["labels"] == 2
     assert metrics["documents_without_truth"] == 1
@@ -224,21 +295,67 @@ def test_a_tie_across_the_cut_goes_to_the_lower_id_in_any_order_of_the_file(tmp_
     for labels in ([9, 2, 11], [11, 9, 2]):
         rows = [{"id": 1, "labels": labels, "scores": [1.0, 1.0, 1.0]}]
         predictions = write_rows(tmp_path / "p.jsonl", rows)
-        assert evaluate_files(predictions, truth, train, EvalConfig(k=(1,)))["model"]["P@1"] == 1.0
+        given = Given([predictions], truth, train)
+        assert evaluate_files(given, EvalConfig(k=(1,), rounds=0))["model"]["P@1"] == 1.0
 
 
 def test_truth_without_any_label_and_repeated_predictions_are_refused(tmp_path: Path) -> None:
     one = write_rows(tmp_path / "one.jsonl", [{"id": 1, "labels": [3, 3]}])
     none = write_rows(tmp_path / "none.jsonl", [{"id": 1, "labels": []}])
-    with pytest.raises(XmcpipeError, match="none of 1 documents has a label"):
-        evaluate_files(one, none, None, EvalConfig())
+    with pytest.raises(XmcpipeError, match=r"none\.jsonl: none of 1 documents has a true label"):
+        evaluate_files(Given([one], none), QUICK)
     with pytest.raises(XmcpipeError, match=r"one\.jsonl.*more than once"):
-        evaluate_files(one, one, None, EvalConfig())
+        evaluate_files(Given([one], one), QUICK)
+
+
+def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Path) -> None:
+    documents = [
+        {"id": "a", "labels": [0, 1, 2, 3], "scores": [4.0, 3.0, 2.0, 1.0]},
+        {"id": "b", "labels": [5, 1], "scores": [2.0, 1.0]},
+    ]
+    predictions = write_rows(tmp_path / "p.jsonl", documents)
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": "b", "labels": [5, 1]}, {"id": "a", "labels": [2]}])
+    lines = tmp_path / "filter.txt"
+    lines.write_text("1 0\n1 1\n0 5\n")  # rows of the truth, which are in another order
+    lists = write_rows(tmp_path / "f.jsonl", [{"id": "a", "labels": [0, 1]}, {"id": "b", "labels": [5]}])
+    config = EvalConfig(k=(1, 2), rounds=0)
+    for pairs in (lines, lists):
+        metrics = evaluate_files(Given([predictions], truth, filter=pairs), config)
+        assert metrics["model"]["P@1"] == 1.0  # 2 moved up to the first rank, and 1 after 5 went
+        assert metrics["model"]["R@1"] == 1.0  # 5 is no miss of b either
+        assert metrics["model"]["P@2"] == 0.5
+        assert metrics["filter"] == {"pairs": 3, "true": 1}
+        assert metrics["predictions_filtered"] == 3
+        assert metrics["documents_short_by_filter"] == 1
+    train = write_rows(tmp_path / "r.jsonl", [{"labels": [0, 1, 2, 5][:n]} for n in (4, 3, 2, 1)])
+    popular = evaluate_files(Given([predictions], truth, train, lines), config)["popularity"]
+    assert popular["P@1"] == 0.5  # 2 for document a, whose pairs are 0 and 1, and 0 for document b
+    plain = evaluate_files(Given([predictions], truth), config)
+    assert plain["model"]["P@1"] == 0.5
+    assert plain["filter"] is None
+
+
+def test_two_systems_are_compared_on_the_same_documents_whatever_their_order(tmp_path: Path) -> None:
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": n, "labels": [n % 4]} for n in range(80)])
+    good = write_rows(tmp_path / "g.jsonl", [{"id": n, "labels": [n % 4]} for n in reversed(range(80))])
+    bad = write_rows(tmp_path / "b.jsonl", [{"id": n, "labels": [n % 4 if n % 2 else 9]} for n in range(80)])
+    found = compare_files(Given([good, bad], truth), EvalConfig(k=(1,), rounds=200))
+    p = found["differences"]["P@1"]
+    assert (p["first"], p["second"], p["difference"], p["significant"]) == (1.0, 0.5, 0.5, True)
+    assert 0.3 < p["low"] < 0.5 < p["high"] < 0.7
+    assert [system["predictions"] for system in found["systems"]] == [str(good), str(bad)]
+    assert [system["predictions_of_unknown_labels"] for system in found["systems"]] == [0, 40]
+    assert found["systems"][1]["figures"]["macro_F1_all@1"] > 0
+    with pytest.raises(XmcpipeError, match="rounds = 0"):
+        compare_files(Given([good, bad], truth), QUICK)
 
 
 @pytest.mark.parametrize(
     "table",
-    [{"k": []}, {"k": [0, 1]}, {"k": [3, 1]}, {"k": [1, 1]}, {"a": -1.0}, {"b": 0.0}, {"b": float("nan")}],
+    [
+        *({"k": []}, {"k": [0, 1]}, {"k": [3, 1]}, {"k": [1, 1]}, {"a": -1.0}, {"b": 0.0}),
+        *({"b": float("nan")}, {"bins": 0}, {"rounds": -1}, {"level": 95.0}),
+    ],
 )
 def test_bad_settings_are_refused(table: dict[str, Any]) -> None:
     with pytest.raises(XmcpipeError, match=r"eval.* was given"):

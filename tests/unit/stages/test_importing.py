@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from layout_folders import NAMES, write, x_y_text, xc_raw
 
 from xmcpipe.config import from_table, to_table
 from xmcpipe.errors import XmcpipeError
@@ -95,7 +96,9 @@ def test_result_names_the_source(tmp_path: Path, train: str) -> None:
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        ({}, "the key 'train' is missing"),
+        ({}, "neither train nor folder is named"),
+        ({"train": "x", "folder": "y"}, "both train and folder are named"),
+        ({"folder": "y", "layout": "pecoss"}, "one of 'auto', 'attentionxml'"),
         ({"train": "x", "repeat": "drop"}, "no key 'repeat' .did you mean 'repeated'"),
         ({"train": "x", "repeated": "delete"}, "one of 'keep', 'drop', 'refuse' is wanted"),
         ({"train": "x", "text": []}, "text names no column"),
@@ -115,6 +118,47 @@ def test_a_missing_file_is_named_by_its_key(tmp_path: Path, train: str) -> None:
         source(config(train=train, label_table=missing))
     with pytest.raises(XmcpipeError, match=r"import\.test: .*none\.tsv does not exist"):
         run(tmp_path / "out", train=train, test=missing)
+
+
+def test_a_folder_keeps_the_repositorys_order_and_its_filter_pairs(tmp_path: Path) -> None:
+    xc_raw(tmp_path / "given")
+    (tmp_path / "out").mkdir()
+    table = config(folder=str(tmp_path / "given"), empty_text="drop", no_labels="keep", min_label_count=0)
+    result = IMPORT.run(table, {}, tmp_path / "out", tmp_path)
+    assert pl.read_parquet(tmp_path / "out/labels.parquet").rows() == [(n, f"about {n}") for n in NAMES]
+    train, test = (pl.read_parquet(tmp_path / f"out/{split}.parquet") for split in ("train", "test"))
+    assert train["id"].to_list() == ["trn0", "trn1", "trn3", "trn4"]  # trn2 has no text
+    assert train["labels"].to_list() == [[0, 1], [2], [1, 3], []]
+    assert test["labels"].to_list() == [[0], [3, 4]]
+    assert pl.read_parquet(tmp_path / "out/filter_train.parquet").rows() == [(0, 2), (2, 1)]
+    assert pl.read_parquet(tmp_path / "out/filter_test.parquet").rows() == [(1, 4)]
+    assert result.rows["filter_train.parquet"] == result.figures["filter_pairs_train"] == 2
+    assert result.source == source(table)
+    (tmp_path / "given/filter_labels_test.txt").write_text("2 0\n")
+    with pytest.raises(XmcpipeError, match="filter pairs of test name row 2, there are 2 rows"):
+        IMPORT.run(table, {}, tmp_path / "out", tmp_path)
+
+
+def test_filter_pairs_follow_documents_and_labels_that_are_dropped(tmp_path: Path) -> None:
+    xc_raw(tmp_path / "given")
+    write(tmp_path / "given/filter_labels_train.txt", b"2 0\n3 1\n3 3\n3 1\n")
+    write(tmp_path / "given/filter_labels_test.txt", b"1 4\n0 0\n")
+    (tmp_path / "out").mkdir()
+    # label 0 keeps one training document, and so has id 0; labels 1, 2, 3 follow; 4 is unseen in training
+    table = config(folder=str(tmp_path / "given"), unseen="drop")
+    IMPORT.run(table, {}, tmp_path / "out", tmp_path)
+    assert pl.read_parquet(tmp_path / "out/labels.parquet")["label"].to_list() == NAMES[:4]
+    assert pl.read_parquet(tmp_path / "out/filter_train.parquet").rows() == [(2, 1), (2, 3)]
+    assert pl.read_parquet(tmp_path / "out/filter_test.parquet").rows() == [(0, 0)]
+
+
+def test_the_source_of_a_folder_is_of_its_layouts_files_only(tmp_path: Path) -> None:
+    x_y_text(tmp_path / "a")
+    before = source(config(folder=str(tmp_path / "a")))
+    write(tmp_path / "a" / "README.md", b"not read")
+    assert source(config(folder=str(tmp_path / "a"), layout="x_y")) == before
+    write(tmp_path / "a" / "tst_filter_labels.txt", b"0 4")
+    assert source(config(folder=str(tmp_path / "a"))) != before
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:

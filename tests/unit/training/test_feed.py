@@ -20,11 +20,11 @@ from xmcpipe.training.feed import Feed, read_clusters
 CPU = torch.device("cpu")
 
 
-def write_shards(folder, documents, num_labels=10, rows_per_shard=4, batch_rows=3):
+def write_shards(folder, documents, num_labels=10, rows_per_shard=4, batch_rows=3, split="train"):
     """`documents`: (tokens, labels) pairs, over several shards of several record batches."""
     for number, first in enumerate(range(0, len(documents), rows_per_shard)):
         part = documents[first : first + rows_per_shard]
-        with ShardWriter(shard_path(folder, "train", number)) as shard:
+        with ShardWriter(shard_path(folder, split, number)) as shard:
             for begin in range(0, len(part), batch_rows):
                 some = part[begin : begin + batch_rows]
                 ids = pa.array([str(first + begin + row) for row in range(len(some))])
@@ -98,6 +98,25 @@ def test_the_validation_split_is_disjoint_and_counts_are_of_the_rest(tmp_path, d
     groups = feed.groups(0)
     assert len(groups) == 3
     assert sorted(np.concatenate([rows for group in groups for rows in group])) == sorted(feed.train_rows)
+
+
+def test_label_texts_are_trained_on_and_never_validated(tmp_path, documents):
+    write_shards(tmp_path, documents)
+    config = TrainConfig(validation=0.3, label_features=True)
+    with pytest.raises(XmcpipeError, match="label_features is set, and no label in"):
+        Feed(tmp_path, config, 0, CPU)
+    texts = [([50 + label], [label]) for label in (0, 3, 9)]
+    write_shards(tmp_path, texts, split="label")
+    feed, without = Feed(tmp_path, config, 0, CPU), Feed(tmp_path, TrainConfig(validation=0.3), 0, CPU)
+    assert feed.validation_rows.tolist() == without.validation_rows.tolist()
+    assert feed.train_rows.tolist() == [*without.train_rows.tolist(), 23, 24, 25]
+    added = feed.label_counts - without.label_counts
+    assert added.tolist() == [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert feed.num_documents == without.num_documents + 3
+    batch = feed.batch(np.array([23, 25, 1]))
+    assert batch.input_ids[:2, 0].tolist() == [50, 59]
+    positives = batch.positives
+    assert {(0, 0), (1, 9)} <= set(zip(positives.rows.tolist(), positives.labels.tolist(), strict=True))
 
 
 def test_shards_that_do_not_fit_are_refused(tmp_path, documents):

@@ -140,7 +140,7 @@ def test_a_prediction_that_fails_is_a_warning_and_no_more(
 
 def planned(encoder, device, shape=None, **changes):
     shape = shape or StepShape(LABELS, CLUSTERS, 32, 20, 96)
-    return plan(configure(**changes), lambda: from_config(encoder), shape, device)
+    return plan(configure(**changes), lambda: from_config(str(encoder)), shape, device)
 
 
 def test_light_has_neither_gradient_nor_moments_of_the_classifier(tiny_encoder):
@@ -203,6 +203,22 @@ def test_the_floor_is_each_tensor_once(tiny_encoder, changes, moved):
     found = planned(tiny_encoder, "cuda", **{**changes, "head.bias": False}).floor.bytes
     value = 2 if changes.get("memory") == "light" else 4
     assert found == LABELS * 8 * moved + 32 * 32 * (value + 4)
+
+
+def test_operations_of_the_encoder(tiny_encoder):
+    """Three products for each weight of its linear layers; computed again, a fourth; each batch of a step."""
+    rows, tokens = 32, 20
+    encoder = from_config(str(tiny_encoder))
+    linear = [part for part in encoder.encoder.modules() if isinstance(part, torch.nn.Linear)]
+    products = 2 * rows * tokens * sum(part.weight.numel() for part in linear)
+    without = {"auxiliary.weight": 0.0}
+    plain = planned(tiny_encoder, "cuda", **without).encoder_flops
+    assert 3 * products < plain < 4 * products  # attention is the rest
+    assert planned(tiny_encoder, "cpu", **without).encoder_flops == pytest.approx(plain, rel=0.1)
+    again = planned(tiny_encoder, "cuda", **without, **CHECKPOINTING).encoder_flops
+    assert again == pytest.approx(plain * 4 / 3, rel=0.02)
+    four = planned(tiny_encoder, "cuda", **without, accumulation=4).encoder_flops
+    assert four == pytest.approx(4 * plain, rel=0.01)
 
 
 def test_the_other_memory_of_a_recipe():

@@ -1,0 +1,192 @@
+"""Metrics at the size of Amazon-3M, their bootstrap, and napkinXC beside ours on the same generated data.
+
+    python tests/bench/metrics.py [--documents 742507] [--labels 2812281] [--napkin-documents 100000]
+
+`all` is `xmcpipe.metrics.evaluate` with training labels (every metric at 1, 3, 5, and the bins by frequency),
+in a process of its own that has read the matrices, so that its peak memory is the metrics' and the data's.
+`bootstrap` is the intervals of 1,000 rounds. `napkinxc` computes P, R, nDCG, PSP, PSR, PSnDCG and coverage on
+the first documents, given to both as the lists that it is fastest on; the figures are compared before a time
+is told. Prints JSON, with the time on the wall and of the processors (a machine that does other work besides
+makes the first longer).
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+K = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=int, default=742_507)
+    parser.add_argument("--labels", type=int, default=2_812_281)
+    parser.add_argument("--train-documents", type=int, default=1_717_899)
+    parser.add_argument("--labels-a-document", type=int, default=36)
+    parser.add_argument("--bootstrap-documents", type=int, default=150_000)
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--napkin-documents", type=int, default=100_000)
+    parser.add_argument("--in-folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.in_folder:
+        print(json.dumps(measured(options.in_folder)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, options)
+        command = [sys.executable, __file__, "--in-folder", name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        results = {"import": import_seconds(), "all": json.loads(done.stdout)}
+        results["bootstrap"] = bootstrapped(folder, options.bootstrap_documents, options.rounds)
+        results["napkinxc"] = beside_napkinxc(folder, options.napkin_documents)
+    print(json.dumps(results, indent=2))
+
+
+def write(folder: Path, options: argparse.Namespace) -> None:
+    """Skewed truth and training labels, and rankings of which one label in five is true."""
+    random = np.random.default_rng(0)
+    for name, documents in (("truth", options.documents), ("train", options.train_documents)):
+        sizes = random.integers(1, 2 * options.labels_a_document, documents)
+        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        labels = np.empty(int(indptr[-1]), np.int32)
+        for first in range(0, len(labels), 1 << 22):
+            piece = labels[first : first + (1 << 22)]
+            piece[:] = options.labels * random.random(len(piece)) ** 3
+        np.save(folder / f"{name}.indptr.npy", indptr)
+        np.save(folder / f"{name}.labels.npy", labels)
+        if name == "truth":
+            step = (options.labels - 1) // K
+            jumps = random.integers(1, step, (documents, K)) + step * np.arange(K)
+            jumps[:, 0] = 0
+            true = labels[indptr[:-1]].astype(np.int64)[:, None]
+            top = (true + jumps) % options.labels
+            np.save(folder / "top.npy", top[:, [1, 0, 2, 3, 4]].astype(np.int32))
+    (folder / "shape.json").write_text(json.dumps({"labels": options.labels}))
+
+
+def matrix(folder: Path, name: str) -> Any:
+    from scipy import sparse
+
+    labels, indptr = np.load(folder / f"{name}.labels.npy"), np.load(folder / f"{name}.indptr.npy")
+    shape = (len(indptr) - 1, num_labels(folder))
+    return sparse.csr_matrix((np.ones(len(labels), np.int8), labels, indptr), shape=shape)
+
+
+def num_labels(folder: Path) -> int:
+    return int(json.loads((folder / "shape.json").read_text())["labels"])
+
+
+class Clock:
+    """Seconds on the wall, and of this process on all cores, which other work on the machine can't change."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def import_seconds() -> dict[str, float]:
+    """`import xmcpipe.metrics`, the fastest of five processes, NumPy's own import included."""
+    program = (
+        "import time; w, c = time.perf_counter(), time.process_time(); import xmcpipe.metrics; "
+        "print(time.perf_counter() - w, time.process_time() - c)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(5)
+    ]
+    walls, cpus = zip(*(map(float, run.stdout.split()) for run in runs), strict=True)
+    return {"seconds": round(min(walls), 3), "cpu_seconds": round(min(cpus), 3)}
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """Seconds and bytes of everything but the bootstrap."""
+    from xmcpipe.metrics import evaluate
+
+    top, truth, train = np.load(folder / "top.npy"), matrix(folder, "truth"), matrix(folder, "train")
+    before = peak()
+    clock = Clock()
+    result = evaluate(top, truth, train, a=0.6, b=2.6)
+    evaluated = clock.read()
+    bins = len(result.by_frequency(3)) + len(result.by_frequency(10))
+    return {
+        "documents": len(top),
+        "labels": truth.shape[1],
+        "true_pairs": truth.nnz,
+        "training_pairs": train.nnz,
+        "figures": len(result.figures),
+        **evaluated,
+        "with_bins": {"bins": bins, **clock.read()},
+        "peak_bytes": peak(),
+        "peak_bytes_of_the_data": before,
+        "P@5": result.figures["P@5"],
+    }
+
+
+def bootstrapped(folder: Path, documents: int, rounds: int) -> dict[str, Any]:
+    from xmcpipe.metrics import evaluate
+
+    truth = matrix(folder, "truth")[:documents]
+    result = evaluate(np.load(folder / "top.npy")[:documents], truth, matrix(folder, "train"))
+    clock = Clock()
+    intervals = result.intervals(rounds=rounds)
+    return {"documents": documents, "rounds": rounds, "intervals": len(intervals), **clock.read()}
+
+
+def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
+    """Both libraries on the same lists; refuses to tell a time where their figures differ."""
+    from napkinxc import metrics as napkin
+
+    from xmcpipe.metrics import Training, evaluate, inverse_propensity
+
+    truth_csr, train = matrix(folder, "truth")[:documents], matrix(folder, "train")
+    truth_csr.sum_duplicates()
+    labels, counts = num_labels(folder), np.asarray(train.astype(np.int64).sum(axis=0)).ravel()
+    truth = [truth_csr.indices[a:b].tolist() for a, b in zip(truth_csr.indptr, truth_csr.indptr[1:])]  # noqa: B905
+    ranked = np.load(folder / "top.npy")[:documents].tolist()
+    weights = inverse_propensity(counts, train.shape[0])
+    clock = Clock()
+    theirs = {
+        "P": napkin.precision_at_k(truth, ranked, k=K),
+        "R": napkin.recall_at_k(truth, ranked, k=K),
+        "nDCG": napkin.ndcg_at_k(truth, ranked, k=K),
+        "PSP": napkin.psprecision_at_k(truth, ranked, weights, k=K),
+        "PSR": napkin.psrecall_at_k(truth, ranked, weights, k=K),
+        "PSnDCG": napkin.psndcg_at_k(truth, ranked, weights, k=K),
+        "coverage_tested": napkin.coverage_at_k(truth, ranked, k=K),
+    }
+    their_time = clock.read()
+    clock = Clock()
+    ours = evaluate(ranked, truth, Training(counts, train.shape[0]), k=range(1, K + 1), num_labels=labels)
+    our_time = clock.read()
+    top = np.array(ranked)
+    clock = Clock()
+    evaluate(top, truth_csr, Training(counts, train.shape[0]), k=range(1, K + 1))
+    our_matrix_time = clock.read()
+    for name, values in theirs.items():
+        for k, value in enumerate(values, 1):
+            assert abs(ours.figures[f"{name}@{k}"] - value) < 1e-9, (name, k)
+    return {
+        "documents": documents,
+        "napkinxc": their_time,
+        "ours": our_time,
+        "ours_on_matrices": our_matrix_time,
+        "times_faster": {key: round(their_time[key] / our_time[key], 1) for key in our_time},
+    }
+
+
+if __name__ == "__main__":
+    main()

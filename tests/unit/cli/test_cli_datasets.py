@@ -1,0 +1,134 @@
+"""`datasets`, and `download` of a registered set: what the user sees, with and without a network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from small_sets import COUNTS, FILES, TEST, tar_of, use_registry, use_stand_in
+from typer.testing import CliRunner
+
+from xmcpipe import recipe
+from xmcpipe.cli.app import app
+
+NOWHERE = {
+    "kind": "https",
+    "address": "http://127.0.0.1:9/tiny.tar.gz",
+    "layout": "pecos",
+    "bytes": 2_500_000,
+}
+RECIPE = """
+[download]
+dataset = "tiny"
+[tokenize]
+encoder = "ENCODER"
+max_length = 24
+[train.head]
+fan_in = 8
+"""
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One registered set that no network gives, a store and a cache of its own."""
+    monkeypatch.setenv("XMCPIPE_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(recipe, "FOLDERS", (tmp_path / "recipes",))
+    use_registry(tmp_path, monkeypatch, NOWHERE)
+    use_stand_in(monkeypatch)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    (tmp_path / "tiny.tar.gz").write_bytes(tar_of())
+    return str(tmp_path / "tiny.tar.gz")
+
+
+def made(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def test_without_a_network_one_message_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/tiny.toml").write_text('[download]\ndataset = "tiny"\n')
+    for arguments in (("download", "tiny"), ("run", "tiny")):
+        result = call(*arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        lines = result.stderr.splitlines()
+        (error,) = (line for line in lines if line.startswith("error: "))
+        assert lines[-1] == error
+        assert (
+            "error: Tiny-5: none of its 1 mirrors gave it (fetch its archive with raw text by hand" in error
+        )
+        for part in (
+            "https://page.example/xc",
+            "127.0.0.1:9/tiny.tar.gz",
+            "`xmcpipe download tiny --from PATH`",
+        ):
+            assert part in error
+        assert sum("mirror 1 of 1 failed" in line and "refused" in line for line in lines) == 1
+    assert not list((tmp_path / "store").glob("raw/*"))
+
+
+def test_by_hand_and_from_then_on(tmp_path: Path, archive: str) -> None:
+    first = made(call("download", "tiny", "--from", archive, "--json"))
+    assert first["state"] == "made"
+    assert {key: first["figures"][key] for key in COUNTS} == COUNTS
+    again = made(call("download", "tiny", "--from", archive, "--json"))
+    assert (again["state"], again["path"]) == ("reused", first["path"])
+    assert made(call("download", "tiny", "--json"))["path"] == first["path"]
+    # another archive is other data, and not passed over for what is there
+    Path(archive).write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
+    other = made(call("download", "tiny", "--from", archive, "--json"))
+    assert (other["state"], other["figures"]["test"]) == ("made", 1)
+    assert other["path"] != first["path"]
+    assert made(call("download", "tiny", "--json"))["path"] == other["path"]
+
+
+def test_in_a_recipe_it_is_a_key(archive: str) -> None:
+    settings = ["--set", "download.dataset=tiny", "--set", f"download.archive={archive}"]
+    assert made(call("download", *settings, "--json"))["state"] == "made"
+    assert call("download", "debian", "--from", archive).exit_code == 2
+
+
+def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
+    lines = [line.split() for line in call("datasets").stdout.splitlines()]
+    assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines
+    assert ["tiny", "6", "2", "5", "2.5", "MB", "-", "-"] in lines
+    raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
+    kept = tmp_path / "cache/archives/tiny"
+    kept.mkdir(parents=True)
+    from xmcpipe.data.fetch.kept import Kept
+    from xmcpipe.data.registry import find
+
+    Kept(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
+    (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
+    assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
+    (facts,) = json.loads(call("datasets", "--json").stdout)
+    assert facts["raw"] == [raw]
+    assert [each["bytes"] for each in facts["archives"]] == [1500]
+    assert facts["propensity"] == [{"a": 0.5, "b": 0.4, "source": "us"}]
+    assert facts["mirrors"][0]["address"] == NOWHERE["address"]
+    assert facts["plan"] is None
+
+
+def test_the_planned_memory_of_its_recipe(tmp_path: Path, tiny_encoder: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    path = tmp_path / "recipes/tiny.toml"
+    path.write_text(RECIPE.replace("ENCODER", str(tiny_encoder)))
+    (facts,) = json.loads(call("datasets", "--json").stdout)
+    planned = json.loads(
+        call("plan", "tiny", "--labels", "5", "--documents", "6", "--positives", "1.5", "--json").stdout
+    )
+    assert facts["plan"]["bytes"] == planned["plans"][0]["device_bytes"]["total"] > 0
+    path.write_text(RECIPE.replace("ENCODER", "nobody/nothing"))
+    result = call("datasets")
+    assert result.exit_code == 0
+    assert "tiny: nothing is planned: the config of encoder 'nobody/nothing' can't be read" in result.stderr

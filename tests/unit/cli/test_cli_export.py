@@ -1,0 +1,40 @@
+"""From a dataset's folder into the store by one command, and out again by another."""
+
+import json
+from pathlib import Path
+
+from layout_folders import NAMES, pecos, x_y
+from typer.testing import CliRunner
+
+from xmcpipe.cli.app import app
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output if code else result.stdout
+
+
+def test_import_a_folder_and_export_it(tmp_path: Path) -> None:
+    pecos(tmp_path / "given")
+    keep = ["--empty-text", "keep", "--no-labels", "keep", "--min-label-count", "0"]
+    command = ["import", tmp_path / "given", *keep, "--store", tmp_path / "store", "--json"]
+    made = json.loads(run(*command))
+    assert (made["state"], made["figures"]["train"], made["figures"]["labels"]) == ("made", 5, len(NAMES))
+    again = json.loads(run(*command, "--layout", "pecos"))
+    assert (again["state"], again["path"]) == ("reused", made["path"])
+    files = json.loads(run("export", made["path"], "--format", "xc", "-o", tmp_path / "out", "--json"))
+    assert files["path"] == str(tmp_path / "out")
+    written = (tmp_path / "out" / "trn_X_Y.txt").read_bytes()
+    # as given, but with the labels of a document in order
+    assert written == x_y([("", [0, 1]), ("", [2]), ("", [0]), ("", [1, 3]), ("", [])])
+    assert files["files"]["trn_X_Y.txt"] == len(written)
+    assert "X.trn.txt" in run("export", made["path"], "--out", tmp_path / "pecos")
+    assert "is there already" in run("export", made["path"], "-o", tmp_path / "out", code=2)
+
+
+def test_what_is_no_dataset_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "trn_X_Xf.txt").write_text("")
+    assert "bags of words and no text" in run("import", tmp_path, "--store", tmp_path / "store", code=2)
+    assert "neither train nor folder is named" in run("import", "--store", tmp_path / "store", code=2)
+    assert not (tmp_path / "store" / "raw").exists()

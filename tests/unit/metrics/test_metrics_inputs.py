@@ -1,0 +1,123 @@
+"""Matrices, arrays and lists give the same; what doesn't fit is refused in a line that says why."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.metrics import evaluate
+
+RANKED = [[3, 1], [0], []]
+TRUTH = [[1], [0, 2], [3]]
+TRAIN = [[0], [1, 2], [3], [0, 1]]
+
+
+def csr(
+    rows: list[list[int]], ranked: bool = False, width: int = 4, kind: type = np.int32
+) -> sparse.csr_matrix:
+    indptr = np.cumsum([0, *map(len, rows)]).astype(kind)
+    indices = np.concatenate([*rows, []]).astype(kind)
+    data = np.concatenate([-np.arange(len(row)) if ranked else np.ones(len(row)) for row in rows])
+    matrix = sparse.csr_matrix((len(rows), width))
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+    return matrix
+
+
+def named(rows: list[list[int]]) -> list[list[str]]:
+    return [[f"label {label}" for label in row] for row in rows]
+
+
+WANTED = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "train"),
+    [
+        (csr(RANKED, ranked=True), csr(TRUTH), csr(TRAIN)),
+        (csr(RANKED, ranked=True).tocsc(), csr(TRUTH).tocoo(), csr(TRAIN).astype(bool)),
+        (csr(RANKED, ranked=True, kind=np.uint64), csr(TRUTH, kind=np.uint32), csr(TRAIN)),  # as PECOS
+        (sparse.csr_array(csr(RANKED, ranked=True)), sparse.csr_array(csr(TRUTH)), csr(TRAIN)),
+        (np.array([[3, 1], [0, -1], [-1, -1]]), TRUTH, csr(TRAIN)),
+        ([[(1, 0.5), (3, 0.75)], [(0, 2.0)], []], TRUTH, TRAIN),  # as napkinXC and omikuji
+        ([tuple(row) for row in RANKED], [set(row) for row in TRUTH], [np.array(row) for row in TRAIN]),
+        (named(RANKED), named(TRUTH), named(TRAIN)),
+    ],
+)  # fmt: skip
+def test_the_same_in_every_form(predictions: Any, truth: Any, train: Any) -> None:
+    assert evaluate(predictions, truth, train, k=(1, 2)).figures == pytest.approx(WANTED)
+
+
+def test_ids_of_lists_are_ids_and_not_positions() -> None:
+    far = [[x * 1_000_003 for x in row] for row in RANKED]
+    truth = [[x * 1_000_003 for x in row] for row in TRUTH]
+    assert evaluate(far, truth, k=(1,)).figures == evaluate(RANKED, TRUTH, k=(1,)).figures
+
+
+def test_num_labels_says_over_how_many_labels_a_macro_mean_is() -> None:
+    four = evaluate(RANKED, TRUTH, k=(2,)).figures
+    eight = evaluate(RANKED, TRUTH, k=(2,), num_labels=8).figures
+    assert eight["macro_F1_all@2"] == pytest.approx(four["macro_F1_all@2"] / 2)
+    assert eight["macro_F1_tested@2"] == four["macro_F1_tested@2"]
+
+
+def test_a_stored_zero_is_a_score_but_no_label() -> None:
+    stored = sparse.csr_matrix(([0.0, 1.0], [0, 1], [0, 2]), shape=(1, 2))
+    figures = evaluate(stored, stored, k=(1, 2)).figures
+    assert (figures["P@1"], figures["micro_P_all@2"], figures["R@2"]) == (1.0, 0.5, 1.0)
+
+
+def test_excluded_pairs_can_be_a_matrix() -> None:
+    exclude = csr([[3], [], []])
+    lists = evaluate(RANKED, TRUTH, k=(1,), num_labels=4, exclude=[[3], [], []]).figures
+    assert evaluate(RANKED, TRUTH, k=(1,), exclude=exclude).figures == lists
+    assert lists["P@1"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"predictions": RANKED[:2]}, "predictions has 2 rows and truth 3"),
+        ({"exclude": [[1]]}, "exclude has 1 rows and truth 3"),
+        ({"predictions": csr(RANKED, True, 5), "truth": csr(TRUTH)}, "predictions 5"),
+        ({"truth": csr(TRUTH), "num_labels": 7}, "num_labels 7"),
+        ({"predictions": [[9], [], []], "num_labels": 4}, "label id 9"),
+        ({"truth": [["a"], ["b"], []]}, "integers in one place and strings in another"),
+        ({"truth": [["a", 1], [], []]}, "int and str"),
+        ({"truth": [[1.0], [], []]}, "16,777,216"),
+        ({"truth": [[True], [], []]}, "labels of type bool"),
+        ({"truth": [[-1], [], []]}, "-1 is given as a label id"),
+        ({"truth": [1, 2, 3]}, "truth: "),
+        ({"truth": [[], [], []]}, "none of 3 documents has a true label"),
+        ({"truth": np.ones((3, 4))}, "truth: a dense array"),
+        ({"predictions": np.ones((3, 4))}, "predictions: a dense array of float64"),
+        ({"predictions": {0: [1]}}, "a dict was given"),
+        ({"predictions": [[(1, 2, 3)], [], []]}, "pairs (label, score)"),
+        ({"predictions": [[(1, float("nan"))], [], []]}, "not numbers"),
+        ({"predictions": [[1, 1], [], []]}, "more than once"),
+        ({"truth": sparse.csr_matrix([[np.nan, 1], [0, 1], [1, 0]])}, "truth: a value is not a number"),
+        ({"k": 5}, "k = 5 was given, a list of ranks"),
+        ({"k": ()}, "k = []"),
+        ({"k": (3, 1)}, "k = [3, 1]"),
+        ({"k": (0, 1)}, "k = [0, 1]"),
+        ({"train": [[0], [1]]}, "2 training documents"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> None:
+    given = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
+    with pytest.raises(XmcpipeError) as error:
+        evaluate(**given)
+    assert message in str(error.value)
+
+
+def test_the_package_needs_numpy_alone() -> None:
+    code = (
+        "import sys, xmcpipe.metrics, xmcpipe.metrics.table, xmcpipe.metrics.baseline\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'pyarrow', 'polars', 'pandas', 'sklearn', 'numba'}\n"
+        "print(sorted(heavy & set(sys.modules)), len(sys.modules) < 400)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"

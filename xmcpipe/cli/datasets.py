@@ -1,0 +1,77 @@
+"""`datasets`: the registered sets, what they hold, what of them is here, and what their recipe will need."""
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.cli.options import STORE, JsonOption, StoreOption
+from xmcpipe.cli.output import print_json, size
+from xmcpipe.data.registry import Dataset
+from xmcpipe.data.registry import datasets as registered
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import load, packaged_recipes
+from xmcpipe.stages.plan import DataShape, run
+
+GIB = 1 << 30
+HEADER = ("dataset", "train", "test", "labels", "archive", "here", "GPU (GiB)")
+
+
+def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """List the public datasets that `download` knows, and what is here of them.
+
+    Where a set has a recipe, the GPU memory that is planned for its training stands beside it.
+    """
+    raw = list(Store(store).all("raw"))
+    every = [_facts(dataset, raw) for dataset in registered().values()]
+    if as_json:
+        print_json(every)
+        return
+    from xmcpipe.cli.tables import print_table
+
+    print_table(HEADER, [_row(facts) for facts in every])
+    for facts in every:
+        if facts["plan"] and facts["plan"]["fault"]:
+            typer.echo(f"{facts['name']}: nothing is planned: {facts['plan']['fault']}", err=True)
+
+
+def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
+    """In JSON types; `artifacts` is every raw one that is here."""
+    from xmcpipe.data.fetch.kept import Kept, folder_of  # what speaks HTTP, which `--help` needn't load
+
+    kept = [Kept(folder_of(dataset), mirror) for mirror in dataset.mirrors]
+    here = [
+        {"path": str(each.archive), "bytes": each.archive.stat().st_size}
+        for each in kept
+        if each.archive.is_file()
+    ]
+    raw = [str(each.path) for each in artifacts if each.manifest.config.get("dataset") == dataset.name]
+    return {**asdict(dataset), "archives": here, "raw": raw, "plan": _plan(dataset)}
+
+
+def _plan(dataset: Dataset) -> dict[str, Any] | None:
+    """Bytes on the GPU that are planned for the recipe of that name; None where there is no such recipe."""
+    path = packaged_recipes().get(dataset.name)
+    if path is None:
+        return None
+    counts = dataset.versions[0]
+    stated = DataShape(counts.labels, counts.train, positives=dataset.labels_per_document)
+    try:
+        planned = run(load(str(path)).configs, {}, stated, "cuda")
+    except XmcpipeError as error:
+        return {"recipe": str(path), "bytes": None, "fault": str(error)}
+    return {"recipe": str(path), "bytes": planned.plans[0].total, "fault": None}
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    counts, plan = facts["versions"][0], facts["plan"]
+    sizes = [each["bytes"] for each in [*facts["archives"], *facts["mirrors"]] if each["bytes"]]
+    here = [word for word, found in (("raw", facts["raw"]), ("archive", facts["archives"])) if found]
+    return (
+        facts["name"],
+        *(f"{counts[key]:,}" for key in ("train", "test", "labels")),
+        size(sizes[0]) if sizes else "-",
+        " + ".join(here) or "-",
+        f"{plan['bytes'] / GIB:.2f}" if plan and plan["bytes"] else "-",
+    )

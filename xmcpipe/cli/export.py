@@ -1,0 +1,35 @@
+"""`export`: an artifact in the layout that other systems read."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xmcpipe.cli.options import JsonOption
+from xmcpipe.cli.output import print_json, size
+from xmcpipe.stages.export import export as export_artifact
+
+
+class Format(StrEnum):
+    """The layouts that can be written."""
+
+    PECOS = "pecos"
+    XC = "xc"
+
+
+def export(
+    artifact: Annotated[Path, typer.Argument(help="The folder of raw data or of predictions.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder, new or empty.")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="PECOS (text and npz), or the XC repository's (X_Y).")
+    ] = Format.PECOS,
+    as_json: JsonOption = False,
+) -> None:
+    """Write raw data or predictions as other systems read them."""
+    files = export_artifact(artifact, format_.value, out)
+    if as_json:
+        print_json({"path": str(out), "files": files})
+        return
+    for name, count in files.items():
+        typer.echo(f"{size(count):>9}  {out / name}")

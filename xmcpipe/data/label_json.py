@@ -1,0 +1,165 @@
+"""Reads label lists from JSON lines: Arrow batches of the columns id, labels and scores.
+
+Three dialects. Ours has `labels` (and `id`, `scores`), and is parsed by Arrow, block by block; so is what
+`xmcpipe predict --json` prints, whose labels are objects of `label` and `score`. That of PECOS
+(`pecos.apps.text2text.predict`) has `data`, a list of [label, score]; Arrow has no type for a list of a
+string and a number, so that json reads it.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from xmcpipe.errors import XmcpipeError
+
+BLOCK_BYTES = 1 << 23
+COLUMNS = ("id", "labels", "scores")
+
+
+def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
+    """Batches in the order of the file. Raises XmcpipeError, naming the line, for what can't be read so."""
+    options: pj.ParseOptions | None = None
+    line, pecos = 1, None
+    for block in _line_blocks(path):
+        if pecos is None:
+            pecos = _is_pecos(path)
+        if pecos:
+            yield _pecos_batch(path, line, block)
+        else:
+            if options is None:
+                schema = _json_schema(path)
+                options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+            yield from map(_columns, _batches(path, line, block, options))
+        line += block.count(b"\n")
+
+
+def require_labels(path: Path, there: list[str]) -> None:
+    """Raise XmcpipeError unless one of the columns is `labels`."""
+    if "labels" not in there:
+        raise XmcpipeError(
+            f"{path} has no column 'labels', it has {', '.join(map(repr, there)) or 'none'}",
+            "columns are id, labels and, for predictions, scores",
+        )
+
+
+def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> list[pa.RecordBatch]:
+    try:
+        read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
+        batches: list[pa.RecordBatch] = pj.read_json(pa.BufferReader(block), read, options).to_batches()
+    except pa.ArrowException as error:
+        raise XmcpipeError(
+            f"{path}, rows counted from line {line}: {error}",
+            "write an object a line, with labels of one type",
+        ) from error
+    return batches
+
+
+def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Labels that are objects as two columns."""
+    kind = batch.schema.field("labels").type
+    if not pa.types.is_struct(kind.value_type):
+        return batch
+    pairs = batch["labels"]
+    values = pairs.values
+    lists = {
+        name: pa.ListArray.from_arrays(pairs.offsets, values.field(key), mask=pairs.is_null())
+        for name, key in (("labels", "label"), ("scores", "score"))
+    }
+    rest = {name: batch[name] for name in batch.schema.names if name == "id"}
+    return pa.record_batch({**rest, **lists})
+
+
+def _is_pecos(path: Path) -> bool:
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                row = _json_row(path, number, line)
+                return "data" in row and "labels" not in row
+    return False
+
+
+def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
+    lines = block.split(b"\n")
+    rows = [_json_row(path, first + at, line) for at, line in enumerate(lines) if line.strip()]
+    try:
+        data = [row["data"] for row in rows]
+        columns = {
+            "labels": pa.array([[label for label, _ in pairs] for pairs in data], pa.list_(pa.string())),
+            "scores": pa.array([[score for _, score in pairs] for pairs in data], pa.list_(pa.float64())),
+        }
+    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        raise XmcpipeError(
+            f"{path}, rows counted from line {first}: {error}", 'write {"data": [[label, score], …]} a line'
+        ) from error
+    return pa.record_batch(columns)
+
+
+def _line_blocks(path: Path) -> Iterator[bytes]:
+    """The file in pieces of whole lines."""
+    try:
+        with _opened(path) as file:
+            rest = b""
+            while piece := file.read(BLOCK_BYTES):
+                lines, newline, rest = (rest + piece).rpartition(b"\n")
+                if (lines + newline).strip():
+                    yield lines + newline
+            if rest.strip():
+                yield rest
+    except (OSError, EOFError, zlib.error) as error:
+        raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+
+
+def _json_schema(path: Path) -> pa.Schema:
+    """The types of the known columns, from the first line and the first that has a label."""
+    first: dict[str, Any] | None = None
+    labels: list[Any] = []
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            row = _json_row(path, number, line)
+            first = first or row
+            require_labels(path, list(row))
+            labels = row["labels"] or []
+            if not isinstance(labels, list):
+                raise XmcpipeError(
+                    f"{path}, line {number}: labels are {labels!r}, a list was wanted",
+                    "write a list a document",
+                )
+            if labels:
+                break
+    assert first is not None, "there is a line that isn't blank"
+    one = labels[0] if labels else 0
+    objects = isinstance(one, dict) and one.keys() >= {"label", "score"}
+    kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(one)
+    kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
+    there = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
+    return pa.schema([(name, kinds[name]) for name in there])
+
+
+def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise XmcpipeError(f"{path}, line {number} is not JSON: {error}", "write an object a line") from error
+    if not isinstance(row, dict):
+        raise XmcpipeError(
+            f"{path}, line {number}: an object was wanted", 'write {"id": …, "labels": […]} a line'
+        )
+    return row
+
+
+def _json_type(value: Any) -> pa.DataType:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return pa.string()
+    return pa.int64() if isinstance(value, int) else pa.float64()

@@ -1,0 +1,46 @@
+"""Filter files: a pair a line, the row of a document in its split and a label, both counted from 0."""
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from xmcpipe.data.layouts import LayoutOptions
+from xmcpipe.data.lines import text_lines
+from xmcpipe.data.schema import FILTER_PAIRS
+from xmcpipe.data.tables import bad_row
+
+PAIR = r"^\s*(\S+)[\s,]+(\S+)\s*$"  # numpy.savetxt writes whole numbers as 1.000000000000000000e+00
+MOST = 2**31 - 1
+
+
+def read_pairs(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -> pa.Table:
+    """`row` int64 and `label` int32 as they are in the file (see schema.FILTER_PAIRS).
+
+    Raises XmcpipeError that names the line for anything but two whole numbers, and for a label that the label
+    `table` doesn't have.
+    """
+    limit = MOST if table is None else len(table)
+    parts = [_pairs(lines, first, limit, path) for first, lines in text_lines(path, options.encoding)]
+    frame = pl.concat(parts) if parts else pl.DataFrame(schema={"row": pl.Int64, "label": pl.Int32})
+    return frame.to_arrow().cast(FILTER_PAIRS)
+
+
+def _pairs(lines: pl.Series, first: int, limit: int, path: Path) -> pl.DataFrame:
+    numbered = pl.DataFrame({"line": pl.int_range(len(lines), eager=True), "text": lines})
+    numbered = numbered.filter(pl.col("text").str.strip_chars() != "")
+    found = [pl.col("text").str.extract(PAIR, group).cast(pl.Float64, strict=False) for group in (1, 2)]
+    pairs = numbered.select("line", "text", row=found[0], label=found[1])
+    whole = [(pl.col(name) == pl.col(name).floor()) & (pl.col(name) >= 0) for name in ("row", "label")]
+    fit = pairs.select(
+        (whole[0] & whole[1] & (pl.col("row") <= MOST) & (pl.col("label") < limit)).fill_null(False)
+    ).to_series()
+    if not fit.all():
+        line, text = pairs.row(int((~fit).arg_max() or 0))[:2]
+        raise bad_row(
+            path,
+            f"line {first + line}",
+            f"{text[:60]!r} was given, the row of a document and a label below {limit:,} were wanted",
+            "check that the filter file is of the same dataset",
+        )
+    return pairs.select(pl.col("row").cast(pl.Int64), pl.col("label").cast(pl.Int32))

@@ -1,0 +1,132 @@
+"""Export: a raw or predictions artifact in the layout that other systems read.
+
+pecos: X.trn.txt, X.tst.txt (a text a line), Y.trn.npz, Y.tst.npz (CSR), output-items.txt; of predictions
+    P.tst.npz, the scores as a CSR matrix.
+xc: raw/trn_X.txt, raw/tst_X.txt, raw/Y.txt (a text a line), trn_X_Y.txt, tst_X_Y.txt (`N L`, then label:1
+    pairs); of predictions tst_predictions.txt, `N L` and then label:score pairs, best first.
+
+Both have lbl.json with the labels' names and texts, and the filter pairs under the repository's names. Rows
+and labels are in the artifact's order, counted from 0. Only one batch and the label matrix are in memory.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, RAW_VERSION
+from xmcpipe.errors import XmcpipeError
+
+Format = Literal["pecos", "xc"]
+SHORT = {"train": "trn", "test": "tst"}
+VERSIONS = {"raw": RAW_VERSION, "predictions": PREDICTIONS_VERSION}
+
+
+def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
+    """Write the artifact in `folder` into `out`, a folder that isn't there or is empty: all of it or nothing.
+
+    Returns name -> bytes of the files. Raises XmcpipeError for a folder that is no artifact of raw data or
+    predictions, and for one to write to that holds something.
+    """
+    manifest = Artifact.at(folder).manifest
+    if manifest.kind not in VERSIONS:
+        raise XmcpipeError(
+            f"{folder} holds {manifest.kind}, an artifact of raw data or predictions was wanted",
+            "name the folder that download, import or predict made",
+        )
+    manifest.require(manifest.kind, VERSIONS[manifest.kind])
+    import pyarrow as pa
+
+    with _whole(out) as building:
+        try:
+            write = _export_raw if manifest.kind == "raw" else _export_predictions
+            write(folder, format_, building)
+        except pa.ArrowInvalid as error:
+            raise XmcpipeError(f"{folder} can't be read: {error}", "make the artifact again") from error
+        return {
+            path.relative_to(building).as_posix(): path.stat().st_size
+            for path in sorted(building.rglob("*"))
+            if path.is_file()
+        }
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, which takes its place if nothing is raised."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise XmcpipeError(f"{out} is there already", "name a folder that is new or empty")
+    out = out.resolve()  # so that it has a name
+    building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        building.mkdir(parents=True)
+    except OSError as error:
+        raise XmcpipeError(f"{out} can't be written: {error.strerror}", "name another folder") from error
+    try:
+        yield building
+        building.rename(out)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _export_raw(folder: Path, format_: Format, out: Path) -> None:
+    from xmcpipe.data.filter_pairs import FilterPairs
+    from xmcpipe.data.layouts.writing import write_filter_pairs, write_label_json, write_label_texts
+    from xmcpipe.data.raw import read_labels
+
+    labels = read_labels(folder)
+    write_label_json(out / "lbl.json", labels)
+    write_label_texts(out / ("output-items.txt" if format_ == "pecos" else "raw/Y.txt"), labels)
+    for split in SHORT:
+        write_split = _pecos_split if format_ == "pecos" else _xc_split
+        write_split(folder, split, out, len(labels))
+        pairs = FilterPairs.read(folder, split, len(labels))
+        write_filter_pairs(out / f"filter_labels_{split}.txt", pairs)
+
+
+def _pecos_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
+    from xmcpipe.data.layouts.writing import CsrColumns, write_text_lines
+    from xmcpipe.data.raw import read_documents
+
+    matrix = CsrColumns(num_labels)
+    with (out / f"X.{SHORT[split]}.txt").open("wb") as texts:
+        for batch in read_documents(folder, split):
+            write_text_lines(texts, batch["text"])
+            matrix.add(batch["labels"])
+    matrix.write(out / f"Y.{SHORT[split]}.npz")
+
+
+def _xc_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
+    import pyarrow.parquet as pq
+
+    from xmcpipe.data.layouts.writing import header, write_pairs, write_text_lines
+    from xmcpipe.data.raw import read_documents
+
+    short = SHORT[split]
+    with (out / f"raw/{short}_X.txt").open("wb") as texts, (out / f"{short}_X_Y.txt").open("wb") as pairs:
+        pairs.write(header(pq.read_metadata(folder / f"{split}.parquet").num_rows, num_labels))
+        for batch in read_documents(folder, split):
+            write_text_lines(texts, batch["text"])
+            write_pairs(pairs, batch["labels"])
+
+
+def _export_predictions(folder: Path, format_: Format, out: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from xmcpipe.data.layouts.writing import header, write_label_json, write_label_texts, write_pairs
+    from xmcpipe.data.predictions import write_predictions_npz
+    from xmcpipe.data.raw import read_labels
+
+    labels, table = read_labels(folder), folder / "predictions.parquet"
+    write_label_json(out / "lbl.json", labels)
+    if format_ == "pecos":
+        write_label_texts(out / "output-items.txt", labels)
+        write_predictions_npz(table, out / "P.tst.npz", len(labels))
+        return
+    with pq.ParquetFile(table) as file, (out / "tst_predictions.txt").open("wb") as pairs:
+        pairs.write(header(file.metadata.num_rows, len(labels)))
+        for batch in file.iter_batches(columns=["labels", "scores"]):
+            write_pairs(pairs, batch["labels"], batch["scores"])

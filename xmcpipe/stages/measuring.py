@@ -1,0 +1,191 @@
+"""From label lists of any source to metrics: one numbering, rows joined, pairs left out, figures and facts.
+
+A figure alone can't be compared with anything, so beside the figures stand the counts of documents and labels
+and what fixed them, A, B and N of the propensity, and how many inputs were unusual.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmcpipe.errors import XmcpipeError
+
+if TYPE_CHECKING:
+    from xmcpipe.data.label_lists import CommonVocabulary, LabelLists
+    from xmcpipe.metrics.evaluation import Against, Evaluation
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.truth import Int64s
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user named: predictions of one or more systems, truth, and (or None) training and filter."""
+
+    predictions: Sequence[Path]
+    truth: Path
+    train: Path | None = None
+    filter: Path | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Systems measured against the same truth.
+
+    `systems` in the order of the predictions and the popularity baseline (None without training labels);
+    `facts` hold for all, `system_facts` for one each, in JSON types.
+    """
+
+    systems: "list[Evaluation]"
+    popularity: "Evaluation | None"
+    facts: dict[str, Any]
+    system_facts: list[dict[str, Any]]
+
+
+def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float) -> Measured:
+    """Measure files or artifacts; an artifact as truth also says which pairs to leave out.
+
+    Raises XmcpipeError for what can't be read, joined or numbered alike.
+    """
+    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
+    from xmcpipe.data.label_lists import common_vocabulary
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.truth import count_labels
+
+    truth = read_label_lists(given.truth, "truth")
+    pairs = (
+        read_label_lists(given.filter, "filter") if given.filter else filter_of_artifact(given.truth, truth)
+    )
+    more = 0 if pairs is None else most_pairs(pairs)
+    predictions = [read_label_lists(path, "predictions", top=ks[-1] + more) for path in given.predictions]
+    common = common_vocabulary(
+        predictions if pairs is None else [*predictions, pairs],
+        truth,
+        read_label_lists(given.train, "train") if given.train else None,
+    )
+    training = None
+    if common.train:
+        counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
+        training = Training(counts, len(common.train), repeated)
+    return measure_lists(common, training, ks, a, b, filtered=pairs is not None)
+
+
+def measure_lists(
+    common: "CommonVocabulary",
+    training: "Training | None",
+    ks: Sequence[int],
+    a: float,
+    b: float,
+    filtered: bool = False,
+) -> Measured:
+    """Measure lists of one numbering; if `filtered`, the last of `common.others` are pairs to leave out."""
+    from xmcpipe.data.label_lists import pair_rows
+    from xmcpipe.metrics.api import without_pairs
+    from xmcpipe.metrics.evaluation import Against, measure
+
+    truth, k = common.truth, ks[-1]
+    predictions, pairs, true = common.others, None, None
+    if filtered:
+        predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
+        true = without_pairs(truth, pairs)
+    try:
+        against = Against(truth if true is None else true, common.num_labels, tuple(ks), training, a, b)
+    except XmcpipeError as error:
+        raise XmcpipeError(f"{truth.source}: {error.message}", error.hint) from error
+    tops, system_facts = [], []
+    for lists in predictions:
+        top_NK, facts = _ranked(lists, truth, k, pairs, common.num_labels)
+        tops.append(top_NK)
+        system_facts.append(facts)
+    if training:
+        tops.append(_popular(training.counts, len(truth), k, pairs))
+    evaluations = measure(tops, against)
+    facts = _facts(common, against, evaluations[0].tested)
+    if pairs is not None:
+        left_out = len(truth.labels) - len(against.truth.labels)
+        facts["filter"] = {"pairs": len(pairs.labels), "true": left_out}
+    popularity = evaluations.pop() if training else None
+    return Measured(evaluations, popularity, facts, system_facts)
+
+
+def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None") -> "Int64s":
+    """The popularity baseline as rankings, int64 [N, k]; documents with pairs to leave out get the next."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists import taken
+    from xmcpipe.metrics.api import rank_all
+    from xmcpipe.metrics.baseline import most_frequent
+    from xmcpipe.metrics.inputs import Rows
+
+    same_NK = np.broadcast_to(most_frequent(counts, k), (documents, k))
+    if pairs is None or not len(pairs.labels):
+        return same_NK
+    sizes = np.diff(pairs.indptr)
+    filtered = np.flatnonzero(sizes)
+    more = most_frequent(counts, k + int(sizes.max()))
+    more = more[more >= 0]
+    indptr = len(more) * np.arange(len(filtered) + 1)
+    candidates = Rows("popularity", indptr, np.tile(more, len(filtered)))
+    top_NK = same_NK.copy()
+    top_NK[filtered] = rank_all(candidates, k, taken(pairs, filtered)).top
+    return top_NK
+
+
+def _facts(common: "CommonVocabulary", against: "Against", tested: int) -> dict[str, Any]:
+    """What holds for all systems."""
+    import numpy as np
+
+    training = against.training
+    return {
+        "k": list(against.ks),
+        "documents": against.documents,
+        "labels": common.num_labels,
+        "labels_from": common.origin,
+        "labels_in_test": tested,
+        "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
+        "documents_without_truth": against.empty,
+        "repeated_labels_merged": against.repeated + (training.repeated if training else 0),
+        "propensity": None
+        if training is None
+        else {"kind": training.kind, "a": against.a, "b": against.b, "n": training.documents},
+        "filter": None,
+    }
+
+
+def _ranked(
+    lists: "LabelLists", truth: "LabelLists", k: int, pairs: "LabelLists | None", num_labels: int
+) -> "tuple[Int64s, dict[str, Any]]":
+    """The rankings of one system in the order of the truth, int64 [N, k], and what was unusual in them."""
+    from xmcpipe.data.label_lists import prediction_rows, taken
+    from xmcpipe.metrics.api import rank_all
+
+    rows, joined_by = prediction_rows(lists, truth)
+    if rows is not None:
+        lists = taken(lists, rows)
+    try:
+        ranking = rank_all(lists, k, pairs)
+    except XmcpipeError as error:
+        raise XmcpipeError(f"{lists.source}: {error.message}", error.hint) from error
+    top_NK = ranking.top
+    facts: dict[str, Any] = {
+        "joined_by": joined_by,
+        "documents_with_short_predictions": int((top_NK[:, -1] < 0).sum()),
+        "predictions_of_unknown_labels": int((top_NK >= num_labels).sum()),
+    }
+    if pairs is not None:
+        short = (ranking.left_out > 0) & (ranking.given - ranking.left_out < k)
+        facts["predictions_filtered"] = int(ranking.left_out.sum())
+        facts["documents_short_by_filter"] = int(short.sum())
+    return top_NK, facts
+
+
+def most_pairs(pairs: "LabelLists") -> int:
+    """The most pairs to leave out of one document: so many more candidates may be needed."""
+    import numpy as np
+
+    return int(np.diff(pairs.indptr).max(initial=0))
+
+
+def without_names(lists: "LabelLists") -> "LabelLists":
+    """The lists, of ids of a vocabulary that need no names any more."""
+    return replace(lists, names=None)
