@@ -61,6 +61,14 @@ def close(value, wanted, tolerance=1e-5):
     )
 
 
+def same_but_for_order(value, wanted):
+    """Sums in another order: float32 is near, and few of 16 bits are rounded to the other neighbour."""
+    if value.dtype == torch.float32:
+        torch.testing.assert_close(value, wanted, rtol=1e-5, atol=1e-6)
+    else:
+        assert (value != wanted).float().mean() < 0.05
+
+
 def one_place(values, dtype):
     """The distance of neighbours in the dtype, around each value."""
     info = torch.finfo(dtype)
@@ -154,13 +162,13 @@ def test_pieces_and_chunks_give_the_same(dtype, name, device):
             chunked = case.run(chunk=chunk)
             close(chunked[0], whole[0].double())
             close(chunked[1], whole[1].double())
-            assert (chunked[2] != whole[2]).float().mean() < 0.05  # sums in another order may round otherwise
+            same_but_for_order(chunked[2], whole[2])
         parts = [case.run(part=slice(begin, begin + 20)) for begin in range(0, 61, 20)]
     close(sum(part[0] for part in parts), whole[0].double())
     close(sum(part[1] for part in parts), whole[1].double())
     for place in (2, 3, 4):
         joined = torch.cat([part[place] for part in parts])
-        assert (joined != whole[place]).float().mean() < 0.05
+        same_but_for_order(joined, whole[place])
         close(joined, whole[place].double(), 0.02)
 
 
