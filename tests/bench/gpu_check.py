@@ -17,51 +17,18 @@ are then called cpu-check.
 import argparse
 import json
 import os
-import platform
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-GIB = 1 << 30
+from gpu_report import ROOT, Part, machine, write_report
+
 TIMED_OUT, SAID = 124, 3000
-sys.path.insert(0, str(HERE))
-
-
-@dataclass
-class Part:
-    """What a part of the check did: exit status (None: not run, see `said`), seconds, last lines."""
-
-    name: str
-    command: str
-    status: int | None
-    seconds: float
-    said: str
-    found: Any = field(default=None)
-
-    def facts(self) -> dict[str, Any]:
-        """For the report: what it said only where it wasn't well, and no place of this machine."""
-        said = {"said": self.said.replace(f"{ROOT}/", "")} if self.status != 0 else {}
-        return {
-            "name": self.name,
-            "command": self.command,
-            "status": self.status,
-            "seconds": self.seconds,
-            **said,
-        }
-
-    @property
-    def verdict(self) -> str:
-        """In a word."""
-        return "not run" if self.status is None else "ok" if self.status == 0 else f"failed ({self.status})"
 
 
 def finish(arguments: Sequence[str], seconds: float, environment: dict[str, str]) -> tuple[int, str, str]:
@@ -188,94 +155,6 @@ def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def machine(on_gpu: bool) -> dict[str, Any]:
-    """What it ran on: names and versions, nothing that tells where."""
-    import torch
-
-    facts: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
-    facts["cores"] = os.cpu_count()
-    for package in ("transformers", "cuda.core", "cuda.bindings", "numba"):
-        try:
-            facts[package] = __import__(package, fromlist=["__version__"]).__version__
-        except (ImportError, AttributeError):
-            facts[package] = None
-    if on_gpu:
-        card = torch.cuda.get_device_properties(0)
-        facts |= {"gpu": card.name, "cuda": torch.version.cuda}
-        facts["memory_gib"] = round(card.total_memory / GIB, 1)
-        facts["capability"] = f"{card.major}.{card.minor}"
-        facts["multiprocessors"] = card.multi_processor_count
-        facts["l2_mib"] = card.L2_cache_size >> 20
-    return facts
-
-
-def table(rows: list[dict[str, Any]], on_gpu: bool) -> list[str]:
-    """Markdown: each shape against the figures to reach."""
-    columns = (
-        "shape",
-        "memory",
-        "peak, GiB",
-        "predicted / it",
-        "wanted",
-        "paper's",
-        "ms a step",
-        "epoch, min",
-        "wanted",
-    )
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        memory = row["memory_bytes"]
-        peak, predicted = memory["measured_bytes"]["total"] / GIB, memory.get("ratio", "")
-        wanted = f"<= {row['target_gib']}" if row["target_gib"] and row["memory"] == "light" else ""
-        epoch = f"<= {row['target_epoch_minutes']}" if row["target_epoch_minutes"] else ""
-        step, minutes = f"{1000 * row['step_seconds']:.1f}", f"{row['epoch_minutes']:.2f}"
-        cells = [row["shape"], row["memory"], f"{peak:.3g}", predicted, wanted, row["paper_gib"] or ""]
-        lines.append("| " + " | ".join(map(str, [*cells, step, minutes, epoch])) + " |")
-    if not on_gpu:
-        lines += ["", "Cut-down shapes on a CPU: these figures say that the script runs, nothing else."]
-    return lines
-
-
-def designs_table(designs: list[dict[str, Any]]) -> list[str]:
-    """Markdown: milliseconds of both designs of the step by shape."""
-    if not designs:
-        return []
-    lines = ["", "The fused step, 670,091 labels, bfloat16, milliseconds:", ""]
-    lines += ["| D | K | B | one pass | chunks | of a copy |", "|---|---|---|---|---|---|"]
-    for row in designs:
-        times = [f"{row['ms'][name]:.3f}" if name in row["ms"] else "" for name in ("one pass", "chunks")]
-        cells = [row["features"], row["fan_in"], row["batch"], *times, f"{row['share_of_copy']:.0%}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return lines
-
-
-def write_report(
-    check: Check,
-    facts: dict[str, Any],
-    rows: list[dict[str, Any]],
-    designs: list[dict[str, Any]],
-    bench: Any,
-    out: Path,
-) -> Path:
-    """The two files; returns the Markdown one."""
-    on_gpu = "gpu" in facts
-    name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", facts["gpu"].lower()).strip("-") if on_gpu else "cpu-check"
-    out.mkdir(parents=True, exist_ok=True)
-    parts = [part.facts() for part in check.parts]
-    whole = {"command": "make gpu-check", "machine": facts, "parts": parts}
-    whole |= {"shapes": rows, "step_designs": designs, "bench": bench}
-    (out / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
-    lines = [f"# {facts.get('gpu', 'No GPU: the CPU, small shapes')}", "", "    make gpu-check", ""]
-    lines += [", ".join(f"{key} {value}" for key, value in facts.items() if value is not None), ""]
-    lines += ["| part | verdict | seconds |", "|---|---|---|"]
-    for part in check.parts:
-        why = f": {part.said}" if part.status is None else ""
-        lines.append(f"| {part.name} | {part.verdict}{why} | {part.seconds:.0f} |")
-    page = out / f"{name}.md"
-    page.write_text("\n".join([*lines, "", *table(rows, on_gpu), *designs_table(designs)]) + "\n")
-    return page
-
-
 def main() -> int:
     """Run all parts; the exit status is 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -292,7 +171,7 @@ def main() -> int:
     designs, rows = check_designs(check, on_gpu), check_shapes(check, on_gpu)
     bench = check_bench(check, on_gpu, given.out)
     check_sanitizer(check, on_gpu)
-    page = write_report(check, facts, rows, designs, bench, given.out)
+    page = write_report(check.parts, facts, rows, designs, bench, given.out)
     print("\n" + page.read_text())
     return int(any(part.status for part in check.parts))
 
