@@ -50,7 +50,7 @@ gpu-check: export HF_HUB_OFFLINE ?= 1
 gpu-check: $(INSTALLED)
 	$(BIN)/python tests/bench/gpu_check.py $(ARGS)
 
-# A dataset of full size from its archive to metrics, on generated text; takes 24 GB of memory and some minutes.
+# A dataset of full size from its archive to metrics, on generated text.
 rehearse-%: export HF_HUB_OFFLINE ?= 1
 rehearse-%: $(INSTALLED)
 	$(BIN)/python tests/bench/rehearse.py $* --out results/rehearsal-$*.json $(ARGS)

@@ -9,7 +9,7 @@ B rows, D features, L labels, K fan-in, P positives.
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda_rows import FORMATS, LANE_ROWS, gathering, momentum_kind, padded, persistent, transposed
+from xmcpipe.ops.cuda_rows import FORMATS, LANE_ROWS, gathering, momentum_kind, persistent, transposed
 from xmcpipe.ops.ffi_cuda import FeatureGradient
 from xmcpipe.ops.kernels import LOSSES
 from xmcpipe.ops.launch import launch
@@ -106,8 +106,3 @@ class _Chunks:
             by.scale, by.rate, by.step, by.weight_decay, by.momentum_factor, by.seed, by.first_label,
             begin, end, stride, num_features, self._weight.shape[1],
         )  # fmt: skip
-
-
-def workspace_bytes(batch: int, chunk: int, fan_in: int) -> int:
-    """Of one chunk: its gradients, and the sums of dW where the batch is larger than a block's rows."""
-    return 4 * chunk * (padded(batch) + (fan_in if batch > 8 * LANE_ROWS else 0))

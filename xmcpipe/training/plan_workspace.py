@@ -12,16 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmcpipe.ops.cuda_rows import LANE_ROWS, MAX_GROUP, padded
 from xmcpipe.ops.ffi_torch import TILE_VALUES
+from xmcpipe.ops.kernels import KERNELS
+from xmcpipe.ops.step_chunks_cuda import CACHE_SHARE
+from xmcpipe.ops.step_cuda import FEATURES_A_PLACE
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 from xmcpipe.training.live_bytes import LiveBytes
 
 MULTIPROCESSORS, CACHE_BYTES = 132, 50 << 20  # of an H100
-CACHE_SHARE = 0.5  # a chunk's weights, indices and gradients are to stay in so much of the cache
 BLOCKS = 4  # of ffi_grad_features that run at once on a multiprocessor
 SHARE_VALUES = 64 * 256  # of dX that one of them sums up: rows x features
-ROWS_MULTIPLE, MOST_ROWS = 8, 64  # x^T is padded to whole eights; a block takes so many rows at most
-PASS_ROWS, PASS_FEATURES, FEATURES_A_PLACE = 64, 768, 12  # the most of a step in one pass, and its least K
+MOST_ROWS = LANE_ROWS * MAX_GROUP  # that a block takes
+PASS_ROWS, PASS_FEATURES = (max(dict(KERNELS["ffi_step"].macros)[name]) for name in ("BATCH", "FEATURES"))
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # bits of |weight| as int64, a piece of the layer at a time, four times
 TIE_BYTES = 2 * 8  # of each label: ties in the row, and before it
 SAMPLE_LABELS = 1 << 14  # enough for each slice of labels to be as large as it gets
@@ -34,7 +37,7 @@ def classifier_workspace_bytes(
 
     `value_bytes`: of a weight and of a feature.
     """
-    stride = _padded(num_rows)
+    stride = padded(num_rows)
     if _in_one_pass(num_rows, num_features, fan_in, value_bytes):
         blocks = MULTIPROCESSORS * max(PASS_FEATURES // num_features, 1)
         return value_bytes * num_features * stride + 4 * blocks * num_rows * num_features
@@ -61,11 +64,11 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
             num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
         )
     if name == "ffi_scores":
-        return first.element_size() * width * _padded(num_rows)
-    by_label = 4 * width * _padded(num_rows)  # the gradient's transpose
+        return first.element_size() * width * padded(num_rows)
+    by_label = 4 * width * padded(num_rows)  # the gradient's transpose
     if name == "ffi_grad_features":
         return by_label + _shares(num_rows, args[3])
-    return by_label + second.element_size() * second.shape[1] * _padded(num_rows)
+    return by_label + second.element_size() * second.shape[1] * padded(num_rows)
 
 
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
@@ -94,10 +97,6 @@ def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int)
         labels = torch.empty(rows, dtype=torch.int64, device=meta)
         regrow(torch.empty(rows, fan_in, dtype=INDEX_DTYPE, device=meta), pruned, 0, 1, labels, num_features)
     return max(HISTOGRAM_BYTES, meter.peak)
-
-
-def _padded(rows: int) -> int:
-    return -(-rows // ROWS_MULTIPLE) * ROWS_MULTIPLE
 
 
 def _shares(num_rows: int, num_features: int) -> int:
