@@ -81,7 +81,7 @@ class Stages:
 
 @contextmanager
 def watched(pid: int) -> Iterator[dict[str, int]]:
-    """Looks at a process and its descendants five times a second; the peaks, in MB, stand there at the end."""
+    """Looks at a process and its descendants five times a second; the peaks, in MB, stand in it at last."""
     largest, together, done, peaks = 0, 0, threading.Event(), {}
 
     def look() -> None:
@@ -206,7 +206,7 @@ def tokenize(stages: Stages, raw: Path, store: tuple[object, ...]) -> str:
 def first_documents(
     whole: Path, documents: int, folder: Path, stages: Stages, store: tuple[object, ...]
 ) -> Path:
-    """A raw artifact of the first training documents, imported as a user's table would be."""
+    """A raw artifact of the first training documents and all labels, imported as a user's tables would be."""
     labels = pq.read_table(whole / "labels.parquet", columns=["label"])["label"]
     batch = next(pq.ParquetFile(whole / "train.parquet").iter_batches(documents))
     import pyarrow as pa
@@ -215,7 +215,10 @@ def first_documents(
     names = pa.ListArray.from_arrays(column.offsets, labels.combine_chunks().take(column.values))
     table = pa.table({"id": batch["id"], "text": batch["text"], "labels": names})
     pq.write_table(table, folder / "first.parquet")
-    made = stages.run("import", "import", "--train", folder / "first.parquet", *store, "--json")
+    made = stages.run(
+        "import", "import", "--train", folder / "first.parquet", "--label-table", whole / "labels.parquet",
+        "--min-label-count", 0, *store, "--json",
+    )  # fmt: skip
     return Path(made["path"])
 
 
