@@ -6,8 +6,8 @@ The archive has the true layout and the true counts, which the download verifies
 command in a process of its own. Printed are its wall time and two peaks of memory, looked up five times a
 second: of the largest process (the high-water mark that the kernel keeps), and of all processes together (the
 sum of their proportional sets, so that pages that they share count once). The tokenizer alone is timed on the
-same texts, right before and right after the stage. What a GPU would do is cut short: a small random encoder,
-few steps, few documents. --shrink 1000 divides all counts, to see that the script runs.
+same texts, those of labels too, right before and right after the stage. What a GPU would do is cut short: a
+small random encoder, few steps, few documents. --shrink 1000 divides all counts, to see that the script runs.
 """
 
 import argparse

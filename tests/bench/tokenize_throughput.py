@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.stages.tokenize import TokenizeConfig, run
 
-SPLITS = ("train", "test")
+TABLES = ("train", "test", "labels")  # a label's text is a document too
 
 
 def main() -> None:
@@ -44,9 +44,9 @@ def bare(raw: Path, config: TokenizeConfig) -> float:
     tokenizer.no_padding()
     tokenizer.enable_truncation(config.max_length)
     elapsed = 0.0
-    for split in SPLITS:
-        for batch in pq.ParquetFile(raw / f"{split}.parquet").iter_batches(8192, columns=["text"]):
-            texts = batch["text"].to_pylist()
+    for table in TABLES:
+        for batch in pq.ParquetFile(raw / f"{table}.parquet").iter_batches(8192, columns=["text"]):
+            texts = [text for text in batch["text"].to_pylist() if text]
             started = time.perf_counter()
             tokenizer.encode_batch(texts)
             elapsed += time.perf_counter() - started
