@@ -6,11 +6,14 @@ final clusters are its pieces at `boundaries`. A split looks for the direction t
 ranks the node's rows along it, and gives the best-ranked ones, as many as its clusters are to hold, to the
 left. So the sizes are exact for any number of clusters.
 
+Some tens of thousands of rows tell a direction as well as millions. So of a large node only a sample is
+looked at again and again, and the whole once, to rank it.
+
 All nodes of a level that have one shape are split together, in pieces of a fixed number of bytes, so that
 neither Python nor memory notices how many there are. No BLAS product is used: the sums are the same with
 any number of threads.
 
-G nodes split together, R rows a node, D features, M rows, C clusters.
+G nodes split together, R rows a node, S of them in the sample, D features, M rows, C clusters.
 """
 
 from collections.abc import Iterator
@@ -25,6 +28,8 @@ from xmcpipe.data.cores import usable_cores
 from xmcpipe.progress import progress
 
 PIECE_BYTES = 16 << 20
+SAMPLE_ROWS = 65_536  # at most, and at least half as many, of a node with more
+SCORE_ROWS = 16_384  # of a node that is ranked
 POWER_ITERATIONS = 4
 MEANS_ITERATIONS = 12
 TINY = np.float32(1e-12)
@@ -83,24 +88,46 @@ def _split(vectors_MD: Float32s, order: Int64s, shape: _Shape, start_D: Float32s
     """Reorder, in `order`, each node's rows: its left half first, and in a half as they were."""
     places_GR = shape.starts[:, None] + np.arange(shape.num_rows)
     rows_GR = order[places_GR]
-    left_GR = _left_halves(vectors_MD[rows_GR], shape.num_left, start_D)
+    left_GR = _left_halves(vectors_MD, rows_GR, shape.num_left, start_D)
     order[places_GR] = np.take_along_axis(rows_GR, np.argsort(~left_GR, axis=1, kind="stable"), 1)
 
 
-def _left_halves(points_GRD: Float32s, num_left: int, start_D: Float32s) -> npt.NDArray[np.bool_]:
+def _left_halves(
+    vectors_MD: Float32s, rows_GR: Int64s, num_left: int, start_D: Float32s
+) -> npt.NDArray[np.bool_]:
     """Which `num_left` rows of each node go left, bool [G, R]."""
+    num_rows = rows_GR.shape[1]
+    step = -(-num_rows // SAMPLE_ROWS)
+    sample_GSD = vectors_MD[rows_GR[:, ::step]]
+    if step == 1:
+        return _separate(sample_GSD, num_left, start_D)[1]
+    size = sample_GSD.shape[1]
+    share = min(max(1, round(num_left * size / num_rows)), size - 1)
+    direction_GD, _ = _separate(sample_GSD, share, start_D)
+    del sample_GSD
+    scores = [
+        np.einsum("grd,gd->gr", vectors_MD[rows_GR[:, first : first + SCORE_ROWS]], direction_GD)
+        for first in range(0, num_rows, SCORE_ROWS)
+    ]
+    return _best(np.concatenate(scores, 1), num_left)
+
+
+def _separate(
+    points_GRD: Float32s, num_left: int, start_D: Float32s
+) -> tuple[Float32s, npt.NDArray[np.bool_]]:
+    """The direction that separates the halves, float32 [G, D], and which `num_left` rows lie to the left,
+    bool [G, R].
+    """
     total_GD = points_GRD.sum(1)
     direction_GD = _principal_axis(points_GRD, total_GD, start_D)
     left_GR = _leftmost(points_GRD, direction_GD, num_left)
     for _ in range(MEANS_ITERATIONS):
         sum_GD = np.einsum("gr,grd->gd", left_GR.astype(np.float32), points_GRD)
-        before_GR, left_GR = (
-            left_GR,
-            _leftmost(points_GRD, _unit(sum_GD) - _unit(total_GD - sum_GD), num_left),
-        )
+        direction_GD = _unit(sum_GD) - _unit(total_GD - sum_GD)
+        before_GR, left_GR = left_GR, _leftmost(points_GRD, direction_GD, num_left)
         if np.array_equal(before_GR, left_GR):
             break
-    return left_GR
+    return direction_GD, left_GR
 
 
 def _principal_axis(points_GRD: Float32s, total_GD: Float32s, start_D: Float32s) -> Float32s:
@@ -115,11 +142,14 @@ def _principal_axis(points_GRD: Float32s, total_GD: Float32s, start_D: Float32s)
 
 
 def _leftmost(points_GRD: Float32s, direction_GD: Float32s, num_left: int) -> npt.NDArray[np.bool_]:
-    score_GR = np.einsum("grd,gd->gr", points_GRD, direction_GD)
-    best_GR = np.argsort(-score_GR, axis=1, kind="stable")[:, :num_left]  # ties: the earlier row
-    left_GR = np.zeros(score_GR.shape, np.bool_)
-    np.put_along_axis(left_GR, best_GR, True, axis=1)
-    return left_GR
+    return _best(np.einsum("grd,gd->gr", points_GRD, direction_GD), num_left)
+
+
+def _best(score_GR: Float32s, num_best: int) -> npt.NDArray[np.bool_]:
+    best_GR = np.argsort(-score_GR, axis=1, kind="stable")[:, :num_best]  # ties: the earlier row
+    is_best_GR = np.zeros(score_GR.shape, np.bool_)
+    np.put_along_axis(is_best_GR, best_GR, True, axis=1)
+    return is_best_GR
 
 
 def _unit(vectors: Float32s) -> Float32s:

@@ -17,7 +17,7 @@ from xmcpipe.clustering.partition import (
     random_partition,
 )
 from xmcpipe.clustering.swaps import exchange, load_faiss
-from xmcpipe.clustering.vectors import Vectorise, add_texts, document_means
+from xmcpipe.clustering.vectors import Vectorise, add_texts, document_means, keep_rows
 from xmcpipe.data.shards import Shards
 from xmcpipe.errors import XmcpipeError
 
@@ -39,8 +39,7 @@ def cluster_labels(
             f"cluster.method = {config.method!r} needs labels with {wanted}, and the shards have none",
             "import a label table with texts, or set cluster.method = 'random'",
         )
-    vectors_MD = vectors_LD if len(rows) == num_labels else vectors_LD[rows]
-    del vectors_LD
+    vectors_MD = keep_rows(vectors_LD, rows)
     known = balanced_clusters(vectors_MD, num_clusters, config.seed)
     known = exchange(vectors_MD, known, num_clusters, config.swap_rounds)
     chance = random_partition(len(rows), num_clusters, config.seed)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from xmcpipe.clustering.partition import Float32s, Int32s
+from xmcpipe.clustering.partition import Float32s, Int32s, Int64s
 from xmcpipe.data.shards import Shards
 from xmcpipe.progress import progress
 
@@ -43,6 +43,17 @@ def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
         rows = wanted[first : first + ROWS]
         vectors_LD[labels[rows]] = normalise(vectorise(*texts.tokens.gather(rows)))
     return int(vectors_LD[labels[wanted]].any(1).sum())
+
+
+def keep_rows(vectors: Float32s, rows: Int64s) -> Float32s:
+    """`vectors[rows]`, in place: the result is a view, and what was there before is lost.
+
+    `rows` rise. At two million labels a copy would be gigabytes.
+    """
+    for first in range(0, len(rows), ROWS):
+        part = rows[first : first + ROWS]  # each of them at its new place or behind it
+        vectors[first : first + len(part)] = vectors[part]
+    return vectors[: len(rows)]
 
 
 def normalise(vectors: Float32s) -> Float32s:

@@ -35,8 +35,24 @@ def tightness(vectors: Float32s, clusters: npt.NDArray[np.int32], num_clusters: 
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 70), st.integers(1, 80), st.integers(1, 4), st.integers(0, 3), st.booleans())
-def test_every_size_comes_out_exactly(num: int, num_clusters: int, dim: int, seed: int, alike: bool) -> None:
+@given(
+    st.integers(0, 70),
+    st.integers(1, 80),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.booleans(),
+    st.sampled_from([2, 5, 1000]),
+)
+def test_every_size_comes_out_exactly(
+    num: int, num_clusters: int, dim: int, seed: int, alike: bool, sample: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(balanced, "SAMPLE_ROWS", sample)
+        patch.setattr(balanced, "SCORE_ROWS", 7)
+        check_sizes(num, num_clusters, dim, seed, alike)
+
+
+def check_sizes(num: int, num_clusters: int, dim: int, seed: int, alike: bool) -> None:
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((num, dim))
     vectors[random.random(num) < 0.2] = 0
@@ -61,6 +77,23 @@ def test_planted_groups_are_found(num_groups: int) -> None:
     assert together.max(1).sum() / len(group) > 0.9
     by_chance = tightness(vectors, random_partition(len(group), num_groups, 0), num_groups)
     assert tightness(vectors, clusters, num_groups) > by_chance + 0.2
+
+
+def test_a_sample_of_a_large_node_finds_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = planted(16, 200, 0.3, seed=3)
+    whole = tightness(vectors, balanced_clusters(vectors, 16, 0), 16)
+    looked_at = []
+    separate = balanced._separate
+
+    def watched(points, *arguments):
+        looked_at.append(points.shape[1])
+        return separate(points, *arguments)
+
+    monkeypatch.setattr(balanced, "_separate", watched)
+    monkeypatch.setattr(balanced, "SAMPLE_ROWS", 300)
+    assert tightness(vectors, balanced_clusters(vectors, 16, 0), 16) > whole - 0.03
+    assert max(looked_at) <= 300
+    assert min(looked_at) > 150
 
 
 def test_threads_and_pieces_do_not_change_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:

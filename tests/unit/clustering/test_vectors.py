@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from xmcpipe.clustering import tfidf
-from xmcpipe.clustering.vectors import add_texts, document_means, normalise
+from xmcpipe.clustering import vectors as vectors_module
+from xmcpipe.clustering.vectors import add_texts, document_means, keep_rows, normalise
 from xmcpipe.data.shards import Shards, ShardWriter, shard_path
 
 VOCABULARY = 30
@@ -107,3 +108,14 @@ def test_one_document_has_nothing_to_weigh(tmp_path: Path) -> None:
 def test_normalise_leaves_zeros() -> None:
     vectors = np.array([[3, 4], [0, 0]], np.float32)
     assert normalise(vectors).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100])
+def test_keeping_rows_is_taking_them(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(vectors_module, "ROWS", piece)
+    given = np.arange(20, dtype=np.float32).reshape(10, 2)
+    rows = np.array([0, 2, 3, 6, 7, 8])
+    expected = given[rows]
+    found = keep_rows(given, rows)
+    assert np.array_equal(found, expected)
+    assert np.shares_memory(found, given)
