@@ -26,6 +26,8 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
+UNKNOWN = "unknown"  # the version of what no published figures are of; said whenever the artifact is reused
+
 
 @dataclass(frozen=True)
 class Made:
@@ -91,9 +93,8 @@ class Making:
         listed = None if sources.label_table is None else len(sources.label_table)
         labels = figures["labels"] if listed is None and self._as_given else listed
         version = seen.compare(self.dataset, labels, figures["unseen_labels"])
-        return Made(
-            {**figures, "dataset": self.dataset.title, "version": version, "layout": layout}, rows, source
-        )
+        facts = {"dataset": self.dataset.title, "version": version or UNKNOWN}
+        return Made({**facts, **figures, "layout": layout}, rows, source)
 
     @property
     def _as_given(self) -> bool:

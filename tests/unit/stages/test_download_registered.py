@@ -154,7 +154,7 @@ def test_a_version_that_is_not_known_is_told_and_not_required(
     assert run(tmp_path).figures["version"] == "one"
     use_registry(tmp_path, monkeypatch, https(site, "/short"), versions=TWO)
     site.put("/short", tar_of(SHORT))
-    assert run(tmp_path).figures["version"] is None
+    assert run(tmp_path).figures["version"] == "unknown"
     assert told == [
         "Tiny-5 holds 6 + 1 documents, 5 labels, which is no version that is known: "
         "6 + 2 documents, 5 labels (us); 6 + 2 documents, 9 labels (them)"

@@ -59,7 +59,8 @@ def by_hand(dataset: Dataset) -> XmcpipeError:
         f"{dataset.title}: none of its {len(places)} mirrors gave it",
         f"fetch its archive with raw text by hand, from {dataset.page} or any of "
         f"{', '.join([*places, *dataset.folders])}, and name the file, or the folder it was unpacked to: "
-        f"`xmcpipe download {dataset.name} --from PATH`, or with a recipe `--set download.archive=PATH`",
+        f"`xmcpipe download {dataset.name} --from PATH`, and for a whole recipe `xmcpipe run RECIPE --from "
+        "PATH` or `make RECIPE ARGS='--from PATH'`",
     )
 
 

@@ -165,7 +165,7 @@ def test_when_all_fail_one_message_says_what_to_do(site: Site, monkeypatch: pyte
         f"{site.address}/file/d/0123456789/view",
         "https://folder.example/f",
         "`xmcpipe download tiny --from PATH`",
-        "`--set download.archive=PATH`",
+        "`xmcpipe run RECIPE --from PATH`",
     ):
         assert part in caught.value.hint
 
