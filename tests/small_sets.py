@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +29,7 @@ REGISTRY = """
 [tiny]
 title = "Tiny-5"
 labels_per_document = 1.5
-text_fields = ["title"]
+text_fields = {fields}
 page = "https://page.example/xc"
 licence = "none"
 citation = "us 2026"
@@ -61,8 +62,9 @@ def use_registry(
     patch: pytest.MonkeyPatch,
     *mirrors: dict[str, Any],
     versions: list[dict[str, Any]] | None = None,
+    fields: Sequence[str] = ("title",),
 ) -> None:
-    """Make `tiny`, with these mirrors, the one registered set."""
+    """Make `tiny`, with these mirrors and text fields, the one registered set."""
 
     def table(facts: dict[str, Any]) -> str:
         return "{" + ", ".join(f"{key} = {value!r}" for key, value in facts.items()) + "}"
@@ -70,7 +72,11 @@ def use_registry(
     tables = versions or [{"name": "one", **COUNTS, "source": "us"}]
     path = folder / f"registry-{len(list(folder.iterdir()))}.toml"
     path.write_text(
-        REGISTRY.format(versions=", ".join(map(table, tables)), mirrors=", ".join(map(table, mirrors)))
+        REGISTRY.format(
+            versions=", ".join(map(table, tables)),
+            mirrors=", ".join(map(table, mirrors)),
+            fields=list(fields),
+        )
     )
     patch.setattr(registry, "FILE", path)
 

@@ -1,5 +1,6 @@
 """A miniature archive of every layout from a mirror of every kind, up to the raw artifact."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -118,6 +119,39 @@ def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
         mirror = {"kind": "https", "address": f"{site.address}/{layout}", "layout": layout}
         use_registry(tmp_path, monkeypatch, mirror, versions=[COUNTS])
         assert download("--force")["figures"]["layout"] == found
+
+
+def test_titles_alone_are_asked_of_mirrors_that_have_them_apart(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for layout in ("pecos", "xc_raw"):
+        layout_folders.MAKERS[layout](tmp_path / layout)
+    documents = tmp_path / "xc_raw/trn.json.gz"
+    filled = gzip.decompress(documents.read_bytes()).replace(b'"content": ""', b'"content": "long"')
+    layout_folders.write(documents, filled)
+    for layout in ("pecos", "xc_raw"):
+        site.put(f"/{layout}", packed(tmp_path / layout, "https"))
+    mirrors = [
+        {"kind": "https", "address": f"{site.address}/{name}", "layout": name} for name in ("pecos", "xc_raw")
+    ]
+    titled = ("--set", "download.titles_only=true")
+    use_registry(tmp_path, monkeypatch, *mirrors, versions=[COUNTS], fields=("title", "content"))
+    texts = pl.read_parquet(Path(download(*titled)["path"]) / "train.parquet")["text"].to_list()
+    assert texts == [text for text, _ in layout_folders.TRAIN]
+    assert [path for path, _ in site.asked] == ["/xc_raw"]
+    whole = download("--from", str(tmp_path / "xc_raw"))
+    texts = pl.read_parquet(Path(whole["path"]) / "train.parquet")["text"].to_list()
+    assert texts == [f"{text} long".strip() for text, _ in layout_folders.TRAIN]
+    lines = ["download", "tiny", *titled, "--from", str(tmp_path / "pecos")]
+    refused = CliRunner().invoke(app, lines)
+    assert refused.exit_code == 2
+    assert "layout pecos has a whole text a line" in refused.stderr
+    use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS], fields=("title", "content"))
+    nobody = CliRunner().invoke(app, ["download", "tiny", "--force", *titled])
+    assert "Tiny-5: titles were wanted, and no mirror has them apart from the texts" in nobody.stderr
+    # where a document is its title, every layout has just that
+    use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS])
+    assert download(*titled, "--force")["figures"]["layout"] == "pecos"
 
 
 def test_bags_of_words_are_refused_with_the_mirror_that_has_text(

@@ -114,14 +114,19 @@ def test_amazon670k_and_its_light_variant(place: Place) -> None:
     assert "dataset Amazon-670K · version unknown · labels 24" in again
 
 
-def test_lf_amazontitles131k_takes_titles_and_leaves_excluded_pairs_out(place: Place) -> None:
-    archive = packed(place, "LF-Amazon-131K", with_label_texts)
-    result, _ = place.results("lf_amazontitles131k", "--from", archive, "--set", f"predict.k={LABELS - 1}")
+@pytest.mark.parametrize(
+    ("name", "a", "b"), [("lf_amazontitles131k", 0.6, 2.6), ("lf_wikiseealso320k", 0.5, 0.4)]
+)
+def test_label_features_take_titles_and_leave_excluded_pairs_out(
+    place: Place, name: str, a: float, b: float
+) -> None:
+    archive = packed(place, name, with_label_texts)
+    result, _ = place.results(name, "--from", archive, "--set", f"predict.k={LABELS - 1}")
     raw = artifact(result, "download")
     assert texts(raw, "test.parquet") == [text for text, _ in SPLITS["tst"]]
     assert texts(raw, "labels.parquet") == [f"word{n}" for n in range(LABELS)]
     table = pq.read_table(artifact(result, "predict") / "predictions.parquet")
     for (_, labels), predicted in zip(SPLITS["tst"], table["labels"].to_pylist(), strict=True):
         assert set(predicted) == set(range(LABELS)) - {labels[0]}
-    assert result["metrics"]["propensity"] == {"kind": "paper", "a": 0.6, "b": 2.6, "n": TRAIN + LABELS}
+    assert result["metrics"]["propensity"] == {"kind": "paper", "a": a, "b": b, "n": TRAIN + LABELS}
     assert result["metrics"]["filter"]["true"] == TEST

@@ -91,6 +91,7 @@ def test_label_features_of_wikiseealso() -> None:
         32,
     )
     assert recipe.configs["tokenize"].encoder.endswith("paraphrase-distilroberta-base-v2")
+    assert recipe.configs["download"].titles_only
 
 
 @pytest.mark.parametrize("name", SETS)

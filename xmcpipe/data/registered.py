@@ -40,16 +40,17 @@ class Made:
 
 @dataclass(frozen=True)
 class Making:
-    """How a set is made: into the empty folder `out`, by which policies."""
+    """How a set is made: into the empty folder `out`, by which policies, of whole texts or of titles."""
 
     dataset: Dataset
     policies: Policies
     out: Path
     scratch: Path
+    titles_only: bool = False
 
     def from_mirrors(self) -> Made:
         """The set from the first of its mirrors that gives it. Raises XmcpipeError as `first_good` does."""
-        return first_good(self.dataset, self._prove)
+        return first_good(self.dataset.in_fields() if self.titles_only else self.dataset, self._prove)
 
     def from_given(self, path: Path, source: str) -> Made:
         """The set from a file or folder of the user's, whose `source_of` is `source`."""
@@ -107,7 +108,7 @@ class Making:
         # by hand comes one of the archives that the registry knows, if not from where it says
         alike = [mirror] if mirror else [each for each in self.dataset.mirrors if each.layout == layout]
         encoding = alike[0].encoding if alike else "utf-8"
-        options = layouts.LayoutOptions(self.dataset.text_fields, " ", encoding)
+        options = layouts.LayoutOptions(self.dataset.text_fields, " ", encoding, self.titles_only)
         return layout, layouts.read_layout(folder, layout, options)
 
 
