@@ -1,7 +1,8 @@
-"""`gc`: give back the room of artifacts that nobody needs any more, and of what killed stages left."""
+"""`gc`: give back the room of what nobody needs any more: artifacts, leftovers of killed stages, archives."""
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,9 @@ def gc(
     ] = None,
     settings: SetOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Keep no recipe: remove every artifact.")] = False,
+    archives: Annotated[
+        bool, typer.Option("--archives", help="Remove downloaded archives from the cache too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     store: StoreOption = STORE,
@@ -35,8 +39,10 @@ def gc(
 ) -> None:
     """Remove artifacts that no --keep reaches, and leftovers of killed stages.
 
-    Without --keep or --all only the leftovers go.
+    Without --keep or --all only the leftovers go. Files that you gave with --from are never touched.
     """
+    from xmcpipe.data.fetch.kept import remove  # it speaks HTTP, which `--help` needn't load
+
     if keep and everything:
         raise XmcpipeError("--keep and --all were given, one was wanted", "leave one of them out")
     opened = Store(store)
@@ -48,8 +54,11 @@ def gc(
         artifacts = []
     resumable = {f"{path.parent.name}-{path.name}" for path in kept}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
-    total = _list(artifacts, leftovers, as_json, dry_run)
-    if not artifacts and not leftovers:
+    going = _archives(archives)
+    rest = {path: ("left by a killed stage", _bytes_below(path)) for path in leftovers}
+    rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in going}
+    total = _list(artifacts, rest, as_json, dry_run)
+    if not artifacts and not rest:
         return
     if dry_run or not _confirmed(yes, as_json, total):
         return
@@ -57,6 +66,8 @@ def gc(
         opened.remove(artifact)
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
+    for path in going:
+        remove(path)
     typer.echo(f"removed {size(total)}", err=as_json)
 
 
@@ -79,24 +90,38 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
     return {artifact.path.resolve()}.union(*(_ancestry(store, parent) for parent in parents if parent))
 
 
-def _list(artifacts: list[Artifact], leftovers: list[Path], as_json: bool, dry_run: bool) -> int:
-    """Print what goes; returns its bytes."""
-    rest = {path: _bytes_below(path) for path in leftovers}
-    total = sum(artifact.bytes for artifact in artifacts) + sum(rest.values())
+def _archives(going: bool) -> list[Path]:
+    """Those of the cache, if they are to go; else none, and a line on standard error for each."""
+    from xmcpipe.data.fetch.kept import in_cache
+
+    found = in_cache()
+    if going:
+        return found
+    for path in found:
+        room = size(path.stat().st_size)
+        typer.echo(f"{path}  archive of {path.parent.name}  {room}  kept (--archives removes it)", err=True)
+    return []
+
+
+def _list(
+    artifacts: list[Artifact], rest: Mapping[Path, tuple[str, int]], as_json: bool, dry_run: bool
+) -> int:
+    """Print what goes, `rest` mapping places to what is there and its bytes; returns the bytes of all."""
+    total = sum(artifact.bytes for artifact in artifacts) + sum(count for _, count in rest.values())
     if as_json:
         rows = [
             {"path": str(each.path), "bytes": each.bytes, "stage": each.manifest.stage} for each in artifacts
         ]
-        rows += [{"path": str(path), "bytes": count, "stage": None} for path, count in rest.items()]
+        rows += [{"path": str(path), "bytes": count, "stage": None} for path, (_, count) in rest.items()]
         print_json({"dry_run": dry_run, "bytes": total, "removes": rows})
         return total
     for each in artifacts:
         typer.echo(
             f"{each.path}  {each.manifest.stage}  {size(each.bytes)}  {headline(each.manifest.figures)}"
         )
-    for path, count in rest.items():
-        typer.echo(f"{path}  left by a killed stage  {size(count)}")
-    if not artifacts and not leftovers:
+    for path, (what, count) in rest.items():
+        typer.echo(f"{path}  {what}  {size(count)}")
+    if not artifacts and not rest:
         typer.echo("nothing to remove")
     return total
 

@@ -98,6 +98,30 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
     assert call("download", "debian", "--from", archive).exit_code == 2
 
 
+def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
+    made(call("download", "tiny", "--from", archive, "--json"))
+    from xmcpipe.data.fetch.kept import Kept, folder_of
+    from xmcpipe.data.registry import find
+
+    kept = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
+    kept.folder.mkdir(parents=True)
+    kept.archive.write_bytes(b"x" * 1500)
+    kept.record.write_text("{}")
+    first = call("gc", "--yes")
+    assert f"{kept.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
+    assert first.stdout == "nothing to remove\n"
+    assert call("gc", "--all", "--yes").exit_code == 0
+    listed = call("gc", "--archives", "--dry-run")
+    assert listed.stdout == f"{kept.archive}  archive of tiny  1.5 kB\n"
+    assert "kept" not in listed.stderr
+    assert call("gc", "--archives").exit_code == 2  # nobody is there to confirm
+    assert kept.archive.is_file()
+    removed = made(call("gc", "--archives", "--yes", "--json"))
+    assert removed["removes"] == [{"path": str(kept.archive), "bytes": 1500, "stage": None}]
+    assert sorted(kept.folder.iterdir()) == [kept.record]
+    assert Path(archive).is_file()
+
+
 def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     lines = [line.split() for line in call("datasets").stdout.splitlines()]
     assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines

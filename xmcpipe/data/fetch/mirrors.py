@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from xmcpipe.artifacts.lock import exclusive
-from xmcpipe.data.fetch.kept import KINDS, Kept, folder_of
+from xmcpipe.data.fetch.kept import KINDS, Kept, downloading, folder_of
 from xmcpipe.data.registry import Dataset, Mirror
 from xmcpipe.errors import XmcpipeError
 
@@ -39,7 +38,7 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
         raise XmcpipeError(
             f"the cache can't be written: {error}", "name another folder with XMCPIPE_CACHE"
         ) from error
-    with exclusive(folder.with_name(f"{dataset.name}.lock"), f"the download of {dataset.title}"):
+    with downloading(dataset):
         every = [Kept(folder, mirror) for mirror in dataset.mirrors]
         # one that is there already comes before one that may have to be waited for in vain
         for number, kept in enumerate(sorted(every, key=lambda each: not each.archive.is_file()), start=1):
