@@ -81,17 +81,20 @@ def test_table_9(row: list[str]) -> None:
     assert width == "-" or train.head.intermediate_lr == 2.01e-4
 
 
-def test_label_features_of_wikiseealso() -> None:
-    recipe = load("lf_wikiseealso320k")
-    train = recipe.configs["train"]
+def test_wikiseealso_is_what_the_text_says_and_else_the_nearest_set() -> None:
+    recipe, nearest = load("lf_wikiseealso320k"), load("lf_amazontitles131k").configs["train"]
+    train, tokenize = recipe.configs["train"], recipe.configs["tokenize"]
     assert round(1 - train.head.fan_in / WIDTH, 2) == 0.67
-    assert (train.loss, train.label_features, recipe.configs["tokenize"].max_length) == (
-        "squared_hinge",
-        True,
+    assert (tokenize.encoder, tokenize.max_length) == (
+        "sentence-transformers/paraphrase-distilroberta-base-v2",
         32,
     )
-    assert recipe.configs["tokenize"].encoder.endswith("paraphrase-distilroberta-base-v2")
     assert recipe.configs["download"].titles_only
+    assert (train.loss, train.precision, train.label_features) == ("squared_hinge", "float16", True)
+    assert (train.encoder.optimizer, train.head.optimizer) == ("adamw", "adamw")
+    assert _differing(train, nearest) == {"loss", "bce_reduction", "precision", "encoder", "head"}
+    assert _differing(train.encoder, nearest.encoder) == {"optimizer"}
+    assert _differing(train.head, nearest.head) <= {"fan_in", "lr", "optimizer", "momentum"}
 
 
 @pytest.mark.parametrize("name", SETS)
