@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from xmcpipe.data import registry
+from xmcpipe.data.layouts import NoTextError
 from xmcpipe.errors import XmcpipeError
 
 # Repeated, blank, unlabelled and leaked documents: of a published set none of them goes.
@@ -30,6 +31,7 @@ REGISTRY = """
 title = "Tiny-5"
 labels_per_document = 1.5
 text_fields = {fields}
+filter_files = {filters}
 page = "https://page.example/xc"
 licence = "none"
 citation = "us 2026"
@@ -63,6 +65,7 @@ def use_registry(
     *mirrors: dict[str, Any],
     versions: list[dict[str, Any]] | None = None,
     fields: Sequence[str] = ("title",),
+    filters: Sequence[str] = (),
 ) -> None:
     """Make `tiny`, with these mirrors and text fields, the one registered set."""
 
@@ -76,6 +79,7 @@ def use_registry(
             versions=", ".join(map(table, tables)),
             mirrors=", ".join(map(table, mirrors)),
             fields=list(fields),
+            filters=list(filters),
         )
     )
     patch.setattr(registry, "FILE", path)
@@ -107,7 +111,7 @@ def stand_in() -> ModuleType:
 
     def detect_layout(folder: Path) -> str:
         if not list(folder.rglob("train.lines")):
-            raise XmcpipeError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
+            raise NoTextError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
         return "pecos"
 
     def batches(path: Path, encoding: str) -> Any:
@@ -131,7 +135,7 @@ def stand_in() -> ModuleType:
         return _Sources(splits, table, {})
 
     ids: dict[str, list[int]] = {}
-    module.LayoutOptions, module.Sources = _Options, _Sources
+    module.LayoutOptions, module.Sources, module.NoTextError = _Options, _Sources, NoTextError
     module.detect_layout, module.layout_files, module.read_layout = detect_layout, layout_files, read_layout
     return module
 

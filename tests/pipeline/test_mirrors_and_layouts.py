@@ -159,6 +159,24 @@ def test_bags_of_words_are_refused_with_the_mirror_that_has_text(
 ) -> None:
     use_registry(tmp_path, monkeypatch, {"kind": "gdrive", "address": "1234567890", "layout": "x_y"})
     layout_folders.write(tmp_path / "set/train.txt", b"2 3 2\n0 1:0.5\n1 2:1.0\n")
+    (tmp_path / "set.tar.gz").write_bytes(packed(tmp_path / "set", "https"))
+    for given in ("set", "set.tar.gz"):
+        result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / given)])
+        assert result.exit_code == 2
+        page = f"{site.address}/file/d/1234567890/view"
+        assert f"holds bags of words and no text (text is needed, and any of {page} has it)" in result.stderr
+
+
+def test_a_set_without_the_pairs_that_its_figures_leave_out_is_said(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = {"kind": "gdrive", "address": "1234567890", "layout": "xc_raw"}
+    names = ("filter_labels_train.txt", "filter_labels_test.txt")
+    use_registry(tmp_path, monkeypatch, mirror, versions=[COUNTS], filters=names)
+    layout_folders.xc_raw(tmp_path / "set")
+    assert download("--from", str(tmp_path / "set"))["figures"]["version"] == "mini"
+    (tmp_path / "set/filter_labels_test.txt").unlink()
     result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / "set")])
-    assert result.exit_code == 2
-    assert "holds bags of words and no text (text is needed: " in result.stderr
+    assert result.exit_code == 0
+    assert "Tiny-5 comes without filter_labels_test.txt: the pairs that published figures" in result.stderr
+    assert "version mini, without its filter pairs" in result.stdout

@@ -74,9 +74,10 @@ def source(config: DownloadConfig) -> str | None:
     """The sha256 of what was fetched by hand; None where the network is to give it."""
     if config.archive is None:
         return None
-    from xmcpipe.data.registered import source_of
+    from xmcpipe.data.registered import naming_mirrors, source_of
 
-    return source_of(Path(config.archive))
+    with naming_mirrors(registry.find(config.dataset)):
+        return source_of(Path(config.archive))
 
 
 def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:

@@ -53,7 +53,7 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
 
 def by_hand(dataset: Dataset) -> XmcpipeError:
     """The one error that says what to fetch, from which page, and where to put it."""
-    places = [KINDS[mirror.kind].page(mirror.address) for mirror in dataset.mirrors]
+    places = pages(dataset)
     return XmcpipeError(
         f"{dataset.title}: none of its {len(places)} mirrors gave it",
         f"fetch its archive with raw text by hand, from {dataset.page} or any of "
@@ -61,6 +61,11 @@ def by_hand(dataset: Dataset) -> XmcpipeError:
         f"`xmcpipe download {dataset.name} --from PATH`, and for a whole recipe `xmcpipe run RECIPE --from "
         "PATH` or `make RECIPE ARGS='--from PATH'`",
     )
+
+
+def pages(dataset: Dataset) -> list[str]:
+    """Where a person finds each of its mirrors."""
+    return [KINDS[mirror.kind].page(mirror.address) for mirror in dataset.mirrors]
 
 
 class _FailedError(Exception):
