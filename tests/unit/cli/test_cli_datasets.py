@@ -136,11 +136,17 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)
-    assert facts["raw"] == [raw]
+    assert facts["raw"] == [{"path": raw, "version": "one"}]
     assert [each["bytes"] for each in facts["archives"]] == [1500]
     assert facts["propensity"] == [{"a": 0.5, "b": 0.4, "source": "us"}]
     assert facts["mirrors"][0]["address"] == NOWHERE["address"]
     assert facts["plan"] is None
+
+
+def test_a_miniature_in_the_list_is_of_no_version(tmp_path: Path) -> None:
+    (tmp_path / "mini.tar.gz").write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
+    made(call("download", "tiny", "--from", str(tmp_path / "mini.tar.gz"), "--json"))
+    assert " raw of another version " in call("datasets").stdout
 
 
 def test_the_planned_memory_of_its_recipe(tmp_path: Path, tiny_encoder: Path) -> None:
