@@ -39,19 +39,13 @@ def gc(
 ) -> None:
     """Remove artifacts that no --keep reaches, and leftovers of killed stages.
 
-    Without --keep or --all only the leftovers go. Files that you gave with --from are never touched.
+    Without --keep or --all only the leftovers go. Archives that you fetched yourself are never touched.
     """
-    from xmcpipe.data.fetch.kept import remove  # it speaks HTTP, which `--help` needn't load
-
     if keep and everything:
         raise XmcpipeError("--keep and --all were given, one was wanted", "leave one of them out")
     opened = Store(store)
     kept = _reached(keep or [], settings, store)
-    artifacts = [artifact for artifact in opened.all() if artifact.path.resolve() not in kept]
-    if artifacts and not keep and not everything:
-        hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
-        typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
-        artifacts = []
+    artifacts = _unreached(opened, kept, going=everything or bool(keep))
     resumable = {f"{path.parent.name}-{path.name}" for path in kept}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
     going = _archives(archives)
@@ -62,13 +56,29 @@ def gc(
         return
     if dry_run or not _confirmed(yes, as_json, total):
         return
+    _remove(opened, artifacts, leftovers, going)
+    typer.echo(f"removed {size(total)}", err=as_json)
+
+
+def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
+    from xmcpipe.data.fetch.kept import remove  # it speaks HTTP, which `--help` needn't load
+
     for artifact in artifacts:
-        opened.remove(artifact)
+        store.remove(artifact)
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
-    for path in going:
+    for path in archives:
         remove(path)
-    typer.echo(f"removed {size(total)}", err=as_json)
+
+
+def _unreached(store: Store, kept: set[Path], going: bool) -> list[Artifact]:
+    """The artifacts that aren't in `kept`, if they are to go; else none, and a line on standard error."""
+    artifacts = [artifact for artifact in store.all() if artifact.path.resolve() not in kept]
+    if going or not artifacts:
+        return artifacts
+    hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
+    typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
+    return []
 
 
 def _reached(kept: list[str], settings: list[str] | None, store: Path) -> set[Path]:
