@@ -1,5 +1,6 @@
 # make NAME runs pipelines/NAME.toml; make quickstart is the place to begin. ARGS goes to `xmcpipe run`:
 #   make tate ARGS='--set import.train=tate.jsonl.gz'
+#   make amazon670k ARGS='--from amazon-670k.tar.gz'     an archive that you fetched by hand
 
 SHELL := /bin/bash
 PYTHON ?= python3

@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from xmcpipe.data import registry
+from xmcpipe.data.layouts import NoTextError
 from xmcpipe.errors import XmcpipeError
 
 # Repeated, blank, unlabelled and leaked documents: of a published set none of them goes.
@@ -28,7 +30,8 @@ REGISTRY = """
 [tiny]
 title = "Tiny-5"
 labels_per_document = 1.5
-text_fields = ["title"]
+text_fields = {fields}
+filter_files = {filters}
 page = "https://page.example/xc"
 licence = "none"
 citation = "us 2026"
@@ -61,8 +64,10 @@ def use_registry(
     patch: pytest.MonkeyPatch,
     *mirrors: dict[str, Any],
     versions: list[dict[str, Any]] | None = None,
+    fields: Sequence[str] = ("title",),
+    filters: Sequence[str] = (),
 ) -> None:
-    """Make `tiny`, with these mirrors, the one registered set."""
+    """Make `tiny`, with these mirrors and text fields, the one registered set."""
 
     def table(facts: dict[str, Any]) -> str:
         return "{" + ", ".join(f"{key} = {value!r}" for key, value in facts.items()) + "}"
@@ -70,7 +75,12 @@ def use_registry(
     tables = versions or [{"name": "one", **COUNTS, "source": "us"}]
     path = folder / f"registry-{len(list(folder.iterdir()))}.toml"
     path.write_text(
-        REGISTRY.format(versions=", ".join(map(table, tables)), mirrors=", ".join(map(table, mirrors)))
+        REGISTRY.format(
+            versions=", ".join(map(table, tables)),
+            mirrors=", ".join(map(table, mirrors)),
+            fields=list(fields),
+            filters=list(filters),
+        )
     )
     patch.setattr(registry, "FILE", path)
 
@@ -101,7 +111,7 @@ def stand_in() -> ModuleType:
 
     def detect_layout(folder: Path) -> str:
         if not list(folder.rglob("train.lines")):
-            raise XmcpipeError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
+            raise NoTextError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
         return "pecos"
 
     def batches(path: Path, encoding: str) -> Any:
@@ -125,7 +135,7 @@ def stand_in() -> ModuleType:
         return _Sources(splits, table, {})
 
     ids: dict[str, list[int]] = {}
-    module.LayoutOptions, module.Sources = _Options, _Sources
+    module.LayoutOptions, module.Sources, module.NoTextError = _Options, _Sources, NoTextError
     module.detect_layout, module.layout_files, module.read_layout = detect_layout, layout_files, read_layout
     return module
 

@@ -1,8 +1,8 @@
 """Typed, frozen configuration: dataclasses built from TOML tables, with an error that names the nearest key.
 
 A field is part of an artifact's identity unless it is declared with `runtime(default)`: where and how fast
-something runs is not what it computes. A class whose defaults depend on what a table says has a static method
-`defaults(table)` that returns those keys.
+something runs is not what it computes. One that came `later(default)` is part of it once it is set. A class
+whose defaults depend on what a table says has a static method `defaults(table)` that returns those keys.
 """
 
 import dataclasses
@@ -20,6 +20,13 @@ C = TypeVar("C")
 def runtime(default: Any) -> Any:
     """A field that changes how a stage runs but not what it computes, so that no fingerprint holds it."""
     return dataclasses.field(default=default, metadata={"runtime": True})
+
+
+def later(default: Any) -> Any:
+    """A field that is younger than the artifacts: at its default no fingerprint holds it, so that they keep
+    their names.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
 
 
 def require_at_least(config: Any, least: float, *names: str) -> None:
@@ -58,12 +65,18 @@ def from_table(cls: type[C], table: Mapping[str, Any], where: str) -> C:
 
 
 def to_table(config: Any, identity: bool = False) -> dict[str, Any]:
-    """The table that `from_table` reads back, in JSON types; with `identity`, without the runtime fields."""
+    """The table that `from_table` reads back, in JSON types; with `identity`, what fingerprints hold."""
     return {
         field.name: _plain(getattr(config, field.name), identity)
         for field in dataclasses.fields(config)
-        if not (identity and field.metadata.get("runtime"))
+        if not (identity and _without_name(config, field))
     }
+
+
+def _without_name(config: Any, field: "dataclasses.Field[Any]") -> bool:
+    """Whether no fingerprint holds the field as it is set."""
+    later_default = field.metadata.get("later") and getattr(config, field.name) == field.default
+    return bool(field.metadata.get("runtime") or later_default)
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

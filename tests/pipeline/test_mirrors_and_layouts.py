@@ -1,5 +1,6 @@
 """A miniature archive of every layout from a mirror of every kind, up to the raw artifact."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -120,11 +121,62 @@ def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
         assert download("--force")["figures"]["layout"] == found
 
 
+def test_titles_alone_are_asked_of_mirrors_that_have_them_apart(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for layout in ("pecos", "xc_raw"):
+        layout_folders.MAKERS[layout](tmp_path / layout)
+    documents = tmp_path / "xc_raw/trn.json.gz"
+    filled = gzip.decompress(documents.read_bytes()).replace(b'"content": ""', b'"content": "long"')
+    layout_folders.write(documents, filled)
+    for layout in ("pecos", "xc_raw"):
+        site.put(f"/{layout}", packed(tmp_path / layout, "https"))
+    mirrors = [
+        {"kind": "https", "address": f"{site.address}/{name}", "layout": name} for name in ("pecos", "xc_raw")
+    ]
+    titled = ("--set", "download.titles_only=true")
+    use_registry(tmp_path, monkeypatch, *mirrors, versions=[COUNTS], fields=("title", "content"))
+    texts = pl.read_parquet(Path(download(*titled)["path"]) / "train.parquet")["text"].to_list()
+    assert texts == [text for text, _ in layout_folders.TRAIN]
+    assert [path for path, _ in site.asked] == ["/xc_raw"]
+    whole = download("--from", str(tmp_path / "xc_raw"))
+    texts = pl.read_parquet(Path(whole["path"]) / "train.parquet")["text"].to_list()
+    assert texts == [f"{text} long".strip() for text, _ in layout_folders.TRAIN]
+    lines = ["download", "tiny", *titled, "--from", str(tmp_path / "pecos")]
+    refused = CliRunner().invoke(app, lines)
+    assert refused.exit_code == 2
+    assert "layout pecos has a whole text a line" in refused.stderr
+    use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS], fields=("title", "content"))
+    nobody = CliRunner().invoke(app, ["download", "tiny", "--force", *titled])
+    assert "Tiny-5: titles were wanted, and no mirror has them apart from the texts" in nobody.stderr
+    # where a document is its title, every layout has just that
+    use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS])
+    assert download(*titled, "--force")["figures"]["layout"] == "pecos"
+
+
 def test_bags_of_words_are_refused_with_the_mirror_that_has_text(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_registry(tmp_path, monkeypatch, {"kind": "gdrive", "address": "1234567890", "layout": "x_y"})
     layout_folders.write(tmp_path / "set/train.txt", b"2 3 2\n0 1:0.5\n1 2:1.0\n")
+    (tmp_path / "set.tar.gz").write_bytes(packed(tmp_path / "set", "https"))
+    for given in ("set", "set.tar.gz"):
+        result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / given)])
+        assert result.exit_code == 2
+        page = f"{site.address}/file/d/1234567890/view"
+        assert f"holds bags of words and no text (text is needed, and any of {page} has it)" in result.stderr
+
+
+def test_a_set_without_the_pairs_that_its_figures_leave_out_is_said(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = {"kind": "gdrive", "address": "1234567890", "layout": "xc_raw"}
+    names = ("filter_labels_train.txt", "filter_labels_test.txt")
+    use_registry(tmp_path, monkeypatch, mirror, versions=[COUNTS], filters=names)
+    layout_folders.xc_raw(tmp_path / "set")
+    assert download("--from", str(tmp_path / "set"))["figures"]["version"] == "mini"
+    (tmp_path / "set/filter_labels_test.txt").unlink()
     result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / "set")])
-    assert result.exit_code == 2
-    assert "holds bags of words and no text (text is needed: " in result.stderr
+    assert result.exit_code == 0
+    assert "Tiny-5 comes without filter_labels_test.txt: the pairs that published figures" in result.stderr
+    assert "version mini, without its filter pairs" in result.stdout

@@ -14,6 +14,7 @@ from xmcpipe.stages.stage import Result, Stage
 class FetchConfig:
     dataset: str = "small"
     mirror: str = runtime("near")
+    archive: str | None = runtime(None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.config import from_table, nearest, runtime, to_table
+from xmcpipe.config import from_table, later, nearest, runtime, to_table
 from xmcpipe.errors import XmcpipeError
 
 
@@ -13,6 +13,12 @@ from xmcpipe.errors import XmcpipeError
 class Inner:
     lr: float = 0.1
     workers: int = runtime(2)
+
+
+@dataclass(frozen=True)
+class Grown:
+    lr: float = 0.1
+    titles: bool = later(False)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,13 @@ def test_the_identity_leaves_out_what_runs_and_not_what_is_computed() -> None:
     assert identity["inner"] == {"lr": 0.1}
     assert to_table(Config("e"))["inner"] == {"lr": 0.1, "workers": 2}
     assert identity == to_table(Config("e", device="cuda", inner=Inner(workers=9)), identity=True)
+
+
+def test_a_key_that_came_later_renames_nothing_that_does_not_set_it() -> None:
+    assert to_table(Grown(), identity=True) == {"lr": 0.1}
+    assert to_table(Grown(titles=True), identity=True) == {"lr": 0.1, "titles": True}
+    assert from_table(Grown, {"lr": 0.1}, "train") == Grown()
+    assert to_table(Grown()) == {"lr": 0.1, "titles": False}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`run` and `status`: a recipe's whole chain, made or looked at."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,9 @@ from xmcpipe.cli.output import (
     step_line,
 )
 from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import Recipe
+from xmcpipe.stages.catalog import CATALOG
 from xmcpipe.stages.chain import Step
 
 
@@ -34,7 +38,13 @@ def run(
     recipe: RecipeOption = None,
     settings: SetOption = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Run this stage again, and all after it.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE|FILE|FOLDER",
+            help="Run this stage again, and all after it; or take the recipe's dataset from this archive or "
+            "folder, which you fetched by hand.",
+        ),
     ] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
     store: StoreOption = STORE,
@@ -42,7 +52,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe from data to metrics; what exists already is reused."""
-    loaded = read_recipe(one_recipe(recipe_argument, recipe), settings)
+    where = one_recipe(recipe_argument, recipe)
+    loaded = read_recipe(where, settings)
+    if start is not None and _is_path(start):
+        loaded, start = _with_archive(loaded, where, settings, start), None
     facts, metrics = [], None
     for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
         facts.append(outcome_facts(outcome))
@@ -83,6 +96,23 @@ def status(
         raise typer.Exit(2)
     if verify and not as_json:
         typer.echo(f"verified: every output of {len(faults)} artifacts is as it was written")
+
+
+def _is_path(start: str) -> bool:
+    """Whether `--from` names a place and no stage; a folder that is called as a stage is `./train`."""
+    path = Path(start)
+    named = path.exists() or path.suffix != "" or len(path.parts) > 1
+    return named and start not in [stage.name for stage in CATALOG]
+
+
+def _with_archive(loaded: Recipe, where: str, settings: list[str] | None, archive: str) -> Recipe:
+    """The recipe, with its dataset taken from `archive`."""
+    if "download" not in loaded.configs:
+        raise XmcpipeError(
+            f"--from {archive} was given, and the recipe downloads nothing",
+            "name the files that it imports: --set import.train=FILE or import.folder=FOLDER",
+        )
+    return read_recipe(where, settings, {"download": {"archive": archive}})
 
 
 def _facts(step: Step, now: datetime, faults: list[str] | None) -> dict[str, Any]:

@@ -46,7 +46,11 @@ def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
         for each in kept
         if each.archive.is_file()
     ]
-    raw = [str(each.path) for each in artifacts if each.manifest.config.get("dataset") == dataset.name]
+    raw = [
+        {"path": str(each.path), "version": each.manifest.figures.get("version")}
+        for each in artifacts
+        if each.manifest.config.get("dataset") == dataset.name
+    ]
     return {**asdict(dataset), "archives": here, "raw": raw, "plan": _plan(dataset)}
 
 
@@ -67,7 +71,10 @@ def _plan(dataset: Dataset) -> dict[str, Any] | None:
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     counts, plan = facts["versions"][0], facts["plan"]
     sizes = [each["bytes"] for each in [*facts["archives"], *facts["mirrors"]] if each["bytes"]]
-    here = [word for word, found in (("raw", facts["raw"]), ("archive", facts["archives"])) if found]
+    known = {version["name"] for version in facts["versions"]}
+    of_known = any(each["version"] in known for each in facts["raw"])
+    raw = "raw" if of_known else "raw of another version"
+    here = [word for word, found in ((raw, facts["raw"]), ("archive", facts["archives"])) if found]
     return (
         facts["name"],
         *(f"{counts[key]:,}" for key in ("train", "test", "labels")),

@@ -1,7 +1,8 @@
-"""`gc`: give back the room of artifacts that nobody needs any more, and of what killed stages left."""
+"""`gc`: give back the room of what nobody needs any more: artifacts, leftovers of killed stages, archives."""
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,9 @@ def gc(
     ] = None,
     settings: SetOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Keep no recipe: remove every artifact.")] = False,
+    archives: Annotated[
+        bool, typer.Option("--archives", help="Remove downloaded archives from the cache too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     store: StoreOption = STORE,
@@ -35,29 +39,46 @@ def gc(
 ) -> None:
     """Remove artifacts that no --keep reaches, and leftovers of killed stages.
 
-    Without --keep or --all only the leftovers go.
+    Without --keep or --all only the leftovers go. Archives that you fetched yourself are never touched.
     """
     if keep and everything:
         raise XmcpipeError("--keep and --all were given, one was wanted", "leave one of them out")
     opened = Store(store)
     kept = _reached(keep or [], settings, store)
-    artifacts = [artifact for artifact in opened.all() if artifact.path.resolve() not in kept]
-    if artifacts and not keep and not everything:
-        hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
-        typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
-        artifacts = []
+    artifacts = _unreached(opened, kept, going=everything or bool(keep))
     resumable = {f"{path.parent.name}-{path.name}" for path in kept}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
-    total = _list(artifacts, leftovers, as_json, dry_run)
-    if not artifacts and not leftovers:
+    going = _archives(archives)
+    rest = {path: ("left by a killed stage", _bytes_below(path)) for path in leftovers}
+    rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in going}
+    total = _list(artifacts, rest, as_json, dry_run)
+    if not artifacts and not rest:
         return
     if dry_run or not _confirmed(yes, as_json, total):
         return
+    _remove(opened, artifacts, leftovers, going)
+    typer.echo(f"removed {size(total)}", err=as_json)
+
+
+def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
+    from xmcpipe.data.fetch.kept import remove  # it speaks HTTP, which `--help` needn't load
+
     for artifact in artifacts:
-        opened.remove(artifact)
+        store.remove(artifact)
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
-    typer.echo(f"removed {size(total)}", err=as_json)
+    for path in archives:
+        remove(path)
+
+
+def _unreached(store: Store, kept: set[Path], going: bool) -> list[Artifact]:
+    """The artifacts that aren't in `kept`, if they are to go; else none, and a line on standard error."""
+    artifacts = [artifact for artifact in store.all() if artifact.path.resolve() not in kept]
+    if going or not artifacts:
+        return artifacts
+    hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
+    typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
+    return []
 
 
 def _reached(kept: list[str], settings: list[str] | None, store: Path) -> set[Path]:
@@ -79,24 +100,38 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
     return {artifact.path.resolve()}.union(*(_ancestry(store, parent) for parent in parents if parent))
 
 
-def _list(artifacts: list[Artifact], leftovers: list[Path], as_json: bool, dry_run: bool) -> int:
-    """Print what goes; returns its bytes."""
-    rest = {path: _bytes_below(path) for path in leftovers}
-    total = sum(artifact.bytes for artifact in artifacts) + sum(rest.values())
+def _archives(going: bool) -> list[Path]:
+    """Those of the cache, if they are to go; else none, and a line on standard error for each."""
+    from xmcpipe.data.fetch.kept import in_cache
+
+    found = in_cache()
+    if going:
+        return found
+    for path in found:
+        room = size(path.stat().st_size)
+        typer.echo(f"{path}  archive of {path.parent.name}  {room}  kept (--archives removes it)", err=True)
+    return []
+
+
+def _list(
+    artifacts: list[Artifact], rest: Mapping[Path, tuple[str, int]], as_json: bool, dry_run: bool
+) -> int:
+    """Print what goes, `rest` mapping places to what is there and its bytes; returns the bytes of all."""
+    total = sum(artifact.bytes for artifact in artifacts) + sum(count for _, count in rest.values())
     if as_json:
         rows = [
             {"path": str(each.path), "bytes": each.bytes, "stage": each.manifest.stage} for each in artifacts
         ]
-        rows += [{"path": str(path), "bytes": count, "stage": None} for path, count in rest.items()]
+        rows += [{"path": str(path), "bytes": count, "stage": None} for path, (_, count) in rest.items()]
         print_json({"dry_run": dry_run, "bytes": total, "removes": rows})
         return total
     for each in artifacts:
         typer.echo(
             f"{each.path}  {each.manifest.stage}  {size(each.bytes)}  {headline(each.manifest.figures)}"
         )
-    for path, count in rest.items():
-        typer.echo(f"{path}  left by a killed stage  {size(count)}")
-    if not artifacts and not leftovers:
+    for path, (what, count) in rest.items():
+        typer.echo(f"{path}  {what}  {size(count)}")
+    if not artifacts and not rest:
         typer.echo("nothing to remove")
     return total
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.data import layouts
-from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
+from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good, pages
 from xmcpipe.data.policies import AS_GIVEN, Policies
 from xmcpipe.data.raw import write_raw
 from xmcpipe.data.registry import Counts, Dataset, Mirror
@@ -25,6 +25,8 @@ from xmcpipe.data.unpack import unpack
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
+
+UNKNOWN = "unknown"  # the version of what no published figures are of; said whenever the artifact is reused
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,24 @@ class Made:
 
 @dataclass(frozen=True)
 class Making:
-    """How a set is made: into the empty folder `out`, by which policies."""
+    """How a set is made: into the empty folder `out`, by which policies, of whole texts or of titles."""
 
     dataset: Dataset
     policies: Policies
     out: Path
     scratch: Path
+    titles_only: bool = False
 
     def from_mirrors(self) -> Made:
         """The set from the first of its mirrors that gives it. Raises XmcpipeError as `first_good` does."""
-        return first_good(self.dataset, self._prove)
+        return first_good(self.dataset.in_fields() if self.titles_only else self.dataset, self._prove)
 
     def from_given(self, path: Path, source: str) -> Made:
         """The set from a file or folder of the user's, whose `source_of` is `source`."""
-        if path.is_dir():
-            return self._write(path, source)
-        with self._unpacked(path) as folder:
+        with (
+            naming_mirrors(self.dataset),
+            nullcontext(path) if path.is_dir() else self._unpacked(path) as folder,
+        ):
             return self._write(folder, source)
 
     def _prove(self, archive: Path, sha256: str, mirror: Mirror) -> Made:
@@ -81,6 +85,10 @@ class Making:
     def _write(self, folder: Path, source: str, mirror: Mirror | None = None) -> Made:
         with _told_as(UnexpectedContentError):
             layout, sources = self._read(folder, mirror)
+        missing = self._missing_filters(sources.filters)
+        if missing:
+            fault = "%s comes without %s: the pairs that published figures leave out are counted"
+            logger.warning(fault, self.dataset.title, " and ".join(missing))
         seen = _Seen(self.dataset.counts_of(mirror) if mirror else None)
         splits = {split: seen.counting(split, batches) for split, batches in sources.splits.items()}
         with _told_as(UnexpectedContentError) if self._as_given else nullcontext():
@@ -91,9 +99,13 @@ class Making:
         listed = None if sources.label_table is None else len(sources.label_table)
         labels = figures["labels"] if listed is None and self._as_given else listed
         version = seen.compare(self.dataset, labels, figures["unseen_labels"])
-        return Made(
-            {**figures, "dataset": self.dataset.title, "version": version, "layout": layout}, rows, source
-        )
+        version = (version or UNKNOWN) + (", without its filter pairs" if missing else "")
+        facts = {"dataset": self.dataset.title, "version": version}
+        return Made({**facts, **figures, "layout": layout}, rows, source)
+
+    def _missing_filters(self, there: Iterable[str]) -> list[str]:
+        """The files of pairs that the set should have, beside those of the splits that are `there`."""
+        return [name for name in self.dataset.filter_files if not any(f"_{each}." in name for each in there)]
 
     @property
     def _as_given(self) -> bool:
@@ -106,7 +118,7 @@ class Making:
         # by hand comes one of the archives that the registry knows, if not from where it says
         alike = [mirror] if mirror else [each for each in self.dataset.mirrors if each.layout == layout]
         encoding = alike[0].encoding if alike else "utf-8"
-        options = layouts.LayoutOptions(self.dataset.text_fields, " ", encoding)
+        options = layouts.LayoutOptions(self.dataset.text_fields, " ", encoding, self.titles_only)
         return layout, layouts.read_layout(folder, layout, options)
 
 
@@ -121,6 +133,18 @@ def source_of(path: Path) -> str:
     for role, file in layouts.layout_files(path, layout).items():
         digest.update(f"{role} {sha256_of_file(file)}\n".encode())
     return digest.hexdigest()
+
+
+@contextmanager
+def naming_mirrors(dataset: Dataset) -> Iterator[None]:
+    """Where the block finds bags of words alone, say where the text is."""
+    try:
+        yield
+    except XmcpipeError as error:
+        if not isinstance(error.__cause__ or error, layouts.NoTextError):
+            raise
+        hint = f"text is needed, and any of {', '.join(pages(dataset))} has it"
+        raise XmcpipeError(error.message, hint) from error
 
 
 def _layout_of(folder: Path, mirror: Mirror | None) -> str:

@@ -7,7 +7,7 @@ are verified where its version is known, which it is where the set has a single 
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from xmcpipe.errors import XmcpipeError
 FILE = Path(__file__).parent / "datasets.toml"
 ADDRESSES = {"https": r"https?://\S+", "gdrive": r"[\w-]{10,}", "dropbox": r"\w+/\w+\?rlkey=\w+"}
 Layout = Literal["attentionxml", "xtransformer", "pecos", "xc_raw", "x_y"]
+FIELDED: Layout = "xc_raw"  # the layout whose documents have fields; in the others each is a line
+TITLE = ("title",)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,7 @@ class Mirror:
 
     def __post_init__(self) -> None:
         """Raise ValueError for an address that isn't of its kind, or a hash that is none."""
-        form = {"https": r"https?://\S+", "gdrive": r"[\w-]{10,}", "dropbox": r"\w+/\w+\?rlkey=\w+"}[
-            self.kind
-        ]
-        if not re.fullmatch(form, self.address):
+        if not re.fullmatch(ADDRESSES[self.kind], self.address):
             raise ValueError(f"address {self.address!r} is none of kind {self.kind}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"sha256 {self.sha256!r} isn't 64 hex digits in lower case")
@@ -118,6 +117,16 @@ class Dataset:
         if mirror.version is None:
             return self.versions[0] if len(self.versions) == 1 else None
         return next(version for version in self.versions if version.name == mirror.version)
+
+    def in_fields(self) -> "Dataset":
+        """The set with those of its mirrors whose documents have fields. Raises XmcpipeError for none."""
+        mirrors = tuple(mirror for mirror in self.mirrors if mirror.layout == FIELDED)
+        if not mirrors:
+            raise XmcpipeError(
+                f"{self.title}: titles were wanted, and no mirror has them apart from the texts",
+                "leave download.titles_only out, or name an archive of raw JSON with --from PATH",
+            )
+        return replace(self, mirrors=mirrors)
 
 
 def datasets() -> dict[str, Dataset]:

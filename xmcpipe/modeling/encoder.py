@@ -78,6 +78,8 @@ def from_config(name: str) -> Any:
 
 def recompute_activations(encoder: Any) -> None:
     """Keep no activations inside the encoder's layers: backward computes them again."""
+    if getattr(encoder.config, "use_cache", False):
+        encoder.config.use_cache = False  # of a decoder's past: transformers would say that it can't be kept
     if hasattr(encoder, "activation_checkpointing_enable"):  # the name from transformers 5 on
         encoder.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xmcpipe.artifacts.versions import RAW_VERSION
-from xmcpipe.config import nearest, runtime
+from xmcpipe.config import later, nearest, runtime
 from xmcpipe.data import registry
 from xmcpipe.data.policies import AS_GIVEN, Policies
 from xmcpipe.errors import XmcpipeError
@@ -26,6 +26,8 @@ class DownloadConfig(Policies):
     dataset: one of the registry, which `xmcpipe datasets` lists; `debian`, a package index; `synthetic`, text
       from a generator, only ever by this name.
     archive: a file or folder with a set of the registry, fetched by hand; the mirrors are then not asked.
+    titles_only: of a set of the registry whose documents have several fields, and of its labels, the title is
+      the text. Mirrors that hold one text a document, title and all, are then not asked.
     documents: a slice of so many before the policies; 0: all of debian's, 4,000 synthetic ones.
     labels: labels of synthetic; 0: 500.
     data_seed: which slice, or which synthetic text. Not `seed`: runs of several seeds shall see the same.
@@ -36,6 +38,7 @@ class DownloadConfig(Policies):
 
     dataset: str
     archive: str | None = runtime(None)
+    titles_only: bool = later(False)
     documents: int = 0
     labels: int = 0
     data_seed: int = 0
@@ -56,7 +59,8 @@ class DownloadConfig(Policies):
             raise XmcpipeError(
                 f"download.dataset: there is no {self.dataset!r}", nearest(self.dataset, known)
             )
-        for name in ("documents", "labels", "data_seed") if registered else ("archive",):
+        others = ("documents", "labels", "data_seed") if registered else ("archive", "titles_only")
+        for name in others:
             if getattr(self, name):
                 raise ValueError(f"{name} was given, {self.dataset} has no such key")
 
@@ -70,9 +74,10 @@ def source(config: DownloadConfig) -> str | None:
     """The sha256 of what was fetched by hand; None where the network is to give it."""
     if config.archive is None:
         return None
-    from xmcpipe.data.registered import source_of
+    from xmcpipe.data.registered import naming_mirrors, source_of
 
-    return source_of(Path(config.archive))
+    with naming_mirrors(registry.find(config.dataset)):
+        return source_of(Path(config.archive))
 
 
 def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -86,7 +91,10 @@ def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     from xmcpipe.data.registered import Making
 
-    making = Making(registry.find(config.dataset), config, out, scratch)
+    dataset = registry.find(config.dataset)
+    # where the titles are all that there is, a line of text is a title as well
+    titles_only = config.titles_only and dataset.text_fields != registry.TITLE
+    making = Making(dataset, config, out, scratch, titles_only)
     given = source(config)
     made = making.from_given(Path(str(config.archive)), given) if given else making.from_mirrors()
     return Result(made.figures, made.rows, made.source)

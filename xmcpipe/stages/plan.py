@@ -4,7 +4,7 @@ Not a stage: nothing is made. It stands here because it reads what stages have m
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ POSITIVES = 5.0  # labels a document, where nobody says how many
 class DataShape:
     """What memory depends on in the data; 0: not known.
 
-    L labels, N documents, tokens of the longest of them, labels a document on average, C clusters of labels.
+    L labels, N documents, tokens of the longest of them, labels a document on average, C clusters of labels,
+    and label texts that are training documents beside the N.
     """
 
     labels: int = 0
@@ -31,10 +32,23 @@ class DataShape:
     tokens: int = 0
     positives: float = 0.0
     clusters: int = 0
+    label_texts: int = 0
 
     def or_else(self, other: "DataShape") -> "DataShape":
         """This, and what isn't known of it from `other`."""
         return DataShape(*(mine or theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True)))
+
+    @property
+    def rows(self) -> int:
+        """What is trained on, the validation split among it; 0 where the documents aren't known."""
+        return self.documents + self.label_texts if self.documents else 0
+
+    @property
+    def positives_a_row(self) -> float:
+        """Labels a row on average: a label's text has one."""
+        if not self.rows:
+            return self.positives
+        return (self.documents * self.positives + self.label_texts) / self.rows
 
 
 @dataclass(frozen=True)
@@ -69,18 +83,19 @@ def run(
     data = known(configs, artifacts, stated)
     name = encoder_name(config, configs, artifacts)
     make_encoder = _maker(name, data.tokens)
-    rows = min(config.batch_size, data.documents or config.batch_size)
-    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives))
+    rows = min(config.batch_size, data.rows or config.batch_size)
+    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_a_row))
     plans, process = [], 0
     for way in (config, other_memory(config)):
         if way is not None:
-            plans.append(plan(way, make_encoder, shape, device, data.documents))
+            plans.append(plan(way, make_encoder, shape, device, data.rows))
             process = process or host_bytes()  # now that all is imported
-    return Planned(data, rows, name, plans, process, _steps(config, data.documents))
+    return Planned(data, rows, name, plans, process, _steps(config, data))
 
 
-def _steps(config: TrainConfig, documents: int) -> tuple[int, int]:
-    an_epoch = -(-documents // (config.batch_size * config.accumulation))
+def _steps(config: TrainConfig, data: DataShape) -> tuple[int, int]:
+    aside = min(int(config.validation * data.documents), config.validation_max)
+    an_epoch = -(-max(data.rows - aside, 0) // (config.batch_size * config.accumulation))
     whole = an_epoch * config.epochs
     return an_epoch, min(whole, config.max_steps) if config.max_steps else whole
 
@@ -90,7 +105,11 @@ def known(
 ) -> DataShape:
     """What is stated, filled up from the shards and clusters that exist, then from the recipe."""
     shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
-    data = stated if shards is None else stated.or_else(_of_shards(shards.path, configs["train"].splits))
+    with_texts = configs["train"].label_features
+    if shards is None:  # as far as anybody knows, every label has a text
+        data = stated.or_else(DataShape(label_texts=stated.labels if with_texts else 0))
+    else:
+        data = stated.or_else(_of_shards(shards.path, with_texts))
     if not data.labels:
         raise XmcpipeError(
             "the number of labels isn't known: the shards of this recipe are not in the store",
@@ -99,7 +118,7 @@ def known(
     tokenize = configs.get("tokenize")
     data = data.or_else(DataShape(tokens=tokenize.max_length if tokenize else 128, positives=POSITIVES))
     if not configs["train"].auxiliary.weight:
-        return DataShape(data.labels, data.documents, data.tokens, data.positives)
+        return replace(data, clusters=0)
     if clusters is not None:
         data = data.or_else(DataShape(clusters=_count_clusters(clusters.path)))
     of_recipe = getattr(configs.get("cluster"), "num_clusters", 0) or default_clusters(data.labels)
@@ -141,18 +160,21 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
     return make
 
 
-def _of_shards(folder: Path, splits: tuple[str, ...]) -> DataShape:
+def _of_shards(folder: Path, with_texts: bool) -> DataShape:
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards import Shards
 
-    shards = Shards(folder, *splits)
+    shards = Shards(folder, "train")
+    texts = Shards(folder, "label") if with_texts else None
     documents = len(shards)
+    longest = max(int(each.lengths.max(initial=0)) for each in (shards, texts) if each is not None)
     return DataShape(
         labels=pq.ParquetFile(folder / "labels.parquet").metadata.num_rows,
         documents=documents,
-        tokens=int(shards.lengths.max(initial=0)),
+        tokens=longest,
         positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
+        label_texts=len(texts) if texts is not None else 0,
     )
 
 
@@ -164,4 +186,4 @@ def _count_clusters(folder: Path) -> int:
 
 
 def _values(shape: DataShape) -> tuple[Any, ...]:
-    return (shape.labels, shape.documents, shape.tokens, shape.positives, shape.clusters)
+    return tuple(getattr(shape, field.name) for field in fields(shape))

@@ -75,6 +75,25 @@ def test_from_and_force_and_set_reach_the_runner(cli: Any, world: World) -> None
     assert world.runs == ["train"]
 
 
+def test_from_a_path_is_an_archive_of_the_recipes_dataset(cli: Any, world: World) -> None:
+    Path("mini").mkdir()
+    Path("train").mkdir()
+    for given in ("mini", "nowhere/a", "b.tar.gz"):
+        made = json.loads(cli("run", "r.toml", "--from", given, "--force", "--json").stdout)["stages"][0]
+        manifest = json.loads((Path(made["path"]) / "manifest.json").read_text())
+        assert manifest["made_by"]["runtime"]["archive"] == given
+    world.runs.clear()
+    cli("run", "r.toml", "--from", "train")  # a stage, though there is a folder of that name
+    assert world.runs == ["train"]
+    misspelt = cli("run", "r.toml", "--from", "trian")
+    assert misspelt.exit_code == 2
+    assert "there is no stage 'trian' in this chain (did you mean 'train'?)" in misspelt.stderr
+    Path("i.toml").write_text('[import]\ntrain = "r.toml"\n')
+    imports = cli("run", "i.toml", "--from", "mini")
+    assert imports.exit_code == 2
+    assert "the recipe downloads nothing (name the files that it imports" in imports.stderr
+
+
 def test_a_stage_command_reads_what_is_there_and_says_what_is_missing(cli: Any, world: World) -> None:
     missing = cli("tokenize", "--recipe", "r.toml")
     assert missing.exit_code == 2

@@ -98,6 +98,30 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
     assert call("download", "debian", "--from", archive).exit_code == 2
 
 
+def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
+    made(call("download", "tiny", "--from", archive, "--json"))
+    from xmcpipe.data.fetch.kept import Kept, folder_of
+    from xmcpipe.data.registry import find
+
+    kept = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
+    kept.folder.mkdir(parents=True)
+    kept.archive.write_bytes(b"x" * 1500)
+    kept.record.write_text("{}")
+    first = call("gc", "--yes")
+    assert f"{kept.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
+    assert first.stdout == "nothing to remove\n"
+    assert call("gc", "--all", "--yes").exit_code == 0
+    listed = call("gc", "--archives", "--dry-run")
+    assert listed.stdout == f"{kept.archive}  archive of tiny  1.5 kB\n"
+    assert "kept" not in listed.stderr
+    assert call("gc", "--archives").exit_code == 2  # nobody is there to confirm
+    assert kept.archive.is_file()
+    removed = made(call("gc", "--archives", "--yes", "--json"))
+    assert removed["removes"] == [{"path": str(kept.archive), "bytes": 1500, "stage": None}]
+    assert sorted(kept.folder.iterdir()) == [kept.record]
+    assert Path(archive).is_file()
+
+
 def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     lines = [line.split() for line in call("datasets").stdout.splitlines()]
     assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines
@@ -112,11 +136,17 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)
-    assert facts["raw"] == [raw]
+    assert facts["raw"] == [{"path": raw, "version": "one"}]
     assert [each["bytes"] for each in facts["archives"]] == [1500]
     assert facts["propensity"] == [{"a": 0.5, "b": 0.4, "source": "us"}]
     assert facts["mirrors"][0]["address"] == NOWHERE["address"]
     assert facts["plan"] is None
+
+
+def test_a_miniature_in_the_list_is_of_no_version(tmp_path: Path) -> None:
+    (tmp_path / "mini.tar.gz").write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
+    made(call("download", "tiny", "--from", str(tmp_path / "mini.tar.gz"), "--json"))
+    assert " raw of another version " in call("datasets").stdout
 
 
 def test_the_planned_memory_of_its_recipe(tmp_path: Path, tiny_encoder: Path) -> None:

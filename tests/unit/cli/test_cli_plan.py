@@ -73,7 +73,9 @@ def facts(result: Any) -> dict[str, Any]:
 
 def test_a_stated_shape_is_planned_both_ways(cli: Any) -> None:
     found = facts(cli("r.toml", "--labels", 2048, "--positives", 3, "--documents", 1000, "--json"))
-    assert found["data"] == {"labels": 2048, "documents": 1000, "tokens": 24, "positives": 3.0, "clusters": 8}
+    assert found["data"] == {
+        "labels": 2048, "documents": 1000, "tokens": 24, "positives": 3.0, "clusters": 8, "label_texts": 0,
+    }  # fmt: skip
     assert [each["memory"] for each in found["plans"]] == ["light", "paper"]
     for each in found["plans"]:
         parts = dict(each["device_bytes"])
@@ -124,9 +126,32 @@ def test_a_bandwidth_can_be_measured(cli: Any) -> None:
 
 def test_shards_and_clusters_that_exist_say_what_the_data_is(cli: Any, artifacts: list[str]) -> None:
     found = facts(cli("--recipe", "r.toml", *artifacts, "--json"))
-    assert found["data"] == {"labels": 50, "documents": 30, "tokens": 12, "positives": 2.0, "clusters": 4}
+    of_shards = {"labels": 50, "documents": 30, "tokens": 12, "positives": 2.0, "clusters": 4}
+    assert found["data"] == {**of_shards, "label_texts": 0}
     stated = facts(cli("r.toml", *artifacts, "--labels", 70, "--tokens", 20, "--json"))
-    assert stated["data"] == {"labels": 70, "documents": 30, "tokens": 20, "positives": 2.0, "clusters": 4}
+    assert stated["data"] == {**of_shards, "labels": 70, "tokens": 20, "label_texts": 0}
+
+
+WITH_TEXTS = ("--set", "train.label_features=true")
+
+
+def test_label_texts_are_training_documents_too(cli: Any, artifacts: list[str], tmp_path: Path) -> None:
+    stated = ("r.toml", "--labels", 400, "--documents", 200, "--positives", 3, "--json")
+    without, found = facts(cli(*stated)), facts(cli(*stated, *WITH_TEXTS))
+    assert (without["data"]["label_texts"], found["data"]["label_texts"]) == (0, 400)
+    # a twentieth of the documents is set aside for validation, and no text of a label
+    assert (without["steps"]["an_epoch"], found["steps"]["an_epoch"]) == (-(-190 // 16), -(-590 // 16))
+    assert found["steps"]["all"] == 10 * found["steps"]["an_epoch"]
+    for each in found["plans"]:
+        assert each["host_bytes"]["documents"] == 64 * 600
+    with ShardWriter(shard_path(tmp_path / "shards", "label", 0)) as shard:
+        texts = pa.array([[5] * 20] * 7, pa.list_(pa.int32()))
+        labels = pa.array([[number] for number in range(7)], pa.list_(pa.int32()))
+        shard.write(pa.array([f"label {number}" for number in range(7)]), texts, labels)
+    of_shards = facts(cli("r.toml", *artifacts, "--json", *WITH_TEXTS))["data"]
+    assert (of_shards["documents"], of_shards["label_texts"], of_shards["tokens"]) == (30, 7, 20)
+    assert of_shards["positives"] == 2.0
+    assert facts(cli("r.toml", *artifacts, "--json"))["data"]["tokens"] == 12
 
 
 def test_no_recipe_is_needed(cli: Any, tiny_encoder: Path) -> None:

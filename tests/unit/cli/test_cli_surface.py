@@ -51,7 +51,7 @@ COMMANDS = {
     "export": {"--out", "-o", "--format", "--json"},
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
-    "gc": {"--keep", "--all", "--set", "--store", "--dry-run", "--yes", "--json"},
+    "gc": {"--keep", "--all", "--archives", "--set", "--store", "--dry-run", "--yes", "--json"},
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
     | {"--device", "--bandwidth", "--tflops", "--measure"},

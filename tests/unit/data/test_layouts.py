@@ -67,11 +67,14 @@ def test_ids_are_distinct_and_the_repositorys_where_it_has_some(tmp_path: Path, 
     assert ids == [f"trn{n}" if layout == "xc_raw" else str(n) for n in range(5)]
 
 
-@pytest.mark.parametrize("layout", ["attentionxml", "xtransformer", "pecos", "x_y"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("change", ["no final newline", "crlf", "mark"])
 def test_line_ends_and_marks(tmp_path: Path, layout: str, change: str) -> None:
-    MAKERS[layout](tmp_path)
-    for path in tmp_path.rglob("*.txt"):
+    if layout == "xc_raw":
+        xc_raw(tmp_path, suffix="")
+    else:
+        MAKERS[layout](tmp_path)
+    for path in [*tmp_path.rglob("*.txt"), *tmp_path.rglob("*.json")]:
         data = path.read_bytes()
         changed = {
             # the last line of train_labels.txt and trn_X_Y.txt is empty: without its newline it would be none

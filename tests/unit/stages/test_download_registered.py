@@ -1,8 +1,14 @@
 """DOWNLOAD of a registered set: from its mirrors or by hand, whole and counted."""
 
+import errno
+import gzip
 import hashlib
+import io
+import os
 import re
+import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,9 @@ from web_site import Site, running_site
 
 from xmcpipe.config import from_table
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
+from xmcpipe.data.fetch.kept import Kept
+from xmcpipe.data.registry import Mirror
+from xmcpipe.data.unpack import Limits
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.download import DOWNLOAD, DownloadConfig
 from xmcpipe.stages.stage import Result
@@ -128,6 +137,81 @@ def test_a_mirror_that_gives_something_else_is_passed_over(
     assert [path.name.partition("-")[0] for path in kept] == ["gdrive"]
 
 
+def member(**fields: Any) -> bytes:
+    """An archive with the set and one more member, of these fields of a tar header."""
+    buffer = io.BytesIO(gzip.decompress(tar_of()))
+    with tarfile.open(fileobj=buffer, mode="a") as tar:
+        header = tarfile.TarInfo(fields.pop("name", "tiny/more"))
+        for key, value in fields.items():
+            setattr(header, key, value)
+        tar.addfile(header, io.BytesIO(bytes(header.size)))
+    return gzip.compress(buffer.getvalue())
+
+
+BOMB, CUT = 1 << 20, "cut connection"
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "page": (
+        {"body": b"<html><title>Sign in</title>", "kind": "text/html"},
+        "a.*page.* instead of.*: Sign in",
+    ),
+    "truncated": ({"body": tar_of()[:-20]}, "isn't unpacked: it is broken or cut short"),
+    CUT: ({"body": tar_of(), "cuts": [30] * 99, "ranges": False}, "broke off"),
+    "wrong hash": ({"body": tar_of()}, "000000000000… was wanted"),
+    "full disk": ({"body": tar_of()}, "disk full: .* had no room left"),
+    "bomb": ({"body": member(size=BOMB)}, "more than 1.0 MB come out"),
+    "traversal": ({"body": member(name="../../x")}, "the path '../../x' isn't one below a folder"),
+    "absolute": ({"body": member(name="/tmp/x")}, "the path '/tmp/x' isn't one below a folder"),
+    "link": ({"body": member(type=tarfile.SYMTYPE, linkname="/etc")}, "is a link, a device"),
+    "hard link": ({"body": member(type=tarfile.LNKTYPE, linkname="/etc/passwd")}, "is a link, a device"),
+    "device": ({"body": member(type=tarfile.CHRTYPE)}, "is a link, a device"),
+}
+
+
+@pytest.mark.parametrize("kind", ["https", "gdrive", "dropbox"])
+@pytest.mark.parametrize("fault", sorted(BROKEN))
+def test_every_fault_of_every_kind_of_mirror_is_a_line_and_then_the_next(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str], kind: str, fault: str
+) -> None:
+    answer, says = BROKEN[fault]
+    first = {"https": https(site, "/bad"), "gdrive": GDRIVE, "dropbox": DROPBOX}[kind]
+    path = {"https": "/bad", "gdrive": "/uc", "dropbox": "/scl/fo/abc/h"}[kind]
+    use_registry(
+        tmp_path,
+        monkeypatch,
+        {**first, **({"sha256": "0" * 64} if fault == "wrong hash" else {})},
+        https(site),
+    )
+    site.put(path, **{**answer, "cuts": list(answer.get("cuts", []))}, length=kind != "dropbox")
+    served = site.put("/tiny.tar.gz", tar_of())
+    monkeypatch.setattr("xmcpipe.data.unpack.Limits", partial(Limits, free=BOMB - 1))
+    if fault == "full disk":
+        full_once(monkeypatch)
+    result = run(tmp_path)
+    require_whole(tmp_path / "out-0")
+    assert result.figures["mirror"].startswith(f"https {site.address}/tiny")
+    (line,) = told
+    assert re.search(f"^Tiny-5: mirror 1 of 2 failed: .*{says}", line), line
+    folder = tmp_path / "cache/archives/tiny"
+    good = Kept(folder, Mirror("https", https(site)["address"], "pecos"))
+    left = {path for path in folder.iterdir() if path not in (good.archive, good.record)}
+    assert good.archive.read_bytes() == served.body
+    # what broke off stays to be gone on from; nothing else does
+    assert {"".join(path.suffixes) for path in left} <= ({".part", ".part.json"} if fault == CUT else set())
+    assert not (tmp_path / "x").exists()  # where ../../x leads from the folder it is unpacked to
+
+
+def full_once(patch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full when the first file is to be on it, and have room from then on."""
+    sync, failures = os.fsync, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def fsync(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        sync(descriptor)
+
+    patch.setattr(transfer.os, "fsync", fsync)
+
+
 def test_when_no_mirror_gives_it_what_came_can_be_taken_as_it_is(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +238,7 @@ def test_a_version_that_is_not_known_is_told_and_not_required(
     assert run(tmp_path).figures["version"] == "one"
     use_registry(tmp_path, monkeypatch, https(site, "/short"), versions=TWO)
     site.put("/short", tar_of(SHORT))
-    assert run(tmp_path).figures["version"] is None
+    assert run(tmp_path).figures["version"] == "unknown"
     assert told == [
         "Tiny-5 holds 6 + 1 documents, 5 labels, which is no version that is known: "
         "6 + 2 documents, 5 labels (us); 6 + 2 documents, 9 labels (them)"

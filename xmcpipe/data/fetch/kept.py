@@ -9,6 +9,9 @@ Nothing has the name of a good archive before it is one. The record outlives the
 
 import json
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 from xmcpipe import cache
 from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.lock import exclusive, is_held
 from xmcpipe.data.fetch import dropbox, gdrive, https
 from xmcpipe.data.fetch.transfer import forget, no_page, transfer
 from xmcpipe.data.registry import Dataset, Mirror
@@ -24,12 +28,38 @@ from xmcpipe.errors import XmcpipeError
 logger = logging.getLogger(__name__)
 
 KINDS: dict[str, Any] = {"https": https, "gdrive": gdrive, "dropbox": dropbox}
+OURS = re.compile(r"(https|gdrive|dropbox)-[0-9a-f]{12}\.(archive|part)")
 MAGIC = (b"\x1f\x8b", b"PK\x03\x04")
 
 
 def folder_of(dataset: Dataset) -> Path:
     """Where the archives of a set are kept; it may not exist yet."""
     return cache.folder("archives") / dataset.name
+
+
+def in_cache() -> list[Path]:
+    """The archives in the cache, whole ones and those that aren't, but of sets that are being downloaded."""
+    folder = cache.folder("archives")
+    found = [path for path in sorted(folder.glob("*/*")) if OURS.fullmatch(path.name)]
+    return [path for path in found if not is_held(_lock(path.parent))]
+
+
+def remove(archive: Path) -> None:
+    """Remove one of `in_cache`. The record of its hash stays: what is fetched later must have it."""
+    with exclusive(_lock(archive.parent), f"the download of {archive.parent.name}"):
+        forget(archive)
+
+
+@contextmanager
+def downloading(dataset: Dataset) -> Iterator[Path]:
+    """The folder of a set, which no other process writes to during the block."""
+    folder = folder_of(dataset)
+    with exclusive(_lock(folder), f"the download of {dataset.title}"):
+        yield folder
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 @dataclass(frozen=True)

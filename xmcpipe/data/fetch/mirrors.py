@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from xmcpipe.artifacts.lock import exclusive
-from xmcpipe.data.fetch.kept import KINDS, Kept, folder_of
+from xmcpipe.data.fetch.kept import KINDS, Kept, downloading, folder_of
 from xmcpipe.data.registry import Dataset, Mirror
 from xmcpipe.errors import XmcpipeError
 
@@ -39,7 +38,7 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
         raise XmcpipeError(
             f"the cache can't be written: {error}", "name another folder with XMCPIPE_CACHE"
         ) from error
-    with exclusive(folder.with_name(f"{dataset.name}.lock"), f"the download of {dataset.title}"):
+    with downloading(dataset):
         every = [Kept(folder, mirror) for mirror in dataset.mirrors]
         # one that is there already comes before one that may have to be waited for in vain
         for number, kept in enumerate(sorted(every, key=lambda each: not each.archive.is_file()), start=1):
@@ -54,13 +53,19 @@ def first_good(dataset: Dataset, prove: Callable[[Path, str, Mirror], T]) -> T:
 
 def by_hand(dataset: Dataset) -> XmcpipeError:
     """The one error that says what to fetch, from which page, and where to put it."""
-    places = [KINDS[mirror.kind].page(mirror.address) for mirror in dataset.mirrors]
+    places = pages(dataset)
     return XmcpipeError(
         f"{dataset.title}: none of its {len(places)} mirrors gave it",
         f"fetch its archive with raw text by hand, from {dataset.page} or any of "
         f"{', '.join([*places, *dataset.folders])}, and name the file, or the folder it was unpacked to: "
-        f"`xmcpipe download {dataset.name} --from PATH`, or with a recipe `--set download.archive=PATH`",
+        f"`xmcpipe download {dataset.name} --from PATH`, and for a whole recipe `xmcpipe run RECIPE --from "
+        "PATH` or `make RECIPE ARGS='--from PATH'`",
     )
+
+
+def pages(dataset: Dataset) -> list[str]:
+    """Where a person finds each of its mirrors."""
+    return [KINDS[mirror.kind].page(mirror.address) for mirror in dataset.mirrors]
 
 
 class _FailedError(Exception):

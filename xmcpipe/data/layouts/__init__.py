@@ -18,13 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcpipe.data.layouts.places import LAYOUTS, detect_layout, layout_files
+from xmcpipe.data.layouts.places import LAYOUTS, NoTextError, detect_layout, layout_files
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["LAYOUTS", "LayoutOptions", "Sources", "detect_layout", "layout_files", "read_layout"]
+__all__ = [
+    "LAYOUTS",
+    "LayoutOptions",
+    "NoTextError",
+    "Sources",
+    "detect_layout",
+    "layout_files",
+    "read_layout",
+]
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,15 @@ WITH_TEXT = (
 )
 
 
+class NoTextError(XmcpipeError):
+    """A folder of bags of words alone."""
+
+
 def detect_layout(folder: Path) -> str:
     """The layout of the dataset in `folder`, one of LAYOUTS.
 
-    Raises XmcpipeError for a folder with none, which says what is missing or, where only bags of words are
-    there, which kind of mirror has the text.
+    Raises XmcpipeError for a folder with none, which says what is missing, and NoTextError, which says what
+    kind of mirror has the text, where only bags of words are there.
     """
     there = _Files.below(folder)
     absent = {
@@ -70,7 +74,7 @@ def detect_layout(folder: Path) -> str:
         wanted = ", ".join(" or ".join(names) for names in missing)
         raise XmcpipeError(f"{folder} is of layout {layout}, but has no {wanted}", "fetch the missing files")
     if there.find(BAG_OF_WORDS) or there.find_ending("_train.txt"):
-        raise XmcpipeError(f"{folder} holds bags of words and no text", WITH_TEXT)
+        raise NoTextError(f"{folder} holds bags of words and no text", WITH_TEXT)
     known = ", ".join(sorted({roles["train_text"][0] for roles in ROLES.values()}))
     raise XmcpipeError(f"{folder} holds no dataset of a known layout", f"looked for {known}, also as .gz")
 

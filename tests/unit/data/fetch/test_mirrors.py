@@ -11,7 +11,7 @@ import pytest
 from web_site import Site
 
 from xmcpipe.data.fetch import gdrive, mirrors
-from xmcpipe.data.fetch.kept import Kept, folder_of
+from xmcpipe.data.fetch.kept import Kept, downloading, folder_of, in_cache, remove
 from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
 from xmcpipe.data.registry import Counts, Dataset, Mirror, Propensity
 from xmcpipe.errors import XmcpipeError
@@ -165,7 +165,7 @@ def test_when_all_fail_one_message_says_what_to_do(site: Site, monkeypatch: pyte
         f"{site.address}/file/d/0123456789/view",
         "https://folder.example/f",
         "`xmcpipe download tiny --from PATH`",
-        "`--set download.archive=PATH`",
+        "`xmcpipe run RECIPE --from PATH`",
     ):
         assert part in caught.value.hint
 
@@ -186,6 +186,27 @@ def test_runs_at_once_share_one_download(site: Site) -> None:
         thread.join()
     assert found == [(BODY, SHA)] * 6
     assert len(site.asked) == 1
+
+
+def test_what_is_in_the_cache_can_be_removed_and_no_file_of_anybody_else(site: Site) -> None:
+    site.put("/a.gz", BODY)
+    tiny = dataset(mirror(site, "/a.gz"))
+    first_good(tiny, taken)
+    kept = Kept(folder_of(tiny), tiny.mirrors[0])
+    begun = Kept(folder_of(tiny), mirror(site, "/b.gz")).part
+    for path in (begun, begun.with_name(f"{begun.name}.json"), begun.with_name("mine.archive")):
+        path.write_bytes(b"x")
+    assert set(in_cache()) == {kept.archive, begun}
+    with downloading(tiny):
+        assert in_cache() == []
+    for path in in_cache():
+        remove(path)
+    assert sorted(folder_of(tiny).iterdir()) == sorted([kept.record, begun.with_name("mine.archive")])
+    served = site.put("/a.gz", gzip.compress(b"another"))
+    with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
+        first_good(tiny, taken)  # the hash is still known
+    served.body = BODY
+    assert first_good(tiny, taken) == (BODY, SHA)
 
 
 def test_a_cache_that_cannot_be_written(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
