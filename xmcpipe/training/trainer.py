@@ -66,6 +66,7 @@ class Trainer:
         self.head_dtype = half if device.type == "cuda" and half else torch.float32
         self.progress = Progress(auxiliary=model.auxiliary is not None)
         self.meter = StepMeter()
+        self.norms: dict[str, float | None] = {}  # of the encoder's gradients in the last step, if taken
 
     def fit(self) -> Progress:
         """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
@@ -144,7 +145,7 @@ class Trainer:
     def _step(self, group: list[Int64s]) -> float:
         """One optimizer step over the batches of `group`; returns the main loss."""
         num_rows, total = sum(len(rows) for rows in group), 0.0
-        self._norms = {}
+        self.norms = {}
         for number, rows in enumerate(group):
             batch = self.feed.batch(rows)
             fork = Fork(self.model.dropout(self._embed(batch)))
@@ -165,7 +166,7 @@ class Trainer:
         """
         learning = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
         if learning and due(self.progress.step + 1, self.config.gradients_every):
-            self._norms = fork.norms(learning, self.updates.loss_scale / batches)
+            self.norms = fork.norms(learning, self.updates.loss_scale / batches)
 
     def _losses(self, fork: Fork, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
         """Main loss, auxiliary loss, and the weight s of the latter, for a batch of a group of `num_rows`
@@ -211,8 +212,8 @@ class Trainer:
                 "lower train.encoder.lr or train.head.lr, or use bfloat16",
             )
         state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
-        if self._norms:
-            log.write("gradient", state.step, **self._norms)
+        if self.norms:
+            log.write("gradient", state.step, **self.norms)
         self._rewire(log)
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
@@ -277,4 +278,3 @@ class Trainer:
 
     _clock: Callable[[], float]
     _checkpointed: float
-    _norms: dict[str, float | None]

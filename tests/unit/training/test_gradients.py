@@ -53,7 +53,7 @@ def measured(trainer, group):
     trainer.model.train()
     trainer._before_step()
     trainer._step(group)
-    return trainer._norms
+    return trainer.norms
 
 
 @pytest.mark.parametrize("mode", MODES)
