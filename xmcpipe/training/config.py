@@ -123,7 +123,7 @@ class TrainConfig:
     device: str = runtime("auto")  # auto, cpu, cuda, cuda:1
     checkpoint_minutes: float = runtime(10.0)
     log_every: int = runtime(50)  # optimizer steps
-    gradients_every: int = runtime(500)  # optimizer steps; norms of the encoder's gradients; 0: never
+    gradients_every: int = runtime(500)  # steps between norms of the encoder's gradients; 0: never
 
     def __post_init__(self) -> None:
         ones = ("epochs", "batch_size", "accumulation", "label_chunk", "evaluate_every", "log_every")

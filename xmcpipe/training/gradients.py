@@ -3,7 +3,8 @@
 Backward is linear in what comes in at the encoder's end. So the embedding is where the losses part (`Fork`):
 each reads a leaf of its own, which ends up with that loss's gradient. Their sum is what trains the encoder;
 to measure, each is sent through the encoder by itself before that. No parameter's gradient outlives its norm,
-so measuring holds no set of gradients, whatever `memory` does with them.
+so measuring holds no set of gradients, whatever `memory` does with them; only activations are kept for
+longer. A step that is measured takes 1.6 times as long, 2.4 times with both losses.
 
 Source: Ullah et al. 2024 (arXiv 2411.03171), Figure 2.
 

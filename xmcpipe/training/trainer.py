@@ -95,7 +95,7 @@ class Trainer:
         """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
 
         No validation and no checkpoint; the last batch of an epoch may be smaller. On a CPU the
-        first MEASURED_STEPS are slower.
+        first MEASURED_STEPS are slower, and everywhere those that take norms of gradients.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
@@ -162,10 +162,13 @@ class Trainer:
         """Where they are due, take the norms of the gradients of (1 - s) * main and of s * auxiliary over all
         of the encoder, without a loss scale and before any clipping.
 
-        Of accumulated batches it is the first, its gradient times their number `batches`.
+        Together these two gradients are what the step is taken by. Of accumulated batches it is the first,
+        its gradients times their number `batches`.
         """
+        if not due(self.progress.step + 1, self.config.gradients_every):
+            return
         learning = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
-        if learning and due(self.progress.step + 1, self.config.gradients_every):
+        if learning:
             self.norms = fork.norms(learning, self.updates.loss_scale / batches)
 
     def _losses(self, fork: Fork, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
