@@ -22,6 +22,7 @@ from xmcpipe.config import from_table
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed, read_clusters
+from xmcpipe.training.gradients import Fork
 from xmcpipe.training.trainer import Trainer
 
 
@@ -66,8 +67,11 @@ def measure(trainer: Trainer, batches: list) -> dict:
         started_backward.backward()
 
     def whole(rows):
-        main_loss, auxiliary, weight = trainer._losses(trainer.feed.batch(rows), len(rows))
+        batch = trainer.feed.batch(rows)
+        fork = Fork(trainer.model.dropout(trainer._embed(batch)))
+        main_loss, auxiliary, weight = trainer._losses(fork, batch, len(rows))
         ((1.0 - weight) * main_loss + weight * auxiliary).backward()
+        fork.backward()
         trainer.updates.optimizers["classifier"].step()
 
     ready = {(len(rows), int(rows[0])): trainer.feed.batch(rows) for rows in batches}

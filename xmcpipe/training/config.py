@@ -123,12 +123,13 @@ class TrainConfig:
     device: str = runtime("auto")  # auto, cpu, cuda, cuda:1
     checkpoint_minutes: float = runtime(10.0)
     log_every: int = runtime(50)  # optimizer steps
+    gradients_every: int = runtime(500)  # steps between norms of the encoder's gradients; 0: never
 
     def __post_init__(self) -> None:
         ones = ("epochs", "batch_size", "accumulation", "label_chunk", "evaluate_every", "log_every")
         require_at_least(self, 1, *ones)
-        zeros = ("seed", "max_steps", "warmup_steps", "validation_max", "patience", "checkpoint_minutes")
-        require_at_least(self, 0, *zeros)
+        zeros = ("seed", "max_steps", "warmup_steps", "validation_max", "patience")
+        require_at_least(self, 0, *zeros, "checkpoint_minutes", "gradients_every")
         if self.patience and not (self.validation and self.validation_max):
             raise ValueError("patience needs a validation split: set validation above 0, or patience = 0")
         if not 0.0 <= self.validation < 1.0:

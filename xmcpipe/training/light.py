@@ -40,6 +40,7 @@ class LightUpdates:
     """Updates (see training.updates) of `model` on `device`; its weights are of the wanted dtype already."""
 
     autocast: torch.dtype | None = None
+    loss_scale = 1.0
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         assert isinstance(model.head, FFIHead), "the config says so"

@@ -1,4 +1,16 @@
-"""The training log: a JSON object a line in metrics.jsonl, and the same numbers for TensorBoard."""
+"""The training log: a JSON object a line in metrics.jsonl, and the same numbers for TensorBoard.
+
+Each line has its `kind` and the `step`, from 1, after which it was written:
+
+- train: `epoch`, `loss` (the main one, a mean since the last such line), `auxiliary_weight` (s),
+  `rate_factor`, `documents_per_second`, `memory_bytes`;
+- gradient: `main`, `auxiliary`: L2 norms over all of the encoder's parameters of the gradients of
+  (1 - s) * main and of s * auxiliary, which add up to what the step is taken by, without a loss scale and
+  before any clipping; null where there is none (the branch is dropped), or none that is finite. Every
+  `gradients_every` steps and at a few early ones (training.gradients);
+- rewire: `replaced` connections, and their `share`;
+- validation: P@1, P@3, P@5.
+"""
 
 import json
 from pathlib import Path

@@ -36,6 +36,10 @@ class PaperUpdates:
         }
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
 
+    @property
+    def loss_scale(self) -> float:
+        return float(self.scaler.get_scale())
+
     def begin(self, step: int, rate_factor: float) -> None:
         for optimizer in self.optimizers.values():
             set_rate(optimizer, rate_factor)

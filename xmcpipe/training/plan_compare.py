@@ -1,6 +1,7 @@
 """Predicted beside measured, for the manifest of a training."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,11 +43,14 @@ def memory_figures(trainer: Trainer) -> dict[str, Any]:
 
 def _predict(trainer: Trainer, shape: StepShape) -> dict[str, int]:
     encoder, config = trainer.model.encoder, trainer.config
+    on_gpu = trainer.device.type == "cuda"
+    if not (on_gpu or trainer.meter.gradients):
+        config = replace(config, gradients_every=0)  # as in the step with which it is compared
 
     def again() -> Any:
         return type(encoder)(encoder.config).float()
 
-    if trainer.device.type == "cuda":
+    if on_gpu:
         return plan(config, again, shape, "cuda").parts
     return rehearse(config, again, shape, "cpu").at_peak()  # no rewiring is in the first steps
 

@@ -22,13 +22,15 @@ MEASURED_STEPS = 3  # counting slows a step down
 class StepMeter:
     """Measures the first steps of a training on a CPU.
 
-    `peak` is bytes of live tensors, 0 where none was measured; `shape` is that of the batch which held them;
-    `process` is what else was resident after the first step, when all is imported.
+    `peak` is bytes of live tensors, 0 where none was measured; `shape` is that of the batch which held them,
+    `gradients` whether norms of gradients (training.gradients) were taken then, which keeps activations for
+    longer; `process` is what else was resident after the first step, when all is imported.
     """
 
     def __init__(self) -> None:
         self.peak = self.process = 0
         self.shape: StepShape | None = None
+        self.gradients = False
         self._done = 0
 
     @contextmanager
@@ -46,7 +48,8 @@ class StepMeter:
             self.process = max(host_bytes() - meter.live, 0)
         if self._done <= 2 or meter.peak > self.peak:  # in the very first the optimizers have no state yet
             shapes = [shape_of(trainer, rows) for rows in group]
-            self.peak, self.shape = meter.peak, max(shapes, key=lambda shape: shape.rows * shape.tokens)
+            self.peak, self.gradients = meter.peak, bool(trainer.norms)
+            self.shape = max(shapes, key=lambda shape: shape.rows * shape.tokens)
 
 
 def shape_of(trainer: "Trainer", rows: Int64s) -> StepShape:

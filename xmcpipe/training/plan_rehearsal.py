@@ -153,15 +153,16 @@ def rehearse(
         else:
             meter.hold([trainer.feed.label_counts], LABEL_FACTS)
         _mark(meter, trainer)
-        batches = min(config.accumulation, 2)
+        batches, flops = min(config.accumulation, 2), 0
         with _kernels_that_allocate_nothing(device), meter.functions, meter:
             for _ in range(STEPS):
                 trainer._before_step()
                 trainer._step([trainer.feed.train_rows] * batches)
                 trainer.progress.step += 1
                 hold_moments(meter, trainer)
+                flops = flops or meter.flops  # those of the first step: the second measures gradients too
         meter.rest = meter.now()
-    meter.flops = meter.flops * config.accumulation // (STEPS * batches)
+    meter.flops = flops * config.accumulation // batches
     meter.encoder_values = sum(parameter.numel() for parameter in model.encoder.parameters())
     meter.in_features, meter.head_width = model.head.shape.in_features, model.head.weight.shape[1]
     return meter

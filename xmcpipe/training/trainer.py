@@ -22,6 +22,7 @@ from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
+from xmcpipe.training.gradients import Fork, due
 from xmcpipe.training.light import LightUpdates
 from xmcpipe.training.log import MetricsLog
 from xmcpipe.training.memory import used_bytes
@@ -65,6 +66,7 @@ class Trainer:
         self.head_dtype = half if device.type == "cuda" and half else torch.float32
         self.progress = Progress(auxiliary=model.auxiliary is not None)
         self.meter = StepMeter()
+        self.norms: dict[str, float | None] = {}  # of the encoder's gradients in the last step, if taken
 
     def fit(self) -> Progress:
         """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
@@ -93,7 +95,7 @@ class Trainer:
         """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
 
         No validation and no checkpoint; the last batch of an epoch may be smaller. On a CPU the
-        first MEASURED_STEPS are slower.
+        first MEASURED_STEPS are slower, and everywhere those that take norms of gradients.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
@@ -143,27 +145,45 @@ class Trainer:
     def _step(self, group: list[Int64s]) -> float:
         """One optimizer step over the batches of `group`; returns the main loss."""
         num_rows, total = sum(len(rows) for rows in group), 0.0
-        for rows in group:
-            main, auxiliary, weight = self._losses(self.feed.batch(rows), num_rows)
+        self.norms = {}
+        for number, rows in enumerate(group):
+            batch = self.feed.batch(rows)
+            fork = Fork(self.model.dropout(self._embed(batch)))
+            main, auxiliary, weight = self._losses(fork, batch, num_rows)
             self.updates.backward((1.0 - weight) * main + weight * auxiliary)
+            if number == 0:
+                self._measure(fork, num_rows / len(rows))
+            fork.backward()
             total += float(main.detach())
         self.updates.step()
         return total
 
-    def _losses(self, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
+    def _measure(self, fork: Fork, batches: float) -> None:
+        """Where they are due, take the norms of the gradients of (1 - s) * main and of s * auxiliary over all
+        of the encoder, without a loss scale and before any clipping.
+
+        Together these two gradients are what the step is taken by. Of accumulated batches it is the first,
+        its gradients times their number `batches`.
+        """
+        if not due(self.progress.step + 1, self.config.gradients_every):
+            return
+        learning = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
+        if learning:
+            self.norms = fork.norms(learning, self.updates.loss_scale / batches)
+
+    def _losses(self, fork: Fork, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
         """Main loss, auxiliary loss, and the weight s of the latter, for a batch of a group of `num_rows`
         rows.
         """
         config, model = self.config, self.model
         weight = self.auxiliary_weight if model.auxiliary is not None else 0.0
-        embedding_BD = model.dropout(self._embed(batch))
-        features_BD = model.features(embedding_BD).to(self.head_dtype)
+        features_BD = model.features(fork.main).to(self.head_dtype)
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
         main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
         if model.auxiliary is None or self.clusters is None or weight == 0.0:
             return main, 0.0, 0.0
         clusters_P = self.clusters[batch.positives.labels].long()
-        auxiliary = model.auxiliary.loss(embedding_BD, batch.positives.rows, clusters_P)
+        auxiliary = model.auxiliary.loss(fork.auxiliary, batch.positives.rows, clusters_P)
         return main, auxiliary * (len(batch) / num_rows), weight
 
     def _embed(self, batch: Batch) -> Tensor:
@@ -195,6 +215,8 @@ class Trainer:
                 "lower train.encoder.lr or train.head.lr, or use bfloat16",
             )
         state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        if self.norms:
+            log.write("gradient", state.step, **self.norms)
         self._rewire(log)
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:

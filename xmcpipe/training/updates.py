@@ -38,6 +38,11 @@ class Updates(State, Protocol):
 
     autocast: torch.dtype | None
 
+    @property
+    def loss_scale(self) -> float:
+        """What `backward` multiplies a loss by before all else."""
+        ...
+
     def begin(self, step: int, rate_factor: float) -> None:
         """Before step number `step`, from 0: every rate is `rate_factor` times what is configured."""
         ...

@@ -84,6 +84,7 @@ def trained(shards, encoder, scratch, config):
         CHECKPOINTING,
         FLOAT32,
         LIGHT,
+        {**LIGHT, "gradients_every": 1},
         {**LIGHT, **CHECKPOINTING},
         {**LIGHT, **CHECKPOINTING, **FLOAT32},
         {**LIGHT, "head.momentum": 0.9},
@@ -93,6 +94,7 @@ def trained(shards, encoder, scratch, config):
         {"head.kind": "dense"},
         {"head.kind": "bottleneck"},
         {"head.intermediate": 48, "auxiliary.weight": 0.0, "encoder.pooling": "mean"},
+        {"precision": "float16", "gradients_every": 1},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())) or "paper",
 )
@@ -149,6 +151,15 @@ def test_light_has_neither_gradient_nor_moments_of_the_classifier(tiny_encoder):
     assert not {"classifier gradient", "classifier moments"} & light.most.keys()
     assert light.most["encoder gradients"] < paper.most["encoder gradients"] / 2
     assert light.total < paper.total
+
+
+@pytest.mark.parametrize("changes", [{}, LIGHT, {**LIGHT, **CHECKPOINTING}], ids=["paper", "light", "again"])
+def test_norms_of_gradients_hold_none_of_them(tiny_encoder, changes):
+    """They keep activations for a while longer: of one layer's backward, not of the encoder's."""
+    never, taken = (planned(tiny_encoder, "cuda", **changes, gradients_every=every) for every in (0, 500))
+    assert taken.most["encoder gradients"] == never.most["encoder gradients"]
+    assert never.total <= taken.total < never.total + 0.1 * never.most["activations"]
+    assert taken.encoder_flops == never.encoder_flops
 
 
 def test_on_a_gpu_attention_keeps_no_probabilities(tiny_encoder):

@@ -8,6 +8,7 @@ import torch
 from runs import CLUSTERS, LABELS, LIGHT, make
 
 from xmcpipe.modeling.fused import Positives
+from xmcpipe.training.gradients import Fork
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "bce"])
@@ -48,12 +49,18 @@ def test_the_total_loss_is_the_weighted_sum_of_main_and_auxiliary(shards, tiny_e
     for positives in (batch.positives, twice):
         found = trainer.model.auxiliary.loss(embedding, positives.rows, CLUSTERS[positives.labels])
         torch.testing.assert_close(found, expected)
-    main, auxiliary, weight = trainer._losses(batch, 12)
+    fork = Fork(trainer.model.dropout(trainer._embed(batch)))
+    main, auxiliary, weight = trainer._losses(fork, batch, 12)
     assert weight == s
     torch.testing.assert_close(auxiliary, expected)
     seen = []
     backward = torch.autograd.backward
-    torch.autograd.backward = lambda total: seen.append(float(total.detach())) or backward(total)
+
+    def watched(total, *gradients):  # the encoder's own comes with gradients
+        seen.extend([] if gradients else [float(total.detach())])
+        backward(total, *gradients)
+
+    torch.autograd.backward = watched
     try:
         trainer._step([np.arange(12)])
     finally:
