@@ -37,12 +37,14 @@ def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
 
     `texts` is the split `label`: its documents are labelled by themselves.
     """
-    labels = texts.label_csr()[1]
-    wanted = np.flatnonzero(~vectors_LD[labels].any(1))
+    labels, added = texts.label_csr()[1], 0
+    wanted = np.flatnonzero(~vectors_LD.any(1)[labels])
     for first in range(0, len(wanted), ROWS):
         rows = wanted[first : first + ROWS]
-        vectors_LD[labels[rows]] = normalise(vectorise(*texts.tokens.gather(rows)))
-    return int(vectors_LD[labels[wanted]].any(1).sum())
+        vectors_RD = normalise(vectorise(*texts.tokens.gather(rows)))
+        vectors_LD[labels[rows]] = vectors_RD
+        added += int(vectors_RD.any(1).sum())
+    return added
 
 
 def keep_rows(vectors: Float32s, rows: Int64s) -> Float32s:
