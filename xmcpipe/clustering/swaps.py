@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xmcpipe.clustering.partition import Float32s, Int32s, Int64s, cluster_sums, cohesion
+from xmcpipe.clustering.partition import Float32s, Int32s, cluster_sums, cohesion
 from xmcpipe.clustering.vectors import normalise
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
@@ -29,7 +29,7 @@ LEAST_GAIN = 1e-3  # of the mean cosine, relative: below it a round isn't worth 
 class _Wishes:
     """Moves that labels may make: `row` from cluster `source` to `target`, for a cosine `gain` better."""
 
-    row: Int64s
+    row: Int32s
     source: Int32s
     target: Int32s
     gain: Float32s
@@ -106,7 +106,11 @@ def _round(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_M
 
 
 def _wishes(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MN: Int32s) -> _Wishes:
-    """Every move of a row to one of its nearest clusters other than its own."""
+    """The moves of rows to one of their nearest clusters, not their own, that some move back could pay for.
+
+    What is left out, most of it, couldn't have been part of an exchange that is worth it: even the best move
+    out of its target loses more than it gains.
+    """
     gain_MN = np.empty(nearest_MN.shape, np.float32)
     for first in range(0, len(clusters), ROWS):
         part = slice(first, first + ROWS)
@@ -116,8 +120,11 @@ def _wishes(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_
         ):  # not faiss's own cosines: these don't depend on its threads
             target_RD = means_CD[nearest_MN[part, column]]
             gain_MN[part, column] = np.einsum("rd,rd->r", vectors_MD[part], target_RD) - own
-    row, place = np.nonzero(nearest_MN != clusters[:, None])
-    return _Wishes(row, clusters[row], nearest_MN[row, place], gain_MN[row, place])
+    gain_MN[nearest_MN == clusters[:, None]] = -np.inf
+    best_C = np.full(len(means_CD), -np.inf, np.float32)
+    np.maximum.at(best_C, clusters, gain_MN.max(1))
+    row, place = np.nonzero(gain_MN + best_C[nearest_MN] > 0)
+    return _Wishes(row.astype(np.int32), clusters[row], nearest_MN[row, place], gain_MN[row, place])
 
 
 def _pairs(wishes: _Wishes, num_clusters: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -38,7 +38,8 @@ def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
     `texts` is the split `label`: its documents are labelled by themselves.
     """
     labels, added = texts.label_csr()[1], 0
-    wanted = np.flatnonzero(~vectors_LD.any(1)[labels])
+    known_L = np.asarray(vectors_LD.any(1))  # not of vectors_LD[labels], a copy of them all
+    wanted = np.flatnonzero(~known_L[labels])
     for first in range(0, len(wanted), ROWS):
         rows = wanted[first : first + ROWS]
         vectors_RD = normalise(vectorise(*texts.tokens.gather(rows)))

@@ -132,6 +132,25 @@ def test_exchanges_tighten_a_random_partition_and_are_seedless(monkeypatch: pyte
     assert np.array_equal(exchange(vectors, start, 15, 40), moved)
 
 
+def test_wishes_that_are_left_out_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = planted(15, 40, 0.6, seed=6)
+    start, few = random_partition(600, 15, 0), swaps._wishes
+    counts = []
+
+    def every(vectors_MD, clusters, means_CD, nearest_MN):
+        row, place = np.nonzero(nearest_MN != clusters[:, None])
+        source, target = clusters[row], nearest_MN[row, place]
+        gain = np.einsum("rd,rd->r", vectors_MD[row], means_CD[target])
+        gain -= np.einsum("rd,rd->r", vectors_MD[row], means_CD[source])
+        counts.append((len(row), len(few(vectors_MD, clusters, means_CD, nearest_MN).row)))
+        return swaps._Wishes(row.astype(np.int32), source, target, gain)
+
+    found = exchange(vectors, start, 15, 16)
+    monkeypatch.setattr(swaps, "_wishes", every)
+    assert np.array_equal(exchange(vectors, start, 15, 16), found)
+    assert all(few < many for many, few in counts)
+
+
 def test_no_rounds_is_no_exchange() -> None:
     vectors, _ = planted(3, 10, 0.4, seed=5)
     start = random_partition(30, 3, 0)
