@@ -137,11 +137,26 @@ class FFIHead(Head):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        for begin, end in self.chunks(topology.chunk_rows(self.shape.in_features)):
+        for begin, end, first_CK in self._first_index():
+            self.index[begin:end] = first_CK
+
+    def first_connections(self) -> float:
+        """The share of the connections that are those it began with, each at its place.
+
+        One that was pruned and drawn again for the same place counts as kept.
+        """
+        kept = sum(
+            int((self.index[begin:end].int() == first_CK.int()).sum())
+            for begin, end, first_CK in self._first_index()
+        )
+        return kept / self.index.numel()
+
+    def _first_index(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Chunks [begin, end) and the index uint16 [C, K] they begin with."""
+        shape = self.shape
+        for begin, end in self.chunks(topology.chunk_rows(shape.in_features)):
             labels = self.label_numbers(begin, end)
-            self.index[begin:end] = topology.initial_index(
-                self.shape.seed, labels, self.shape.in_features, self.shape.fan_in
-            )
+            yield begin, end, topology.initial_index(shape.seed, labels, shape.in_features, shape.fan_in)
 
     def _product(self, inner_BW: Tensor, begin: int, end: int) -> Tensor:
         scores_BC: Tensor = ffi_scores(inner_BW, self.weight[begin:end], self.index[begin:end])

@@ -75,7 +75,10 @@ def _require_clusters_of(shards: Path, clusters: Path) -> None:
 
 
 def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
-    """Validation figures, and what the training and the layer cost."""
+    """Validation figures, and what the training and the layer cost; `first_connections`: the share that no
+    rewiring replaced.
+    """
+    from xmcpipe.modeling.heads import FFIHead
     from xmcpipe.training.plan_compare import memory_figures
 
     state, head = trainer.progress, trainer.model.head
@@ -86,6 +89,7 @@ def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
         "steps": state.step,
         "epochs": round(state.step / trainer.feed.steps_per_epoch, 3),
         "rewirings": state.rewirings,
+        **({"first_connections": round(head.first_connections(), 4)} if isinstance(head, FFIHead) else {}),
         "head": trainer.model.head.shape.kind,
         "head_parameters": head.num_parameters,
         "head_bytes": head.num_bytes,

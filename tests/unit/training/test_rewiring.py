@@ -27,6 +27,20 @@ def sorted_bits(head):
     return head.weight.detach().abs().flatten()
 
 
+def test_connections_that_no_rewiring_replaced_are_counted(monkeypatch):
+    head = make(seed=3)
+    assert head.first_connections() == 1.0
+    first = head.index.clone().int()
+    for rewiring in (1, 2):
+        cut = cut_fraction(head.weight, 0.4, OneProcess())
+        rewire(head, [], cut, 3, rewiring)
+        head.weight.data += 0.01 * torch.randn(L, K, generator=torch.Generator().manual_seed(rewiring))
+    kept = float((head.index.int() == first).float().mean())
+    assert 0.3 < kept < 0.8  # what was grown first goes first
+    monkeypatch.setattr(heads.topology, "chunk_rows", lambda features: 4)
+    assert head.first_connections() == pytest.approx(kept)
+
+
 @given(st.floats(0, 1), st.integers(0, 50), st.booleans(), st.integers(1, 30))
 def test_a_fraction_prunes_that_many_of_the_smallest(fraction, seed, tied, chunk):
     head = make(seed, tied)
