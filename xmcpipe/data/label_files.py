@@ -29,6 +29,7 @@ from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16
+BUFFER = 1 << 20  # bytes
 SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
 KNOWN = "known: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
 
@@ -53,11 +54,13 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
         return _read_pieces(path, role, builder, kind)
     for batch in _parquet_batches(path) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
-    names = None
-    folder = path.parent
-    if (folder / "manifest.json").is_file() and (folder / "labels.parquet").is_file():
-        names = read_label_names(folder)  # a table of an artifact: its integers are ids of that vocabulary
+    # of a table of an artifact, integers are ids of that vocabulary
+    names = read_label_names(path.parent) if _in_artifact(path) else None
     return builder.finish(names, None if names is None else len(names))
+
+
+def _in_artifact(path: Path) -> bool:
+    return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
 
 
 def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
@@ -84,11 +87,13 @@ def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Sc
         yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
 
 
-def filter_of_artifact(folder: Path, truth: LabelLists) -> LabelLists | None:
+def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
     """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
 
-    None where it has none. `truth` is what the folder has, with its vocabulary.
+    `path` is the artifact's folder or its test.parquet, and `truth` what was read there, with its vocabulary.
+    None where there are no pairs.
     """
+    folder = path.parent if path.name == "test.parquet" and _in_artifact(path) else path
     if not folder.is_dir() or truth.width is None:
         return None
     pairs = FilterPairs.read(folder, "test", truth.width)
@@ -130,7 +135,8 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 
 def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        # so it streams: as Arrow does by itself, all that it has read of the file stays until the end
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
             version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
             if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
                 raise XmcpipeError(

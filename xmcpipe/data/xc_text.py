@@ -114,6 +114,9 @@ def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
         )
     if role == "predictions":
         return piece
+    if scores is not None and np.isnan(scores).any():
+        label = int(labels[np.isnan(scores).argmax()])
+        raise XmcpipeError(f"{path}: `{label}:nan` was given", "1 is a label, 0 is none")
     if scores is not None and not np.all(scores):
         kept_before = np.concatenate([[0], np.cumsum(scores != 0)])
         lengths = np.diff(kept_before[np.concatenate([[0], np.cumsum(lengths)])])

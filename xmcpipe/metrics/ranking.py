@@ -71,7 +71,8 @@ def _best_first(rows: Int64s, labels: Ints, scores: Scores) -> Int64s:
     ordered: Bools = (before > after) | ((before == after) & (labels[:-1] <= labels[1:]))
     if np.all(ordered | ~same):  # as a predictor writes them, and sorting would be most of the work
         return np.arange(len(rows))
-    falling = -scores.astype(np.float64) if scores.dtype.kind in "bui" else -scores
+    # inverted and not negated: that turns the order of every integer type round, and minus an unsigned one is positive
+    falling = np.invert(scores) if scores.dtype.kind in "bui" else -scores
     return np.lexsort((labels, falling, rows))
 
 

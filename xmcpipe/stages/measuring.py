@@ -47,27 +47,42 @@ def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float) -> Mea
 
     Raises XmcpipeError for what can't be read, joined or numbered alike.
     """
+    import numpy as np
+
     from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
-    from xmcpipe.metrics.propensity import Training
-    from xmcpipe.metrics.truth import count_labels
 
+    # the training labels first, and as counts at once: they may well be more than all else
+    train, training = _counted(read_label_lists(given.train, "train")) if given.train else (None, None)
     truth = read_label_lists(given.truth, "truth")
     pairs = (
         read_label_lists(given.filter, "filter") if given.filter else filter_of_artifact(given.truth, truth)
     )
-    more = 0 if pairs is None else most_pairs(pairs)
+    filtered, more = pairs is not None, 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + more) for path in given.predictions]
-    common = common_vocabulary(
-        predictions if pairs is None else [*predictions, pairs],
-        truth,
-        read_label_lists(given.train, "train") if given.train else None,
-    )
-    training = None
-    if common.train:
-        counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
-        training = Training(counts, len(common.train), repeated)
-    return measure_lists(common, training, ks, a, b, filtered=pairs is not None)
+    common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
+    del truth, predictions, pairs  # as they were before the common numbering
+    if training and common.train:
+        counts = np.zeros(common.num_labels, np.int64)
+        counts[common.train.labels] = training.counts
+        training = replace(training, counts=counts)
+    return measure_lists(common, training, ks, a, b, filtered=filtered)
+
+
+def _counted(lists: "LabelLists") -> "tuple[LabelLists, Training]":
+    """The labels that occur in the training lists, as lists of one row, and how often each does."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists import with_small_ids
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.truth import count_labels
+
+    small, values = with_small_ids(lists)
+    counts, repeated = count_labels(small.indptr, small.labels, 1 + int(small.labels.max(initial=-1)))
+    there = np.flatnonzero(counts)
+    labels = there if values is None else values[there]
+    row = replace(lists, ids=None, indptr=np.array([0, len(there)]), labels=labels)
+    return row, Training(counts[there], len(lists), repeated)
 
 
 def measure_lists(

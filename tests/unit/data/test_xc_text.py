@@ -100,6 +100,8 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
         ("1 9\n9:1\n", "truth", "has the label 9, and its header tells of 9 labels"),
         ("2 9\n5 3:1\n", "truth", "has the row 5, and its header tells of 2 documents"),
         ("0:nan\n", "predictions", "row 0 is not a number"),
+        ("0:1\n3:nan\n", "truth", "`3:nan` was given"),
+        ("0 3:NaN\n", "train", "`3:nan` was given"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, message: str) -> None:

@@ -165,6 +165,25 @@ def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: Worl
     assert in_predictions > 0
 
 
+def test_a_table_of_an_artifact_brings_the_pairs_that_the_artifact_excludes(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"label": ["x", "y"], "text": pa.nulls(2, pa.string())}), tmp_path / "labels.parquet"
+    )
+    for split in ("train", "test"):
+        pq.write_table(table(["a", "b"], [[0, 1], [1]]), tmp_path / f"{split}.parquet")
+    FilterPairs.of(np.array([0]), np.array([0]), 2).write(tmp_path, "test")
+    (tmp_path / "manifest.json").write_text("{}")
+    predictions = write_rows(tmp_path / "p.jsonl", [{"id": name, "labels": ["x", "y"]} for name in "ab"])
+    found = {
+        name: evaluate_files(Given([predictions], tmp_path / name), EvalConfig(k=(1,), rounds=0))
+        for name in ("", "test.parquet", "train.parquet")
+    }
+    assert found[""] == found["test.parquet"]
+    assert found[""]["filter"] == {"pairs": 1, "true": 1}
+    assert found[""]["model"]["P@1"] == 0.5
+    assert found["train.parquet"]["filter"] is None  # the pairs are of the test's rows
+
+
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = world.run()
     monkeypatch.setattr(evaluation, "ROWS", 7)
@@ -252,6 +271,24 @@ def test_files_of_every_format_give_the_figures_of_the_stage(world: World, tmp_p
     assert metrics["labels"] == L
     for name, value in figures_of(wanted).items():
         assert metrics[name] == pytest.approx(value), name
+
+
+def test_ids_of_any_size_are_ids(tmp_path: Path) -> None:
+    """The training labels are counted before all else: by a table, or where an id is huge by hash."""
+    found = []
+    for number, far in enumerate((1, 3, 2**40 + 1)):
+        rows = {
+            "p": [{"id": n, "labels": [n % 4 * far, 5 * far]} for n in range(9)],
+            "t": [{"id": n, "labels": [n % 3 * far, 7 * far]} for n in range(9)],
+            "r": [{"labels": [label * far for label in range(n % 5 + 1)] * 2} for n in range(20)],
+        }
+        paths = [write_rows(tmp_path / f"{name}{number}.jsonl", of) for name, of in rows.items()]
+        found.append(evaluate_files(Given(paths[:1], *paths[1:]), QUICK))
+    assert found[0] == found[1] == found[2]
+    assert (found[0]["labels"], found[0]["labels_in_training"]) == (6, 5)
+    assert found[0]["propensity"]["n"] == 20
+    assert found[0]["repeated_labels_merged"] == 60
+    assert found[0]["popularity"]["P@1"] == pytest.approx(1 / 3)  # label 0, of every training document
 
 
 def test_without_training_labels_there_is_no_psp_and_no_popularity(world: World) -> None:
