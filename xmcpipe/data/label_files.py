@@ -24,7 +24,7 @@ from xmcpipe.data.label_columns import ListsBuilder
 from xmcpipe.data.label_json import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.npz import Csr, read_csr
-from xmcpipe.data.shards import Shards
+from xmcpipe.data.shards import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
@@ -52,7 +52,7 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in ("npz", "text"):
         return _read_pieces(path, role, builder, kind)
-    for batch in _parquet_batches(path) if kind == "parquet" else read_json_lines(path):
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
     # of a table of an artifact, integers are ids of that vocabulary
     names = read_label_names(path.parent) if _in_artifact(path) else None
@@ -104,6 +104,23 @@ def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
     return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
 
 
+def read_training_lists(path: Path, propensity: str) -> LabelLists:
+    """The training labels in `path`; with `paper`, each label text is one more document, labelled by itself.
+
+    Raises XmcpipeError as `read_label_lists` does, and where label texts are to be counted and aren't known.
+    """
+    if propensity == "standard":
+        return read_label_lists(path, "train")
+    if not shard_path(path, "label", 0).is_file():
+        raise XmcpipeError(
+            f"propensity 'paper' counts label texts as documents, and {path} has none",
+            "name the artifact of shards as --train, or --set eval.propensity=standard",
+        )
+    names = read_label_names(path)
+    indptr, labels = Shards(path, "train", "label").label_csr()
+    return LabelLists(str(path), None, indptr, labels, None, names, len(names))
+
+
 def read_label_names(folder: Path) -> pa.Array:
     """The vocabulary of an artifact, string [L]: element i is the name of label id i."""
     path = require_file(folder / "labels.parquet", "vocabulary")
@@ -120,7 +137,7 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     width = None if names is None else len(names)
     if table.is_file():
         builder = ListsBuilder(str(folder), role == "predictions", top)
-        for batch in _parquet_batches(table):
+        for batch in _parquet_batches(table, role):
             builder.add(batch)
         return builder.finish(names, width)
     if role != "predictions" and (folder / f"{split}-00000.arrow").is_file():
@@ -133,7 +150,8 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     )
 
 
-def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
+    wanted = ("labels",) if role == "train" else COLUMNS  # of training documents only the number is needed
     try:
         # so it streams: as Arrow does by itself, all that it has read of the file stays until the end
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
@@ -145,6 +163,6 @@ def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
                 )
             there = file.schema_arrow.names
             require_labels(path, there)
-            yield from file.iter_batches(ROWS, columns=[name for name in COLUMNS if name in there])
+            yield from file.iter_batches(ROWS, columns=[name for name in wanted if name in there])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

@@ -59,7 +59,7 @@ def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
 
 
 def _line_blocks(path: Path) -> Iterator[Block]:
-    for number, block in text_blocks(path, "utf-8"):
+    for number, block in text_blocks(path, "utf-8", remedy="write the file in UTF-8"):
         lines = block.split("\n")
         yield number, lines if lines[-1] else lines[:-1]
 

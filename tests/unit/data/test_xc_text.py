@@ -109,3 +109,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, messa
         read(tmp_path, text, role)
     assert message in str(error.value)
     assert "given.txt" in str(error.value)
+
+
+def test_bytes_that_are_no_utf_8_get_a_hint_that_helps(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"0:1\n0:1 \xe9\n")
+    with pytest.raises(XmcpipeError, match=r"line 2: the bytes aren't utf-8 \(write the file in UTF-8"):
+        read_label_lists(tmp_path / "p.txt", "predictions")

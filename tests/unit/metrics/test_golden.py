@@ -199,7 +199,7 @@ def test_its_macro_figures_fail_where_nothing_is_right() -> None:
     """A system that is never right has a macro recall of 0, and not none."""
     with pytest.raises(ValueError, match="max"):
         napkin.macro_recall_at_k([[0]], [[1]], k=5)
-    assert evaluate([[1]], [[0]], k=(1,)).figures["macro_R_all@1"] == 0
+    assert evaluate([[1]], [[0]], k=(1,), num_labels=2).figures["macro_R_all@1"] == 0
 
 
 def test_a_score_that_is_no_number_is_refused_and_not_ranked() -> None:

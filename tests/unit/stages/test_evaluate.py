@@ -129,8 +129,17 @@ def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> N
     ]
     assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert paper["model"]["P@1"] == standard["model"]["P@1"]
-    with pytest.raises(XmcpipeError, match="files don't say which labels have a text"):
-        evaluate_files(Given([world.predictions], world.shards), EvalConfig(propensity="paper"))
+    config = EvalConfig(propensity="paper", rounds=9)
+    given = Given([world.predictions], world.shards, world.shards)
+    assert figures_of(evaluate_files(given, config)) == figures_of(paper)
+    both = Given([world.predictions] * 2, world.shards, world.shards)
+    compared = compare_files(both, config)
+    assert compared["propensity"] == paper["propensity"]
+    assert compared["differences"]["PSP@1"]["first"] == pytest.approx(paper["model"]["PSP@1"])
+    train = write_rows(world.out / "train.jsonl", [{"labels": [NAMES[0]]}])
+    with pytest.raises(XmcpipeError, match=r"counts label texts as documents, and .*train\.jsonl has none"):
+        evaluate_files(Given([world.predictions], world.shards, train), config)
+    assert evaluate_files(Given([world.predictions], world.shards), config)["propensity"] is None
 
 
 def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
@@ -370,6 +379,42 @@ def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Pat
     plain = evaluate_files(Given([predictions], truth), config)
     assert plain["model"]["P@1"] == 0.5
     assert plain["filter"] is None
+
+
+def test_what_the_filter_costs_is_of_documents_that_had_enough_and_of_distinct_pairs(tmp_path: Path) -> None:
+    rows = [{"labels": [0, 1]}, {"labels": [0]}, {"labels": [1, 0]}]
+    predictions, truth = (write_rows(tmp_path / f"{name}.jsonl", rows) for name in "pt")
+    pairs = tmp_path / "filter.txt"
+    pairs.write_text("0 0\n0 0\n1 0\n")
+    metrics = evaluate_files(Given([predictions], truth, filter=pairs), EvalConfig(k=(2,), rounds=0))
+    assert metrics["filter"] == {"pairs": 2, "true": 2}
+    assert metrics["documents_short_by_filter"] == 1  # the second was short before
+    assert metrics["documents_with_short_predictions"] == 2
+    with pytest.raises(XmcpipeError, match="the pairs to leave out are all the true labels"):
+        evaluate_files(Given([predictions], truth, filter=truth), QUICK)
+
+
+def test_predictions_of_unknown_labels_alone_are_refused(tmp_path: Path) -> None:
+    predictions = write_rows(tmp_path / "p.jsonl", [{"labels": ["0"]}, {"labels": ["1"]}])
+    truth = write_rows(tmp_path / "t.jsonl", [{"labels": ["zero"]}, {"labels": ["one"]}])
+    with pytest.raises(XmcpipeError, match=r"p\.jsonl: none of the predicted labels is in truth"):
+        evaluate_files(Given([predictions], truth), QUICK)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_row_of_a_repeated_label_is_that_of_the_predictions(tmp_path: Path, filtered: bool) -> None:
+    rows = [{"id": "b", "labels": [1, 2]}, {"id": "c", "labels": [1, 2, 9]}, {"id": "a", "labels": [3, 3]}]
+    predictions = write_rows(tmp_path / "p.jsonl", rows)
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": name, "labels": [3, 1]} for name in "abc"])
+    pairs = write_rows(tmp_path / "f.jsonl", [{"id": "c", "labels": [1]}])
+    given = Given([predictions], truth, filter=pairs if filtered else None)
+    with pytest.raises(XmcpipeError, match=r"p\.jsonl: row 2 predicts a label more than once"):
+        evaluate_files(given, EvalConfig(k=(2,), rounds=0))
+    rows[2]["labels"] = [3, 2]
+    write_rows(predictions, rows)
+    metrics = evaluate_files(given, EvalConfig(k=(1, 2), rounds=0))
+    assert metrics["model"]["P@1"] == pytest.approx(2 / 3 if filtered else 1)
+    assert metrics.get("predictions_filtered", 0) == int(filtered)
 
 
 def test_two_systems_are_compared_on_the_same_documents_whatever_their_order(tmp_path: Path) -> None:
