@@ -40,15 +40,11 @@ def evaluate(
     fit, ranks that aren't whole, a score that is not a number, a label predicted twice in a document,
     predictions of unknown labels alone, no true label at all, and whatever is neither matrix nor list.
     """
-    if num_labels is not None and not (_is_whole(num_labels) and num_labels > 0):
-        raise XmcpipeError(f"num_labels = {num_labels!r} was given, a number from 1 on was wanted")
     training = train if isinstance(train, Training) else None
-    counted = None if training is None else len(training.counts)
-    fixed = {"num_labels": num_labels, "the training counts": counted}
     lists = None if training else train
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
     rows = [None if given is None else rows_of(given, what) for what, given in parts.items()]
-    (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, fixed)
+    (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, _fixed(num_labels, training))
     for part in (predicted, excluded):
         if part is not None and len(part) != len(true):
             raise XmcpipeError(
@@ -116,6 +112,16 @@ def without_pairs(lists: Any, exclude: Any) -> Rows:
             "give the pairs that are neither hits nor misses",
         )
     return Rows("truth", np.cumsum(np.concatenate(sizes)), labels)
+
+
+def _fixed(num_labels: Any, training: Training | None) -> dict[str, int | None]:
+    """What fixes L, besides matrices."""
+    if num_labels is not None and not (_is_whole(num_labels) and num_labels > 0):
+        raise XmcpipeError(f"num_labels = {num_labels!r} was given, a number from 1 on was wanted")
+    return {
+        "num_labels": num_labels,
+        "the training counts": None if training is None else len(training.counts),
+    }
 
 
 def _ranks(k: Any) -> tuple[int, ...]:

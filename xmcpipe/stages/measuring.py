@@ -119,13 +119,9 @@ def measure_lists(
     if training:
         tops.append(_popular(training.counts, len(truth), k, pairs))
     evaluations = measure(tops, against)
-    facts = _facts(common, against, evaluations[0])
+    facts = _facts(common, against, evaluations[0], pairs)
     popularity = evaluations.pop() if training else None
     if pairs is not None:
-        facts["filter"] = {
-            "pairs": _distinct_pairs(pairs),
-            "true": len(truth.labels) - len(against.truth.labels),
-        }
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
             evaluation.unusual |= ranking.filter_cost()
     system_facts = [
@@ -165,8 +161,10 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     return top_NK
 
 
-def _facts(common: "CommonVocabulary", against: "Against", first: "Evaluation") -> dict[str, Any]:
-    """What holds for all systems, of which `first` is one."""
+def _facts(
+    common: "CommonVocabulary", against: "Against", first: "Evaluation", pairs: "LabelLists | None"
+) -> dict[str, Any]:
+    """What holds for all systems, of which `first` is one; `pairs` were left out."""
     import numpy as np
 
     training = against.training
@@ -181,7 +179,12 @@ def _facts(common: "CommonVocabulary", against: "Against", first: "Evaluation") 
         "propensity": None
         if training is None
         else {"kind": training.kind, "a": against.a, "b": against.b, "n": training.documents},
-        "filter": None,
+        "filter": None
+        if pairs is None
+        else {
+            "pairs": _distinct_pairs(pairs),
+            "true": len(common.truth.labels) - len(against.truth.labels),
+        },
     }
 
 

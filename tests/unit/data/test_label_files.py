@@ -162,6 +162,22 @@ def test_a_matrix_with_a_value_that_is_no_number_is_refused(tmp_path: Path, role
     refused(tmp_path / "y.npz", "y.npz", "row 1", "NaN", role=role)
 
 
+def test_a_parquet_file_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow would keep all that it has read of a file with many row groups."""
+    labels = np.random.default_rng(0).integers(0, 2**31, 1 << 20).astype(np.int32)
+    column = pa.ListArray.from_arrays(
+        pa.array(np.arange(0, (1 << 20) + 1, 16, dtype=np.int32)), pa.array(labels)
+    )
+    pq.write_table(pa.table({"labels": column}), tmp_path / "t.parquet", row_group_size=1 << 11)
+    monkeypatch.setattr(label_files, "ROWS", 1 << 11)
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    for batch in label_files._parquet_batches(tmp_path / "t.parquet", "truth"):
+        rows += len(batch)
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert rows == 1 << 16
+    assert most < labels.nbytes / 2
+
+
 def test_large_ids_keep_their_value(tmp_path: Path) -> None:
     big = 2**40 + 1
     lists = read_label_lists(write_jsonl(tmp_path / "t.jsonl", [{"labels": [big, 1]}]), "truth")
