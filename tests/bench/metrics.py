@@ -4,6 +4,8 @@
 
 `all` is `xmcpipe.metrics.evaluate` with training labels (every metric at 1, 3, 5, and the bins by frequency),
 in a process of its own that has read the matrices, so that its peak memory is the metrics' and the data's.
+`parquet` and `npz` are what `xmcpipe eval` does of files of these data, reading and imports included: label
+ids and document ids as integers, and matrices of float32, each in a process of its own.
 `bootstrap` is the intervals of 1,000 rounds. `napkinxc` computes P, R, nDCG, PSP, PSR, PSnDCG and coverage on
 the first documents, given to both as the lists that it is fastest on; the figures are compared before a time
 is told. Prints JSON, with the time on the wall and of the processors (a machine that does other work besides
@@ -12,7 +14,6 @@ makes the first longer).
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,16 +36,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--napkin-documents", type=int, default=100_000)
     parser.add_argument("--in-folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--what", default="all", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.in_folder:
-        print(json.dumps(measured(options.in_folder)))
+        done = (
+            measured(options.in_folder)
+            if options.what == "all"
+            else of_files(options.in_folder, options.what)
+        )
+        print(json.dumps(done))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, options)
-        command = [sys.executable, __file__, "--in-folder", name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        results = {"import": import_seconds(), "all": json.loads(done.stdout)}
+        results: dict[str, Any] = {"import": import_seconds()}
+        for what in ("all", "parquet", "npz"):
+            command = [sys.executable, __file__, "--in-folder", name, "--what", what]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            results[what] = json.loads(done.stdout)
+            assert abs(results[what]["PSP@5"] - results["all"]["PSP@5"]) < 1e-9, what
         results["bootstrap"] = bootstrapped(folder, options.bootstrap_documents, options.rounds)
         results["napkinxc"] = beside_napkinxc(folder, options.napkin_documents)
     print(json.dumps(results, indent=2))
@@ -70,6 +80,36 @@ def write(folder: Path, options: argparse.Namespace) -> None:
             top = (true + jumps) % options.labels
             np.save(folder / "top.npy", top[:, [1, 0, 2, 3, 4]].astype(np.int32))
     (folder / "shape.json").write_text(json.dumps({"labels": options.labels}))
+    write_files(folder)
+
+
+def write_files(folder: Path) -> None:
+    """The same data as users hold it: predictions, truth and train as Parquet and as npz."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from scipy import sparse
+
+    top = np.load(folder / "top.npy")
+    scores = np.tile(np.arange(K, 0, -1, dtype=np.float32), len(top))
+    for name in ("predictions", "truth", "train"):
+        if name == "predictions":
+            indptr, labels, values = np.arange(0, top.size + 1, K), top.ravel(), scores
+        else:
+            indptr, labels = np.load(folder / f"{name}.indptr.npy"), np.load(folder / f"{name}.labels.npy")
+            values = np.ones(len(labels), np.float32)
+        columns = {"id": pa.array(np.arange(len(indptr) - 1)), "labels": lists(indptr, labels)}
+        if name == "predictions":
+            columns["scores"] = lists(indptr, values)
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet", row_group_size=1 << 16)
+        shape = (len(indptr) - 1, num_labels(folder))
+        matrix = sparse.csr_matrix((values, labels, indptr), shape=shape)
+        sparse.save_npz(folder / f"{name}.npz", matrix, compressed=False)
+
+
+def lists(indptr: Any, values: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), pa.array(values))
 
 
 def matrix(folder: Path, name: str) -> Any:
@@ -96,7 +136,9 @@ class Clock:
 
 
 def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Bytes, of this program alone: `ru_maxrss` begins with what the process that started it had."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def import_seconds() -> dict[str, float]:
@@ -133,7 +175,21 @@ def measured(folder: Path) -> dict[str, Any]:
         "peak_bytes": peak(),
         "peak_bytes_of_the_data": before,
         "P@5": result.figures["P@5"],
+        "PSP@5": result.figures["PSP@5"],
     }
+
+
+def of_files(folder: Path, kind: str) -> dict[str, Any]:
+    """Seconds and bytes of everything but the bootstrap, from files to the contents of metrics.json."""
+    clock = Clock()
+    from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
+    from xmcpipe.stages.measuring import Given
+
+    predictions, truth, train = (folder / f"{name}.{kind}" for name in ("predictions", "truth", "train"))
+    metrics = evaluate_files(Given([predictions], truth, train), EvalConfig(a=0.6, b=2.6, rounds=0))
+    names = ("documents", "labels", "joined_by")
+    figures = {name: metrics["model"][name] for name in ("P@5", "PSP@5")}
+    return {**{name: metrics[name] for name in names}, **clock.read(), "peak_bytes": peak(), **figures}
 
 
 def bootstrapped(folder: Path, documents: int, rounds: int) -> dict[str, Any]:
@@ -154,7 +210,8 @@ def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
 
     truth_csr, train = matrix(folder, "truth")[:documents], matrix(folder, "train")
     truth_csr.sum_duplicates()
-    labels, counts = num_labels(folder), np.asarray(train.astype(np.int64).sum(axis=0)).ravel()
+    train.sum_duplicates()
+    labels, counts = num_labels(folder), np.bincount(train.indices, minlength=num_labels(folder))
     truth = [truth_csr.indices[a:b].tolist() for a, b in zip(truth_csr.indptr, truth_csr.indptr[1:])]  # noqa: B905
     ranked = np.load(folder / "top.npy")[:documents].tolist()
     weights = inverse_propensity(counts, train.shape[0])

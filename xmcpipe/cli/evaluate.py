@@ -34,6 +34,7 @@ class Style(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     predictions: Annotated[
@@ -58,7 +59,9 @@ def evaluate(
     filter_: Annotated[
         Path | None,
         typer.Option(
-            "--filter", metavar="FILE", help="Pairs not to predict: lines `row label`, or lists as the truth."
+            "--filter",
+            metavar="FILE",
+            help="Pairs not to predict: .txt lines `row label`, or label lists as Parquet, JSONL or npz.",
         ),
     ] = None,
     shards: ShardsOption = None,
@@ -67,14 +70,25 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Bins of label frequency: 3 for head, torso, tail; 10 for deciles."),
     ] = None,
+    a: Annotated[
+        float | None, typer.Option(help="A of PSP: 0.5 Wikipedia, 0.6 Amazon, others 0.55 (the default).")
+    ] = None,
+    b: Annotated[
+        float | None, typer.Option(help="B of PSP: 0.4 Wikipedia, 2.6 Amazon, others 1.5 (the default).")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=0, help="Bootstrap rounds; 0 for no intervals.")] = None,
+    level: Annotated[float | None, typer.Option(help="Level of confidence, 0.95 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")] = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     style: Annotated[Style, typer.Option("--format", help="How the tables are written.")] = Style.text,
     as_json: JsonOption = False,
 ) -> None:
     """Measure predictions, with confidence intervals, by label frequency, beside a popularity baseline."""
-    table = filled(k=None if k is None else _ranks(k), bins=bins)
+    ranks = None if k is None else _ranks(k)
+    table = filled(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
     given = _named(predictions, compare, truth, train, filter_)
+    _refuse_ignored(context, given, compare is not None, as_json)
     if given is None and compare is None:
         artifacts = {"predictions": predictions, "shards": shards}
         outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
@@ -86,6 +100,9 @@ def evaluate(
                 report(outcome, as_json=False)
             print_metrics(metrics, style)
         return
+    if given is None and compare and recipe is None:
+        said = {*table, *(setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())}
+        table |= _constants(compare, store, {"a", "b", "propensity"} - said)
     config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
     if compare is None:
         assert given, "files, or a stage"
@@ -133,12 +150,55 @@ def _named(
     return None
 
 
+def _refuse_ignored(context: typer.Context, given: Given | None, comparing: bool, as_json: bool) -> None:
+    """Raise XmcpipeError for an option that was given and would do nothing."""
+    files = given is not None
+    untrained = given is not None and given.train is None
+    psp = "only of training labels, which --train names"
+    for option, ignored, why in (
+        ("shards", files, "beside --truth, the training labels are named by --train"),
+        ("store", files, "files are measured without a store"),
+        ("force", files or comparing, "what is measured here is not stored"),
+        ("bins", comparing, "a comparison has no bins"),
+        *((option, untrained, f"--{option} is {psp}") for option in ("bins", "a", "b")),
+        ("style", as_json, "--json prints no tables"),
+    ):
+        source = context.get_parameter_source(option)
+        if ignored and source is not None and source.name == "COMMANDLINE":
+            shown = "--format" if option == "style" else f"--{option}"
+            raise XmcpipeError(f"{shown} was given and would do nothing: {why}", "leave it out")
+
+
+def _constants(compare: tuple[Path, Path], store: Path, wanted: set[str]) -> dict[str, Any]:
+    """What is wanted of A, B and the kind of propensity, as the systems' own metrics in the store have them.
+
+    Empty without any.
+    """
+    systems = {Artifact.at(path).manifest.fingerprint for path in compare}
+    tables = [
+        {key: value for key, value in metrics.manifest.config.items() if key in wanted}
+        for metrics in Store(store).all("metrics")
+        if metrics.manifest.inputs.get("predictions") in systems
+    ]
+    if any(other != tables[0] for other in tables[1:]):
+        raise XmcpipeError(
+            f"the two were measured with {tables[0]} and {next(t for t in tables if t != tables[0])}",
+            "say which to use with --a and --b, or --recipe",
+        )
+    return tables[0] if tables else {}
+
+
 def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> Given:
     """Two predictions artifacts with the shards they were made on, named or in the store."""
     manifests = [Artifact.at(path).manifest for path in compare]
     made_on = {manifest.inputs.get("shards", "") for manifest in manifests}
+    if shards is None and len(made_on) > 1:
+        raise XmcpipeError(
+            f"{compare[0]} and {compare[1]} were predicted on different shards",
+            "name with --shards, or with --truth, what to measure both against",
+        )
     if shards is None:
-        found = Store(store).find("shards", made_on.pop()) if len(made_on) == 1 else None
+        found = Store(store).find("shards", made_on.pop())
         if found is None:
             raise XmcpipeError(
                 f"the shards that both were predicted on are not in {store}",
@@ -150,6 +210,6 @@ def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) 
 
 def _ranks(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return sorted(int(part) for part in text.split(","))
     except ValueError as error:
         raise XmcpipeError(f"--k {text!r} was given, whole numbers were wanted", "as in --k 1,3,5") from error

@@ -7,6 +7,8 @@ reach the top), so that a file is held as the few numbers that are needed and no
 Legend: B rows of a batch · P (document, label) pairs of a batch.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +16,8 @@ from pyarrow import types
 
 from xmcpipe.data.label_lists import Bools, Int64s, Ints, LabelLists, Scores
 from xmcpipe.errors import XmcpipeError
+
+Numbers = TypeVar("Numbers", Ints, Scores)
 
 
 class ListsBuilder:
@@ -38,6 +42,12 @@ class ListsBuilder:
         """Append documents: column `labels` (lists of integers or strings), and `id` and `scores` where
         given.
         """
+        try:
+            self._add(batch)
+        except pa.ArrowException as error:
+            raise self._fault(f"a value doesn't fit its column: {error}", "check the column") from error
+
+    def _add(self, batch: pa.RecordBatch) -> None:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         lengths, values = self._lists(columns["labels"], "labels")
         labels, dictionary = self._numbers(values)
@@ -78,14 +88,15 @@ class ListsBuilder:
             names, width = pc.unique(pa.chunked_array(self._dictionaries, pa.string())), None
             numbers = [pc.index_in(part, value_set=names).to_numpy() for part in self._dictionaries]
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
-        labels: Ints = np.concatenate(self._labels) if self._labels else np.empty(0, np.int32)
+        labels: Ints = _joined(self._labels) if self._labels else np.empty(0, np.int32)
         ids = pa.chunked_array(self._ids, pa.string()) if self._ids else None
-        scores = np.concatenate(self._scores) if self._scores else None
+        scores = _joined(self._scores) if self._scores else None
         return LabelLists(self._source, ids, indptr, labels, scores, names, width)
 
     def _lists(self, column: pa.Array, name: str) -> tuple[Int64s, pa.Array]:
         """Lengths int64 [B] and the values end to end; a null list is an empty one."""
-        if not (types.is_list(column.type) or types.is_large_list(column.type)):
+        kind = column.type
+        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
             raise self._fault(
                 f"the column {name!r} is {column.type}, a list was wanted", "write a list a document"
             )
@@ -131,7 +142,8 @@ class ListsBuilder:
             return np.empty(0, np.float32)
         if not (types.is_floating(values.type) or types.is_integer(values.type)):
             raise self._fault(f"scores are {values.type}, numbers were wanted", "write a score a label")
-        wide = values if types.is_float32(values.type) else values.cast(pa.float64())
+        # integers as they are: a float64 tells them apart up to 2^53 only
+        wide = values.cast(pa.float32()) if types.is_float16(values.type) else values
         return np.asarray(wide.to_numpy(zero_copy_only=False))
 
     def _id_strings(self, column: pa.Array) -> pa.Array:
@@ -145,6 +157,17 @@ class ListsBuilder:
         return XmcpipeError(f"{self._source}: {what}", hint)
 
 
+def _joined(parts: list[Numbers]) -> Numbers:
+    """The arrays end to end. Each is let go once it is copied: the file is not in memory twice."""
+    whole = np.empty(sum(map(len, parts)), np.result_type(*parts))
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole
+
+
 def _reach_top(lengths: Int64s, scores: Scores | None, top: int) -> Bools | None:
     """Which pairs can be among the `top` best of their document, bool [P]; None for all."""
     if not len(lengths) or int(lengths.max()) <= top:
@@ -155,7 +178,9 @@ def _reach_top(lengths: Int64s, scores: Scores | None, top: int) -> Bools | None
         return np.arange(len(rows)) - starts[rows] < top
     falling = scores
     if np.any((scores[1:] > scores[:-1]) & (rows[1:] == rows[:-1])):
-        falling = scores[np.lexsort((-scores, rows))]
+        # inverted and not negated: that turns the order of every integer type round, unsigned ones too
+        rising = np.invert(scores) if scores.dtype.kind in "bui" else -scores
+        falling = scores[np.lexsort((rising, rows))]
     last = falling[np.minimum(starts + np.minimum(lengths, top) - 1, len(rows) - 1)]
     reach: Bools = scores >= last[rows]
     return reach

@@ -24,11 +24,12 @@ from xmcpipe.data.label_columns import ListsBuilder
 from xmcpipe.data.label_json import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.npz import Csr, read_csr
-from xmcpipe.data.shards import Shards
+from xmcpipe.data.shards import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16
+BUFFER = 1 << 20  # bytes
 SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
 KNOWN = "known: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
 
@@ -51,13 +52,15 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in ("npz", "text"):
         return _read_pieces(path, role, builder, kind)
-    for batch in _parquet_batches(path) if kind == "parquet" else read_json_lines(path):
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
-    names = None
-    folder = path.parent
-    if (folder / "manifest.json").is_file() and (folder / "labels.parquet").is_file():
-        names = read_label_names(folder)  # a table of an artifact: its integers are ids of that vocabulary
+    # of a table of an artifact, integers are ids of that vocabulary
+    names = read_label_names(path.parent) if _in_artifact(path) else None
     return builder.finish(names, None if names is None else len(names))
+
+
+def _in_artifact(path: Path) -> bool:
+    return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
 
 
 def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
@@ -84,11 +87,13 @@ def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Sc
         yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
 
 
-def filter_of_artifact(folder: Path, truth: LabelLists) -> LabelLists | None:
+def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
     """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
 
-    None where it has none. `truth` is what the folder has, with its vocabulary.
+    `path` is the artifact's folder or its test.parquet, and `truth` what was read there, with its vocabulary.
+    None where there are no pairs.
     """
+    folder = path.parent if path.name == "test.parquet" and _in_artifact(path) else path
     if not folder.is_dir() or truth.width is None:
         return None
     pairs = FilterPairs.read(folder, "test", truth.width)
@@ -97,6 +102,23 @@ def filter_of_artifact(folder: Path, truth: LabelLists) -> LabelLists | None:
     rows, labels = np.divmod(pairs.keys, truth.width)
     indptr = np.searchsorted(rows, np.arange(len(truth) + 1)).astype(np.int64)
     return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
+
+
+def read_training_lists(path: Path, propensity: str) -> LabelLists:
+    """The training labels in `path`; with `paper`, each label text is one more document, labelled by itself.
+
+    Raises XmcpipeError as `read_label_lists` does, and where label texts are to be counted and aren't known.
+    """
+    if propensity == "standard":
+        return read_label_lists(path, "train")
+    if not shard_path(path, "label", 0).is_file():
+        raise XmcpipeError(
+            f"propensity 'paper' counts label texts as documents, and {path} has none",
+            "name the artifact of shards as --train, or --set eval.propensity=standard",
+        )
+    names = read_label_names(path)
+    indptr, labels = Shards(path, "train", "label").label_csr()
+    return LabelLists(str(path), None, indptr, labels, None, names, len(names))
 
 
 def read_label_names(folder: Path) -> pa.Array:
@@ -115,7 +137,7 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     width = None if names is None else len(names)
     if table.is_file():
         builder = ListsBuilder(str(folder), role == "predictions", top)
-        for batch in _parquet_batches(table):
+        for batch in _parquet_batches(table, role):
             builder.add(batch)
         return builder.finish(names, width)
     if role != "predictions" and (folder / f"{split}-00000.arrow").is_file():
@@ -128,9 +150,11 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     )
 
 
-def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
+    wanted = ("labels",) if role == "train" else COLUMNS  # of training documents only the number is needed
     try:
-        with pq.ParquetFile(path) as file:
+        # so it streams: as Arrow does by itself, all that it has read of the file stays until the end
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
             version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
             if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
                 raise XmcpipeError(
@@ -139,6 +163,6 @@ def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
                 )
             there = file.schema_arrow.names
             require_labels(path, there)
-            yield from file.iter_batches(ROWS, columns=[name for name in COLUMNS if name in there])
+            yield from file.iter_batches(ROWS, columns=[name for name in wanted if name in there])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

@@ -15,13 +15,18 @@ BLOCK_CHARACTERS = 1 << 23
 OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 
 
-def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tuple[int, str]]:
+OTHER_ENCODING = "set encoding (--encoding) to the file's own, such as latin-1"
+
+
+def text_blocks(
+    path: Path, encoding: str, quoted: bool = False, remedy: str = OTHER_ENCODING
+) -> Iterator[tuple[int, str]]:
     """Yield (number of its first line, block of whole lines), some 8 million characters at a time.
 
     With `quoted`, a line break between double quotes is no end of a line: a block ends where the quotes are
     even. A mark at the start of UTF-8 is skipped. Raises XmcpipeError that names file and line for bytes that
-    aren't in `encoding`, a quote that is never closed, a line without an end, an unknown encoding and a file
-    that can't be read.
+    aren't in `encoding` (`remedy` is its hint), a quote that is never closed, a line without an end, an
+    unknown encoding and a file that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -30,7 +35,7 @@ def text_blocks(path: Path, encoding: str, quoted: bool = False) -> Iterator[tup
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            "set encoding (--encoding) to the file's own, such as latin-1",
+            remedy,
         ) from error
     except LookupError as error:
         raise XmcpipeError(

@@ -38,8 +38,8 @@ class Csr:
 
 
 def read_csr(path: Path) -> Csr:
-    """The matrix in `path`. Raises XmcpipeError for any other file, and for arrays that don't fit each
-    other.
+    """The matrix in `path`. Raises XmcpipeError for any other file, for arrays that don't fit each other, and
+    for a value that is not a number.
     """
     arrays = _arrays(path)
     indptr, indices, values = arrays["indptr"].astype(np.int64), arrays["indices"], arrays["data"]
@@ -56,6 +56,9 @@ def read_csr(path: Path) -> Csr:
         raise XmcpipeError(
             f"{path}: its arrays don't fit its shape {rows} x {width}", "write the matrix again"
         )
+    if values.dtype.kind == "f" and np.isnan(values.min(initial=0)):
+        row = int(np.searchsorted(indptr, np.isnan(values).argmax(), side="right")) - 1
+        raise XmcpipeError(f"{path}: a value of row {row} is not a number (NaN)", "write numbers")
     return Csr(indptr, indices, values, width)
 
 

@@ -59,7 +59,7 @@ def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
 
 
 def _line_blocks(path: Path) -> Iterator[Block]:
-    for number, block in text_blocks(path, "utf-8"):
+    for number, block in text_blocks(path, "utf-8", remedy="write the file in UTF-8"):
         lines = block.split("\n")
         yield number, lines if lines[-1] else lines[:-1]
 
@@ -114,6 +114,9 @@ def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
         )
     if role == "predictions":
         return piece
+    if scores is not None and np.isnan(scores).any():
+        label = int(labels[np.isnan(scores).argmax()])
+        raise XmcpipeError(f"{path}: `{label}:nan` was given", "1 is a label, 0 is none")
     if scores is not None and not np.all(scores):
         kept_before = np.concatenate([[0], np.cumsum(scores != 0)])
         lengths = np.diff(kept_before[np.concatenate([[0], np.cumsum(lengths)])])

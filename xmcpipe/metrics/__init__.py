@@ -7,6 +7,7 @@
     ours.by_frequency(bins=3)                    # head, torso, tail
     ours.intervals(rounds=1000)["P@1"]           # bootstrap confidence interval
     compare(ours, theirs)["P@1"].significant     # paired
+    ours.unusual                                 # counts of what may make a figure mean something else
 
 Definitions stand in terms.py (over documents) and labelwise.py (over labels); README.md beside this file
 lists the traps in which implementations of them differ, and what is done about each.

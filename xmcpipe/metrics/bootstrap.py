@@ -2,8 +2,10 @@
 
 Documents are drawn with replacement, as many as there are, and the figures computed again, `rounds` times;
 the middle `level` of what comes out is the confidence interval (Efron's percentile interval). For two systems
-the same draws serve both, so that what makes a document hard for both cancels in the difference. A difference
-is marked significant where its interval leaves 0 out; p is twice the share of rounds on the rarer side of 0.
+the same draws serve both, so that what makes a document hard for both cancels in the difference. p is twice
+the share of rounds on the rarer side of 0, the figure itself counted as one more round on each side, so that
+few rounds can't tell of a small p. A difference is marked significant where p < 1 - level; its interval then
+leaves 0 out.
 
 Since a metric over documents is a ratio of two sums (terms.py), a round is one row of a matrix product:
 how often each document was drawn, times the terms. Nothing is evaluated again.
@@ -47,11 +49,12 @@ class Difference:
     low: float
     high: float
     p: float
+    level: float = 0.95
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether p < 1 - level; the interval then leaves out 0."""
+        return self.p + self.level < 1
 
 
 def resampled(terms_NC: Floats, rounds: int, seed: int) -> Floats:
@@ -92,4 +95,4 @@ def difference(first: float, second: float, first_R: Floats, second_R: Floats, l
     within = interval(values_R, level)
     rarer = min(int((values_R <= 0).sum()), int((values_R >= 0).sum()))
     p = min(1.0, 2 * (rarer + 1) / (len(values_R) + 1))
-    return Difference(first, second, first - second, within.low, within.high, p)
+    return Difference(first, second, first - second, within.low, within.high, p, level)

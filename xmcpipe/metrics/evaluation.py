@@ -36,7 +36,8 @@ class Lists(Protocol):
 class Against:
     """What systems are measured against: the truth, the ranks, and the training labels with A and B.
 
-    `num_labels` is L; truth and training have no label from L on. `empty` documents have no true label,
+    `num_labels` is L; truth and training have no label from L on. `exclude` are the pairs that were left out
+    of the truth. `empty` documents have no true label,
     `repeated` labels stood twice in one and were merged: both are counted by the walk.
     """
 
@@ -46,6 +47,7 @@ class Against:
     training: Training | None = None
     a: float = 0.55
     b: float = 1.5
+    exclude: Lists | None = None
     empty: int = 0
     repeated: int = 0
     weights: LabelWeights | None = field(init=False, default=None)
@@ -84,7 +86,10 @@ class Evaluation:
     """The metrics of one system.
 
     `figures` maps metric@k to a share of 1 (but PSP_raw, which may exceed it); see terms.py and labelwise.py
-    for their definitions.
+    for their definitions. `unusual` counts what may make them mean something else than one thinks:
+    documents_without_truth and repeated_labels_merged, documents_with_short_predictions (under max(k)) and
+    predictions_of_unknown_labels; with pairs left out also predictions_filtered and, of the short documents,
+    documents_short_by_filter.
     """
 
     def __init__(self, top_NK: Int64s, against: Against) -> None:
@@ -98,6 +103,7 @@ class Evaluation:
         self._sums_C = np.zeros(against.terms.width)
         self._counts = LabelCounts(against.num_labels, against.ks)
         self.figures: dict[str, float] = {}
+        self.unusual: dict[str, int] = {}
 
     @property
     def tested(self) -> int:
@@ -154,6 +160,12 @@ class Evaluation:
         # last: this micro_P_all also counts predictions of labels that are not among the L
         over_documents = self.against.terms.figures(self._sums_C)
         self.figures |= {name: float(value) for name, value in over_documents.items()}
+        self.unusual = {
+            "documents_without_truth": self.against.empty,
+            "repeated_labels_merged": self.against.repeated + (training.repeated if training else 0),
+            "documents_with_short_predictions": int((self._top_NK[:, -1] < 0).sum()),
+            "predictions_of_unknown_labels": int((self._top_NK >= self.against.num_labels).sum()),
+        }
 
 
 def measure(tops: Sequence[Int64s], against: Against) -> list[Evaluation]:
@@ -180,12 +192,12 @@ def compare(
     """Metric@k -> first - second with its paired bootstrap interval, for metrics over documents.
 
     Raises XmcpipeError unless both were measured at the same ranks against the same truth and training
-    labels.
+    labels, with the same pairs left out.
     """
     mine, other = first.against, second.against
     if mine is not other and not _same(mine, other):
         raise XmcpipeError(
-            "two evaluations against different truths, ranks or training labels were given",
+            "two evaluations against different truths, ranks, training labels or excluded pairs were given",
             "measure both against the same, in the same order",
         )
     both_NC = np.concatenate([first.document_terms(), second.document_terms()], axis=1)
@@ -200,8 +212,13 @@ def compare(
 def _same(mine: Against, other: Against) -> bool:
     if (mine.ks, mine.num_labels, mine.terms.weighted) != (other.ks, other.num_labels, other.terms.weighted):
         return False
-    same = np.array_equal(mine.truth.indptr, other.truth.indptr)
-    same = same and np.array_equal(mine.truth.labels, other.truth.labels)
+    same = _equal(mine.truth, other.truth) and _equal(mine.exclude, other.exclude)
     if mine.weights and other.weights:
         same = same and np.array_equal(mine.weights.inverse, other.weights.inverse)
     return same
+
+
+def _equal(mine: Lists | None, other: Lists | None) -> bool:
+    if mine is None or other is None:
+        return mine is other
+    return np.array_equal(mine.indptr, other.indptr) and np.array_equal(mine.labels, other.labels)

@@ -3,13 +3,13 @@
     a SciPy sparse matrix [N, L]     predictions: every stored value is a score, zeros too; truth, training
                                      and filter: every value but 0 is a label
     an integer array [N, K]          rankings, best first, -1 for none (predictions only)
-    a list of N collections          labels, integers or strings; predictions are best first, or are pairs
-                                     (label, score) in any order
+    a list of N collections          labels, integers or strings; predictions are lists best first, or of
+                                     pairs (label, score) in any order, or dicts label -> score
 
 SciPy is not imported: a matrix is known by its `tocsr`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -46,6 +46,8 @@ def rows_of(given: Any, what: str) -> Rows:
     """
     scored = what == "predictions"
     if hasattr(given, "tocsr"):
+        if len(given.shape) != 2:
+            raise XmcpipeError(f"{what}: a matrix of shape {given.shape} was given", "[N, L] was wanted")
         return _of_matrix(given.tocsr(), what, scored)
     if isinstance(given, np.ndarray) and given.ndim == 2:
         if not scored or given.dtype.kind not in "iu":
@@ -63,25 +65,28 @@ def rows_of(given: Any, what: str) -> Rows:
 
 
 def with_one_numbering(
-    parts: Sequence[Rows | None], known: int, num_labels: int | None
+    parts: Sequence[Rows | None], known: int, fixed: Mapping[str, int | None]
 ) -> tuple[list[Any], int]:
     """The parts with integer labels of one numbering, and L.
 
-    The first `known` parts (truth, training) make the numbering where neither a matrix nor `num_labels` fixes
-    it: their labels, sorted, are 0 … L - 1, and labels of other parts follow. Raises XmcpipeError for widths
-    that differ, labels beyond them, and integers beside strings.
+    The first `known` parts (truth, training) make the numbering where neither a matrix nor one of `fixed`
+    (name of an argument -> L) does: their labels, sorted, are 0 … L - 1, and labels of other parts follow.
+    Raises XmcpipeError for widths that differ, labels beyond them, and integers beside strings.
     """
     there = [part for part in parts if part is not None]
     widths = {part.what: part.width for part in there if part.width is not None}
-    if num_labels is not None:
-        widths["num_labels"] = num_labels
+    widths |= {what: width for what, width in fixed.items() if width is not None}
     if len(set(widths.values())) > 1:
         told = ", ".join(f"{what} {width:,}" for what, width in widths.items())
         raise XmcpipeError(f"the numbers of labels differ: {told}", "give matrices of the same labels")
     kinds = {part.labels.dtype.kind == "U" for part in there if len(part.labels)}
-    if len(kinds) > 1 or (widths and True in kinds):
+    if len(kinds) > 1:
         raise XmcpipeError(
             "labels are integers in one place and strings in another", "give ids or names everywhere"
+        )
+    if widths and True in kinds:
+        raise XmcpipeError(
+            f"labels are strings, and {next(iter(widths))} is about ids", "give ids everywhere"
         )
     if widths:
         width = next(iter(widths.values()))
@@ -134,6 +139,18 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
 
 
 def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
+    kinds = set(map(type, rows))
+    if any(issubclass(kind, str | bytes) for kind in kinds):
+        raise XmcpipeError(f"{what}: a string was given as a document", "give a list of labels a document")
+    if scored and any(issubclass(kind, Set) for kind in kinds):
+        raise XmcpipeError(f"{what}: a set was given, which has no order", "give lists, best first")
+    if any(issubclass(kind, Mapping) for kind in kinds):
+        if not scored or not all(issubclass(kind, Mapping) for kind in kinds):
+            raise XmcpipeError(
+                f"{what}: a dict was given as a document",
+                "dicts label -> score are predictions, each document's",
+            )
+        rows = [list(row.items()) for row in rows]
     try:
         indptr = _indptr(np.fromiter(map(len, rows), np.int64, len(rows)))
         flat = list(chain.from_iterable(rows))
@@ -159,7 +176,12 @@ def _labels(flat: list[Any], what: str) -> Ints:
             f"{what}: labels of type {names} were given, all integers or all strings were wanted",
             "a float32 tells ids apart only up to 16,777,216",
         )
-    labels = np.array(flat) if flat else np.empty(0, np.int64)
+    try:
+        labels = np.array(flat, np.int64 if all(integers) else None)
+    except OverflowError as error:
+        raise XmcpipeError(
+            f"{what}: a label id of 2^63 or more was given", "give smaller ids, or names"
+        ) from error
     if labels.dtype.kind in "iu" and len(labels) and int(labels.min()) < 0:
         raise XmcpipeError(f"{what}: {int(labels.min())} is given as a label id", "ids begin at 0")
     return labels

@@ -24,13 +24,31 @@ class Training:
     `counts` int64 [L], the training documents of each label; `documents`, how many there are in all;
     `repeated`, how many labels stood twice in a document and were merged. `kind` says what is a document:
     `standard` those of the training set; in `paper` each label text is one more, labelled by itself, as
-    papers count that train on label texts.
+    papers count that train on label texts. Raises XmcpipeError for counts that aren't whole, from 0 to
+    `documents`.
     """
 
     counts: Int64s
     documents: int
     repeated: int = 0
     kind: str = "standard"
+
+    def __post_init__(self) -> None:
+        counts = np.asarray(self.counts)
+        whole = counts.ndim == 1 and counts.dtype.kind in "iuf" and np.array_equal(counts, np.floor(counts))
+        if not (whole and isinstance(self.documents, int | np.integer)):
+            raise XmcpipeError(
+                f"training counts of shape {counts.shape} and type {counts.dtype}, and {self.documents!r} "
+                "documents were given, whole numbers [L] and one were wanted",
+                "as in np.ravel((train > 0).sum(axis=0)) and train.shape[0]",
+            )
+        if len(counts) and not 0 <= counts.min() <= counts.max() <= self.documents:
+            raise XmcpipeError(
+                f"training counts from {counts.min():,} to {counts.max():,} were given, and there are "
+                f"{self.documents:,} documents",
+                "a label is in 0 documents or more, and in none twice",
+            )
+        object.__setattr__(self, "counts", counts.astype(np.int64, copy=False))
 
 
 def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float = 1.5) -> Floats:
@@ -44,7 +62,7 @@ def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float =
         raise XmcpipeError(
             f"{documents} training documents were given, PSP needs 3 or more", "leave the training labels out"
         )
-    if not (a >= 0 and b > 0):
+    if not (0 <= a < np.inf and 0 < b < np.inf):
         raise XmcpipeError(f"a = {a}, b = {b} was given, a >= 0 and b > 0 were wanted")
     c = (np.log(documents) - 1) * (b + 1) ** a
     return np.asarray(1 + c * (counts + b) ** -a, np.float64)

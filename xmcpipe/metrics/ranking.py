@@ -31,15 +31,30 @@ class Ranking:
     given: Int64s
     left_out: Int64s
 
+    def filter_cost(self) -> dict[str, int]:
+        """How many predictions the filter took, and how many documents that had K have fewer left."""
+        k = self.top.shape[1]
+        short = (self.given >= k) & (self.given - self.left_out < k)
+        return {
+            "predictions_filtered": int(self.left_out.sum()),
+            "documents_short_by_filter": int(short.sum()),
+        }
+
 
 def rank(
-    indptr: Ints, labels: Ints, scores: Scores | None, k: int, exclude: TruthBatch | None = None
+    indptr: Ints,
+    labels: Ints,
+    scores: Scores | None,
+    k: int,
+    exclude: TruthBatch | None = None,
+    first: int = 0,
 ) -> Ranking:
     """The k best labels of each document.
 
     Document b has the candidates `labels[indptr[b] - indptr[0] : …]` with `scores` of the same length, in any
     order; without scores they are best first already. Pairs of `exclude` are no candidates. Raises
-    XmcpipeError for a score that is not a number and for a label that a document predicts twice.
+    XmcpipeError for a score that is not a number and for a label that a document predicts twice, naming the
+    row: `first` is that of the first document.
     """
     given = sizes = np.diff(indptr).astype(np.int64)
     rows = np.repeat(np.arange(len(sizes)), sizes)
@@ -49,38 +64,38 @@ def rank(
         scores = None if scores is None else scores[kept]
         sizes = np.bincount(rows, minlength=len(sizes)).astype(np.int64)
     if scores is not None:
-        labels = labels[_best_first(rows, labels, scores)]
+        labels = labels[_best_first(rows, labels, scores, first)]
     ranks_BK = np.arange(k) + (np.cumsum(sizes) - sizes)[:, None]
     present_BK = np.arange(k) < sizes[:, None]
     top_BK = np.full(present_BK.shape, -1, np.int64)
     top_BK[present_BK] = labels[ranks_BK[present_BK]]
-    _refuse_repeated(top_BK)
+    _refuse_repeated(top_BK, first)
     return Ranking(top_BK, given, given - sizes)
 
 
-def _best_first(rows: Int64s, labels: Ints, scores: Scores) -> Int64s:
+def _best_first(rows: Int64s, labels: Ints, scores: Scores, first: int) -> Int64s:
     """The order that sorts each row by (-score, label)."""
     not_numbers = np.isnan(scores)
     if not_numbers.any():
-        row = rows[not_numbers.argmax()]
+        row = first + int(rows[not_numbers.argmax()])
         raise XmcpipeError(
-            f"{int(not_numbers.sum())} scores are not numbers (NaN), the first in row {row}",
+            f"scores are not numbers (NaN), the first in row {row}",
             "a ranking needs numbers: see why the model gave none",
         )
     same, before, after = rows[1:] == rows[:-1], scores[:-1], scores[1:]
     ordered: Bools = (before > after) | ((before == after) & (labels[:-1] <= labels[1:]))
     if np.all(ordered | ~same):  # as a predictor writes them, and sorting would be most of the work
         return np.arange(len(rows))
-    falling = -scores.astype(np.float64) if scores.dtype.kind in "bui" else -scores
+    # inverted and not negated: that turns the order of every integer type round, unsigned ones too
+    falling = np.invert(scores) if scores.dtype.kind in "bui" else -scores
     return np.lexsort((labels, falling, rows))
 
 
-def _refuse_repeated(top_BK: Int64s) -> None:
+def _refuse_repeated(top_BK: Int64s, first: int) -> None:
     in_order = np.sort(top_BK, axis=1)
     twice = ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any(axis=1)
     if twice.any():
-        row = int(twice.argmax())
         raise XmcpipeError(
-            f"{int(twice.sum())} documents predict a label more than once, the first of them in row {row}",
-            "predictions are sets: write each label once a document",
+            f"row {first + int(twice.argmax())} predicts a label more than once",
+            "predictions are sets: write each label once a document (rows are counted from 0)",
         )

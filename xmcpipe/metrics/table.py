@@ -96,6 +96,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             f"±: half of the {100 * intervals['level']:g}% interval, {intervals['rounds']:,} bootstrap "
             "rounds over documents; macro figures and coverage have none"
         )
+    if empty := [each["name"] for each in metrics.get("by_frequency") or () if not each["labels"]]:
+        lines.append(f"no label is in {', '.join(empty)}: labels of one frequency are kept together")
     return lines + _of_system(metrics, metrics["k"][-1])
 
 
@@ -122,8 +124,8 @@ def comparison_notes(comparison: Mapping[str, Any]) -> list[str]:
     lines = [f"{name}: {system['predictions']}" for name, system in systems.items()]
     lines += _of_data(comparison)
     lines.append(
-        f"*: the {100 * comparison['level']:g}% interval leaves 0 out, {comparison['rounds']:,} paired "
-        "bootstrap rounds over documents; macro figures and coverage have none"
+        f"*: p < {1 - comparison['level']:g}, of {comparison['rounds']:,} paired bootstrap rounds over "
+        "documents; macro figures and coverage have none"
     )
     for name, system in systems.items():
         lines += [f"{name}: {line}" for line in _of_system(system, comparison["k"][-1])]

@@ -103,8 +103,7 @@ def evaluate_files(given: Given, config: EvalConfig) -> dict[str, Any]:
 
     Raises XmcpipeError for files that can't be read, hold other documents or have labels of another kind.
     """
-    _refuse_paper(config)
-    return _metrics(read_and_measure(given, config.k, config.a, config.b), config)
+    return _metrics(read_and_measure(given, config.k, config.a, config.b, config.propensity), config)
 
 
 def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
@@ -118,8 +117,7 @@ def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
         raise XmcpipeError(
             "rounds = 0 was given, and a comparison needs the bootstrap", "as in --set eval.rounds=1000"
         )
-    _refuse_paper(config)
-    measured = read_and_measure(given, config.k, config.a, config.b)
+    measured = read_and_measure(given, config.k, config.a, config.b, config.propensity)
     first, second = measured.systems
     differences = compare(first, second, config.rounds, config.level, config.seed)
     systems = [
@@ -139,14 +137,6 @@ def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
             for name, each in differences.items()
         },
     }
-
-
-def _refuse_paper(config: EvalConfig) -> None:
-    if config.propensity == "paper":
-        raise XmcpipeError(
-            "eval.propensity = 'paper' was given, and files don't say which labels have a text",
-            "leave --truth out and name --shards and --predictions, or use 'standard'",
-        )
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

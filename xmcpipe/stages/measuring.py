@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xmcpipe.data.label_lists import CommonVocabulary, LabelLists
     from xmcpipe.metrics.evaluation import Against, Evaluation
     from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.ranking import Ranking
     from xmcpipe.metrics.truth import Int64s
 
 
@@ -42,32 +43,51 @@ class Measured:
     system_facts: list[dict[str, Any]]
 
 
-def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float) -> Measured:
+def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float, propensity: str) -> Measured:
     """Measure files or artifacts; an artifact as truth also says which pairs to leave out.
+
+    `propensity` is `standard`, or `paper` where the training labels are shards with label texts.
 
     Raises XmcpipeError for what can't be read, joined or numbered alike.
     """
-    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
-    from xmcpipe.data.label_lists import common_vocabulary
-    from xmcpipe.metrics.propensity import Training
-    from xmcpipe.metrics.truth import count_labels
+    import numpy as np
 
+    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists, read_training_lists
+    from xmcpipe.data.label_lists import common_vocabulary
+
+    # the training labels first, and as counts at once: they may well be more than all else
+    train, training = None, None
+    if given.train:
+        train, training = _counted(read_training_lists(given.train, propensity), propensity)
     truth = read_label_lists(given.truth, "truth")
     pairs = (
         read_label_lists(given.filter, "filter") if given.filter else filter_of_artifact(given.truth, truth)
     )
-    more = 0 if pairs is None else most_pairs(pairs)
+    filtered, more = pairs is not None, 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + more) for path in given.predictions]
-    common = common_vocabulary(
-        predictions if pairs is None else [*predictions, pairs],
-        truth,
-        read_label_lists(given.train, "train") if given.train else None,
-    )
-    training = None
-    if common.train:
-        counts, repeated = count_labels(common.train.indptr, common.train.labels, common.num_labels)
-        training = Training(counts, len(common.train), repeated)
-    return measure_lists(common, training, ks, a, b, filtered=pairs is not None)
+    common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
+    del truth, predictions, pairs  # as they were before the common numbering
+    if training and common.train:
+        counts = np.zeros(common.num_labels, np.int64)
+        counts[common.train.labels] = training.counts
+        training = replace(training, counts=counts)
+    return measure_lists(common, training, ks, a, b, filtered=filtered)
+
+
+def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Training]":
+    """The labels that occur in the training lists, as lists of one row, and how often each does."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists import with_small_ids
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.truth import count_labels
+
+    small, values = with_small_ids(lists)
+    counts, repeated = count_labels(small.indptr, small.labels, 1 + int(small.labels.max(initial=-1)))
+    there = np.flatnonzero(counts)
+    labels = there if values is None else values[there]
+    row = replace(lists, ids=None, indptr=np.array([0, len(there)]), labels=labels)
+    return row, Training(counts[there], len(lists), repeated, propensity)
 
 
 def measure_lists(
@@ -84,28 +104,38 @@ def measure_lists(
     from xmcpipe.metrics.evaluation import Against, measure
 
     truth, k = common.truth, ks[-1]
-    predictions, pairs, true = common.others, None, None
+    predictions, pairs = common.others, None
     if filtered:
         predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
-        true = without_pairs(truth, pairs)
     try:
-        against = Against(truth if true is None else true, common.num_labels, tuple(ks), training, a, b)
+        true = truth if pairs is None else without_pairs(truth, pairs)
+        against = Against(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
     except XmcpipeError as error:
         raise XmcpipeError(f"{truth.source}: {error.message}", error.hint) from error
-    tops, system_facts = [], []
-    for lists in predictions:
-        top_NK, facts = _ranked(lists, truth, k, pairs, common.num_labels)
-        tops.append(top_NK)
-        system_facts.append(facts)
+    rankings, joins = zip(
+        *(_ranked(lists, truth, k, pairs, common.num_labels) for lists in predictions), strict=True
+    )
+    tops = [ranking.top for ranking in rankings]
     if training:
         tops.append(_popular(training.counts, len(truth), k, pairs))
     evaluations = measure(tops, against)
-    facts = _facts(common, against, evaluations[0].tested)
-    if pairs is not None:
-        left_out = len(truth.labels) - len(against.truth.labels)
-        facts["filter"] = {"pairs": len(pairs.labels), "true": left_out}
+    facts = _facts(common, against, evaluations[0], pairs)
     popularity = evaluations.pop() if training else None
+    if pairs is not None:
+        for evaluation, ranking in zip(evaluations, rankings, strict=True):
+            evaluation.unusual |= ranking.filter_cost()
+    system_facts = [
+        {"joined_by": joined_by} | {name: count for name, count in each.unusual.items() if name not in facts}
+        for joined_by, each in zip(joins, evaluations, strict=True)
+    ]
     return Measured(evaluations, popularity, facts, system_facts)
+
+
+def _distinct_pairs(pairs: "LabelLists") -> int:
+    from xmcpipe.metrics.truth import count_labels
+
+    _, repeated = count_labels(pairs.indptr, pairs.labels, 1 + int(pairs.labels.max(initial=0)))
+    return len(pairs.labels) - repeated
 
 
 def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None") -> "Int64s":
@@ -131,8 +161,10 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     return top_NK
 
 
-def _facts(common: "CommonVocabulary", against: "Against", tested: int) -> dict[str, Any]:
-    """What holds for all systems."""
+def _facts(
+    common: "CommonVocabulary", against: "Against", first: "Evaluation", pairs: "LabelLists | None"
+) -> dict[str, Any]:
+    """What holds for all systems, of which `first` is one; `pairs` were left out."""
     import numpy as np
 
     training = against.training
@@ -141,42 +173,42 @@ def _facts(common: "CommonVocabulary", against: "Against", tested: int) -> dict[
         "documents": against.documents,
         "labels": common.num_labels,
         "labels_from": common.origin,
-        "labels_in_test": tested,
+        "labels_in_test": first.tested,
         "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
-        "documents_without_truth": against.empty,
-        "repeated_labels_merged": against.repeated + (training.repeated if training else 0),
+        **{name: first.unusual[name] for name in ("documents_without_truth", "repeated_labels_merged")},
         "propensity": None
         if training is None
         else {"kind": training.kind, "a": against.a, "b": against.b, "n": training.documents},
-        "filter": None,
+        "filter": None
+        if pairs is None
+        else {
+            "pairs": _distinct_pairs(pairs),
+            "true": len(common.truth.labels) - len(against.truth.labels),
+        },
     }
 
 
 def _ranked(
     lists: "LabelLists", truth: "LabelLists", k: int, pairs: "LabelLists | None", num_labels: int
-) -> "tuple[Int64s, dict[str, Any]]":
-    """The rankings of one system in the order of the truth, int64 [N, k], and what was unusual in them."""
+) -> "tuple[Ranking, str]":
+    """The rankings of one system in the order of the truth, N documents, and what rows were joined by."""
+    import numpy as np
+
     from xmcpipe.data.label_lists import prediction_rows, taken
-    from xmcpipe.metrics.api import rank_all
+    from xmcpipe.metrics.api import rank_all, refuse_strangers
+    from xmcpipe.metrics.ranking import Ranking
 
     rows, joined_by = prediction_rows(lists, truth)
-    if rows is not None:
-        lists = taken(lists, rows)
+    if rows is not None and pairs is not None:
+        pairs = taken(pairs, np.argsort(rows))
     try:
-        ranking = rank_all(lists, k, pairs)
+        refuse_strangers(lists.labels, num_labels)
+        ranking = rank_all(lists, k, pairs)  # in the file's own order: an error names a row of it
     except XmcpipeError as error:
         raise XmcpipeError(f"{lists.source}: {error.message}", error.hint) from error
-    top_NK = ranking.top
-    facts: dict[str, Any] = {
-        "joined_by": joined_by,
-        "documents_with_short_predictions": int((top_NK[:, -1] < 0).sum()),
-        "predictions_of_unknown_labels": int((top_NK >= num_labels).sum()),
-    }
-    if pairs is not None:
-        short = (ranking.left_out > 0) & (ranking.given - ranking.left_out < k)
-        facts["predictions_filtered"] = int(ranking.left_out.sum())
-        facts["documents_short_by_filter"] = int(short.sum())
-    return top_NK, facts
+    if rows is not None:
+        ranking = Ranking(ranking.top[rows], ranking.given[rows], ranking.left_out[rows])
+    return ranking, joined_by
 
 
 def most_pairs(pairs: "LabelLists") -> int:

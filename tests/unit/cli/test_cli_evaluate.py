@@ -54,6 +54,16 @@ def test_without_training_labels_it_says_that_there_is_no_psp(files: list[str]) 
     assert "popular@" not in result.stdout
 
 
+def test_ranks_in_any_order_and_the_bootstrap_by_options(files: list[str]) -> None:
+    options = ["--k", "2,1", "--rounds", "7", "--level", "0.8", "--seed", "3", "--a", "0.5", "--b", "0.4"]
+    metrics = json.loads(CliRunner().invoke(app, ["eval", *files, *options, "--json"]).stdout)
+    assert metrics["k"] == [1, 2]
+    assert {key: metrics["intervals"][key] for key in ("rounds", "level", "seed")} == {
+        "rounds": 7, "level": 0.8, "seed": 3
+    }  # fmt: skip
+    assert metrics["propensity"] == {"kind": "standard", "a": 0.5, "b": 0.4, "n": 9}
+
+
 def test_the_constants_can_be_set(files: list[str]) -> None:
     result = CliRunner().invoke(app, ["eval", *files, "--set", "eval.a=0.6", "--set", "eval.b=2.6", "--json"])
     assert json.loads(result.stdout)["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": 9}
@@ -68,7 +78,17 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
         (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "one was wanted"),
         (["--compare", "none", "none"], "none is a file, an artifact was wanted"),
         (["--predictions", "p", "--truth", "t", "--k", "1,x"], "whole numbers were wanted"),
-        (["--predictions", "p", "--truth", "t", "--k", "3,1"], "eval: k = [3, 1] was given"),
+        (["--predictions", "p", "--truth", "t", "--k", "3,3"], "eval: k = [3, 3] was given"),
+        (["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"], "eval.b: inf was given"),
+        (["--predictions", "p", "--truth", "t", "--shards", "s"], "--shards was given and would do nothing"),
+        (["--compare", "p", "q", "--truth", "t", "--store", "s"], "--store was given and would do nothing"),
+        (["--predictions", "p", "--truth", "t", "--force"], "--force was given and would do nothing"),
+        (["--compare", ".", ".", "--force"], "--force was given and would do nothing"),
+        (["--predictions", "p", "--truth", "t", "--bins", "3"], "--bins was given and would do nothing"),
+        (["--compare", ".", ".", "--bins", "3"], "--bins was given and would do nothing"),
+        (["--predictions", "p", "--truth", "t", "--a", "0.5"], "--a was given and would do nothing"),
+        (["--predictions", "p", "--truth", "t", "--b", "0.5"], "--b was given and would do nothing"),
+        (["--json", "--format", "latex"], "--format was given and would do nothing"),
         (["--predictions", "none.jsonl", "--truth", "none.jsonl"], "none.jsonl"),
     ],
 )
@@ -106,7 +126,38 @@ def test_two_artifacts_find_the_shards_that_both_were_predicted_on(tmp_path: Pat
     assert found["differences"]["P@1"]["difference"] == 1.0
     assert found["propensity"]["n"] == 3
     other = make_predictions(store, "3", "6" * 64, [0])
-    assert CliRunner().invoke(app, [*compare, places[0], other]).exit_code == 2
+    different = CliRunner().invoke(app, [*compare, places[0], other])
+    assert different.exit_code == 2
+    assert "were predicted on different shards" in different.stderr
+    assert "--shards" in different.stderr
+
+
+def test_two_artifacts_are_compared_with_the_constants_of_their_own_metrics(tmp_path: Path) -> None:
+    store, compare = tmp_path / "store", ["eval", "--k", "1", "--rounds", "9", "--json"]
+    make_shards(store / "shards" / ("5" * 16), "5" * 64)
+    places = [make_predictions(store, name, "5" * 64, [0]) for name in "12"]
+    compare += ["--store", str(store), "--compare", *places]
+
+    def constants(*options: str) -> tuple[float, float]:
+        found = json.loads(CliRunner().invoke(app, [*compare, *options]).stdout)["propensity"]
+        return found["a"], found["b"]
+
+    def measured(name: str, **config: Any) -> None:
+        folder = store / "metrics" / (name * 16)
+        folder.mkdir(parents=True)
+        inputs = {"predictions": name * 64, "shards": "5" * 64}
+        Manifest("eval", "metrics", 1, name * 64, config, inputs, {}, {}, {}).write(folder)
+
+    assert constants() == (0.55, 1.5)
+    measured("1", a=0.6, b=2.6, propensity="standard", k=[1, 3])
+    assert constants() == (0.6, 2.6)
+    assert constants("--a", "0.5") == (0.5, 2.6)
+    assert constants("--set", "eval.b=0.4") == (0.6, 0.4)
+    measured("2", a=0.5, b=0.4, propensity="standard")
+    refused = CliRunner().invoke(app, compare)
+    assert refused.exit_code == 2
+    assert "the two were measured with" in refused.stderr
+    assert constants("--a", "0.6", "--b", "1.5") == (0.6, 1.5)
 
 
 def make_manifest(folder: Path, stage: str, kind: str, fingerprint: str, inputs: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,79 @@ def test_only_what_can_reach_the_top_is_kept_of_names(tmp_path: Path) -> None:
     rows = [{"labels": ["x", "y", "z"], "scores": [1.0, 3.0, 2.0]}, {"labels": ["z"], "scores": [1.0]}]
     lists = read_label_lists(write_parquet(tmp_path / "p.parquet", rows), "predictions", top=1)
     assert as_lists(lists) == [["y"], ["z"]]
+
+
+NUMBERS = ("uint8", "uint64", "int8", "int64", "float16", "float32", "float64")
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("bool", ".npz"), *product(NUMBERS, (".npz", ".parquet"))]
+)  # fmt: skip
+def test_scores_of_every_type_reach_the_top(tmp_path: Path, kind: str, suffix: str) -> None:
+    """Unsorted, with a stored zero: minus an unsigned score is no small number."""
+    rows = [[(0, 0), (3, 1), (1, 0)], [(0, 0), (4, 0), (2, 1)], [(5, 1)]]
+    if kind not in ("bool", "int8"):
+        rows[0] = [(0, 0), (3, 200), (1, 100)]
+    labels = [[label for label, _ in row] for row in rows]
+    scores = [np.array([score for _, score in row], kind) for row in rows]
+    path = tmp_path / f"p{suffix}"
+    if suffix == ".npz":
+        indptr = np.cumsum([0, *map(len, rows)])
+        np.savez(path, data=np.concatenate(scores), indices=np.concatenate(labels), indptr=indptr,
+                 shape=(3, 6), format="csr")  # fmt: skip
+    else:
+        pq.write_table(pa.table({"labels": labels, "scores": [list(row) for row in scores]}), path)
+    assert as_lists(read_label_lists(path, "predictions", top=1)) == [[3], [2], [5]]
+
+
+def test_integer_scores_beyond_a_float64_stay_apart(tmp_path: Path) -> None:
+    rows = [{"labels": [1, 2], "scores": [2**60, 2**60 + 1]}]
+    lists = read_label_lists(write_parquet(tmp_path / "p.parquet", rows), "predictions", top=1)
+    assert as_lists(lists) == [[2]]
+
+
+def test_values_that_their_column_can_not_hold_are_refused(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"labels": pa.array([[2**63 + 1]], pa.list_(pa.uint64()))}), tmp_path / "a.parquet"
+    )
+    refused(tmp_path / "a.parquet", "a.parquet", "9223372036854775809")
+    table = pa.table({"id": pa.array([b"\xff"]), "labels": pa.array([[1]])})
+    pq.write_table(table, tmp_path / "b.parquet")
+    refused(tmp_path / "b.parquet", "b.parquet", "UTF8")
+
+
+def test_lists_of_one_length_are_lists(tmp_path: Path) -> None:
+    """As a two-dimensional NumPy array is written."""
+    labels = pa.FixedSizeListArray.from_arrays(pa.array([4, 0, 2, 1]), 2)
+    scores = pa.FixedSizeListArray.from_arrays(pa.array([0.5, 0.25, 2.0, 1.0]), 2)
+    pq.write_table(pa.table({"labels": labels, "scores": scores}), tmp_path / "p.parquet")
+    lists = read_label_lists(tmp_path / "p.parquet", "predictions")
+    assert as_lists(lists) == [[4, 0], [2, 1]]
+    assert lists.scores is not None
+    assert lists.scores.tolist() == [0.5, 0.25, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("role", ["truth", "train", "predictions"])
+def test_a_matrix_with_a_value_that_is_no_number_is_refused(tmp_path: Path, role: label_files.Role) -> None:
+    matrix = sparse.csr_matrix(([1.0, float("nan")], [0, 1], [0, 0, 2]), shape=(2, 2))
+    sparse.save_npz(tmp_path / "y.npz", matrix)
+    refused(tmp_path / "y.npz", "y.npz", "row 1", "NaN", role=role)
+
+
+def test_a_parquet_file_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow would keep all that it has read of a file with many row groups."""
+    labels = np.random.default_rng(0).integers(0, 2**31, 1 << 20).astype(np.int32)
+    column = pa.ListArray.from_arrays(
+        pa.array(np.arange(0, (1 << 20) + 1, 16, dtype=np.int32)), pa.array(labels)
+    )
+    pq.write_table(pa.table({"labels": column}), tmp_path / "t.parquet", row_group_size=1 << 11)
+    monkeypatch.setattr(label_files, "ROWS", 1 << 11)
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    for batch in label_files._parquet_batches(tmp_path / "t.parquet", "truth"):
+        rows += len(batch)
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert rows == 1 << 16
+    assert most < labels.nbytes / 2
 
 
 def test_large_ids_keep_their_value(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from xmcpipe.data import label_lists
 from xmcpipe.data.label_lists import LabelLists, common_vocabulary, pair_rows, prediction_rows, taken
 from xmcpipe.errors import XmcpipeError
 
@@ -41,6 +42,21 @@ def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
         assert [int(label) < 3 for label in common.others[0].labels] == [
             label in (5, 7) for label in predicted
         ]
+
+
+@pytest.mark.parametrize("table", [0, 1 << 24])
+def test_ids_are_numbered_alike_by_table_and_by_hash(monkeypatch: pytest.MonkeyPatch, table: int) -> None:
+    monkeypatch.setattr(label_lists, "TABLE", table)
+    common = common_vocabulary([lists([[7, 1, 900]])], lists([[900], [5]]), lists([[5, 7], [3]]))
+    assert common.num_labels == 4  # 3, 5, 7, 900
+    assert common.truth.labels.tolist() == [3, 1]
+    assert common.others[0].labels.tolist() == [2, 4, 3]
+    assert common.train is not None
+    assert common.train.labels.tolist() == [1, 2, 0]
+    small, values = label_lists.with_small_ids(lists([[900, 5], [5]]))
+    found = small.labels if values is None else values[small.labels]
+    assert found.tolist() == [900, 5, 5]
+    assert (values is None) == (table > 0)
 
 
 def test_ids_are_numbered_by_value_and_not_as_text() -> None:

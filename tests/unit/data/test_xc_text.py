@@ -100,6 +100,8 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
         ("1 9\n9:1\n", "truth", "has the label 9, and its header tells of 9 labels"),
         ("2 9\n5 3:1\n", "truth", "has the row 5, and its header tells of 2 documents"),
         ("0:nan\n", "predictions", "row 0 is not a number"),
+        ("0:1\n3:nan\n", "truth", "`3:nan` was given"),
+        ("0 3:NaN\n", "train", "`3:nan` was given"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, message: str) -> None:
@@ -107,3 +109,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, messa
         read(tmp_path, text, role)
     assert message in str(error.value)
     assert "given.txt" in str(error.value)
+
+
+def test_bytes_that_are_no_utf_8_get_a_hint_that_helps(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"0:1\n0:1 \xe9\n")
+    with pytest.raises(XmcpipeError, match=r"line 2: the bytes aren't utf-8 \(write the file in UTF-8"):
+        read_label_lists(tmp_path / "p.txt", "predictions")

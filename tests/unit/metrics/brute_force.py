@@ -30,7 +30,7 @@ class Case:
 
 
 def brute_force(case: Case) -> dict[str, float]:
-    """metric@k -> value, and bin:metric@k for the contributions of the bins by frequency."""
+    """metric@k -> value, and bin:metric@k and bin:count of the bins by frequency."""
     truth = [set(true) - set(out) for true, out in zip(case.truth, case.exclude, strict=True)]
     train = [set(labels) for labels in case.train]
     labels = sorted(set().union(*case.truth, *train))
@@ -108,18 +108,28 @@ def over_labels(
     }
     figures: dict[str, float] = {}
     for scope, mine in scopes.items():
-        p = [divided(right[label], predicted[label]) for label in mine]
-        r = [divided(right[label], support[label]) for label in mine]
-        f1 = [divided(2 * x * y, x + y) for x, y in zip(p, r, strict=True)]
-        for name, values in (("P", p), ("R", r), ("F1", f1)):
-            figures[f"macro_{name}_{scope}@{k}"] = divided(sum(values), len(mine))
-        figures[f"coverage_{scope}@{k}"] = divided(sum(right[label] > 0 for label in mine), len(mine))
-        found, given, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
-        if scope != "all":
-            figures[f"micro_P_{scope}@{k}"] = divided(found, given)
-            figures[f"micro_R_{scope}@{k}"] = divided(found, true)
-            figures[f"micro_F1_{scope}@{k}"] = divided(2 * found, given + true)
+        for name, value in of_labels(mine, right, predicted, support).items():
+            if scope != "all" or not name.startswith("micro"):
+                figures[f"{name}_{scope}@{k}"] = value
     return figures
+
+
+def of_labels(
+    mine: list[int], right: Counter[int], predicted: Counter[int], support: Counter[int]
+) -> dict[str, float]:
+    p = [divided(right[label], predicted[label]) for label in mine]
+    r = [divided(right[label], support[label]) for label in mine]
+    f1 = [divided(2 * x * y, x + y) for x, y in zip(p, r, strict=True)]
+    found, given, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
+    return {
+        "macro_P": divided(sum(p), len(mine)),
+        "macro_R": divided(sum(r), len(mine)),
+        "macro_F1": divided(sum(f1), len(mine)),
+        "micro_P": divided(found, given),
+        "micro_R": divided(found, true),
+        "micro_F1": divided(2 * found, given + true),
+        "coverage": divided(sum(right[label] > 0 for label in mine), len(mine)),
+    }
 
 
 def by_bins(
@@ -145,6 +155,18 @@ def by_bins(
             if label in true:
                 figures[f"{bin_of[label]}:P@{k}"] += 1 / (k * len(truth))
                 figures[f"{bin_of[label]}:PSP@{k}"] += weight[label] / best
+    predicted = Counter(label for top in tops for label in top)
+    support = Counter(label for true in truth for label in true)
+    right = Counter(label for top, true in zip(tops, truth, strict=True) for label in top if label in true)
+    for number in range(bins):
+        mine = [label for label in labels if bin_of[label] == number]
+        tested = [label for label in mine if support[label]]
+        parts = of_labels(tested, right, predicted, support)
+        figures |= {f"{number}:{name}@{k}": value for name, value in parts.items()}
+        figures[f"{number}:labels"] = len(mine)
+        figures[f"{number}:tested"] = len(tested)
+        figures[f"{number}:training_positives"] = sum(counts[label] for label in mine)
+        figures[f"{number}:test_positives"] = sum(support[label] for label in mine)
     return figures
 
 
@@ -157,12 +179,11 @@ def of_package(case: Case, metrics: Any) -> dict[str, float]:
     result = metrics.evaluate(
         case.predictions, case.truth, case.train, k=case.ks, a=case.a, b=case.b, exclude=case.exclude
     )
-    bins = result.by_frequency(case.bins)
+    counts = ("labels", "tested", "training_positives", "test_positives")
     parts = {
-        f"{number}:{name}@{k}": each.figures[f"{name}@{k}"]
-        for number, each in enumerate(bins)
-        for name in ("P", "PSP")
-        for k in case.ks
+        f"{number}:{name}": value
+        for number, each in enumerate(result.by_frequency(case.bins))
+        for name, value in {**each.figures, **{name: getattr(each, name) for name in counts}}.items()
     }
     return {**result.figures, **parts}
 

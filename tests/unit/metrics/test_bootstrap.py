@@ -88,6 +88,18 @@ def test_systems_that_are_right_elsewhere_do_not_differ_significantly() -> None:
     assert found.p > 0.5
 
 
+def test_a_star_and_p_say_the_same_for_any_number_of_rounds() -> None:
+    better, worse = system(212), system(200)
+    for rounds in (1, 3, 10, 39, 40, 200):
+        for level in (0.9, 0.95, 0.99):
+            found = compare(better, worse, rounds, level)["P@1"]
+            assert found.significant == (found.p < 1 - level - 1e-12)
+            assert found.p >= 2 / (rounds + 1)
+            assert found.low > 0 or not found.significant
+    assert not compare(better, worse, rounds=3)["P@1"].significant
+    assert compare(better, worse, rounds=200)["P@1"].significant
+
+
 def test_the_rate_of_false_alarms_is_that_of_the_level() -> None:
     random = np.random.default_rng(0)
     rounds, alarms, trials = 200, 0, 200
@@ -103,6 +115,12 @@ def test_what_can_not_be_compared_or_drawn_is_refused() -> None:
         compare(system(10), system(10, documents=401))
     with pytest.raises(XmcpipeError, match="different truths"):
         compare(system(1, 2), evaluate([[0], [1]], [[0], [0]], TRAIN, k=(1,), a=0.6, num_labels=3))
+    rows = [[1, 0], [1, 0]]
+    one, other = (evaluate(rows, [[1], [1]], k=(1,), num_labels=2, exclude=out) for out in (None, [[0], []]))
+    with pytest.raises(XmcpipeError, match="excluded pairs"):  # though the truth is the same
+        compare(one, other)
+    again = evaluate(rows, [[1], [1]], k=(1,), num_labels=2, exclude=[[0], []])
+    assert compare(other, again, rounds=9)["P@1"].difference == 0
     with pytest.raises(XmcpipeError, match="0 rounds"):
         system(10).intervals(rounds=0)
     with pytest.raises(XmcpipeError, match="level"):

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.metrics import evaluate
+from xmcpipe.metrics import Training, evaluate, inverse_propensity
 
 RANKED = [[3, 1], [0], []]
 TRUTH = [[1], [0, 2], [3]]
@@ -43,6 +43,7 @@ WANTED = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
         (sparse.csr_array(csr(RANKED, ranked=True)), sparse.csr_array(csr(TRUTH)), csr(TRAIN)),
         (np.array([[3, 1], [0, -1], [-1, -1]]), TRUTH, csr(TRAIN)),
         ([[(1, 0.5), (3, 0.75)], [(0, 2.0)], []], TRUTH, TRAIN),  # as napkinXC and omikuji
+        ([{1: 0.5, 3: 0.75}, {0: 2.0}, {}], TRUTH, TRAIN),
         ([tuple(row) for row in RANKED], [set(row) for row in TRUTH], [np.array(row) for row in TRAIN]),
         (named(RANKED), named(TRUTH), named(TRAIN)),
     ],
@@ -101,7 +102,28 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"truth": sparse.csr_matrix([[np.nan, 1], [0, 1], [1, 0]])}, "truth: a value is not a number"),
         ({"k": 5}, "k = 5 was given, a list of ranks"),
         ({"k": ()}, "k = []"),
-        ({"k": (3, 1)}, "k = [3, 1]"),
+        ({"k": (3, 3)}, "k = [3, 3]"),
+        ({"k": (1.9,)}, "k = (1.9,) was given, a list of ranks"),
+        ({"k": "135"}, "k = '135' was given, a list of ranks"),
+        ({"k": (True,)}, "a list of ranks"),
+        ({"num_labels": -1}, "num_labels = -1"),
+        ({"num_labels": 0}, "num_labels = 0"),
+        ({"num_labels": 4.0}, "num_labels = 4.0"),
+        ({"predictions": ["cat", "dog", ""]}, "predictions: a string was given as a document"),
+        ({"truth": [["cat"], "dog", []]}, "truth: a string was given as a document"),
+        ({"predictions": [{3, 1}, {0}, set()]}, "a set was given, which has no order"),
+        ({"truth": [{1: 1.0}, {}, {}]}, "truth: a dict was given as a document"),
+        ({"predictions": [{3: 1.0}, [0], []]}, "predictions: a dict was given as a document"),
+        ({"truth": [[2**63], [1], []]}, "2^63"),
+        ({"predictions": [[2**70], [], []]}, "2^63"),
+        ({"predictions": sparse.coo_array(np.ones(3))}, "matrix of shape (3,)"),
+        ({"predictions": [[7], [8], [9]]}, "none of the predicted labels is in truth or training"),
+        ({"predictions": named(RANKED), "truth": named(TRUTH), "num_labels": 4}, "strings, and num_labels"),
+        ({"exclude": TRUTH}, "the pairs to leave out are all the true labels"),
+        ({"train": TRAIN, "b": np.inf}, "b = inf"),
+        ({"train": TRAIN, "a": np.inf}, "a = inf"),
+        ({"train": Training(np.array([1, 99]), 100)}, "label id 3, and there are 2 labels"),
+        ({"train": Training(np.ones(4), 9), "num_labels": 7}, "num_labels 7, the training counts 4"),
         ({"k": (0, 1)}, "k = [0, 1]"),
         ({"train": [[0], [1]]}, "2 training documents"),
     ],
@@ -111,6 +133,75 @@ def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> 
     with pytest.raises(XmcpipeError) as error:
         evaluate(**given)
     assert message in str(error.value)
+
+
+def test_ranks_may_come_in_any_order_and_type() -> None:
+    wanted = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
+    for ks in ([2, 1], np.array([1, 2]), iter([2, 1]), range(1, 3)):
+        assert evaluate(RANKED, TRUTH, TRAIN, k=ks).figures == wanted
+
+
+@pytest.mark.parametrize(
+    "counts", [[2, 2, 1, 1], np.array([2.0, 2.0, 1.0, 1.0]), np.ravel(csr(TRAIN).sum(axis=0)), (2, 2, 1, 1)]
+)
+def test_training_counts_of_any_form(counts: Any) -> None:
+    training = Training(counts, np.int64(len(TRAIN)))  # type: ignore[arg-type]
+    result = evaluate(RANKED, TRUTH, training, k=(1, 2))
+    assert result.figures == pytest.approx(WANTED)
+    assert [part.labels for part in result.by_frequency(2)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("counts", "documents", "message"),
+    [
+        ([1.5], 9, "float64"),
+        ([np.nan], 9, "float64"),
+        ([-1], 9, "from -1 to -1"),
+        ([1, 10], 9, "from 1 to 10 were given, and there are 9 documents"),
+        ([np.inf], 9, "inf"),
+        (csr(TRAIN).sum(axis=0), 9, "shape (1, 4)"),
+        (["a"], 9, "shape (1,)"),
+        ([1], 9.5, "9.5"),
+    ],
+)
+def test_training_counts_that_can_not_be(counts: Any, documents: Any, message: str) -> None:
+    with pytest.raises(XmcpipeError) as error:
+        Training(counts, documents)
+    assert message in str(error.value)
+
+
+def test_training_counts_are_of_ids_and_not_of_what_the_test_has() -> None:
+    """Labels 10 and 20 are in the test; the counts are of the labels 0 … 20."""
+    counts = np.zeros(21)
+    counts[[10, 20]] = 1, 99
+    result = evaluate([[10], [20]], [[10], [20]], Training(counts, 100), k=(1,))
+    assert result.against.num_labels == 21
+    assert result.against.weights is not None
+    assert result.against.weights.inverse[[10, 20]].tolist() == pytest.approx(
+        inverse_propensity(np.array([1, 99]), 100).tolist()
+    )
+
+
+def test_what_was_unusual_is_counted() -> None:
+    predictions = [[0, 1, 2], [1, 9, 0], [0], [2, 1, 0]]
+    truth = [[2, 2], [1], [], [0]]
+    exclude = [[0, 0], [], [0], [7]]
+    result = evaluate(predictions, truth, [[0, 0], [1], [2], [1]], k=(3,), exclude=exclude, num_labels=10)
+    assert result.unusual == {
+        "documents_without_truth": 1,
+        "repeated_labels_merged": 2,
+        "documents_with_short_predictions": 2,
+        "predictions_of_unknown_labels": 0,
+        "predictions_filtered": 2,
+        "documents_short_by_filter": 1,  # the third was short before
+    }
+    plain = evaluate([[0, 1], [5, 1]], [[0], [1]], k=(1, 2))
+    assert plain.unusual == {
+        "documents_without_truth": 0,
+        "repeated_labels_merged": 0,
+        "documents_with_short_predictions": 0,
+        "predictions_of_unknown_labels": 1,
+    }
 
 
 def test_the_package_needs_numpy_alone() -> None:

@@ -1,10 +1,12 @@
 """The order of predictions, the filter, and P, R and nDCG counted by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.metrics import evaluate
+from xmcpipe.metrics import api, evaluate
 from xmcpipe.metrics.ranking import Scores, rank
 from xmcpipe.metrics.truth import Ints, TruthBatch, count_labels
 
@@ -47,8 +49,18 @@ def test_nan_is_refused_and_its_row_named() -> None:
 
 
 def test_a_label_predicted_twice_is_refused() -> None:
-    with pytest.raises(XmcpipeError, match=r"1 documents predict a label more than once.*row 1"):
+    with pytest.raises(XmcpipeError, match="row 1 predicts a label more than once"):
         rank(np.array([0, 2, 5]), np.array([0, 1, 2, 1, 2]), np.array([2, 1, 3, 2, 1.0]), 3)
+
+
+def test_an_error_names_the_row_in_any_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "ROWS", 2)
+    rows = [[1, 2]] * 7
+    with pytest.raises(XmcpipeError, match="row 5 predicts"):
+        evaluate([*rows[:5], [2, 2], [1, 2]], rows, k=(2,))
+    scored = [[(1, 0.5)]] * 5
+    with pytest.raises(XmcpipeError, match="first in row 5"):
+        evaluate([*scored, [(1, math.nan)], *scored[:1]], rows, k=(1,))
 
 
 def test_pairs_are_left_out_before_the_cut_so_that_the_next_moves_up() -> None:

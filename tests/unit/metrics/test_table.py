@@ -72,6 +72,7 @@ def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> N
     assert "joined by row number" in text
     assert "90% interval, 500 bootstrap rounds" in text
     assert "merged" not in text
+    assert "no label is in head: labels of one frequency are kept together" in text
     assert "pairs" not in text
 
 

@@ -129,8 +129,17 @@ def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> N
     ]
     assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert paper["model"]["P@1"] == standard["model"]["P@1"]
-    with pytest.raises(XmcpipeError, match="files don't say which labels have a text"):
-        evaluate_files(Given([world.predictions], world.shards), EvalConfig(propensity="paper"))
+    config = EvalConfig(propensity="paper", rounds=9)
+    given = Given([world.predictions], world.shards, world.shards)
+    assert figures_of(evaluate_files(given, config)) == figures_of(paper)
+    both = Given([world.predictions] * 2, world.shards, world.shards)
+    compared = compare_files(both, config)
+    assert compared["propensity"] == paper["propensity"]
+    assert compared["differences"]["PSP@1"]["first"] == pytest.approx(paper["model"]["PSP@1"])
+    train = write_rows(world.out / "train.jsonl", [{"labels": [NAMES[0]]}])
+    with pytest.raises(XmcpipeError, match=r"counts label texts as documents, and .*train\.jsonl has none"):
+        evaluate_files(Given([world.predictions], world.shards, train), config)
+    assert evaluate_files(Given([world.predictions], world.shards), config)["propensity"] is None
 
 
 def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
@@ -163,6 +172,25 @@ def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: Worl
         assert metrics["predictions_filtered"] == in_predictions
     assert in_truth > 0
     assert in_predictions > 0
+
+
+def test_a_table_of_an_artifact_brings_the_pairs_that_the_artifact_excludes(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"label": ["x", "y"], "text": pa.nulls(2, pa.string())}), tmp_path / "labels.parquet"
+    )
+    for split in ("train", "test"):
+        pq.write_table(table(["a", "b"], [[0, 1], [1]]), tmp_path / f"{split}.parquet")
+    FilterPairs.of(np.array([0]), np.array([0]), 2).write(tmp_path, "test")
+    (tmp_path / "manifest.json").write_text("{}")
+    predictions = write_rows(tmp_path / "p.jsonl", [{"id": name, "labels": ["x", "y"]} for name in "ab"])
+    found = {
+        name: evaluate_files(Given([predictions], tmp_path / name), EvalConfig(k=(1,), rounds=0))
+        for name in ("", "test.parquet", "train.parquet")
+    }
+    assert found[""] == found["test.parquet"]
+    assert found[""]["filter"] == {"pairs": 1, "true": 1}
+    assert found[""]["model"]["P@1"] == 0.5
+    assert found["train.parquet"]["filter"] is None  # the pairs are of the test's rows
 
 
 def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +282,24 @@ def test_files_of_every_format_give_the_figures_of_the_stage(world: World, tmp_p
         assert metrics[name] == pytest.approx(value), name
 
 
+def test_ids_of_any_size_are_ids(tmp_path: Path) -> None:
+    """The training labels are counted before all else: by a table, or where an id is huge by hash."""
+    found = []
+    for number, far in enumerate((1, 3, 2**40 + 1)):
+        rows = {
+            "p": [{"id": n, "labels": [n % 4 * far, 5 * far]} for n in range(9)],
+            "t": [{"id": n, "labels": [n % 3 * far, 7 * far]} for n in range(9)],
+            "r": [{"labels": [label * far for label in range(n % 5 + 1)] * 2} for n in range(20)],
+        }
+        paths = [write_rows(tmp_path / f"{name}{number}.jsonl", of) for name, of in rows.items()]
+        found.append(evaluate_files(Given(paths[:1], *paths[1:]), QUICK))
+    assert found[0] == found[1] == found[2]
+    assert (found[0]["labels"], found[0]["labels_in_training"]) == (6, 5)
+    assert found[0]["propensity"]["n"] == 20
+    assert found[0]["repeated_labels_merged"] == 60
+    assert found[0]["popularity"]["P@1"] == pytest.approx(1 / 3)  # label 0, of every training document
+
+
 def test_without_training_labels_there_is_no_psp_and_no_popularity(world: World) -> None:
     metrics = evaluate_files(Given([world.predictions], world.shards), QUICK)
     assert metrics["popularity"] is None
@@ -333,6 +379,42 @@ def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Pat
     plain = evaluate_files(Given([predictions], truth), config)
     assert plain["model"]["P@1"] == 0.5
     assert plain["filter"] is None
+
+
+def test_what_the_filter_costs_is_of_documents_that_had_enough_and_of_distinct_pairs(tmp_path: Path) -> None:
+    rows = [{"labels": [0, 1]}, {"labels": [0]}, {"labels": [1, 0]}]
+    predictions, truth = (write_rows(tmp_path / f"{name}.jsonl", rows) for name in "pt")
+    pairs = tmp_path / "filter.txt"
+    pairs.write_text("0 0\n0 0\n1 0\n")
+    metrics = evaluate_files(Given([predictions], truth, filter=pairs), EvalConfig(k=(2,), rounds=0))
+    assert metrics["filter"] == {"pairs": 2, "true": 2}
+    assert metrics["documents_short_by_filter"] == 1  # the second was short before
+    assert metrics["documents_with_short_predictions"] == 2
+    with pytest.raises(XmcpipeError, match="the pairs to leave out are all the true labels"):
+        evaluate_files(Given([predictions], truth, filter=truth), QUICK)
+
+
+def test_predictions_of_unknown_labels_alone_are_refused(tmp_path: Path) -> None:
+    predictions = write_rows(tmp_path / "p.jsonl", [{"labels": ["0"]}, {"labels": ["1"]}])
+    truth = write_rows(tmp_path / "t.jsonl", [{"labels": ["zero"]}, {"labels": ["one"]}])
+    with pytest.raises(XmcpipeError, match=r"p\.jsonl: none of the predicted labels is in truth"):
+        evaluate_files(Given([predictions], truth), QUICK)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_row_of_a_repeated_label_is_that_of_the_predictions(tmp_path: Path, filtered: bool) -> None:
+    rows = [{"id": "b", "labels": [1, 2]}, {"id": "c", "labels": [1, 2, 9]}, {"id": "a", "labels": [3, 3]}]
+    predictions = write_rows(tmp_path / "p.jsonl", rows)
+    truth = write_rows(tmp_path / "t.jsonl", [{"id": name, "labels": [3, 1]} for name in "abc"])
+    pairs = write_rows(tmp_path / "f.jsonl", [{"id": "c", "labels": [1]}])
+    given = Given([predictions], truth, filter=pairs if filtered else None)
+    with pytest.raises(XmcpipeError, match=r"p\.jsonl: row 2 predicts a label more than once"):
+        evaluate_files(given, EvalConfig(k=(2,), rounds=0))
+    rows[2]["labels"] = [3, 2]
+    write_rows(predictions, rows)
+    metrics = evaluate_files(given, EvalConfig(k=(1, 2), rounds=0))
+    assert metrics["model"]["P@1"] == pytest.approx(2 / 3 if filtered else 1)
+    assert metrics.get("predictions_filtered", 0) == int(filtered)
 
 
 def test_two_systems_are_compared_on_the_same_documents_whatever_their_order(tmp_path: Path) -> None:
