@@ -185,8 +185,16 @@ def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
         train_and_predict(plan, stages, shards, ("--clusters", clusters["path"]), whole, folder, store)
     else:
         predictions = random_predictions(whole, folder)
-        stages.run("eval", "eval", "--predictions", predictions, "--truth", whole / "test.parquet",
-                   "--train", whole / "train.parquet", "--json")  # fmt: skip
+        files = (
+            "--predictions",
+            predictions,
+            "--truth",
+            whole / "test.parquet",
+            "--train",
+            whole / "train.parquet",
+        )
+        stages.run("eval", "eval", *files, "--rounds", 0, "--json")
+        stages.run("eval-with-intervals", "eval", *files, "--json")
     return stages.rows
 
 
