@@ -41,12 +41,9 @@ def memory(runs: Sequence[Run]) -> Section:
         section.tables.append(("Planned and measured", _memory_table(runs, order)))
     for run in runs:
         if run.name not in known:
-            old = run.figures("model").get("peak_bytes", {}).get("host")
-            told = f"; its whole process had {gib_of(old)} resident at its peak" if old else ""
-            why = (
-                "its model is gone" if not run.folder("model") else "it was trained before memory was planned"
-            )
-            section.notes.append(f"No parts of {run.name}: {why}{told}.")
+            gone = run.folder("model") is None
+            why = "its model is gone" if gone else "it was trained before memory was planned"
+            section.notes.append(f"No parts of {run.name}: {why}.")
         elif run.name not in planned:
             section.notes.append(f"No plan of {run.name}: what it measured is in the table.")
     return section

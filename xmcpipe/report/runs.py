@@ -137,10 +137,10 @@ def _made_names(runs: Sequence[Run]) -> list[str]:
     names = [" · ".join(_told(key, rows[key][at]) for key in keys) for at in range(len(runs))]
     if not keys:
         names = [str(run.settings.get("train.head.kind") or "run") for run in runs]
-    for at, name in enumerate(names):
-        if names.count(name) > 1:
-            names[at] = f"{name} {runs[at].artifacts['metrics'].manifest.fingerprint[:8]}"
-    return names
+    return [
+        f"{name} {run.artifacts['metrics'].manifest.fingerprint[:8]}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
 
 
 def _told(key: str, value: Any) -> str:

@@ -172,7 +172,7 @@ def _costs(run: Run) -> list[Cell]:
     head, encoder = figures.get("head_parameters"), figures.get("encoder_parameters")
     return [
         Cell() if taken is None else Cell(gib_of(taken[0]), taken[1]),
-        Cell() if seconds is None else Cell(clock(seconds), f"{rate:,.0f} documents/s" if rate else ""),
+        Cell() if seconds is None else Cell(clock(seconds), f"{rate:,.0f} docs/s" if rate else ""),
         Cell()
         if head is None or encoder is None
         else Cell(millions(head + encoder), f"head {millions(head)}"),
