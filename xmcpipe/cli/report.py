@@ -11,7 +11,6 @@ from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.report.make import Options, make_report
 from xmcpipe.report.runs import metrics_of, named, read_run
 
 
@@ -42,6 +41,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
+    from xmcpipe.report.make import Options, make_report  # loads NumPy
+
     opened = Store(store)
     found = [read_run(_metrics(run, settings, store), opened) for run in runs]
     for at, run in enumerate(found):

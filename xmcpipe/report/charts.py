@@ -62,7 +62,7 @@ def lines(
         "y": alt.Y(
             "y:Q",
             title=None,
-            scale=alt.Scale(type="log" if log else "linear", zero=zero, nice=True),
+            scale=alt.Scale(type="log") if log else alt.Scale(zero=zero),
             axis=alt.Axis(format=unit, tickCount=5),
         ),
         "color": _colour(names),
@@ -72,7 +72,7 @@ def lines(
         encodings["strokeDash"] = alt.StrokeDash(
             "part:N", sort=parts, legend=alt.Legend(title=None, orient="bottom", symbolStrokeColor=INK)
         )
-    base = alt.Chart(alt.Data(values=rows))
+    base = alt.Chart()
     dots = {k: v for k, v in encodings.items() if k != "strokeDash"}
     layers: list[Any] = [
         base.mark_line(strokeWidth=1.8, interpolate="linear").encode(**encodings),
@@ -83,7 +83,7 @@ def lines(
     if even:
         rule = alt.Chart(alt.Data(values=[{"y": 1}]))
         layers.insert(0, rule.mark_rule(strokeDash=[4, 4], color="#888").encode(y="y:Q"))
-    return _spec(alt.layer(*layers), HEIGHT)
+    return _spec(alt.layer(*layers), rows, HEIGHT)
 
 
 def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: str) -> Spec | None:
@@ -94,7 +94,7 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
         return None
     bins = list(dict.fromkeys(row["bin"] for row in rows))
     chart = (
-        alt.Chart(alt.Data(values=list(rows)))
+        alt.Chart()
         .mark_bar(cornerRadiusEnd=1.5)
         .encode(
             x=alt.X("bin:N", sort=bins, title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
@@ -109,7 +109,7 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
             ],
         )
     )
-    return _spec(chart, HEIGHT)
+    return _spec(chart, rows, HEIGHT)
 
 
 def across(
@@ -123,7 +123,7 @@ def across(
     present = [part for part in order if any(row["part"] == part for row in rows)]
     runs = len({row["run"] for row in rows})
     chart = (
-        alt.Chart(alt.Data(values=list(rows)))
+        alt.Chart()
         .mark_bar(cornerRadiusEnd=1.5)
         .encode(
             y=alt.Y(
@@ -135,7 +135,7 @@ def across(
             tooltip=[alt.Tooltip("run:N"), alt.Tooltip("part:N"), alt.Tooltip("told:N", title=x)],
         )
     )
-    return _spec(chart, len(present) * (BAR * runs + 9) + 10)
+    return _spec(chart, rows, len(present) * (BAR * runs + 9) + 10)
 
 
 def _colour(names: Sequence[str]) -> Any:
@@ -146,8 +146,14 @@ def _colour(names: Sequence[str]) -> Any:
     return alt.Color("run:N", scale=scale, legend=None)
 
 
-def _spec(chart: Any, height: int) -> Spec:
-    """The chart as wide as its place, with quiet axes."""
+def _spec(chart: Any, rows: Sequence[Mapping[str, Any]], height: int) -> Spec:
+    """The chart of these rows, as wide as its place, with quiet axes.
+
+    The rows come last: Altair copies whatever a chart holds at every step.
+    """
+    import altair as alt
+
+    chart.data = alt.Data(values=[])
     chart = chart.properties(
         width="container", height=height, autosize={"type": "fit-x", "contains": "padding"}
     )
@@ -158,4 +164,4 @@ def _spec(chart: Any, height: int) -> Spec:
         labelFontSize=11, titleFontSize=11, titleFontWeight="normal", titlePadding=6,
     )  # fmt: skip
     spec: Spec = chart.configure_legend(labelColor=INK, labelFontSize=11).to_dict()
-    return spec
+    return {**spec, "data": {"values": list(rows)}}

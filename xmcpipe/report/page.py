@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,6 @@ def render(context: Mapping[str, Any], documents: Mapping[str, Any] | None) -> s
     """The page's text. `context` is what page.html.j2 names, `documents` the columns of the sample."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
-    from vl_convert import javascript_bundle
 
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -47,7 +47,7 @@ def render(context: Mapping[str, Any], documents: Mapping[str, Any] | None) -> s
         lstrip_blocks=True,
     )
     environment.filters["as_json"] = lambda value: Markup(as_json(value))
-    scripts = [_inline(javascript_bundle(BUNDLED)), _inline((HERE / "page.js").read_text(encoding="utf-8"))]
+    scripts = [_vega(), _inline((HERE / "page.js").read_text(encoding="utf-8"))]
     return environment.get_template("page.html.j2").render(
         **context,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -80,6 +80,14 @@ def write_whole(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and what embeds them: one script of some 900 kB."""
+    from vl_convert import javascript_bundle
+
+    return _inline(javascript_bundle(BUNDLED))
 
 
 def _inline(script: str) -> str:
