@@ -15,6 +15,7 @@ FEW_POINTS = 24  # of a line, which then shows them
 HEIGHT = 190
 BAR = 11  # pixels
 INK = "#555"
+WIDTHS = (2.8, 1.5)  # of lines, in pixels
 Spec = dict[str, Any]
 
 
@@ -75,7 +76,7 @@ def lines(
     base = alt.Chart()
     dots = {k: v for k, v in encodings.items() if k != "strokeDash"}
     layers: list[Any] = [
-        base.mark_line(strokeWidth=1.8, interpolate="linear").encode(**encodings),
+        base.mark_line().encode(strokeWidth=_width(names), **encodings),
         base.mark_point(
             filled=True, size=28 if most <= FEW_POINTS else 60, opacity=1 if most <= FEW_POINTS else 0
         ).encode(**dots),
@@ -144,6 +145,14 @@ def _colour(names: Sequence[str]) -> Any:
     known = colours(names)
     scale = alt.Scale(domain=list(known), range=list(known.values()))
     return alt.Color("run:N", scale=scale, legend=None)
+
+
+def _width(names: Sequence[str]) -> Any:
+    """The first run's lines are wider: they show where another's lies on them."""
+    import altair as alt
+
+    widths = [WIDTHS[0], *[WIDTHS[1]] * (len(names) - 1)]
+    return alt.StrokeWidth("run:O", scale=alt.Scale(domain=list(names), range=widths), legend=None)
 
 
 def _spec(chart: Any, rows: Sequence[Mapping[str, Any]], height: int) -> Spec:

@@ -12,11 +12,12 @@ FILE = Path(__file__).parent / "published.toml"
 @dataclass(frozen=True)
 class Quoted:
     """A row of somebody's table: `figures` maps metric@k to per cent; what the table lacks is None or not
-    there. `source` names paper and tables.
+    there. `source` names paper and tables, `paper` the paper in full, `machine` what it measured on.
     """
 
     method: str
     source: str
+    paper: str
     machine: str
     figures: dict[str, float]
     memory_gib: float | None = None
@@ -33,6 +34,12 @@ class Published:
     title: str
     systems: list[Quoted]
     variants: list[Quoted]
+
+    @property
+    def papers(self) -> dict[str, str]:
+        """Short name -> the paper in full and its machine, of all that is quoted."""
+        rows = [*self.systems, *self.variants]
+        return {row.source.partition(", ")[0]: f"{row.paper}; {row.machine}" for row in rows}
 
 
 def published(dataset: str | None) -> Published | None:
@@ -66,10 +73,11 @@ def _all() -> dict[str, Published]:
 def _row(row: dict[str, Any], sources: dict[str, dict[str, str]]) -> Quoted:
     source = sources[row["source"]]
     tables = row.get("tables")
-    where = f", Table{'s' if tables and 'and' in tables else ''} {tables}" if tables else ""
+    where = f", Table{'s' if ',' in tables else ''} {tables}" if tables else ""
     return Quoted(
         method=row["method"],
         source=source["cite"] + where,
+        paper=source["title"],
         machine=source["machine"],
         figures={key: float(value) for key, value in row.items() if "@" in key},
         memory_gib=row.get("memory_gib"),

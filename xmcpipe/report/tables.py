@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """`kind`: run, difference, baseline or quoted."""
+    """`kind`: run, difference, baseline, quoted, or group (a line over the rows that follow)."""
 
     kind: str
     name: str
@@ -58,11 +58,18 @@ def headline(runs: Sequence[Run], measured: Sequence[Measured], quoted: Sequence
         if mine.differences:
             cells = [_difference(mine.differences.get(name)) for name in metrics]
             rows.append(
-                Row("difference", f"{run.name} − {runs[0].name}", "difference", [*cells, *[Cell("")] * 3])
+                Row(
+                    "difference",
+                    f"{run.name} − {runs[0].name}",
+                    "paired difference",
+                    [*cells, *[Cell("")] * 3],
+                )
             )
     if popular := measured[0].popularity:
         cells = [Cell(percent(popular[name])) if name in popular else Cell() for name in metrics]
         rows.append(Row("baseline", "popularity", "the baseline", [*cells, *[Cell("")] * 3]))
+    if quoted:
+        rows.append(Row("group", "Quoted as published, not measured here"))
     rows += [_quoted(each, metrics) for each in quoted]
     heads = [name.replace("macro_F1_tested", "macro F1") for name in metrics]
     return Table([*heads, "Memory", "Training", "Parameters"], rows)
@@ -182,11 +189,11 @@ def _costs(run: Run) -> list[Cell]:
 def _quoted(row: Quoted, metrics: Sequence[str]) -> Row:
     cells = [Cell(plain(row.figures.get(name))) for name in metrics]
     method = row.method if row.sparsity is None else f"{row.method} ({row.sparsity:g}% sparse)"
-    epoch = Cell(f"{row.epoch} min", "an epoch") if row.epoch else Cell()
+    epoch = Cell(f"{row.epoch} / epoch") if row.epoch else Cell()
     note = f"{row.source}; {row.note}" if row.note else row.source
     return Row(
         "quoted",
         method,
         note,
-        [*cells, Cell(gib(row.memory_gib), "GPU" if row.memory_gib else ""), epoch, Cell()],
+        [*cells, Cell(gib(row.memory_gib)), epoch, Cell()],
     )

@@ -126,8 +126,9 @@ def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<h1>Amazon-670K</h1>" in text
     assert text.count('<tr class="quoted">') == 12 + 24
-    assert "Ullah et al., NeurIPS 2024, Tables 2 and 4" in text
-    assert "not measured here" in text
+    assert "Ullah et al. 2024, Tables 2, 4" in text
+    assert "Quoted as published, not measured here" in text
+    assert "arXiv 2411.03171" in text
     assert "No documents were asked for." in text
 
 
