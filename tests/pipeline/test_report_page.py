@@ -21,6 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
 SHOWN = "document.documentElement.dataset.documents === 'shown'"
 SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "again")
+TIMEOUT = 150_000  # milliseconds: machines are busy, and no test may fail for being slow
 DENSE = ["train.head.kind=dense", "train.epochs=2"]
 
 
@@ -43,6 +44,7 @@ class Opened:
         self.said: list[str] = []
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.tab = context.new_page()
+        self.tab.set_default_timeout(TIMEOUT)
         self.tab.on("console", lambda message: self.said.append(message.text))
         self.tab.on("pageerror", lambda error: self.said.append(str(error)))
         self.tab.on("request", lambda request: self.asked(request.url))

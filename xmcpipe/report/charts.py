@@ -59,12 +59,17 @@ def lines(
         alt.Tooltip("y:Q", title=y, format=unit),
     ]
     encodings: dict[str, Any] = {
-        "x": alt.X("x:Q", title=x, axis=alt.Axis(grid=False, tickCount=6)),
+        "x": alt.X(
+            "x:Q",
+            title=x,
+            scale=alt.Scale(zero=x == "epoch", nice=False),
+            axis=alt.Axis(grid=False, tickCount=6, format="~g"),
+        ),
         "y": alt.Y(
             "y:Q",
             title=None,
             scale=alt.Scale(type="log") if log else alt.Scale(zero=zero),
-            axis=alt.Axis(format=unit, tickCount=5),
+            axis=_decades(rows) if log else alt.Axis(format=unit, tickCount=5),
         ),
         "color": _colour(names),
         "tooltip": tooltips,
@@ -145,6 +150,17 @@ def _colour(names: Sequence[str]) -> Any:
     known = colours(names)
     scale = alt.Scale(domain=list(known), range=list(known.values()))
     return alt.Color("run:N", scale=scale, legend=None)
+
+
+def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A logarithmic axis with a line at each power of ten, where it would have nine for each."""
+    import math
+
+    import altair as alt
+
+    exponents = [math.log10(row["y"]) for row in rows]
+    first, last = math.floor(min(exponents)), math.ceil(max(exponents))
+    return alt.Axis(format="~g", values=[10.0**power for power in range(first, last + 1)])
 
 
 def _width(names: Sequence[str]) -> Any:

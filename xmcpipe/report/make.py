@@ -17,6 +17,7 @@ from xmcpipe.report.published import published
 from xmcpipe.report.recipe_text import recipe_text
 from xmcpipe.report.runs import Run, differing
 from xmcpipe.report.sample import Sample, draw
+from xmcpipe.report.sections import listed
 from xmcpipe.report.tables import clock, gib_of, headline, quoted_variants
 from xmcpipe.report.topology import read_topology
 from xmcpipe.report.training import read_curves, rewired_shares
@@ -38,9 +39,8 @@ def make_report(runs: Sequence[Run], options: Options, path: Path) -> dict[str, 
     """
     require_packages()
     _require_writable(path)
-    with progress("report", 4, "parts") as bar:
-        measured, tests = measure(runs, options.rounds, options.seed)
-        bar.update()
+    with progress("report", 2 * len(runs) + 3, "parts") as bar:
+        measured, tests = measure(runs, options.rounds, options.seed, bar.update)
         sample, notes = _sample(runs, measured, tests, options)
         bar.update()
         context = _context(runs, measured, sample, notes)
@@ -85,7 +85,7 @@ def _sample(
     ]
     pairs = [pair for pair in pairs if pair[0].test_set in tests]
     if not pairs or not options.documents:
-        return None, notes or ["No documents were asked for."]
+        return None, notes if options.documents else ["No documents were asked for."]
     name = pairs[0][0].test_set
     notes += [f"{run.name} was tested on other documents." for run, _ in pairs if run.test_set != name]
     same = [pair for pair in pairs if pair[0].test_set == name]
@@ -101,8 +101,8 @@ def _context(
 ) -> dict[str, Any]:
     """What page.html.j2 names."""
     names = [run.name for run in runs]
-    dataset = next((run.dataset for run in runs if run.dataset), None)
-    quoted = published(dataset)
+    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    quoted = published(datasets[0]) if len(datasets) == 1 else None
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
     shares = {run.name: rewired_shares(run.folder("model")) for run in runs if run.name in layers}
@@ -111,10 +111,12 @@ def _context(
         notes=[f"{name}: {note}." for name, mine in zip(names, measured, strict=True) for note in mine.notes],
     )
     if quoted is None:
-        figures.notes.append(f"No published rows: none are quoted for {dataset or 'these data'}.")
+        figures.notes.append(
+            f"No published rows: none are quoted for {listed([each or 'own data' for each in datasets])}."
+        )
     return {
         "version": xmcpipe.__version__,
-        "title": (quoted.title if quoted else dataset) or "own data",
+        "title": quoted.title if quoted else listed([each or "own data" for each in datasets]),
         "names": names,
         "colours": charts.colours(names),
         "facts": runs[0].metrics,

@@ -6,7 +6,7 @@ one test set in one walk.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,31 +58,46 @@ class TestSet:
         return TestSet(truth, filter_of_artifact(shards, truth))
 
 
-def measure(runs: Sequence[Run], rounds: int, seed: int) -> tuple[list[Measured], dict[str, TestSet]]:
+def measure(
+    runs: Sequence[Run], rounds: int, seed: int, step: Callable[[], object] = lambda: None
+) -> tuple[list[Measured], dict[str, TestSet]]:
     """A Measured for each run, and the test sets that are still there by `Run.test_set`.
 
-    `rounds` of the bootstrap where one is needed, 0 for none.
+    `rounds` of the bootstrap where one is needed, 0 for none; `step` is called twice for each run that is
+    measured.
     """
     measured = [_of_metrics(run) for run in runs]
+    there = [_is_there(run, mine) for run, mine in zip(runs, measured, strict=True)]
     tests: dict[str, TestSet] = {}
-    for name in dict.fromkeys(run.test_set for run in runs):
-        group = [at for at, run in enumerate(runs) if run.test_set == name]
-        there = [at for at in group if _is_there(runs[at], measured[at])]
-        if there:
-            try:
-                tests[name] = _measure_group(
-                    [runs[at] for at in there], [measured[at] for at in there], rounds, seed
-                )
-            except XmcpipeError as error:
-                for at in there:
-                    measured[at].notes.append(f"nothing could be measured again: {error.message}")
-    for run, mine in zip(runs[1:], measured[1:], strict=True):
-        if run.test_set != runs[0].test_set:
-            mine.differences = {}
-            mine.notes.append(f"measured on other documents than {runs[0].name}: no difference is given")
-        elif rounds and not mine.differences and measured[0].predictions is None:
-            mine.notes.append(f"no difference is given: the predictions of {runs[0].name} are gone")
+    for name in dict.fromkeys(run.test_set for run, is_there in zip(runs, there, strict=True) if is_there):
+        group = [at for at, run in enumerate(runs) if run.test_set == name and there[at]]
+        mine = [measured[at] for at in group]
+        try:
+            tests[name], systems = _measure_group([runs[at] for at in group], mine, step)
+        except XmcpipeError as error:
+            for each in mine:
+                each.notes.append(f"nothing could be measured again: {error.message}")
+                each.predictions = None
+            continue
+        for each, system in zip(mine, systems, strict=True):
+            _fill_in(each, system, systems[0] if group[0] == 0 else None, rounds, seed)
+            step()
+    for run, each in zip(runs[1:], measured[1:], strict=True):
+        each.notes += _on_differences(runs[0], run, measured[0])
     return measured, tests
+
+
+def _on_differences(first: Run, run: Run, firsts: Measured) -> list[str]:
+    """What has to be said of a run's difference to the first."""
+    if run.test_set != first.test_set:
+        return [f"measured on other documents than {first.name}: no difference is given"]
+    if firsts.predictions is None:
+        return [f"no difference is given: {first.name} could not be measured again"]
+    if run.metrics["propensity"] != first.metrics["propensity"]:
+        return [
+            f"its PSP has another propensity than that of {first.name}, which the difference is measured with"
+        ]
+    return []
 
 
 def _of_metrics(run: Run) -> Measured:
@@ -106,8 +121,10 @@ def _is_there(run: Run, mine: Measured) -> bool:
     return True
 
 
-def _measure_group(runs: Sequence[Run], measured: Sequence[Measured], rounds: int, seed: int) -> TestSet:
-    """Fill in `measured` of runs on the same test set, whose truth is returned."""
+def _measure_group(
+    runs: Sequence[Run], measured: Sequence[Measured], step: Callable[[], object]
+) -> "tuple[TestSet, list[Evaluation]]":
+    """Read the predictions of runs on the same test set into `measured`, and evaluate them."""
     from xmcpipe.data.label_files import read_label_lists
     from xmcpipe.data.label_lists import common_vocabulary
     from xmcpipe.stages.evaluate import training_of_shards
@@ -126,17 +143,18 @@ def _measure_group(runs: Sequence[Run], measured: Sequence[Measured], rounds: in
         folder = run.folder("predictions")
         assert folder, "looked for before"
         mine.predictions = read_label_lists(folder, "predictions", top=top)
+        step()
     lists = [mine.predictions for mine in measured if mine.predictions is not None]
     others = lists if test.pairs is None else [*lists, test.pairs]
     common = common_vocabulary(others, test.truth, None)
     filtered = test.pairs is not None
-    systems = measure_lists(common, training, ks, propensity["a"], propensity["b"], filtered=filtered).systems
-    for mine, system in zip(measured, systems, strict=True):
-        _fill_in(mine, system, systems[0], rounds, seed)
-    return test
+    measured_now = measure_lists(common, training, ks, propensity["a"], propensity["b"], filtered=filtered)
+    return test, measured_now.systems
 
 
-def _fill_in(mine: Measured, system: "Evaluation", first: "Evaluation", rounds: int, seed: int) -> None:
+def _fill_in(
+    mine: Measured, system: "Evaluation", first: "Evaluation | None", rounds: int, seed: int
+) -> None:
     from xmcpipe.metrics import compare
 
     if not mine.bins:
@@ -146,5 +164,5 @@ def _fill_in(mine: Measured, system: "Evaluation", first: "Evaluation", rounds: 
     if not mine.intervals:
         found = system.intervals(rounds, LEVEL, seed)
         mine.intervals = {name: (each.low, each.high) for name, each in found.items()}
-    if system is not first:
+    if first is not None and system is not first:
         mine.differences = compare(system, first, rounds, LEVEL, seed)

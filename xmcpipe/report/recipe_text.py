@@ -15,7 +15,10 @@ def recipe_text(run: Run) -> str | None:
         return None
     lines = [f"name = {json.dumps(run.dataset or 'again')}"]
     for artifact in run.artifacts.values():
-        lines += ["", *_table(artifact.manifest.stage, artifact.manifest.config)]
+        manifest = artifact.manifest
+        # where an import's files lie is no part of its identity, and yet of what it takes to run it again
+        places = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
+        lines += ["", *_table(manifest.stage, {**manifest.config, **places})]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xmcpipe.data.label_lists import Int64s, LabelLists
 
 TEXT_CHARACTERS = 300
-LABEL_CHARACTERS = 80
+NAME_CHARACTERS, LABEL_CHARACTERS = 120, 80
 DIGITS = 4  # of a score
 Ranked = list[tuple[int, float | None]]  # label and score, best first
 
@@ -189,7 +189,10 @@ def _numbered(sample: Sample, vocabulary: "pa.Table") -> Sample:
     texts = [None if text is None else cut(text, LABEL_CHARACTERS) for text in rows["text"].to_pylist()]
     return replace(
         sample,
-        labels=list(zip(rows["label"].to_pylist(), texts, strict=True)),
+        labels=[
+            (cut(name, NAME_CHARACTERS), text)
+            for name, text in zip(rows["label"].to_pylist(), texts, strict=True)
+        ],
         truth=[[new[label] for label in row] for row in sample.truth],
         predicted={
             name: [[(new[label], score) for label, score in row] for row in lists]

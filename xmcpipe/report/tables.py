@@ -189,7 +189,7 @@ def _costs(run: Run) -> list[Cell]:
 def _quoted(row: Quoted, metrics: Sequence[str]) -> Row:
     cells = [Cell(plain(row.figures.get(name))) for name in metrics]
     method = row.method if row.sparsity is None else f"{row.method} ({row.sparsity:g}% sparse)"
-    epoch = Cell(f"{row.epoch} / epoch") if row.epoch else Cell()
+    epoch = Cell(f"{row.epoch} min", "an epoch") if row.epoch else Cell()
     note = f"{row.source}; {row.note}" if row.note else row.source
     return Row(
         "quoted",

@@ -1,20 +1,26 @@
 """Curves, topology, figures and documents, each from files that were made for it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from report_store import FAN_IN, FEATURES, NAMES, SCRIPT, TEST, documents
+from report_store import FAN_IN, FEATURES, NAMES, SCRIPT, TEST, documents, make_run, make_runs
 from safetensors.numpy import save_file
 
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate
 from xmcpipe.report.measured import measure
-from xmcpipe.report.sample import cut, draw, ndcg
+from xmcpipe.report.page import packed
+from xmcpipe.report.runs import named, read_run
+from xmcpipe.report.sample import Sample, cut, draw, ndcg
 from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
 from xmcpipe.report.topology import Topology, read_topology
 from xmcpipe.report.training import rates, read_curves, rewired_shares, survivors, thinned
+from xmcpipe.stages.evaluate import EvalConfig
 
 
 def test_curves_are_over_epochs(finished_shelf: Any) -> None:
@@ -210,3 +216,70 @@ def test_columns_name_a_label_once_and_are_json(finished_shelf: Any) -> None:
 def test_texts_are_cut_to_a_line() -> None:
     assert cut("a\n  b\tc", 10) == "a b c"
     assert cut("word " * 100, 12) == "word word w…"
+
+
+def test_pairs_that_the_dataset_leaves_out_are_neither_true_nor_predicted(shelf: Any) -> None:
+    before = sample_of(shelf, 1000)
+    row = next(at for at, name in enumerate(before.ids) if before.predicted["ffi"][at])
+    number = documents("test")[0].index(before.ids[row])
+    name = before.labels[before.predicted["ffi"][row][0][0]][0]
+    pairs = FilterPairs.of(np.array([number]), np.array([NAMES.index(name)]), len(NAMES))
+    pairs.write(shelf.runs()[0].artifacts["shards"].path, "test")
+    after = sample_of(shelf, 1000)
+    at = after.ids.index(before.ids[row])
+    shown = [label for label, _ in after.predicted["ffi"][at]] + after.truth[at]
+    assert name not in [after.labels[label][0] for label in shown]
+
+
+def test_runs_on_other_documents_are_not_compared(finished_shelf: Any, tmp_path: Path) -> None:
+    store, metrics = make_runs(tmp_path / "store", "other")
+    runs = named([finished_shelf.runs()[0], read_run(Artifact.at(metrics[1]), store)], ["here", "there"])
+    (here, there), tests = measure(runs, rounds=20, seed=0)
+    assert len(tests) == 2
+    assert (here.notes, there.differences) == ([], {})
+    assert "other documents than here" in there.notes[0]
+
+
+def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
+    first, second = shelf.runs()
+    shutil.rmtree(first.artifacts["predictions"].path)
+    runs = named([*shelf.runs(), second], ["gone", "there", "again"])
+    measured, _ = measure(runs, rounds=20, seed=0)
+    assert [each.differences for each in measured] == [{}, {}, {}]
+    assert "gone could not be measured again" in measured[1].notes[0]
+
+
+def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) -> None:
+    shards = shelf.runs()[0].artifacts["shards"]
+    other = make_run(shelf.store, shards, "dense", EvalConfig(k=(1, 2), rounds=20))
+    runs = named([shelf.runs()[0], read_run(other, shelf.store)], ["one", "two"])
+    _, two = measure(runs, rounds=20, seed=0)[0]
+    assert {name.partition("@")[2] for name in two.differences} == {"1"}
+
+
+def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
+    """Texts of the words that texts have (a few often, many seldom), 300 characters each, two runs."""
+    random = np.random.default_rng(0)
+    letters = "etaoinshrdlucmfwypvbgk"
+    words = ["".join(random.choice(list(letters), random.integers(2, 11))) for _ in range(30_000)]
+    chances = 1 / np.arange(10, len(words) + 10)
+    drawn = iter(random.choice(len(words), 1_200_000, p=chances / chances.sum()).tolist())
+
+    def text(count: int, most: int) -> str:
+        return cut(" ".join(words[next(drawn)] for _ in range(count)), most)
+
+    documents, labels = 10_000, 20_000
+    drawn_labels = random.integers(0, labels, (documents, 5)).tolist()
+    drawn_scores = random.normal(size=(documents, 5)).tolist()
+    ranked = [list(zip(*pair, strict=True)) for pair in zip(drawn_labels, drawn_scores, strict=True)]
+    sample = Sample(
+        of=documents, k=5, ids=[str(number) for number in range(documents)],
+        texts=[text(60, 300) for _ in range(documents)],
+        labels=[(text(2, 40), text(8, 60)) for _ in range(labels)],
+        truth=random.integers(0, labels, (documents, 5)).tolist(),
+        predicted={"one": ranked, "two": ranked[::-1]},
+        found={"one": [0.125] * documents, "two": [0.25] * documents},
+    )  # fmt: skip
+    charts_and_all = 1_100_000  # what the pages of the tests have without documents
+    size = len(packed(sample.columns()))
+    assert size + charts_and_all < 5_000_000
