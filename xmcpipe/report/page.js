@@ -26,7 +26,7 @@
   const draw = async () => {
     for (const place of document.querySelectorAll(".chart")) {
       const spec = JSON.parse(place.querySelector("script").textContent);
-      await vegaEmbed(place, spec, { ast: true, renderer: "svg", actions, tooltip: { theme: "ours" }, downloadFileName: "chart" });
+      await vegaEmbed(place, spec, { ast: true, renderer: "svg", actions, tooltip: { theme: "ours" }, scaleFactor: 3, downloadFileName: place.dataset.name });
     }
     root.dataset.charts = "drawn";
   };
@@ -86,43 +86,44 @@
     const found = (run, n) => run.labels[n].filter((label) => truths[n].has(label)).sort().join();
     const spread = (n) => { const values = runs.map((run) => run.found[n]); return Math.max(...values) - Math.min(...values); };
 
+    const wanted = () => at("words").value.toLowerCase().split(/\s+/).filter(Boolean);
+
     function search() {
-      const wanted = at("words").value.toLowerCase().split(/\s+/).filter(Boolean);
-      const passes = filters[at("filter").value];
-      shown = data.ids.map((_, n) => n).filter((n) => passes(n) && wanted.every((word) => haystack(n).includes(word)));
+      const sought = wanted(), passes = filters[at("filter").value];
+      shown = data.ids.map((_, n) => n).filter((n) => passes(n) && sought.every((word) => haystack(n).includes(word)));
       const order = at("order").value;
       if (order === "easy") shown.reverse();
       if (order === "differ") shown.sort((a, b) => spread(b) - spread(a) || a - b);
       page = 0;
-      show(wanted);
+      show(sought);
     }
 
-    function show(wanted) {
+    function show(sought) {
       const pages = Math.max(1, Math.ceil(shown.length / PAGE));
       at("count").textContent = `${shown.length.toLocaleString("en")} of ${data.ids.length.toLocaleString("en")}`;
       at("page").textContent = `page ${page + 1} of ${pages}`;
       at("before").disabled = page === 0;
       at("after").disabled = page + 1 >= pages;
-      const cards = shown.slice(page * PAGE, (page + 1) * PAGE).map((n) => card(n, wanted));
+      const cards = shown.slice(page * PAGE, (page + 1) * PAGE).map((n) => card(n, sought));
       at("cards").replaceChildren(...(cards.length ? cards : [make("p", "note", "No document is like that.")]));
     }
 
-    function card(n, wanted) {
+    function card(n, sought) {
       const card = make("article", "card"), text = make("p", "text"), known = make("p", "true");
       text.append(make("span", "id", data.ids[n]));
-      marked(text, data.texts[n] ?? "(its text is gone)", wanted);
-      for (const label of data.truth[n]) known.append(truth(label, runs.filter((run) => run.labels[n].includes(label)), wanted));
+      marked(text, data.texts[n] ?? "(its text is gone)", sought);
+      for (const label of data.truth[n]) known.append(truth(label, runs.filter((run) => run.labels[n].includes(label)), sought));
       const sides = make("div", "sides");
-      sides.append(...runs.map((run) => side(run, n, wanted)));
+      sides.append(...runs.map((run) => side(run, n, sought)));
       card.append(text, known, sides);
       return card;
     }
 
     // A true label: found by all runs, by some (whose colours follow it) or by none.
-    function truth(label, by, wanted) {
+    function truth(label, by, sought) {
       const kind = by.length === runs.length ? "got" : by.length ? "some" : "missed";
       const [name, about] = data.labels[label], place = make("span", `label ${kind}`), word = make("b");
-      marked(word, name, wanted);
+      marked(word, name, sought);
       place.append(word);
       if (kind === "some") place.append(...by.map((run) => swatch(run.name)));
       const told = kind === "missed" ? "missed" : `found by ${by.map((run) => run.name).join(", ")}`;
@@ -130,16 +131,20 @@
       return place;
     }
 
-    function side(run, n, wanted) {
+    function side(run, n, sought) {
       const side = make("div", "side"), list = make("ol"), head = make("h4");
       head.append(swatch(run.name), ` ${run.name}`);
       run.labels[n].forEach((label, place) => {
         const hit = truths[n].has(label), row = make("li", hit ? "hit" : ""), cell = make("span", "label");
         const [name, about] = data.labels[label];
-        marked(cell, name, wanted);
+        marked(cell, name, sought);
         // a description often begins with the name itself
         const more = about && (about.startsWith(name) ? about.slice(name.length).replace(/^[:\s]+/, "") : about);
-        if (more) cell.append(make("i", "", more));
+        if (more) {
+          const aside = make("i");
+          marked(aside, more, sought);
+          cell.append(aside);
+        }
         cell.title = told([name, about]);
         const sign = make("span", "sign", hit ? "✓" : "");
         if (hit) sign.setAttribute("aria-label", "right");
@@ -152,11 +157,11 @@
     }
 
     // Append `text` to `place`, with what was searched for marked.
-    function marked(place, text, wanted) {
+    function marked(place, text, sought) {
       const lower = text.toLowerCase();
       let from = 0;
-      while (wanted.length && lower.length === text.length) {
-        const [start, word] = wanted.map((word) => [lower.indexOf(word, from), word]).filter(([start]) => start >= 0).sort((a, b) => a[0] - b[0])[0] ?? [-1];
+      while (sought.length && lower.length === text.length) {
+        const [start, word] = sought.map((word) => [lower.indexOf(word, from), word]).filter(([start]) => start >= 0).sort((a, b) => a[0] - b[0])[0] ?? [-1];
         if (start < 0) break;
         place.append(text.slice(from, start), make("mark", "", text.slice(start, start + word.length)));
         from = start + word.length;
@@ -164,7 +169,7 @@
       place.append(text.slice(from));
     }
 
-    const turn = (by) => { page += by; show(at("words").value.toLowerCase().split(/\s+/).filter(Boolean)); at("search").scrollIntoView({ block: "start" }); };
+    const turn = (by) => { page += by; show(wanted()); at("search").scrollIntoView({ block: "start" }); };
     at("before").addEventListener("click", () => turn(-1));
     at("after").addEventListener("click", () => turn(1));
     let waiting;
