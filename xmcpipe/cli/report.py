@@ -44,10 +44,12 @@ def report(
     from xmcpipe.report.make import Options, make_report  # loads NumPy
 
     opened = Store(store)
-    found = [read_run(_metrics(run, settings, store), opened) for run in runs]
-    for at, run in enumerate(found):
-        if any(run.artifacts["metrics"].path == other.artifacts["metrics"].path for other in found[:at]):
+    metrics = [_metrics(run, settings, store) for run in runs]
+    places = [each.path.resolve() for each in metrics]
+    for at, place in enumerate(places):
+        if place in places[:at]:
             raise XmcpipeError(f"{runs[at]} was given twice", "name each run once")
+    found = [read_run(each, opened) for each in metrics]
     facts = make_report(named(found, names or ()), Options(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)

@@ -50,46 +50,56 @@ def lines(
     ]
     if not rows:
         return None
-    parts = list(dict.fromkeys(row["part"] for row in rows))
-    most = max(len(points) for curves in series.values() for points in curves.values())
-    tooltips = [
-        alt.Tooltip("run:N"),
-        *([alt.Tooltip("part:N")] if len(parts) > 1 else []),
-        alt.Tooltip("x:Q", title=x, format=".2~f"),
-        alt.Tooltip("y:Q", title=y, format=unit),
-    ]
-    encodings: dict[str, Any] = {
-        "x": alt.X(
-            "x:Q",
-            title=x,
-            scale=alt.Scale(zero=x == "epoch", nice=False),
-            axis=alt.Axis(grid=False, tickCount=6, format="~g"),
-        ),
-        "y": alt.Y(
-            "y:Q",
-            title=None,
-            scale=alt.Scale(type="log") if log else alt.Scale(zero=zero),
-            axis=_decades(rows) if log else alt.Axis(format=unit, tickCount=5),
-        ),
-        "color": _colour(names),
-        "tooltip": tooltips,
+    few = max(len(points) for parts in series.values() for points in parts.values()) <= FEW_POINTS
+    encodings = _encodings(rows, names, (x, y), unit, log, zero)
+    dots = {
+        name: encoding for name, encoding in encodings.items() if name not in ("strokeDash", "strokeWidth")
     }
-    if len(parts) > 1:
-        encodings["strokeDash"] = alt.StrokeDash(
-            "part:N", sort=parts, legend=alt.Legend(title=None, orient="bottom", symbolStrokeColor=INK)
-        )
     base = alt.Chart()
-    dots = {k: v for k, v in encodings.items() if k != "strokeDash"}
     layers: list[Any] = [
-        base.mark_line().encode(strokeWidth=_width(names), **encodings),
-        base.mark_point(
-            filled=True, size=28 if most <= FEW_POINTS else 60, opacity=1 if most <= FEW_POINTS else 0
-        ).encode(**dots),
+        base.mark_line().encode(**encodings),
+        # where points are many they can't be seen, and are there for the pointer to find
+        base.mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
     ]
     if even:
         rule = alt.Chart(alt.Data(values=[{"y": 1}]))
         layers.insert(0, rule.mark_rule(strokeDash=[4, 4], color="#888").encode(y="y:Q"))
     return _spec(alt.layer(*layers), rows, HEIGHT)
+
+
+def _encodings(
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    titles: tuple[str, str],
+    unit: str,
+    log: bool,
+    zero: bool,
+) -> dict[str, Any]:
+    """What the columns of the rows of a line chart stand for; `titles` are those of x and y."""
+    import altair as alt
+
+    x, y = titles
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    across = alt.Scale(zero=x == "epoch", nice=False)
+    up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
+    encodings: dict[str, Any] = {
+        "x": alt.X("x:Q", title=x, scale=across, axis=alt.Axis(grid=False, tickCount=6, format="~g")),
+        "y": alt.Y(
+            "y:Q", title=None, scale=up, axis=_decades(rows) if log else alt.Axis(format=unit, tickCount=5)
+        ),
+        "color": _colour(names),
+        "strokeWidth": _width(names),
+        "tooltip": [
+            alt.Tooltip("run:N"),
+            *([alt.Tooltip("part:N")] if len(parts) > 1 else []),
+            alt.Tooltip("x:Q", title=x, format=".2~f"),
+            alt.Tooltip("y:Q", title=y, format=unit),
+        ],
+    }
+    if len(parts) > 1:
+        legend = alt.Legend(title=None, orient="bottom", symbolStrokeColor=INK)
+        encodings["strokeDash"] = alt.StrokeDash("part:N", sort=parts, legend=legend)
+    return encodings
 
 
 def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: str) -> Spec | None:

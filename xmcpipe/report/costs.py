@@ -1,6 +1,6 @@
 """The sections on what a run cost and how its layer is made: memory, speed, topology."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xmcpipe.report import charts
@@ -10,7 +10,7 @@ from xmcpipe.report.tables import GIB, NONE, Cell, Row, Table, clock, gib_of
 from xmcpipe.report.topology import Topology
 from xmcpipe.report.training import Curves, Points, survivors
 
-LEAST_SHARE = 0.002  # of the largest part of memory: smaller ones have no bar, and stand in the table
+SHOWN_SHARE = 0.002  # of all memory: smaller parts have no bar, and stand in the table alone
 TOPOLOGY_POINTS = 200
 
 
@@ -19,22 +19,22 @@ def memory(runs: Sequence[Run]) -> Section:
     section, names = Section(), [run.name for run in runs]
     known = {run.name: facts for run in runs if (facts := run.figures("model").get("memory"))}
     planned = {name: facts["predicted_bytes"] for name, facts in known.items() if "predicted_bytes" in facts}
-    parts: dict[str, int] = {}
-    for mine in planned.values():
-        for part, count in mine.items():
-            if part not in ("total", "host"):
-                parts[part] = max(count, parts.get(part, 0))
-    order = sorted(parts, key=lambda part: -parts[part])
+    measured = {name: facts["measured_bytes"] for name, facts in known.items() if name in planned}
+    order = _by_size(planned.values())
+    totals = {"measured in all": measured, "planned in all": planned}
+    bytes_of = {title: {name: mine["total"] for name, mine in each.items()} for title, each in totals.items()}
+    bytes_of |= {part: {name: mine.get(part, 0) for name, mine in planned.items()} for part in order}
+    largest = {part: max(counts.values(), default=0) for part, counts in bytes_of.items()}
+    shown = [part for part, count in largest.items() if count > SHOWN_SHARE * max(largest.values())]
     rows = [
-        {"run": name, "part": part, "value": mine.get(part, 0) / GIB, "told": gib_of(mine.get(part, 0))}
-        for part in order
-        if parts[part] >= LEAST_SHARE * max(parts.values())
-        for name, mine in planned.items()
+        {"run": name, "part": part, "value": count / GIB, "told": gib_of(count)}
+        for part in shown
+        for name, count in bytes_of[part].items()
     ]
     section.add(
-        "Planned, by part",
+        "Measured and planned in all, and planned by part",
         "GiB at the peak of a step. The smallest parts are in the table alone.",
-        charts.across(rows, names, "GiB", ".2~f", order),
+        charts.across(rows, names, "GiB", ".2~f", shown),
         wide=True,
     )
     if known or any("peak_bytes" in run.figures("model") for run in runs):
@@ -47,6 +47,16 @@ def memory(runs: Sequence[Run]) -> Section:
         elif run.name not in planned:
             section.notes.append(f"No plan of {run.name}: what it measured is in the table.")
     return section
+
+
+def _by_size(plans: Iterable[Mapping[str, int]]) -> list[str]:
+    """The parts of several plans, the largest first."""
+    parts: dict[str, int] = {}
+    for plan in plans:
+        for part, count in plan.items():
+            if part not in ("total", "host"):
+                parts[part] = max(count, parts.get(part, 0))
+    return sorted(parts, key=lambda part: -parts[part])
 
 
 def speed(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:

@@ -1,7 +1,6 @@
 """From runs to report.html."""
 
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ import xmcpipe
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 from xmcpipe.report import charts, costs, sections
+from xmcpipe.report.again import again, told
 from xmcpipe.report.measured import LEVEL, Measured, TestSet, measure
 from xmcpipe.report.page import render, require_packages, write_whole
-from xmcpipe.report.published import published
-from xmcpipe.report.recipe_text import recipe_text
+from xmcpipe.report.published import Published, published
 from xmcpipe.report.runs import Run, differing
 from xmcpipe.report.sample import Sample, draw
 from xmcpipe.report.sections import listed
-from xmcpipe.report.tables import clock, gib_of, headline, quoted_variants
+from xmcpipe.report.tables import headline, quoted_variants
 from xmcpipe.report.topology import read_topology
 from xmcpipe.report.training import read_curves, rewired_shares
 
@@ -79,7 +78,7 @@ def _sample(
     """The documents of the first run whose test is there, with the other runs on it; and what to say."""
     pairs = [(run, mine) for run, mine in zip(runs, measured, strict=True) if mine.predictions is not None]
     notes = [
-        f"No documents of {run.name}: its predictions, or the shards they were made on, are gone."
+        f"No documents of {run.name}: its predictions, or their shards, are gone or can't be read."
         for run, mine in zip(runs, measured, strict=True)
         if mine.predictions is None
     ]
@@ -106,17 +105,13 @@ def _context(
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
     shares = {run.name: rewired_shares(run.folder("model")) for run in runs if run.name in layers}
-    figures = sections.Section(
-        tables=[("", headline(runs, measured, quoted.systems if quoted else []))],
-        notes=[f"{name}: {note}." for name, mine in zip(names, measured, strict=True) for note in mine.notes],
-    )
+    told_data = listed([each or "own data" for each in datasets])
+    figures = _figures(runs, measured, quoted)
     if quoted is None:
-        figures.notes.append(
-            f"No published rows: none are quoted for {listed([each or 'own data' for each in datasets])}."
-        )
+        figures.notes.append(f"No published rows: none are quoted for {told_data}.")
     return {
         "version": xmcpipe.__version__,
-        "title": quoted.title if quoted else listed([each or "own data" for each in datasets]),
+        "title": quoted.title if quoted else told_data,
         "names": names,
         "colours": charts.colours(names),
         "facts": runs[0].metrics,
@@ -134,55 +129,13 @@ def _context(
             "documents": sections.Section(notes=notes),
         },
         "sample": sample,
-        "differing": {key: list(map(_told, row)) for key, row in differing(runs).items()} if runs[1:] else {},
-        "again": [_again(run) for run in runs],
+        "differing": {key: list(map(told, row)) for key, row in differing(runs).items()} if runs[1:] else {},
+        "again": [again(run) for run in runs],
     }
 
 
-def _again(run: Run) -> dict[str, Any]:
-    """What it takes to make a run again, and what made it."""
-    made_by = {kind: each.manifest.made_by for kind, each in run.artifacts.items()}
-    commands: dict[str, list[str]] = {}
-    for each in run.artifacts.values():
-        if command := each.manifest.made_by.get("command"):
-            commands.setdefault(shlex.join(command), []).append(each.manifest.stage)
-    main = made_by.get("model") or made_by["metrics"]
-    return {
-        "name": run.name,
-        "commands": commands,
-        "recipe": recipe_text(run),
-        "settings": {key: _told(value) for key, value in run.settings.items()},
-        "artifacts": [
-            {
-                "stage": each.manifest.stage,
-                "kind": kind,
-                "fingerprint": each.manifest.fingerprint,
-                "started": str(each.manifest.made_by.get("started", ""))[:16].replace("T", " "),
-                "seconds": clock(float(each.manifest.made_by.get("seconds", 0))),
-                "bytes": gib_of(each.bytes),
-                "resident": gib_of(int(each.manifest.made_by.get("peak_rss_bytes", 0))),
-            }
-            for kind, each in run.artifacts.items()
-        ],
-        "absent": run.absent,
-        "versions": {
-            "xmcpipe": main.get("xmcpipe"),
-            "python": main.get("python"),
-            **(main.get("libraries") or {}),
-        },
-        "machine": {
-            "platform": main.get("platform"),
-            "host": main.get("host"),
-            "CPUs": main.get("cpus"),
-            "device": run.figures("model").get("device"),
-        },
-    }
-
-
-def _told(value: Any) -> str:
-    """A setting as TOML would say it."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+def _figures(runs: Sequence[Run], measured: Sequence[Measured], quoted: Published | None) -> sections.Section:
+    notes = [f"{run.name}: {note}." for run, mine in zip(runs, measured, strict=True) for note in mine.notes]
+    return sections.Section(
+        tables=[("", headline(runs, measured, quoted.systems if quoted else []))], notes=notes
+    )

@@ -10,9 +10,6 @@ from xmcpipe.report.measured import Measured
 from xmcpipe.report.tables import Cell, Row, Table
 from xmcpipe.report.training import Curves, Points
 
-LEAST_SHARE = 0.002  # of the largest part of memory: smaller ones have no bar, and stand in the table
-TOPOLOGY_POINTS = 200
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -55,21 +52,7 @@ def learning(names: Sequence[str], curves: Mapping[str, Curves]) -> Section:
     for name in ks:
         spec = charts.lines(curve(name, 100), names, f"validation {name}", ".1~f")
         section.add(f"Validation {name}", "Per cent, on documents set aside from training.", spec)
-    gradients = {
-        run: {part: mine.of(f"gradient {part}") for part in ("main", "auxiliary")}
-        for run, mine in curves.items()
-    }
-    found = section.add(
-        "Gradient of the encoder",
-        "Euclidean norm, from the main and the auxiliary loss as weighted; logarithmic.",
-        charts.lines(gradients, names, "norm", ".2~e", log=True),
-    )
-    if not found and curves:
-        section.notes.append(
-            "No gradient norms: the logs don't hold them, since an older version trained these runs."
-        )
-    elif found and (without := [run for run, mine in curves.items() if not mine.of("gradient main")]):
-        section.notes.append(f"No gradient norms in the log of {listed(without)}.")
+    _gradients(section, names, curves)
     section.add(
         "Weight of the auxiliary loss",
         "Its share of the loss; at 0 the branch is dropped.",
@@ -93,12 +76,27 @@ def learning(names: Sequence[str], curves: Mapping[str, Curves]) -> Section:
     return section
 
 
+def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curves]) -> None:
+    """The encoder's gradient by loss, as in the paper's Figure 2; older logs don't have it."""
+    gradients = {
+        run: {part: mine.of(f"gradient {part}") for part in ("main", "auxiliary")}
+        for run, mine in curves.items()
+    }
+    found = section.add(
+        "Gradient of the encoder",
+        "Euclidean norm, from the main and the auxiliary loss as weighted; logarithmic.",
+        charts.lines(gradients, names, "norm", ".2~e", log=True),
+    )
+    without = [run for run, mine in curves.items() if mine.points and not mine.of("gradient main")]
+    if without:
+        whose = f"the log of {listed(without)} doesn't" if found else "the logs of these runs don't"
+        section.notes.append(f"No gradient norms: {whose} hold them. Older versions wrote none.")
+
+
 def frequency(names: Sequence[str], measured: Sequence[Measured]) -> Section:
     """What head, torso and tail labels contribute to P@k and PSP@k."""
-    section, bins = (
-        Section(),
-        {name: mine.bins for name, mine in zip(names, measured, strict=True) if mine.bins},
-    )
+    section = Section()
+    bins = {name: mine.bins for name, mine in zip(names, measured, strict=True) if mine.bins}
     for metric in ("P", "PSP"):
         common = [set(bins_of[0]["figures"]) for bins_of in bins.values()]
         shown = sorted(set.intersection(*common), key=_rank) if common else []
@@ -115,7 +113,10 @@ def frequency(names: Sequence[str], measured: Sequence[Measured]) -> Section:
             ]
             section.add(key, "Points that each bin adds.", charts.bars(rows, names, key, ".1~f"))
     if bins:
-        section.tables.append(("The bins", _bins_table(next(iter(bins.values())))))
+        first, *others = bins
+        section.tables.append(("The bins", _bins_table(bins[first])))
+        if odd := [name for name in others if _bounds(bins[name]) != _bounds(bins[first])]:
+            section.notes.append(f"The table has the bins of {first}; those of {listed(odd)} are others.")
     for name in names:
         if name not in bins:
             section.notes.append(
@@ -135,9 +136,14 @@ def _bins_table(bins: Sequence[Mapping[str, Any]]) -> Table:
     ])  # fmt: skip
 
 
+def _bounds(bins: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    return [(each["least"], each["most"]) for each in bins]
+
+
 def _rank(name: str) -> int:
     return int(name.partition("@")[2])
 
 
 def listed(words: Sequence[str]) -> str:
+    """The words as a sentence lists them: a, b and c."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
