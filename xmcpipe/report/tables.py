@@ -46,13 +46,15 @@ def headline(runs: Sequence[Run], measured: Sequence[Measured], quoted: Sequence
     """Every run with its intervals, its difference to the first, popularity, and the quoted rows."""
     metrics = shown_metrics(measured)
     costs = [_costs(run) for run in runs]
-    best = {name: max(each.figures.get(name, -1.0) for each in measured) for name in metrics}
-    several = len(runs) > 1
+    # figures on other documents can't be better or worse
+    rivals = [
+        mine.figures for run, mine in zip(runs, measured, strict=True) if run.test_set == runs[0].test_set
+    ]
+    best = {name: max(each[name] for each in rivals) for name in metrics} if len(rivals) > 1 else {}
     rows = []
     for run, mine, cost in zip(runs, measured, costs, strict=True):
-        cells = [
-            _figure(mine, name, several and mine.figures.get(name, -2.0) == best[name]) for name in metrics
-        ]
+        best_here = best if run.test_set == runs[0].test_set else {}
+        cells = [_figure(mine, name, mine.figures[name] == best_here.get(name)) for name in metrics]
         rows.append(Row("run", run.name, "", cells + cost))
     for run, mine in zip(runs[1:], measured[1:], strict=True):
         if mine.differences:
@@ -153,8 +155,6 @@ def clock(seconds: float) -> str:
 
 
 def _figure(mine: Measured, name: str, strong: bool) -> Cell:
-    if name not in mine.figures:
-        return Cell()
     interval = mine.intervals.get(name)
     below = f"{percent(interval[0], 1)}–{percent(interval[1], 1)}" if interval else ""
     return Cell(percent(mine.figures[name]), below, strong)

@@ -238,6 +238,8 @@ def test_runs_on_other_documents_are_not_compared(finished_shelf: Any, tmp_path:
     assert len(tests) == 2
     assert (here.notes, there.differences) == ([], {})
     assert "other documents than here" in there.notes[0]
+    table = headline(runs, [here, there], [])
+    assert not any(cell.strong for row in table.rows for cell in row.cells)  # neither is the better one
 
 
 def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
