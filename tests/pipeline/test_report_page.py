@@ -1,6 +1,7 @@
 """A report opened in a browser: of two trained runs, and of data that would like to be a script.
 
-Needs Playwright's Python package, and a Chromium or Chrome on the machine: one is started for all tests.
+Needs Playwright's Python package, and a Chromium or Chrome on the machine. Training and starting a browser cost
+more than all checks together: hence two tests, so that no worker trains what another has.
 """
 
 import json
@@ -70,12 +71,8 @@ class Opened:
         return str(self.tab.inner_text("#count"))
 
 
-@pytest.fixture(scope="module")
-def trained(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def trained_page(place: Workplace) -> tuple[Path, dict[str, Any]]:
     """The page of the tiny recipe with its sparse layer and with a dense one, and what the command said."""
-    place = Workplace(tmp_path_factory.mktemp("report"))
-    shutil.copytree(finished.store, place.store)
-    shutil.copyfile(finished.folder / "tiny.toml", place.folder / "tiny.toml")
     place.run(*settings(DENSE))
     models = sorted(
         place.store.glob("model/*/model.json"), key=lambda path: json.loads(path.read_text())["head"]["kind"]
@@ -85,22 +82,33 @@ def trained(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> tu
     return place.folder / "report.html", json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def page(browser: Any, trained: tuple[Path, dict[str, Any]]) -> Opened:
-    return Opened(browser, trained[0])
-
-
-@pytest.fixture(scope="module")
-def hostile(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+def hostile_page(folder: Path) -> Path:
     """A page whose labels, texts and a run's name are scripts."""
-    folder = tmp_path_factory.mktemp("hostile")
     store, metrics = make_runs(folder / "store")
     runs = named([read_run(Artifact.at(path), store) for path in metrics], [SCRIPT, "dense"])
     make_report(runs, Options(rounds=20), folder / "page.html")
-    return Opened(browser, folder / "page.html", width=360, scheme="dark")
+    return folder / "page.html"
 
 
-def test_every_section_has_its_content_and_nothing_is_amiss(page: Opened, trained: Any) -> None:
+def test_two_trained_runs_in_a_browser(browser: Any, workplace: Workplace) -> None:
+    path, facts = trained_page(workplace)
+    page = Opened(browser, path)
+    every_section_has_its_content_and_nothing_is_amiss(page, facts)
+    search_filters_and_pages(page)
+    the_theme_follows_the_button_and_the_charts_the_theme(page)
+    on_paper_it_is_light_and_without_controls(page)
+    tables_and_controls_are_named_for_those_who_cannot_see_them(page)
+    assert page.said == []
+
+
+def test_data_that_would_be_scripts_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    hostile = Opened(browser, hostile_page(tmp_path), width=360, scheme="dark")
+    data_never_become_a_script(hostile)
+    a_phone_shows_it_without_scrolling_sideways(hostile)
+    no_network_could_be_asked(hostile)
+
+
+def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict[str, Any]) -> None:
     assert page.said == []
     for section in SECTIONS:
         assert len(page.tab.inner_text(f"#{section}")) > 80, section
@@ -110,13 +118,13 @@ def test_every_section_has_its_content_and_nothing_is_amiss(page: Opened, traine
     assert page.count("#figures tr.run") == 2
     assert page.count("#figures tr.difference") == 1
     assert "train.head.kind" in page.tab.inner_text("#again")
-    assert trained[1]["documents"] > 50
+    assert facts["documents"] > 50
     wide = "p => p.getBoundingClientRect().width > 50"
     lines = page.run(f"[...document.querySelectorAll('svg.marks path')].filter({wide}).length")
     assert lines > 20  # there is something in the charts
 
 
-def test_search_filters_and_pages(page: Opened) -> None:
+def search_filters_and_pages(page: Opened) -> None:
     everything = page.search()
     total = int(everything.split()[-1].replace(",", ""))
     assert everything == f"{total:,} of {total:,}"
@@ -143,7 +151,7 @@ def test_search_filters_and_pages(page: Opened) -> None:
     page.search()
 
 
-def test_the_theme_follows_the_button_and_the_charts_the_theme(page: Opened) -> None:
+def the_theme_follows_the_button_and_the_charts_the_theme(page: Opened) -> None:
     def colours() -> tuple[str, str]:
         ground = page.run("getComputedStyle(document.body).backgroundColor")
         return ground, page.run("getComputedStyle(document.querySelector('.role-axis-label text')).fill")
@@ -158,7 +166,7 @@ def test_the_theme_follows_the_button_and_the_charts_the_theme(page: Opened) -> 
     assert colours() == light
 
 
-def test_on_paper_it_is_light_and_without_controls(page: Opened) -> None:
+def on_paper_it_is_light_and_without_controls(page: Opened) -> None:
     page.tab.click("#theme")
     page.tab.emulate_media(media="print")
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -168,7 +176,7 @@ def test_on_paper_it_is_light_and_without_controls(page: Opened) -> None:
     page.tab.click("#theme")
 
 
-def test_tables_and_controls_are_named_for_those_who_cannot_see_them(page: Opened) -> None:
+def tables_and_controls_are_named_for_those_who_cannot_see_them(page: Opened) -> None:
     assert page.run("[...document.querySelectorAll('th')].every(th => th.scope)")
     assert page.run(
         "[...document.querySelectorAll('button')].every(b => b.ariaLabel || b.textContent.trim())"
@@ -179,7 +187,7 @@ def test_tables_and_controls_are_named_for_those_who_cannot_see_them(page: Opene
     )
 
 
-def test_data_never_become_a_script(hostile: Opened) -> None:
+def data_never_become_a_script(hostile: Opened) -> None:
     assert hostile.said == []
     assert hostile.search("alert(2)") == "1 of 40"
     assert "</script><script>alert(2)</script>" in hostile.tab.inner_text(".card .text")
@@ -190,7 +198,7 @@ def test_data_never_become_a_script(hostile: Opened) -> None:
     assert hostile.said == []
 
 
-def test_a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
+def a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
     assert hostile.run("document.documentElement.scrollWidth") == 360
     assert (
         hostile.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 24)"
@@ -201,8 +209,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
     assert max(widths) <= 360
 
 
-def test_no_network_could_be_asked(hostile: Opened) -> None:
-    """What the policy forbids fails, and says so: last, for it leaves a line in the console."""
+def no_network_could_be_asked(hostile: Opened) -> None:
+    """What the policy forbids fails, and says so in the console."""
     outcome = hostile.run("fetch('https://example.org/').then(() => 'answered', () => 'refused')")
     assert outcome == "refused"
     assert any("Content Security Policy" in line for line in hostile.said)
