@@ -1,7 +1,7 @@
 """A report opened in a browser: of two trained runs, and of data that would like to be a script.
 
-Needs Playwright's Python package, and a Chromium or Chrome on the machine. Training and starting a browser cost
-more than all checks together: hence two tests, so that no worker trains what another has.
+Needs Playwright's Python package, and a Chromium or Chrome on the machine. Training and starting a browser
+cost more than all checks together: hence two tests, so that no worker trains what another has.
 """
 
 import json
