@@ -24,6 +24,7 @@ from xmcpipe.cli import (
     kernels,
     plan,
     predict,
+    report,
     stages,
 )
 from xmcpipe.cli.output import error_line, show_log
@@ -91,6 +92,7 @@ app.command("cluster")(stages.cluster)
 app.command("train")(stages.train)
 app.command("predict")(predict.predict)
 app.command("eval")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("run")(chain.run)
 app.command("status")(chain.status)

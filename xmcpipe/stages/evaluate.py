@@ -83,7 +83,7 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     from xmcpipe.data.label_lists import common_vocabulary
 
     shards = inputs["shards"]
-    training = _training_of_shards(shards, config.propensity)  # before there is anything else in memory
+    training = training_of_shards(shards, config.propensity)  # before there is anything else in memory
     truth = read_label_lists(shards, "truth")
     pairs = filter_of_artifact(shards, truth)
     top = config.k[-1] + (0 if pairs is None else most_pairs(pairs))
@@ -206,8 +206,12 @@ def _intervals(model: "Evaluation", config: EvalConfig) -> dict[str, Any]:
     }
 
 
-def _training_of_shards(folder: Path, propensity: str) -> "Training":
-    """Counted piece by piece: the training labels may well be more than all else that is held."""
+def training_of_shards(folder: Path, propensity: str) -> "Training":
+    """The training labels of a shards artifact: how many documents each has, and N (see EvalConfig).
+
+    Counted piece by piece: they may well be more than all else that is held. Raises XmcpipeError where
+    `paper` is wanted and no label has a text.
+    """
     import numpy as np
     import pyarrow.parquet as pq
 

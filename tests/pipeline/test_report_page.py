@@ -1,0 +1,216 @@
+"""A report opened in a browser: of two trained runs, and of data that would like to be a script.
+
+Needs Playwright's Python package, and a Chromium or Chrome on the machine. Training and starting a browser
+cost more than all checks together: hence two tests, so that no worker trains what another has.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import Workplace, settings
+from report_store import SCRIPT, make_runs
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.report.make import Options, make_report
+from xmcpipe.report.runs import named, read_run
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+DRAWN = "document.documentElement.dataset.charts === 'drawn'"
+SHOWN = "document.documentElement.dataset.documents === 'shown'"
+SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "again")
+TIMEOUT = 150_000  # milliseconds: machines are busy, and no test may fail for being slow
+DENSE = ["train.head.kind=dense", "train.epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+class Opened:
+    """A page in a tab of its own, and all that it said and asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1200, scheme: str = "light") -> None:
+        self.said: list[str] = []
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        self.tab = context.new_page()
+        self.tab.set_default_timeout(TIMEOUT)
+        self.tab.on("console", lambda message: self.said.append(message.text))
+        self.tab.on("pageerror", lambda error: self.said.append(str(error)))
+        self.tab.on("request", lambda request: self.asked(request.url))
+        self.tab.on("dialog", lambda dialog: (self.said.append("a dialog"), dialog.dismiss()))
+        self.tab.goto(path.as_uri())
+        self.tab.wait_for_function(f"{DRAWN} && {SHOWN}")
+
+    def asked(self, address: str) -> None:
+        if not address.startswith(("file:", "data:")):
+            self.said.append(f"asked for {address}")
+
+    def count(self, selector: str) -> int:
+        return int(self.tab.locator(selector).count())
+
+    def run(self, script: str) -> Any:
+        return self.tab.evaluate(script)
+
+    def search(self, words: str = "", shown: str = "all") -> str:
+        """What the count says after a search."""
+        self.tab.select_option("#filter", shown)
+        self.tab.fill("#words", words)
+        self.tab.press("#words", "Enter")
+        return str(self.tab.inner_text("#count"))
+
+
+def trained_page(place: Workplace) -> tuple[Path, dict[str, Any]]:
+    """The page of the tiny recipe with its sparse layer and with a dense one, and what the command said."""
+    place.run(*settings(DENSE))
+    models = sorted(
+        place.store.glob("model/*/model.json"), key=lambda path: json.loads(path.read_text())["head"]["kind"]
+    )
+    runs = ["tiny.toml", str(models[0].parent)]  # "dense" comes before "ffi"
+    done = place.call("report", *runs, "--bootstrap", "50", "--json", "--name", "sparse", "--name", "dense")
+    return place.folder / "report.html", json.loads(done.stdout)
+
+
+def hostile_page(folder: Path) -> Path:
+    """A page whose labels, texts and a run's name are scripts."""
+    store, metrics = make_runs(folder / "store")
+    runs = named([read_run(Artifact.at(path), store) for path in metrics], [SCRIPT, "dense"])
+    make_report(runs, Options(rounds=20), folder / "page.html")
+    return folder / "page.html"
+
+
+def test_two_trained_runs_in_a_browser(browser: Any, workplace: Workplace) -> None:
+    path, facts = trained_page(workplace)
+    page = Opened(browser, path)
+    every_section_has_its_content_and_nothing_is_amiss(page, facts)
+    search_filters_and_pages(page)
+    the_theme_follows_the_button_and_the_charts_the_theme(page)
+    on_paper_it_is_light_and_without_controls(page)
+    tables_and_controls_are_named_for_those_who_cannot_see_them(page)
+    assert page.said == []
+
+
+def test_data_that_would_be_scripts_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    hostile = Opened(browser, hostile_page(tmp_path), width=360, scheme="dark")
+    data_never_become_a_script(hostile)
+    a_phone_shows_it_without_scrolling_sideways(hostile)
+    no_network_could_be_asked(hostile)
+
+
+def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict[str, Any]) -> None:
+    assert page.said == []
+    for section in SECTIONS:
+        assert len(page.tab.inner_text(f"#{section}")) > 80, section
+    assert page.count(".chart") == page.count("svg.marks") >= 15
+    assert page.count("#learning .chart") >= 6
+    assert page.count("#topology svg.marks") == 2
+    assert page.count("#figures tr.run") == 2
+    assert page.count("#figures tr.difference") == 1
+    assert "train.head.kind" in page.tab.inner_text("#again")
+    assert facts["documents"] > 50
+    wide = "p => p.getBoundingClientRect().width > 50"
+    lines = page.run(f"[...document.querySelectorAll('svg.marks path')].filter({wide}).length")
+    assert lines > 20  # there is something in the charts
+
+
+def search_filters_and_pages(page: Opened) -> None:
+    everything = page.search()
+    total = int(everything.split()[-1].replace(",", ""))
+    assert everything == f"{total:,} of {total:,}"
+    assert page.count(".card") == 20
+    first = page.tab.inner_text(".card >> nth=0")
+    page.tab.click("#after")
+    assert page.tab.inner_text("#page").startswith("page 2 of")
+    assert page.tab.inner_text(".card >> nth=0") != first
+    page.tab.click("#before")
+    assert page.tab.inner_text(".card >> nth=0") == first
+    word = page.tab.inner_text(".card .true .label >> nth=0").split()[-1]
+    found = int(page.search(word).split()[0])
+    assert 0 < found < total
+    assert all(word in text for text in page.tab.locator(".card").all_inner_texts())
+    assert page.count("mark") >= found // 20
+    assert page.search("no such word anywhere").startswith("0 of")
+    assert page.count(".card") == 0
+    right, wrong = (int(page.search("", shown).split()[0]) for shown in ("right", "wrong"))
+    assert 0 < right < total
+    assert page.search("", "wrong").startswith(str(wrong))
+    assert page.count(".side li:first-child.hit") == 0
+    differ = int(page.search("", "differ").split()[0])
+    assert 0 < differ <= total
+    page.search()
+
+
+def the_theme_follows_the_button_and_the_charts_the_theme(page: Opened) -> None:
+    def colours() -> tuple[str, str]:
+        ground = page.run("getComputedStyle(document.body).backgroundColor")
+        return ground, page.run("getComputedStyle(document.querySelector('.role-axis-label text')).fill")
+
+    light = colours()
+    page.tab.click("#theme")
+    dark = colours()
+    assert light[0] == "rgb(255, 255, 255)"
+    assert dark[0] != light[0]
+    assert dark[1] != light[1]
+    page.tab.click("#theme")
+    assert colours() == light
+
+
+def on_paper_it_is_light_and_without_controls(page: Opened) -> None:
+    page.tab.click("#theme")
+    page.tab.emulate_media(media="print")
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for selector in ("#theme", "#search", ".pages", "nav .links"):
+        assert page.run(f"getComputedStyle(document.querySelector('{selector}')).display") == "none"
+    page.tab.emulate_media(media="screen")
+    page.tab.click("#theme")
+
+
+def tables_and_controls_are_named_for_those_who_cannot_see_them(page: Opened) -> None:
+    assert page.run("[...document.querySelectorAll('th')].every(th => th.scope)")
+    assert page.run(
+        "[...document.querySelectorAll('button')].every(b => b.ariaLabel || b.textContent.trim())"
+    )
+    assert page.run("[...document.querySelectorAll('.chart')].every(c => c.ariaLabel)")
+    assert page.run(
+        "[...document.querySelectorAll('#search :is(input, select)')].every(i => i.labels.length)"
+    )
+
+
+def data_never_become_a_script(hostile: Opened) -> None:
+    assert hostile.said == []
+    assert hostile.search("alert(2)") == "1 of 40"
+    assert "</script><script>alert(2)</script>" in hostile.tab.inner_text(".card .text")
+    assert hostile.search("<script>").split()[0] != "0"
+    assert hostile.tab.locator(".card .label", has_text=SCRIPT).count() > 0
+    assert SCRIPT in hostile.tab.inner_text("nav .runs")
+    assert hostile.count("main script:not([type])") == 0
+    assert hostile.said == []
+
+
+def a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
+    assert hostile.run("document.documentElement.scrollWidth") == 360
+    assert (
+        hostile.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 24)"
+    )  # as the system is
+    widths = hostile.run(
+        "[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().right)"
+    )
+    assert max(widths) <= 360
+
+
+def no_network_could_be_asked(hostile: Opened) -> None:
+    """What the policy forbids fails, and says so in the console."""
+    outcome = hostile.run("fetch('https://example.org/').then(() => 'answered', () => 'refused')")
+    assert outcome == "refused"
+    assert any("Content Security Policy" in line for line in hostile.said)

@@ -1,0 +1,150 @@
+"""The page: whole, escaped, with every section, and a line for what is absent."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_store import SCRIPT, make_runs
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.report import page
+from xmcpipe.report.make import Options, make_report
+from xmcpipe.report.runs import named, read_run
+
+SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "again")
+
+
+def made(shelf: Any, folder: Path, **options: int) -> tuple[str, dict[str, Any]]:
+    path = folder / "page.html"
+    facts = make_report(named(shelf.runs(), ["ffi", "dense"]), Options(rounds=30, **options), path)
+    return path.read_text(encoding="utf-8"), facts
+
+
+def test_every_section_is_there_and_nothing_asks_for_a_network(finished_shelf: Any, tmp_path: Path) -> None:
+    text, facts = made(finished_shelf, tmp_path)
+    assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
+    assert facts["documents"] == 40
+    assert facts["bytes"] == len(text.encode()) < 5_000_000
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=|url\(|@import", outside)
+    assert text.count('class="chart"') >= 12
+    assert 'lang="en"' in text
+    assert "xmcpipe run &#39;my recipe.toml&#39;" in text  # quoted for a shell, then for HTML
+
+
+def test_scripts_run_by_their_hash_and_no_other(finished_shelf: Any, tmp_path: Path) -> None:
+    text, _ = made(finished_shelf, tmp_path)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts]
+    assert len(scripts) == 2
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy
+    assert "default-src 'none'" in policy[1]
+    assert re.findall(r"sha256-([^'&]+)", policy[1].replace("&#43;", "+")) == digests
+
+
+def test_names_and_texts_stay_text(finished_shelf: Any, tmp_path: Path) -> None:
+    text, _ = made(finished_shelf, tmp_path)
+    assert SCRIPT not in text
+    data = re.search(r'id="data">([^<]+)</script>', text)
+    assert data
+    documents = json.loads(gzip.decompress(base64.b64decode(data[1])))
+    assert SCRIPT in [name for name, _ in documents["labels"]]
+    assert any("</script><script>alert(2)" in each for each in documents["texts"])
+
+
+def test_a_name_that_is_a_script_is_text_too(finished_shelf: Any, tmp_path: Path) -> None:
+    runs = named(finished_shelf.runs(), [SCRIPT, "\u2028"])
+    path = tmp_path / "page.html"
+    make_report(runs, Options(rounds=0), path)
+    text = path.read_text(encoding="utf-8")
+    assert SCRIPT not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text  # in a table
+    assert "\\u003cscript\\u003ealert(1)" in text  # in a chart
+
+
+def test_json_in_a_page_escapes_what_ends_a_script() -> None:
+    value = {"a": "</script><!-- & \u2028\u2029 ü"}
+    text = page.as_json(value)
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == value
+
+
+def test_the_same_runs_make_the_same_page(finished_shelf: Any, tmp_path: Path) -> None:
+    assert made(finished_shelf, tmp_path)[0] == made(finished_shelf, tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("raw", "No texts: the raw artifact that held them is gone"),
+        ("shards", "No documents of ffi"),
+        ("predictions", "No documents of ffi"),
+        ("model", "No curves of ffi: its model"),
+    ],
+)
+def test_a_part_that_is_gone_costs_its_section_and_not_the_page(
+    shelf: Any, tmp_path: Path, kind: str, note: str
+) -> None:
+    shelf.lose(kind)
+    text, facts = made(shelf, tmp_path)
+    assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
+    assert any(each.startswith(note) for each in facts["notes"]), facts["notes"]
+    assert "not in the store any more" in text
+    assert "No whole recipe" in text
+
+
+def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) -> None:
+    for run in shelf.runs():
+        log = run.artifacts["model"].path / "log" / "metrics.jsonl"
+        kept = [line for line in log.read_text().splitlines(keepends=True) if '"gradient"' not in line]
+        log.write_text("".join(kept))
+    text, facts = made(shelf, tmp_path)
+    assert facts["notes"][1].startswith("No gradient norms")
+    assert "Gradient of the encoder" not in text
+
+
+def test_one_run_has_no_differences(finished_shelf: Any, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    make_report(finished_shelf.runs()[:1], Options(rounds=20), path)
+    text = path.read_text(encoding="utf-8")
+    assert 'class="difference"' not in text
+    assert "runs differ" not in text
+    assert "What differs" not in text
+
+
+def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
+    store, metrics = make_runs(tmp_path / "store", "amazon670k")
+    runs = named([read_run(Artifact.at(path), store) for path in metrics])
+    make_report(runs, Options(rounds=0, documents=0), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>Amazon-670K</h1>" in text
+    assert text.count('<tr class="quoted">') == 12 + 24
+    assert "Ullah et al. 2024, Tables 2, 4" in text
+    assert "Quoted as published, not measured here" in text
+    assert "arXiv 2411.03171" in text
+    assert "No documents were asked for." in text
+
+
+def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "page.html"
+    page.write_whole(path, "old")
+    with pytest.raises(TypeError):
+        page.write_whole(path, None)  # type: ignore[arg-type]
+    assert path.read_text() == "old"
+    page.write_whole(path, "new")
+    assert path.read_text() == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "altair" else object())
+    with pytest.raises(XmcpipeError, match="a report needs altair") as caught:
+        make_report([], Options(), tmp_path / "page.html")
+    assert "xmcpipe[report]" in caught.value.hint

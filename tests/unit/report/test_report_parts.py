@@ -1,0 +1,287 @@
+"""Curves, topology, figures and documents, each from files that were made for it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from report_store import FAN_IN, FEATURES, NAMES, SCRIPT, TEST, documents, make_run, make_runs
+from safetensors.numpy import save_file
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.data.filter_pairs import FilterPairs
+from xmcpipe.metrics import evaluate
+from xmcpipe.report.measured import measure
+from xmcpipe.report.page import packed
+from xmcpipe.report.runs import named, read_run
+from xmcpipe.report.sample import Sample, cut, draw, ndcg
+from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
+from xmcpipe.report.topology import Topology, read_topology
+from xmcpipe.report.training import rates, read_curves, rewired_shares, survivors, thinned
+from xmcpipe.stages.evaluate import EvalConfig
+
+
+def test_curves_are_over_epochs(finished_shelf: Any) -> None:
+    curves = read_curves(finished_shelf.runs()[0].folder("model"))
+    assert curves.of("loss")[0] == (pytest.approx(5 / 30), 8.5)
+    assert curves.of("P@1") == [(pytest.approx(1.0), 0.375), (pytest.approx(2.0), 0.75)]
+    assert curves.of("rewired") == [(pytest.approx(step / 30), 0.2) for step in (20, 40, 60)]
+    assert len(curves.of("gradient main")) == 12
+    assert len(curves.of("gradient auxiliary")) == 6  # null once the branch is dropped
+    assert curves.of("nothing") == []
+    assert read_curves(None).points == {}
+
+
+def test_a_log_without_gradients_and_with_half_a_line_is_read(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "log").mkdir()
+    line = {"kind": "train", "step": 4, "epoch": 2.0, "loss": 1.0, "auxiliary_weight": 0.0}
+    (tmp_path / "log" / "metrics.jsonl").write_text(json.dumps(line) + '\n{"kind": "tr')
+    curves = read_curves(tmp_path)
+    assert curves.points == {"loss": [(2.0, 1.0)]}  # a weight that is always 0 is no curve
+    assert "line 2" in told[0]
+
+
+def test_speed_between_lines_is_told_from_means_since_the_start() -> None:
+    # 100 documents an epoch: the first in 10 s (10 a second), the second in 5 s, 200 in 15 s on average
+    assert rates([(1.0, 10.0), (2.0, 200 / 15)]) == [(1.0, pytest.approx(10.0)), (2.0, pytest.approx(20.0))]
+    assert rates([(1.0, 0.0)]) == []
+
+
+def test_long_curves_are_thinned_to_means() -> None:
+    points = [(float(at), float(at % 2)) for at in range(1000)]
+    few = thinned(points, 100)
+    assert len(few) == 100
+    assert all(value == 0.5 for _, value in few)
+    assert few[0][0] == 4.5
+    assert thinned(points[:7], 7) == points[:7]
+
+
+def test_survivors_are_bounded_and_no_more_is_claimed() -> None:
+    assert survivors([]) is None
+    assert survivors([0.2]) == (pytest.approx(0.8), pytest.approx(0.8))  # the first is known exactly
+    assert survivors([0.2, 0.3]) == (pytest.approx(0.5), pytest.approx(0.8))
+    assert survivors([0.5, 0.4, 0.3]) == (0.0, pytest.approx(0.5))
+
+
+def test_topology_counts_every_connection(finished_shelf: Any) -> None:
+    sparse, dense = finished_shelf.runs()
+    layer = read_topology(sparse.folder("model"))
+    assert layer
+    assert layer.uses.sum() == len(NAMES) * FAN_IN
+    assert (layer.features, layer.labels, layer.fan_in) == (FEATURES, len(NAMES), FAN_IN)
+    assert layer.even == len(NAMES) * FAN_IN / FEATURES
+    assert rewired_shares(sparse.folder("model")) == [0.2, 0.2, 0.2]
+    assert read_topology(dense.folder("model")) is None
+    assert read_topology(None) is None
+
+
+def test_topology_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcpipe.report.topology.PIECE_ROWS", 3)
+    index = np.array([[0, 1], [1, 2], [0, 2], [0, 3], [0, 1], [0, 3], [5, 0]], np.uint16)
+    save_file({"head.index": index}, tmp_path / "model.safetensors")
+    (tmp_path / "model.json").write_text(json.dumps({"head": {"in_features": 6}}))
+    layer = read_topology(tmp_path)
+    assert layer
+    assert layer.uses.tolist() == [6, 3, 2, 2, 0, 1]
+
+
+def test_gini_and_entropy_at_their_ends() -> None:
+    even, one = (Topology(np.array(uses), 4, 2) for uses in ([2, 2, 2, 2], [8, 0, 0, 0]))
+    assert (even.gini, even.entropy) == (pytest.approx(0), pytest.approx(1))
+    assert (one.gini, one.entropy) == (pytest.approx(3 / 4), pytest.approx(0))
+
+
+def test_figures_are_those_of_the_metrics_and_differences_are_paired(finished_shelf: Any) -> None:
+    runs = finished_shelf.runs()
+    (sparse, dense), tests = measure(runs, rounds=60, seed=3)
+    assert sparse.figures["P@1"] == runs[0].metrics["model"]["P@1"]
+    assert sparse.intervals["P@1"] == tuple(runs[0].metrics["intervals"]["model"]["P@1"])
+    assert sparse.differences == {}
+    gain = dense.differences["P@3"]
+    assert gain.difference == pytest.approx(dense.figures["P@3"] - sparse.figures["P@3"])
+    assert gain.low < gain.difference < gain.high
+    assert list(tests) == [runs[0].test_set]
+    assert (sparse.notes, dense.notes) == ([], [])
+
+
+def test_without_rounds_there_are_no_differences(finished_shelf: Any) -> None:
+    (_, dense), _ = measure(finished_shelf.runs(), rounds=0, seed=0)
+    assert dense.differences == {}
+
+
+def test_older_metrics_are_measured_again(shelf: Any) -> None:
+    for path in shelf.metrics:
+        metrics = json.loads((path / "metrics.json").read_text())
+        old = {
+            key: value
+            for key, value in metrics.items()
+            if key not in ("version", "intervals", "by_frequency")
+        }
+        (path / "metrics.json").write_text(json.dumps(old))
+    mine = measure(shelf.runs(), rounds=60, seed=3)[0][0]
+    low, high = mine.intervals["P@1"]
+    assert low <= mine.figures["P@1"] <= high
+    assert sum(each["figures"]["P@1"] for each in mine.bins) == pytest.approx(mine.figures["P@1"])
+
+
+def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> None:
+    runs = shelf.runs()
+    shelf.lose("shards")
+    sparse, dense = measure(shelf.runs(), rounds=60, seed=3)[0]
+    assert sparse.intervals["P@1"] == tuple(runs[0].metrics["intervals"]["model"]["P@1"])
+    assert sparse.bins
+    assert dense.differences == {}
+    assert "its shards are not in the store any more" in sparse.notes[0]
+
+
+def test_the_headline_has_a_row_for_each_and_marks_the_best(finished_shelf: Any) -> None:
+    runs = finished_shelf.runs()
+    measured, _ = measure(runs, rounds=60, seed=3)
+    table = headline(runs, measured, [])
+    assert [row.kind for row in table.rows] == ["run", "run", "difference", "baseline"]
+    assert table.heads[-3:] == ["Memory", "Training", "Parameters"]
+    assert all(len(row.cells) == len(table.heads) for row in table.rows)
+    sparse, dense = table.rows[0].cells[0], table.rows[1].cells[0]
+    assert (sparse.strong, dense.strong) == (False, True)
+    assert dense.text == f"{100 * runs[1].metrics['model']['P@1']:.2f}"
+    assert table.rows[0].cells[-1].text == "0.00 M"
+
+
+def test_memory_says_what_was_counted() -> None:
+    new = {"memory": {"measured_bytes": {"total": 7, "host": 9}}, "device": "cuda:0"}
+    assert memory(new) == (7, "GPU")
+    assert memory({"peak_bytes": {"host": 9}, "device": "cpu"}) == (9, "resident")
+    assert memory({}) is None
+    assert [clock(seconds) for seconds in (2.54, 59, 61, 3725)] == ["2.5 s", "59 s", "1:01 min", "1:02:05 h"]
+    assert [gib_of(count) for count in (1024, 3 << 20, 3 << 30)] == ["1.0 KiB", "3.0 MiB", "3.00 GiB"]
+    assert [millions(count) for count in (1_400_000, 360_000_000)] == ["1.40 M", "360 M"]
+
+
+def sample_of(shelf: Any, count: int, seed: int = 0) -> Any:
+    runs = shelf.runs()
+    measured, tests = measure(runs, rounds=0, seed=0)
+    return draw(runs, measured, tests[runs[0].test_set], count, seed)
+
+
+def test_the_sample_is_drawn_by_its_seed_and_hardest_first(finished_shelf: Any) -> None:
+    sample = sample_of(finished_shelf, 15)
+    assert sample.ids == sample_of(finished_shelf, 15).ids
+    assert set(sample.ids) != set(sample_of(finished_shelf, 15, seed=1).ids)
+    assert (len(set(sample.ids)), sample.of) == (15, TEST)
+    mean = np.mean(list(sample.found.values()), axis=0)
+    assert (np.diff(mean) >= 0).all()
+
+
+def test_the_sample_has_every_document_as_it_is(finished_shelf: Any) -> None:
+    sample = sample_of(finished_shelf, 1000)
+    ids, texts, labels = documents("test")
+    assert sorted(sample.ids) == sorted(ids)
+    for at, name in enumerate(sample.ids):
+        row = ids.index(name)
+        assert sample.texts[at] == cut(texts[row], 300)
+        assert sorted(sample.labels[label][0] for label in sample.truth[at]) == sorted(
+            NAMES[label] for label in labels[row]
+        )
+        scores = [score for _, score in sample.predicted["ffi"][at]]
+        assert scores == sorted(scores, reverse=True)
+        assert len(scores) == 5
+    assert SCRIPT in [name for name, _ in sample.labels]
+    hits = [
+        [label in set(truth) for label, _ in best]
+        for best, truth in zip(sample.predicted["dense"], sample.truth, strict=True)
+    ]
+    assert np.mean([row[0] for row in hits]) == pytest.approx(
+        finished_shelf.runs()[1].metrics["model"]["P@1"]
+    )
+
+
+def test_ndcg_of_a_document_is_that_of_the_metrics() -> None:
+    gains = [1.0, 1 / np.log2(3), 0.5]
+    for ranking, truth in (([3, 1, 2], [1, 2]), ([1, 2, 3], [4]), ([5, 6, 7], [5, 6, 7, 8]), ([1], [1])):
+        theirs = evaluate([ranking], [truth], k=(3,), num_labels=10).figures["nDCG@3"]
+        assert ndcg([label in truth for label in ranking], len(truth), gains) == pytest.approx(theirs)
+    assert ndcg([False], 0, gains) == 0.0
+
+
+def test_columns_name_a_label_once_and_are_json(finished_shelf: Any) -> None:
+    columns = sample_of(finished_shelf, 10).columns()
+    text = json.dumps(columns, allow_nan=False)
+    assert text.count('"label7"') <= 1
+    assert len({name for name, _ in columns["labels"]}) == len(columns["labels"])
+    assert [run["name"] for run in columns["runs"]] == ["ffi", "dense"]
+
+
+def test_texts_are_cut_to_a_line() -> None:
+    assert cut("a\n  b\tc", 10) == "a b c"
+    assert cut("word " * 100, 12) == "word word w…"
+
+
+def test_pairs_that_the_dataset_leaves_out_are_neither_true_nor_predicted(shelf: Any) -> None:
+    before = sample_of(shelf, 1000)
+    row = next(at for at, name in enumerate(before.ids) if before.predicted["ffi"][at])
+    number = documents("test")[0].index(before.ids[row])
+    name = before.labels[before.predicted["ffi"][row][0][0]][0]
+    pairs = FilterPairs.of(np.array([number]), np.array([NAMES.index(name)]), len(NAMES))
+    pairs.write(shelf.runs()[0].artifacts["shards"].path, "test")
+    after = sample_of(shelf, 1000)
+    at = after.ids.index(before.ids[row])
+    shown = [label for label, _ in after.predicted["ffi"][at]] + after.truth[at]
+    assert name not in [after.labels[label][0] for label in shown]
+
+
+def test_runs_on_other_documents_are_not_compared(finished_shelf: Any, tmp_path: Path) -> None:
+    store, metrics = make_runs(tmp_path / "store", "other")
+    runs = named([finished_shelf.runs()[0], read_run(Artifact.at(metrics[1]), store)], ["here", "there"])
+    (here, there), tests = measure(runs, rounds=20, seed=0)
+    assert len(tests) == 2
+    assert (here.notes, there.differences) == ([], {})
+    assert "other documents than here" in there.notes[0]
+    table = headline(runs, [here, there], [])
+    assert not any(cell.strong for row in table.rows for cell in row.cells)  # neither is the better one
+
+
+def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
+    first, second = shelf.runs()
+    shutil.rmtree(first.artifacts["predictions"].path)
+    runs = named([*shelf.runs(), second], ["gone", "there", "again"])
+    measured, _ = measure(runs, rounds=20, seed=0)
+    assert [each.differences for each in measured] == [{}, {}, {}]
+    assert "gone could not be measured again" in measured[1].notes[0]
+
+
+def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) -> None:
+    shards = shelf.runs()[0].artifacts["shards"]
+    other = make_run(shelf.store, shards, "dense", EvalConfig(k=(1, 2), rounds=20))
+    runs = named([shelf.runs()[0], read_run(other, shelf.store)], ["one", "two"])
+    _, two = measure(runs, rounds=20, seed=0)[0]
+    assert {name.partition("@")[2] for name in two.differences} == {"1"}
+
+
+def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
+    """Texts of the words that texts have (a few often, many seldom), 300 characters each, two runs."""
+    random = np.random.default_rng(0)
+    letters = "etaoinshrdlucmfwypvbgk"
+    words = ["".join(random.choice(list(letters), random.integers(2, 11))) for _ in range(30_000)]
+    chances = 1 / np.arange(10, len(words) + 10)
+    drawn = iter(random.choice(len(words), 1_200_000, p=chances / chances.sum()).tolist())
+
+    def text(count: int, most: int) -> str:
+        return cut(" ".join(words[next(drawn)] for _ in range(count)), most)
+
+    documents, labels = 10_000, 20_000
+    drawn_labels = random.integers(0, labels, (documents, 5)).tolist()
+    drawn_scores = random.normal(size=(documents, 5)).tolist()
+    ranked = [list(zip(*pair, strict=True)) for pair in zip(drawn_labels, drawn_scores, strict=True)]
+    sample = Sample(
+        of=documents, k=5, ids=[str(number) for number in range(documents)],
+        texts=[text(60, 300) for _ in range(documents)],
+        labels=[(text(2, 40), text(8, 60)) for _ in range(labels)],
+        truth=random.integers(0, labels, (documents, 5)).tolist(),
+        predicted={"one": ranked, "two": ranked[::-1]},
+        found={"one": [0.125] * documents, "two": [0.25] * documents},
+    )  # fmt: skip
+    charts_and_all = 1_100_000  # what the pages of the tests have without documents
+    size = len(packed(sample.columns()))
+    assert size + charts_and_all < 5_000_000

@@ -1,0 +1,119 @@
+"""A run is found from its metrics backwards, and named by what tells it from the others."""
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xmcpipe import recipe
+from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.report.recipe_text import recipe_text
+from xmcpipe.report.runs import differing, metrics_of, named, read_run
+from xmcpipe.training.config import TrainConfig
+
+
+def test_the_whole_chain_is_found_by_fingerprints(finished_shelf: Any) -> None:
+    sparse, dense = finished_shelf.runs()
+    assert list(sparse.artifacts) == ["raw", "shards", "model", "predictions", "metrics"]
+    assert sparse.absent == {}
+    assert sparse.dataset == "synthetic"
+    assert sparse.test_set == dense.test_set == sparse.artifacts["raw"].manifest.fingerprint
+    assert sparse.settings["train.head.kind"] == "ffi"
+
+
+def test_what_is_gone_is_named(shelf: Any) -> None:
+    before = shelf.runs()[0]
+    shelf.lose("raw")
+    after = shelf.runs()[0]
+    assert after.absent == {"raw": before.artifacts["raw"].manifest.fingerprint}
+    assert after.test_set == before.test_set  # the shards still say what they were made of
+    shelf.lose("predictions")
+    after = shelf.runs()[0]  # and what only the predictions named isn't known any more
+    assert list(after.artifacts) == ["shards", "metrics"]
+    assert list(after.absent) == ["raw", "predictions"]
+
+
+@pytest.mark.parametrize("kind", ["metrics", "predictions", "model"])
+def test_a_run_may_be_named_by_any_of_its_last_artifacts(finished_shelf: Any, kind: str) -> None:
+    dense = finished_shelf.runs()[1]
+    elsewhere = Store(Path("no-such-store"))  # the folder itself says which store it lies in
+    assert (
+        metrics_of(dense.artifacts[kind].path, elsewhere).path.resolve()
+        == finished_shelf.metrics[1].resolve()
+    )
+
+
+def test_of_several_metrics_of_a_model_the_newest_is_taken(shelf: Any) -> None:
+    (path,) = [path for path in shelf.metrics if path == shelf.metrics[0]]
+    newer = path.with_name("0" * 16)
+    newer.mkdir()
+    for file in path.iterdir():
+        (newer / file.name).write_bytes(file.read_bytes())
+    manifest = json.loads((newer / "manifest.json").read_text())
+    manifest["made_by"]["started"] = "2027-01-01T00:00:00.000+00:00"
+    (newer / "manifest.json").write_text(json.dumps(manifest))
+    model = shelf.runs()[0].artifacts["model"].path
+    assert metrics_of(model, shelf.store).path.resolve() == newer.resolve()
+
+
+def test_other_folders_are_refused(shelf: Any, tmp_path: Path) -> None:
+    run = shelf.runs()[0]
+    with pytest.raises(XmcpipeError, match="holds shards, a run was wanted"):
+        metrics_of(run.artifacts["shards"].path, shelf.store)
+    with pytest.raises(XmcpipeError, match=r"no manifest\.json"):
+        metrics_of(tmp_path, shelf.store)
+    shelf.lose("metrics")
+    with pytest.raises(XmcpipeError, match="has no metrics") as caught:
+        metrics_of(run.artifacts["model"].path, shelf.store)
+    assert "xmcpipe predict` and `xmcpipe eval" in caught.value.hint
+
+
+def test_runs_are_named_by_what_differs(finished_shelf: Any) -> None:
+    runs = finished_shelf.runs()
+    assert [run.name for run in runs] == ["ffi", "dense"]
+    assert differing(runs) == {"train.head.kind": ["ffi", "dense"]}
+    assert [run.name for run in named(runs, ["ours", "theirs"])] == ["ours", "theirs"]
+    assert [run.name for run in named(runs[:1])] == ["ffi"]
+    twins = [run.name for run in named([runs[0], runs[0]])]
+    assert all(name.startswith("ffi ") for name in twins)
+    for names in (["one"], ["same", "same"]):
+        with pytest.raises(XmcpipeError, match="names were given"):
+            named(runs, names)
+
+
+def test_numbers_in_a_name_come_with_their_key(finished_shelf: Any) -> None:
+    first, second = finished_shelf.runs()
+    model = second.artifacts["model"]
+    table = {**first.artifacts["model"].manifest.config, "epochs": 3}
+    changed = dataclasses.replace(model, manifest=dataclasses.replace(model.manifest, config=table))
+    second = dataclasses.replace(second, artifacts={**second.artifacts, "model": changed})
+    assert [run.name for run in named([first, second])] == ["epochs 10", "epochs 3"]
+
+
+def test_the_recipe_says_every_setting_and_is_one_that_is_read(finished_shelf: Any, tmp_path: Path) -> None:
+    run = finished_shelf.runs()[1]
+    text = recipe_text(run)
+    assert text is not None
+    tables = tomllib.loads(text)
+    assert tables["train"] == run.artifacts["model"].manifest.config
+    path = tmp_path / "again.toml"
+    path.write_text(text)
+    train = recipe.load(str(path)).configs["train"]
+    assert isinstance(train, TrainConfig)
+    assert train.head.kind == "dense"
+
+
+def test_there_is_no_recipe_where_settings_are_gone(shelf: Any) -> None:
+    shelf.lose("raw")
+    assert recipe_text(shelf.runs()[0]) is None
+
+
+def test_metrics_of_an_older_version_are_read(shelf: Any) -> None:
+    path = shelf.metrics[0]
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
+    assert read_run(Artifact.at(path), shelf.store).metrics["model"]

@@ -1,0 +1,202 @@
+"""Vega-Lite charts, by Altair: a dict each, which the page's own JavaScript draws as SVG.
+
+A run has one colour in every chart (`colours`). They keep a contrast of 3:1 or more on white and on black and
+differ for the colour-blind; texts and lines of the axes get theirs from the page's style sheet, so that a
+change of theme or a printer needs no new drawing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xmcpipe.report.training import Points
+
+COLOURS = ("#2f7fc1", "#d9630d", "#0f9670", "#b25fa6", "#8a7a1f", "#5f7480", "#c23b4e", "#6c6bd1")
+FEW_POINTS = 24  # of a line, which then shows them
+HEIGHT = 190
+BAR = 11  # pixels
+INK = "#555"
+WIDTHS = (2.8, 1.5)  # of lines, in pixels
+Spec = dict[str, Any]
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Run -> colour, the same all over the page; they repeat after the eighth."""
+    return {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
+
+
+def lines(
+    series: Mapping[str, Mapping[str, Points]],
+    names: Sequence[str],
+    y: str,
+    unit: str,
+    x: str = "epoch",
+    log: bool = False,
+    zero: bool = False,
+    even: bool = False,
+) -> Spec | None:
+    """A line for each part of each run; None without points.
+
+    `series` maps runs to parts to points; with several parts each has a dash of its own and a legend tells
+    them. `y` names what is shown and `unit` is its number format; `even` draws a line at 1.
+    """
+    import altair as alt
+
+    rows = [
+        {"run": run, "part": part, "x": at, "y": value}
+        for run, parts in series.items()
+        for part, points in parts.items()
+        for at, value in points
+        if not log or value > 0
+    ]
+    if not rows:
+        return None
+    few = max(len(points) for parts in series.values() for points in parts.values()) <= FEW_POINTS
+    encodings = _encodings(rows, names, (x, y), unit, log, zero)
+    dots = {
+        name: encoding for name, encoding in encodings.items() if name not in ("strokeDash", "strokeWidth")
+    }
+    base = alt.Chart()
+    layers: list[Any] = [
+        base.mark_line().encode(**encodings),
+        # where points are many they can't be seen, and are there for the pointer to find
+        base.mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
+    ]
+    if even:
+        rule = alt.Chart(alt.Data(values=[{"y": 1}]))
+        layers.insert(0, rule.mark_rule(strokeDash=[4, 4], color="#888").encode(y="y:Q"))
+    return _spec(alt.layer(*layers), rows, HEIGHT)
+
+
+def _encodings(
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    titles: tuple[str, str],
+    unit: str,
+    log: bool,
+    zero: bool,
+) -> dict[str, Any]:
+    """What the columns of the rows of a line chart stand for; `titles` are those of x and y."""
+    import altair as alt
+
+    x, y = titles
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    across = alt.Scale(zero=x == "epoch", nice=False)
+    up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
+    encodings: dict[str, Any] = {
+        "x": alt.X("x:Q", title=x, scale=across, axis=alt.Axis(grid=False, tickCount=6, format="~g")),
+        "y": alt.Y(
+            "y:Q", title=None, scale=up, axis=_decades(rows) if log else alt.Axis(format=unit, tickCount=5)
+        ),
+        "color": _colour(names),
+        "strokeWidth": _width(names),
+        "tooltip": [
+            alt.Tooltip("run:N"),
+            *([alt.Tooltip("part:N")] if len(parts) > 1 else []),
+            alt.Tooltip("x:Q", title=x, format=".2~f"),
+            alt.Tooltip("y:Q", title=y, format=unit),
+        ],
+    }
+    if len(parts) > 1:
+        legend = alt.Legend(title=None, orient="bottom", symbolStrokeColor=INK)
+        encodings["strokeDash"] = alt.StrokeDash("part:N", sort=parts, legend=legend)
+    return encodings
+
+
+def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: str) -> Spec | None:
+    """Upright bars, a group a bin and in it one a run; rows have bin, run, value and `told` (of the bin)."""
+    import altair as alt
+
+    if not rows:
+        return None
+    bins = list(dict.fromkeys(row["bin"] for row in rows))
+    chart = (
+        alt.Chart()
+        .mark_bar(cornerRadiusEnd=1.5)
+        .encode(
+            x=alt.X("bin:N", sort=bins, title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
+            xOffset=alt.XOffset("run:N", sort=list(names)),
+            y=alt.Y("value:Q", title=None, axis=alt.Axis(format=unit, tickCount=5)),
+            color=_colour(names),
+            tooltip=[
+                alt.Tooltip("run:N"),
+                alt.Tooltip("bin:N"),
+                alt.Tooltip("told:N", title="labels"),
+                alt.Tooltip("value:Q", title=y, format=unit),
+            ],
+        )
+    )
+    return _spec(chart, rows, HEIGHT)
+
+
+def across(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], x: str, unit: str, order: Sequence[str]
+) -> Spec | None:
+    """Lying bars, a group a part (in `order`) and in it one a run; rows have part, run, value and `told`."""
+    import altair as alt
+
+    if not rows:
+        return None
+    present = [part for part in order if any(row["part"] == part for row in rows)]
+    runs = len({row["run"] for row in rows})
+    chart = (
+        alt.Chart()
+        .mark_bar(cornerRadiusEnd=1.5)
+        .encode(
+            y=alt.Y(
+                "part:N", sort=present, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=150)
+            ),
+            yOffset=alt.YOffset("run:N", sort=list(names)),
+            x=alt.X("value:Q", title=x, axis=alt.Axis(format=unit, tickCount=5)),
+            color=_colour(names),
+            tooltip=[alt.Tooltip("run:N"), alt.Tooltip("part:N"), alt.Tooltip("told:N", title=x)],
+        )
+    )
+    return _spec(chart, rows, len(present) * (BAR * runs + 9) + 10)
+
+
+def _colour(names: Sequence[str]) -> Any:
+    import altair as alt
+
+    known = colours(names)
+    scale = alt.Scale(domain=list(known), range=list(known.values()))
+    return alt.Color("run:N", scale=scale, legend=None)
+
+
+def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A logarithmic axis with a line at each power of ten, where it would have nine for each."""
+    import math
+
+    import altair as alt
+
+    exponents = [math.log10(row["y"]) for row in rows]
+    first, last = math.floor(min(exponents)), math.ceil(max(exponents))
+    return alt.Axis(format="~g", values=[10.0**power for power in range(first, last + 1)])
+
+
+def _width(names: Sequence[str]) -> Any:
+    """The first run's lines are wider: they show where another's lies on them."""
+    import altair as alt
+
+    widths = [WIDTHS[0], *[WIDTHS[1]] * (len(names) - 1)]
+    return alt.StrokeWidth("run:O", scale=alt.Scale(domain=list(names), range=widths), legend=None)
+
+
+def _spec(chart: Any, rows: Sequence[Mapping[str, Any]], height: int) -> Spec:
+    """The chart of these rows, as wide as its place, with quiet axes.
+
+    The rows come last: Altair copies whatever a chart holds at every step.
+    """
+    import altair as alt
+
+    chart.data = alt.Data(values=[])
+    chart = chart.properties(
+        width="container", height=height, autosize={"type": "fit-x", "contains": "padding"}
+    )
+    chart = chart.configure(font="system-ui, sans-serif", background="transparent")
+    chart = chart.configure_view(stroke=None)
+    chart = chart.configure_axis(
+        labelColor=INK, titleColor=INK, gridColor="#e4e4e4", domainColor="#bbb", tickColor="#bbb",
+        labelFontSize=11, titleFontSize=11, titleFontWeight="normal", titlePadding=6,
+    )  # fmt: skip
+    spec: Spec = chart.configure_legend(labelColor=INK, labelFontSize=11).to_dict()
+    return {**spec, "data": {"values": list(rows)}}

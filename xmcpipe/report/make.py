@@ -1,0 +1,141 @@
+"""From runs to report.html."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xmcpipe
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.progress import progress
+from xmcpipe.report import charts, costs, sections
+from xmcpipe.report.again import again, told
+from xmcpipe.report.measured import LEVEL, Measured, TestSet, measure
+from xmcpipe.report.page import render, require_packages, write_whole
+from xmcpipe.report.published import Published, published
+from xmcpipe.report.runs import Run, differing
+from xmcpipe.report.sample import Sample, draw
+from xmcpipe.report.sections import listed
+from xmcpipe.report.tables import headline, quoted_variants
+from xmcpipe.report.topology import read_topology
+from xmcpipe.report.training import read_curves, rewired_shares
+
+
+@dataclass(frozen=True)
+class Options:
+    """`documents` to show of the test; `rounds` of the bootstrap, 0 for none; `seed` of both draws."""
+
+    documents: int = 1000
+    rounds: int = 1000
+    seed: int = 0
+
+
+def make_report(runs: Sequence[Run], options: Options, path: Path) -> dict[str, Any]:
+    """Write the page of `runs`, all named, to `path`; returns what is in it (JSON types).
+
+    Raises XmcpipeError where a package is missing or the file can't be written, before anything is measured.
+    """
+    require_packages()
+    _require_writable(path)
+    with progress("report", 2 * len(runs) + 3, "parts") as bar:
+        measured, tests = measure(runs, options.rounds, options.seed, bar.update)
+        sample, notes = _sample(runs, measured, tests, options)
+        bar.update()
+        context = _context(runs, measured, sample, notes)
+        bar.update()
+        text = render(context, None if sample is None else sample.columns())
+        bar.update()
+    write_whole(path, text)
+    return {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "documents": 0 if sample is None else len(sample.ids),
+        "runs": [
+            {
+                "name": run.name,
+                "metrics": run.artifacts["metrics"].manifest.fingerprint,
+                "absent": list(run.absent),
+            }
+            for run in runs
+        ],
+        "notes": [note for section in context["sections"].values() for note in section.notes],
+    }
+
+
+def _require_writable(path: Path) -> None:
+    if path.is_dir():
+        raise XmcpipeError(f"--output {path} is a folder, a file was wanted", f"as in -o {path}/report.html")
+    if not path.parent.is_dir():
+        raise XmcpipeError(f"--output: the folder {path.parent} does not exist", "make it, or name another")
+    if not os.access(path.parent, os.W_OK):
+        raise XmcpipeError(f"--output: {path.parent} can't be written", "check its permissions")
+
+
+def _sample(
+    runs: Sequence[Run], measured: Sequence[Measured], tests: dict[str, TestSet], options: Options
+) -> tuple[Sample | None, list[str]]:
+    """The documents of the first run whose test is there, with the other runs on it; and what to say."""
+    pairs = [(run, mine) for run, mine in zip(runs, measured, strict=True) if mine.predictions is not None]
+    notes = [
+        f"No documents of {run.name}: its predictions, or their shards, are gone or can't be read."
+        for run, mine in zip(runs, measured, strict=True)
+        if mine.predictions is None
+    ]
+    pairs = [pair for pair in pairs if pair[0].test_set in tests]
+    if not pairs or not options.documents:
+        return None, notes if options.documents else ["No documents were asked for."]
+    name = pairs[0][0].test_set
+    notes += [f"{run.name} was tested on other documents." for run, _ in pairs if run.test_set != name]
+    same = [pair for pair in pairs if pair[0].test_set == name]
+    chosen, mine = [run for run, _ in same], [each for _, each in same]
+    sample = draw(chosen, mine, tests[name], options.documents, options.seed)
+    if sample.ids and not any(sample.texts):
+        notes.append("No texts: the raw artifact that held them is gone; ids and labels are in the shards.")
+    return sample, notes
+
+
+def _context(
+    runs: Sequence[Run], measured: Sequence[Measured], sample: Sample | None, notes: list[str]
+) -> dict[str, Any]:
+    """What page.html.j2 names."""
+    names = [run.name for run in runs]
+    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    quoted = published(datasets[0]) if len(datasets) == 1 else None
+    curves = {run.name: read_curves(run.folder("model")) for run in runs}
+    layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
+    shares = {run.name: rewired_shares(run.folder("model")) for run in runs if run.name in layers}
+    told_data = listed([each or "own data" for each in datasets])
+    figures = _figures(runs, measured, quoted)
+    if quoted is None:
+        figures.notes.append(f"No published rows: none are quoted for {told_data}.")
+    return {
+        "version": xmcpipe.__version__,
+        "title": quoted.title if quoted else told_data,
+        "names": names,
+        "colours": charts.colours(names),
+        "facts": runs[0].metrics,
+        "level": f"{100 * LEVEL:.0f}%",
+        "has_intervals": any(mine.intervals for mine in measured),
+        "quoted": quoted,
+        "variants": quoted_variants(quoted.variants) if quoted and quoted.variants else None,
+        "sections": {
+            "figures": figures,
+            "learning": sections.learning(names, curves),
+            "frequency": sections.frequency(names, measured),
+            "memory": costs.memory(runs),
+            "speed": costs.speed(runs, curves),
+            "topology": costs.topology(runs, layers, shares),
+            "documents": sections.Section(notes=notes),
+        },
+        "sample": sample,
+        "differing": {key: list(map(told, row)) for key, row in differing(runs).items()} if runs[1:] else {},
+        "again": [again(run) for run in runs],
+    }
+
+
+def _figures(runs: Sequence[Run], measured: Sequence[Measured], quoted: Published | None) -> sections.Section:
+    notes = [f"{run.name}: {note}." for run, mine in zip(runs, measured, strict=True) for note in mine.notes]
+    return sections.Section(
+        tables=[("", headline(runs, measured, quoted.systems if quoted else []))], notes=notes
+    )

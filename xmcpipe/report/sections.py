@@ -1,0 +1,149 @@
+"""The charts and tables of the page's sections: what is shown, under which words, and what is absent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from xmcpipe.report import charts
+from xmcpipe.report.charts import Spec
+from xmcpipe.report.measured import Measured
+from xmcpipe.report.tables import Cell, Row, Table
+from xmcpipe.report.training import Curves, Points
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its title and a caption that says what to look at."""
+
+    title: str
+    caption: str
+    spec: Spec
+    wide: bool = False
+
+
+@dataclass
+class Section:
+    """What a section of the page shows; `notes` are lines on what is absent, and why."""
+
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[tuple[str, Table]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, title: str, caption: str, spec: Spec | None, wide: bool = False) -> bool:
+        """Add a chart, if there is anything in it; returns whether there is."""
+        if spec is not None:
+            self.figures.append(Figure(title, caption, spec, wide))
+        return spec is not None
+
+
+def learning(names: Sequence[str], curves: Mapping[str, Curves]) -> Section:
+    """Loss, validation, and what the schedules and rewirings did meanwhile."""
+    section = Section()
+
+    def curve(name: str, scale: float = 1.0) -> dict[str, dict[str, Points]]:
+        return {run: {name: [(x, scale * y) for x, y in mine.of(name)]} for run, mine in curves.items()}
+
+    section.add(
+        "Training loss",
+        "The main loss, mean between two lines of the log.",
+        charts.lines(curve("loss"), names, "loss", ".3~g"),
+    )
+    ks = dict.fromkeys(name for mine in curves.values() for name in mine.points if name.startswith("P@"))
+    for name in ks:
+        spec = charts.lines(curve(name, 100), names, f"validation {name}", ".1~f")
+        section.add(f"Validation {name}", "Per cent, on documents set aside from training.", spec)
+    _gradients(section, names, curves)
+    section.add(
+        "Weight of the auxiliary loss",
+        "Its share of the loss; at 0 the branch is dropped.",
+        charts.lines(curve("auxiliary weight"), names, "weight", ".2~f", zero=True),
+    )
+    section.add(
+        "Rewired connections",
+        "Per cent of all connections that each rewiring replaced.",
+        charts.lines(curve("rewired", 100), names, "replaced", ".0f", zero=True),
+    )
+    section.add(
+        "Learning rate",
+        "As a share of its peak.",
+        charts.lines(curve("rate"), names, "rate", ".1~f", zero=True),
+    )
+    for run, mine in curves.items():
+        if not mine.points:
+            section.notes.append(f"No curves of {run}: its model, or the log in it, is gone.")
+        elif not any(name.startswith("P@") for name in mine.points):
+            section.notes.append(f"No validation figures of {run}: it set no documents aside.")
+    return section
+
+
+def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curves]) -> None:
+    """The encoder's gradient by loss, as in the paper's Figure 2; older logs don't have it."""
+    gradients = {
+        run: {part: mine.of(f"gradient {part}") for part in ("main", "auxiliary")}
+        for run, mine in curves.items()
+    }
+    found = section.add(
+        "Gradient of the encoder",
+        "Euclidean norm, from the main and the auxiliary loss as weighted; logarithmic.",
+        charts.lines(gradients, names, "norm", ".2~e", log=True),
+    )
+    without = [run for run, mine in curves.items() if mine.points and not mine.of("gradient main")]
+    if without:
+        whose = f"the log of {listed(without)} doesn't" if found else "the logs of these runs don't"
+        section.notes.append(f"No gradient norms: {whose} hold them. Older versions wrote none.")
+
+
+def frequency(names: Sequence[str], measured: Sequence[Measured]) -> Section:
+    """What head, torso and tail labels contribute to P@k and PSP@k."""
+    section = Section()
+    bins = {name: mine.bins for name, mine in zip(names, measured, strict=True) if mine.bins}
+    for metric in ("P", "PSP"):
+        common = [set(bins_of[0]["figures"]) for bins_of in bins.values()]
+        shown = sorted(set.intersection(*common), key=_rank) if common else []
+        for key in (name for name in shown if name.startswith(f"{metric}@")):
+            rows = [
+                {
+                    "run": name,
+                    "bin": each["name"],
+                    "value": 100 * each["figures"][key],
+                    "told": f"{each['labels']:,}, {each['least']:,} to {each['most']:,} training documents",
+                }
+                for name, mine in bins.items()
+                for each in mine
+            ]
+            section.add(key, "Points that each bin adds.", charts.bars(rows, names, key, ".1~f"))
+    if bins:
+        first, *others = bins
+        section.tables.append(("The bins", _bins_table(bins[first])))
+        if odd := [name for name in others if _bounds(bins[name]) != _bounds(bins[first])]:
+            section.notes.append(f"The table has the bins of {first}; those of {listed(odd)} are others.")
+    for name in names:
+        if name not in bins:
+            section.notes.append(
+                f"No bins of {name}: they were not measured with it, and its predictions or shards are gone."
+            )
+    return section
+
+
+def _bins_table(bins: Sequence[Mapping[str, Any]]) -> Table:
+    heads = ["Labels", "in the test", "Training documents a label", "Test positives"]
+    return Table(heads, [
+        Row("run", each["name"], "", [
+            Cell(f"{each['labels']:,}"), Cell(f"{each['tested']:,}"),
+            Cell(f"{each['least']:,}–{each['most']:,}"), Cell(f"{each['test_positives']:,}"),
+        ])
+        for each in bins
+    ])  # fmt: skip
+
+
+def _bounds(bins: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    return [(each["least"], each["most"]) for each in bins]
+
+
+def _rank(name: str) -> int:
+    return int(name.partition("@")[2])
+
+
+def listed(words: Sequence[str]) -> str:
+    """The words as a sentence lists them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

@@ -1,0 +1,125 @@
+"""What a training wrote into log/metrics.jsonl, as curves over epochs.
+
+Epochs and not steps are the common axis: runs with other batch sizes meet there. A curve of thousands of
+points is thinned to the means of equal pieces, since nobody sees more on a page.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+MOST_POINTS = 240  # of a curve
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Name -> (epoch, value) in order.
+
+    loss, auxiliary weight, rate (a share of its peak), documents a second (between two lines of the log),
+    rewired (share of all connections), gradient main, gradient auxiliary, and the validation's P@k.
+    """
+
+    points: dict[str, Points] = field(default_factory=dict)
+
+    def of(self, name: str) -> Points:
+        """The points of one curve; none where the log doesn't have it."""
+        return self.points.get(name, [])
+
+
+def read_curves(model: Path | None) -> Curves:
+    """The curves of a model artifact; empty without one, or without its log."""
+    lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        by_kind.setdefault(line["kind"], []).append(line)
+    train = by_kind.get("train", [])
+    if not train:
+        return Curves()
+    epoch_of_step = train[-1]["epoch"] / train[-1]["step"]
+    points = {
+        "loss": _column(train, "loss", epoch_of_step),
+        "auxiliary weight": _column(train, "auxiliary_weight", epoch_of_step),
+        "rate": _column(train, "rate_factor", epoch_of_step),
+        "documents a second": rates(_column(train, "documents_per_second", epoch_of_step)),
+        "rewired": _column(by_kind.get("rewire", []), "share", epoch_of_step),
+        "gradient main": _column(by_kind.get("gradient", []), "main", epoch_of_step),
+        "gradient auxiliary": _column(by_kind.get("gradient", []), "auxiliary", epoch_of_step),
+    }
+    validation = by_kind.get("validation", [])
+    for name in dict.fromkeys(key for line in validation for key in line if key.startswith("P@")):
+        points[name] = _column(validation, name, epoch_of_step)
+    if not any(value for _, value in points["auxiliary weight"]):
+        points["auxiliary weight"] = []
+    return Curves({name: thinned(curve) for name, curve in points.items() if curve})
+
+
+def rates(means: Points) -> Points:
+    """Speed between the lines of a log that holds the mean speed since the start.
+
+    With documents d = c * epoch, seconds are d / mean, and c cancels in the quotient of two differences.
+    """
+    speeds, epoch_before, seconds_before = [], 0.0, 0.0
+    for epoch, mean in means:
+        seconds = epoch / mean if mean > 0 else 0.0
+        if epoch > epoch_before and seconds > seconds_before:
+            speeds.append((epoch, (epoch - epoch_before) / (seconds - seconds_before)))
+            epoch_before, seconds_before = epoch, seconds
+    return speeds
+
+
+def thinned(points: Points, most: int = MOST_POINTS) -> Points:
+    """At most `most` points: the means of equal pieces, in order."""
+    if len(points) <= most:
+        return points
+    edges = [round(at * len(points) / most) for at in range(most + 1)]
+    pieces = [points[low:high] for low, high in pairwise(edges)]
+    return [(_mean([x for x, _ in piece]), _mean([y for _, y in piece])) for piece in pieces]
+
+
+def survivors(shares: Sequence[float]) -> tuple[float, float] | None:
+    """Bounds of the share of the first connections that are there to the end: at least, at most.
+
+    Each rewiring replaced a known share of all connections, but the log doesn't say how many of those were
+    first ones and how many had themselves been grown. At worst all were first ones. At best only those of
+    the first rewiring, when there were no others.
+    """
+    return (max(0.0, 1.0 - sum(shares)), 1.0 - shares[0]) if shares else None
+
+
+def rewired_shares(model: Path | None) -> list[float]:
+    """The share of all connections that each rewiring replaced, in order, as the log has them."""
+    lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
+    return [float(line["share"]) for line in lines if line["kind"] == "rewire"]
+
+
+def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:
+    """(epoch, value) of the lines that have a number there: a branch that was dropped writes null."""
+    return [
+        (line["step"] * epoch_of_step, float(line[key]))
+        for line in lines
+        if isinstance(line.get(key), int | float)
+    ]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            lines.append({**line, "kind": line["kind"], "step": int(line["step"])})
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("%s, line %d, is passed over: %s", path, number, error)
+    return lines
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
