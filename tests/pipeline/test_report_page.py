@@ -5,6 +5,7 @@ cost more than all checks together: hence two tests, so that no worker trains wh
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,7 @@ def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict
     assert page.count(".chart") == page.count("svg.marks") >= 15
     assert page.count("#learning .chart") >= 6
     assert page.count("#topology svg.marks") == 2
+    assert re.search(r"that no rewiring replaced\s+\d+%", page.tab.inner_text("#topology"))
     assert page.count("#figures tr.run") == 2
     assert page.count("#figures tr.difference") == 1
     assert "train.head.kind" in page.tab.inner_text("#again")

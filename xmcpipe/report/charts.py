@@ -83,7 +83,7 @@ def _encodings(
     across = alt.Scale(zero=x == "epoch", nice=False)
     up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
     encodings: dict[str, Any] = {
-        "x": alt.X("x:Q", title=x, scale=across, axis=alt.Axis(grid=False, tickCount=6, format="~g")),
+        "x": alt.X("x:Q", title=x, scale=across, axis=alt.Axis(grid=False, tickCount=6, format="~r")),
         "y": alt.Y(
             "y:Q", title=None, scale=up, axis=_decades(rows) if log else alt.Axis(format=unit, tickCount=5)
         ),

@@ -8,7 +8,7 @@ from xmcpipe.report.runs import Run
 from xmcpipe.report.sections import Section, listed
 from xmcpipe.report.tables import GIB, NONE, Cell, Row, Table, clock, gib_of
 from xmcpipe.report.topology import Topology
-from xmcpipe.report.training import Curves, Points, survivors
+from xmcpipe.report.training import Curves, Points
 
 SHOWN_SHARE = 0.002  # of all memory: smaller parts have no bar, and stand in the table alone
 TOPOLOGY_POINTS = 200
@@ -152,7 +152,8 @@ def topology(
         spec,
     )
     if layers:
-        section.tables.append(("The layer", _topology_table(layers, shares)))
+        left = {run.name: run.figures("model").get("first_connections") for run in runs}
+        section.tables.append(("The layer", _topology_table(layers, shares, left)))
     for run in runs:
         if run.name not in layers:
             kind = run.settings.get("train.head.kind")
@@ -165,13 +166,17 @@ def topology(
     return section
 
 
-def _topology_table(layers: Mapping[str, Topology], shares: Mapping[str, Sequence[float]]) -> Table:
+def _topology_table(
+    layers: Mapping[str, Topology],
+    shares: Mapping[str, Sequence[float]],
+    left: Mapping[str, float | None],
+) -> Table:
     def row(name: str, below: str, cells: Sequence[str]) -> Row:
         return Row("run", name, below, [Cell(text) for text in cells])
 
     every = list(layers.values())
     uses = [f"{each.uses.min():,} · {each.even:,.0f} · {each.uses.max():,}" for each in every]
-    bounds = [survivors(shares.get(name, [])) for name in layers]
+    kept = [left.get(name) for name in layers]
     return Table(list(layers), [
         row("fan-in of features", "K of D", [f"{each.fan_in:,} of {each.features:,}" for each in every]),
         row("sparsity", "1 − K / D", [f"{100 * (1 - each.fan_in / each.features):.1f}%" for each in every]),
@@ -179,8 +184,8 @@ def _topology_table(layers: Mapping[str, Topology], shares: Mapping[str, Sequenc
         row("Gini coefficient of use", "0: all features serve alike", [f"{each.gini:.3f}" for each in every]),
         row("entropy of use", "share of the largest possible", [f"{each.entropy:.4f}" for each in every]),
         row("rewirings", "", [f"{len(shares.get(name, [])):,}" for name in layers]),
-        row("first connections still there", "bounds: the log doesn't follow single ones", [
-            "all" if each is None else f"{100 * each[0]:.0f}% to {100 * each[1]:.0f}%" for each in bounds
+        row("first connections still there", "that no rewiring replaced", [
+            NONE if each is None else f"{100 * each:.0f}%" for each in kept
         ]),
     ])  # fmt: skip
 

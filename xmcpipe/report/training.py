@@ -83,16 +83,6 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
     return [(_mean([x for x, _ in piece]), _mean([y for _, y in piece])) for piece in pieces]
 
 
-def survivors(shares: Sequence[float]) -> tuple[float, float] | None:
-    """Bounds of the share of the first connections that are there to the end: at least, at most.
-
-    Each rewiring replaced a known share of all connections, but the log doesn't say how many of those were
-    first ones and how many had themselves been grown. At worst all were first ones. At best only those of
-    the first rewiring, when there were no others.
-    """
-    return (max(0.0, 1.0 - sum(shares)), 1.0 - shares[0]) if shares else None
-
-
 def rewired_shares(model: Path | None) -> list[float]:
     """The share of all connections that each rewiring replaced, in order, as the log has them."""
     lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")

@@ -19,7 +19,7 @@ from xmcpipe.report.runs import named, read_run
 from xmcpipe.report.sample import Sample, cut, draw, ndcg
 from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
 from xmcpipe.report.topology import Topology, read_topology
-from xmcpipe.report.training import rates, read_curves, rewired_shares, survivors, thinned
+from xmcpipe.report.training import rates, read_curves, rewired_shares, thinned
 from xmcpipe.stages.evaluate import EvalConfig
 
 
@@ -56,13 +56,6 @@ def test_long_curves_are_thinned_to_means() -> None:
     assert all(value == 0.5 for _, value in few)
     assert few[0][0] == 4.5
     assert thinned(points[:7], 7) == points[:7]
-
-
-def test_survivors_are_bounded_and_no_more_is_claimed() -> None:
-    assert survivors([]) is None
-    assert survivors([0.2]) == (pytest.approx(0.8), pytest.approx(0.8))  # the first is known exactly
-    assert survivors([0.2, 0.3]) == (pytest.approx(0.5), pytest.approx(0.8))
-    assert survivors([0.5, 0.4, 0.3]) == (0.0, pytest.approx(0.5))
 
 
 def test_topology_counts_every_connection(finished_shelf: Any) -> None:
