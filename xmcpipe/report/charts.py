@@ -80,7 +80,9 @@ def _encodings(
 
     x, y = titles
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    across = alt.Scale(zero=x == "epoch", nice=False)
+    first, last = min([0.0] if x == "epoch" else [row["x"] for row in rows]), max(row["x"] for row in rows)
+    # A hair beyond the last point: Vega drops a tick that rounding puts outside.
+    across = alt.Scale(domain=[first, last + 1e-4 * (last - first or 1.0)], nice=False)
     up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
     encodings: dict[str, Any] = {
         "x": alt.X("x:Q", title=x, scale=across, axis=alt.Axis(grid=False, tickCount=6, format="~r")),
@@ -177,6 +179,8 @@ def _width(names: Sequence[str]) -> Any:
     """The first run's lines are wider: they show where another's lies on them."""
     import altair as alt
 
+    if len(names) == 1:  # a scale from one value to one width has no step, which comes out as NaN
+        return alt.value(sum(WIDTHS) / 2)
     widths = [WIDTHS[0], *[WIDTHS[1]] * (len(names) - 1)]
     return alt.StrokeWidth("run:O", scale=alt.Scale(domain=list(names), range=widths), legend=None)
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate
+from xmcpipe.report import charts
 from xmcpipe.report.measured import measure
 from xmcpipe.report.page import packed
 from xmcpipe.report.runs import named, read_run
@@ -278,3 +279,16 @@ def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
     charts_and_all = 1_100_000  # what the pages of the tests have without documents
     size = len(packed(sample.columns()))
     assert size + charts_and_all < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("names", "width"), [(["a"], {"value"}), (["a", "b"], {"field", "type", "legend", "scale"})]
+)
+def test_lines_have_a_width_and_their_last_tick(names: list[str], width: set[str]) -> None:
+    spec = charts.lines({name: {"": [(0.5, 1.0), (2.0, 3.0)]} for name in names}, names, "loss", ".1f")
+    assert spec
+    line = spec["layer"][0]["encoding"]
+    assert line["strokeWidth"].keys() == width
+    first, last = line["x"]["scale"]["domain"]
+    assert first == 0.0
+    assert 2.0 < last < 2.001
