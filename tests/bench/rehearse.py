@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("name", choices=REHEARSALS)
     parser.add_argument("--shrink", type=int, default=1)
     parser.add_argument("--out", type=Path, help="the figures as JSON")
-    parser.add_argument("--work", type=Path, help="where files go meanwhile: up to 30 GB")
+    parser.add_argument("--work", type=Path, help="where files go meanwhile: 8 GB of Amazon-3M")
     given = parser.parse_args()
     plan = REHEARSALS[given.name]
     if given.shrink > 1:
