@@ -57,7 +57,11 @@ def headline(runs: Sequence[Run], measured: Sequence[Measured], quoted: Sequence
     rows = []
     for run, mine, cost in zip(runs, measured, costs, strict=True):
         best_here = best if run.test_set == runs[0].test_set else {}
-        cells = [_figure(mine, name, mine.figures[name] == best_here.get(name)) for name in metrics]
+        # the best as shown: what differs beyond the shown digits is no better
+        cells = [
+            _figure(mine, name, name in best_here and percent(mine.figures[name]) == percent(best_here[name]))
+            for name in metrics
+        ]
         rows.append(Row("run", run.name, "", cells + cost))
     for run, mine in zip(runs[1:], measured[1:], strict=True):
         if mine.differences:
