@@ -12,7 +12,7 @@ from xmcpipe.progress import progress
 from xmcpipe.report import charts, costs, sections
 from xmcpipe.report.again import again, told
 from xmcpipe.report.measured import LEVEL, Measured, TestSet, measure
-from xmcpipe.report.page import render, require_packages, write_whole
+from xmcpipe.report.page import render, require_packages, unwritable, write_whole
 from xmcpipe.report.published import Published, published
 from xmcpipe.report.runs import Run, differing
 from xmcpipe.report.sample import Sample, draw
@@ -64,12 +64,20 @@ def make_report(runs: Sequence[Run], options: Options, path: Path) -> dict[str, 
 
 
 def _require_writable(path: Path) -> None:
-    if path.is_dir():
-        raise XmcpipeError(f"--output {path} is a folder, a file was wanted", f"as in -o {path}/report.html")
-    if not path.parent.is_dir():
-        raise XmcpipeError(f"--output: the folder {path.parent} does not exist", "make it, or name another")
-    if not os.access(path.parent, os.W_OK):
-        raise XmcpipeError(f"--output: {path.parent} can't be written", "check its permissions")
+    try:
+        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+        if path.is_dir():
+            raise XmcpipeError(
+                f"--output {path} is a folder, a file was wanted", f"as in -o {path}/report.html"
+            )
+        if path.exists() and not path.is_file():  # a pipe or a device, which a page would take the place of
+            raise XmcpipeError(f"--output {path} is no regular file", "name one, as in -o report.html")
+        if not folder.is_dir():
+            raise XmcpipeError(f"--output: the folder {folder} does not exist", "make it, or name another")
+        if not os.access(folder, os.W_OK):
+            raise XmcpipeError(f"--output: {folder} can't be written", "check its permissions")
+    except OSError as error:  # such as a name too long to ask for
+        raise unwritable(path, error) from error
 
 
 def _sample(

@@ -1,9 +1,11 @@
 """The page: whole, escaped, with every section, and a line for what is absent."""
 
 import base64
+import errno
 import gzip
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ def test_scripts_run_by_their_hash_and_no_other(finished_shelf: Any, tmp_path: P
     assert len(scripts) == 2
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
     assert policy
-    assert "default-src 'none'" in policy[1]
+    for closed in ("default-src", "base-uri", "form-action"):
+        assert f"{closed} 'none'" in policy[1]
     assert re.findall(r"sha256-([^'&]+)", policy[1].replace("&#43;", "+")) == digests
 
 
@@ -141,6 +144,40 @@ def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     page.write_whole(path, "new")
     assert path.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_what_a_link_points_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "page.html", tmp_path / "elsewhere" / "real.html"
+    link.symlink_to(target)
+    page.write_whole(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(XmcpipeError, match="is no regular file"):
+        make_report([], Options(), pipe)
+    assert pipe.is_fifo()
+
+
+def test_a_page_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(XmcpipeError, match="can't be written: File name too long"):
+        make_report([], Options(), tmp_path / ("x" * 300))
+    longest = tmp_path / ("x" * 255)
+    page.write_whole(longest, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(XmcpipeError, match="can't be written: No space left"):
+        page.write_whole(longest, "new")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
