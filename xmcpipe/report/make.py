@@ -99,7 +99,7 @@ def _sample(
     chosen, mine = [run for run, _ in same], [each for _, each in same]
     sample = draw(chosen, mine, tests[name], options.documents, options.seed)
     if sample.ids and not any(sample.texts):
-        notes.append("No texts: the raw artifact that held them is gone; ids and labels are in the shards.")
+        notes.append("No texts: the raw artifact that held them is gone, or can't be read.")
     return sample, notes
 
 

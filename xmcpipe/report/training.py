@@ -6,7 +6,7 @@ points is thinned to the means of equal pieces, since nobody sees more on a page
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 MOST_POINTS = 240  # of a curve
+LARGEST = 1e100  # of the numbers of a log: far from what training writes and from where sums overflow
 Points = list[tuple[float, float]]
 
 
@@ -34,15 +35,16 @@ class Curves:
 
 
 def read_curves(model: Path | None) -> Curves:
-    """The curves of a model artifact; empty without one, or without its log."""
+    """The curves of a model artifact; empty without one, or without a log from which epochs can be told."""
     lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
     train = by_kind.get("train", [])
-    if not train:
+    last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
+    if last is None:
         return Curves()
-    epoch_of_step = train[-1]["epoch"] / train[-1]["step"]
+    epoch_of_step = last["epoch"] / last["step"]
     points = {
         "loss": _column(train, "loss", epoch_of_step),
         "auxiliary weight": _column(train, "auxiliary_weight", epoch_of_step),
@@ -86,29 +88,45 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
 def rewired_shares(model: Path | None) -> list[float]:
     """The share of all connections that each rewiring replaced, in order, as the log has them."""
     lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
-    return [float(line["share"]) for line in lines if line["kind"] == "rewire"]
+    return [float(line["share"]) for line in lines if line["kind"] == "rewire" and "share" in line]
 
 
 def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:
     """(epoch, value) of the lines that have a number there: a branch that was dropped writes null."""
-    return [
-        (line["step"] * epoch_of_step, float(line[key]))
-        for line in lines
-        if isinstance(line.get(key), int | float)
-    ]
+    return [(line["step"] * epoch_of_step, float(line[key])) for line in lines if key in line]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log that are whole: a `kind`, a `step` from 1, and of the rest what is a number.
+
+    Nothing else of a log is read, so that what a killed writer or a bad disk left in it costs its lines only.
+    """
     if not path.is_file():
         return []
-    lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines, bad = [], []
+    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             line = json.loads(text)
-            lines.append({**line, "kind": line["kind"], "step": int(line["step"])})
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("%s, line %d, is passed over: %s", path, number, error)
+        except (ValueError, RecursionError):
+            line = None
+        if isinstance(line, Mapping) and isinstance(line.get("kind"), str) and _is_step(line.get("step")):
+            numbers = {key: value for key, value in line.items() if _is_number(value)}
+            lines.append({**numbers, "kind": line["kind"]})
+        else:
+            bad.append(number)
+    if bad:
+        more = f", and {len(bad) - 1:,} more" if bad[1:] else ""
+        logger.warning("%s: line %d%s can't be read as a line of a log, passed over", path, bad[0], more)
     return lines
+
+
+def _is_step(value: Any) -> bool:
+    return type(value) is int and 0 < value < LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    """Neither null nor NaN nor infinite; a bool is none."""
+    return type(value) in (int, float) and abs(value) <= LARGEST
 
 
 def _mean(values: Sequence[float]) -> float:
