@@ -19,7 +19,7 @@ from xmcpipe.report.sample import Sample, draw
 from xmcpipe.report.sections import listed
 from xmcpipe.report.tables import headline, quoted_variants
 from xmcpipe.report.topology import read_topology
-from xmcpipe.report.training import read_curves, rewired_shares
+from xmcpipe.report.training import read_curves
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _context(
     quoted = published(datasets[0]) if len(datasets) == 1 else None
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
-    shares = {run.name: rewired_shares(run.folder("model")) for run in runs if run.name in layers}
+    shares = {name: curves[name].rewirings for name in layers}
     told_data = listed([each or "own data" for each in datasets])
     figures = _figures(runs, measured, quoted)
     if quoted is None:

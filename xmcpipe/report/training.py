@@ -25,9 +25,11 @@ class Curves:
 
     loss, auxiliary weight, rate (a share of its peak), documents a second (between two lines of the log),
     rewired (share of all connections), gradient main, gradient auxiliary, and the validation's P@k.
+    `rewirings`: the share of all connections that each rewiring replaced, none left out.
     """
 
     points: dict[str, Points] = field(default_factory=dict)
+    rewirings: list[float] = field(default_factory=list)
 
     def of(self, name: str) -> Points:
         """The points of one curve; none where the log doesn't have it."""
@@ -45,12 +47,13 @@ def read_curves(model: Path | None) -> Curves:
     if last is None:
         return Curves()
     epoch_of_step = last["epoch"] / last["step"]
+    rewired = _column(by_kind.get("rewire", []), "share", epoch_of_step)
     points = {
         "loss": _column(train, "loss", epoch_of_step),
         "auxiliary weight": _column(train, "auxiliary_weight", epoch_of_step),
         "rate": _column(train, "rate_factor", epoch_of_step),
         "documents a second": rates(_column(train, "documents_per_second", epoch_of_step)),
-        "rewired": _column(by_kind.get("rewire", []), "share", epoch_of_step),
+        "rewired": rewired,
         "gradient main": _column(by_kind.get("gradient", []), "main", epoch_of_step),
         "gradient auxiliary": _column(by_kind.get("gradient", []), "auxiliary", epoch_of_step),
     }
@@ -59,7 +62,8 @@ def read_curves(model: Path | None) -> Curves:
         points[name] = _column(validation, name, epoch_of_step)
     if not any(value for _, value in points["auxiliary weight"]):
         points["auxiliary weight"] = []
-    return Curves({name: thinned(curve) for name, curve in points.items() if curve})
+    curves = {name: thinned(curve) for name, curve in points.items() if curve}
+    return Curves(curves, [share for _, share in rewired])
 
 
 def rates(means: Points) -> Points:
@@ -83,12 +87,6 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
     edges = [round(at * len(points) / most) for at in range(most + 1)]
     pieces = [points[low:high] for low, high in pairwise(edges)]
     return [(_mean([x for x, _ in piece]), _mean([y for _, y in piece])) for piece in pieces]
-
-
-def rewired_shares(model: Path | None) -> list[float]:
-    """The share of all connections that each rewiring replaced, in order, as the log has them."""
-    lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
-    return [float(line["share"]) for line in lines if line["kind"] == "rewire" and "share" in line]
 
 
 def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:

@@ -110,14 +110,20 @@ def test_a_damaged_store_costs_sections_and_not_the_page(shelf: Any, tmp_path: P
         first.artifacts["model"].path / "model.safetensors",
     ):
         path.write_bytes(path.read_bytes()[:-200])
-    log = first.artifacts["model"].path / "log" / "metrics.jsonl"
-    log.write_text(log.read_text() + '{"kind": "train", "step": 70, "loss": NaN}\n{"kind": "tr')
     text, facts = made(shelf, tmp_path)
     assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
     assert facts["documents"] == 40
     assert "No texts: the raw artifact that held them is gone, or can't be read." in facts["notes"]
     assert any(each.startswith("No topology of ffi") for each in facts["notes"])
-    assert len([each for each in told if "metrics.jsonl" in each]) == 1
+    assert "test.parquet can't be read" in told[0]
+
+
+def test_a_log_is_read_once_and_its_bad_lines_told_once(shelf: Any, tmp_path: Path, told: list[str]) -> None:
+    log = shelf.runs()[0].artifacts["model"].path / "log" / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"kind": "train", "step": 70, "loss": NaN}\n{"kind": "tr')
+    text, _ = made(shelf, tmp_path)
+    assert "Connections that survived each rewiring" in text
+    assert len(told) == 1
 
 
 def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from xmcpipe.report.runs import named, read_run
 from xmcpipe.report.sample import Sample, cut, draw, ndcg
 from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
 from xmcpipe.report.topology import Topology, read_topology
-from xmcpipe.report.training import rates, read_curves, rewired_shares, thinned
+from xmcpipe.report.training import rates, read_curves, thinned
 from xmcpipe.stages.evaluate import EvalConfig
 
 
@@ -70,7 +70,7 @@ def test_what_is_damaged_in_a_log_costs_its_lines_only(tmp_path: Path, told: lis
     assert curves.points == {"loss": [(2.0, 1.0), (4.0, 0.5)], "rewired": [(4.0, 0.25)]}
     assert len(told) == 1
     assert "line 8, and 7 more" in told[0]
-    assert rewired_shares(tmp_path) == [0.25]
+    assert curves.rewirings == [0.25]
 
 
 def test_a_log_without_an_epoch_has_no_curves(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_topology_counts_every_connection(finished_shelf: Any) -> None:
     assert layer.uses.sum() == len(NAMES) * FAN_IN
     assert (layer.features, layer.labels, layer.fan_in) == (FEATURES, len(NAMES), FAN_IN)
     assert layer.even == len(NAMES) * FAN_IN / FEATURES
-    assert rewired_shares(sparse.folder("model")) == [0.2, 0.2, 0.2]
+    assert read_curves(sparse.folder("model")).rewirings == [0.2, 0.2, 0.2]
     assert read_topology(dense.folder("model")) is None
     assert read_topology(None) is None
 
