@@ -174,6 +174,14 @@ def on_paper_it_is_light_and_without_controls(page: Opened) -> None:
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     for selector in ("#theme", "#search", ".pages", "nav .links"):
         assert page.run(f"getComputedStyle(document.querySelector('{selector}')).display") == "none"
+    folded = (
+        "[...document.querySelectorAll('main details')].filter(d => !d.open && !d.closest('.chart')).length"
+    )
+    assert page.run(folded) > 0
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert page.run(folded) == 0
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert page.run(folded) > 0
     page.tab.emulate_media(media="screen")
     page.tab.click("#theme")
 

@@ -11,6 +11,7 @@ unpickled.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -124,6 +125,11 @@ def read_training_lists(path: Path, propensity: str) -> LabelLists:
 def read_label_names(folder: Path) -> pa.Array:
     """The vocabulary of an artifact, string [L]: element i is the name of label id i."""
     path = require_file(folder / "labels.parquet", "vocabulary")
+    return _names(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)  # truth and training mostly share one: with millions of labels, a second copy tells
+def _names(path: Path, changed: int) -> pa.Array:
     try:
         return pq.read_table(path, columns=["label"]).column("label").cast(pa.string()).combine_chunks()
     except (pa.ArrowException, OSError, KeyError) as error:

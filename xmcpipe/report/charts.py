@@ -33,11 +33,13 @@ def lines(
     log: bool = False,
     zero: bool = False,
     even: bool = False,
+    end: float = 0.0,
 ) -> Spec | None:
     """A line for each part of each run; None without points.
 
     `series` maps runs to parts to points; with several parts each has a dash of its own and a legend tells
-    them. `y` names what is shown and `unit` is its number format; `even` draws a line at 1.
+    them. `y` names what is shown and `unit` is its number format; `even` draws a line at 1, and x goes on to
+    `end` at least.
     """
     import altair as alt
 
@@ -51,7 +53,7 @@ def lines(
     if not rows:
         return None
     few = max(len(points) for parts in series.values() for points in parts.values()) <= FEW_POINTS
-    encodings = _encodings(rows, names, (x, y), unit, log, zero)
+    encodings = _encodings(rows, names, (x, y), unit, log, zero, end)
     dots = {
         name: encoding for name, encoding in encodings.items() if name not in ("strokeDash", "strokeWidth")
     }
@@ -74,13 +76,15 @@ def _encodings(
     unit: str,
     log: bool,
     zero: bool,
+    end: float,
 ) -> dict[str, Any]:
     """What the columns of the rows of a line chart stand for; `titles` are those of x and y."""
     import altair as alt
 
     x, y = titles
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    first, last = min([0.0] if x == "epoch" else [row["x"] for row in rows]), max(row["x"] for row in rows)
+    places = [row["x"] for row in rows]
+    first, last = 0.0 if x == "epoch" else min(places), max(end, *places)
     # A hair beyond the last point: Vega drops a tick that rounding puts outside.
     across = alt.Scale(domain=[first, last + 1e-4 * (last - first or 1.0)], nice=False)
     up = alt.Scale(type="log") if log else alt.Scale(zero=zero)

@@ -11,6 +11,7 @@ from xmcpipe.report.topology import Topology
 from xmcpipe.report.training import Curves, Points
 
 SHOWN_SHARE = 0.002  # of all memory: smaller parts have no bar, and stand in the table alone
+SHOWN_TIME = 0.005  # of the longest stage, likewise
 TOPOLOGY_POINTS = 200
 
 
@@ -83,10 +84,12 @@ def speed(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
         for name, mine in seconds.items()
         if stage in mine
     ]
+    longest = {stage: max(mine.get(stage, 0.0) for mine in seconds.values()) for stage in stages}
+    shown = [stage for stage in stages if longest[stage] > SHOWN_TIME * max(longest.values())]
     section.add(
         "Stages",
-        "Minutes that each stage took. Stages that runs share were run once.",
-        charts.across(rows, names, "minutes", ",.3~g", stages),
+        "Minutes of each stage; the shortest are in the table alone. What runs share was run once.",
+        charts.across([each for each in rows if each["part"] in shown], names, "minutes", ",.3~g", shown),
     )
     taken = {stage: [mine.get(stage) for mine in seconds.values()] for stage in stages}
     table = Table(names, [
@@ -152,42 +155,40 @@ def topology(
         spec,
     )
     if layers:
-        left = {run.name: run.figures("model").get("first_connections") for run in runs}
-        section.tables.append(("The layer", _topology_table(layers, shares, left)))
+        figures = {run.name: run.figures("model") for run in runs}
+        section.tables.append(("The layer", _topology_table(layers, figures)))
     for run in runs:
         if run.name not in layers:
             kind = run.settings.get("train.head.kind")
-            why = (
-                "its model is gone"
-                if not run.folder("model")
-                else f"its layer is {kind}, and every label reads every feature"
-            )
+            why = f"its layer is {kind}, and every label reads every feature"
+            if not run.folder("model"):
+                why = "its model is gone"
+            elif kind in ("ffi", None):
+                why = "its weights are gone, or can't be read"
             section.notes.append(f"No topology of {run.name}: {why}.")
     return section
 
 
-def _topology_table(
-    layers: Mapping[str, Topology],
-    shares: Mapping[str, Sequence[float]],
-    left: Mapping[str, float | None],
-) -> Table:
+def _topology_table(layers: Mapping[str, Topology], figures: Mapping[str, Mapping[str, Any]]) -> Table:
     def row(name: str, below: str, cells: Sequence[str]) -> Row:
         return Row("run", name, below, [Cell(text) for text in cells])
 
     every = list(layers.values())
     uses = [f"{each.uses.min():,} · {each.even:,.0f} · {each.uses.max():,}" for each in every]
-    kept = [left.get(name) for name in layers]
-    return Table(list(layers), [
+    counts = [figures[name].get("rewirings") for name in layers]
+    kept = [figures[name].get("first_connections") for name in layers]
+    rows = [
         row("fan-in of features", "K of D", [f"{each.fan_in:,} of {each.features:,}" for each in every]),
         row("sparsity", "1 − K / D", [f"{100 * (1 - each.fan_in / each.features):.1f}%" for each in every]),
         row("labels a feature", "least, even, most", uses),
         row("Gini coefficient of use", "0: all features serve alike", [f"{each.gini:.3f}" for each in every]),
         row("entropy of use", "share of the largest possible", [f"{each.entropy:.4f}" for each in every]),
-        row("rewirings", "", [f"{len(shares.get(name, [])):,}" for name in layers]),
+        row("rewirings", "", [NONE if each is None else f"{each:,}" for each in counts]),
         row("first connections still there", "that no rewiring replaced", [
             NONE if each is None else f"{100 * each:.0f}%" for each in kept
         ]),
-    ])  # fmt: skip
+    ]  # fmt: skip
+    return Table(list(layers), [each for each in rows if any(cell.text != NONE for cell in each.cells)])
 
 
 def _ranked(layer: Topology) -> Points:

@@ -14,7 +14,7 @@ from xmcpipe.report.again import again, told
 from xmcpipe.report.measured import LEVEL, Measured, TestSet, measure
 from xmcpipe.report.page import render, require_packages, unwritable, write_whole
 from xmcpipe.report.published import Published, published
-from xmcpipe.report.runs import Run, differing
+from xmcpipe.report.runs import Run, differing, known_datasets, unknown_stages
 from xmcpipe.report.sample import Sample, draw
 from xmcpipe.report.sections import listed
 from xmcpipe.report.tables import headline, quoted_variants
@@ -108,28 +108,35 @@ def _context(
 ) -> dict[str, Any]:
     """What page.html.j2 names."""
     names = [run.name for run in runs]
-    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    datasets = known_datasets(runs)
     quoted = published(datasets[0]) if len(datasets) == 1 else None
+    tests = {run.test_set: run for run in reversed(runs)}  # of each test the first run
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
     shares = {name: curves[name].rewirings for name in layers}
-    told_data = listed([each or "own data" for each in datasets])
+    told_data = listed(datasets) or "own data"
     figures = _figures(runs, measured, quoted)
     if quoted is None:
-        figures.notes.append(f"No published rows: none are quoted for {told_data}.")
+        figures.notes.append(f"No published rows: {_unquoted(runs, datasets)}.")
+    if len(runs) > len(charts.COLOURS):
+        figures.notes.append(f"Colours repeat from run to run after {len(charts.COLOURS)}: name fewer.")
     return {
         "version": xmcpipe.__version__,
         "title": quoted.title if quoted else told_data,
         "names": names,
         "colours": charts.colours(names),
-        "facts": runs[0].metrics,
+        "tests": [
+            ("" if len(tests) == 1 else f"{run.name}: ", run.metrics)
+            for run in runs
+            if tests[run.test_set] is run
+        ],
         "level": f"{100 * LEVEL:.0f}%",
         "has_intervals": any(mine.intervals for mine in measured),
         "quoted": quoted,
         "variants": quoted_variants(quoted.variants) if quoted and quoted.variants else None,
         "sections": {
             "figures": figures,
-            "learning": sections.learning(names, curves),
+            "learning": sections.learning(names, curves, {r.name: _set_aside(r) for r in runs}),
             "frequency": sections.frequency(names, measured),
             "memory": costs.memory(runs),
             "speed": costs.speed(runs, curves),
@@ -137,9 +144,25 @@ def _context(
             "documents": sections.Section(notes=notes),
         },
         "sample": sample,
+        "unknown_stages": unknown_stages(runs),
         "differing": {key: list(map(told, row)) for key, row in differing(runs).items()} if runs[1:] else {},
         "again": [again(run) for run in runs],
     }
+
+
+def _unquoted(runs: Sequence[Run], datasets: Sequence[str]) -> str:
+    """Why no rows are quoted."""
+    if len(datasets) > 1:
+        return f"the runs are of several datasets, {listed(datasets)}"
+    if not datasets and all(run.folder("raw") is None for run in runs):
+        return "which dataset it is isn't known, for its raw artifact is gone"
+    return f"none are quoted for {listed(datasets) or 'own data'}"
+
+
+def _set_aside(run: Run) -> bool | None:
+    """Whether the training kept documents for validation; None where its settings are gone."""
+    share = run.settings.get("train.validation")
+    return None if share is None else bool(share)
 
 
 def _figures(runs: Sequence[Run], measured: Sequence[Measured], quoted: Published | None) -> sections.Section:

@@ -43,6 +43,13 @@
   }, { rootMargin: "-20% 0px -70% 0px" });
   document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
 
+  // What is folded away is printed too.
+  const folded = [];
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("main details:not(.chart details, [open])")) { details.open = true; folded.push(details); }
+  });
+  addEventListener("afterprint", () => { while (folded.length) folded.pop().open = false; });
+
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", async () => {
       const code = button.parentElement.querySelector("code");
@@ -80,7 +87,7 @@
       nothing: (n) => runs.every((run) => !hits(run, n).some(Boolean)),
       wrong: (n) => runs.every((run) => !hits(run, n)[0]),
       right: (n) => runs.every((run) => hits(run, n)[0]),
-      complete: (n) => runs.every((run) => hits(run, n).filter(Boolean).length === truths[n].size),
+      complete: (n) => truths[n].size > 0 && runs.every((run) => hits(run, n).filter(Boolean).length === truths[n].size),
       differ: (n) => runs.some((run) => found(run, n) !== found(runs[0], n)),
     };
     const found = (run, n) => run.labels[n].filter((label) => truths[n].has(label)).sort().join();

@@ -11,8 +11,17 @@ from xmcpipe.stages.evaluate import read_metrics
 
 KINDS = ("raw", "shards", "clusters", "model", "predictions", "metrics")  # in the order of the chain
 # Of the settings in which runs differ, those that name a run best come first.
-TELLING = ("train.head.kind", "train.memory", "train.head.fan_in", "train.loss", "train.epochs", "train.seed")
+TELLING = (
+    "train.head.kind",
+    "train.memory",
+    "train.head.fan_in",
+    "train.loss",
+    "train.epochs",
+    "train.max_steps",
+    "train.seed",
+)
 SHOWN_SETTINGS = 3  # in a name
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,17 @@ def named(runs: Sequence[Run], names: Sequence[str] = ()) -> list[Run]:
 
     Raises XmcpipeError for another number of `names`, or one given twice.
     """
-    if names and (len(names) != len(runs) or len(set(names)) < len(names)):
-        raise XmcpipeError(
-            f"{len(names)} names were given for {len(runs)} runs", "give each run one --name, all different"
-        )
+    names = [" ".join(name.split()) for name in names]
+    if names and len(names) != len(runs):
+        raise XmcpipeError(f"{len(names)} names were given for {len(runs)} runs", "give each run one --name")
+    for at, name in enumerate(names):
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise XmcpipeError(
+                f"--name {name[:LONGEST_NAME]!r} has {len(name)} characters, 1 to {LONGEST_NAME} were wanted",
+                "give each run a short --name",
+            )
+        if name in names[:at]:
+            raise XmcpipeError(f"--name {name!r} was given twice", "give each run a --name of its own")
     return [replace(run, name=name) for run, name in zip(runs, names or _made_names(runs), strict=True)]
 
 
@@ -128,6 +144,17 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     keys = dict.fromkeys(key for table in tables for key in table)
     values = {key: [table.get(key) for table in tables] for key in keys if key.split(".")[0] in known}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row[1:])}
+
+
+def unknown_stages(runs: Sequence[Run]) -> list[str]:
+    """Stages whose settings some run has and another, its artifact gone, has not."""
+    stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
+    return sorted(stage for stage in set.union(*stages) if any(stage not in mine for mine in stages))
+
+
+def known_datasets(runs: Sequence[Run]) -> list[str]:
+    """The names of the datasets, each once; a run whose raw artifact is gone adds none."""
+    return list(dict.fromkeys(run.dataset for run in runs if run.dataset))
 
 
 def _made_names(runs: Sequence[Run]) -> list[str]:

@@ -36,9 +36,17 @@ class Section:
         return spec is not None
 
 
-def learning(names: Sequence[str], curves: Mapping[str, Curves]) -> Section:
-    """Loss, validation, and what the schedules and rewirings did meanwhile."""
+def learning(
+    names: Sequence[str], curves: Mapping[str, Curves], set_aside: Mapping[str, bool | None]
+) -> Section:
+    """Loss, validation, and what the schedules and rewirings did meanwhile.
+
+    `set_aside`: whether a run kept documents for validation, None where that isn't known.
+    """
     section = Section()
+    end = max(
+        (x for mine in curves.values() for points in mine.points.values() for x, _ in points), default=0
+    )
 
     def curve(name: str, scale: float = 1.0) -> dict[str, dict[str, Points]]:
         return {run: {name: [(x, scale * y) for x, y in mine.of(name)]} for run, mine in curves.items()}
@@ -46,37 +54,38 @@ def learning(names: Sequence[str], curves: Mapping[str, Curves]) -> Section:
     section.add(
         "Training loss",
         "The main loss, mean between two lines of the log.",
-        charts.lines(curve("loss"), names, "loss", ".3~g"),
+        charts.lines(curve("loss"), names, "loss", ".3~g", end=end),
     )
     ks = dict.fromkeys(name for mine in curves.values() for name in mine.points if name.startswith("P@"))
     for name in ks:
-        spec = charts.lines(curve(name, 100), names, f"validation {name}", ".1~f")
+        spec = charts.lines(curve(name, 100), names, f"validation {name}", ".1~f", end=end)
         section.add(f"Validation {name}", "Per cent, on documents set aside from training.", spec)
-    _gradients(section, names, curves)
+    _gradients(section, names, curves, end)
     section.add(
         "Weight of the auxiliary loss",
         "Its share of the loss; at 0 the branch is dropped.",
-        charts.lines(curve("auxiliary weight"), names, "weight", ".2~f", zero=True),
+        charts.lines(curve("auxiliary weight"), names, "weight", ".2~f", zero=True, end=end),
     )
     section.add(
         "Rewired connections",
         "Per cent of all connections that each rewiring replaced.",
-        charts.lines(curve("rewired", 100), names, "replaced", ".0f", zero=True),
+        charts.lines(curve("rewired", 100), names, "replaced", ".0f", zero=True, end=end),
     )
     section.add(
         "Learning rate",
         "As a share of its peak.",
-        charts.lines(curve("rate"), names, "rate", ".1~f", zero=True),
+        charts.lines(curve("rate"), names, "rate", ".1~f", zero=True, end=end),
     )
     for run, mine in curves.items():
         if not mine.points:
             section.notes.append(f"No curves of {run}: its model, or the log in it, is gone.")
         elif not any(name.startswith("P@") for name in mine.points):
-            section.notes.append(f"No validation figures of {run}: it set no documents aside.")
+            why = "it set no documents aside" if set_aside[run] is False else "its log has none"
+            section.notes.append(f"No validation figures of {run}: {why}.")
     return section
 
 
-def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curves]) -> None:
+def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curves], end: float) -> None:
     """The encoder's gradient by loss, as in the paper's Figure 2; older logs don't have it."""
     gradients = {
         run: {part: mine.of(f"gradient {part}") for part in ("main", "auxiliary")}
@@ -85,7 +94,7 @@ def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curv
     found = section.add(
         "Gradient of the encoder",
         "Euclidean norm, from the main and the auxiliary loss as weighted; logarithmic.",
-        charts.lines(gradients, names, "norm", ".2~e", log=True),
+        charts.lines(gradients, names, "norm", ".2~e", log=True, end=end),
     )
     without = [run for run, mine in curves.items() if mine.points and not mine.of("gradient main")]
     if without:

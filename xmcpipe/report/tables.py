@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xmcpipe.metrics import Difference
 
 NONE = "–"
+TENSORS, RESIDENT = "tensors (CPU)", "resident"  # what a run's memory may be of
 GIB = 1 << 30
 
 
@@ -45,7 +46,9 @@ class Table:
 def headline(runs: Sequence[Run], measured: Sequence[Measured], quoted: Sequence[Quoted]) -> Table:
     """Every run with its intervals, its difference to the first, popularity, and the quoted rows."""
     metrics = shown_metrics(measured)
-    costs = [_costs(run) for run in runs]
+    counted = {taken[1] for run in runs if (taken := memory(run.figures("model")))}
+    alike = counted != {TENSORS, RESIDENT}  # tensors of one run beside all of another's process mislead
+    costs = [_costs(run, alike) for run in runs]
     # figures on other documents can't be better or worse
     rivals = [
         mine.figures for run, mine in zip(runs, measured, strict=True) if run.test_set == runs[0].test_set
@@ -54,22 +57,22 @@ def headline(runs: Sequence[Run], measured: Sequence[Measured], quoted: Sequence
     rows = []
     for run, mine, cost in zip(runs, measured, costs, strict=True):
         best_here = best if run.test_set == runs[0].test_set else {}
-        cells = [_figure(mine, name, mine.figures[name] == best_here.get(name)) for name in metrics]
+        # the best as shown: what differs beyond the shown digits is no better
+        cells = [
+            _figure(mine, name, name in best_here and percent(mine.figures[name]) == percent(best_here[name]))
+            for name in metrics
+        ]
         rows.append(Row("run", run.name, "", cells + cost))
     for run, mine in zip(runs[1:], measured[1:], strict=True):
         if mine.differences:
             cells = [_difference(mine.differences.get(name)) for name in metrics]
-            rows.append(
-                Row(
-                    "difference",
-                    f"{run.name} − {runs[0].name}",
-                    "paired difference",
-                    [*cells, *[Cell("")] * 3],
-                )
-            )
+            name = f"{run.name} − {runs[0].name}"
+            rows.append(Row("difference", name, "paired difference", [*cells, *[Cell("")] * 3]))
     if popular := measured[0].popularity:
         cells = [Cell(percent(popular[name])) if name in popular else Cell() for name in metrics]
-        rows.append(Row("baseline", "popularity", "the baseline", [*cells, *[Cell("")] * 3]))
+        of_all = len({run.test_set for run in runs}) == 1
+        below = "the baseline" if of_all else f"on the test of {runs[0].name}"
+        rows.append(Row("baseline", "popularity", below, [*cells, *[Cell("")] * 3]))
     if quoted:
         rows.append(Row("group", "Quoted as published, not measured here"))
     rows += [_quoted(each, metrics) for each in quoted]
@@ -107,15 +110,20 @@ def shown_metrics(measured: Sequence[Measured]) -> list[str]:
     return [name for name in names if name in common]
 
 
-def memory(figures: Mapping[str, Any]) -> tuple[int, str] | None:
-    """Bytes that training took, and what was counted; None where the manifest doesn't say."""
+def memory(figures: Mapping[str, Any], whole: bool = False) -> tuple[int, str] | None:
+    """Bytes that training took, and what was counted; None where the manifest doesn't say.
+
+    `whole`: on a CPU the whole process, where that is known, and not its tensors alone.
+    """
     counted = (figures.get("memory") or {}).get("measured_bytes") or figures.get("peak_bytes") or {}
     gpu = str(figures.get("device", "")).startswith("cuda")
+    if whole and not gpu and "host" in counted:
+        return int(counted["host"]), RESIDENT
     if "total" in counted:
-        return int(counted["total"]), "GPU" if gpu else "tensors (CPU)"
+        return int(counted["total"]), "GPU" if gpu else TENSORS
     if "gpu" in counted and gpu:
         return int(counted["gpu"]), "GPU"
-    return (int(counted["host"]), "resident") if "host" in counted else None
+    return (int(counted["host"]), RESIDENT) if "host" in counted else None
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -172,9 +180,9 @@ def _signed(share: float, digits: int) -> str:
     return text.replace("-", "−") if float(text) else text[1:]
 
 
-def _costs(run: Run) -> list[Cell]:
+def _costs(run: Run, alike: bool) -> list[Cell]:
     figures = run.figures("model")
-    taken = memory(figures)
+    taken = memory(figures, whole=not alike)
     seconds, rate = figures.get("seconds"), figures.get("documents_per_second")
     head, encoder = figures.get("head_parameters"), figures.get("encoder_parameters")
     return [

@@ -1,12 +1,14 @@
 """The page: whole, escaped, with every section, and a line for what is absent."""
 
 import base64
+import dataclasses
 import errno
 import gzip
 import hashlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ def test_names_and_texts_stay_text(finished_shelf: Any, tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_a_script_is_text_too(finished_shelf: Any, tmp_path: Path) -> None:
-    runs = named(finished_shelf.runs(), [SCRIPT, "\u2028"])
+    runs = named(finished_shelf.runs(), [SCRIPT, "\x01"])
     path = tmp_path / "page.html"
     make_report(runs, Options(rounds=0), path)
     text = path.read_text(encoding="utf-8")
@@ -124,6 +126,41 @@ def test_a_log_is_read_once_and_its_bad_lines_told_once(shelf: Any, tmp_path: Pa
     text, _ = made(shelf, tmp_path)
     assert "Connections that survived each rewiring" in text
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        (0, "which dataset it is isn't known, for its raw artifact is gone"),
+        (1, "none are quoted for synthetic"),
+        (2, "none are quoted for synthetic"),
+    ],
+)
+def test_why_nothing_is_quoted(finished_shelf: Any, tmp_path: Path, kept: int, why: str) -> None:
+    runs = [
+        run if at < kept else dataclasses.replace(run, artifacts=without(run.artifacts, "raw"))
+        for at, run in enumerate(finished_shelf.runs())
+    ]
+    facts = make_report(runs, Options(rounds=0, documents=0), tmp_path / "page.html")
+    assert f"No published rows: {why}." in facts["notes"]
+    title = "synthetic" if kept else "own data"
+    assert f"<h1>{title}</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_weights_that_are_gone_and_settings_that_are_not_known_are_said(shelf: Any, tmp_path: Path) -> None:
+    run = shelf.runs()[0]
+    (run.folder("model") / "model.safetensors").unlink()
+    text, facts = made(shelf, tmp_path)
+    assert "No topology of ffi: its weights are gone, or can't be read." in facts["notes"]
+    assert "Not compared" not in text
+    shutil.rmtree(run.folder("model"))
+    text, _ = made(shelf, tmp_path)
+    assert "Not compared are the settings of train" in text
+    assert "No setting differs" not in text
+
+
+def without(table: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name != key}
 
 
 def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Curves, topology, figures and documents, each from files that were made for it."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,6 @@ from safetensors.numpy import save_file
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate
-from xmcpipe.report import charts
 from xmcpipe.report.measured import measure
 from xmcpipe.report.page import packed
 from xmcpipe.report.runs import named, read_run
@@ -345,14 +345,16 @@ def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
     assert size + charts_and_all < 5_000_000
 
 
-@pytest.mark.parametrize(
-    ("names", "width"), [(["a"], {"value"}), (["a", "b"], {"field", "type", "legend", "scale"})]
-)
-def test_lines_have_a_width_and_their_last_tick(names: list[str], width: set[str]) -> None:
-    spec = charts.lines({name: {"": [(0.5, 1.0), (2.0, 3.0)]} for name in names}, names, "loss", ".1f")
-    assert spec
-    line = spec["layer"][0]["encoding"]
-    assert line["strokeWidth"].keys() == width
-    first, last = line["x"]["scale"]["domain"]
-    assert first == 0.0
-    assert 2.0 < last < 2.001
+def test_memory_in_the_headline_is_of_one_kind(finished_shelf: Any) -> None:
+    runs = finished_shelf.runs()
+    measured, _ = measure(runs, rounds=0, seed=0)
+
+    def shown(runs: Any) -> list[str]:
+        return [row.cells[-3].below for row in headline(runs, measured, []).rows if row.kind == "run"]
+
+    assert shown(runs) == ["tensors (CPU)"] * 2
+    model = runs[1].artifacts["model"]
+    figures = {**model.manifest.figures, "memory": {"measured_bytes": {"host": 7 << 30}}}
+    older = dataclasses.replace(model, manifest=dataclasses.replace(model.manifest, figures=figures))
+    runs[1] = dataclasses.replace(runs[1], artifacts={**runs[1].artifacts, "model": older})
+    assert shown(runs) == ["resident"] * 2

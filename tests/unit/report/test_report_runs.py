@@ -80,8 +80,13 @@ def test_runs_are_named_by_what_differs(finished_shelf: Any) -> None:
     assert [run.name for run in named(runs[:1])] == ["ffi"]
     twins = [run.name for run in named([runs[0], runs[0]])]
     assert all(name.startswith("ffi ") for name in twins)
-    for names in (["one"], ["same", "same"]):
-        with pytest.raises(XmcpipeError, match="names were given"):
+    for names, words in (
+        (["one"], "1 names were given for 2 runs"),
+        (["same", " same"], "'same' was given twice"),
+        (["  ", "b"], "has 0 characters"),
+        (["a" * 81, "b"], "has 81 characters"),
+    ):
+        with pytest.raises(XmcpipeError, match=words):
             named(runs, names)
 
 
