@@ -54,7 +54,8 @@ def load(
     path = None if where is None else find(where)
     table = {} if path is None else _read(path)
     for name, keys in (tables or {}).items():
-        table[name] = {**table.get(name, {}), **keys}
+        below = table.get(name, {})
+        table[name] = {**below, **keys} if isinstance(below, Mapping) else below
     for setting in settings:
         _apply(table, setting)
     try:
@@ -66,6 +67,14 @@ def load(
             raise
         raise XmcpipeError(f"{path}: {error.message}", error.hint) from error
     return Recipe(str(table.get("name", path.stem if path else "")), path, configs)
+
+
+def written(where: str, settings: Iterable[str] = ()) -> dict[str, Any]:
+    """The tables of the recipe `where` with `settings` over them, as written: none is checked."""
+    table = _read(find(where))
+    for setting in settings:
+        _apply(table, setting)
+    return table
 
 
 def find(where: str) -> Path:

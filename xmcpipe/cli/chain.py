@@ -1,5 +1,6 @@
 """`run` and `status`: a recipe's whole chain, made or looked at."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,10 +28,14 @@ from xmcpipe.cli.output import (
     step_line,
 )
 from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
+from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.recipe import Recipe
+from xmcpipe.recipe import written
 from xmcpipe.stages.catalog import CATALOG
 from xmcpipe.stages.chain import Step
+from xmcpipe.stages.download import MAKERS
+
+STAGES = [stage.name for stage in CATALOG]  # a folder that is called as one of them is `./train`
 
 
 def run(
@@ -52,10 +57,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe from data to metrics; what exists already is reused."""
-    where = one_recipe(recipe_argument, recipe)
-    loaded = read_recipe(where, settings)
-    if start is not None and _is_path(start):
-        loaded, start = _with_archive(loaded, where, settings, start), None
+    where, tables = one_recipe(recipe_argument, recipe), None
+    if start is not None and start not in STAGES:
+        tables, start = _archive(start, written(where, settings or ())), None
+    loaded = read_recipe(where, settings, tables)
     facts, metrics = [], None
     for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
         facts.append(outcome_facts(outcome))
@@ -98,21 +103,29 @@ def status(
         typer.echo(f"verified: every output of {len(faults)} artifacts is as it was written")
 
 
-def _is_path(start: str) -> bool:
-    """Whether `--from` names a place and no stage; a folder that is called as a stage is `./train`."""
-    path = Path(start)
-    named = path.exists() or path.suffix != "" or len(path.parts) > 1
-    return named and start not in [stage.name for stage in CATALOG]
+def _archive(given: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What `--from` with a file or a folder sets in the recipe, whose tables may want keys yet.
 
-
-def _with_archive(loaded: Recipe, where: str, settings: list[str] | None, archive: str) -> Recipe:
-    """The recipe, with its dataset taken from `archive`."""
-    if "download" not in loaded.configs:
+    Raises XmcpipeError for what looks like a stage that isn't, and where the recipe takes no archive.
+    """
+    stages, path = [name for name in STAGES if name in recipe], Path(given)
+    if not path.exists() and path.suffix == "" and len(path.parts) == 1:
         raise XmcpipeError(
-            f"--from {archive} was given, and the recipe downloads nothing",
+            f"--from {given}: there is no stage {given!r} in this chain, nor a file or folder of that name",
+            nearest(given, stages),
+        )
+    if "download" not in recipe:
+        raise XmcpipeError(
+            f"--from {given} was given, and the recipe downloads nothing",
             "name the files that it imports: --set import.train=FILE or import.folder=FOLDER",
         )
-    return read_recipe(where, settings, {"download": {"archive": archive}})
+    download = recipe["download"]
+    if isinstance(download, Mapping) and str(download.get("dataset")) in MAKERS:
+        raise XmcpipeError(
+            f"--from {given} was given, and {download['dataset']} is never read from a file",
+            f"leave it out, or name a stage: {', '.join(stages)}",
+        )
+    return {"download": {"archive": given}}
 
 
 def _facts(step: Step, now: datetime, faults: list[str] | None) -> dict[str, Any]:

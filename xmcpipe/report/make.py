@@ -12,14 +12,14 @@ from xmcpipe.progress import progress
 from xmcpipe.report import charts, costs, sections
 from xmcpipe.report.again import again, told
 from xmcpipe.report.measured import LEVEL, Measured, TestSet, measure
-from xmcpipe.report.page import render, require_packages, write_whole
+from xmcpipe.report.page import render, require_packages, unwritable, write_whole
 from xmcpipe.report.published import Published, published
 from xmcpipe.report.runs import Run, differing, known_datasets, unknown_stages
 from xmcpipe.report.sample import Sample, draw
 from xmcpipe.report.sections import listed
 from xmcpipe.report.tables import headline, quoted_variants
 from xmcpipe.report.topology import read_topology
-from xmcpipe.report.training import read_curves, rewired_shares
+from xmcpipe.report.training import read_curves
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,20 @@ def make_report(runs: Sequence[Run], options: Options, path: Path) -> dict[str, 
 
 
 def _require_writable(path: Path) -> None:
-    if path.is_dir():
-        raise XmcpipeError(f"--output {path} is a folder, a file was wanted", f"as in -o {path}/report.html")
-    if not path.parent.is_dir():
-        raise XmcpipeError(f"--output: the folder {path.parent} does not exist", "make it, or name another")
-    if not os.access(path.parent, os.W_OK):
-        raise XmcpipeError(f"--output: {path.parent} can't be written", "check its permissions")
+    try:
+        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+        if path.is_dir():
+            raise XmcpipeError(
+                f"--output {path} is a folder, a file was wanted", f"as in -o {path}/report.html"
+            )
+        if path.exists() and not path.is_file():  # a pipe or a device, which a page would take the place of
+            raise XmcpipeError(f"--output {path} is no regular file", "name one, as in -o report.html")
+        if not folder.is_dir():
+            raise XmcpipeError(f"--output: the folder {folder} does not exist", "make it, or name another")
+        if not os.access(folder, os.W_OK):
+            raise XmcpipeError(f"--output: {folder} can't be written", "check its permissions")
+    except OSError as error:  # such as a name too long to ask for
+        raise unwritable(path, error) from error
 
 
 def _sample(
@@ -91,7 +99,7 @@ def _sample(
     chosen, mine = [run for run, _ in same], [each for _, each in same]
     sample = draw(chosen, mine, tests[name], options.documents, options.seed)
     if sample.ids and not any(sample.texts):
-        notes.append("No texts: the raw artifact that held them is gone; ids and labels are in the shards.")
+        notes.append("No texts: the raw artifact that held them is gone, or can't be read.")
     return sample, notes
 
 
@@ -105,7 +113,7 @@ def _context(
     tests = {run.test_set: run for run in reversed(runs)}  # of each test the first run
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
-    shares = {run.name: rewired_shares(run.folder("model")) for run in runs if run.name in layers}
+    shares = {name: curves[name].rewirings for name in layers}
     told_data = listed(datasets) or "own data"
     figures = _figures(runs, measured, quoted)
     if quoted is None:

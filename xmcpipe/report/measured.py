@@ -75,8 +75,9 @@ def measure(
         try:
             tests[name], systems = _measure_group([runs[at] for at in group], mine, step)
         except XmcpipeError as error:
+            why = error.message.rstrip(". \n")  # a note becomes a sentence, and some messages are one already
             for each in mine:
-                each.notes.append(f"nothing could be measured again: {error.message}")
+                each.notes.append(f"nothing could be measured again: {why}")
                 each.predictions = None
             continue
         for each, system in zip(mine, systems, strict=True):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,16 +71,30 @@ def packed(value: Any) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside `path` and rename: a reader sees the old page or the new one, never a half."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write beside `path` and rename: a reader sees the old page or the new one, never a half.
+
+    Where `path` is a link, the file that it points to is replaced. Raises XmcpipeError where that fails.
+    """
+    place = Path(os.path.realpath(path))
+    beside = place.with_name(
+        f".{os.getpid()}.part"
+    )  # short: the page's own name may be as long as names can be
     try:
         with beside.open("w", encoding="utf-8", errors="replace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        beside.replace(place)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be made there is nothing to remove
+            beside.unlink()
+
+
+def unwritable(path: Path, error: OSError) -> XmcpipeError:
+    """What to say where the system refuses to write the page."""
+    return XmcpipeError(f"--output: {path} can't be written: {error.strerror}", "name another file with -o")
 
 
 @cache

@@ -5,6 +5,7 @@ sample alone are held, cut to what fits a screen. On the page the documents are 
 in which a label's name stands once.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from xmcpipe.data.label_lists import Int64s, LabelLists
+
+logger = logging.getLogger(__name__)
 
 TEXT_CHARACTERS = 300
 NAME_CHARACTERS, LABEL_CHARACTERS = 120, 80
@@ -148,15 +151,24 @@ def _ranked(
 
 
 def _texts(raw: Path | None, ids: Sequence[str]) -> dict[str, str]:
-    """Id -> text, cut, of those documents of the raw artifact's test split; none without one."""
+    """Id -> text, cut, of those documents of the raw artifact's test split; none where it can't be read."""
+    import pyarrow as pa
+
     if raw is None or not (raw / "test.parquet").is_file():
         return {}
-    import pyarrow as pa
+    try:
+        return _texts_of(raw / "test.parquet", pa.array(ids, pa.string()))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        logger.warning("%s can't be read: %s", raw / "test.parquet", error)
+        return {}
+
+
+def _texts_of(path: Path, wanted: "pa.Array") -> dict[str, str]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted, texts = pa.array(ids, pa.string()), {}
-    with pq.ParquetFile(raw / "test.parquet") as file:
+    texts = {}
+    with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(8192, columns=["id", "text"]):
             mine = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
             for name, text in zip(

@@ -6,12 +6,16 @@ sum it up: the Gini coefficient (0: all features serve alike, 1: one serves all)
 of log D.
 """
 
+import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+logger = logging.getLogger(__name__)
 
 INDEX = "head.index"
 PIECE_ROWS = 1 << 18
@@ -51,16 +55,23 @@ class Topology:
 
 
 def read_topology(model: Path | None) -> Topology | None:
-    """The topology of a model artifact; None without one, or where its layer is not sparse."""
-    import json
+    """The topology of a model artifact; None without one, where its layer is not sparse or can't be read."""
+    from safetensors import SafetensorError
 
-    path = None if model is None else model / "model.safetensors"
-    if model is None or path is None or not path.is_file() or not (model / "model.json").is_file():
+    if model is None or not all((model / name).is_file() for name in ("model.json", "model.safetensors")):
         return None
-    head = json.loads((model / "model.json").read_text(encoding="utf-8"))["head"]
+    try:
+        return _read(model)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        logger.warning("%s: its topology can't be read: %s", model, error)
+        return None
+
+
+def _read(model: Path) -> Topology | None:
     from safetensors import safe_open
 
-    with safe_open(path, framework="numpy") as file:
+    head = json.loads((model / "model.json").read_text(encoding="utf-8"))["head"]
+    with safe_open(model / "model.safetensors", framework="numpy") as file:
         if INDEX not in file.keys():  # noqa: SIM118 - not a mapping
             return None
         index = file.get_slice(INDEX)
@@ -68,6 +79,8 @@ def read_topology(model: Path | None) -> Topology | None:
         uses = np.zeros(int(head["in_features"]), np.int64)
         for first in range(0, labels, PIECE_ROWS):
             uses += _counts(index[first : min(first + PIECE_ROWS, labels)], len(uses))
+    if not uses.any():
+        raise ValueError("no label reads any feature")
     return Topology(uses, labels, fan_in)
 
 

@@ -6,7 +6,7 @@ points is thinned to the means of equal pieces, since nobody sees more on a page
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 MOST_POINTS = 240  # of a curve
+LARGEST = 1e100  # of the numbers of a log: far from what training writes and from where sums overflow
 Points = list[tuple[float, float]]
 
 
@@ -24,9 +25,11 @@ class Curves:
 
     loss, auxiliary weight, rate (a share of its peak), documents a second (between two lines of the log),
     rewired (share of all connections), gradient main, gradient auxiliary, and the validation's P@k.
+    `rewirings`: the share of all connections that each rewiring replaced, none left out.
     """
 
     points: dict[str, Points] = field(default_factory=dict)
+    rewirings: list[float] = field(default_factory=list)
 
     def of(self, name: str) -> Points:
         """The points of one curve; none where the log doesn't have it."""
@@ -34,21 +37,23 @@ class Curves:
 
 
 def read_curves(model: Path | None) -> Curves:
-    """The curves of a model artifact; empty without one, or without its log."""
+    """The curves of a model artifact; empty without one, or without a log from which epochs can be told."""
     lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
     train = by_kind.get("train", [])
-    if not train:
+    last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
+    if last is None:
         return Curves()
-    epoch_of_step = train[-1]["epoch"] / train[-1]["step"]
+    epoch_of_step = last["epoch"] / last["step"]
+    rewired = _column(by_kind.get("rewire", []), "share", epoch_of_step)
     points = {
         "loss": _column(train, "loss", epoch_of_step),
         "auxiliary weight": _column(train, "auxiliary_weight", epoch_of_step),
         "rate": _column(train, "rate_factor", epoch_of_step),
         "documents a second": rates(_column(train, "documents_per_second", epoch_of_step)),
-        "rewired": _column(by_kind.get("rewire", []), "share", epoch_of_step),
+        "rewired": rewired,
         "gradient main": _column(by_kind.get("gradient", []), "main", epoch_of_step),
         "gradient auxiliary": _column(by_kind.get("gradient", []), "auxiliary", epoch_of_step),
     }
@@ -57,7 +62,8 @@ def read_curves(model: Path | None) -> Curves:
         points[name] = _column(validation, name, epoch_of_step)
     if not any(value for _, value in points["auxiliary weight"]):
         points["auxiliary weight"] = []
-    return Curves({name: thinned(curve) for name, curve in points.items() if curve})
+    curves = {name: thinned(curve) for name, curve in points.items() if curve}
+    return Curves(curves, [share for _, share in rewired])
 
 
 def rates(means: Points) -> Points:
@@ -83,32 +89,42 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
     return [(_mean([x for x, _ in piece]), _mean([y for _, y in piece])) for piece in pieces]
 
 
-def rewired_shares(model: Path | None) -> list[float]:
-    """The share of all connections that each rewiring replaced, in order, as the log has them."""
-    lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
-    return [float(line["share"]) for line in lines if line["kind"] == "rewire"]
-
-
 def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:
     """(epoch, value) of the lines that have a number there: a branch that was dropped writes null."""
-    return [
-        (line["step"] * epoch_of_step, float(line[key]))
-        for line in lines
-        if isinstance(line.get(key), int | float)
-    ]
+    return [(line["step"] * epoch_of_step, float(line[key])) for line in lines if key in line]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log that are whole: a `kind`, a `step` from 1, and of the rest what is a number.
+
+    Nothing else of a log is read, so that what a killed writer or a bad disk left in it costs its lines only.
+    """
     if not path.is_file():
         return []
-    lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines, bad = [], []
+    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             line = json.loads(text)
-            lines.append({**line, "kind": line["kind"], "step": int(line["step"])})
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("%s, line %d, is passed over: %s", path, number, error)
+        except (ValueError, RecursionError):
+            line = None
+        if isinstance(line, Mapping) and isinstance(line.get("kind"), str) and _is_step(line.get("step")):
+            numbers = {key: value for key, value in line.items() if _is_number(value)}
+            lines.append({**numbers, "kind": line["kind"]})
+        else:
+            bad.append(number)
+    if bad:
+        more = f", and {len(bad) - 1:,} more" if bad[1:] else ""
+        logger.warning("%s: line %d%s can't be read as a line of a log, passed over", path, bad[0], more)
     return lines
+
+
+def _is_step(value: Any) -> bool:
+    return type(value) is int and 0 < value < LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    """Neither null nor NaN nor infinite; a bool is none."""
+    return type(value) in (int, float) and abs(value) <= LARGEST
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -85,13 +85,43 @@ def test_from_a_path_is_an_archive_of_the_recipes_dataset(cli: Any, world: World
     world.runs.clear()
     cli("run", "r.toml", "--from", "train")  # a stage, though there is a folder of that name
     assert world.runs == ["train"]
-    misspelt = cli("run", "r.toml", "--from", "trian")
-    assert misspelt.exit_code == 2
-    assert "there is no stage 'trian' in this chain (did you mean 'train'?)" in misspelt.stderr
-    Path("i.toml").write_text('[import]\ntrain = "r.toml"\n')
-    imports = cli("run", "i.toml", "--from", "mini")
-    assert imports.exit_code == 2
-    assert "the recipe downloads nothing (name the files that it imports" in imports.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "told"),
+    [
+        (
+            "r",
+            "trian",
+            "no stage 'trian' in this chain, nor a file or folder of that name (did you mean 'train'?",
+        ),
+        (
+            "imports",
+            "mini",
+            "--from mini was given, and the recipe downloads nothing (name the files that it im",
+        ),
+        ("imports", "trian", "there is no stage 'trian' in this chain"),
+        (
+            "debian",
+            "a.html",
+            "--from a.html was given, and debian is never read from a file (leave it out, or",
+        ),
+        ("debian", "cluster", "there is no stage 'cluster' in this chain"),
+        ("flat", "a.html", "flat.toml: download: 3 was given, a table was wanted"),
+    ],
+)
+def test_from_that_does_not_fit_the_recipe_is_one_clear_line(
+    cli: Any, world: World, recipe: str, given: str, told: str
+) -> None:
+    Path("mini").mkdir()
+    Path("imports.toml").write_text("[import]\n[tokenize]\n")  # which files is to be said with --set
+    Path("debian.toml").write_text('[download]\ndataset = "debian"\n[tokenize]\n')
+    Path("flat.toml").write_text("download = 3\n")
+    result = cli("run", f"{recipe}.toml", "--from", given)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert world.runs == []
 
 
 def test_a_stage_command_reads_what_is_there_and_says_what_is_missing(cli: Any, world: World) -> None:

@@ -2,9 +2,11 @@
 
 import base64
 import dataclasses
+import errno
 import gzip
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -47,7 +49,8 @@ def test_scripts_run_by_their_hash_and_no_other(finished_shelf: Any, tmp_path: P
     assert len(scripts) == 2
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
     assert policy
-    assert "default-src 'none'" in policy[1]
+    for closed in ("default-src", "base-uri", "form-action"):
+        assert f"{closed} 'none'" in policy[1]
     assert re.findall(r"sha256-([^'&]+)", policy[1].replace("&#43;", "+")) == digests
 
 
@@ -100,6 +103,29 @@ def test_a_part_that_is_gone_costs_its_section_and_not_the_page(
     assert any(each.startswith(note) for each in facts["notes"]), facts["notes"]
     assert "not in the store any more" in text
     assert "No whole recipe" in text
+
+
+def test_a_damaged_store_costs_sections_and_not_the_page(shelf: Any, tmp_path: Path, told: list[str]) -> None:
+    first = shelf.runs()[0]
+    for path in (
+        first.artifacts["raw"].path / "test.parquet",
+        first.artifacts["model"].path / "model.safetensors",
+    ):
+        path.write_bytes(path.read_bytes()[:-200])
+    text, facts = made(shelf, tmp_path)
+    assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
+    assert facts["documents"] == 40
+    assert "No texts: the raw artifact that held them is gone, or can't be read." in facts["notes"]
+    assert any(each.startswith("No topology of ffi") for each in facts["notes"])
+    assert "test.parquet can't be read" in told[0]
+
+
+def test_a_log_is_read_once_and_its_bad_lines_told_once(shelf: Any, tmp_path: Path, told: list[str]) -> None:
+    log = shelf.runs()[0].artifacts["model"].path / "log" / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"kind": "train", "step": 70, "loss": NaN}\n{"kind": "tr')
+    text, _ = made(shelf, tmp_path)
+    assert "Connections that survived each rewiring" in text
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,6 +204,40 @@ def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     page.write_whole(path, "new")
     assert path.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_what_a_link_points_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "page.html", tmp_path / "elsewhere" / "real.html"
+    link.symlink_to(target)
+    page.write_whole(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(XmcpipeError, match="is no regular file"):
+        make_report([], Options(), pipe)
+    assert pipe.is_fifo()
+
+
+def test_a_page_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(XmcpipeError, match="can't be written: File name too long"):
+        make_report([], Options(), tmp_path / ("x" * 300))
+    longest = tmp_path / ("x" * 255)
+    page.write_whole(longest, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(XmcpipeError, match="can't be written: No space left"):
+        page.write_whole(longest, "new")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from xmcpipe.report.runs import named, read_run
 from xmcpipe.report.sample import Sample, cut, draw, ndcg
 from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
 from xmcpipe.report.topology import Topology, read_topology
-from xmcpipe.report.training import rates, read_curves, rewired_shares, thinned
+from xmcpipe.report.training import rates, read_curves, thinned
 from xmcpipe.stages.evaluate import EvalConfig
 
 
@@ -42,6 +42,41 @@ def test_a_log_without_gradients_and_with_half_a_line_is_read(tmp_path: Path, to
     curves = read_curves(tmp_path)
     assert curves.points == {"loss": [(2.0, 1.0)]}  # a weight that is always 0 is no curve
     assert "line 2" in told[0]
+
+
+BAD_LINES = [
+    b'{"kind": "train", "step": 4, "epoch": 2.0, "loss": 1.0}',
+    b'{"kind": "train", "step": 6, "epoch": 3.0, "loss": NaN, "rate_factor": 1e400}',
+    b'{"kind": "gradient", "step": 6, "main": Infinity, "auxiliary": -Infinity}',
+    b'{"kind": "train", "step": 8, "loss": 0.5, "auxiliary_weight": true}',
+    b'{"kind": "rewire", "step": 8}',
+    b'{"kind": "rewire", "step": 8, "share": 0.25}',
+    b'{"kind": "validation", "step": 8, "P@1": "half"}',
+    b'{"kind": "train", "step": 0, "epoch": 9.0, "loss": 9.0}',
+    b'{"kind": "train", "step": 1e400, "epoch": 9.0}',
+    b'{"kind": "train", "step": 1' + 200 * b"0" + b', "epoch": 9.0}',
+    b'{"kind": ["train"], "step": 9, "epoch": 9.0}',
+    b'{"kind": "train"}',
+    b"[1, 2]",
+    b"\xff\xfe\x00",
+    100_000 * b"[",
+]
+
+
+def test_what_is_damaged_in_a_log_costs_its_lines_only(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "metrics.jsonl").write_bytes(b"\n".join(BAD_LINES))
+    curves = read_curves(tmp_path)
+    assert curves.points == {"loss": [(2.0, 1.0), (4.0, 0.5)], "rewired": [(4.0, 0.25)]}
+    assert len(told) == 1
+    assert "line 8, and 7 more" in told[0]
+    assert curves.rewirings == [0.25]
+
+
+def test_a_log_without_an_epoch_has_no_curves(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "metrics.jsonl").write_text('{"kind": "train", "step": 4, "loss": 1.0}\n')
+    assert read_curves(tmp_path).points == {}
 
 
 def test_speed_between_lines_is_told_from_means_since_the_start() -> None:
@@ -66,7 +101,7 @@ def test_topology_counts_every_connection(finished_shelf: Any) -> None:
     assert layer.uses.sum() == len(NAMES) * FAN_IN
     assert (layer.features, layer.labels, layer.fan_in) == (FEATURES, len(NAMES), FAN_IN)
     assert layer.even == len(NAMES) * FAN_IN / FEATURES
-    assert rewired_shares(sparse.folder("model")) == [0.2, 0.2, 0.2]
+    assert read_curves(sparse.folder("model")).rewirings == [0.2, 0.2, 0.2]
     assert read_topology(dense.folder("model")) is None
     assert read_topology(None) is None
 
@@ -79,6 +114,26 @@ def test_topology_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     layer = read_topology(tmp_path)
     assert layer
     assert layer.uses.tolist() == [6, 3, 2, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("index", "head", "length"),
+    [
+        ([[0, 1]], '{"head": {"in_features": 6}}', -1),  # weights that are cut off
+        ([[0, 9]], '{"head": {"in_features": 6}}', None),  # a feature that isn't
+        ([[0, 1]], '{"head": {}}', None),
+        ([[0, 1]], '{"head"', None),
+    ],
+)
+def test_a_damaged_model_has_no_topology(
+    tmp_path: Path, told: list[str], index: list[list[int]], head: str, length: int | None
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"head.index": np.array(index, np.uint16)}, path)
+    path.write_bytes(path.read_bytes()[:length])
+    (tmp_path / "model.json").write_text(head)
+    assert read_topology(tmp_path) is None
+    assert "its topology can't be read" in told[0]
 
 
 def test_gini_and_entropy_at_their_ends() -> None:
@@ -128,6 +183,15 @@ def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> No
     assert sparse.bins
     assert dense.differences == {}
     assert "its shards are not in the store any more" in sparse.notes[0]
+
+
+def test_a_note_on_an_error_ends_once(shelf: Any) -> None:
+    path = shelf.runs()[0].artifacts["predictions"].path / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    sparse, dense = measure(shelf.runs(), rounds=0, seed=0)[0]
+    assert sparse.notes[0].startswith("nothing could be measured again")
+    assert not sparse.notes[0].endswith(".")
+    assert dense.predictions is None
 
 
 def test_the_headline_has_a_row_for_each_and_marks_the_best(finished_shelf: Any) -> None:
