@@ -279,7 +279,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
         rows = rehearse(given.name, plan, Path(folder))
     if given.out:
-        machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "command": f"make rehearse-{given.name}"}
+        machine = {
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+            "command": f"make rehearse-{given.name}",
+        }
         figures = {"name": given.name, "shrink": given.shrink, "size": asdict(plan.size), "stages": rows}
         given.out.write_text(json.dumps({**figures, "machine": machine}, indent=1) + "\n")
 
