@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
     truth_csr.sum_duplicates()
     train.sum_duplicates()
     labels, counts = num_labels(folder), np.bincount(train.indices, minlength=num_labels(folder))
-    truth = [truth_csr.indices[a:b].tolist() for a, b in zip(truth_csr.indptr, truth_csr.indptr[1:])]  # noqa: B905
+    truth = [truth_csr.indices[a:b].tolist() for a, b in pairwise(truth_csr.indptr)]
     ranked = np.load(folder / "top.npy")[:documents].tolist()
     weights = inverse_propensity(counts, train.shape[0])
     clock = Clock()

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pecos_archive import Size, write_archive
 from tokenize_throughput import bare
@@ -217,8 +218,6 @@ def first_documents(
     """A raw artifact of the first training documents and all labels, imported as a user's tables would be."""
     labels = pq.read_table(whole / "labels.parquet", columns=["label"])["label"]
     batch = next(pq.ParquetFile(whole / "train.parquet").iter_batches(documents))
-    import pyarrow as pa
-
     column = batch["labels"]
     names = pa.ListArray.from_arrays(column.offsets, labels.combine_chunks().take(column.values))
     table = pa.table({"id": batch["id"], "text": batch["text"], "labels": names})

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
@@ -65,7 +64,7 @@ def report(
 def _metrics(run: str, settings: list[str] | None, store: Path) -> Artifact:
     """The metrics artifact of a recipe or a folder."""
     path = Path(run)
-    if (path / FILE_NAME).is_file() or path.is_dir():
+    if path.is_dir():
         return metrics_of(path, Store(store))
     recipe = read_recipe(run, settings)
     steps = open_chain(recipe, store).steps()

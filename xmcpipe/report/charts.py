@@ -54,14 +54,11 @@ def lines(
         return None
     few = max(len(points) for parts in series.values() for points in parts.values()) <= FEW_POINTS
     encodings = _encodings(rows, names, (x, y), unit, log, zero, end)
-    dots = {
-        name: encoding for name, encoding in encodings.items() if name not in ("strokeDash", "strokeWidth")
-    }
-    base = alt.Chart()
+    dots = {name: each for name, each in encodings.items() if not name.startswith("stroke")}
     layers: list[Any] = [
-        base.mark_line().encode(**encodings),
+        alt.Chart().mark_line().encode(**encodings),
         # where points are many they can't be seen, and are there for the pointer to find
-        base.mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
+        alt.Chart().mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
     ]
     if even:
         rule = alt.Chart(alt.Data(values=[{"y": 1}]))

@@ -91,18 +91,23 @@ def speed(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
         "Minutes of each stage; the shortest are in the table alone. What runs share was run once.",
         charts.across([each for each in rows if each["part"] in shown], names, "minutes", ",.3~g", shown),
     )
-    taken = {stage: [mine.get(stage) for mine in seconds.values()] for stage in stages}
-    table = Table(names, [
-        Row("run", stage, "", [Cell() if each is None else Cell(clock(each)) for each in row])
-        for stage, row in taken.items()
-    ])  # fmt: skip
-    section.tables.append(("Seconds by stage", table))
+    section.tables.append(("Seconds by stage", _stage_table(seconds, stages)))
     section.notes += [
         f"No seconds of {run.name}'s {listed(list(run.absent))}: gone from the store."
         for run in runs
         if run.absent
     ]
     return section
+
+
+def _stage_table(seconds: Mapping[str, Mapping[str, float]], stages: Sequence[str]) -> Table:
+    """A row a stage, a column a run."""
+    return Table(list(seconds), [
+        Row("run", stage, "", [
+            Cell(clock(mine[stage])) if stage in mine else Cell() for mine in seconds.values()
+        ])
+        for stage in stages
+    ])  # fmt: skip
 
 
 def _memory_table(runs: Sequence[Run], order: Sequence[str]) -> Table:

@@ -107,46 +107,45 @@ def _context(
     runs: Sequence[Run], measured: Sequence[Measured], sample: Sample | None, notes: list[str]
 ) -> dict[str, Any]:
     """What page.html.j2 names."""
-    names = [run.name for run in runs]
-    datasets = known_datasets(runs)
+    names, datasets = [run.name for run in runs], known_datasets(runs)
     quoted = published(datasets[0]) if len(datasets) == 1 else None
-    tests = {run.test_set: run for run in reversed(runs)}  # of each test the first run
-    curves = {run.name: read_curves(run.folder("model")) for run in runs}
-    layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
-    shares = {name: curves[name].rewirings for name in layers}
-    told_data = listed(datasets) or "own data"
-    figures = _figures(runs, measured, quoted)
-    if quoted is None:
-        figures.notes.append(f"No published rows: {_unquoted(runs, datasets)}.")
-    if len(runs) > len(charts.COLOURS):
-        figures.notes.append(f"Colours repeat from run to run after {len(charts.COLOURS)}: name fewer.")
+    first_of_test: dict[str, Run] = {}
+    for run in runs:
+        first_of_test.setdefault(run.test_set, run)
+    several = len(first_of_test) > 1
     return {
         "version": xmcpipe.__version__,
-        "title": quoted.title if quoted else told_data,
+        "title": quoted.title if quoted else listed(datasets) or "own data",
         "names": names,
         "colours": charts.colours(names),
-        "tests": [
-            ("" if len(tests) == 1 else f"{run.name}: ", run.metrics)
-            for run in runs
-            if tests[run.test_set] is run
-        ],
+        "tests": [(f"{run.name}: " if several else "", run.metrics) for run in first_of_test.values()],
         "level": f"{100 * LEVEL:.0f}%",
         "has_intervals": any(mine.intervals for mine in measured),
         "quoted": quoted,
         "variants": quoted_variants(quoted.variants) if quoted and quoted.variants else None,
         "sections": {
-            "figures": figures,
-            "learning": sections.learning(names, curves, {r.name: _set_aside(r) for r in runs}),
-            "frequency": sections.frequency(names, measured),
-            "memory": costs.memory(runs),
-            "speed": costs.speed(runs, curves),
-            "topology": costs.topology(runs, layers, shares),
+            "figures": _figures(runs, measured, quoted, datasets),
+            **_of_training(runs, measured),
             "documents": sections.Section(notes=notes),
         },
         "sample": sample,
         "unknown_stages": unknown_stages(runs),
         "differing": {key: list(map(told, row)) for key, row in differing(runs).items()} if runs[1:] else {},
         "again": [again(run) for run in runs],
+    }
+
+
+def _of_training(runs: Sequence[Run], measured: Sequence[Measured]) -> dict[str, sections.Section]:
+    """The sections with charts, in the page's order."""
+    names = [run.name for run in runs]
+    curves = {run.name: read_curves(run.folder("model")) for run in runs}
+    layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
+    return {
+        "learning": sections.learning(names, curves, {run.name: _set_aside(run) for run in runs}),
+        "frequency": sections.frequency(names, measured),
+        "memory": costs.memory(runs),
+        "speed": costs.speed(runs, curves),
+        "topology": costs.topology(runs, layers, {name: curves[name].rewirings for name in layers}),
     }
 
 
@@ -165,8 +164,14 @@ def _set_aside(run: Run) -> bool | None:
     return None if share is None else bool(share)
 
 
-def _figures(runs: Sequence[Run], measured: Sequence[Measured], quoted: Published | None) -> sections.Section:
+def _figures(
+    runs: Sequence[Run], measured: Sequence[Measured], quoted: Published | None, datasets: Sequence[str]
+) -> sections.Section:
+    """The headline table, and what has to be said of it."""
     notes = [f"{run.name}: {note}." for run, mine in zip(runs, measured, strict=True) for note in mine.notes]
-    return sections.Section(
-        tables=[("", headline(runs, measured, quoted.systems if quoted else []))], notes=notes
-    )
+    if quoted is None:
+        notes.append(f"No published rows: {_unquoted(runs, datasets)}.")
+    if len(runs) > len(charts.COLOURS):
+        notes.append(f"Colours repeat from run to run after {len(charts.COLOURS)}: name fewer.")
+    table = headline(runs, measured, quoted.systems if quoted else [])
+    return sections.Section(tables=[("", table)], notes=notes)

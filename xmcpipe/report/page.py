@@ -76,9 +76,8 @@ def write_whole(path: Path, text: str) -> None:
     Where `path` is a link, the file that it points to is replaced. Raises XmcpipeError where that fails.
     """
     place = Path(os.path.realpath(path))
-    beside = place.with_name(
-        f".{os.getpid()}.part"
-    )  # short: the page's own name may be as long as names can be
+    # short, for the page's own name may be as long as names can be
+    beside = place.with_name(f".{os.getpid()}.part")
     try:
         with beside.open("w", encoding="utf-8", errors="replace") as file:
             file.write(text)

@@ -76,9 +76,8 @@ def draw(runs: Sequence[Run], measured: Sequence[Measured], test: TestSet, count
     count = min(count, documents)
     rows = np.sort(np.random.default_rng(seed).choice(documents, count, replace=False))
     left_out = _labels(test.pairs, rows)
-    truth = [
-        sorted(set(mine) - set(out)) for mine, out in zip(_labels(test.truth, rows), left_out, strict=True)
-    ]
+    pairs = zip(_labels(test.truth, rows), left_out, strict=True)
+    truth = [sorted(set(mine) - set(out)) for mine, out in pairs]
     gains = discounts(k).tolist()
     predicted, found = {}, {}
     for run, mine in zip(runs, measured, strict=True):

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from xmcpipe.report import charts
 from xmcpipe.report.charts import Spec
 from xmcpipe.report.measured import Measured
 from xmcpipe.report.tables import Cell, Row, Table
-from xmcpipe.report.training import Curves, Points
+from xmcpipe.report.training import Curves
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,35 @@ class Section:
         return spec is not None
 
 
+class _Curve(NamedTuple):
+    """A chart of one curve of the log: what its values are called, their format, and what they are times."""
+
+    title: str
+    caption: str
+    curve: str
+    value: str
+    unit: str
+    times: int = 1
+    zero: bool = True
+
+
+LOSS = _Curve(
+    "Training loss", "The main loss, mean between two lines of the log.", "loss", "loss", ".3~g", zero=False
+)
+VALIDATION = "Per cent, on documents set aside from training."
+SCHEDULES = (
+    _Curve(
+        "Weight of the auxiliary loss", "Its share of the loss; at 0 the branch is dropped.",
+        "auxiliary weight", "weight", ".2~f",
+    ),
+    _Curve(
+        "Rewired connections", "Per cent of all connections that each rewiring replaced.",
+        "rewired", "replaced", ".0f", 100,
+    ),
+    _Curve("Learning rate", "As a share of its peak.", "rate", "rate", ".1~f"),
+)  # fmt: skip
+
+
 def learning(
     names: Sequence[str], curves: Mapping[str, Curves], set_aside: Mapping[str, bool | None]
 ) -> Section:
@@ -44,38 +73,25 @@ def learning(
     `set_aside`: whether a run kept documents for validation, None where that isn't known.
     """
     section = Section()
+    # one axis of epochs for all
     end = max(
         (x for mine in curves.values() for points in mine.points.values() for x, _ in points), default=0
     )
 
-    def curve(name: str, scale: float = 1.0) -> dict[str, dict[str, Points]]:
-        return {run: {name: [(x, scale * y) for x, y in mine.of(name)]} for run, mine in curves.items()}
+    def add(what: _Curve) -> None:
+        series = {
+            run: {what.curve: [(x, what.times * value) for x, value in mine.of(what.curve)]}
+            for run, mine in curves.items()
+        }
+        spec = charts.lines(series, names, what.value, what.unit, zero=what.zero, end=end)
+        section.add(what.title, what.caption, spec)
 
-    section.add(
-        "Training loss",
-        "The main loss, mean between two lines of the log.",
-        charts.lines(curve("loss"), names, "loss", ".3~g", end=end),
-    )
-    ks = dict.fromkeys(name for mine in curves.values() for name in mine.points if name.startswith("P@"))
-    for name in ks:
-        spec = charts.lines(curve(name, 100), names, f"validation {name}", ".1~f", end=end)
-        section.add(f"Validation {name}", "Per cent, on documents set aside from training.", spec)
+    add(LOSS)
+    for name in dict.fromkeys(key for mine in curves.values() for key in mine.points if key.startswith("P@")):
+        add(_Curve(f"Validation {name}", VALIDATION, name, f"validation {name}", ".1~f", 100, zero=False))
     _gradients(section, names, curves, end)
-    section.add(
-        "Weight of the auxiliary loss",
-        "Its share of the loss; at 0 the branch is dropped.",
-        charts.lines(curve("auxiliary weight"), names, "weight", ".2~f", zero=True, end=end),
-    )
-    section.add(
-        "Rewired connections",
-        "Per cent of all connections that each rewiring replaced.",
-        charts.lines(curve("rewired", 100), names, "replaced", ".0f", zero=True, end=end),
-    )
-    section.add(
-        "Learning rate",
-        "As a share of its peak.",
-        charts.lines(curve("rate"), names, "rate", ".1~f", zero=True, end=end),
-    )
+    for schedule in SCHEDULES:
+        add(schedule)
     for run, mine in curves.items():
         if not mine.points:
             section.notes.append(f"No curves of {run}: its model, or the log in it, is gone.")
