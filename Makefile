@@ -49,12 +49,12 @@ test: $(INSTALLED)
 # Compiles, tests and times what wants a GPU, and writes results/gpu-NAME.md; without one, the same on small shapes.
 gpu-check: export HF_HUB_OFFLINE ?= 1
 gpu-check: $(INSTALLED)
-	$(BIN)/python tests/bench/gpu_check.py $(ARGS)
+	$(BIN)/python -m tests.bench.gpu_check $(ARGS)
 
 # A dataset of full size from its archive to metrics, on generated text.
 rehearse-%: export HF_HUB_OFFLINE ?= 1
 rehearse-%: $(INSTALLED)
-	$(BIN)/python tests/bench/rehearse.py $* --out results/rehearsal-$*.json $(ARGS)
+	$(BIN)/python -m tests.bench.rehearse $* --out results/rehearsal-$*.json $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from encoders import write_encoder
 from hypothesis import settings
+
+from tests.encoders import write_encoder
 
 # Machines are noisy and speed is measured by benchmarks: no test may fail for being slow.
 settings.register_profile("xmcpipe", deadline=None, max_examples=50)

@@ -20,7 +20,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.config import to_table
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.stages.evaluate import EvalConfig, run
 from xmcpipe.training.config import HeadConfig, TrainConfig
 

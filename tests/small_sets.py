@@ -142,4 +142,4 @@ def stand_in() -> ModuleType:
 
 def use_stand_in(patch: pytest.MonkeyPatch) -> None:
     """Let the readers of layouts be the stand-in."""
-    patch.setattr("xmcpipe.data.registered.layouts", stand_in())
+    patch.setattr("xmcpipe.data.sources.registered.layouts", stand_in())

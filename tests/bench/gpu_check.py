@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpu_report import ROOT, Part, machine, write_report
+from tests.bench.gpu_report import ROOT, Part, machine, write_report
 
 TIMED_OUT, SAID = 124, 3000
 
@@ -136,7 +136,7 @@ def check_designs(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
 
 def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
     """Memory and seconds a step of each shape."""
-    from shapes import SHAPES
+    from tests.bench.shapes import SHAPES
 
     rows = []
     for name in SHAPES:

@@ -1,6 +1,6 @@
 """Import of a generated PECOS archive: documents a second and peak memory, with 36 labels a document.
 
-    python tests/bench/import_throughput.py --documents 100000 --labels 200000
+    python -m tests.bench.import_throughput --documents 100000 --labels 200000
 
 The memory of a full set is then: a constant, and what grows with the (document, label) pairs and the labels.
 """

@@ -1,7 +1,7 @@
 """Peak memory of `xmcpipe train --steps N` above what the imports take, with random documents and any labels.
 
-    python tests/bench/light_memory.py --labels 670091 --fan-in 128
-    python tests/bench/light_memory.py --labels 2812281 --fan-in 256
+    python -m tests.bench.light_memory --labels 670091 --fan-in 128
+    python -m tests.bench.light_memory --labels 2812281 --fan-in 256
 
 The whole command is measured, from building the model to the published artifact, in a process of its own:
 its largest resident set (VmHWM) less that after its imports. The encoder is a small random BERT; --set goes
@@ -105,13 +105,11 @@ def make(folder: Path, options: argparse.Namespace) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from encoders import write_encoder
-
+    from tests.encoders import write_encoder
     from xmcpipe.artifacts.manifest import Manifest
     from xmcpipe.artifacts.versions import SHARDS_VERSION
     from xmcpipe.data.schema import LABELS
-    from xmcpipe.data.shards import ShardWriter, shard_path
+    from xmcpipe.data.shards.files import ShardWriter, shard_path
 
     encoder, shards = folder / "encoder", folder / "shards"
     words = [f"word{number}" for number in range(WORDS)]

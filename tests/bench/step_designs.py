@@ -1,8 +1,8 @@
-"""The two designs of the fused step on a GPU, one against the other: `python tests/bench/step_designs.py`.
+"""The two designs of the fused step on a GPU, one against the other: `python -m tests.bench.step_designs`.
 
 One pass over the labels, and chunks of labels by three kernels (kernels/README.md), over a grid of D, K and
 B; both make the same training step, in turns, with cold caches. Where they meet is where
-`xmcpipe/ops/step_cuda.py` should change over. Prints a line of JSON for each shape: milliseconds of both, and
+`xmcpipe/ops/cuda/step.py` should change over. Prints a line of JSON for each shape: milliseconds of both, and
 the share of a measured copy's bandwidth that the faster one reaches.
 """
 
@@ -17,7 +17,8 @@ from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.problem import WEIGHT_DECAY, Problem, draw
 from xmcpipe.benchmark.timing import COPY, Clock, rounds
 from xmcpipe.benchmark.traffic import bytes_moved
-from xmcpipe.ops import step_chunks_cuda, step_pass_cuda
+from xmcpipe.ops.cuda import step_chunks as step_chunks_cuda
+from xmcpipe.ops.cuda import step_pass as step_pass_cuda
 from xmcpipe.ops.step_torch import Update
 
 LABEL_CHUNK = 32_768

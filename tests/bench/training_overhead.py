@@ -1,6 +1,6 @@
 """What the classifier, the loss and the data path cost on top of the bare encoder, on the same batches.
 
-    python tests/bench/training_overhead.py SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
+    python -m tests.bench.training_overhead SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
 
 `bare` is the encoder's forward and backward with a sum for a loss; `whole` adds collating, pooling, dropout,
 the output layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step. The

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from host_gpu import HostGpu
+    from tests.kernels.host.gpu import HostGpu
 
 
 @pytest.fixture(scope="session")
 def needs_nvrtc() -> None:
     """Skip where kernels can't be compiled, and say why."""
-    from xmcpipe.ops.nvrtc import missing
+    from xmcpipe.ops.nvrtc.compile import missing
 
     if reason := missing():
         pytest.skip(reason)
@@ -21,8 +21,8 @@ def needs_nvrtc() -> None:
 @pytest.fixture
 def host_gpu(monkeypatch: pytest.MonkeyPatch) -> "Iterator[HostGpu]":
     """The host in place of a GPU."""
-    import host_gpu
-    import host_kernel
+    from tests.kernels.host import gpu as host_gpu
+    from tests.kernels.host import kernel as host_kernel
 
     if host_kernel.COMPILER is None:
         pytest.skip("no g++")

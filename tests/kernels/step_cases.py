@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import (
+from torch import Tensor
+
+from tests.kernels.cases import (
     BFLOAT16,
     DTYPES,
     FLOAT32,
@@ -26,9 +28,7 @@ from cases import (
     to_array,
     to_tensor,
 )
-from host_kernel import HostKernel
-from torch import Tensor
-
+from tests.kernels.host.kernel import HostKernel
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 
 THREADS, BLOCKS = 256, 2

@@ -9,13 +9,13 @@ import os
 import re
 
 import pytest
-from cubin_facts import max_threads, parameter_bytes, sections
 
-from xmcpipe.ops import nvrtc
-from xmcpipe.ops.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
-from xmcpipe.ops.kernel import Kernel, Variant
-from xmcpipe.ops.kernel_source import folder, parameters
-from xmcpipe.ops.kernels import KERNELS
+from tests.kernels.cubin_facts import max_threads, parameter_bytes, sections
+from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
+from xmcpipe.ops.nvrtc.source import folder, parameters
+from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.variant import Kernel, Variant
 
 MAX_STATIC_SHARED = 48 * KIB
 EVERY_VARIANT = os.environ.get("XMCPIPE_COMPILE_ALL") == "1"

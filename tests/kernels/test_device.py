@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmcpipe.ops import ffi_reference, step_cuda
+from xmcpipe.ops import reference as ffi_reference
+from xmcpipe.ops.cuda import step as step_cuda
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
 from xmcpipe.ops.step import ffi_step_
 from xmcpipe.ops.topk import ffi_topk

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import (
+
+from tests.kernels.cases import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
@@ -19,7 +20,7 @@ from cases import (
     poisoned,
     to_tensor,
 )
-from host_kernel import HostKernel
+from tests.kernels.host.kernel import HostKernel
 
 THREADS, SLICE, TILE, PADDING = 256, 256, 32, 8
 

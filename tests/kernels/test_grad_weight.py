@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import (
+from torch import Tensor
+
+from tests.kernels.cases import (
     BFLOAT16,
     BYTES,
     DTYPES,
@@ -28,9 +30,7 @@ from cases import (
     to_array,
     to_tensor,
 )
-from host_kernel import HostKernel
-from torch import Tensor
-
+from tests.kernels.host.kernel import HostKernel
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 
 THREADS = 256

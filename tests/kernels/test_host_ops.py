@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from host_gpu import HostGpu, install
 from torch import Tensor
 
-from xmcpipe.ops import (
-    ffi_cuda,
-    ffi_reference,
-    rewire_cuda,
-    step_chunks_cuda,
-    step_cuda,
-    step_pass_cuda,
-    topk_cuda,
-)
-from xmcpipe.ops.architectures import ARCHITECTURES
+from tests.kernels.host.gpu import HostGpu, install
+from xmcpipe.ops import reference as ffi_reference
+from xmcpipe.ops.cuda import ffi as ffi_cuda
+from xmcpipe.ops.cuda import rewire as rewire_cuda
+from xmcpipe.ops.cuda import step as step_cuda
+from xmcpipe.ops.cuda import step_chunks as step_chunks_cuda
+from xmcpipe.ops.cuda import step_pass as step_pass_cuda
+from xmcpipe.ops.cuda import topk as topk_cuda
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.step_torch import Update
 from xmcpipe.ops.step_torch import step_ as torch_step_

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from xmcpipe.ops import kernel_source
-from xmcpipe.ops.kernel import Kernel
-from xmcpipe.ops.launch import available, blocks_per_multiprocessor, launch, load, shared_limit
+from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc.launch import available, blocks_per_multiprocessor, launch, load, shared_limit
+from xmcpipe.ops.nvrtc.variant import Kernel
 
 pytestmark = pytest.mark.gpu
 

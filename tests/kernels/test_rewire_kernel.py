@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.kernels.cases import (
     BFLOAT16,
     DTYPES,
     FLOAT16,
@@ -22,11 +26,7 @@ from cases import (
     far,
     to_array,
 )
-from host_kernel import HostKernel
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
+from tests.kernels.host.kernel import HostKernel
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topology import regrow
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold

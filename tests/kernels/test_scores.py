@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import (
+
+from tests.kernels.cases import (
     BCE,
     BFLOAT16,
     BYTES,
@@ -23,7 +24,7 @@ from cases import (
     poisoned,
     to_tensor,
 )
-from host_kernel import HostKernel
+from tests.kernels.host.kernel import HostKernel
 
 THREADS = 256
 BOUND = 2e-6  # relative error of norms: sums of float32

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
-from step_cases import (
+
+from tests.kernels.cases import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
+from tests.kernels.step_cases import (
     STEP,
     Layer,
     Result,

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import (
+from torch import Tensor
+
+from tests.kernels.cases import (
     BFLOAT16,
     BYTES,
     DTYPES,
@@ -28,8 +30,7 @@ from cases import (
     poisoned,
     to_array,
 )
-from host_kernel import HostKernel
-from torch import Tensor
+from tests.kernels.host.kernel import HostKernel
 
 THREADS, MERGE_THREADS = 256, 128
 ORDERS = 3  # of the lanes

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from encoders import write_encoder
-from places import Workplace
+
+from tests.encoders import write_encoder
+from tests.pipeline.places import Workplace
 
 RECIPE = """
 name = "tiny"

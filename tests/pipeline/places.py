@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forks import finish
+from tests.pipeline.forks import finish
 
 TIMEOUT = 250  # seconds, for a command
 

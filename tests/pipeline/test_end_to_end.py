@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from places import LIGHT, settings
+
+from tests.pipeline.places import LIGHT, settings
 
 STAGES = ["download", "tokenize", "cluster", "train", "predict", "eval"]
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from places import LIGHT, Workplace, settings
+
+from tests.pipeline.places import LIGHT, Workplace, settings
 
 KINDS = {
     "download": "raw",

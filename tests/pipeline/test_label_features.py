@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from encoders import write_encoder
-from layout_folders import lines, write
 
+from tests.encoders import write_encoder
+from tests.layout_folders import lines, write
 from xmcpipe.cli.session import open_chain, read_recipe, runner_of
 
 LABELS, TRAIN, TEST, K = 12, 96, 24, 4

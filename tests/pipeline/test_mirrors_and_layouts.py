@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import layout_folders
 import polars as pl
 import pytest
-from small_sets import use_registry
 from typer.testing import CliRunner
-from web_site import Site, running_site
 
+from tests import layout_folders
+from tests.small_sets import use_registry
+from tests.web_site import Site, running_site
 from xmcpipe.cli.app import app
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
 

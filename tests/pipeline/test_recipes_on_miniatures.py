@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from encoders import write_encoder
-from layout_folders import Documents, lines, save_npz, write
-from places import Workplace, settings
+
+from tests.encoders import write_encoder
+from tests.layout_folders import Documents, lines, save_npz, write
+from tests.pipeline.places import Workplace, settings
 
 LABELS, TRAIN, TEST = 24, 96, 20
 NAMES = [f"Product {number}" for number in range(LABELS)]

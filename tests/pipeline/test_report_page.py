@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import Workplace, settings
-from report_store import SCRIPT, make_runs
 
+from tests.pipeline.places import Workplace, settings
+from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.report.make import Options, make_report
 from xmcpipe.report.runs import named, read_run

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from fake_stages import World, make_world
+
+from tests.unit.fake_stages import World, make_world
 
 
 @pytest.fixture

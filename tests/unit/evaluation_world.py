@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xmcpipe.data.predictions import PredictionsWriter
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.stages.evaluate import EVAL, EvalConfig
 
 L, N_TRAIN, N_TEST, K = 30, 80, 50, 5

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from fake_stages import FetchConfig, StepConfig, World
 
+from tests.unit.fake_stages import FetchConfig, StepConfig, World
 from xmcpipe import recipe
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
-from xmcpipe.ops.ffi_reference import dense_weight
+from xmcpipe.ops.reference import dense_weight
 
 TILE_VALUES = 1 << 22  # of a float64 tile: 32 MiB
 SAMPLED_LABELS = 2000

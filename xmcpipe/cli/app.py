@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import xmcpipe
-from xmcpipe.cli import (
+from xmcpipe.cli.commands import (
     bench,
     chain,
     datasets,

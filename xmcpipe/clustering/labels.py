@@ -18,7 +18,7 @@ from xmcpipe.clustering.partition import (
 )
 from xmcpipe.clustering.swaps import exchange, load_faiss
 from xmcpipe.clustering.vectors import Vectorise, add_texts, document_means, keep_rows
-from xmcpipe.data.shards import Shards
+from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from xmcpipe.clustering.partition import Float32s, Int32s, Int64s
-from xmcpipe.data.shards import Shards
+from xmcpipe.data.shards.files import Shards
 
 SAMPLE_DOCUMENTS = 65_536
 OVERSAMPLES, POWER_ITERATIONS = 16, 3  # of the randomized SVD

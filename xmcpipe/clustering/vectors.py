@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from xmcpipe.clustering.partition import Float32s, Int32s, Int64s
-from xmcpipe.data.shards import Shards
+from xmcpipe.data.shards.files import Shards
 from xmcpipe.progress import progress
 
 Vectorise = Callable[[Int32s, Int32s], Float32s]

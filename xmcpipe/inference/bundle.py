@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from xmcpipe.data.batches import HostBatch, pad
+from xmcpipe.data.shards.batches import HostBatch, pad
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.modeling.saved import load_model

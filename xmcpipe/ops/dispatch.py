@@ -43,7 +43,7 @@ def on_cuda(index_LK: Tensor, *tensors: Tensor) -> bool:
     """Whether the CUDA kernels compute with these tensors; a warning says, once, where they can't be had."""
     if index_LK.device.type != "cuda":
         return False
-    from xmcpipe.ops.cuda_rows import takes
-    from xmcpipe.ops.launch import usable
+    from xmcpipe.ops.cuda.rows import takes
+    from xmcpipe.ops.nvrtc.launch import usable
 
     return takes(index_LK, *tensors) and usable(index_LK.device)

@@ -79,11 +79,11 @@ def _products(
     """The implementation of the three products that is to fill `result` from `operands`."""
     num_labels, fan_in = index_LK.shape
     if on_cuda(index_LK, *operands):
-        from xmcpipe.ops import ffi_cuda
+        from xmcpipe.ops.cuda import ffi as ffi_cuda
 
         return ffi_cuda
     if by_kernel(result.device, result.dtype, num_rows, num_labels, fan_in, num_features):
-        from xmcpipe.ops import ffi_numba  # numba takes a second to import
+        from xmcpipe.ops.cpu import ffi as ffi_numba  # numba takes a second to import
 
         return ffi_numba
     return ffi_torch

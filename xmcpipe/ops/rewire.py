@@ -53,7 +53,7 @@ def ffi_rewire_(
     """
     check(weight, index, moments, num_features, rewiring)
     if on_cuda(index, weight) and _moments_on_cuda(moments):
-        from xmcpipe.ops import rewire_cuda
+        from xmcpipe.ops.cuda import rewire as rewire_cuda
 
         return rewire_cuda.rewire_(
             weight, index, moments, bits, ties, seed, rewiring, first_label, num_features

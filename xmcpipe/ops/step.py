@@ -69,11 +69,11 @@ def _check_state(weight: Tensor, bias: Tensor | None, momentum: Tensor | None) -
 def _implementation(features: Tensor, weight: Tensor, index: Tensor) -> ModuleType:
     num_labels, fan_in = index.shape
     if on_cuda(index, features, weight):
-        from xmcpipe.ops import step_cuda
+        from xmcpipe.ops.cuda import step as step_cuda
 
         return step_cuda
     if by_kernel(features.device, torch.float32, len(features), num_labels, fan_in, features.shape[1]):
-        from xmcpipe.ops import step_numba  # numba takes a second to import
+        from xmcpipe.ops.cpu import step as step_numba  # numba takes a second to import
 
         return step_numba
     return step_torch

@@ -47,7 +47,7 @@ def ffi_topk(
     """
     check(features, weight, index, bias, k, label_chunk)
     if k <= MOST_ON_CUDA and on_cuda(index, features, weight):
-        from xmcpipe.ops import topk_cuda
+        from xmcpipe.ops.cuda import topk as topk_cuda
 
         return topk_cuda.topk(features, weight, index, bias, k, first_label)
     best: Best | None = None

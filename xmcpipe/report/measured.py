@@ -15,7 +15,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.runs import Run
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists import LabelLists
+    from xmcpipe.data.label_lists.lists import LabelLists
     from xmcpipe.metrics import Difference, Evaluation
 
 LEVEL = 0.95
@@ -52,7 +52,7 @@ class TestSet:
     @staticmethod
     def of(shards: Path) -> "TestSet":
         """The test split of a shards artifact. Raises XmcpipeError where it can't be read."""
-        from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
+        from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
 
         truth = read_label_lists(shards, "truth")
         return TestSet(truth, filter_of_artifact(shards, truth))
@@ -126,8 +126,8 @@ def _measure_group(
     runs: Sequence[Run], measured: Sequence[Measured], step: Callable[[], object]
 ) -> "tuple[TestSet, list[Evaluation]]":
     """Read the predictions of runs on the same test set into `measured`, and evaluate them."""
-    from xmcpipe.data.label_files import read_label_lists
-    from xmcpipe.data.label_lists import common_vocabulary
+    from xmcpipe.data.label_lists.files import read_label_lists
+    from xmcpipe.data.label_lists.lists import common_vocabulary
     from xmcpipe.stages.evaluate import training_of_shards
     from xmcpipe.stages.measuring import measure_lists, most_pairs
 

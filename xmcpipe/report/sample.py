@@ -18,7 +18,7 @@ from xmcpipe.report.runs import Run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from xmcpipe.data.label_lists import Int64s, LabelLists
+    from xmcpipe.data.label_lists.lists import Int64s, LabelLists
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _ranked(
     predictions: "LabelLists", truth: "LabelLists", rows: "Int64s", left_out: Sequence[list[int]], k: int
 ) -> list[Ranked]:
     """The k best labels of each of the rows of the truth, in the order in which the metrics rank them."""
-    from xmcpipe.data.label_lists import prediction_rows, taken
+    from xmcpipe.data.label_lists.lists import prediction_rows, taken
 
     where, _ = prediction_rows(predictions, truth)
     mine = taken(predictions, rows if where is None else where[rows])

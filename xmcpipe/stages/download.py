@@ -12,7 +12,7 @@ from typing import Any, Literal
 from xmcpipe.artifacts.versions import RAW_VERSION
 from xmcpipe.config import later, nearest, runtime
 from xmcpipe.data import registry
-from xmcpipe.data.policies import AS_GIVEN, Policies
+from xmcpipe.data.raw.policies import AS_GIVEN, Policies
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
@@ -74,7 +74,7 @@ def source(config: DownloadConfig) -> str | None:
     """The sha256 of what was fetched by hand; None where the network is to give it."""
     if config.archive is None:
         return None
-    from xmcpipe.data.registered import naming_mirrors, source_of
+    from xmcpipe.data.sources.registered import naming_mirrors, source_of
 
     with naming_mirrors(registry.find(config.dataset)):
         return source_of(Path(config.archive))
@@ -89,7 +89,7 @@ def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 
 
 def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
-    from xmcpipe.data.registered import Making
+    from xmcpipe.data.sources.registered import Making
 
     dataset = registry.find(config.dataset)
     # where the titles are all that there is, a line of text is a title as well
@@ -101,9 +101,9 @@ def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
 
 
 def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
-    from xmcpipe.data import debian
-    from xmcpipe.data.debian_index import fetch_index
-    from xmcpipe.data.raw import write_raw
+    from xmcpipe.data.raw.writing import write_raw
+    from xmcpipe.data.sources import debian
+    from xmcpipe.data.sources.debian_index import fetch_index
 
     index = fetch_index(config.mirror, config.suite, config.via, scratch)
     packages = debian.read_packages(index)
@@ -115,8 +115,8 @@ def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
 
 
 def _synthetic(config: DownloadConfig, out: Path, scratch: Path) -> Result:
-    from xmcpipe.data import synthetic
-    from xmcpipe.data.raw import write_raw
+    from xmcpipe.data.raw.writing import write_raw
+    from xmcpipe.data.sources import synthetic
 
     count, num_labels = config.documents or SYNTHETIC_DOCUMENTS, config.labels or SYNTHETIC_LABELS
     batches = synthetic.documents(count, num_labels, config.data_seed)

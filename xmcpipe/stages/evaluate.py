@@ -32,7 +32,7 @@ from xmcpipe.stages.measuring import (
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists import LabelLists
+    from xmcpipe.data.label_lists.lists import LabelLists
     from xmcpipe.metrics.evaluation import Evaluation
     from xmcpipe.metrics.propensity import Training
 
@@ -79,8 +79,8 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
 
     Raises XmcpipeError for predictions of other documents than the test's or with another vocabulary.
     """
-    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists
-    from xmcpipe.data.label_lists import common_vocabulary
+    from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
+    from xmcpipe.data.label_lists.lists import common_vocabulary
 
     shards = inputs["shards"]
     training = training_of_shards(shards, config.propensity)  # before there is anything else in memory
@@ -215,7 +215,7 @@ def training_of_shards(folder: Path, propensity: str) -> "Training":
     import numpy as np
     import pyarrow.parquet as pq
 
-    from xmcpipe.data.shards import Shards
+    from xmcpipe.data.shards.files import Shards
     from xmcpipe.metrics.propensity import Training
 
     train = Shards(folder, *(("train", "label") if propensity == "paper" else ("train",)))

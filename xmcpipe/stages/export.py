@@ -75,7 +75,7 @@ def _whole(out: Path) -> Iterator[Path]:
 def _export_raw(folder: Path, format_: Format, out: Path) -> None:
     from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.layouts.writing import write_filter_pairs, write_label_json, write_label_texts
-    from xmcpipe.data.raw import read_labels
+    from xmcpipe.data.raw.writing import read_labels
 
     labels = read_labels(folder)
     write_label_json(out / "lbl.json", labels)
@@ -89,7 +89,7 @@ def _export_raw(folder: Path, format_: Format, out: Path) -> None:
 
 def _pecos_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
     from xmcpipe.data.layouts.writing import CsrColumns, write_text_lines
-    from xmcpipe.data.raw import read_documents
+    from xmcpipe.data.raw.writing import read_documents
 
     matrix = CsrColumns(num_labels)
     with (out / f"X.{SHORT[split]}.txt").open("wb") as texts:
@@ -103,7 +103,7 @@ def _xc_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
     import pyarrow.parquet as pq
 
     from xmcpipe.data.layouts.writing import header, write_pairs, write_text_lines
-    from xmcpipe.data.raw import read_documents
+    from xmcpipe.data.raw.writing import read_documents
 
     short = SHORT[split]
     with (out / f"raw/{short}_X.txt").open("wb") as texts, (out / f"{short}_X_Y.txt").open("wb") as pairs:
@@ -118,7 +118,7 @@ def _export_predictions(folder: Path, format_: Format, out: Path) -> None:
 
     from xmcpipe.data.layouts.writing import header, write_label_json, write_label_texts, write_pairs
     from xmcpipe.data.predictions import write_predictions_npz
-    from xmcpipe.data.raw import read_labels
+    from xmcpipe.data.raw.writing import read_labels
 
     labels, table = read_labels(folder), folder / "predictions.parquet"
     write_label_json(out / "lbl.json", labels)

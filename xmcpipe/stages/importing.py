@@ -16,7 +16,7 @@ from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.versions import RAW_VERSION
 from xmcpipe.config import runtime
 from xmcpipe.data.layouts import LayoutOptions, Sources, detect_layout, layout_files, read_layout
-from xmcpipe.data.policies import Policies
+from xmcpipe.data.raw.policies import Policies
 from xmcpipe.errors import require_file
 from xmcpipe.stages.stage import Result, Stage
 
@@ -94,7 +94,7 @@ def source(config: ImportConfig) -> str:
 
 def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write the raw artifact into `out`. Raises XmcpipeError for a faulty file or a policy that refuses."""
-    from xmcpipe.data.raw import write_raw
+    from xmcpipe.data.raw.writing import write_raw
 
     sources = _tables(config) if config.folder is None else _folder(config)
     figures, rows = write_raw(
@@ -111,8 +111,8 @@ def _folder(config: ImportConfig) -> Sources:
 
 
 def _tables(config: ImportConfig) -> Sources:
-    from xmcpipe.data.formats import Columns, Writing, read_documents
-    from xmcpipe.data.label_table import read_label_table
+    from xmcpipe.data.tables.formats import Columns, Writing, read_documents
+    from xmcpipe.data.tables.label_table import read_label_table
 
     files = config.files
     for role, path in files.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists import CommonVocabulary, LabelLists
+    from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
     from xmcpipe.metrics.evaluation import Against, Evaluation
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.ranking import Ranking
@@ -52,8 +52,8 @@ def read_and_measure(given: Given, ks: Sequence[int], a: float, b: float, propen
     """
     import numpy as np
 
-    from xmcpipe.data.label_files import filter_of_artifact, read_label_lists, read_training_lists
-    from xmcpipe.data.label_lists import common_vocabulary
+    from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists, read_training_lists
+    from xmcpipe.data.label_lists.lists import common_vocabulary
 
     # the training labels first, and as counts at once: they may well be more than all else
     train, training = None, None
@@ -78,7 +78,7 @@ def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Trainin
     """The labels that occur in the training lists, as lists of one row, and how often each does."""
     import numpy as np
 
-    from xmcpipe.data.label_lists import with_small_ids
+    from xmcpipe.data.label_lists.lists import with_small_ids
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.truth import count_labels
 
@@ -99,7 +99,7 @@ def measure_lists(
     filtered: bool = False,
 ) -> Measured:
     """Measure lists of one numbering; if `filtered`, the last of `common.others` are pairs to leave out."""
-    from xmcpipe.data.label_lists import pair_rows
+    from xmcpipe.data.label_lists.lists import pair_rows
     from xmcpipe.metrics.api import without_pairs
     from xmcpipe.metrics.evaluation import Against, measure
 
@@ -142,7 +142,7 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     """The popularity baseline as rankings, int64 [N, k]; documents with pairs to leave out get the next."""
     import numpy as np
 
-    from xmcpipe.data.label_lists import taken
+    from xmcpipe.data.label_lists.lists import taken
     from xmcpipe.metrics.api import rank_all
     from xmcpipe.metrics.baseline import most_frequent
     from xmcpipe.metrics.inputs import Rows
@@ -194,7 +194,7 @@ def _ranked(
     """The rankings of one system in the order of the truth, N documents, and what rows were joined by."""
     import numpy as np
 
-    from xmcpipe.data.label_lists import prediction_rows, taken
+    from xmcpipe.data.label_lists.lists import prediction_rows, taken
     from xmcpipe.metrics.api import rank_all, refuse_strangers
     from xmcpipe.metrics.ranking import Ranking
 

@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from xmcpipe.training.plan import Plan
+    from xmcpipe.memory.plan import Plan
 
 POSITIVES = 5.0  # labels a document, where nobody says how many
 
@@ -75,9 +75,9 @@ def run(
     `artifacts` maps "shards" and "clusters" to what exists of them. Raises XmcpipeError where the number of
     labels or the encoder isn't known, for an encoder whose config can't be found, and for K > D.
     """
-    from xmcpipe.training.memory import host_bytes
-    from xmcpipe.training.plan import other_memory, plan
-    from xmcpipe.training.plan_shape import StepShape
+    from xmcpipe.memory.plan import other_memory, plan
+    from xmcpipe.memory.shape import StepShape
+    from xmcpipe.training.used_memory import host_bytes
 
     config: TrainConfig = configs["train"]
     data = known(configs, artifacts, stated)
@@ -163,7 +163,7 @@ def _maker(name: str, tokens: int) -> Callable[[], Any]:
 def _of_shards(folder: Path, with_texts: bool) -> DataShape:
     import pyarrow.parquet as pq
 
-    from xmcpipe.data.shards import Shards
+    from xmcpipe.data.shards.files import Shards
 
     shards = Shards(folder, "train")
     texts = Shards(folder, "label") if with_texts else None

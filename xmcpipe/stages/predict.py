@@ -46,10 +46,10 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
 
     import numpy as np
 
-    from xmcpipe.data.batches import collate, length_order
     from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.predictions import PredictionsWriter, write_predictions_npz
-    from xmcpipe.data.shards import Shards
+    from xmcpipe.data.shards.batches import collate, length_order
+    from xmcpipe.data.shards.files import Shards
     from xmcpipe.inference.scorer import Scorer
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer

@@ -13,7 +13,7 @@ from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
-    from xmcpipe.data.tokenizing import ShardTask
+    from xmcpipe.data.shards.tokenizing import ShardTask
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
     Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that its special
     tokens alone fill or that the encoder has no positions for.
     """
-    from xmcpipe.data.cores import usable_cores
-    from xmcpipe.data.encoding_pool import encode_shards
+    from xmcpipe.cores import usable_cores
+    from xmcpipe.data.shards.encoding_pool import encode_shards
 
     raw = inputs["raw"]
     tokenizer = _fast_tokenizer(config)
@@ -74,8 +74,8 @@ def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
     """A task for each shard, and the number of documents each will hold."""
-    from xmcpipe.data.shards import shard_path
-    from xmcpipe.data.tokenizing import ShardTask, label_ranges, num_rows
+    from xmcpipe.data.shards.files import shard_path
+    from xmcpipe.data.shards.tokenizing import ShardTask, label_ranges, num_rows
 
     sources = {
         name: require_file(raw / f"{name}.parquet", "the raw artifact")

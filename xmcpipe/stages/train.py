@@ -78,8 +78,8 @@ def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
     """Validation figures, and what the training and the layer cost; `first_connections`: the share that no
     rewiring replaced.
     """
+    from xmcpipe.memory.compare import memory_figures
     from xmcpipe.modeling.heads import FFIHead
-    from xmcpipe.training.plan_compare import memory_figures
 
     state, head = trainer.progress, trainer.model.head
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from xmcpipe.data.batches import collate, epoch_batches, length_order
-from xmcpipe.data.shards import Int64s, Shards
+from xmcpipe.data.shards.batches import collate, epoch_batches, length_order
+from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.fused import Positives
 from xmcpipe.training.config import TrainConfig

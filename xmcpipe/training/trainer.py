@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xmcpipe.data.shards import Int64s
+from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory.measure import StepMeter
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.losses import scale
@@ -25,12 +26,11 @@ from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import Fork, due
 from xmcpipe.training.light import LightUpdates
 from xmcpipe.training.log import MetricsLog
-from xmcpipe.training.memory import used_bytes
 from xmcpipe.training.paper import PaperUpdates
-from xmcpipe.training.plan_measure import StepMeter
 from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
 from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
 from xmcpipe.training.updates import Updates
+from xmcpipe.training.used_memory import used_bytes
 from xmcpipe.training.validation import validate
 
 UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {

@@ -1,8 +1,8 @@
 """What all contenders are given."""
 
 import torch
-from layers import SMALL, problem
 
+from tests.unit.benchmark.layers import SMALL, problem
 from xmcpipe.benchmark.problem import draw
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from layers import SMALL, problem
 
+from tests.unit.benchmark.layers import SMALL, problem
 from xmcpipe.benchmark import reference
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY
-from xmcpipe.ops.ffi_reference import dense_weight
+from xmcpipe.ops.reference import dense_weight
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layers import problem
 
+from tests.unit.benchmark.layers import problem
 from xmcpipe.benchmark.contenders import CONTENDERS, Dense, FixedFanIn
 from xmcpipe.benchmark.grid import WHAT, Shape
 from xmcpipe.benchmark.problem import draw

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import World
 from typer.testing import CliRunner
 
+from tests.unit.fake_stages import World
 from xmcpipe.artifacts.store import Store
 from xmcpipe.cli import session
 from xmcpipe.cli.app import app

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from small_sets import COUNTS, FILES, TEST, tar_of, use_registry, use_stand_in
 from typer.testing import CliRunner
 
+from tests.small_sets import COUNTS, FILES, TEST, tar_of, use_registry, use_stand_in
 from xmcpipe import recipe
 from xmcpipe.cli.app import app
 

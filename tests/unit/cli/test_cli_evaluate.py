@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.cli.app import app
 from xmcpipe.data.predictions import PredictionsWriter
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from layout_folders import NAMES, pecos, x_y
 from typer.testing import CliRunner
 
+from tests.layout_folders import NAMES, pecos, x_y
 from xmcpipe.cli.app import app
 
 

@@ -9,12 +9,13 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from xmcpipe.cli import kernels
 from xmcpipe.cli.app import app
-from xmcpipe.ops import kernel_source, nvrtc
-from xmcpipe.ops import kernels as table
-from xmcpipe.ops.architectures import COMMON_ARCHITECTURES
-from xmcpipe.ops.kernel import Kernel
+from xmcpipe.cli.commands import kernels
+from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc import table
+from xmcpipe.ops.nvrtc.architectures import COMMON_ARCHITECTURES
+from xmcpipe.ops.nvrtc.variant import Kernel
 
 TEXT = 'extern "C" __global__ void __launch_bounds__(64) fill(float* x) { x[threadIdx.x] = MORE; }\n'
 FILL = Kernel("fill", threads=64, macros=(("MORE", (0, 1)),), varied=(("MORE",),))
@@ -99,7 +100,7 @@ def test_all_means_the_common_architectures() -> None:
 @pytest.mark.usefixtures("compiler")
 def test_many_kernels_are_compiled_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "JOBS_A_PROCESS", 1)
-    monkeypatch.setattr("xmcpipe.data.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("xmcpipe.cores.usable_cores", lambda: 2)
     # A spawned process has the package's own folder of kernels.
     monkeypatch.setattr(kernel_source, "FOLDERS", (kernel_source._PACKAGE.parent / "kernels",))
     scores = Kernel("ffi_grad_features_sum", threads=256, file="ffi_grad_features.cu")

@@ -14,7 +14,7 @@ from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.artifacts.versions import CLUSTERS_VERSION, SHARDS_VERSION
 from xmcpipe.cli.app import app
 from xmcpipe.data.schema import LABELS
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
 
 RECIPE = """
 name = "small"

@@ -68,7 +68,7 @@ def test_texts_of_the_command_line_become_json_lines_off_a_terminal(predict: Any
 
 
 def test_on_a_terminal_they_are_for_people(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcpipe.cli.predict._is_terminal", lambda: True)
+    monkeypatch.setattr("xmcpipe.cli.commands.predict._is_terminal", lambda: True)
     result = predict("--text", "plain blue")
     assert result.stdout.splitlines() == ["plain blue", "     1.0000  plain", "     0.5000  blue  BLUE"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_store import make_runs
 from typer.testing import CliRunner
 
+from tests.report_store import make_runs
 from xmcpipe.cli.app import app
 
 

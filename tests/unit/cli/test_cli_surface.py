@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import xmcpipe
 from xmcpipe.cli.app import app
-from xmcpipe.cli.importing import import_
+from xmcpipe.cli.commands.importing import import_
 from xmcpipe.stages.importing import ImportConfig
 
 SHARED = {"--recipe", "--set", "--store", "--force", "--json"}

@@ -12,7 +12,7 @@ import pytest
 from xmcpipe.clustering import tfidf
 from xmcpipe.clustering import vectors as vectors_module
 from xmcpipe.clustering.vectors import add_texts, document_means, keep_rows, normalise
-from xmcpipe.data.shards import Shards, ShardWriter, shard_path
+from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
 
 VOCABULARY = 30
 

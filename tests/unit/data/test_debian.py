@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.data import debian, debian_index
-from xmcpipe.data.debian_index import Index, fetch_index
+from xmcpipe.data.sources import debian, debian_index
+from xmcpipe.data.sources.debian_index import Index, fetch_index
 from xmcpipe.errors import XmcpipeError
 
 PACKAGES = """\

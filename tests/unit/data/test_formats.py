@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmcpipe.data import lines
-from xmcpipe.data.formats import Columns, Writing, read_documents
+from xmcpipe.data.tables import lines
+from xmcpipe.data.tables.formats import Columns, Writing, read_documents
 from xmcpipe.errors import XmcpipeError
 
 ROWS = [

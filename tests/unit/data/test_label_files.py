@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from xmcpipe.data import label_files, label_json
-from xmcpipe.data.label_files import read_label_lists
-from xmcpipe.data.label_lists import LabelLists
+from xmcpipe.data.label_lists import files as label_files
+from xmcpipe.data.label_lists import json_lines as label_json
+from xmcpipe.data.label_lists.files import read_label_lists
+from xmcpipe.data.label_lists.lists import LabelLists
 from xmcpipe.errors import XmcpipeError
 
 ROWS: list[dict[str, Any]] = [

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from xmcpipe.data import label_lists
-from xmcpipe.data.label_lists import LabelLists, common_vocabulary, pair_rows, prediction_rows, taken
+from xmcpipe.data.label_lists import lists as label_lists
+from xmcpipe.data.label_lists.lists import LabelLists, common_vocabulary, pair_rows, prediction_rows, taken
 from xmcpipe.errors import XmcpipeError
 
 

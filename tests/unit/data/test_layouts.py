@@ -6,8 +6,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from layout_folders import FILTERS, MAKERS, NAMES, TEST, TRAIN, lines, save_npz, write, x_y, x_y_text, xc_raw
 
+from tests.layout_folders import (
+    FILTERS,
+    MAKERS,
+    NAMES,
+    TEST,
+    TRAIN,
+    lines,
+    save_npz,
+    write,
+    x_y,
+    x_y_text,
+    xc_raw,
+)
 from xmcpipe.data.layouts import LAYOUTS, LayoutOptions, Sources, detect_layout, read_layout
 from xmcpipe.errors import XmcpipeError
 
@@ -176,7 +188,7 @@ def test_fields_of_the_raw_json(tmp_path: Path) -> None:
 
 
 def test_uids_that_repeat_or_lack_get_their_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 60)  # a document a block
+    monkeypatch.setattr("xmcpipe.data.tables.lines.BLOCK_CHARACTERS", 60)  # a document a block
     xc_raw(tmp_path)
     uids = ["a", "b", "a", None, "", "a"]
     row = {"title": "t", "content": "", "target_ind": [0]}
@@ -205,7 +217,7 @@ def test_lines_with_ids(tmp_path: Path) -> None:
 def test_a_line_without_an_id_after_a_block_of_lines_with_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 3)
+    monkeypatch.setattr("xmcpipe.data.tables.lines.BLOCK_CHARACTERS", 3)
     x_y_text(tmp_path)
     write(tmp_path / "raw_data" / "test.raw.txt", b"a->b\nplain\n")
     with pytest.raises(XmcpipeError, match=r"test\.raw\.txt, line 2: 'plain' was given, id->text was wanted"):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layout_folders import MAKERS, NAMES, TRAIN, attentionxml, lines, pecos, write, x_y_text, xc_raw
 from scipy import sparse
 
+from tests.layout_folders import MAKERS, NAMES, TRAIN, attentionxml, lines, pecos, write, x_y_text, xc_raw
 from xmcpipe.data.layouts import LAYOUTS, LayoutOptions, detect_layout, layout_files, read_layout
 from xmcpipe.data.npz import read_csr
 from xmcpipe.errors import XmcpipeError
@@ -264,8 +264,8 @@ def test_forged_matrices(tmp_path_factory: pytest.TempPathFactory, name: str, nu
 
 
 def test_a_line_without_an_end_is_no_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcpipe.data.lines.BLOCK_CHARACTERS", 4)
-    monkeypatch.setattr("xmcpipe.data.lines.LONGEST_LINE", 20)
+    monkeypatch.setattr("xmcpipe.data.tables.lines.BLOCK_CHARACTERS", 4)
+    monkeypatch.setattr("xmcpipe.data.tables.lines.LONGEST_LINE", 20)
     x_y_text(tmp_path)
     assert len(read(tmp_path, "x_y")["train"]) == 5
     write(tmp_path / "raw_data" / "test.raw.txt", b"one\n" + b"x" * 30 + b"\n")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from xmcpipe.data.label_files import read_label_lists
+from xmcpipe.data.label_lists.files import read_label_lists
 from xmcpipe.data.predictions import PredictionsWriter, write_predictions_npz
 from xmcpipe.data.schema import PREDICTIONS
 

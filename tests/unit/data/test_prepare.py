@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmcpipe.data.policies import Policies
-from xmcpipe.data.prepare import split_by_hash
-from xmcpipe.data.raw import write_raw
+from xmcpipe.data.raw.policies import Policies
+from xmcpipe.data.raw.prepare import split_by_hash
+from xmcpipe.data.raw.writing import write_raw
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.errors import XmcpipeError
 

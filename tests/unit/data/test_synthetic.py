@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from xmcpipe.data import synthetic
+from xmcpipe.data.sources import synthetic
 
 
 def test_the_same_seed_gives_the_same_documents() -> None:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmcpipe.data import unpack as module
-from xmcpipe.data.unpack import Limits, unpack
+from xmcpipe.data.sources import unpack as module
+from xmcpipe.data.sources.unpack import Limits, unpack
 from xmcpipe.errors import XmcpipeError
 
 FILES = {"set/X.trn.txt": b"one\ntwo\n" * 30, "set/Y.trn.npz": random.Random(3).randbytes(900), "set/e": b""}

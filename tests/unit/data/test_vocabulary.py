@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.data.formats import Writing
-from xmcpipe.data.label_table import read_label_table
-from xmcpipe.data.vocabulary import Encoder, vocabulary
+from xmcpipe.data.raw.vocabulary import Encoder, vocabulary
+from xmcpipe.data.tables.formats import Writing
+from xmcpipe.data.tables.label_table import read_label_table
 from xmcpipe.errors import XmcpipeError
 
 

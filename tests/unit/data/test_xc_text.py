@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmcpipe.data import lines, xc_text
-from xmcpipe.data.label_files import Role, read_label_lists
-from xmcpipe.data.label_lists import LabelLists
+from xmcpipe.data.label_lists import xc_text
+from xmcpipe.data.label_lists.files import Role, read_label_lists
+from xmcpipe.data.label_lists.lists import LabelLists
+from xmcpipe.data.tables import lines
 from xmcpipe.errors import XmcpipeError
 
 

@@ -4,11 +4,11 @@ import random
 
 import numpy as np
 import pytest
-from brute_force import brute_force, cases, of_package, random_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xmcpipe.metrics
+from tests.unit.metrics.brute_force import brute_force, cases, of_package, random_case
 from xmcpipe.metrics import api, evaluate, evaluation
 
 

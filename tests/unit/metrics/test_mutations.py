@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from brute_force import Case, brute_force, cases, of_package
 
 import xmcpipe
 import xmcpipe.metrics
+from tests.unit.metrics.brute_force import Case, brute_force, cases, of_package
 from xmcpipe.errors import XmcpipeError
 
 Replacements = Sequence[tuple[str, str]]

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from test_losses import reference
 
+from tests.unit.modeling.test_losses import reference
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.fused import Positives, chunked_loss
 from xmcpipe.modeling.heads import HeadShape
-from xmcpipe.ops.ffi_reference import dense_weight
+from xmcpipe.ops.reference import dense_weight
 
 B, D, L, K = 6, 20, 37, 5
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from ffi_cases import FLOATS, IMPLEMENTATIONS, SHAPES, implementation, make, poison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops import ffi_reference, ffi_torch, threads
+from tests.unit.ops.ffi_cases import FLOATS, IMPLEMENTATIONS, SHAPES, implementation, make, poison
+from xmcpipe.ops import ffi_torch
+from xmcpipe.ops import reference as ffi_reference
+from xmcpipe.ops.cpu import threads
 from xmcpipe.ops.ffi import ffi_backward, ffi_grad_features, ffi_grad_weight, ffi_scores
 
 

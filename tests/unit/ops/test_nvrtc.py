@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops import cubin_cache, kernel_source, nvrtc
-from xmcpipe.ops.kernel import Kernel
-from xmcpipe.ops.nvrtc import Resources, resources_in
+from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import cubin_cache
+from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc.compile import Resources, resources_in
+from xmcpipe.ops.nvrtc.variant import Kernel
 
 LOG = """\
 ptxas info    : 0 bytes gmem

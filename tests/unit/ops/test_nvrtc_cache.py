@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops import cubin_cache
+from xmcpipe.ops.nvrtc import cubin_cache
 
 KEY = cubin_cache.key({"text": "int x;", "macros": [("A", 1)]})
 CODE, FACTS = b"\x7fELF\n\0code\n" * 50, {"registers": 40}
@@ -102,7 +102,7 @@ def test_the_folder_is_the_variable_s_or_in_the_user_s_cache(monkeypatch: pytest
 
 def test_the_cache_loads_nothing_heavy() -> None:
     program = (
-        "import sys, xmcpipe.ops.nvrtc;"
+        "import sys, xmcpipe.ops.nvrtc.compile;"
         "print([name for name in ('torch', 'numpy', 'cuda', 'cuda.core') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, require_architecture
-from xmcpipe.ops.kernel import Kernel, Macros
-from xmcpipe.ops.kernels import KERNELS
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, require_architecture
+from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
 
 def from_ampere_on_with_a_loss_of_32_rows(macros: Macros, architecture: int) -> bool:

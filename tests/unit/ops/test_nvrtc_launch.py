@@ -18,12 +18,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops import launch as launching
-from xmcpipe.ops import nvrtc
-from xmcpipe.ops.arguments import pack, packer
-from xmcpipe.ops.kernel import Kernel
-from xmcpipe.ops.kernel_source import Parameter
-from xmcpipe.ops.nvrtc import Cubin, Resources
+from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import launch as launching
+from xmcpipe.ops.nvrtc.arguments import pack, packer
+from xmcpipe.ops.nvrtc.compile import Cubin, Resources
+from xmcpipe.ops.nvrtc.source import Parameter
+from xmcpipe.ops.nvrtc.variant import Kernel
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 1)
 SCALE = Kernel("scale", threads=128, optional=("bias",))

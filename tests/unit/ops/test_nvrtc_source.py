@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops import kernel_source
-from xmcpipe.ops.kernel import Kernel, Macros, Variant
-from xmcpipe.ops.kernel_source import Parameter, parameters, text_of
-from xmcpipe.ops.kernels import KERNELS
+from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc.source import Parameter, parameters, text_of
+from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.variant import Kernel, Macros, Variant
 
 FORMATS = (("WEIGHT", (0, 1, 2)),)
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from ffi_cases import FLOATS, make
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.ops.ffi_cases import FLOATS, make
 from xmcpipe.ops import rewire
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topology import regrow

@@ -98,7 +98,7 @@ def test_random_steps_are_unbiased(dtype, device):
 @pytest.mark.parametrize("dtype", [torch.float32, *SHORT])
 @given(st.lists(st.tuples(FINITE, st.integers(0, 65_535)), min_size=1, max_size=40))
 def test_numba_rounds_alike(dtype, pairs):
-    from xmcpipe.ops import rounding_numba as kernels
+    from xmcpipe.ops.cpu import rounding as kernels
 
     values = torch.tensor([value for value, _ in pairs], dtype=torch.float32)
     random = torch.tensor([bits for _, bits in pairs], dtype=torch.int32)
@@ -117,7 +117,7 @@ def test_numba_rounds_alike(dtype, pairs):
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**31 - 2), st.integers(0, 2**62), st.integers(1, 40))
 def test_numba_draws_alike(seed, step, label, num_places):
-    from xmcpipe.ops.rounding_numba import random_row
+    from xmcpipe.ops.cpu.rounding import random_row
 
     random = np.empty(-(-num_places // 8) * 8, np.uint32)
     random_row(np.uint64(seed), np.uint64(STREAM_ROUNDING + step), np.uint64(label), random)

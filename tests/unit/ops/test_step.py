@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from ffi_cases import FLOATS, IMPLEMENTATIONS, SHAPES, implementation, make, poison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops import ffi_reference, ffi_torch, step_cuda, threads
+from tests.unit.ops.ffi_cases import FLOATS, IMPLEMENTATIONS, SHAPES, implementation, make, poison
+from xmcpipe.ops import ffi_torch
+from xmcpipe.ops import reference as ffi_reference
+from xmcpipe.ops.cpu import threads
+from xmcpipe.ops.cuda import step as step_cuda
 from xmcpipe.ops.losses import IN_PLACE
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.step import ffi_step_

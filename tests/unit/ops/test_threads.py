@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from xmcpipe.ops import threads
-from xmcpipe.ops.threads import over_slices, slices
+from xmcpipe.ops.cpu import threads
+from xmcpipe.ops.cpu.threads import over_slices, slices
 
 
 @pytest.mark.parametrize("num_labels", [0, 1, 2047, 2048, 2049, 65_536, 65_537, 10_000_000])

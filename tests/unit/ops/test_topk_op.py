@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from ffi_cases import make
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.ops.ffi_cases import make
 from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.topk import ffi_topk
 

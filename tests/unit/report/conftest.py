@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from report_store import make_runs
 
+from tests.report_store import make_runs
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.report.runs import Run, named, read_run
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_store import SCRIPT, make_runs
 
+from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report import page

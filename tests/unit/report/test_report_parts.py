@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_store import NAMES, SCRIPT, TEST, documents, make_run, make_runs
 
+from tests.report_store import NAMES, SCRIPT, TEST, documents, make_run, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate

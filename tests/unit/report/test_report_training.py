@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_store import FAN_IN, FEATURES, NAMES
 from safetensors.numpy import save_file
 
+from tests.report_store import FAN_IN, FEATURES, NAMES
 from xmcpipe.report.topology import Topology, read_topology
 from xmcpipe.report.training import rates, read_curves, thinned
 

@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import FetchConfig, ReadConfig, StepConfig, World
 
+from tests.unit.fake_stages import FetchConfig, ReadConfig, StepConfig, World
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.chain import Chain

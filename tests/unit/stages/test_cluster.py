@@ -13,7 +13,7 @@ from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.clustering.config import ClusterConfig
 from xmcpipe.config import from_table
 from xmcpipe.data.schema import CLUSTERS, LABELS
-from xmcpipe.data.shards import ShardWriter, shard_path
+from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.cluster import CLUSTER
 from xmcpipe.stages.stage import Result

@@ -14,14 +14,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from small_sets import COUNTS, FILES, LABELS, TEST, TRAIN, tar_of, use_registry, use_stand_in, zip_of
-from web_site import Site, running_site
 
+from tests.small_sets import COUNTS, FILES, LABELS, TEST, TRAIN, tar_of, use_registry, use_stand_in, zip_of
+from tests.web_site import Site, running_site
 from xmcpipe.config import from_table
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
 from xmcpipe.data.fetch.kept import Kept
 from xmcpipe.data.registry import Mirror
-from xmcpipe.data.unpack import Limits
+from xmcpipe.data.sources.unpack import Limits
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.download import DOWNLOAD, DownloadConfig
 from xmcpipe.stages.stage import Result
@@ -183,7 +183,7 @@ def test_every_fault_of_every_kind_of_mirror_is_a_line_and_then_the_next(
     )
     site.put(path, **{**answer, "cuts": list(answer.get("cuts", []))}, length=kind != "dropbox")
     served = site.put("/tiny.tar.gz", tar_of())
-    monkeypatch.setattr("xmcpipe.data.unpack.Limits", partial(Limits, free=BOMB - 1))
+    monkeypatch.setattr("xmcpipe.data.sources.unpack.Limits", partial(Limits, free=BOMB - 1))
     if fault == "full disk":
         full_once(monkeypatch)
     result = run(tmp_path)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evaluation_world import N_TEST, N_TRAIN, NAMES, K, L, World, figures_of, table, write_rows
 
+from tests.unit.evaluation_world import N_TEST, N_TRAIN, NAMES, K, L, World, figures_of, table, write_rows
 from xmcpipe.config import from_table
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.errors import XmcpipeError

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from evaluation_world import N_TRAIN, NAMES, QUICK, L, World, figures_of, table, write_rows
 from scipy import sparse
 
+from tests.unit.evaluation_world import N_TRAIN, NAMES, QUICK, L, World, figures_of, table, write_rows
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files
 from xmcpipe.stages.measuring import Given

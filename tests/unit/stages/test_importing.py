@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from layout_folders import NAMES, write, x_y_text, xc_raw
 
+from tests.layout_folders import NAMES, write, x_y_text, xc_raw
 from xmcpipe.config import from_table, to_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.importing import IMPORT, ImportConfig, source

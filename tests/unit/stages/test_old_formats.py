@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xmcpipe.artifacts.versions import METRICS_VERSION, PREDICTIONS_VERSION
-from xmcpipe.data.label_files import read_label_lists
+from xmcpipe.data.label_lists.files import read_label_lists
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.table import frequency_table, notes, table
 from xmcpipe.stages.evaluate import read_metrics

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import FetchConfig, StepConfig, World
 
+from tests.unit.fake_stages import FetchConfig, StepConfig, World
 from xmcpipe.artifacts.store import Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.chain import Chain
@@ -207,7 +207,7 @@ KILLED = """
 import signal, sys, time
 from dataclasses import replace
 from pathlib import Path
-from fake_stages import FetchConfig, make_world
+from tests.unit.fake_stages import FetchConfig, make_world
 from xmcpipe.artifacts.store import Store
 from xmcpipe.cli.app import _terminate
 from xmcpipe.stages.chain import Chain
@@ -225,7 +225,7 @@ Runner(Chain(Store(Path(sys.argv[1])), {"download": FetchConfig()}, catalog=(sta
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_process_leaves_no_artifact_and_no_lock(world: World, tmp_path: Path, number: int) -> None:
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         stdout=subprocess.PIPE,

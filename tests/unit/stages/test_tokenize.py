@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from xmcpipe.config import from_table
-from xmcpipe.data import encoding_pool, tokenizing
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
-from xmcpipe.data.shards import Shards
-from xmcpipe.data.tokenizing import Lengths, label_ranges
+from xmcpipe.data.shards import encoding_pool, tokenizing
+from xmcpipe.data.shards.files import Shards
+from xmcpipe.data.shards.tokenizing import Lengths, label_ranges
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.tokenize import TOKENIZE, TokenizeConfig
 
@@ -241,7 +241,7 @@ def test_a_worker_ends_with_its_parent() -> None:
         "import time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import get_context\n"
-        "from xmcpipe.data.encoding_pool import _start_worker\n"
+        "from xmcpipe.data.shards.encoding_pool import _start_worker\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, get_context('spawn'), _start_worker, (1,))\n"
         "    pool.submit(time.sleep, 0.01).result()\n"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import LABELS
-from test_feed import write_shards
+
+from tests.unit.training.runs import LABELS
+from tests.unit.training.test_feed import write_shards
 
 
 @pytest.fixture

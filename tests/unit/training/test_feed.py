@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.data.batches import collate, epoch_batches, length_order
 from xmcpipe.data.schema import CLUSTERS, LABELS
-from xmcpipe.data.shards import Shards, ShardWriter, shard_path
+from xmcpipe.data.shards.batches import collate, epoch_batches, length_order
+from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed, read_clusters

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from runs import CLUSTERS, HEAD, LIGHT, make
-from test_resume import end
 
+from tests.unit.training.runs import CLUSTERS, HEAD, LIGHT, make
+from tests.unit.training.test_resume import end
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.losses import scale
 from xmcpipe.training.gradients import Fork, due

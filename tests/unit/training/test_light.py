@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from runs import HEAD, LIGHT, make
 
+from tests.unit.training.runs import HEAD, LIGHT, make
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.training.config import TrainConfig

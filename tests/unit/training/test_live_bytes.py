@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from xmcpipe.training.live_bytes import LiveBytes
+from xmcpipe.memory.live_bytes import LiveBytes
 
 DEVICES = ["cpu", "meta"]
 SCRATCH = 1000  # float32 values that the operator below needs and lets go

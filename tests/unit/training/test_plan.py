@@ -6,19 +6,19 @@ import logging
 import numpy as np
 import pytest
 import torch
-from test_feed import write_shards
 
+from tests.unit.training.test_feed import write_shards
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory import compare as plan_compare
+from xmcpipe.memory.compare import memory_figures
+from xmcpipe.memory.measure import MEASURED_STEPS
+from xmcpipe.memory.plan import other_memory, plan
+from xmcpipe.memory.shape import StepShape
 from xmcpipe.modeling.encoder import from_config
-from xmcpipe.training import plan_compare
 from xmcpipe.training.build import build_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
-from xmcpipe.training.plan import other_memory, plan
-from xmcpipe.training.plan_compare import memory_figures
-from xmcpipe.training.plan_measure import MEASURED_STEPS
-from xmcpipe.training.plan_shape import StepShape
 from xmcpipe.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from xmcpipe.ops.ffi import ffi_scores
-from xmcpipe.ops.step import ffi_step_
-from xmcpipe.training.live_bytes import LiveBytes
-from xmcpipe.training.plan_workspace import (
+from xmcpipe.memory.live_bytes import LiveBytes
+from xmcpipe.memory.workspace import (
     classifier_workspace_bytes,
     rewiring_bytes,
     workspace_on_cpu,
     workspace_on_gpu,
 )
+from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.step import ffi_step_
 
 META = torch.device("meta")
 B, D, L = 24, 96, 5000

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from runs import HEAD, LIGHT, make
+
+from tests.unit.training.runs import HEAD, LIGHT, make
 
 WHOLE = {
     "light, float32": {**LIGHT, "precision": "float32"},

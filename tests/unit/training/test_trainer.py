@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from runs import CLUSTERS, LABELS, LIGHT, make
 
+from tests.unit.training.runs import CLUSTERS, LABELS, LIGHT, make
 from xmcpipe.modeling.fused import Positives
 from xmcpipe.training.gradients import Fork
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.lines import text_lines
-from xmcpipe.data.tables import bad_row
+from xmcpipe.data.tables.columns import bad_row
+from xmcpipe.data.tables.lines import text_lines
 
 WITH_ID = r"^(\S+?)->(.*)$"
 

@@ -13,11 +13,11 @@ import polars as pl
 import pyarrow as pa
 
 from xmcpipe.data.layouts.names import named
-from xmcpipe.data.lines import text_lines
 from xmcpipe.data.npz import read_csr
-from xmcpipe.data.staging import joined
-from xmcpipe.data.tables import bad_row
-from xmcpipe.data.vocabulary import in_order
+from xmcpipe.data.raw.staging import joined
+from xmcpipe.data.raw.vocabulary import in_order
+from xmcpipe.data.tables.columns import bad_row
+from xmcpipe.data.tables.lines import text_lines
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]

@@ -6,9 +6,9 @@ import polars as pl
 import pyarrow as pa
 
 from xmcpipe.data.layouts import LayoutOptions
-from xmcpipe.data.lines import text_lines
 from xmcpipe.data.schema import FILTER_PAIRS
-from xmcpipe.data.tables import bad_row
+from xmcpipe.data.tables.columns import bad_row
+from xmcpipe.data.tables.lines import text_lines
 
 PAIR = r"^\s*(\S+)[\s,]+(\S+)\s*$"  # numpy.savetxt writes whole numbers as 1.000000000000000000e+00
 MOST = 2**31 - 1

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xmcpipe.data.filter_pairs import FilterPairs
-from xmcpipe.data.staging import joined
+from xmcpipe.data.raw.staging import joined
 
 LINE_BREAKS = r"[\n\v\f\r\x{1c}-\x{1e}\x{85}\x{2028}\x{2029}]+"  # all that some reader ends a line at
 

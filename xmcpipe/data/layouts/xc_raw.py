@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.formats import join_text
-from xmcpipe.data.jsonl import read_jsonl
 from xmcpipe.data.layouts import LayoutOptions
 from xmcpipe.data.layouts.ids import DocumentIds
-from xmcpipe.data.tables import Wanted
+from xmcpipe.data.tables.columns import Wanted
+from xmcpipe.data.tables.formats import join_text
+from xmcpipe.data.tables.jsonl import read_jsonl
 from xmcpipe.errors import XmcpipeError
 
 LABELS = "target_ind"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web_site import Site, running_site
 
+from tests.web_site import Site, running_site
 from xmcpipe.data.fetch import transfer
 
 

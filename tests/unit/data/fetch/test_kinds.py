@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from web_site import Site
 
+from tests.web_site import Site
 from xmcpipe.data.fetch import dropbox, gdrive, https
 from xmcpipe.data.fetch.transfer import transfer
 from xmcpipe.errors import XmcpipeError

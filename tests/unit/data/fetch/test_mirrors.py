@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web_site import Site
 
+from tests.web_site import Site
 from xmcpipe.data.fetch import gdrive, mirrors
 from xmcpipe.data.fetch.kept import Kept, downloading, folder_of, in_cache, remove
 from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from web_site import Site
 
+from tests.web_site import Site
 from xmcpipe.data.fetch import transfer as module
 from xmcpipe.data.fetch import web
 from xmcpipe.data.fetch.transfer import Note, forget, transfer

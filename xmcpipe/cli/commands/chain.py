@@ -1,0 +1,140 @@
+"""`run` and `status`: a recipe's whole chain, made or looked at."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xmcpipe.cli.commands.evaluate import metrics_of
+from xmcpipe.cli.options import (
+    STORE,
+    ForceOption,
+    JsonOption,
+    RecipeArgument,
+    RecipeOption,
+    SetOption,
+    StoreOption,
+)
+from xmcpipe.cli.output import (
+    age,
+    artifact_facts,
+    error_line,
+    outcome_facts,
+    outcome_line,
+    print_json,
+    print_metrics,
+    step_line,
+)
+from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
+from xmcpipe.config import nearest
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import written
+from xmcpipe.stages.catalog import CATALOG
+from xmcpipe.stages.chain import Step
+from xmcpipe.stages.download import MAKERS
+
+STAGES = [stage.name for stage in CATALOG]  # a folder that is called as one of them is `./train`
+
+
+def run(
+    recipe_argument: RecipeArgument = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE|FILE|FOLDER",
+            help="Run this stage again, and all after it; or take the recipe's dataset from this archive or "
+            "folder, which you fetched by hand.",
+        ),
+    ] = None,
+    stop: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
+    store: StoreOption = STORE,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recipe from data to metrics; what exists already is reused."""
+    where, tables = one_recipe(recipe_argument, recipe), None
+    if start is not None and start not in STAGES:
+        tables, start = _archive(start, written(where, settings or ())), None
+    loaded = read_recipe(where, settings, tables)
+    facts, metrics = [], None
+    for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
+        facts.append(outcome_facts(outcome))
+        if not as_json:
+            typer.echo(outcome_line(outcome))
+        if outcome.stage.kind == "metrics":
+            metrics = metrics_of(outcome)
+    if as_json:
+        print_json({"recipe": loaded.name, "stages": facts, "metrics": metrics})
+    elif metrics is not None:
+        print_metrics(metrics)
+
+
+def status(
+    recipe_argument: RecipeArgument = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the sha256 of every output; exit with 2 on a fault.")
+    ] = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the chain of a recipe: what is there, how large, how old, its figures."""
+    loaded = read_recipe(one_recipe(recipe_argument, recipe), settings)
+    steps, now = open_chain(loaded, store).steps(), datetime.now(UTC)
+    faults = {step.stage.name: step.artifact.faults() for step in steps if verify and step.artifact}
+    if as_json:
+        stages = [_facts(step, now, faults.get(step.stage.name)) for step in steps]
+        print_json({"recipe": loaded.name, "stages": stages})
+    else:
+        for step in steps:
+            typer.echo(step_line(step, now))
+    for step in steps:
+        for fault in faults.get(step.stage.name, []):
+            error_line(f"{step.stage.name}: {fault} (run `xmcpipe {step.stage.name} --force`)")
+    if any(faults.values()):
+        raise typer.Exit(2)
+    if verify and not as_json:
+        typer.echo(f"verified: every output of {len(faults)} artifacts is as it was written")
+
+
+def _archive(given: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What `--from` with a file or a folder sets in the recipe, whose tables may want keys yet.
+
+    Raises XmcpipeError for what looks like a stage that isn't, and where the recipe takes no archive.
+    """
+    stages, path = [name for name in STAGES if name in recipe], Path(given)
+    if not path.exists() and path.suffix == "" and len(path.parts) == 1:
+        raise XmcpipeError(
+            f"--from {given}: there is no stage {given!r} in this chain, nor a file or folder of that name",
+            nearest(given, stages),
+        )
+    if "download" not in recipe:
+        raise XmcpipeError(
+            f"--from {given} was given, and the recipe downloads nothing",
+            "name the files that it imports: --set import.train=FILE or import.folder=FOLDER",
+        )
+    download = recipe["download"]
+    if isinstance(download, Mapping) and str(download.get("dataset")) in MAKERS:
+        raise XmcpipeError(
+            f"--from {given} was given, and {download['dataset']} is never read from a file",
+            f"leave it out, or name a stage: {', '.join(stages)}",
+        )
+    return {"download": {"archive": given}}
+
+
+def _facts(step: Step, now: datetime, faults: list[str] | None) -> dict[str, Any]:
+    if step.artifact is None:
+        facts: dict[str, Any] = {
+            "stage": step.stage.name,
+            "kind": step.stage.kind,
+            "fingerprint": step.fingerprint,
+        }
+        return {**facts, "state": "missing"}
+    facts = {**artifact_facts(step.artifact), "state": "present", "age_seconds": age(step.artifact, now)}
+    return facts if faults is None else {**facts, "faults": faults}

@@ -1,0 +1,190 @@
+"""`plan`: the memory that a recipe's training is predicted to need, before anything runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.cli.options import (
+    STORE,
+    ClustersOption,
+    JsonOption,
+    RecipeArgument,
+    RecipeOption,
+    SetOption,
+    ShardsOption,
+    StoreOption,
+)
+from xmcpipe.cli.output import print_json
+from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.chain import Chain
+from xmcpipe.stages.plan import DataShape, Planned, run
+
+if TYPE_CHECKING:
+    from xmcpipe.memory.plan import Plan
+
+GIB, GB = 1 << 30, 10**9
+GIGA, TERA = 10**9, 10**12
+COPIES = 10
+Device = Literal["cuda", "cpu"]
+
+
+def plan(
+    recipe_argument: RecipeArgument = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    labels: Annotated[int, typer.Option("--labels", min=0, help="L; by default the shards'.")] = 0,
+    documents: Annotated[int, typer.Option("--documents", min=0, help="N; by default the shards'.")] = 0,
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=0, help="Of the longest document; by default the shards'.")
+    ] = 0,
+    positives: Annotated[
+        float, typer.Option("--positives", min=0, help="Labels a document; by default the shards'.")
+    ] = 0.0,
+    clusters: Annotated[int, typer.Option("--num-clusters", min=0, help="C; by default the recipe's.")] = 0,
+    device: Annotated[Device, typer.Option("--device", help="Where training shall run.")] = "cuda",
+    bandwidth: Annotated[
+        float,
+        typer.Option("--bandwidth", metavar="GB/S", min=0, help="Of the memory, for the floor in time."),
+    ] = 0.0,
+    tflops: Annotated[
+        float,
+        typer.Option(
+            "--tflops", min=0, help="Of the processor, in 16 bits, as encoders reach it: for times."
+        ),
+    ] = 0.0,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure the bandwidth on this machine: a copy.")
+    ] = False,
+    shards_artifact: ShardsOption = None,
+    clusters_artifact: ClustersOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict the peak memory of a training, by part, and the floor of a step.
+
+    What the shards in the store say of the data can be stated instead, so that nothing need exist.
+    """
+    if recipe_argument is not None and recipe is not None:
+        raise XmcpipeError("two recipes were given, one was wanted", "name one")
+    loaded = read_recipe(recipe_argument or recipe, settings, {"train": {}})
+    chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
+    stated = DataShape(labels, documents, tokens, positives, clusters)
+    artifacts = _existing(chain, () if labels and shards_artifact is None else ("shards", "clusters"))
+    planned = run(loaded.configs, artifacts, stated, device)
+    speed = _copy_speed(device) if measure else bandwidth * GB
+    if as_json:
+        print_json(_facts(planned, speed, tflops * TERA))
+    else:
+        _print(planned, speed, tflops * TERA)
+
+
+def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
+    """The artifacts of these kinds that there are."""
+    found = {}
+    for kind in kinds:
+        try:
+            artifact = chain.input(kind)[1]
+        except (KeyError, XmcpipeError):  # nothing makes it, or it is made of files that aren't there
+            artifact = None
+        if artifact is not None:
+            found[kind] = artifact
+    return found
+
+
+def _copy_speed(device: str) -> float:
+    """Bytes a second that a copy of a large tensor moves on this machine, read and written."""
+    from xmcpipe.benchmark.timing import Clock
+    from xmcpipe.modeling.devices import pick_device
+
+    clock = Clock(pick_device(device))
+    best = min(clock.milliseconds(clock.copy) for _ in range(COPIES))
+    return 1000.0 * clock.copied_bytes / best
+
+
+def _facts(planned: Planned, speed: float, flops: float) -> dict[str, Any]:
+    """In JSON types."""
+    plans = [
+        {
+            "memory": each.memory,
+            "device": each.device,
+            "device_bytes": {**each.parts, "total": each.total},
+            "most_bytes": each.most,
+            "host_bytes": {**(host := _host(planned, each)), "total": sum(host.values())},
+            "floor": {
+                **asdict(each.floor),
+                "seconds": each.floor.seconds(speed) if speed else None,
+            },
+            "encoder_flops": each.encoder_flops,
+            "step_seconds": each.seconds(speed, flops) if speed and flops else None,
+        }
+        for each in planned.plans
+    ]
+    return {
+        "data": asdict(planned.data),
+        "batch": planned.batch,
+        "encoder": planned.encoder,
+        "bytes_per_second": speed or None,
+        "flops_per_second": flops or None,
+        "steps": {"an_epoch": planned.steps[0], "all": planned.steps[1]},
+        "plans": plans,
+    }
+
+
+def _print(planned: Planned, speed: float, flops: float) -> None:
+    from xmcpipe.cli.tables import print_table
+
+    data, plans = planned.data, planned.plans
+    typer.echo(
+        f"{data.labels:,} labels · batch {planned.batch:,} x {data.tokens:,} tokens · {planned.encoder} · "
+        f"{plans[0].device} · memory = {plans[0].memory!r} (GiB)"
+    )
+    print_table(("on the device", *(each.memory for each in plans)), _rows([each.parts for each in plans]))
+    print_table(
+        ("on the host", *(each.memory for each in plans)), _rows([_host(planned, each) for each in plans])
+    )
+    for each in plans:
+        typer.echo(f"{each.memory}: {_floor_line(each, speed)}")
+        if speed and flops:
+            typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
+
+
+def _host(planned: Planned, plan: "Plan") -> dict[str, int]:
+    """Bytes on the host, by part."""
+    return {"process": planned.process, **plan.host}
+
+
+def _rows(columns: Sequence[Mapping[str, int]]) -> list[tuple[str, ...]]:
+    """A row a part that any column has, and their totals."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [(name, *(_gib(column.get(name, 0)) for column in columns)) for name in _ordered(names)]
+    return [*rows, ("total", *(_gib(sum(column.values())) for column in columns))]
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    from xmcpipe.memory.parts import PARTS
+
+    return sorted(names, key=lambda name: PARTS.index(name) if name in PARTS else len(PARTS))
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:,.3f}" if count else "-"
+
+
+def _floor_line(plan: "Plan", speed: float) -> str:
+    floor = plan.floor
+    line = (
+        f"a classifier step moves {floor.bytes / GB:,.3f} GB at least, and computes "
+        f"{floor.flops / GIGA:,.1f} GFLOP ({floor.dense_flops / GIGA:,.1f} as dense tiles)"
+    )
+    return f"{line}: {1000 * floor.seconds(speed):,.3f} ms at {speed / GB:,.0f} GB/s" if speed else line
+
+
+def _time_line(plan: "Plan", step: float, steps: tuple[int, int]) -> str:
+    line = f"with {plan.encoder_flops / TERA:,.3f} TFLOP of the encoder {1000 * step:,.1f} ms a step at best"
+    if not steps[0]:
+        return line
+    return f"{line}, {step * steps[0] / 60:,.1f} minutes an epoch, {step * steps[1] / 3600:,.1f} hours in all"

@@ -1,0 +1,176 @@
+"""Reads `LabelLists` from the files that users hold, and from artifacts.
+
+    .parquet                     columns labels, and id and scores where there are any; row group by row group
+    .jsonl .ndjson (also .gz)    the same keys, an object a line; or PECOS' text2text output (label_json.py)
+    .npz                         a SciPy CSR matrix, a row a document, as PECOS saves one too (npz.py)
+    .txt (also .gz)              `label:score` pairs a line, or `row label:score` lines (xc_text.py)
+    a folder                     an artifact: predictions, raw or shards, with the vocabulary that it holds
+
+Labels are integers or strings. Where there are no ids, rows are joined by their number. Nothing is ever
+unpickled.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
+from xmcpipe.data.filter_pairs import FilterPairs
+from xmcpipe.data.label_lists.columns import ListsBuilder
+from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
+from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.npz import Csr, read_csr
+from xmcpipe.data.shards.files import Shards, shard_path
+from xmcpipe.errors import XmcpipeError, require_file
+
+Role = Literal["predictions", "truth", "train", "filter"]
+ROWS = 1 << 16
+BUFFER = 1 << 20  # bytes
+SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
+KNOWN = "known: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
+
+
+def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
+    """The labels in `path`: for predictions with scores, and cut to those that can reach the `top` best.
+
+    For the role `filter` they are the pairs that must not be predicted.
+
+    Raises XmcpipeError for a file that is not there, is not what its name says, lacks a column or has a type
+    that isn't wanted.
+    """
+    if path.is_dir():
+        return _read_artifact(path, role, top)
+    require_file(path, role)
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    kind = SUFFIXES.get(suffix)
+    if kind is None or (kind not in ("json", "text") and path.name.endswith(".gz")):
+        raise XmcpipeError(f"{role}: {path} is of no known format", KNOWN)
+    builder = ListsBuilder(str(path), role == "predictions", top)
+    if kind in ("npz", "text"):
+        return _read_pieces(path, role, builder, kind)
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
+        builder.add(batch)
+    # of a table of an artifact, integers are ids of that vocabulary
+    names = read_label_names(path.parent) if _in_artifact(path) else None
+    return builder.finish(names, None if names is None else len(names))
+
+
+def _in_artifact(path: Path) -> bool:
+    return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
+
+
+def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
+    width: int | None
+    pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
+    if kind == "npz":
+        matrix = read_csr(path)
+        pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
+    else:
+        from xmcpipe.data.label_lists.xc_text import (
+            read_xc_text,  # loads polars, which nothing else here needs
+        )
+
+        pieces, width = read_xc_text(path, role)
+    for lengths, labels, scores in pieces:
+        builder.append(lengths, builder.narrow(labels), scores)
+    return builder.finish(width=width)
+
+
+def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
+    """(lengths, labels, scores) of some rows at a time. A stored zero is a score, but no label."""
+    matrix = matrix if scored else matrix.without_zeros()
+    for first in range(0, len(matrix), ROWS):
+        indptr = matrix.indptr[first : first + ROWS + 1]
+        pairs = slice(int(indptr[0]), int(indptr[-1]))
+        yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
+
+
+def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
+    """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
+
+    `path` is the artifact's folder or its test.parquet, and `truth` what was read there, with its vocabulary.
+    None where there are no pairs.
+    """
+    folder = path.parent if path.name == "test.parquet" and _in_artifact(path) else path
+    if not folder.is_dir() or truth.width is None:
+        return None
+    pairs = FilterPairs.read(folder, "test", truth.width)
+    if not len(pairs):
+        return None
+    rows, labels = np.divmod(pairs.keys, truth.width)
+    indptr = np.searchsorted(rows, np.arange(len(truth) + 1)).astype(np.int64)
+    return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
+
+
+def read_training_lists(path: Path, propensity: str) -> LabelLists:
+    """The training labels in `path`; with `paper`, each label text is one more document, labelled by itself.
+
+    Raises XmcpipeError as `read_label_lists` does, and where label texts are to be counted and aren't known.
+    """
+    if propensity == "standard":
+        return read_label_lists(path, "train")
+    if not shard_path(path, "label", 0).is_file():
+        raise XmcpipeError(
+            f"propensity 'paper' counts label texts as documents, and {path} has none",
+            "name the artifact of shards as --train, or --set eval.propensity=standard",
+        )
+    names = read_label_names(path)
+    indptr, labels = Shards(path, "train", "label").label_csr()
+    return LabelLists(str(path), None, indptr, labels, None, names, len(names))
+
+
+def read_label_names(folder: Path) -> pa.Array:
+    """The vocabulary of an artifact, string [L]: element i is the name of label id i."""
+    path = require_file(folder / "labels.parquet", "vocabulary")
+    return _names(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)  # truth and training mostly share one: with millions of labels, a second copy tells
+def _names(path: Path, changed: int) -> pa.Array:
+    try:
+        return pq.read_table(path, columns=["label"]).column("label").cast(pa.string()).combine_chunks()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise XmcpipeError(f"{path} can't be read as a vocabulary: {error}", "run the stage again") from error
+
+
+def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
+    split = "train" if role == "train" else "test"
+    table = folder / ("predictions.parquet" if role == "predictions" else f"{split}.parquet")
+    names = read_label_names(folder) if (folder / "labels.parquet").is_file() else None
+    width = None if names is None else len(names)
+    if table.is_file():
+        builder = ListsBuilder(str(folder), role == "predictions", top)
+        for batch in _parquet_batches(table, role):
+            builder.add(batch)
+        return builder.finish(names, width)
+    if role != "predictions" and (folder / f"{split}-00000.arrow").is_file():
+        shards = Shards(folder, split)
+        indptr, labels = shards.label_csr()
+        return LabelLists(str(folder), shards.ids(), indptr, labels, None, names, width)
+    wanted = "predictions" if role == "predictions" else "raw or shards"
+    raise XmcpipeError(
+        f"{role}: {folder} is no artifact of {wanted}", "name a file, or the folder a stage made"
+    )
+
+
+def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
+    wanted = ("labels",) if role == "train" else COLUMNS  # of training documents only the number is needed
+    try:
+        # so it streams: as Arrow does by itself, all that it has read of the file stays until the end
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
+            version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
+            if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
+                raise XmcpipeError(
+                    f"{path} has format {version}, this xmcpipe reads 1 to {PREDICTIONS_VERSION}",
+                    "get a newer xmcpipe, or run `xmcpipe predict` again",
+                )
+            there = file.schema_arrow.names
+            require_labels(path, there)
+            yield from file.iter_batches(ROWS, columns=[name for name in wanted if name in there])
+    except (pa.ArrowException, OSError) as error:
+        raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

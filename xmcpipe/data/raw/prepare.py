@@ -1,0 +1,170 @@
+"""The policies carried out: which documents and labels stay, decided on whole columns and not on texts."""
+
+from dataclasses import dataclass, field
+from hashlib import md5
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from xmcpipe.data.raw.policies import Policies
+from xmcpipe.data.raw.staging import Staging
+from xmcpipe.errors import XmcpipeError
+
+Bools = npt.NDArray[np.bool_]
+TRAIN, TEST, UNSPLIT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be written of N staged documents: `keep` and `is_test`, bool [N]; `labels`, the codes that
+    stay, int32 ascending; `figures`, the counts.
+    """
+
+    keep: Bools
+    is_test: Bools
+    labels: npt.NDArray[np.int32]
+    figures: dict[str, int]
+
+
+@dataclass
+class _Draft:
+    """The state that the rules change in turn: masks over documents and over (document, label) pairs."""
+
+    staged: Staging
+    policies: Policies
+    keep: Bools
+    is_test: Bools
+    pair: Bools
+    row_of_pair: npt.NDArray[np.int64]
+    figures: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, policy: str, count: str, found: Bools, what: str) -> None:
+        """Count the documents `found` as figure `count`, then keep, drop or refuse them."""
+        self.figures[count] = number = int(found.sum())
+        option = getattr(self.policies, policy)
+        if option == "refuse" and number:
+            example = self.staged.ids[int(found.argmax())]
+            raise XmcpipeError(
+                f"{number:,} {what}, such as id {example!r}", f"{policy} = 'keep' or 'drop' lets them pass"
+            )
+        if option == "drop":
+            self.keep &= ~found
+
+    def counts(self, documents: Bools) -> npt.NDArray[np.int64]:
+        """How many of the documents each code has, int64 [codes]."""
+        pairs = self.pair & documents[self.row_of_pair]
+        return np.bincount(self.staged.codes[pairs], minlength=len(self.staged.labels.names))
+
+    def labelled(self) -> Bools:
+        """Which documents have a label left, bool [N]."""
+        return np.bincount(self.row_of_pair[self.pair], minlength=len(self.keep)) > 0
+
+
+def decide(staged: Staging, policies: Policies) -> Plan:
+    """Apply `policies`, in their order, to documents of the splits TRAIN and TEST, or all UNSPLIT.
+
+    Raises XmcpipeError where a policy refuses, no document has a label, or a split ends up empty.
+    """
+    num = len(staged.keys)
+    rows = np.repeat(np.arange(num, dtype=np.int64), np.diff(staged.indptr))
+    draft = _Draft(
+        staged, policies, np.ones(num, bool), staged.split == TEST, np.ones(len(staged.codes), bool), rows
+    )
+    if not num:
+        raise XmcpipeError("there is no document in what was given", "check the file")
+    if not len(staged.codes):
+        raise XmcpipeError(
+            f"none of the {num:,} documents has a label",
+            "check which column holds the labels, and its separator",
+        )
+    draft.figures["repeated_labels"] = staged.merged_labels
+    draft.apply("empty_text", "empty_texts", staged.empty, "documents have an empty text")
+    draft.apply("no_labels", "no_labels", draft.keep & ~draft.labelled(), "documents have no label")
+    draft.apply("repeated", "repeated_texts", _repeated(draft), "documents repeat an earlier text")
+    _split(draft)
+    draft.apply(
+        "leaked", "leaked_texts", _leaked(draft), "training documents have the text of a test document"
+    )
+    _choose_labels(draft)
+    if policies.no_labels != "keep":
+        emptied = draft.keep & ~draft.labelled()
+        draft.figures["emptied_documents"] = int(emptied.sum())
+        draft.keep &= ~emptied
+    return _finish(draft)
+
+
+def split_by_hash(ids: pl.Series, every: int) -> Bools:
+    """bool [N]: whether md5(id), read as a number of 128 bits, is a multiple of `every`."""
+    # one short digest an id: NumPy and polars have no md5, and a split must not depend on a library's version
+    digests = (int.from_bytes(md5(name.encode(), usedforsecurity=False).digest(), "big") for name in ids)
+    return np.fromiter((digest % every == 0 for digest in digests), bool, len(ids))
+
+
+def _repeated(draft: _Draft) -> Bools:
+    """Which documents that are kept have the text of an earlier one of their split."""
+    keys, found = draft.staged.keys, np.zeros(len(draft.keep), bool)
+    for split in np.unique(draft.staged.split):
+        rows = np.flatnonzero(draft.keep & (draft.staged.split == split) & ~draft.staged.empty)
+        _, first = np.unique(keys[rows], return_index=True)
+        found[np.delete(rows, first)] = True
+    return found
+
+
+def _split(draft: _Draft) -> None:
+    unsplit = draft.staged.split == UNSPLIT
+    if unsplit.any():
+        ids = draft.staged.ids.filter(pl.Series(unsplit))
+        draft.is_test[unsplit] = split_by_hash(ids, draft.policies.test_every)
+
+
+def _leaked(draft: _Draft) -> Bools:
+    rows = draft.keep & ~draft.staged.empty
+    test_keys = draft.staged.keys[rows & draft.is_test]
+    found: Bools = rows & ~draft.is_test
+    found[found] = np.isin(draft.staged.keys[found], test_keys)
+    return found
+
+
+def _choose_labels(draft: _Draft) -> None:
+    """Drop pairs of labels that are unseen in training or too rare there."""
+    policies, figures = draft.policies, draft.figures
+    in_train = draft.counts(draft.keep & ~draft.is_test)
+    in_test = draft.counts(draft.keep & draft.is_test)
+    unseen = (in_train == 0) & (in_test > 0)
+    figures["unseen_labels"] = int(unseen.sum())
+    if policies.unseen == "refuse" and unseen.any():
+        example = draft.staged.labels.names[int(unseen.argmax())]
+        raise XmcpipeError(
+            f"{int(unseen.sum()):,} labels of the test are in no training document, such as {example!r}",
+            "unseen = 'keep' or 'drop' lets them pass",
+        )
+    rare = (in_train > 0) & (in_train < policies.min_label_count)
+    figures["rare_labels"] = int(rare.sum())
+    gone = rare | unseen if policies.unseen == "drop" or policies.min_label_count > 1 else rare
+    draft.pair &= ~gone[draft.staged.codes]
+
+
+def _finish(draft: _Draft) -> Plan:
+    keep, is_test, figures = draft.keep, draft.is_test, draft.figures
+    train, test = keep & ~is_test, keep & is_test
+    in_train, in_test = draft.counts(train), draft.counts(test)
+    for name, documents, counts in (("training", train, in_train), ("test", test, in_test)):
+        if not documents.any() or not counts.any():
+            raise XmcpipeError(
+                f"no {name} document with a label is left of {len(keep):,} documents given",
+                "name a table with --test, or lower import.test_every"
+                if name == "test" and not documents.any()
+                else "found: "
+                + ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in figures.items() if value),
+            )
+    headline: dict[str, Any] = {
+        "train": int(train.sum()),
+        "test": int(test.sum()),
+        "documents_given": len(keep),
+    }
+    headline["documents_dropped"] = len(keep) - headline["train"] - headline["test"]
+    headline["train_pairs"], headline["test_pairs"] = int(in_train.sum()), int(in_test.sum())
+    labels = np.flatnonzero(in_train + in_test).astype(np.int32)
+    return Plan(keep, is_test, labels, {**headline, **figures})

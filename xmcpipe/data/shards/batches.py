@@ -1,0 +1,69 @@
+"""Batches of documents: bucketed by length, padded to the longest in the batch, in an order fixed by (seed,
+epoch).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xmcpipe.data.shards.files import Int32s, Int64s, Shards
+
+BUCKET_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class HostBatch:
+    """B documents: `input_ids` and `mask` int64 [B, S]; `rows` and `labels` int64 [P], the positive pairs."""
+
+    input_ids: Int64s
+    mask: Int64s
+    rows: Int64s
+    labels: Int64s
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> list[Int64s]:
+    """All documents once, as positions in `lengths`, int64 [<= batch_size] a batch; the last may be shorter.
+
+    Documents are shuffled, sorted by length within buckets of 50 batches, and the batches shuffled again:
+    little padding, and batches that differ from epoch to epoch. A function of its arguments alone.
+    """
+    random = np.random.default_rng([seed, epoch])
+    shuffled = random.permutation(len(lengths))
+    bucket = batch_size * BUCKET_BATCHES
+    ordered = np.concatenate(
+        [part[np.argsort(lengths[part], kind="stable")] for part in _pieces(shuffled, bucket)] or [shuffled]
+    )
+    batches = _pieces(ordered, batch_size)
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
+def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
+    """All documents once, longest first (so that too large a batch fails at once): for scoring, not for
+    training.
+    """
+    return _pieces(np.argsort(-lengths.astype(np.int64), kind="stable"), batch_size)
+
+
+def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
+    """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
+    tokens, lengths = shards.tokens.gather(rows)
+    labels, counts = shards.labels.gather(rows)
+    input_ids, mask = pad(tokens, lengths, pad_id)
+    owners = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
+    return HostBatch(input_ids, mask, owners, labels.astype(np.int64))
+
+
+def pad(tokens: Int32s, lengths: Int32s, pad_id: int) -> tuple[Int64s, Int64s]:
+    """`input_ids` and `mask`, int64 [B, S], of B lists of tokens laid end to end; padded on the right."""
+    mask: npt.NDArray[np.bool_] = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+    input_ids = np.full(mask.shape, pad_id, np.int64)
+    input_ids[mask] = tokens
+    return input_ids, mask.astype(np.int64)
+
+
+def _pieces(array: Int64s, size: int) -> list[Int64s]:
+    return [array[begin : begin + size] for begin in range(0, len(array), size)]

@@ -1,0 +1,67 @@
+"""Shards tokenized on all cores, by spawned processes: they start without their parent's libraries."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+
+from xmcpipe.cores import usable_cores
+from xmcpipe.data.shards.tokenizing import Lengths, ShardTask, encode_shard
+from xmcpipe.errors import XmcpipeError
+
+
+def encode_shards(
+    tasks: Sequence[ShardTask], num_workers: int, done: Callable[[int, Lengths], object]
+) -> list[Lengths]:
+    """Run the tasks on `num_workers` processes (1: in this one), the result of each in the order of `tasks`.
+
+    `done(number of the task, its lengths)` is called as each ends. The cores left over by few workers become
+    threads inside them. Raises what a task raises, and XmcpipeError when a worker is killed.
+    """
+    results: list[Lengths | None] = [None] * len(tasks)
+
+    def finish(number: int, lengths: Lengths) -> None:
+        results[number] = lengths
+        done(number, lengths)
+
+    if num_workers <= 1:
+        for number, task in enumerate(tasks):
+            finish(number, encode_shard(task))
+    else:
+        _encode_in_pool(tasks, num_workers, finish)
+    return [result for result in results if result is not None]
+
+
+def _encode_in_pool(
+    tasks: Sequence[ShardTask], num_workers: int, finish: Callable[[int, Lengths], object]
+) -> None:
+    threads = max(1, usable_cores() // num_workers)
+    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (threads,))
+    try:
+        futures = {pool.submit(encode_shard, task): number for number, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            finish(futures[future], future.result())
+    except BrokenProcessPool as error:
+        raise XmcpipeError(
+            "a worker process was killed while it tokenized, perhaps for want of memory",
+            "set tokenize.num_workers to a smaller number",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(threads: int) -> None:
+    """Set up a worker before its tokenizer starts threads, and tie its life to its parent's."""
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool's worker only notices a killed parent between two tasks; this one would go on for a whole shard.
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,244 @@
+"""Text to token ids, a shard at a time.
+
+A shard is one task: a pure function of a Parquet file, a range of its rows and the tokenizer's JSON text,
+which writes one file. So any scheduler could run it anywhere; `data.shards.encoding_pool` runs it on this
+machine's cores. It holds one batch of texts and of token ids, whatever the size of the set, and needs no
+torch or transformers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
+from xmcpipe.data.shards.files import ShardWriter
+from xmcpipe.errors import XmcpipeError
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+
+ENCODE_ROWS, ENCODE_BYTES = (
+    1024,
+    4 << 20,
+)  # texts given to the tokenizer at a time: an Encoding is ~100 bytes a token
+READ_ROWS, READ_BYTES = 8192, 64 << 20  # rows decoded at a time: a record batch of a shard
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to write: rows [first_row, first_row + num_rows) of the Parquet file `source`, as `out`.
+
+    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, truncation included. A document without a
+    token gets `filler`, since an encoder can't pool nothing. `of_labels`: the source is a table of labels,
+    whose rows with a text are documents labelled by themselves. Label ids must be in [0, num_labels).
+    """
+
+    source: Path
+    first_row: int
+    num_rows: int
+    out: Path
+    tokenizer: str
+    max_length: int
+    filler: int
+    num_labels: int
+    of_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """What was written: `counts[n]` documents of n tokens, int64 [max_length + 1]; `truncated` were cut."""
+
+    counts: Int64s
+    truncated: int
+
+    def __add__(self, other: "Lengths") -> "Lengths":
+        return Lengths(self.counts + other.counts, self.truncated + other.truncated)
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return int(self.counts.sum())
+
+    def quantile(self, share: float) -> int:
+        """The smallest length that at least `share` of the documents don't exceed; 0 of no documents."""
+        if not self.documents:
+            return 0
+        return int(np.searchsorted(np.cumsum(self.counts), share * self.documents))
+
+    def figures(self) -> dict[str, float]:
+        """Documents, tokens, mean, median, 95th percentile and largest length, and the share truncated."""
+        tokens = int(self.counts @ np.arange(len(self.counts)))
+        documents = max(1, self.documents)
+        return {
+            "documents": self.documents,
+            "tokens": tokens,
+            "mean": round(tokens / documents, 2),
+            "median": self.quantile(0.5),
+            "p95": self.quantile(0.95),
+            "max": self.quantile(1.0),
+            "truncated": round(self.truncated / documents, 4),
+        }
+
+
+def encode_shard(task: ShardTask) -> Lengths:
+    """Write the shard of `task`, and say how long its documents are.
+
+    Raises XmcpipeError for a source that can't be read and for a label id that is out of range.
+    """
+    tokenizer = _tokenizer(task.tokenizer)
+    total = Lengths(np.zeros(task.max_length + 1, np.int64), 0)
+    with ShardWriter(task.out) as shard:
+        for ids, texts, labels in _documents(task):
+            parts = [_encode(tokenizer, texts[piece], task) for piece in _encode_slices(texts)]
+            lengths = np.concatenate([part[1] for part in parts])
+            counts = np.bincount(lengths, minlength=task.max_length + 1).astype(np.int64)
+            total += Lengths(counts, sum(part[2] for part in parts))
+            values = np.concatenate([part[0] for part in parts])
+            shard.write(ids, _lists(values, lengths), labels)
+    return total
+
+
+def num_rows(source: Path) -> int:
+    """The rows of a Parquet file. Raises XmcpipeError for a file that isn't one."""
+    return int(_open(source).metadata.num_rows)
+
+
+def label_ranges(source: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
+    """Ranges (first row, rows, documents) of a table of labels, each with `rows_per_shard` texts in it."""
+    file = _open(source)
+    _require_columns(file, source, LABELS)
+    batches = file.iter_batches(65_536, columns=["text"], use_threads=False)
+    masks = [_has_text(batch.column(0).cast(pa.string())) for batch in batches]
+    rows = np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, np.int64)
+    cuts = [*rows[::rows_per_shard].tolist(), file.metadata.num_rows]
+    return [
+        (first, end - first, min(rows_per_shard, len(rows) - number * rows_per_shard))
+        for number, (first, end) in enumerate(pairwise(cuts))
+    ]
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(text: str) -> Tokenizer:
+    return Tokenizer.from_str(text)
+
+
+def _encode(tokenizer: Tokenizer, texts: pa.StringArray, task: ShardTask) -> tuple[Int32s, Int32s, int]:
+    """Token ids end to end, the number of each document, and how many were truncated."""
+    encodings = tokenizer.encode_batch_fast(texts.to_pylist())
+    ids = [encoding.ids or [task.filler] for encoding in encodings]
+    lengths = np.fromiter(map(len, ids), np.int32, len(ids))
+    values = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum()))
+    full = np.flatnonzero(lengths >= task.max_length)
+    return values, lengths, sum(bool(encodings[row].overflowing) for row in full)
+
+
+def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray, pa.ListArray]]:
+    """The rows of the task as ids, texts and labels, a batch of rows at a time."""
+    for first, batch in _rows(task):
+        texts = batch.column("text").cast(pa.string())
+        if task.of_labels:
+            rows = np.flatnonzero(_has_text(texts))
+            ids, texts = batch.column("label").cast(pa.string()).take(rows), texts.take(rows)
+            labels = _lists((first + rows).astype(np.int32), np.ones(len(rows), np.int32))
+        else:
+            ids = batch.column("id").cast(pa.string())
+            labels = _label_sets(batch.column("labels").cast(pa.list_(pa.int64())), task)
+        if len(ids):
+            yield ids, texts.fill_null(""), labels
+
+
+def _rows(task: ShardTask) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Record batches of the task's rows, each with the number of its first row in the source."""
+    file = _open(task.source)
+    schema = LABELS if task.of_labels else RAW_DOCUMENTS
+    _require_columns(file, task.source, schema)
+    end = task.first_row + task.num_rows
+    sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    starts = np.cumsum([0, *sizes])
+    groups = [
+        number for number in range(len(sizes)) if starts[number] < end and starts[number + 1] > task.first_row
+    ]
+    if not groups:
+        return
+    row = int(starts[groups[0]])
+    bytes_a_row = (
+        sum(file.metadata.row_group(number).total_byte_size for number in groups)
+        // sum(sizes[number] for number in groups)
+        + 1
+    )
+    size = min(READ_ROWS, READ_BYTES // bytes_a_row + 1)
+    # One thread: the other cores have shards of their own.
+    for batch in file.iter_batches(size, row_groups=groups, columns=schema.names, use_threads=False):
+        skip, stop = max(0, task.first_row - row), min(len(batch), end - row)
+        if stop > skip:
+            yield row + skip, batch.slice(skip, stop - skip)
+        row += len(batch)
+        if row >= end:
+            return
+
+
+def _open(source: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(source, memory_map=True, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise XmcpipeError(
+            f"{source} can't be read as Parquet: {error}", "run the download or import again"
+        ) from error
+
+
+def _require_columns(file: pq.ParquetFile, source: Path, schema: pa.Schema) -> None:
+    missing = [name for name in schema.names if name not in file.schema_arrow.names]
+    if missing:
+        raise XmcpipeError(
+            f"{source} has no column {missing[0]!r}, only {', '.join(file.schema_arrow.names)}",
+            "name a raw artifact, as `xmcpipe import` makes it",
+        )
+
+
+def _has_text(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
+    lengths = pc.binary_length(pc.utf8_trim_whitespace(texts.fill_null("")))
+    return np.asarray(lengths.to_numpy(zero_copy_only=False) > 0)
+
+
+def _label_sets(lists: pa.ListArray, task: ShardTask) -> pa.ListArray:
+    """The lists (int64, any order, repeats) as sets: sorted and distinct, int32."""
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    labels = lists.flatten().fill_null(-1).to_numpy(zero_copy_only=False)
+    if len(labels) and (labels.min() < 0 or labels.max() >= task.num_labels):
+        wrong = labels[(labels < 0) | (labels >= task.num_labels)][0]
+        raise XmcpipeError(
+            f"{task.source} has the label id {wrong}, its labels are 0 to {task.num_labels - 1}",
+            "run the download or import again",
+        )
+    rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
+    pairs = np.unique(rows * task.num_labels + labels)
+    sizes = np.bincount(pairs // max(1, task.num_labels), minlength=len(lengths))
+    return _lists((pairs % max(1, task.num_labels)).astype(np.int32), sizes)
+
+
+def _lists(values: Int32s, lengths: npt.NDArray[np.integer]) -> pa.ListArray:
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _encode_slices(texts: pa.StringArray) -> list[slice]:
+    """Runs of texts of at most ENCODE_ROWS rows and about ENCODE_BYTES bytes (or one text)."""
+    bytes_before = np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False), dtype=np.int64)
+    return _runs(np.arange(len(texts)) // ENCODE_ROWS, bytes_before // ENCODE_BYTES)
+
+
+def _runs(*keys: Int64s) -> list[slice]:
+    """Slices over which none of the `keys` (int64 [rows], rows > 0) changes."""
+    changes = np.logical_or.reduce([np.diff(key) != 0 for key in keys])
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(keys[0])]
+    return [slice(first, end) for first, end in pairwise(edges)]

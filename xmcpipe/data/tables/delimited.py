@@ -1,0 +1,107 @@
+"""CSV and TSV in blocks, every value a string. TSV has no quoting unless it is asked for.
+
+A block is parsed as a whole by pyarrow. Its streaming reader is not used: it reads ahead of an error in a
+thread that may outlive the interpreter.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from xmcpipe.data.tables.columns import Wanted, no_column
+from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.errors import XmcpipeError
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a delimited file is written. `quotes` auto: double quotes in CSV, none in TSV."""
+
+    delimiter: str
+    encoding: str = "utf-8"
+    header: bool = True
+    quotes: Literal["auto", "double", "none"] = "auto"
+
+    @property
+    def quoted(self) -> bool:
+        """Whether double quotes enclose values."""
+        return self.quotes == "double" or (self.quotes == "auto" and self.delimiter == ",")
+
+
+def read_delimited(path: Path, wanted: Wanted, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Yield the wanted columns, all string; without a header the columns are called 1, 2, ….
+
+    Raises XmcpipeError that names file and row for a row with too many or too few values. An empty value is
+    the empty string, a blank line is no row.
+    """
+    names: list[str] = []
+    rows_before = 0
+    for _, block in text_blocks(path, dialect.encoding, dialect.quoted):
+        first_block = not names
+        if first_block:
+            names = _names(block, dialect)
+            for name in wanted.required:
+                if name not in names:
+                    raise no_column(path, name, names)
+        present = [name for name in (*wanted.required, *wanted.optional) if name in names]
+        skipped = 1 if first_block and dialect.header else 0
+        try:
+            frame = _parse(block, names, present, dialect, skipped)
+        except pa.ArrowInvalid as error:
+            raise _bad_row(path, error, rows_before, skipped, dialect) from error
+        yield frame
+        rows_before += len(frame)
+    if not names:
+        raise XmcpipeError(f"{path} is empty, a table was wanted", "check the file")
+
+
+def _names(block: str, dialect: Dialect) -> list[str]:
+    quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
+    lines = (line + "\n" for line in block.split("\n"))
+    first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
+    return first if dialect.header else [str(number + 1) for number in range(len(first))]
+
+
+def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, skipped: int) -> pl.DataFrame:
+    data = block.encode()
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(data),
+        # one thread and one piece, so that an error can name its row
+        pyarrow.csv.ReadOptions(
+            use_threads=False, block_size=len(data) + 1, column_names=names, skip_rows_after_names=skipped
+        ),
+        pyarrow.csv.ParseOptions(
+            delimiter=dialect.delimiter,
+            quote_char='"' if dialect.quoted else False,
+            newlines_in_values=dialect.quoted,
+        ),
+        pyarrow.csv.ConvertOptions(
+            include_columns=present,
+            column_types=dict.fromkeys(present, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _bad_row(
+    path: Path, error: pa.ArrowInvalid, rows_before: int, skipped: int, dialect: Dialect
+) -> XmcpipeError:
+    found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
+    if found is None:
+        return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
+    row = rows_before + int(found[1]) - skipped
+    quotes = "double quotes" if dialect.quoted else "no quotes"
+    return XmcpipeError(
+        f"{path}, row {row}: {found[2].strip()[:120]}",
+        f"values are divided by {dialect.delimiter!r}, with {quotes}",
+    )

@@ -1,0 +1,125 @@
+"""`ops/rounding.py` and `ops/philox.py` for one row of weights, in numba: the same bits.
+
+Rows of weights come as bits, uint16 [K], or [2K] for float32, with a `kind` that says what these stand for,
+so that one compiled function serves all types.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xmcpipe.ops import philox
+from xmcpipe.ops.cpu.simd import bits_of, compiled, float_of
+
+Bits = NDArray[np.uint16]
+Floats = NDArray[np.float32]
+Randoms = NDArray[np.uint32]
+
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+FLOAT32, BFLOAT16 = KINDS[torch.float32], KINDS[torch.bfloat16]
+
+MASK, HALF = np.uint64(philox.MASK), np.uint64(32)
+MULTIPLIER_0, MULTIPLIER_1 = np.uint64(philox.MULTIPLIER_0), np.uint64(philox.MULTIPLIER_1)
+WEYL_0, WEYL_1 = np.uint64(philox.WEYL_0), np.uint64(philox.WEYL_1)
+
+SIGN, MAGNITUDE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
+BFLOAT16_MAX = np.uint32(0x7F7F0000)
+FLOAT16_MAX = np.uint32(0x477FE000)  # 65504 as float32
+FLOAT16_NORMAL = np.uint32(0x38800000)  # 2^-14, the smallest normal float16
+FLOAT16_BIAS = np.uint32(112 << 23)  # exponents of float32 count from 112 lower
+FLOAT16_SCALE = np.float32(2.0**112)
+FLOAT16_PLACES = np.float32(2.0**24)  # of 1, below 2^-14
+RANDOM_SCALE = np.float32(2.0**-16)
+INFINITY, NOT_A_NUMBER = np.uint32(0x7F800000), np.uint32(0x7FC00000)
+HALF_BITS = np.uint32(0x3F000000)  # 0.5
+
+
+@compiled
+def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Randoms) -> None:
+    """16 random bits a place, as `rounding.random_bits`; `random_K` uint32, a multiple of 8 long.
+
+    `key`, `stream`, `label`: uint64.
+    """
+    for block in range(len(random_K) // 8):
+        c0, c1, c2, c3 = label & MASK, label >> HALF, np.uint64(block), stream
+        k0, k1 = key & MASK, key >> HALF
+        for _ in range(philox.ROUNDS):
+            product_0, product_1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
+            c0, c1 = (product_1 >> HALF) ^ c1 ^ k0, product_1 & MASK
+            c2, c3 = (product_0 >> HALF) ^ c3 ^ k1, product_0 & MASK
+            k0, k1 = (k0 + WEYL_0) & MASK, (k1 + WEYL_1) & MASK
+        for word, bits in enumerate((c0, c1, c2, c3)):
+            random_K[8 * block + 2 * word] = bits & np.uint64(0xFFFF)
+            random_K[8 * block + 2 * word + 1] = bits >> np.uint64(16)
+
+
+@compiled
+def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
+    """The values, float32 [K], of a row of bits."""
+    if kind == FLOAT32:
+        values_K[:] = bits_K.view(np.float32)
+    elif kind == BFLOAT16:
+        for k in range(len(bits_K)):
+            values_K[k] = float_of(np.uint32(bits_K[k]) << np.uint32(16))
+    else:
+        for k in range(len(bits_K)):
+            bits = np.uint32(bits_K[k])
+            magnitude = (bits & np.uint32(0x7FFF)) << np.uint32(13)
+            value = bits_of(float_of(magnitude) * FLOAT16_SCALE)
+            if magnitude >= np.uint32(0x0F800000):  # infinite, or not a number
+                value = magnitude | INFINITY
+            values_K[k] = float_of(value | ((bits & np.uint32(0x8000)) << np.uint32(16)))
+
+
+@compiled
+def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> None:
+    """The bits of the values, as `rounding.round_stochastically`; exact for float32."""
+    if kind == FLOAT32:
+        bits_K.view(np.float32)[:] = values_K
+    elif kind == BFLOAT16:
+        for k in range(len(bits_K)):
+            bits = bits_of(values_K[k])
+            magnitude = min(np.uint32((bits & MAGNITUDE) + random_K[k]), BFLOAT16_MAX)
+            if bits & MAGNITUDE > INFINITY:
+                magnitude = NOT_A_NUMBER
+            bits_K[k] = (magnitude | (bits & SIGN)) >> np.uint32(16)
+    else:
+        for k in range(len(bits_K)):
+            bits = bits_of(values_K[k])
+            magnitude = bits & MAGNITUDE
+            normal = min(np.uint32(magnitude + (random_K[k] & np.uint32(0x1FFF))), FLOAT16_MAX)
+            places = float_of(min(magnitude, FLOAT16_NORMAL)) * FLOAT16_PLACES
+            places += np.float32(random_K[k]) * RANDOM_SCALE
+            half = np.uint32(places)  # the places below 2^-14 are the bits
+            if magnitude >= FLOAT16_NORMAL:
+                half = (normal - FLOAT16_BIAS) >> np.uint32(13)
+            if magnitude > INFINITY:
+                half = np.uint32(0x7E00)
+            bits_K[k] = half | ((bits & SIGN) >> np.uint32(16))
+
+
+@compiled
+def nearest_row(values_K: Floats, kind: int, bits_K: Bits) -> None:
+    """The bits of the values, rounded to nearest, ties to even, as torch does."""
+    if kind == FLOAT32:
+        bits_K.view(np.float32)[:] = values_K
+    elif kind == BFLOAT16:
+        for k in range(len(bits_K)):
+            bits = bits_of(values_K[k])
+            rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+            if bits & MAGNITUDE > INFINITY:
+                rounded = bits | np.uint32(0x400000)
+            bits_K[k] = rounded >> np.uint32(16)
+    else:
+        for k in range(len(bits_K)):
+            bits = bits_of(values_K[k])
+            magnitude = bits & MAGNITUDE
+            normal = magnitude + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))
+            half = (normal - FLOAT16_BIAS) >> np.uint32(13)
+            if magnitude < FLOAT16_NORMAL:  # between 0.5 and 1 the places of float32 are 2^-24 apart
+                half = bits_of(float_of(magnitude) + np.float32(0.5)) - HALF_BITS
+            elif magnitude > INFINITY:
+                half = np.uint32(0x7E00)
+            elif normal > FLOAT16_MAX | np.uint32(0x1FFF):
+                half = np.uint32(0x7C00)
+            bits_K[k] = half | ((bits & SIGN) >> np.uint32(16))

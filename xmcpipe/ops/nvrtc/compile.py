@@ -1,0 +1,176 @@
+"""Kernels compiled on the user's machine by NVRTC, through cuda-core: no nvcc, no host compiler, no build at
+installation. A fraction of a second a kernel, once: the cubin is kept in the user's cache.
+
+Nothing here needs a GPU or a driver. The register and shared memory use is read from what ptxas says (`-v`).
+"""
+
+import io
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.ops.nvrtc import cubin_cache
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, number_of
+from xmcpipe.ops.nvrtc.source import text_of
+from xmcpipe.ops.nvrtc.variant import Variant
+
+STANDARD = "c++17"
+INSTALL = "pip install 'xmcpipe[gpu]'"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a kernel takes: registers a thread; bytes of stack and spills a thread, of static shared memory a
+    block.
+    """
+
+    registers: int
+    stack: int
+    spill_stores: int
+    spill_loads: int
+    shared: int
+
+
+@dataclass(frozen=True)
+class Cubin:
+    """A compiled kernel; `seconds` is what it took, 0 where it came from the cache."""
+
+    code: bytes
+    resources: Resources
+    cached: bool
+    seconds: float
+
+
+@cache
+def missing() -> str | None:
+    """Why nothing can be compiled here, in a line; None where it can."""
+    try:
+        import cuda.core  # noqa: F401
+
+        _version()
+    except ImportError as error:
+        return f"the 'gpu' extra isn't installed: {error}"
+    except (RuntimeError, OSError) as error:  # the first is also that of a library that isn't found
+        return f"NVRTC doesn't load: {' '.join(str(error).split())}"
+    return None
+
+
+def require() -> None:
+    """Raise XmcpipeError where nothing can be compiled here."""
+    if reason := missing():
+        raise XmcpipeError(f"kernels can't be compiled: {reason}", INSTALL)
+
+
+@cache
+def version() -> tuple[int, int]:
+    """NVRTC's version. Raises XmcpipeError where it is missing."""
+    require()
+    return _version()
+
+
+def compile_kernel(variant: Variant, architecture: str) -> Cubin:
+    """The cubin of a kernel's variant for an architecture ("sm_90"), from the cache or compiled now.
+
+    Raises XmcpipeError where NVRTC is missing, and NVRTC's own error where the text doesn't compile.
+    """
+    text = text_of(variant.kernel.source)
+    key = _key(variant, architecture, text)
+    if kept := cubin_cache.read(key):
+        code, facts = kept
+        return Cubin(code, Resources(**facts), cached=True, seconds=0.0)
+    begin = time.perf_counter()
+    try:
+        code, log = _translate(variant, architecture, text)
+    except Exception as error:
+        error.add_note(f"while compiling {variant.kernel.entry} ({variant}) for {architecture}")
+        raise
+    resources = resources_in(log, variant.kernel.entry)
+    cubin_cache.write(key, code, asdict(resources))
+    return Cubin(code, resources, cached=False, seconds=time.perf_counter() - begin)
+
+
+def is_cached(variant: Variant, architecture: str) -> bool:
+    """Whether `compile_kernel` would find the cubin in the cache."""
+    return cubin_cache.read(_key(variant, architecture, text_of(variant.kernel.source))) is not None
+
+
+def resources_in(log: str, entry: str) -> Resources:
+    """What ptxas said of the kernel `entry`. Raises ValueError where it said nothing."""
+    _, found, rest = log.partition(f"Compiling entry function '{entry}'")
+    said = rest.partition("Compiling entry function")[0]
+    used = re.search(r"Used (\d+) registers", said)
+    # A function that isn't inlined has its own line: what all of them take counts.
+    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
+    if not found or used is None or not frames:
+        raise ValueError(f"ptxas said nothing of {entry}:\n{log}")
+    shared = re.search(r"(\d+) bytes smem", said)
+    stack, stores, loads = (sum(map(int, column)) for column in zip(*frames, strict=True))
+    return Resources(int(used[1]), stack, stores, loads, int(shared[1]) if shared else 0)
+
+
+def architecture_of(capability: tuple[int, int]) -> str:
+    """The architecture to compile for, for a device of this compute capability.
+
+    Code runs on later revisions of the same major number, so the nearest one below does where NVRTC doesn't
+    know the device's own. Raises XmcpipeError where there is none.
+    """
+    major, minor = capability
+    least = min(map(number_of, ARCHITECTURES))
+    for below in range(minor, -1, -1):
+        number = 10 * major + below
+        if least <= number and number in _compiled_for():
+            return f"sm_{number}"
+    raise XmcpipeError(
+        f"NVRTC {version()[0]}.{version()[1]} doesn't compile for compute capability {major}.{minor}",
+        f"sm_{least} or newer is wanted, and a newer card wants a newer 'gpu' extra",
+    )
+
+
+def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, str]:
+    """The cubin, and what the compiler said."""
+    from cuda.core import Program, ProgramOptions
+
+    log = io.StringIO()
+    options = ProgramOptions(
+        name=variant.kernel.source,
+        arch=architecture,
+        std=STANDARD,
+        define_macro=[(name, str(value)) for name, value in variant.macros] or None,
+        ptxas_options=["-v"],
+    )
+    return bytes(Program(text, "c++", options).compile("cubin", logs=log).code), log.getvalue()
+
+
+def _key(variant: Variant, architecture: str, text: str) -> str:
+    """All that a cubin depends on, hashed."""
+    return cubin_cache.key(
+        {
+            "text": text,
+            "entry": variant.kernel.entry,
+            "macros": sorted(variant.macros),
+            "architecture": architecture,
+            "nvrtc": version(),
+            "standard": STANDARD,
+        }
+    )
+
+
+@cache
+def _compiled_for() -> frozenset[int]:
+    require()
+    from cuda.bindings import nvrtc
+
+    status, architectures = nvrtc.nvrtcGetSupportedArchs()
+    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS
+    return frozenset(architectures)
+
+
+def _version() -> tuple[int, int]:
+    from cuda.bindings import nvrtc
+
+    status, major, minor = nvrtc.nvrtcVersion()
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise RuntimeError(f"nvrtcVersion says {status}")
+    return int(major), int(minor)
