@@ -89,7 +89,7 @@ __device__ __forceinline__ void add8(float* sum, const float* from) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
-ffi_grad_weight(const float* gradient_LB, const feature_t* x_DB, const u16* index_LK, float* dweight_LK,
+ffi_grad_weight(const float* gradient_LB, const feature_t* features_DB, const u16* index_LK, float* dweight_LK,
                 weight_t* weight_LK, momentum_t* momentum_LK, float* bias_L, const float* scale, const float* rate,
                 const i64* step, float weight_decay, float momentum_factor, u64 seed, i64 first_label,
                 i64 begin, i64 end, int stride, int num_features, int fan_in) {
@@ -100,7 +100,7 @@ ffi_grad_weight(const float* gradient_LB, const feature_t* x_DB, const u16* inde
     i64 now = *step;
 #endif
     for (int row0 = 0; row0 < stride; row0 += ROWS) {
-        Rows rows = take_rows(x_DB, row0, lane, stride, num_features, (feature_t*)memory);
+        Rows rows = take_rows(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
         for (i64 tile = begin + (i64)blockIdx.x * TILE; tile < end; tile += (i64)gridDim.x * TILE) {
             i64 label = tile + slot;
             bool live = label < end;

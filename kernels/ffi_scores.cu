@@ -39,12 +39,12 @@ __device__ __forceinline__ void label_scores(const Rows& rows, const weight_t* w
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
-ffi_scores(const feature_t* x_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
+ffi_scores(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
            float* out, float* partial_loss, const i64* positive_rows, const i64* positive_labels, int num_positives,
            i64 begin, i64 end, int batch, int stride, int num_features, int fan_in) {
     DYNAMIC_SHARED(memory);
     int lane = threadIdx.x % GROUP, slot = threadIdx.x / GROUP, row0 = blockIdx.y * ROWS;
-    Rows rows = take_rows(x_DB, row0, lane, stride, num_features, (feature_t*)memory);
+    Rows rows = take_rows(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
 #if LOSS
     __shared__ float losses[THREADS / WARP_SIZE];
     __shared__ int range[2];  // of the positives of a tile

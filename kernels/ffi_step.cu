@@ -141,12 +141,12 @@ __device__ __forceinline__ Corner corner(int lane, bool down) {
 
 // ---- the phases of a tile ----------------------------------------------------------------------------------------------
 
-// x_DB [num_features, stride] to shared memory, zeros beside it.
-__device__ __forceinline__ void take_features(weight_t* x, const weight_t* x_DB, int stride, int num_features) {
+// features_DB [num_features, stride] to shared memory, zeros beside it.
+__device__ __forceinline__ void take_features(weight_t* x, const weight_t* features_DB, int stride, int num_features) {
     for (int i = 8 * thread(); i < FEATURES * BATCH; i += 8 * THREADS) {
         int feature = i / BATCH, row = i % BATCH;
         uint4 bits = uint4{0, 0, 0, 0};
-        if (feature < num_features && row < stride) bits = *(const uint4*)(x_DB + (i64)feature * stride + row);
+        if (feature < num_features && row < stride) bits = *(const uint4*)(features_DB + (i64)feature * stride + row);
         *(uint4*)(x + swizzled(i)) = bits;
     }
 }
@@ -411,7 +411,7 @@ __device__ __forceinline__ void give_features(float* out, const Features& dx, in
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_step(const weight_t* x_DB, weight_t* weight_LK, const u16* index_LK, float* bias_L, momentum_t* momentum_LK,
+ffi_step(const weight_t* features_DB, weight_t* weight_LK, const u16* index_LK, float* bias_L, momentum_t* momentum_LK,
               float* partial_SBD, float* partial_loss, const i64* positive_rows, const i64* positive_labels,
               int num_positives, const float* scale, const float* rate, const i64* step, float weight_decay,
               float momentum_factor, u64 seed, i64 first_label, i64 begin, i64 end, int batch, int stride,
@@ -431,7 +431,7 @@ ffi_step(const weight_t* x_DB, weight_t* weight_LK, const u16* index_LK, float* 
         kept.key = rounding_words(0u, 0x10000u, *step, seed).x[0];  // no block of a label has this number
     }
     kept.losses[threadIdx.x] = 0.0f;
-    take_features(x, x_DB, stride, num_features);
+    take_features(x, features_DB, stride, num_features);
     __syncthreads();
     Features dx = {};
     int tiles = (int)((end - begin + TILE - 1) / TILE);

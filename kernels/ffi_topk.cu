@@ -118,14 +118,14 @@ struct Features {
     int stride;
 };
 
-__device__ __forceinline__ Features take_rows(const feature_t* x_DB, int row, int stride, int num_features,
+__device__ __forceinline__ Features take_rows(const feature_t* features_DB, int row, int stride, int num_features,
                                               feature_t* kept) {
 #if SHARED
-    for (int d = threadIdx.x; d < num_features; d += THREADS) kept[d] = x_DB[(i64)d * stride + row];
+    for (int d = threadIdx.x; d < num_features; d += THREADS) kept[d] = features_DB[(i64)d * stride + row];
     __syncthreads();
     return Features{kept, 1};
 #else
-    return Features{x_DB + row, stride};
+    return Features{features_DB + row, stride};
 #endif
 }
 
@@ -141,7 +141,7 @@ __device__ __forceinline__ void load_rows(const Features& x, u32 feature, float*
 // keys_PBC [blocks of x, batch, CAPACITY]: the lists. The first num_best keys of each are the best that the block saw,
 // in no order, 0 where it saw fewer. 1 <= num_best <= 128.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_topk(const feature_t* x_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L, u64* keys_PBC,
+ffi_topk(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L, u64* keys_PBC,
          i64 begin, i64 end, int batch, int stride, int num_features, int fan_in, int num_best) {
     DYNAMIC_SHARED(memory);
     __shared__ u64 bounds[BLOCK_ROWS];
@@ -155,9 +155,9 @@ ffi_topk(const feature_t* x_DB, const weight_t* weight_LK, const u16* index_LK, 
     u64* lists = keys_PBC + ((i64)blockIdx.x * batch + row0) * CAPACITY;
     feature_t* kept = (feature_t*)memory;
 #if ONE_ROW
-    Features x = take_rows(x_DB, row0, stride, num_features, kept);
+    Features x = take_rows(features_DB, row0, stride, num_features, kept);
 #else
-    Rows x = take_rows(x_DB, row0, lane, stride, num_features, kept);
+    Rows x = take_rows(features_DB, row0, lane, stride, num_features, kept);
 #endif
     __syncthreads();
 

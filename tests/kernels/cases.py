@@ -59,7 +59,7 @@ class Case:
 
     batch: int
     stride: int
-    x: Array  # x_DB [D, S], zeros in the padding
+    x: Array  # features_DB [D, S], zeros in the padding
     weight: Array  # [L, K]
     index: Array  # [L, K] uint16
     bias: Array  # [L] float32
@@ -91,12 +91,12 @@ def make_case(
     target = torch.zeros(batch, num_labels)
     target.view(-1)[torch.randint(batch * num_labels, (num_positives,), generator=random)] = 1.0
     labels_P, rows_P = target.T.nonzero(as_tuple=True)  # sorted by label, then row
-    x_DB = torch.zeros(num_features, padded(batch), dtype=DTYPES[features])
-    x_DB[:, :batch] = features_BD.T
+    features_DB = torch.zeros(num_features, padded(batch), dtype=DTYPES[features])
+    features_DB[:, :batch] = features_BD.T
     return Case(
         batch=batch,
         stride=padded(batch),
-        x=to_array(x_DB),
+        x=to_array(features_DB),
         weight=to_array(weight_LK),
         index=banded(index_LK.numpy().astype(np.uint16)),
         bias=to_array(bias_L),

@@ -85,11 +85,11 @@ class Layer:
     bias: Tensor | None  # float32 [L]
 
     def arrays(self) -> list[Array | None]:
-        x_DB = self.features.new_zeros(self.features.shape[1], padded(len(self.features)))
-        x_DB[:, : len(self.features)] = self.features.T
+        features_DB = self.features.new_zeros(self.features.shape[1], padded(len(self.features)))
+        features_DB[:, : len(self.features)] = self.features.T
         index = banded(self.index.numpy().astype(np.uint16))
         return [
-            to_array(x_DB),
+            to_array(features_DB),
             to_array(self.weight),
             index,
             None if self.bias is None else to_array(self.bias),

@@ -64,11 +64,11 @@ def test_an_installation_without_kernels_is_an_error(tmp_path: Path, monkeypatch
 def test_parameters_have_a_name_a_type_and_a_width(folder: Path) -> None:
     found = declared(
         folder,
-        "const float* __restrict__ x_DB, const u16 *index_LK, float *bias, // the bias, or null\n"
+        "const float* __restrict__ features_DB, const u16 *index_LK, float *bias, // the bias, or null\n"
         "    void* scratch, /* (two), parts */ int batch, i64 begin,\n    const u64 seed, float rate, u32 n",
     )
     assert [(each.name, each.type, each.pointer, each.bytes) for each in found] == [
-        ("x_DB", "float32", True, 8),
+        ("features_DB", "float32", True, 8),
         ("index_LK", "uint16", True, 8),
         ("bias", "float32", True, 8),
         ("scratch", "any", True, 8),

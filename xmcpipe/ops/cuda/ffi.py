@@ -17,27 +17,29 @@ TILE_LABELS, SLICE_FEATURES, PADDING, GRADIENT_PARTS = 32, 256, 8, 2
 
 def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
     """Into float32 [B, L]."""
-    x_DB, (num_labels, fan_in) = transposed(features_BD), weight_LK.shape
-    (num_features, stride), batch = x_DB.shape, len(features_BD)
-    variant, shared, group = gathering("ffi_scores", x_DB, WEIGHT=FORMATS[weight_LK.dtype], LOSS=0)
+    features_DB, (num_labels, fan_in) = transposed(features_BD), weight_LK.shape
+    (num_features, stride), batch = features_DB.shape, len(features_BD)
+    variant, shared, group = gathering("ffi_scores", features_DB, WEIGHT=FORMATS[weight_LK.dtype], LOSS=0)
     row_blocks = -(-stride // (LANE_ROWS * group))
-    blocks = persistent(variant, x_DB.device, shared, -(-num_labels * group // variant.threads), row_blocks)
+    blocks = persistent(
+        variant, features_DB.device, shared, -(-num_labels * group // variant.threads), row_blocks
+    )
     launch(
-        variant, x_DB.device, (blocks, row_blocks), variant.threads, shared,
-        x_DB, weight_LK, index_LK, None, out_BL, None, None, None, 0,
+        variant, features_DB.device, (blocks, row_blocks), variant.threads, shared,
+        features_DB, weight_LK, index_LK, None, out_BL, None, None, None, 0,
         0, num_labels, batch, stride, num_features, fan_in,
     )  # fmt: skip
 
 
 def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
     """Into dW float32 [L, K]."""
-    x_DB, grad_LB, (num_labels, fan_in) = transposed(features_BD), by_label(grad_BL), index_LK.shape
-    num_features, stride = x_DB.shape
-    variant, shared, group = gathering("ffi_grad_weight", x_DB, UPDATE=0)
-    blocks = persistent(variant, x_DB.device, shared, -(-num_labels * group // variant.threads))
+    features_DB, grad_LB, (num_labels, fan_in) = transposed(features_BD), by_label(grad_BL), index_LK.shape
+    num_features, stride = features_DB.shape
+    variant, shared, group = gathering("ffi_grad_weight", features_DB, UPDATE=0)
+    blocks = persistent(variant, features_DB.device, shared, -(-num_labels * group // variant.threads))
     launch(
-        variant, x_DB.device, (blocks,), variant.threads, shared,
-        grad_LB, x_DB, index_LK, out_LK, None, None, None, None, None, None,
+        variant, features_DB.device, (blocks,), variant.threads, shared,
+        grad_LB, features_DB, index_LK, out_LK, None, None, None, None, None, None,
         0.0, 0.0, 0, 0, 0, num_labels, stride, num_features, fan_in,
     )  # fmt: skip
 

@@ -40,10 +40,10 @@ def padded(rows: int) -> int:
 
 
 def transposed(features_BD: Tensor) -> Tensor:
-    """x_DB [D, stride], zeros in the padding."""
-    x_DB = features_BD.new_zeros(features_BD.shape[1], padded(len(features_BD)))
-    x_DB[:, : len(features_BD)] = features_BD.T
-    return x_DB
+    """features_DB [D, stride], zeros in the padding."""
+    features_DB = features_BD.new_zeros(features_BD.shape[1], padded(len(features_BD)))
+    features_DB[:, : len(features_BD)] = features_BD.T
+    return features_DB
 
 
 def by_label(grad_BL: Tensor) -> Tensor:
@@ -53,27 +53,28 @@ def by_label(grad_BL: Tensor) -> Tensor:
     return grad_LB
 
 
-def gathering(entry: str, x_DB: Tensor, **macros: int) -> tuple[Variant, int, int]:
+def gathering(entry: str, features_DB: Tensor, **macros: int) -> tuple[Variant, int, int]:
     """The variant of a gathering kernel for these features, its dynamic shared memory, its lanes to a label.
 
     As many rows as fit are kept in shared memory; where not even eight fit, they are read from global memory,
     that is from L2. A block that fills a multiprocessor's shared memory alone gets twice the threads.
     """
-    kernel, (num_features, stride) = KERNELS[entry], x_DB.shape
+    kernel, (num_features, stride) = KERNELS[entry], features_DB.shape
     wanted = 1
     while wanted < MAX_GROUP and wanted * LANE_ROWS < stride:
         wanted *= 2
-    group, macros = wanted, {"FEATURE": FORMATS[x_DB.dtype], **macros}
+    group, macros = wanted, {"FEATURE": FORMATS[features_DB.dtype], **macros}
     while group:
         rows = LANE_ROWS * group
-        shared = rows * num_features * x_DB.element_size()
+        shared = rows * num_features * features_DB.element_size()
         variant = kernel.variant(GROUP=group, SHARED=1, **macros)
-        room = load(variant, x_DB.device).shared
+        room = load(variant, features_DB.device).shared
         if shared <= room:
             wide = 2 * shared > room and "THREADS" in dict(kernel.macros)
             if (
                 wide
-                and shared <= load(kernel.variant(GROUP=group, THREADS=512, **macros), x_DB.device).shared
+                and shared
+                <= load(kernel.variant(GROUP=group, THREADS=512, **macros), features_DB.device).shared
             ):
                 variant = kernel.variant(GROUP=group, SHARED=1, THREADS=512, **macros)
             return variant, shared, group

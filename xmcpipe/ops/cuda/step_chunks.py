@@ -31,9 +31,11 @@ def step_(
     update: Update,
 ) -> tuple[Tensor, Tensor]:
     """As `step_cuda.step_`."""
-    x_DB, num_labels = transposed(features_BD), len(weight_LK)
-    chunk = min(update.label_chunk, cached_labels(weight_LK, x_DB), num_labels)
-    chunks = _Chunks(x_DB, weight_LK, index_LK, bias_L, momentum_LK, positives, LOSSES[loss], update, chunk)
+    features_DB, num_labels = transposed(features_BD), len(weight_LK)
+    chunk = min(update.label_chunk, cached_labels(weight_LK, features_DB), num_labels)
+    chunks = _Chunks(
+        features_DB, weight_LK, index_LK, bias_L, momentum_LK, positives, LOSSES[loss], update, chunk
+    )
     gradient = FeatureGradient(weight_LK, index_LK, len(features_BD), features_BD.shape[1], chunk)
     for number, begin in enumerate(range(0, num_labels, chunk)):
         end = min(begin + chunk, num_labels)
@@ -45,10 +47,10 @@ def step_(
     return chunks.losses.sum(), grad_features
 
 
-def cached_labels(weight_LK: Tensor, x_DB: Tensor) -> int:
+def cached_labels(weight_LK: Tensor, features_DB: Tensor) -> int:
     """How many labels' weights, indices and gradients stay in L2."""
-    per_label = weight_LK.shape[1] * (weight_LK.element_size() + INDEX_BYTES) + 4 * x_DB.shape[1]
-    cache = torch.cuda.get_device_properties(x_DB.device).L2_cache_size
+    per_label = weight_LK.shape[1] * (weight_LK.element_size() + INDEX_BYTES) + 4 * features_DB.shape[1]
+    cache = torch.cuda.get_device_properties(features_DB.device).L2_cache_size
     return max(1, int(CACHE_SHARE * cache / per_label) // CHUNK_STEP) * CHUNK_STEP
 
 
@@ -57,7 +59,7 @@ class _Chunks:
 
     def __init__(
         self,
-        x_DB: Tensor,
+        features_DB: Tensor,
         weight_LK: Tensor,
         index_LK: Tensor,
         bias_L: Tensor | None,
@@ -67,25 +69,27 @@ class _Chunks:
         update: Update,
         chunk: int,
     ) -> None:
-        self._x, self._weight, self._index, self._bias = x_DB, weight_LK, index_LK, bias_L
+        self._x, self._weight, self._index, self._bias = features_DB, weight_LK, index_LK, bias_L
         self._momentum, self._positives, self._update = momentum_LK, positives, update
-        device, weight_format = x_DB.device, FORMATS[weight_LK.dtype]
-        variant, shared, group = gathering("ffi_scores", x_DB, WEIGHT=weight_format, LOSS=loss)
-        row_blocks = -(-x_DB.shape[1] // (LANE_ROWS * group))
+        device, weight_format = features_DB.device, FORMATS[weight_LK.dtype]
+        variant, shared, group = gathering("ffi_scores", features_DB, WEIGHT=weight_format, LOSS=loss)
+        row_blocks = -(-features_DB.shape[1] // (LANE_ROWS * group))
         blocks = persistent(variant, device, shared, -(-chunk * group // variant.threads), row_blocks)
         self._scores, self._scores_shared, self._scores_grid = variant, shared, (blocks, row_blocks)
-        self.gradient_LB = x_DB.new_empty(chunk, x_DB.shape[1], dtype=torch.float32)
+        self.gradient_LB = features_DB.new_empty(chunk, features_DB.shape[1], dtype=torch.float32)
         num_chunks = -(-len(weight_LK) // chunk)
-        self.losses = x_DB.new_empty(num_chunks, blocks * row_blocks, dtype=torch.float32)
+        self.losses = features_DB.new_empty(num_chunks, blocks * row_blocks, dtype=torch.float32)
         kind = momentum_kind(weight_LK, momentum_LK)
         variant, shared, group = gathering(
-            "ffi_grad_weight", x_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind
+            "ffi_grad_weight", features_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind
         )
         blocks = persistent(variant, device, shared, -(-chunk * group // variant.threads))
         self._updates, self._updates_shared, self._updates_grid = variant, shared, (blocks,)
         # A batch of several blocks of rows adds its gradient up before the update.
-        several = x_DB.shape[1] > LANE_ROWS * group
-        self._sums = x_DB.new_empty(chunk, weight_LK.shape[1], dtype=torch.float32) if several else None
+        several = features_DB.shape[1] > LANE_ROWS * group
+        self._sums = (
+            features_DB.new_empty(chunk, weight_LK.shape[1], dtype=torch.float32) if several else None
+        )
 
     def score(self, number: int, begin: int, end: int, batch: int) -> None:
         """gradient_LB, and the losses of chunk `number`."""

@@ -42,14 +42,17 @@ def step_(
     )
     shared = step_bytes(dict(variant.macros))
     blocks = persistent(variant, device, shared, -(-num_labels // macros["TILE"]))
-    x_DB, out_BD = transposed(features_BD), features_BD.new_empty(batch, num_features, dtype=torch.float32)
+    features_DB, out_BD = (
+        transposed(features_BD),
+        features_BD.new_empty(batch, num_features, dtype=torch.float32),
+    )
     partial_SBD, partial_loss = out_BD.new_empty(blocks, batch, num_features), out_BD.new_empty(blocks)
     launch(
         variant, device, (blocks,), variant.threads, shared,
-        x_DB, weight_LK, index_LK, bias_L, momentum_LK, partial_SBD, partial_loss,
+        features_DB, weight_LK, index_LK, bias_L, momentum_LK, partial_SBD, partial_loss,
         *positives, len(positives[0]), update.scale, update.rate, update.step, update.weight_decay,
         update.momentum_factor, update.seed, update.first_label, 0, num_labels,
-        batch, x_DB.shape[1], num_features, fan_in,
+        batch, features_DB.shape[1], num_features, fan_in,
     )  # fmt: skip
     return _sum(partial_SBD, partial_loss, out_BD), out_BD
 

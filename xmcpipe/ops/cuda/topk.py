@@ -18,17 +18,17 @@ def topk(
     features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, bias_L: Tensor | None, k: int, first_label: int
 ) -> tuple[Tensor, Tensor]:
     """As `ffi_topk`, whose arguments are checked and such as `cuda_rows.takes`; k is at most 128."""
-    x_DB, (num_labels, fan_in), batch = transposed(features_BD), weight_LK.shape, len(features_BD)
-    (num_features, stride), device = x_DB.shape, x_DB.device
+    features_DB, (num_labels, fan_in), batch = transposed(features_BD), weight_LK.shape, len(features_BD)
+    (num_features, stride), device = features_DB.shape, features_DB.device
     macros = {"WEIGHT": FORMATS[weight_LK.dtype], "ROOM": SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM}
     if batch == 1:
-        shared, group, row_blocks = num_features * x_DB.element_size(), 1, 1
-        macros |= {"FEATURE": FORMATS[x_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
+        shared, group, row_blocks = num_features * features_DB.element_size(), 1, 1
+        macros |= {"FEATURE": FORMATS[features_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
         variant = KERNELS["ffi_topk"].variant(**macros, SHARED=1)
         if shared > load(variant, device).shared:
             variant, shared = KERNELS["ffi_topk"].variant(**macros, SHARED=0), 0
     else:
-        variant, shared, group = gathering("ffi_topk", x_DB, **macros)
+        variant, shared, group = gathering("ffi_topk", features_DB, **macros)
         row_blocks = -(-stride // (LANE_ROWS * group))
     tile = variant.threads // group
     capacity = tile + macros["ROOM"]
@@ -38,7 +38,7 @@ def topk(
     keys_PBC = torch.empty(blocks, batch, capacity, dtype=torch.int64, device=device)
     launch(
         variant, device, (blocks, row_blocks), variant.threads, shared,
-        x_DB, weight_LK, index_LK, None if bias_L is None else bias_L.float(), keys_PBC,
+        features_DB, weight_LK, index_LK, None if bias_L is None else bias_L.float(), keys_PBC,
         0, num_labels, batch, stride, num_features, fan_in, k,
     )  # fmt: skip
     labels_BN = torch.empty(batch, k, dtype=torch.int64, device=device)
