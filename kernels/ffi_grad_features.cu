@@ -1,27 +1,29 @@
-// The gradient of the features from a range of labels: dX[b, d] = sum_l g[b, l] * w[l, d], w the weights as a dense
-// matrix.
+// The gradient of the features from a range of labels:
 //
-// Load as sparse, compute as dense. A block owns ROWS rows of the batch, SLICE features and a share ("split") of the
-// tiles of TILE labels. For each tile it zeroes a dense [TILE, SLICE] of weights in shared memory, scatters the
-// connections that lie in its slice, lays the tile's gradients beside it and multiplies; the products stay in
-// registers over all its tiles, and are written once, to partial[split] [B, D]. `ffi_grad_features_sum` adds the
-// splits in their order: no atomics, the same bits each time. `add` 1 goes on from what `partial` holds, so that
-// chunks of labels share one workspace and are summed up once.
+//   dX[b, d] = sum_l g[b, l] * w[l, d]      w: the weights as a dense matrix, 0 where a label has no connection
 //
-// TENSOR 1: tensor cores, in bfloat16 whatever the formats, for its range: a gradient of a mean over B x L labels is
-// below float16's. A number is the sum of one or two bfloat16 parts, high and low: weights of bfloat16 are one, of
-// float16 two (exactly), of float32 two (to 2^-17); gradients are GRADIENT_PARTS, by default 2. One part would keep 8
-// bits of the gradient: the squared hinge of a score s near 0 is 2 + 2s, and with steps of 1/64 there every |s| <
-// 1/128 would count as 0: an error that doesn't average out over labels. The product of two low parts (2^-18) is left
-// out. TENSOR 0: float32 throughout, in the plain units; sm_75 has no bfloat16.
+// The naive version adds g[b, l] * weight[l, k] to dX[b, index[l, k]] for every connection and row: a scattered
+// read-modify-write each time, with atomics across blocks. Here instead: load as sparse, compute as dense.
 //
-// Counted for a tile of 32 labels, B 64, K 128, SLICE 256 of D 768, bfloat16, in cycles of 128 bytes of shared memory:
-// zero 132; scatter 280 (of 4,096 connections read 1,365 are stored, 11 lanes at random, 2.2 to a bank); gradients 72;
-// fragments 640 (each warp reads all of the gradients). 512 products of 16 x 8 x 16: 512 cycles of an H100's tensor
-// cores at the least. So about 1,100 cycles of shared memory; the next tile's weights and gradients are on their way
-// to registers meanwhile, and a second block fills the gaps between barriers.
+// A block owns ROWS rows of the batch, SLICE features and one part ("split") of the tiles of TILE labels. For each tile
+// it zeroes a dense [TILE, SLICE] of weights in shared memory, scatters the connections of its slice there, stores the
+// tile's gradients next to it and multiplies. The products stay in registers over all tiles of the block and are
+// written once, to partial[split] [B, D]. `ffi_grad_features_sum` adds the splits in their order: no atomics, and the
+// same bits each time. `add` 1 continues from what `partial` holds, so that chunks of labels share one workspace and
+// are summed once.
 //
-// Grid: x slices, y splits, z blocks of rows: blocks that read the same weights run at the same time.
+// TENSOR 1: tensor cores, always in bfloat16, because of its range: the gradient of a mean over B x L scores is too
+// small for float16. A number is the sum of one or two bfloat16 parts, high and low. A bfloat16 weight is one part, a
+// float16 weight two (exactly), a float32 weight two (to 2^-17). A gradient is GRADIENT_PARTS parts, by default 2: one
+// part would keep 8 bits of it. The squared hinge of a score s near 0 has the derivative 2 + 2s, bfloat16 has steps of
+// 1/64 there, and every |s| < 1/128 would count as 0: an error that doesn't average out over labels. The product of two
+// low parts (2^-18) is left out.
+// TENSOR 0: float32 throughout, without tensor cores; sm_75 has no bfloat16.
+//
+// Bound by shared memory; README.md, "Cycle counts", has the counts. A second block per multiprocessor fills the gaps
+// between barriers.
+//
+// Grid: x slices, y splits, z blocks of rows, so that blocks that read the same weights run at the same time.
 #ifndef TENSOR
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #define TENSOR 0
@@ -45,17 +47,17 @@
 #define THREADS 256
 #endif
 #ifndef BLOCKS
-#define BLOCKS 2   // of a multiprocessor, at least: what the registers must leave room for
+#define BLOCKS 2   // per multiprocessor, at least: this caps the registers
 #endif
-#define AHEAD (WEIGHT == 1 && TENSOR ? 2 : 1)  // pieces of eight connections a thread loads a tile ahead
-#include "mma.cuh"
-#include "scatter.cuh"
+#define PREFETCH_OCTETS (WEIGHT == 1 && TENSOR ? 2 : 1)  // octets of the next tile that a thread holds in registers
+#include "include/mma.cuh"
+#include "include/scatter.cuh"
 
 // ---- the product of a tile ------------------------------------------------------------------------------------------
 
-#define SUMS (ROWS * SLICE / THREADS)  // of a thread
+#define SUMS (ROWS * SLICE / THREADS)  // per thread
 #if SUMS < 16 || SLICE % (THREADS / 2) || ROWS % 16 || TILE % 16
-#error "ROWS, SLICE, TILE and THREADS don't fit each other"
+#error "ROWS, SLICE, TILE and THREADS don't match: see the comments at their defaults"
 #endif
 
 #if TENSOR
@@ -63,14 +65,14 @@
 #define ROW_TILES (ROWS / 16)
 #define FEATURE_TILES (WARP_FEATURES / 8)
 
-// A warp has all rows and WARP_FEATURES features; sum[4 * (m * FEATURE_TILES + n) ..] is a fragment of mma.cuh.
+// A warp computes all rows and WARP_FEATURES features; sum[4 * (m * FEATURE_TILES + n) ..] is a fragment C of mma.cuh.
 __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gradients, float* sum) {
     int lane = threadIdx.x % WARP_SIZE, warp = threadIdx.x / WARP_SIZE;
-    int row = lane % 8, matrix = lane / 8;  // of the four 8 x 8 matrices, which this lane's address is for
-    // Both lie label by label, and products want neighbouring labels side by side: all loads are transposed.
+    int row = lane % 8, matrix = lane / 8;  // which row of which 8 x 8 matrix this lane gives the address of
+    // Both are stored label by label, but a fragment holds neighbouring labels in one register: loads are transposed.
     const tile_t* right = weights + (matrix % 2 * 8 + row) * PITCH + warp * WARP_FEATURES + matrix / 2 * 8;
     const tile_t* left = gradients + (matrix / 2 * 8 + row) * GRADIENT_PITCH + matrix % 2 * 8;
-#pragma unroll 1  // fragments of two steps at once don't fit
+#pragma unroll 1  // fragments of two steps at once don't fit the registers
     for (int k = 0; k < TILE; k += 16)
 #pragma unroll
         for (int part = 0; part < WEIGHT_PARTS; part++) {
@@ -81,9 +83,9 @@ __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gr
 #pragma unroll
             for (int m = 0; m < ROW_TILES; m++)
 #pragma unroll
-                for (int mine = 0; mine < GRADIENT_PARTS && mine + part < 2; mine++) {
+                for (int other = 0; other < GRADIENT_PARTS && other + part < 2; other++) {  // but low times low
                     u32 a[4];
-                    ldmatrix_x4_transposed(a, left + mine * GRADIENT_NUMBERS + k * GRADIENT_PITCH + m * 16);
+                    ldmatrix_x4_transposed(a, left + other * GRADIENT_NUMBERS + k * GRADIENT_PITCH + m * 16);
 #pragma unroll
                     for (int n = 0; n < FEATURE_TILES; n++)
                         mma_16816(sum + 4 * (m * FEATURE_TILES + n), a, b[n], Bf16{});
@@ -91,7 +93,7 @@ __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gr
         }
 }
 
-// Where sum[i] belongs, in the block.
+// The row and the feature of sum[i], within the block.
 __device__ __forceinline__ int row_of(int i) {
     return i / 4 / FEATURE_TILES * 16 + i / 2 % 2 * 8 + threadIdx.x % WARP_SIZE / 4;
 }
@@ -100,13 +102,13 @@ __device__ __forceinline__ int feature_of(int i) {
 }
 #else
 #define OWN_ROWS (SUMS < 32 ? 4 : 8)
-#define OWN_FEATURES (SUMS / OWN_ROWS)   // in groups of four
-#define ABREAST (SLICE / OWN_FEATURES)   // threads that share their rows
+#define OWN_FEATURES (SUMS / OWN_ROWS)      // in groups of four
+#define ROW_THREADS (SLICE / OWN_FEATURES)  // threads that share their rows
 
-// A thread has OWN_ROWS rows and OWN_FEATURES features; sum[OWN_ROWS * feature + row].
+// A thread computes OWN_ROWS rows and OWN_FEATURES features; sum[OWN_ROWS * feature + row].
 __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gradients, float* sum) {
-    const float* left = gradients + threadIdx.x / ABREAST * OWN_ROWS;
-    const float* right = weights + threadIdx.x % ABREAST * 4;
+    const float* left = gradients + threadIdx.x / ROW_THREADS * OWN_ROWS;
+    const float* right = weights + threadIdx.x % ROW_THREADS * 4;
 #pragma unroll 2
     for (int k = 0; k < TILE; k++) {
         float g[OWN_ROWS];
@@ -117,7 +119,7 @@ __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gr
         }
 #pragma unroll
         for (int f = 0; f < OWN_FEATURES; f += 4) {
-            float4 four = *(const float4*)(right + k * PITCH + f * ABREAST);
+            float4 four = *(const float4*)(right + k * PITCH + f * ROW_THREADS);
             float w[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
             for (int i = 0; i < 4 * OWN_ROWS; i++) sum[OWN_ROWS * f + i] += g[i % OWN_ROWS] * w[i / OWN_ROWS];
@@ -125,13 +127,25 @@ __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gr
     }
 }
 
-__device__ __forceinline__ int row_of(int i) { return threadIdx.x / ABREAST * OWN_ROWS + i % OWN_ROWS; }
+__device__ __forceinline__ int row_of(int i) { return threadIdx.x / ROW_THREADS * OWN_ROWS + i % OWN_ROWS; }
 __device__ __forceinline__ int feature_of(int i) {
-    return i / OWN_ROWS / 4 * 4 * ABREAST + threadIdx.x % ABREAST * 4 + i / OWN_ROWS % 4;
+    return i / OWN_ROWS / 4 * 4 * ROW_THREADS + threadIdx.x % ROW_THREADS * 4 + i / OWN_ROWS % 4;
 }
 #endif
 
 // ---- entries --------------------------------------------------------------------------------------------------------
+
+// Writes the block's sums, or adds them, to partial[split].
+__device__ __forceinline__ void write_sums(const float* sum, const Source& from, float* partial_SBD, int batch,
+                                           int num_features, int add) {
+#pragma unroll
+    for (int i = 0; i < SUMS; i++) {
+        int row = from.row0 + row_of(i), feature = from.first_feature + feature_of(i);
+        if (row >= batch || feature >= num_features) continue;
+        float* to = partial_SBD + ((i64)blockIdx.y * batch + row) * num_features + feature;
+        *to = add ? *to + sum[i] : sum[i];
+    }
+}
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 ffi_grad_features(const float* gradient_LB, const weight_t* weight_LK, const u16* index_LK, float* partial_SBD,
@@ -145,42 +159,24 @@ ffi_grad_features(const float* gradient_LB, const weight_t* weight_LK, const u16
 #pragma unroll
     for (int i = 0; i < SUMS; i++) sum[i] = 0.0f;
 
-    Ahead ahead;
+    Prefetched prefetched;
     i64 tile = begin + (i64)blockIdx.y * TILE, next;
-    load_ahead(from, tile, ahead);
+    prefetch_tile(from, tile, prefetched);
     for (; tile < end; tile = next) {
-        const uint4 zeros = {0, 0, 0, 0};
-        for (int i = threadIdx.x; i < WEIGHT_PARTS * WEIGHT_NUMBERS * (int)sizeof(tile_t) / 16; i += THREADS)
-            ((uint4*)weights)[i] = zeros;
-        lay_gradients(ahead, gradients);
-        __syncthreads();
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int number = threadIdx.x + a * THREADS;
-            if (piece_exists(from, tile, number)) scatter_piece(from, ahead.piece[a], number, weights);
-        }
-        for (int number = threadIdx.x + AHEAD * THREADS; piece_exists(from, tile, number); number += THREADS) {
-            Piece piece;
-            load_piece(from, tile, number, piece);
-            scatter_piece(from, piece, number, weights);
-        }
+        clear_weights(weights);
+        store_gradients(prefetched, gradients);
+        __syncthreads();  // all of the tile is zero before anything is scattered
+        scatter_tile(from, tile, prefetched, weights);
         next = tile + (i64)gridDim.y * TILE;
-        load_ahead(from, next, ahead);
+        prefetch_tile(from, next, prefetched);
         __syncthreads();
         multiply(weights, gradients, sum);
-        __syncthreads();  // before the tile is zeroed
+        __syncthreads();  // the tile has been read: it may be zeroed
     }
-
-#pragma unroll
-    for (int i = 0; i < SUMS; i++) {
-        int row = from.row0 + row_of(i), feature = from.first_feature + feature_of(i);
-        if (row >= batch || feature >= num_features) continue;
-        float* to = partial_SBD + ((i64)blockIdx.y * batch + row) * num_features + feature;
-        *to = add ? *to + sum[i] : sum[i];
-    }
+    write_sums(sum, from, partial_SBD, batch, num_features, add);
 }
 
-// out[i] = sum over the splits of partial[split][i], in their order; any grid.
+// out[i] = sum of partial[split][i] over the splits, in their order; any grid.
 extern "C" __global__ void __launch_bounds__(256)
 ffi_grad_features_sum(const float* partial_SBD, float* out_BD, int splits, i64 count) {
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) {

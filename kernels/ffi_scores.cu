@@ -1,107 +1,112 @@
-// Scores of a range of labels, by gathering: score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l].
+// Scores of a range of labels, by gathering:
 //
-// GROUP lanes share a label, each with eight rows of the batch in registers (rows.cuh). They read the same weights and
-// indices, 16 bytes at a time, which the cache hands to all of them at once.
+//   score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l]
 //
-// LOSS 0 writes float32 scores [B, labels]. With a loss the gradient of the scores is written instead, by label,
-// gradient_LB [labels, stride] (0 in the padding), as the kernels of dX and dW read it, and each block writes the sum
-// of its losses to partial_loss[block]. The positives are (row, label) pairs sorted by label; labels are local ones,
-// as `begin` and `end` are.
+// LOSS 0 writes the scores, float32 [B, labels]. With a loss, the derivative of the loss by the score is written
+// instead, one row per label, gradient_LB [labels, stride] (0 in the padding), which is how the kernels of dX and dW
+// read it; each block writes the sum of its losses to partial_loss[block]. The positives are (row, label) pairs sorted
+// by label. Their labels are numbered as `begin` and `end` are.
 //
-// Bound by shared memory and by the unpacking of bfloat16: at 64 rows a connection reads 128 bytes of x, against its
-// own 4 in device memory, and eight lanes take 21 instructions each.
+// The naive version gives a thread one score. Each connection then costs every row of the batch an index, a weight and
+// a feature. Here GROUP lanes share a label and each holds eight rows in registers (include/rows.cuh). They read the
+// same weights and indices, 16 bytes at a time, and L1 broadcasts them.
+//
+// Bound by shared memory and by converting bfloat16; the counts are in README.md, "Cycle counts".
 //
 // Grid: x blocks walk the tiles of TILE labels; y is the block of ROWS rows of the batch.
-#include "rows.cuh"
+#include "include/loss.cuh"
+#include "include/rows.cuh"
+#include "include/sums.cuh"
 
 #ifndef THREADS
-#define THREADS 256  // 512 where shared memory holds one block only; registers are left for 768 in all
+#define THREADS 256  // 512 where shared memory holds one block only; registers suffice for 768 threads in all
 #endif
 #define TILE (THREADS / GROUP)  // labels at a time, one for each GROUP lanes
 
-// One label's scores for the lane's eight rows.
-__device__ __forceinline__ void label_scores(const Rows& rows, const weight_t* weight, const u16* index, int fan_in,
-                                             float* sum) {
-#pragma unroll 2
-    for (int k = 0; k < fan_in; k += 8) {
-        float w[8];
-        u32 at[8];
-        load8(weight + k, w);
-        load8(index + k, at);
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-            float value[8];
-            load_rows(rows, at[j], value);
-#pragma unroll
-            for (int i = 0; i < 8; i++) sum[i] += w[j] * value[i];
-        }
+#if LOSS
+// Bit i: whether row `row` + i has the label, among the pairs [range[0], range[1]).
+__device__ __forceinline__ u32 positive_bits(const i64* rows, const i64* labels, const int* range, i64 label, int row) {
+    u32 bits = 0;
+    for (int p = range[0]; p < range[1]; p++) {
+        i64 at = rows[p] - row;
+        if (labels[p] == label && at >= 0 && at < 8) bits |= 1u << at;
     }
+    return bits;
 }
 
+// Replaces eight scores by the derivatives of their losses, 0 for rows past the batch; returns the sum of the losses.
+__device__ __forceinline__ float losses_of_rows(float* score, u32 positive, int row, int batch, float loss_sum) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        float loss = 0.0f;
+        score[i] = loss_gradient(score[i], (positive >> i) & 1u, loss);
+        if (row + i >= batch) score[i] = loss = 0.0f;
+        loss_sum += loss;
+    }
+    return loss_sum;
+}
+#else
+// Writes the block's scores along the labels, so that whole cache lines are written.
+__device__ __forceinline__ void write_scores(const float (&scores)[ROWS][TILE + 1], float* out, int row0, i64 tile,
+                                             int batch, i64 begin, i64 end) {
+    for (int i = threadIdx.x; i < ROWS * TILE; i += THREADS) {
+        int r = i / TILE, t = i % TILE;
+        if (row0 + r < batch && tile + t < end) out[(row0 + r) * (end - begin) + tile + t - begin] = scores[r][t];
+    }
+}
+#endif
+
+// The scores of a label for the lane's eight rows, 0 past the last label.
+__device__ __forceinline__ void label_scores(const Rows& rows, const weight_t* weight_LK, const u16* index_LK,
+                                             const float* bias_L, i64 label, i64 end, int fan_in, float* score) {
+    if (label >= end) return;
+    add_label_scores<8>(rows, weight_LK + label * fan_in, index_LK + label * fan_in, fan_in, score);
+    float bias = bias_L ? bias_L[label] : 0.0f;
+#pragma unroll
+    for (int i = 0; i < 8; i++) score[i] += bias;
+}
+
+// Long: the two ways to use a tile's scores, with their shared memory, stand side by side between the same barriers.
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
 ffi_scores(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
            float* out, float* partial_loss, const i64* positive_rows, const i64* positive_labels, int num_positives,
            i64 begin, i64 end, int batch, int stride, int num_features, int fan_in) {
     DYNAMIC_SHARED(memory);
     int lane = threadIdx.x % GROUP, slot = threadIdx.x / GROUP, row0 = blockIdx.y * ROWS;
-    Rows rows = take_rows(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
+    Rows rows = stage_rows(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
 #if LOSS
-    __shared__ float losses[THREADS / WARP_SIZE];
-    __shared__ int range[2];  // of the positives of a tile
+    __shared__ float warp_losses[THREADS / WARP_SIZE];
+    __shared__ int range[2];  // of the tile's positives
     int row = row0 + 8 * lane;
     float loss_sum = 0.0f;
 #else
-    __shared__ float staged[ROWS][TILE + 1];
+    __shared__ float scores[ROWS][TILE + 1];
 #endif
     for (i64 tile = begin + (i64)blockIdx.x * TILE; tile < end; tile += (i64)gridDim.x * TILE) {
         i64 label = tile + slot;
-        float sum[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+        float score[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
 #if LOSS
         if (threadIdx.x < 2)
             range[threadIdx.x] = first_positive(positive_labels, num_positives, tile + threadIdx.x * TILE);
 #endif
-        if (label < end) {
-            label_scores(rows, weight_LK + label * fan_in, index_LK + label * fan_in, fan_in, sum);
-            float bias = bias_L ? bias_L[label] : 0.0f;
-#pragma unroll
-            for (int i = 0; i < 8; i++) sum[i] += bias;
-        }
+        label_scores(rows, weight_LK, index_LK, bias_L, label, end, fan_in, score);
 #if LOSS
         __syncthreads();
         if (label < end && row < stride) {
-            u32 positive = 0;  // a bit for each of this lane's eight rows
-            for (int p = range[0]; p < range[1]; p++) {
-                i64 at = positive_rows[p] - row;
-                if (positive_labels[p] == label && at >= 0 && at < 8) positive |= 1u << at;
-            }
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                float loss = 0.0f;
-                sum[i] = loss_gradient(sum[i], (positive >> i) & 1u, loss);
-                if (row + i >= batch) sum[i] = loss = 0.0f;
-                loss_sum += loss;
-            }
-            store8(out + (label - begin) * stride + row, sum);
+            u32 positive = positive_bits(positive_rows, positive_labels, range, label, row);
+            loss_sum = losses_of_rows(score, positive, row, batch, loss_sum);
+            store8(out + (label - begin) * stride + row, score);
         }
 #else
 #pragma unroll
-        for (int i = 0; i < 8; i++) staged[8 * lane + i][slot] = sum[i];
+        for (int i = 0; i < 8; i++) scores[8 * lane + i][slot] = score[i];
         __syncthreads();
-        for (int i = threadIdx.x; i < ROWS * TILE; i += THREADS) {  // along the labels: whole lines are written
-            int r = i / TILE, t = i % TILE;
-            if (row0 + r < batch && tile + t < end) out[(row0 + r) * (end - begin) + tile + t - begin] = staged[r][t];
-        }
+        write_scores(scores, out, row0, tile, batch, begin, end);
 #endif
-        __syncthreads();  // nobody still reads `range` or `staged` of this tile
+        __syncthreads();  // `range` and `scores` of this tile have been read
     }
 #if LOSS
-    for (int step = WARP_SIZE / 2; step; step /= 2) loss_sum += __shfl_xor_sync(FULL_WARP, loss_sum, step);
-    if (threadIdx.x % WARP_SIZE == 0) losses[threadIdx.x / WARP_SIZE] = loss_sum;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        float total = 0.0f;
-        for (int i = 0; i < THREADS / WARP_SIZE; i++) total += losses[i];
-        partial_loss[blockIdx.y * gridDim.x + blockIdx.x] = total;
-    }
+    float total = sum_over_block(loss_sum, warp_losses);
+    if (threadIdx.x == 0) partial_loss[blockIdx.y * gridDim.x + blockIdx.x] = total;
 #endif
 }

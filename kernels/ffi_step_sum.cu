@@ -1,13 +1,16 @@
-// Adds up what the blocks of a fused step have found, in the order of the blocks: dX and the sum of the losses.
+// Adds up the partial results of the blocks of a fused step, in the order of the blocks: dX and the sum of the losses.
 //
-// partial_SBD holds [blocks, B, D], count = B * D; partial_loss [blocks]. Bound by reading the partial results, which lie
-// in L2: 26 MB for 132 blocks of 64 x 768.
-#include "common.cuh"
+//   out[b, d] = sum_s partial[s, b, d]          loss_sum = sum_s partial_loss[s]
+//
+// partial_SBD is [blocks, B, D], count = B * D; partial_loss is [blocks]. Bound by reading the partial results, which
+// are in L2: 26 MB for 132 blocks of 64 x 768.
+#include "include/formats.cuh"
 
 #define THREADS 256
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-ffi_step_sum(const float* partial_SBD, const float* partial_loss, float* out_BD, float* loss_sum, int blocks, i64 count) {
+ffi_step_sum(const float* partial_SBD, const float* partial_loss, float* out_BD, float* loss_sum, int blocks,
+             i64 count) {
     for (i64 i = (i64)blockIdx.x * THREADS + threadIdx.x; i < count; i += (i64)gridDim.x * THREADS) {
         float sum = 0.0f;
 #pragma unroll 8

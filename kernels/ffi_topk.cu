@@ -1,148 +1,142 @@
-// The best labels of each row of the batch over all labels, without the scores of all labels: no [B, L] anywhere.
+// The best labels of each row of the batch, without the scores of all labels: nothing of size [B, L] is stored.
 //
-//   score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l], the bits that ffi_scores gives (k in order)
-//   key = the score's bits, turned so that they rise with the score, above; ~l below: a larger key is a better label,
-//   equal scores fall to the lower label, and no two labels share a key. -0.0 counts as 0.0. NaN is worse than -inf.
+//   score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l]      the bits of ffi_scores: k in order, by one lane
+//   key[b, l]   = rising(bits of the score) << 32 | ~l
 //
-// ffi_topk: x blocks walk the tiles of TILE labels, y is the block of rows of the batch; scores are gathered as in
-// ffi_scores (rows.cuh), GROUP lanes a label. Each row of each block has a list of CAPACITY keys, and a bound that its
-// num_best-th key is known to reach. A key below the bound (nearly all, once a few thousand labels are seen: n labels
-// in random order leave about num_best * (1 + ln(n / num_best)) above it) costs one comparison; the rest go to the end
-// of the list. When a list might not hold one tile more, a warp cuts it to its num_best largest, found bit by bit in
-// registers, and raises the bound. Places in a list depend on the order of the lanes, the set of its keys does not.
-// Lists are so seldom touched that they lie in device memory, that is in L2: shared memory is left to x, as in
-// ffi_scores, and what a block ends with is where the merge reads it. ffi_topk_merge, a block a row, does the same to
-// the lists of all blocks, then puts them in order.
+// `rising` maps the bits of a float to an integer that rises with the float. So a larger key is a better label, equal
+// scores go to the lower label, and no two labels share a key. -0.0 counts as 0.0; NaN is worse than -inf.
 //
-// ONE_ROW 1, for one document: a lane has a label and that row alone, so that a connection costs it one number of x and
-// not eight; blocks split the labels, so that the whole GPU reads weights.
+// The naive version computes all scores and sorts them: 4 bytes per label and row, written and read. Here scores are
+// compared in registers with a bound for each row.
 //
-// Bound by: ffi_scores' 2 * ROWS bytes of shared memory a connection (L 670,091, K 128, B 64, bf16: 11 GB, 0.4 ms on an
-// H100); for one document, by the bytes of weight and index (0.34 GB, 0.11 ms). A cut looks at about 25 of 64 bits, 3
-// instructions a key and bit: at num_best 100, 264 blocks and 64 rows, each row of a block is cut twice or three times,
-// 5% of the time; at num_best 5 once.
+// ffi_topk: x blocks walk the tiles of TILE labels, y is the block of rows of the batch. Scores are gathered as in
+// ffi_scores (include/rows.cuh), GROUP lanes per label. Each row of each block has a list of CAPACITY keys, and a bound
+// that its num_best-th key is known to reach. A key below the bound costs one comparison; the others are appended to
+// the list. Of n labels in random order, about num_best * (1 + ln(n / num_best)) are appended. When a list might not
+// hold one more tile, a warp cuts it to its num_best largest keys, found bit by bit in registers, and raises the bound.
+// The order of a list depends on the order of the lanes; the set of its keys does not. Lists are accessed so rarely
+// that they are in device memory, in practice in L2: shared memory stays free for x, and the merge reads the lists
+// where they are. ffi_topk_merge, one block per row, does the same to the lists of all blocks and then sorts.
+//
+// ONE_ROW 1, for one document: a lane has a label and that row alone, so that a connection costs one number of x and
+// not eight. Blocks split the labels, so that the whole GPU reads weights.
+//
+// README.md, "Cycle counts", has what bounds each.
 #ifndef ONE_ROW
 #define ONE_ROW 0
 #endif
 #if ONE_ROW
 #define GROUP 1
 #endif
-#include "rows.cuh"
+#include "include/key_lists.cuh"
+#include "include/rows.cuh"
 
 #ifndef THREADS
 #define THREADS 256  // 512 where shared memory holds one block only
 #endif
 #ifndef ROOM
-#define ROOM 256     // keys of a list beyond a tile's: a multiple of 32, at least num_best; twice that is better
+#define ROOM 256     // keys of a list beyond one tile's: a multiple of 32, at least num_best; twice that is better
 #endif
-#define BLOCKS ((ONE_ROW ? 768 : 512) / THREADS)  // that a multiprocessor has registers for, at least
+#define BLOCKS ((ONE_ROW ? 768 : 512) / THREADS)  // per multiprocessor, at least: this caps the registers
 #define LANE_ROWS (ONE_ROW ? 1 : 8)
 #define BLOCK_ROWS (LANE_ROWS * GROUP)
-#define TILE (THREADS / GROUP)              // labels at a time, one for each GROUP lanes
-#define CAPACITY (TILE + ROOM)              // keys of a row's list
-#define MOST 128                            // num_best
-#define MERGE_WARPS 4                       // each keeps a list of its own
-#define MERGE_CAPACITY (MERGE_WARPS * MOST) // holds what all warps have kept
-#define MERGE_STEP 256                      // keys that a warp reads at a time: 8 loads in flight a lane
+#define TILE (THREADS / GROUP)                  // labels at a time, one for each GROUP lanes
+#define CAPACITY (TILE + ROOM)                  // keys of a row's list
+#define MAX_BEST 128                            // largest num_best
+#define MERGE_WARPS 4                           // each has its own list
+#define MERGE_CAPACITY (MERGE_WARPS * MAX_BEST) // holds the best of all warps
+#define MERGE_STEP 256                          // keys that a warp reads at a time: 8 loads in flight per lane
 
 static_assert(ROOM % WARP_SIZE == 0, "a list is read by whole warps");
 
-__device__ __forceinline__ u64 key_of(float score, u32 label) {
-    u32 bits = __float_as_uint(score);
-    if (bits == 0x80000000u) bits = 0;
-    bits = bits >> 31 ? ~bits : bits | 0x80000000u;
-    if (score != score) bits = 0;
-    return (u64)bits << 32 | (u32)~label;
-}
-
-__device__ __forceinline__ float score_of(u64 key) {
-    u32 bits = (u32)(key >> 32);
-    if (bits == 0) return __uint_as_float(0x7FC00000u);
-    return __uint_as_float(bits >> 31 ? bits & 0x7FFFFFFFu : ~bits);
-}
-
-__device__ __forceinline__ u32 warp_sum(u32 value) {
-#if defined(XMC_HOST) || __CUDA_ARCH__ >= 800
-    return __reduce_add_sync(FULL_WARP, value);
-#else
-#pragma unroll
-    for (int step = WARP_SIZE / 2; step; step /= 2) value += __shfl_xor_sync(FULL_WARP, value, step);
-    return value;
-#endif
-}
-
-// By a whole warp: the `wanted` largest of its keys (KEYS a lane, distinct but for 0, which is none; at least `wanted`
-// are not 0) go to the front of `list`. Returns a bound that those alone reach: found from the highest bit down, it
-// stops at the first prefix that separates them.
-template <int KEYS>
-__device__ __forceinline__ u64 keep_largest(const u64 (&key)[KEYS], int wanted, u64* list) {
-    u32 lane = threadIdx.x % WARP_SIZE;
-    u64 bound = 0;
-    for (int bit = 63; bit >= 0; bit--) {
-        u64 trial = bound | 1ull << bit;
-        u32 mine = 0;
-#pragma unroll
-        for (int i = 0; i < KEYS; i++) mine += key[i] >= trial;
-        int reach = (int)warp_sum(mine);
-        if (reach >= wanted) bound = trial;
-        if (reach == wanted) break;
-    }
-    u32 kept = 0;
-    __syncwarp();  // all lanes hold their keys: the list may be written
-#pragma unroll
-    for (int i = 0; i < KEYS; i++) {
-        u32 votes = __ballot_sync(FULL_WARP, key[i] >= bound);
-        if (key[i] >= bound) list[kept + __popc(votes & ((1u << lane) - 1u))] = key[i];
-        kept += __popc(votes);
-    }
-    __syncwarp();
-    return bound;
-}
-
-// By a whole warp: cut a list of `count` keys, more than `wanted`, to its `wanted` largest; returns their bound.
-template <int SIZE>
-__device__ __forceinline__ u64 cut(u64* list, int count, int wanted) {
-    u64 key[SIZE / WARP_SIZE];
-#pragma unroll
-    for (int i = 0; i < SIZE / WARP_SIZE; i++) {
-        int at = WARP_SIZE * i + threadIdx.x % WARP_SIZE;
-        key[i] = at < count ? list[at] : 0;
-    }
-    return keep_largest(key, wanted, list);
-}
+// ---- features of one row (ONE_ROW), with the interface of include/rows.cuh ------------------------------------------
 
 #if ONE_ROW
-// The one row's features, D of them in shared memory.
-struct Features {
-    const feature_t* at;
+// The features of the one row: D of them in shared memory, or strided in global memory.
+struct RowFeatures {
+    const feature_t* base;
     int stride;
 };
 
-__device__ __forceinline__ Features take_rows(const feature_t* features_DB, int row, int stride, int num_features,
-                                              feature_t* kept) {
+__device__ __forceinline__ RowFeatures stage_features(const feature_t* features_DB, int row, int, int stride,
+                                                      int num_features, feature_t* shared) {
 #if SHARED
-    for (int d = threadIdx.x; d < num_features; d += THREADS) kept[d] = features_DB[(i64)d * stride + row];
+    for (int d = threadIdx.x; d < num_features; d += THREADS) shared[d] = features_DB[(i64)d * stride + row];
     __syncthreads();
-    return Features{kept, 1};
+    return RowFeatures{shared, 1};
 #else
-    return Features{features_DB + row, stride};
+    return RowFeatures{features_DB + row, stride};
 #endif
 }
 
-__device__ __forceinline__ void load_rows(const Features& x, u32 feature, float* out) {
+__device__ __forceinline__ void load_rows(const RowFeatures& x, u32 feature, float* out) {
 #if SHARED
-    out[0] = to_float(x.at[feature]);
+    out[0] = to_float(x.base[feature]);
 #else
-    out[0] = to_float(x.at[(i64)feature * x.stride]);
+    out[0] = to_float(x.base[(i64)feature * x.stride]);
 #endif
 }
+#else
+typedef Rows RowFeatures;
+
+__device__ __forceinline__ Rows stage_features(const feature_t* features_DB, int row0, int lane, int stride,
+                                               int num_features, feature_t* shared) {
+    return stage_rows(features_DB, row0, lane, stride, num_features, shared);
+}
 #endif
+
+// ---- first pass -----------------------------------------------------------------------------------------------------
+
+// A block's lists, [BLOCK_ROWS, CAPACITY] keys in device memory; their lengths and bounds are in shared memory.
+struct Lists {
+    u64* keys;
+    u64* bounds;
+    int* counts;
+};
+
+// Appends the keys of a label that reach the bounds of their rows; true if a list might not hold one more tile.
+__device__ __forceinline__ bool append_keys(const Lists& lists, const float* score, float bias, i64 label, int lane,
+                                            int row0, int batch) {
+    bool full = false;
+#pragma unroll
+    for (int i = 0; i < LANE_ROWS; i++) {
+        int r = LANE_ROWS * lane + i;
+        u64 key = key_of(score[i] + bias, (u32)label);
+        if (key < lists.bounds[r] || row0 + r >= batch) continue;
+        int at = atomicAdd(&lists.counts[r], 1);
+        lists.keys[r * CAPACITY + at] = key;
+        full |= at >= ROOM;
+    }
+    return full;
+}
+
+// Cuts the lists that might not hold one more tile, a warp per list.
+__device__ __forceinline__ void cut_full_lists(const Lists& lists, int num_best) {
+    for (int r = threadIdx.x / WARP_SIZE; r < BLOCK_ROWS; r += THREADS / WARP_SIZE) {
+        int count = lists.counts[r];
+        if (count <= ROOM) continue;
+        u64 bound = cut<CAPACITY>(lists.keys + r * CAPACITY, count, num_best);
+        if (threadIdx.x % WARP_SIZE == 0) {
+            lists.bounds[r] = bound;
+            lists.counts[r] = num_best;
+        }
+    }
+}
+
+// Leaves num_best keys in each list, with zeros after the last where there are fewer.
+__device__ __forceinline__ void finish_lists(const Lists& lists, int num_rows, int num_best) {
+    for (int r = threadIdx.x / WARP_SIZE; r < num_rows; r += THREADS / WARP_SIZE) {
+        int count = lists.counts[r];
+        if (count > num_best) cut<CAPACITY>(lists.keys + r * CAPACITY, count, num_best);
+        for (int i = count + threadIdx.x % WARP_SIZE; i < num_best; i += WARP_SIZE) lists.keys[r * CAPACITY + i] = 0;
+    }
+}
 
 // keys_PBC [blocks of x, batch, CAPACITY]: the lists. The first num_best keys of each are the best that the block saw,
 // in no order, 0 where it saw fewer. 1 <= num_best <= 128.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_topk(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L, u64* keys_PBC,
-         i64 begin, i64 end, int batch, int stride, int num_features, int fan_in, int num_best) {
+ffi_topk(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
+         u64* keys_PBC, i64 begin, i64 end, int batch, int stride, int num_features, int fan_in, int num_best) {
     DYNAMIC_SHARED(memory);
     __shared__ u64 bounds[BLOCK_ROWS];
     __shared__ int counts[BLOCK_ROWS];
@@ -152,78 +146,34 @@ ffi_topk(const feature_t* features_DB, const weight_t* weight_LK, const u16* ind
         bounds[r] = 0;
         counts[r] = 0;
     }
-    u64* lists = keys_PBC + ((i64)blockIdx.x * batch + row0) * CAPACITY;
-    feature_t* kept = (feature_t*)memory;
-#if ONE_ROW
-    Features x = take_rows(features_DB, row0, stride, num_features, kept);
-#else
-    Rows x = take_rows(features_DB, row0, lane, stride, num_features, kept);
-#endif
+    Lists lists = {keys_PBC + ((i64)blockIdx.x * batch + row0) * CAPACITY, bounds, counts};
+    RowFeatures x = stage_features(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
     __syncthreads();
 
     for (i64 tile = begin + (i64)blockIdx.x * TILE; tile < end; tile += (i64)gridDim.x * TILE) {
         i64 label = tile + slot;
         bool full = false;
         if (label < end && row < batch) {
-            float sum[LANE_ROWS] = {};
-            const weight_t* weight = weight_LK + label * fan_in;
-            const u16* index = index_LK + label * fan_in;
-#pragma unroll 2
-            for (int k = 0; k < fan_in; k += 8) {
-                float w[8];
-                u32 at[8];
-                load8(weight + k, w);
-                load8(index + k, at);
-#pragma unroll
-                for (int j = 0; j < 8; j++) {
-                    float value[LANE_ROWS];
-                    load_rows(x, at[j], value);
-#pragma unroll
-                    for (int i = 0; i < LANE_ROWS; i++) sum[i] += w[j] * value[i];
-                }
-            }
-            float bias = bias_L ? bias_L[label] : 0.0f;
-#pragma unroll
-            for (int i = 0; i < LANE_ROWS; i++) {
-                int r = LANE_ROWS * lane + i;
-                u64 key = key_of(sum[i] + bias, (u32)label);
-                if (key < bounds[r] || row0 + r >= batch) continue;
-                int at = atomicAdd(&counts[r], 1);
-                lists[r * CAPACITY + at] = key;
-                full |= at >= ROOM;
-            }
+            float score[LANE_ROWS] = {};
+            add_label_scores<LANE_ROWS>(x, weight_LK + label * fan_in, index_LK + label * fan_in, fan_in, score);
+            full = append_keys(lists, score, bias_L ? bias_L[label] : 0.0f, label, lane, row0, batch);
         }
         if (!__syncthreads_or(full)) continue;
-        for (int r = threadIdx.x / WARP_SIZE; r < BLOCK_ROWS; r += THREADS / WARP_SIZE) {
-            int count = counts[r];
-            if (count <= ROOM) continue;
-            u64 bound = cut<CAPACITY>(lists + r * CAPACITY, count, num_best);
-            if (threadIdx.x % WARP_SIZE == 0) {
-                bounds[r] = bound;
-                counts[r] = num_best;
-            }
-        }
+        cut_full_lists(lists, num_best);
         __syncthreads();
     }
 
     __syncthreads();
-    for (int r = threadIdx.x / WARP_SIZE; r < min(BLOCK_ROWS, batch - row0); r += THREADS / WARP_SIZE) {
-        int count = counts[r];
-        if (count > num_best) cut<CAPACITY>(lists + r * CAPACITY, count, num_best);
-        for (int i = count + threadIdx.x % WARP_SIZE; i < num_best; i += WARP_SIZE) lists[r * CAPACITY + i] = 0;
-    }
+    finish_lists(lists, min(BLOCK_ROWS, batch - row0), num_best);
 }
 
-// The best of all parts, in order: labels_BN (numbered from first_label) and scores_BN. A block for each row of the
-// batch; its warps take turns at MERGE_STEP keys, and the first warp merges what they kept.
-extern "C" __global__ void __launch_bounds__(MERGE_WARPS * WARP_SIZE)
-ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_label, int parts, int batch,
-               int capacity, int num_best) {
-    __shared__ u64 lists[MERGE_WARPS][MERGE_CAPACITY];
-    __shared__ int counts[MERGE_WARPS];
-    int warp = threadIdx.x / WARP_SIZE, lane = threadIdx.x % WARP_SIZE, row = blockIdx.x;
-    u64* list = lists[warp];
-    u64 bound = 1;  // 0 is no key
+// ---- second pass ----------------------------------------------------------------------------------------------------
+
+// Reads the warp's part of all blocks' keys of a row and leaves its best in `list`; returns how many.
+__device__ __forceinline__ int best_of_warp(const u64* keys_PBC, u64* list, int row, int parts, int batch, int capacity,
+                                            int num_best) {
+    int warp = threadIdx.x / WARP_SIZE, lane = threadIdx.x % WARP_SIZE;
+    u64 bound = 1;  // 0 means no key
     int count = 0, total = parts * num_best;
     for (int first = warp * MERGE_STEP; first < total; first += MERGE_WARPS * MERGE_STEP) {
         u64 key[MERGE_STEP / WARP_SIZE];
@@ -233,11 +183,7 @@ ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_
             key[i] = at < total ? keys_PBC[((i64)part * batch + row) * capacity + at - part * num_best] : 0;
         }
 #pragma unroll
-        for (int i = 0; i < MERGE_STEP / WARP_SIZE; i++) {
-            u32 votes = __ballot_sync(FULL_WARP, key[i] >= bound);
-            if (key[i] >= bound) list[count + __popc(votes & ((1u << lane) - 1u))] = key[i];
-            count += __popc(votes);
-        }
+        for (int i = 0; i < MERGE_STEP / WARP_SIZE; i++) count = append_if(key[i], bound, list, count);
         __syncwarp();
         if (count > MERGE_CAPACITY - MERGE_STEP) {
             bound = cut<MERGE_CAPACITY>(list, count, num_best);
@@ -248,6 +194,18 @@ ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_
         cut<MERGE_CAPACITY>(list, count, num_best);
         count = num_best;
     }
+    return count;
+}
+
+// The best of all parts, sorted: labels_BN (numbered from first_label) and scores_BN. One block per row of the batch;
+// its warps take turns at MERGE_STEP keys, and the first warp merges their lists.
+extern "C" __global__ void __launch_bounds__(MERGE_WARPS * WARP_SIZE)
+ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_label, int parts, int batch,
+               int capacity, int num_best) {
+    __shared__ u64 lists[MERGE_WARPS][MERGE_CAPACITY];
+    __shared__ int counts[MERGE_WARPS];
+    int warp = threadIdx.x / WARP_SIZE, lane = threadIdx.x % WARP_SIZE, row = blockIdx.x;
+    int count = best_of_warp(keys_PBC, lists[warp], row, parts, batch, capacity, num_best);
     if (lane == 0) counts[warp] = count;
     __syncthreads();
 
@@ -255,17 +213,17 @@ ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_
         u64 key[MERGE_CAPACITY / WARP_SIZE];
 #pragma unroll
         for (int i = 0; i < MERGE_CAPACITY / WARP_SIZE; i++) {
-            int of = WARP_SIZE * i / MOST, at = WARP_SIZE * i % MOST + lane;
-            key[i] = at < counts[of] ? lists[of][at] : 0;
+            int list = WARP_SIZE * i / MAX_BEST, at = WARP_SIZE * i % MAX_BEST + lane;
+            key[i] = at < counts[list] ? lists[list][at] : 0;
         }
-        keep_largest(key, num_best, list);  // there are as many: num_best <= L
+        select_largest(key, num_best, lists[0]);  // there are num_best keys, because num_best <= L
     }
     __syncthreads();
     for (int i = threadIdx.x; i < num_best; i += MERGE_WARPS * WARP_SIZE) {
         u64 key = lists[0][i];
-        int place = 0;  // keys are distinct: the number of better ones
-        for (int j = 0; j < num_best; j++) place += lists[0][j] > key;
-        labels_BN[(i64)row * num_best + place] = first_label + (u32)~(u32)key;
-        scores_BN[(i64)row * num_best + place] = score_of(key);
+        int rank = 0;  // keys are distinct: the rank is the number of better ones
+        for (int j = 0; j < num_best; j++) rank += lists[0][j] > key;
+        labels_BN[(i64)row * num_best + rank] = first_label + (u32)~(u32)key;
+        scores_BN[(i64)row * num_best + rank] = score_of(key);
     }
 }

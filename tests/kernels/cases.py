@@ -1,9 +1,9 @@
 """Random cases for the kernels: what they are passed, as numpy, and the same numbers in float64.
 
 B rows, S the stride of rows (B rounded up to a multiple of 8), D features, L labels, K fan-in, P positives.
-Formats are numbered as in common.cuh. Every array lies between bands of 0xFF bytes, which are NaN as floats,
-the feature 65,535 as an index and -1 as an int64: a kernel that reads beside an array spoils its result, and
-one that writes there is found by `assert_bands`.
+Formats are numbered as in kernels/include/formats.cuh. Every array lies between bands of 0xFF bytes, which
+are NaN as floats, the feature 65,535 as an index and -1 as an int64: a kernel that reads beside an array
+spoils its result, and one that writes there is found by `assert_bands`.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def _cell(argument: Any) -> Any:
 @cache
 def _build(source: str, entry: str, macros: tuple[tuple[str, int], ...]) -> Path:
     assert COMPILER is not None
-    texts = [HERE / "host.hpp", KERNELS / source, *sorted(KERNELS.glob("*.cuh"))]
+    texts = [HERE / "host.hpp", KERNELS / source, *sorted(KERNELS.rglob("*.cuh"))]
     digest = hashlib.sha256(b"".join(text.read_bytes() for text in texts))
     digest.update(repr((entry, macros)).encode())
     library = BUILT / f"{digest.hexdigest()[:32]}.so"

@@ -1,0 +1,128 @@
+// Number formats, 16-byte accesses and the names that every kernel uses.
+//
+// The dialect: no headers, no templates in entries. An entry is `extern "C"` and is specialised by macros with whole
+// numbers as values, so that one text compiles alike under NVRTC, nvcc and, for tests, g++ (XMC_HOST). `#include`
+// paths are relative to kernels/. WEIGHT and FEATURE choose a number format: 0 float32, 1 bfloat16, 2 float16.
+// Offsets into weights are 64 bits, because L x K passes 2^31.
+#pragma once
+
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+#ifndef WEIGHT
+#define WEIGHT 1
+#endif
+#ifndef FEATURE
+#define FEATURE 1
+#endif
+
+#ifdef XMC_HOST
+#define DYNAMIC_SHARED(name) unsigned char* name = host::shared_memory
+#else
+#define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#endif
+
+#define WARP_SIZE 32
+#define FULL_WARP 0xFFFFFFFFu
+
+struct Bf16 { u16 bits; };
+struct Fp16 { u16 bits; };
+
+#if WEIGHT == 0
+typedef float weight_t;
+#elif WEIGHT == 1
+typedef Bf16 weight_t;
+#elif WEIGHT == 2
+typedef Fp16 weight_t;
+#else
+#error "unknown WEIGHT: expected 0 (float32), 1 (bfloat16) or 2 (float16)"
+#endif
+
+#if FEATURE == 0
+typedef float feature_t;
+#elif FEATURE == 1
+typedef Bf16 feature_t;
+#elif FEATURE == 2
+typedef Fp16 feature_t;
+#else
+#error "unknown FEATURE: expected 0 (float32), 1 (bfloat16) or 2 (float16)"
+#endif
+
+// ---- one number to float32 and back -------------------------------------------------------------------------------
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+
+__device__ __forceinline__ float to_float(Bf16 value) { return __uint_as_float((u32)value.bits << 16); }
+
+__device__ __forceinline__ float to_float(Fp16 value) {
+#ifdef XMC_HOST
+    return host::fp16_value(value.bits);
+#else
+    float out;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(out) : "h"(value.bits));
+    return out;
+#endif
+}
+
+// Round to nearest, ties to even.
+__device__ __forceinline__ void from_float(float value, float& out) { out = value; }
+
+__device__ __forceinline__ void from_float(float value, Bf16& out) {
+    u32 bits = __float_as_uint(value);
+    out.bits = (value != value) ? (u16)0x7FC0 : (u16)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+__device__ __forceinline__ void from_float(float value, Fp16& out) {
+#ifdef XMC_HOST
+    out.bits = (u16)host::fp16_bits(value);
+#else
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(out.bits) : "f"(value));
+#endif
+}
+
+// ---- eight neighbouring numbers (an octet) by 16-byte accesses; addresses are multiples of 16 bytes -----------------
+
+__device__ __forceinline__ void load8(const float* from, float* out) {
+    float4 low = *(const float4*)from, high = *(const float4*)(from + 4);
+    out[0] = low.x; out[1] = low.y; out[2] = low.z; out[3] = low.w;
+    out[4] = high.x; out[5] = high.y; out[6] = high.z; out[7] = high.w;
+}
+
+template <class Half>
+__device__ __forceinline__ void load8(const Half* from, float* out) {
+    uint4 bits = *(const uint4*)from;
+    u32 word[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        Half half;
+        half.bits = (u16)(word[i / 2] >> (16 * (i % 2)));
+        out[i] = to_float(half);
+    }
+}
+
+__device__ __forceinline__ void load8(const u16* from, u32* out) {
+    uint4 bits = *(const uint4*)from;
+    u32 word[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 8; i++) out[i] = (word[i / 2] >> (16 * (i % 2))) & 0xFFFFu;
+}
+
+__device__ __forceinline__ void store8(float* to, const float* in) {
+    *(float4*)to = float4{in[0], in[1], in[2], in[3]};
+    *(float4*)(to + 4) = float4{in[4], in[5], in[6], in[7]};
+}
+
+template <class Half>
+__device__ __forceinline__ void store8(Half* to, const Half* in) {
+    u32 word[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) word[i] = (u32)in[2 * i].bits | ((u32)in[2 * i + 1].bits << 16);
+    *(uint4*)to = uint4{word[0], word[1], word[2], word[3]};
+}
+
+// Halfword i of a packed array of 16-bit numbers.
+__device__ __forceinline__ u32 halfword(const u32* words, int i) {
+    return words[i / 2] >> (16 * (i % 2)) & 0xFFFFu;
+}

@@ -1,0 +1,96 @@
+// The fused step: from scores to the gradients g of the loss, and the update of the biases. All in float32, until g is
+// rounded to 16 bits for the products.
+#pragma once
+#include "include/sums.cuh"
+#include "step/layout.cuh"
+
+// A score's gradient as GRADIENT_PARTS 16-bit numbers. One part is rounded stochastically, by 16 random bits, so that
+// its error has mean 0 and averages out over labels. To nearest it would not: the squared hinge of a score s near 0 has
+// the derivative 2 + 2s, bfloat16 has steps of 1/64 there, and every |s| < 1/128 would count as 0.
+__device__ __forceinline__ void split_gradient(float gradient, u32 random, weight_t* part) {
+    gradient *= GRADIENT_SCALE;
+#if WEIGHT == 2
+    gradient = gradient > 65504.0f ? 65504.0f : gradient < -65504.0f ? -65504.0f : gradient;  // NaN stays NaN
+#endif
+#if GRADIENT_PARTS == 1
+    round_stochastically(gradient, random, part[0]);
+#else
+    from_float(gradient, part[0]);
+    from_float(gradient - to_float(part[0]), part[1]);
+#endif
+}
+
+// 32 random bits for two rows of a label: a mixing function (two rounds of multiply and shift) keyed by seed and step.
+// Philox would cost ten rounds for each pair of rows; these bits only have to be uncorrelated with the gradients.
+__device__ __forceinline__ u32 gradient_random_bits(u32 key, u64 label, int row) {
+    u32 x = key + (u32)label * 0x9E3779B1u + (u32)(label >> 32) * 0x85EBCA77u + (u32)row * 0xC2B2AE3Du;
+    x = (x ^ (x >> 16)) * 0x7FEB352Du;
+    x = (x ^ (x >> 15)) * 0x846CA68Bu;
+    return x ^ (x >> 16);
+}
+
+// Adds the KSPLIT partial sums of the lane's scores of a label to its bias.
+__device__ __forceinline__ void sum_splits(float* score, const float* scores, float bias) {
+#pragma unroll
+    for (int r = 0; r < LANE_ROWS; r++) score[r] = bias;
+#pragma unroll
+    for (int split = 0; split < KSPLIT; split++, scores += TILE * SCORE_PITCH) {
+#if BATCH > WARP_SIZE
+        float2 both = *(const float2*)scores;
+        score[0] += both.x;
+        score[1] += both.y;
+#else
+        score[0] += *scores;
+#endif
+    }
+}
+
+// The gradients of the lane's rows of one label, written to g [part][label][row]; returns their sum and adds the losses
+// to `loss_sum`. Rows from `num_rows` on don't exist.
+__device__ __forceinline__ float lane_gradients(const SharedMemory& memory, const StepState& state, int label, int row,
+                                                int num_rows, u32 random, float& loss_sum) {
+    float score[LANE_ROWS], gradient_sum = 0.0f, loss;
+    u32 word[GRADIENT_PARTS] = {};
+    sum_splits(score, memory.scores + label * SCORE_PITCH + row, state.bias[label]);
+#pragma unroll
+    for (int r = 0; r < LANE_ROWS; r++) {
+        bool positive = memory.positive_bits[label * BITMASK_WORDS + row / 32] >> (row % 32 + r) & 1u;
+        float gradient = loss_gradient(score[r], positive, loss);
+        if (row + r >= num_rows) gradient = loss = 0.0f;
+        loss_sum += loss;
+        gradient_sum += gradient;
+        weight_t part[GRADIENT_PARTS];
+        split_gradient(gradient, random >> (16 * r) & 0xFFFFu, part);
+#pragma unroll
+        for (int p = 0; p < GRADIENT_PARTS; p++) word[p] |= (u32)part[p].bits << (16 * r);
+    }
+#pragma unroll
+    for (int p = 0; p < GRADIENT_PARTS; p++) {
+        weight_t* to = memory.g + p * TILE * BATCH + swizzle(label * BATCH + row);
+        if (LANE_ROWS == 2) *(u32*)to = word[p];
+        else to->bits = (u16)word[p];
+    }
+    return gradient_sum;
+}
+
+// Losses and gradients of the tile's scores, a label per warp at a time, and the step of the tile's biases.
+__device__ __forceinline__ void compute_losses(const Parameters& params, const SharedMemory& memory, StepState& state,
+                                               int tile) {
+    TileRange range = tile_range(params, tile);
+    u64 first_label = (u64)(params.labels.first_label + range.label);
+    float* bias = params.layer.bias_L ? params.layer.bias_L + range.label : nullptr;
+    int lane = thread_index() % WARP_SIZE, row = lane * LANE_ROWS;
+    float loss_sum = 0.0f;
+    for (int label = thread_index() / WARP_SIZE; label < TILE; label += WARPS) {
+        float gradient_sum = 0.0f;
+        int num_rows = label < range.num_labels ? params.batch.rows : 0;
+        u32 random = gradient_random_bits(state.rounding_key, first_label + label, row);
+        if (row < BATCH) gradient_sum = lane_gradients(memory, state, label, row, num_rows, random, loss_sum);
+        if (bias) {
+            gradient_sum = sum_over_warp(gradient_sum);
+            if (lane == 0 && label < range.num_labels)
+                bias[label] = state.bias[label] - state.sgd.rate * state.sgd.scale * gradient_sum;
+        }
+    }
+    state.loss_sum[thread_index()] += loss_sum;
+}

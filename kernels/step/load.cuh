@@ -1,0 +1,111 @@
+// The fused step, from device memory to shared memory: the features once, then each tile's weights, biases and
+// positives, with a prefetch of the next tile.
+#pragma once
+#include "step/layout.cuh"
+
+// features_DB [num_features, stride] to x, with zeros outside.
+__device__ __forceinline__ void stage_features(const Batch& batch, weight_t* x) {
+    for (int i = 8 * thread_index(); i < FEATURES * BATCH; i += 8 * THREADS) {
+        int feature = i / BATCH, row = i % BATCH;
+        uint4 bits = uint4{0, 0, 0, 0};
+        if (feature < batch.num_features && row < batch.stride)
+            bits = *(const uint4*)(batch.features_DB + (i64)feature * batch.stride + row);
+        *(uint4*)(x + swizzle(i)) = bits;
+    }
+}
+
+// Requests the 128 bytes at an address into L2.
+__device__ __forceinline__ void prefetch_line(const void* address) {
+#ifndef XMC_HOST
+    asm volatile("prefetch.L2 [%0];" :: "l"(address));
+#endif
+}
+
+// Requests the tile that starts at `label` into L2, if there is one.
+__device__ __forceinline__ void prefetch_tile(const Layer& layer, i64 label, i64 end) {
+    i64 last = min(label + TILE, end) * layer.fan_in;
+    for (i64 i = label * layer.fan_in + 64 * thread_index(); i < last; i += 64 * THREADS) {
+        prefetch_line(layer.weight_LK + i);
+        prefetch_line(layer.index_LK + i);
+#if MOMENTUM
+        prefetch_line(layer.momentum_LK + i);
+#endif
+    }
+    if (layer.bias_L && label < end && thread_index() == 0) prefetch_line(layer.bias_L + label);
+}
+
+// The number of pairs with a label below `label`, of which at least `low`. Called by one warp. Few pairs lie between a
+// block's tiles, so the next 32 are tried first; then 32 pairs at equal distances, three rounds for 32,768 pairs.
+__device__ __forceinline__ int count_pairs_below(const Positives& positives, i64 label, int low) {
+    int lane = threadIdx.x % WARP_SIZE, high = positives.count;  // the result is one of low .. high
+    for (bool near = true; low < high; near = false) {
+        int pace = near ? 1 : (high - low + WARP_SIZE - 1) / WARP_SIZE, probe = low + lane * pace;
+        int below = __popc(__ballot_sync(FULL_WARP, probe < high && positives.labels[probe] < label));
+        if (below < WARP_SIZE) high = min(high, low + below * pace);
+        if (below) low += (below - 1) * pace + 1;
+    }
+    return low;
+}
+
+// Sets bit `row` of `bits`[label - begin] for each positive pair of the tile that starts at label `begin`. Pairs of
+// other labels are skipped, so a list may be padded with labels that don't exist. Called by one warp; `passed` is the
+// number of pairs below an earlier tile, and the number below `begin` is returned.
+__device__ __forceinline__ int set_positive_bits(u32* bits, const Positives& positives, i64 begin, int passed) {
+    int lane = threadIdx.x % WARP_SIZE;
+    for (int i = lane; i < TILE * BITMASK_WORDS; i += WARP_SIZE) bits[i] = 0u;
+    int below = count_pairs_below(positives, begin, passed);
+    __syncwarp();  // all bits are zero before any is set
+    for (int i = below + lane; i < positives.count; i += WARP_SIZE) {
+        i64 label = positives.labels[i] - begin, row = positives.rows[i];
+        if (label >= TILE) break;
+        atomicOr(&bits[(int)label * BITMASK_WORDS + (int)(row / 32)], 1u << (row % 32));
+    }
+    return below;
+}
+
+// Writes the tile's weights to w as a dense matrix. Each warp fills its own rows, so that a warp's barrier suffices
+// between zeroing and scattering; the first octets are loaded meanwhile.
+__device__ __forceinline__ void scatter_weights(weight_t* w, const weight_t* weight, const u16* index, int num_labels,
+                                                int fan_in) {
+    const int labels_per_warp = (TILE + WARPS - 1) / WARPS;
+    int lane = thread_index() % WARP_SIZE, row0 = thread_index() / WARP_SIZE * labels_per_warp;
+    int rows = min(labels_per_warp, TILE - row0), octets = fan_in / 8;
+    int count = min(rows, num_labels - row0) * octets;  // octets to scatter; 0 or less if no label is left
+    uint4 weights = uint4{0, 0, 0, 0}, indices = weights;
+    i64 first = (i64)row0 * fan_in;
+    if (lane < count) {
+        weights = *(const uint4*)(weight + first + 8 * lane);
+        indices = *(const uint4*)(index + first + 8 * lane);
+    }
+    for (int i = lane; i < rows * (FEATURES / 8); i += WARP_SIZE)
+        *(uint4*)(w + row0 * FEATURES + 8 * i) = uint4{0, 0, 0, 0};
+    __syncwarp();
+    for (int i = lane; i < count; i += WARP_SIZE) {
+        u32 bits[4] = {weights.x, weights.y, weights.z, weights.w};
+        u32 feature[4] = {indices.x, indices.y, indices.z, indices.w};
+        if (i + WARP_SIZE < count) {  // load the next octet while this one is scattered
+            weights = *(const uint4*)(weight + first + 8 * (i + WARP_SIZE));
+            indices = *(const uint4*)(index + first + 8 * (i + WARP_SIZE));
+        }
+        int label = row0 + i / octets;
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            w[w_offset(label, halfword(feature, j))].bits = (u16)(bits[j / 2] >> (16 * (j % 2)));
+    }
+}
+
+// Everything that a tile needs in shared memory. The last warp finds the positives while the others scatter weights.
+__device__ __forceinline__ void load_tile(const Parameters& params, const SharedMemory& memory, StepState& state,
+                                          int tile) {
+    const Layer& layer = params.layer;
+    TileRange range = tile_range(params, tile);
+    prefetch_tile(layer, range.label + (i64)gridDim.x * TILE, params.labels.end);
+    if (threadIdx.x < TILE) {
+        bool has_bias = layer.bias_L && (int)threadIdx.x < range.num_labels;
+        state.bias[threadIdx.x] = has_bias ? layer.bias_L[range.label + threadIdx.x] : 0.0f;
+    }
+    if (threadIdx.x / WARP_SIZE == WARPS - 1)
+        state.pairs_passed = set_positive_bits(memory.positive_bits, params.positives, range.label, state.pairs_passed);
+    scatter_weights(memory.w, layer.weight_LK + range.connection, layer.index_LK + range.connection, range.num_labels,
+                    layer.fan_in);
+}
