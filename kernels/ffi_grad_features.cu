@@ -34,6 +34,9 @@
 #ifndef GRADIENT_PARTS
 #define GRADIENT_PARTS 2
 #endif
+#if GRADIENT_PARTS != 1 && GRADIENT_PARTS != 2
+#error "unknown GRADIENT_PARTS: expected 1 or 2"
+#endif
 #ifndef ROWS
 #define ROWS 64    // of the batch: 16, 32 or 64
 #endif
@@ -148,8 +151,9 @@ __device__ __forceinline__ void write_sums(const float* sum, const Source& from,
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_grad_features(const float* gradient_LB, const weight_t* weight_LK, const u16* index_LK, float* partial_SBD,
-                  i64 begin, i64 end, int batch, int stride, int num_features, int fan_in, int add) {
+ffi_grad_features(const float* __restrict__ gradient_LB, const weight_t* __restrict__ weight_LK,
+                  const u16* __restrict__ index_LK, float* partial_SBD, i64 begin, i64 end, int batch, int stride,
+                  int num_features, int fan_in, int add) {
     DYNAMIC_SHARED(memory);
     tile_t* weights = (tile_t*)memory;
     tile_t* gradients = weights + WEIGHT_PARTS * WEIGHT_NUMBERS;
@@ -178,7 +182,7 @@ ffi_grad_features(const float* gradient_LB, const weight_t* weight_LK, const u16
 
 // out[i] = sum of partial[split][i] over the splits, in their order; any grid.
 extern "C" __global__ void __launch_bounds__(256)
-ffi_grad_features_sum(const float* partial_SBD, float* out_BD, int splits, i64 count) {
+ffi_grad_features_sum(const float* __restrict__ partial_SBD, float* out_BD, int splits, i64 count) {
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) {
         float sum = 0.0f;
 #pragma unroll 8

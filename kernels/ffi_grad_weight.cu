@@ -98,9 +98,10 @@ __device__ __forceinline__ void add8(float* sum, const float* from) {
 
 // Long: one loop nest of rows, labels and connections, whose innermost part needs nearly every parameter.
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
-ffi_grad_weight(const float* gradient_LB, const feature_t* features_DB, const u16* index_LK, float* dweight_LK,
-                weight_t* weight_LK, momentum_t* momentum_LK, float* bias_L, const float* scale, const float* rate,
-                const i64* step, float weight_decay, float momentum_factor, u64 seed, i64 first_label,
+ffi_grad_weight(const float* __restrict__ gradient_LB, const feature_t* __restrict__ features_DB,
+                const u16* __restrict__ index_LK, float* dweight_LK, weight_t* weight_LK, momentum_t* momentum_LK,
+                float* bias_L, const float* __restrict__ scale, const float* __restrict__ rate,
+                const i64* __restrict__ step, float weight_decay, float momentum_factor, u64 seed, i64 first_label,
                 i64 begin, i64 end, int stride, int num_features, int fan_in) {
     DYNAMIC_SHARED(memory);
     int lane = threadIdx.x % GROUP, slot = threadIdx.x / GROUP;

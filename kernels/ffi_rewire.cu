@@ -46,7 +46,7 @@ __device__ __forceinline__ u32 magnitude_bits(float weight) { return __float_as_
 
 // Counts the weights of each row that equal the cut: ties_L [L]. A warp per row.
 extern "C" __global__ void __launch_bounds__(256)
-ffi_rewire_ties(const weight_t* weight_LK, i64* ties_L, u32 bits, i64 begin, i64 end, int fan_in) {
+ffi_rewire_ties(const weight_t* __restrict__ weight_LK, i64* ties_L, u32 bits, i64 begin, i64 end, int fan_in) {
     int lane = threadIdx.x % WARP_SIZE, warps = 256 / WARP_SIZE;
     i64 first = begin + (i64)blockIdx.x * warps + threadIdx.x / WARP_SIZE;
     for (i64 row = first; row < end; row += (i64)gridDim.x * warps) {
@@ -162,9 +162,9 @@ __device__ __forceinline__ void choose_lowest(const Candidates& from, int found,
 // replaced: the number of connections that this block replaced. Dynamic shared memory: 8 * (fan_in + SLACK) bytes of
 // keys, 2 * fan_in of chosen features, then one bit per feature, 4 * ceil(num_features / 32) bytes.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_rewire(weight_t* weight_LK, u16* index_LK, moment_t* moment0_LK, moment_t* moment1_LK, const i64* ties_before_L,
-           i64* replaced, u32 bits, i64 ties, u64 seed, u32 rewiring, i64 first_label, i64 begin, i64 end,
-           int num_features, int fan_in) {
+ffi_rewire(weight_t* weight_LK, u16* index_LK, moment_t* moment0_LK, moment_t* moment1_LK,
+           const i64* __restrict__ ties_before_L, i64* replaced, u32 bits, i64 ties, u64 seed, u32 rewiring,
+           i64 first_label, i64 begin, i64 end, int num_features, int fan_in) {
     DYNAMIC_SHARED(memory);
     __shared__ Positions tied, pruned;
     int capacity = fan_in + SLACK;

@@ -68,9 +68,10 @@ __device__ __forceinline__ void label_scores(const Rows& rows, const weight_t* w
 
 // Long: the two ways to use a tile's scores, with their shared memory, stand side by side between the same barriers.
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
-ffi_scores(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
-           float* out, float* partial_loss, const i64* positive_rows, const i64* positive_labels, int num_positives,
-           i64 begin, i64 end, int batch, int stride, int num_features, int fan_in) {
+ffi_scores(const feature_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
+           const u16* __restrict__ index_LK, const float* __restrict__ bias_L, float* out, float* partial_loss,
+           const i64* __restrict__ positive_rows, const i64* __restrict__ positive_labels, int num_positives, i64 begin,
+           i64 end, int batch, int stride, int num_features, int fan_in) {
     DYNAMIC_SHARED(memory);
     int lane = threadIdx.x % GROUP, slot = threadIdx.x / GROUP, row0 = blockIdx.y * ROWS;
     Rows rows = stage_rows(features_DB, row0, lane, stride, num_features, (feature_t*)memory);

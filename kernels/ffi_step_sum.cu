@@ -9,8 +9,8 @@
 #define THREADS 256
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-ffi_step_sum(const float* partial_SBD, const float* partial_loss, float* out_BD, float* loss_sum, int blocks,
-             i64 count) {
+ffi_step_sum(const float* __restrict__ partial_SBD, const float* __restrict__ partial_loss, float* out_BD,
+             float* loss_sum, int blocks, i64 count) {
     for (i64 i = (i64)blockIdx.x * THREADS + threadIdx.x; i < count; i += (i64)gridDim.x * THREADS) {
         float sum = 0.0f;
 #pragma unroll 8

@@ -135,8 +135,9 @@ __device__ __forceinline__ void finish_lists(const Lists& lists, int num_rows, i
 // keys_PBC [blocks of x, batch, CAPACITY]: the lists. The first num_best keys of each are the best that the block saw,
 // in no order, 0 where it saw fewer. 1 <= num_best <= 128.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_topk(const feature_t* features_DB, const weight_t* weight_LK, const u16* index_LK, const float* bias_L,
-         u64* keys_PBC, i64 begin, i64 end, int batch, int stride, int num_features, int fan_in, int num_best) {
+ffi_topk(const feature_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
+         const u16* __restrict__ index_LK, const float* __restrict__ bias_L, u64* keys_PBC, i64 begin, i64 end,
+         int batch, int stride, int num_features, int fan_in, int num_best) {
     DYNAMIC_SHARED(memory);
     __shared__ u64 bounds[BLOCK_ROWS];
     __shared__ int counts[BLOCK_ROWS];
@@ -200,8 +201,8 @@ __device__ __forceinline__ int best_of_warp(const u64* keys_PBC, u64* list, int 
 // The best of all parts, sorted: labels_BN (numbered from first_label) and scores_BN. One block per row of the batch;
 // its warps take turns at MERGE_STEP keys, and the first warp merges their lists.
 extern "C" __global__ void __launch_bounds__(MERGE_WARPS * WARP_SIZE)
-ffi_topk_merge(const u64* keys_PBC, i64* labels_BN, float* scores_BN, i64 first_label, int parts, int batch,
-               int capacity, int num_best) {
+ffi_topk_merge(const u64* __restrict__ keys_PBC, i64* labels_BN, float* scores_BN, i64 first_label, int parts,
+               int batch, int capacity, int num_best) {
     __shared__ u64 lists[MERGE_WARPS][MERGE_CAPACITY];
     __shared__ int counts[MERGE_WARPS];
     int warp = threadIdx.x / WARP_SIZE, lane = threadIdx.x % WARP_SIZE, row = blockIdx.x;

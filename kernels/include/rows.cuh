@@ -26,6 +26,9 @@
 #if GROUP != 1 && GROUP != 2 && GROUP != 4 && GROUP != 8
 #error "unknown GROUP: expected 1, 2, 4 or 8 lanes per label"
 #endif
+#if SHARED != 0 && SHARED != 1
+#error "unknown SHARED: expected 0 (features in global memory) or 1 (in shared memory)"
+#endif
 #define ROWS (8 * GROUP)  // of the batch, per block
 
 struct Rows {

@@ -42,6 +42,9 @@
 #if WEIGHT == 0
 #error "unknown WEIGHT: expected 1 or 2, because tensor cores multiply 16-bit numbers"
 #endif
+#if LOSS == 0
+#error "expected a LOSS: a step without a loss has no gradient"
+#endif
 #if FEATURES % 128
 #error "expected a multiple of 128 FEATURES: 16 for each warp"
 #endif

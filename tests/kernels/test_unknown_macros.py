@@ -1,0 +1,28 @@
+"""A value of a macro that a kernel has no branch for is a compile error, and not silently another branch."""
+
+import pytest
+
+from tests.kernels.host import kernel as host_kernel
+from tests.kernels.host.kernel import HostKernel
+
+UNKNOWN = [
+    ("ffi_scores", {"LOSS": 3}, "LOSS"),
+    ("ffi_scores", {"WEIGHT": 3}, "WEIGHT"),
+    ("ffi_scores", {"FEATURE": 3}, "FEATURE"),
+    ("ffi_scores", {"GROUP": 3}, "GROUP"),
+    ("ffi_scores", {"SHARED": 2}, "SHARED"),
+    ("ffi_grad_weight", {"UPDATE": 1, "MOMENTUM": 3}, "MOMENTUM"),
+    ("ffi_grad_features", {"GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
+    ("ffi_rewire", {"MOMENT": 3}, "MOMENT"),
+    ("ffi_step", {"LOSS": 3}, "LOSS"),
+    ("ffi_step", {"LOSS": 3, "WEIGHT": 2}, "LOSS"),
+    ("ffi_step", {"LOSS": 1, "WEIGHT": 0}, "WEIGHT"),
+    ("ffi_step", {"LOSS": 1, "GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
+]
+
+
+@pytest.mark.skipif(host_kernel.COMPILER is None, reason="no g++")
+@pytest.mark.parametrize(("entry", "macros", "macro"), UNKNOWN, ids=str)
+def test_an_unknown_value_is_a_compile_error(entry: str, macros: dict[str, int], macro: str) -> None:
+    with pytest.raises(AssertionError, match=f"unknown {macro}: expected"):
+        HostKernel(f"{entry}.cu", entry, macros)
