@@ -1,22 +1,27 @@
 // The best labels of each row of the batch, without the scores of all labels: nothing of size [B, L] is stored.
 //
 //   score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l]      the bits of ffi_scores: k in order, by one lane
-//   key[b, l]   = rising(bits of the score) << 32 | ~l
+//   key[b, l]   = rising(bits of the score) << 32 | ~l                  include/key_lists.cuh: a larger key is better
 //
-// `rising` maps the bits of a float to an integer that rises with the float. So a larger key is a better label, equal
-// scores go to the lower label, and no two labels share a key. -0.0 counts as 0.0; NaN is worse than -inf.
+// Keys are distinct, so the result is a function of the scores alone, whatever the number of blocks. Labels in keys are
+// those of the array (up to 2^32 - 2); `first_label` is added at the end, in 64 bits. NaN is returned as NaN.
 //
 // The naive version computes all scores and sorts them: 4 bytes per label and row, written and read. Here scores are
 // compared in registers with a bound for each row.
 //
-// ffi_topk: x blocks walk the tiles of TILE labels, y is the block of rows of the batch. Scores are gathered as in
+// First pass, ffi_topk: x blocks walk the tiles of TILE labels, y is the block of rows. Scores are gathered as in
 // ffi_scores (include/rows.cuh), GROUP lanes per label. Each row of each block has a list of CAPACITY keys, and a bound
 // that its num_best-th key is known to reach. A key below the bound costs one comparison; the others are appended to
 // the list. Of n labels in random order, about num_best * (1 + ln(n / num_best)) are appended. When a list might not
 // hold one more tile, a warp cuts it to its num_best largest keys, found bit by bit in registers, and raises the bound.
-// The order of a list depends on the order of the lanes; the set of its keys does not. Lists are accessed so rarely
-// that they are in device memory, in practice in L2: shared memory stays free for x, and the merge reads the lists
-// where they are. ffi_topk_merge, one block per row, does the same to the lists of all blocks and then sorts.
+// The order of a list depends on the order of the lanes; the set of its keys does not.
+//
+// Lists are in device memory: 39 MB at 264 blocks, 64 rows and ROOM 256, accessed so rarely that they stay in L2. The
+// first version kept them in shared memory: 80 KB next to the 96 KB of x, which left one block per multiprocessor
+// instead of two, and fewer rows at once on GPUs with 64 or 99 KB.
+//
+// Second pass, ffi_topk_merge: a block per row. Each of four warps does the same to a quarter of the blocks' keys; then
+// one cut of the four lists, and the rank of a key is the number of larger ones.
 //
 // ONE_ROW 1, for one document: a lane has a label and that row alone, so that a connection costs one number of x and
 // not eight. Blocks split the labels, so that the whole GPU reads weights.

@@ -21,7 +21,7 @@ __device__ __forceinline__ void split_gradient(float gradient, u32 random, weigh
 }
 
 // 32 random bits for two rows of a label: a mixing function (two rounds of multiply and shift) keyed by seed and step.
-// Philox would cost ten rounds for each pair of rows; these bits only have to be uncorrelated with the gradients.
+// Philox would cost ten rounds for each pair of rows.
 __device__ __forceinline__ u32 gradient_random_bits(u32 key, u64 label, int row) {
     u32 x = key + (u32)label * 0x9E3779B1u + (u32)(label >> 32) * 0x85EBCA77u + (u32)row * 0xC2B2AE3Du;
     x = (x ^ (x >> 16)) * 0x7FEB352Du;
