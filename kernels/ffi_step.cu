@@ -23,12 +23,13 @@
 //   dX      += g^T w     [BATCH, FEATURES]   stays in registers from the first tile to the last: 192 per thread
 //   dW       = g x       [TILE, FEATURES]    written over w as float32, then sampled at the indices
 //
-// At K 128 of D 768 five multiplications in six are by 0, and it is still several times faster, because dX never
-// leaves the registers. What makes it hard is room:
+// At K 128 of D 768 five multiplications in six are by 0, and by our counts it is still five times faster, because dX
+// never leaves the registers. What makes it hard is space:
 //   - shared memory holds x, the tile and g at the same time: step/layout.cuh has the picture and the swizzles;
 //   - registers hold dX, so everything else that outlives a phase is recomputed or kept in shared memory:
 //     step/parameters.cuh;
-//   - g must be 16 bits for the products without a bias in its rounding: step/gradients.cuh.
+//   - g must be rounded to 16 bits for the products, without an error that accumulates over labels:
+//     step/gradients.cuh.
 // README.md, "Cycle counts", compares both versions phase by phase. Barriers keep the phases apart, so their times add.
 //
 // Needs sm_80, weights and features of one 16-bit format, at most BATCH rows and FEATURES features. README.md has the

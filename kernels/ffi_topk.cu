@@ -17,7 +17,7 @@
 // The order of a list depends on the order of the lanes; the set of its keys does not.
 //
 // Lists are in device memory: 39 MB at 264 blocks, 64 rows and ROOM 256, accessed so rarely that they stay in L2. The
-// first version kept them in shared memory: 80 KB next to the 96 KB of x, which left one block per multiprocessor
+// first version had them in shared memory: 80 KB next to the 96 KB of x, which left one block per multiprocessor
 // instead of two, and fewer rows at once on GPUs with 64 or 99 KB.
 //
 // Second pass, ffi_topk_merge: a block per row. Each of four warps does the same to a quarter of the blocks' keys; then
