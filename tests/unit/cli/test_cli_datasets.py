@@ -100,10 +100,10 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
 
 def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
     made(call("download", "tiny", "--from", archive, "--json"))
-    from xmcpipe.data.fetch.kept import Kept, folder_of
+    from xmcpipe.data.fetch.archives import CachedArchive, folder_of
     from xmcpipe.data.registry import find
 
-    kept = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
+    kept = CachedArchive(folder_of(find("tiny")), find("tiny").mirrors[0])
     kept.folder.mkdir(parents=True)
     kept.archive.write_bytes(b"x" * 1500)
     kept.record.write_text("{}")
@@ -129,10 +129,10 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
     kept = tmp_path / "cache/archives/tiny"
     kept.mkdir(parents=True)
-    from xmcpipe.data.fetch.kept import Kept
+    from xmcpipe.data.fetch.archives import CachedArchive
     from xmcpipe.data.registry import find
 
-    Kept(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
+    CachedArchive(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)

@@ -19,7 +19,7 @@ from tests.small_sets import COUNTS, FILES, LABELS, TEST, TRAIN, tar_of, use_reg
 from tests.web_site import Site, running_site
 from xmcpipe.config import from_table
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
-from xmcpipe.data.fetch.kept import Kept
+from xmcpipe.data.fetch.archives import CachedArchive
 from xmcpipe.data.registry import Mirror
 from xmcpipe.data.sources.unpack import Limits
 from xmcpipe.errors import XmcpipeError
@@ -192,7 +192,7 @@ def test_every_fault_of_every_kind_of_mirror_is_a_line_and_then_the_next(
     (line,) = told
     assert re.search(f"^Tiny-5: mirror 1 of 2 failed: .*{says}", line), line
     folder = tmp_path / "cache/archives/tiny"
-    good = Kept(folder, Mirror("https", https(site)["address"], "pecos"))
+    good = CachedArchive(folder, Mirror("https", https(site)["address"], "pecos"))
     left = {path for path in folder.iterdir() if path not in (good.archive, good.record)}
     assert good.archive.read_bytes() == served.body
     # what broke off stays to be gone on from; nothing else does

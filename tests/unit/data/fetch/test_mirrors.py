@@ -11,7 +11,7 @@ import pytest
 
 from tests.web_site import Site
 from xmcpipe.data.fetch import gdrive, mirrors
-from xmcpipe.data.fetch.kept import Kept, downloading, folder_of, in_cache, remove
+from xmcpipe.data.fetch.archives import CachedArchive, cached_archives, downloading, folder_of, remove
 from xmcpipe.data.fetch.mirrors import BadArchiveError, UnexpectedContentError, first_good
 from xmcpipe.data.registry import Counts, Dataset, Mirror, Propensity
 from xmcpipe.errors import XmcpipeError
@@ -74,7 +74,7 @@ def test_a_fault_is_a_line_and_then_the_next(
     (line,) = told
     assert line.startswith("Tiny-1: mirror 1 of 2 failed: ")
     assert re.search(says, line), line
-    bad = Kept(folder_of(tiny), tiny.mirrors[0])
+    bad = CachedArchive(folder_of(tiny), tiny.mirrors[0])
     assert not bad.archive.exists()
     assert not bad.record.exists()
 
@@ -101,7 +101,7 @@ def test_one_that_is_not_understood_is_kept_and_proved_anew(site: Site, told: li
     for _ in range(2):
         with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
             first_good(tiny, odd)
-        part = Kept(folder_of(tiny), tiny.mirrors[0]).part
+        part = CachedArchive(folder_of(tiny), tiny.mirrors[0]).part
         assert told.pop().endswith(f"failed: it holds 3 documents; to take it as it is: --from {part}")
         assert part.read_bytes() == BODY
         assert kept_files(tiny) == [".json", ".part"]
@@ -128,7 +128,7 @@ def test_the_first_good_hash_is_the_one_that_counts(site: Site, told: list[str])
     served = site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     first_good(tiny, taken)
-    kept = Kept(folder_of(tiny), tiny.mirrors[0])
+    kept = CachedArchive(folder_of(tiny), tiny.mirrors[0])
     kept.archive.write_bytes(BODY[:-1])
     assert first_good(tiny, taken) == (BODY, SHA)
     assert "was changed since it was fetched" in "".join(told)
@@ -146,7 +146,7 @@ def test_a_record_that_is_broken_is_said(site: Site, told: list[str]) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     first_good(tiny, taken)
-    record = Kept(folder_of(tiny), tiny.mirrors[0]).record
+    record = CachedArchive(folder_of(tiny), tiny.mirrors[0]).record
     record.write_text("{")
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         first_good(tiny, taken)
@@ -192,14 +192,14 @@ def test_what_is_in_the_cache_can_be_removed_and_no_file_of_anybody_else(site: S
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     first_good(tiny, taken)
-    kept = Kept(folder_of(tiny), tiny.mirrors[0])
-    begun = Kept(folder_of(tiny), mirror(site, "/b.gz")).part
+    kept = CachedArchive(folder_of(tiny), tiny.mirrors[0])
+    begun = CachedArchive(folder_of(tiny), mirror(site, "/b.gz")).part
     for path in (begun, begun.with_name(f"{begun.name}.json"), begun.with_name("mine.archive")):
         path.write_bytes(b"x")
-    assert set(in_cache()) == {kept.archive, begun}
+    assert set(cached_archives()) == {kept.archive, begun}
     with downloading(tiny):
-        assert in_cache() == []
-    for path in in_cache():
+        assert cached_archives() == []
+    for path in cached_archives():
         remove(path)
     assert sorted(folder_of(tiny).iterdir()) == sorted([kept.record, begun.with_name("mine.archive")])
     served = site.put("/a.gz", gzip.compress(b"another"))
