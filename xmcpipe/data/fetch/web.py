@@ -62,7 +62,7 @@ def read_piece(answer: IO[bytes], url: str, hint: str = "check the network") -> 
     try:
         return answer.read(PIECE_BYTES)
     except http.client.IncompleteRead as error:
-        raise WebError(f"{url} broke off", hint, retryable=True) from error
+        raise WebError(f"{url}: the connection broke", hint, retryable=True) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(url, error, hint) from error
 
