@@ -116,7 +116,7 @@ class Dataset:
     """The web page that describes the dataset."""
 
     licence: str
-    """The terms of use, as far as they are stated."""
+    """The terms of use, if the source states any."""
 
     citation: str
     """The publication to cite."""

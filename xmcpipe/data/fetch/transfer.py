@@ -27,7 +27,7 @@ from xmcpipe.progress import progress
 
 logger = logging.getLogger(__name__)
 
-RETRIES = 5  # after a broken connection; counted anew whenever PROGRESS_BYTES more have arrived
+RETRIES = 5  # after a broken connection; counted from 0 again whenever PROGRESS_BYTES have arrived
 PAUSE_SECONDS = 1.0  # before the first retry, doubled for each further one
 PROGRESS_BYTES = 1 << 20
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}

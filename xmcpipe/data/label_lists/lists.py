@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.integer[Any]]
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any] | np.integer[Any]]
-OCCURRING = "the labels that occur in truth and training"
+OCCURRING = "the labels that truth and training have"  # part of metrics.json, so it never changes
 # Ids below this are looked up in a table, of at most 80 MB; larger ones by hash, which takes 4 times as long.
 LOOKUP_TABLE_IDS = 1 << 24
 
