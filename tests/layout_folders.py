@@ -1,4 +1,4 @@
-"""Miniature folders of each public layout, all of one dataset, written the way the real ones are."""
+"""Miniature folders of one dataset in each public layout, written like the real ones."""
 
 import gzip
 import json
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-# text and labels (rows of NAMES). A document without a label, one without text, and a label of the test only.
+# Text and labels (rows of NAMES): with a document without a label, one without text, and a label that only
+# the test split has.
 TRAIN = [("red fox", [1, 0]), ("Käse, größer", [2]), ("", [0]), ("a late bird", [3, 1]), ("nothing", [])]
 TEST = [("blue fox", [0]), ("an early bird", [4, 3])]
 NAMES = ["zebra", "10", "2", "apple", "ärger"]

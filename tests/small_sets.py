@@ -1,22 +1,22 @@
-"""A registry of one small set, its archives, and a stand-in for the readers of layouts."""
+"""A registry of one small dataset, its archives, and a made-up layout that its files are in."""
 
 import io
 import tarfile
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import polars as pl
 import pytest
 
 from xmcpipe.data import registry
-from xmcpipe.data.layouts import NoTextError
+from xmcpipe.data.layouts import Layout, LayoutOptions, table
+from xmcpipe.data.layouts.layout import Files
+from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.errors import XmcpipeError
 
-# Repeated, blank, unlabelled and leaked documents: of a published set none of them goes.
+# Repeated, blank, unlabelled and leaked documents: in a published dataset, none of them is dropped.
 TRAIN = ["one\ta b", "two\tb", "two\tb", "\ta", "three\t", "four\tc a"]
 TEST = ["four\ta d", "five\tb"]
 LABELS = "b\na\nnone\nd\nc\n"
@@ -67,17 +67,17 @@ def use_registry(
     fields: Sequence[str] = ("title",),
     filters: Sequence[str] = (),
 ) -> None:
-    """Make `tiny`, with these mirrors and text fields, the one registered set."""
+    """Make `tiny`, with these mirrors and text fields, the only registered dataset."""
 
-    def table(facts: dict[str, Any]) -> str:
+    def inline_table(facts: dict[str, Any]) -> str:
         return "{" + ", ".join(f"{key} = {value!r}" for key, value in facts.items()) + "}"
 
-    tables = versions or [{"name": "one", **COUNTS, "source": "us"}]
+    counts = versions or [{"name": "one", **COUNTS, "source": "us"}]
     path = folder / f"registry-{len(list(folder.iterdir()))}.toml"
     path.write_text(
         REGISTRY.format(
-            versions=", ".join(map(table, tables)),
-            mirrors=", ".join(map(table, mirrors)),
+            versions=", ".join(map(inline_table, counts)),
+            mirrors=", ".join(map(inline_table, mirrors)),
             fields=list(fields),
             filters=list(filters),
         )
@@ -85,61 +85,29 @@ def use_registry(
     patch.setattr(registry, "FILE", path)
 
 
-@dataclass(frozen=True)
-class _Options:
-    text_fields: tuple[str, ...]
-    text_separator: str
-    encoding: str
-    titles_only: bool = False
-
-
-@dataclass(frozen=True)
-class _Sources:
-    splits: dict[str, Any]
-    label_table: pl.DataFrame | None
-    filters: dict[str, Any]
-
-
-def stand_in() -> ModuleType:
-    """What xmcpipe.data.layouts promises, for a layout of lines: text, tab, labels; and a list of labels."""
-    module: Any = ModuleType("xmcpipe.data.layouts")
-
-    def layout_files(folder: Path, layout: str) -> dict[str, Path]:
-        if layout != "pecos" or not list(folder.rglob("train.lines")):
-            raise XmcpipeError(f"{folder.name} has no train.lines")
-        return {path.stem: path for path in sorted(folder.rglob("*.lines"))}
-
-    def detect_layout(folder: Path) -> str:
-        if not list(folder.rglob("train.lines")):
-            raise NoTextError(f"{folder.name} holds bags of words and no text", "the PECOS mirror has it")
-        return "pecos"
-
-    def batches(path: Path, encoding: str) -> Any:
-        for line in path.read_text(encoding="utf-8").split("\n"):
+def _read_lines(files: Files, options: LayoutOptions) -> DocumentSet:
+    def batches(path: Path) -> Iterator[pl.DataFrame]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
             text, tab, labels = line.partition("\t")
             if not tab:
-                raise XmcpipeError(f"{path.name} has a line without a tab", encoding)
-            number = len(seen := ids.setdefault(path.stem, []))
-            seen.append(number)
+                raise XmcpipeError(f"{path.name} has a line without a tab", options.encoding)
             yield pl.DataFrame(
                 {"id": [f"{path.stem}-{number}"], "text": [text], "labels": [labels.split()]},
                 schema={"id": pl.String, "text": pl.String, "labels": pl.List(pl.String)},
             )
 
-    def read_layout(folder: Path, layout: str, options: _Options) -> _Sources:
-        ids.clear()
-        files = layout_files(folder, layout)
-        splits = {split: batches(files[split], options.encoding) for split in ("train", "test")}
-        names = files["labels"].read_text().split()
-        table = pl.DataFrame({"label": names, "text": [f"text of {name}" for name in names]})
-        return _Sources(splits, table, {})
-
-    ids: dict[str, list[int]] = {}
-    module.LayoutOptions, module.Sources, module.NoTextError = _Options, _Sources, NoTextError
-    module.detect_layout, module.layout_files, module.read_layout = detect_layout, layout_files, read_layout
-    return module
+    names = files["names"].read_text().split()
+    table = pl.DataFrame({"label": names, "text": [f"text of {name}" for name in names]})
+    return DocumentSet({split: batches(files[f"{split}_text"]) for split in ("train", "test")}, table)
 
 
-def use_stand_in(patch: pytest.MonkeyPatch) -> None:
-    """Let the readers of layouts be the stand-in."""
-    patch.setattr("xmcpipe.data.sources.registered.layouts", stand_in())
+LINES = Layout(
+    "lines",
+    required={"train_text": ("train.lines",), "test_text": ("test.lines",), "names": ("labels.lines",)},
+    read=_read_lines,
+)
+
+
+def use_lines_layout(patch: pytest.MonkeyPatch) -> None:
+    """Add the made-up layout LINES to the table: a text, a tab and labels per line, and a list of labels."""
+    patch.setattr(table, "LAYOUTS", (*table.LAYOUTS, LINES))

@@ -1,4 +1,4 @@
-"""A web server in a thread, whose answers a test sets: ranges or none, redirects, and what goes wrong."""
+"""A web server in a thread with answers that a test sets: with or without ranges, redirects, faults."""
 
 import hashlib
 import re
@@ -12,11 +12,12 @@ from typing import Any
 
 @dataclass
 class Served:
-    """What one path gives.
+    """The answer for one path.
 
-    cuts: after so many bytes of the body the connection ends, one number a request, until they are used up.
-    ranges: whether Range is heeded; conditions: whether If-Range is. length: whether Content-Length is sent,
-    else the body comes in chunks. before: statuses that the first requests get. etag None: the body's hash.
+    cuts: one entry per request, until they are used up: the number of bytes after which the connection ends,
+    or None for all of the body. ranges: whether Range is honoured; conditions: whether If-Range is. length:
+    whether Content-Length is sent; else the body comes in chunks. before: status codes of the first requests.
+    etag: None for the hash of the body.
     """
 
     body: bytes = b""
@@ -27,7 +28,7 @@ class Served:
     etag: str | None = None
     modified: str = ""
     location: str = ""
-    cuts: list[int] = field(default_factory=list)
+    cuts: list[int | None] = field(default_factory=list)
     before: list[int] = field(default_factory=list)
 
     @property
@@ -36,7 +37,7 @@ class Served:
 
 
 class Site:
-    """`paths` maps a path, with or without its query, to what it gives; `asked` lists (path, Range)."""
+    """`paths` maps a path, with or without its query, to its answer; `asked` lists (path, Range)."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -50,7 +51,7 @@ class Site:
 
 @contextmanager
 def running_site() -> Iterator[Site]:
-    """A site on a port of its own, for as long as the block runs."""
+    """A site on its own port, while the block runs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     site = Site(f"http://127.0.0.1:{server.server_port}")
     server.site = site  # type: ignore[attr-defined]
@@ -80,9 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif served.location:
             self._head(302, 0, Location=served.location)
         else:
-            self._give(served)
+            self._send(served)
 
-    def _give(self, served: Served) -> None:
+    def _send(self, served: Served) -> None:
         body, status, more = served.body, 200, {}
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range") in (None, served.tag, served.modified)

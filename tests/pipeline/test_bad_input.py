@@ -47,7 +47,7 @@ def test_recipes(workplace, setting, message):
         ("gone.jsonl", None, "does not exist"),
         ("broken.jsonl", '{"id": "a", "text"\n', "broken.jsonl"),
         ("column.jsonl", DOCUMENTS.replace('"text"', '"body"'), "text"),
-        ("empty.jsonl", "", "there is no document"),
+        ("empty.jsonl", "", "expected at least one document"),
         ("unlabelled.jsonl", DOCUMENTS.replace('["x"]', "[]").replace('["y"]', "[]"), "label"),
         ("words.parquet", "not parquet", "words.parquet"),
     ],

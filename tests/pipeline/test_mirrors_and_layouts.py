@@ -58,7 +58,7 @@ def packed(folder: Path, kind: str) -> bytes:
 
 
 def serve(site: Site, kind: str, body: bytes) -> str:
-    """Put the archive where a mirror of this kind has it, over a connection that breaks; its address."""
+    """Serve the archive from a mirror of this kind, over a connection that breaks; returns its address."""
     if kind == "https":
         site.put("/set.tar.gz", body, cuts=[len(body) // 3, 1])
         return f"{site.address}/set.tar.gz"
@@ -100,11 +100,11 @@ def test_a_miniature_goes_through(
             (text, {names[label] for label in labels})
             for text, labels in frame.select("text", "labels").iter_rows()
         ]
-        wanted = [(text, {layout_folders.NAMES[label] for label in labels}) for text, labels in documents]
-        assert found == wanted
-    by_hand = download("--from", str(tmp_path / "set"), "--store", str(tmp_path / "other"))
+        expected = [(text, {layout_folders.NAMES[label] for label in labels}) for text, labels in documents]
+        assert found == expected
+    from_folder = download("--from", str(tmp_path / "set"), "--store", str(tmp_path / "other"))
     for split in ("train", "test", "labels"):
-        frames = [pl.read_parquet(Path(each["path"]) / f"{split}.parquet") for each in (made, by_hand)]
+        frames = [pl.read_parquet(Path(each["path"]) / f"{split}.parquet") for each in (made, from_folder)]
         assert frames[0].equals(frames[1])
 
 
@@ -113,7 +113,7 @@ def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
 ) -> None:
     layout_folders.pecos(tmp_path / "set")
     for layout, found in (("x_y", "pecos"), ("xtransformer", "xtransformer")):
-        if layout == "xtransformer":  # both are there now: the registry decides
+        if layout == "xtransformer":  # both layouts are there now: the registry decides
             layout_folders.xtransformer(tmp_path / "set")
         site.put(f"/{layout}", packed(tmp_path / "set", "https"))
         mirror = {"kind": "https", "address": f"{site.address}/{layout}", "layout": layout}
@@ -145,11 +145,11 @@ def test_titles_alone_are_asked_of_mirrors_that_have_them_apart(
     lines = ["download", "tiny", *titled, "--from", str(tmp_path / "pecos")]
     refused = CliRunner().invoke(app, lines)
     assert refused.exit_code == 2
-    assert "layout pecos has a whole text a line" in refused.stderr
+    assert "expected documents with titles, got layout pecos" in refused.stderr
     use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS], fields=("title", "content"))
     nobody = CliRunner().invoke(app, ["download", "tiny", "--force", *titled])
-    assert "Tiny-5: titles were wanted, and no mirror has them apart from the texts" in nobody.stderr
-    # where a document is its title, every layout has just that
+    assert "Tiny-5: expected a mirror with titles separate from texts, got none" in nobody.stderr
+    # if a document is only its title, every layout has titles
     use_registry(tmp_path, monkeypatch, mirrors[0], versions=[COUNTS])
     assert download(*titled, "--force")["figures"]["layout"] == "pecos"
 
@@ -164,7 +164,7 @@ def test_bags_of_words_are_refused_with_the_mirror_that_has_text(
         result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / given)])
         assert result.exit_code == 2
         page = f"{site.address}/file/d/1234567890/view"
-        assert f"holds bags of words and no text (text is needed, and any of {page} has it)" in result.stderr
+        assert f"holds bags of words and no text (text is needed; these have it: {page})" in result.stderr
 
 
 def test_a_set_without_the_pairs_that_its_figures_leave_out_is_said(
@@ -178,5 +178,5 @@ def test_a_set_without_the_pairs_that_its_figures_leave_out_is_said(
     (tmp_path / "set/filter_labels_test.txt").unlink()
     result = CliRunner().invoke(app, ["download", "tiny", "--from", str(tmp_path / "set")])
     assert result.exit_code == 0
-    assert "Tiny-5 comes without filter_labels_test.txt: the pairs that published figures" in result.stderr
+    assert "Tiny-5 comes without filter_labels_test.txt: pairs that published figures" in result.stderr
     assert "version mini, without its filter pairs" in result.stdout

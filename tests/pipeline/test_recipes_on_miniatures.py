@@ -1,6 +1,6 @@
 """The paper's recipes from a miniature archive in the published layout to metrics, as `make NAME` runs them.
 
-The encoder, its width and the number of steps are the test's; all else is the recipe's.
+The encoder, its width and the number of steps are the test's; everything else is the recipe's.
 """
 
 import json
@@ -31,7 +31,7 @@ SMALL = [
 
 
 def documents(count: int, seed: int) -> Documents:
-    """Documents of two labels, each told by a word."""
+    """Documents with two labels, each of which has a word in the text."""
     rows = [row.tolist() for row in np.random.default_rng(seed).integers(0, LABELS, (count, 2))]
     return [(f"word{one} and word{other}", sorted({one, other})) for one, other in rows]
 
@@ -48,7 +48,7 @@ def pecos(folder: Path) -> None:
 
 
 def with_label_texts(folder: Path) -> None:
-    """Titles tell the labels, contents are noise; each test row has one of its labels as an excluded pair."""
+    """Titles hold the labels, contents are noise; one label of each test row is a filter pair."""
     for split, rows in SPLITS.items():
         objects = [
             {"uid": f"{split}{row}", "title": text, "content": "noise", "target_ind": labels}
@@ -62,10 +62,10 @@ def with_label_texts(folder: Path) -> None:
 
 
 class Place(Workplace):
-    """Where recipes that come along run on archives of the test's, with its encoder."""
+    """A folder where the package's recipes run on the test's archives, with its encoder."""
 
     def results(self, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
-        """What `xmcpipe run NAME --json ARGUMENTS` prints, and what it says beside."""
+        """The output of `xmcpipe run NAME --json ARGUMENTS`, and its log."""
         of_test = [f"tokenize.encoder={self.folder / 'encoder'}", "tokenize.max_length=16", *SMALL]
         done = self.call("run", name, "--json", *settings(of_test), *arguments)
         return json.loads(done.stdout), done.stderr
@@ -79,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def packed(place: Place, name: str, make: Callable[[Path], None]) -> str:
-    """The name of an archive in the place."""
+    """Write an archive into the place; returns its name."""
     make(place.folder / name)
     with tarfile.open(place.folder / f"{name}.tar.gz", "w:gz") as tar:
         tar.add(place.folder / name, f"xmc-base/{name}")
@@ -96,11 +96,14 @@ def texts(folder: Path, file: str) -> list[str]:
 
 def test_amazon670k_and_its_light_variant(place: Place) -> None:
     archive = packed(place, "amazon-670k", pecos)
-    result, said = place.results("amazon670k", "--from", archive)
+    result, log = place.results("amazon670k", "--from", archive)
     assert [(each["stage"], each["state"]) for each in result["stages"]] == [
         (name, "made") for name in STAGES
     ]
-    assert f"Amazon-670K holds {TRAIN} + {TEST} documents, {LABELS} labels, which is no version" in said
+    assert (
+        f"Amazon-670K has {TRAIN} + {TEST} documents, {LABELS} labels, which match no published version"
+        in log
+    )
     figures = {each["stage"]: each["figures"] for each in result["stages"]}
     assert figures["download"]["version"] == "unknown"
     assert (figures["train"]["steps"], figures["train"]["rewirings"]) == (3, 1)
@@ -109,7 +112,7 @@ def test_amazon670k_and_its_light_variant(place: Place) -> None:
     assert 0 <= result["metrics"]["model"]["P@5"] <= 1
     light, _ = place.results("amazon670k-light", "--from", archive)
     assert [each["state"] for each in light["stages"]] == ["reused"] * 3 + ["made"] * 3
-    # what is here is taken for the data from then on, and said to be no known version of it
+    # from now on, this archive is the recipe's data, reported as an unknown version
     again = place.call("run", "amazon670k", "--to", "download").stdout
     assert "reused" in again
     assert "dataset Amazon-670K · version unknown · labels 24" in again

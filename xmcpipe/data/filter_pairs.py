@@ -1,11 +1,12 @@
 """Pairs of a document and a label that must count neither as a hit nor as a miss: reciprocal pairs.
 
-Where documents and labels are of one kind (products, articles), a document may be a label itself, and a pair
-(a, b) of the test may stand as (b, a) in training. Such pairs would reward looking them up, so the repository
-lists them, and whoever ranks or measures leaves them out: of the candidates before the top k is cut, since
-one removed after it leaves a gap, and of the truth (Bhatia et al., The Extreme Classification Repository).
+Where documents and labels are of one kind (products, articles), a document may also be a label, and a pair
+(a, b) of the test may be the pair (b, a) in training. Such pairs would reward looking them up, so the
+repository lists them, and they are removed both from the truth and from the candidates: from those before the
+top k is cut, since a removal afterwards would leave a gap (Bhatia et al., The Extreme Classification
+Repository).
 
-Legend: B rows of a batch · N candidates a row · k best · L labels.
+Legend: B rows of a batch · N candidates of a row · k best · L labels · P pairs.
 """
 
 from dataclasses import dataclass
@@ -27,20 +28,20 @@ Bools = npt.NDArray[np.bool_]
 
 
 def filter_file(folder: Path, split: str) -> Path:
-    """Where the pairs of split train or test are in an artifact."""
+    """The file of the pairs of split train or test in an artifact."""
     return folder / f"filter_{split}.parquet"
 
 
 @dataclass(frozen=True)
 class FilterPairs:
-    """Pairs of one split, as `keys` int64 [P]: row * L + label, sorted and distinct."""
+    """The pairs of one split, as `keys` int64 [P]: row * L + label, sorted and distinct."""
 
     keys: Int64s
     num_labels: int
 
     @staticmethod
     def none(num_labels: int) -> "FilterPairs":
-        """No pair at all."""
+        """An empty set of pairs."""
         return FilterPairs(np.empty(0, np.int64), num_labels)
 
     @staticmethod
@@ -50,14 +51,14 @@ class FilterPairs:
 
     @staticmethod
     def read(folder: Path, split: str, num_labels: int) -> "FilterPairs":
-        """The pairs of an artifact of raw data or shards; none where it has none."""
+        """The pairs in an artifact of raw data or shards; an empty set if it has no file of them."""
         path = filter_file(folder, split)
         if not path.is_file():
             return FilterPairs.none(num_labels)
         try:
             table = pq.read_table(path, schema=FILTER_PAIRS)
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise XmcpipeError(f"{path} can't be read: {error}", "make the artifact again") from error
+            raise XmcpipeError(f"{path} can't be read: {error}", "run the stage again") from error
         return FilterPairs.of(table["row"].to_numpy(), table["label"].to_numpy(), num_labels)
 
     def __len__(self) -> int:
@@ -71,28 +72,28 @@ class FilterPairs:
             pq.write_table(pa.table(columns, schema=FILTER_PAIRS), filter_file(folder, split))
 
     def most(self, rows: Int64s) -> int:
-        """How many pairs the one of `rows`, int64 [B], has that has most."""
+        """The largest number of pairs that any of `rows`, int64 [B], has."""
         first = np.searchsorted(self.keys, rows * self.num_labels)
         last = np.searchsorted(self.keys, (rows + 1) * self.num_labels)
         return int((last - first).max(initial=0))
 
     def holds(self, rows: Int64s, labels: Ints) -> Bools:
-        """Which of the pairs are filtered, bool of the shape of `rows` and `labels` broadcast."""
-        wanted = rows * self.num_labels + labels
+        """Whether each (row, label) is filtered: bool, of the broadcast shape of `rows` and `labels`."""
+        keys = rows * self.num_labels + labels
         if not len(self):
-            return np.zeros(wanted.shape, bool)
-        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found: Bools = (self.keys[at] == wanted) & (labels >= 0) & (labels < self.num_labels)
+            return np.zeros(keys.shape, bool)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found: Bools = (self.keys[at] == keys) & (labels >= 0) & (labels < self.num_labels)
         return found
 
     def best_allowed(self, rows: Int64s, labels_BN: Ints, scores_BN: Floats, k: int) -> tuple[Ints, Floats]:
-        """The first k candidates of each row that aren't filtered: labels [B, k], -1 where they run out, and
-        scores.
+        """The first k candidates of each row that aren't filtered: labels [B, k] and their scores [B, k].
 
-        `rows` int64 [B]; candidates best first. With N >= k + `most(rows)`, or all labels, they are the k
-        best of all labels that are allowed.
+        `rows` is int64 [B], candidates come best first; labels are -1 where there are too few. With
+        N >= k + `most(rows)`, or N = L, the result is the k best of all allowed labels.
         """
         banned_BN = self.holds(rows[:, None], labels_BN)
+        # A stable sort by the flag keeps the order of the allowed ones, and puts the filtered ones last.
         order_Bk = np.argsort(banned_BN, axis=1, kind="stable")[:, :k]
         labels_Bk = np.where(banned_BN, -1, labels_BN)
         return (

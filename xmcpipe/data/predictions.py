@@ -1,5 +1,6 @@
-"""Writes predictions: the Parquet table of the predictions artifact, and on request a CSR matrix for other
-tools.
+"""Writes predictions: the Parquet table of the artifact, and optionally a CSR matrix for other tools.
+
+Legend: B documents of a batch · K labels predicted for each · N documents · L labels.
 """
 
 from pathlib import Path
@@ -17,18 +18,14 @@ Scores = npt.NDArray[np.floating[Any]]
 
 
 class PredictionsWriter:
-    """Writes predictions.parquet batch by batch: `with PredictionsWriter(path) as table:
-    table.write(...)`.
-    """
+    """Writes predictions.parquet in batches: `with PredictionsWriter(path) as table: table.write(...)`."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetWriter(path, PREDICTIONS, compression="zstd")
         self.rows = 0
 
     def write(self, ids: pa.Array, labels_BK: Ints, scores_BK: Scores) -> None:
-        """Append B documents: ids string [B], their best labels, best first and -1 for none, and the
-        scores.
-        """
+        """Append B documents: their ids, string [B], their labels, best first and -1 for none, and scores."""
         present_BK = labels_BK >= 0
         ends = np.cumsum(present_BK.sum(axis=1))
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
@@ -48,12 +45,11 @@ class PredictionsWriter:
 
 
 def write_predictions_npz(parquet: Path, path: Path, num_labels: int) -> None:
-    """The table `parquet` as a float32 CSR matrix [N, num_labels] that `scipy.sparse.load_npz` reads; ids are
-    left out.
+    """Write the table `parquet` as a float32 CSR matrix [N, num_labels], for `scipy.sparse.load_npz`.
 
-    Row n is the table's row n. A score of exactly 0 is kept as a stored zero.
+    Row n is the table's row n; ids are not written. A score of exactly 0 becomes a stored zero.
     """
-    from scipy import sparse  # needed here only
+    from scipy import sparse  # only this function uses it
 
     table = pq.read_table(parquet, columns=["labels", "scores"])
     lengths = [chunk.value_lengths().to_numpy() for chunk in table.column("labels").chunks]

@@ -1,8 +1,9 @@
-"""The registry: the public benchmarks that `download` knows by name, from datasets.toml beside this file.
+"""The registry: the public benchmarks that `download` knows by name, read from datasets.toml.
 
-What is true of a set whoever holds it stands with the set; what depends on who packed it (layout, encoding,
-which version of the counts) stands with each mirror. Versions of one name differ, so the counts of a mirror
-are verified where its version is known, which it is where the set has a single one.
+Facts that hold for every copy of a dataset are keys of the dataset; facts that depend on who packed it
+(layout, encoding, which version of the counts) are keys of each mirror. Datasets of one name come in several
+versions, so the counts of a mirror are verified only if its version is known: because the mirror states it,
+or because the dataset has only one.
 """
 
 import re
@@ -13,18 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xmcpipe.config import from_table, nearest, require_at_least
+from xmcpipe.data.layouts import find_layout
 from xmcpipe.errors import XmcpipeError
 
 FILE = Path(__file__).parent / "datasets.toml"
 ADDRESSES = {"https": r"https?://\S+", "gdrive": r"[\w-]{10,}", "dropbox": r"\w+/\w+\?rlkey=\w+"}
-Layout = Literal["attentionxml", "xtransformer", "pecos", "xc_raw", "x_y"]
-FIELDED: Layout = "xc_raw"  # the layout whose documents have fields; in the others each is a line
 TITLE = ("title",)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One version of a set: training documents, test documents and labels, and who says so."""
+    """One version of a dataset: its numbers of documents and labels, and the source of these numbers."""
 
     name: str
     train: int
@@ -33,7 +33,7 @@ class Counts:
     source: str = "the SPARTEX paper, Table 1"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for counts that can't be."""
+        """Raise ValueError for a count below 1."""
         require_at_least(self, 1, "train", "test", "labels")
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Propensity:
-    """The constants A and B, and who uses them. Of several, the first are the paper's."""
+    """The constants A and B of the propensity model, and who uses them."""
 
     a: float
     b: float
@@ -51,109 +51,144 @@ class Propensity:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place that has the archive.
-
-    address: a URL (https), a file's id (gdrive), `ID/h?rlkey=KEY` of a shared folder (dropbox).
-    layout: how the files inside are laid out. encoding: of its texts. version: which Counts it has, by name.
-    bytes: the archive's size, about; only shown. sha256: of the archive, where it is known.
-    """
+    """One place to download the archive from."""
 
     kind: Literal["https", "gdrive", "dropbox"]
+    """How the address is turned into a URL (see data.fetch)."""
+
     address: str
-    layout: Layout
+    """A URL (https), a file's id (gdrive), or `ID/h?rlkey=KEY` of a shared folder (dropbox)."""
+
+    layout: str
+    """The name of the layout of the files inside (see data.layouts.table)."""
+
     encoding: str = "utf-8"
+    """The encoding of the texts."""
+
     version: str | None = None
+    """The name of the Counts that this archive must hold, if it is known."""
+
     bytes: int = 0
+    """The approximate size of the archive, for display only."""
+
     sha256: str | None = None
+    """The sha256 of the archive, if it is known."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an address that isn't of its kind, or a hash that is none."""
+        """Raise ValueError for an address of another kind, an unknown layout or an invalid hash."""
         if not re.fullmatch(ADDRESSES[self.kind], self.address):
-            raise ValueError(f"address {self.address!r} is none of kind {self.kind}")
+            raise ValueError(f"expected an address of kind {self.kind}, got {self.address!r}")
+        try:
+            find_layout(self.layout)
+        except XmcpipeError as error:
+            raise ValueError(str(error)) from error
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"sha256 {self.sha256!r} isn't 64 hex digits in lower case")
+            raise ValueError(f"expected sha256 as 64 lower-case hex digits, got {self.sha256!r}")
         require_at_least(self, 0, "bytes")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A set: `name` is what commands call it, and its recipe, `title` what papers do.
-
-    text_fields: of a document, in the layouts that have fields; they are joined. Where it is the title alone,
-    labels are read by their titles too. page, folders: where one finds it by hand. filter_files: the pairs of
-    a document and a label that are not to be counted, in the layouts that have them.
-    """
+    """One dataset of the registry."""
 
     name: str
+    """The name in commands, and of its recipe."""
+
     title: str
+    """The name in papers."""
+
     versions: tuple[Counts, ...]
+    """The versions in circulation, with their counts."""
+
     mirrors: tuple[Mirror, ...]
+    """Where to download it, in the order in which the mirrors are tried."""
+
     propensity: tuple[Propensity, ...]
+    """The constants A and B in use; of several, the first are those of the SPARTEX paper."""
+
     text_fields: tuple[str, ...]
+    """The fields that make a document's text, in layouts with fields; they apply to label texts too."""
+
     labels_per_document: float
+    """The published mean number of labels of a document."""
+
     page: str
+    """The web page that describes the dataset."""
+
     licence: str
+    """The terms of use, if the source states any."""
+
     citation: str
+    """The publication to cite."""
+
     filter_files: tuple[str, ...] = ()
+    """The files of filter pairs, in the layouts that have them."""
+
     folders: tuple[str, ...] = ()
+    """Further pages for a manual download."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where something is missing or a mirror has a version that isn't there."""
+        """Raise ValueError if something is missing or repeated, or a mirror has an unknown version."""
         for part in ("versions", "mirrors", "propensity", "text_fields"):
             if not getattr(self, part):
-                raise ValueError(f"{part} is empty, one or several were wanted")
+                raise ValueError(f"expected one or more {part}, got none")
         names = [version.name for version in self.versions]
         if len(set(names)) < len(names):
-            raise ValueError(f"versions {names} were given, distinct names were wanted")
+            raise ValueError(f"expected versions with distinct names, got {names}")
         for mirror in self.mirrors:
             if mirror.version is not None and mirror.version not in names:
-                raise ValueError(f"a mirror has version {mirror.version!r}, the set has {', '.join(names)}")
+                raise ValueError(
+                    f"expected one of the versions {', '.join(names)} in a mirror, got {mirror.version!r}"
+                )
         addresses = [(mirror.kind, mirror.address) for mirror in self.mirrors]
         if len(set(addresses)) < len(addresses):
-            raise ValueError("a mirror stands twice")
+            raise ValueError("the same mirror is listed twice")
 
     def counts_of(self, mirror: Mirror) -> Counts | None:
-        """What the mirror's archive must hold; None where its version isn't known."""
+        """The counts that the mirror's archive must have; None if its version isn't known."""
         if mirror.version is None:
             return self.versions[0] if len(self.versions) == 1 else None
         return next(version for version in self.versions if version.name == mirror.version)
 
-    def in_fields(self) -> "Dataset":
-        """The set with those of its mirrors whose documents have fields. Raises XmcpipeError for none."""
-        mirrors = tuple(mirror for mirror in self.mirrors if mirror.layout == FIELDED)
+    def with_fields(self) -> "Dataset":
+        """The dataset with only those mirrors whose documents have fields.
+
+        Raises XmcpipeError if there are none.
+        """
+        mirrors = tuple(mirror for mirror in self.mirrors if find_layout(mirror.layout).has_fields)
         if not mirrors:
             raise XmcpipeError(
-                f"{self.title}: titles were wanted, and no mirror has them apart from the texts",
-                "leave download.titles_only out, or name an archive of raw JSON with --from PATH",
+                f"{self.title}: expected a mirror with titles separate from texts, got none",
+                "remove download.titles_only, or name an archive of raw JSON with --from PATH",
             )
         return replace(self, mirrors=mirrors)
 
 
 def datasets() -> dict[str, Dataset]:
-    """The registered sets by name, in the file's order."""
+    """The registered datasets by name, in the order of the file."""
     return _load(FILE)
 
 
 def find(name: str) -> Dataset:
-    """The set of that name. Raises XmcpipeError, with the nearest name, where there is none."""
+    """The dataset called `name`. Raises XmcpipeError, with the nearest name, if there is none."""
     known = datasets()
     if name not in known:
-        raise XmcpipeError(f"there is no dataset {name!r}", nearest(name, known))
+        raise XmcpipeError(f"unknown dataset {name!r}", nearest(name, known))
     return known[name]
 
 
 def load(path: Path) -> dict[str, Dataset]:
-    """The sets of a registry file by name. Raises XmcpipeError for all that is wrong with it."""
+    """The datasets of a registry file by name. Raises XmcpipeError for any error in it."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise XmcpipeError(f"the registry {path} can't be read: {error}", "mend it") from error
+        raise XmcpipeError(f"the registry {path} can't be read: {error}", "correct the file") from error
     return {name: _dataset(path, name, facts) for name, facts in table.items()}
 
 
 def _dataset(path: Path, name: str, facts: Any) -> Dataset:
     if not isinstance(facts, dict):
-        raise XmcpipeError(f"{path}: {name} is {facts!r}, a table was wanted", f"write [{name}]")
+        raise XmcpipeError(f"{path}: expected a table {name}, got {facts!r}", f"write [{name}]")
     try:
         return from_table(Dataset, {"name": name, **facts}, name)
     except XmcpipeError as error:

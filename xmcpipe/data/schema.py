@@ -1,14 +1,14 @@
-"""The columns of the tables that stages hand each other. A version stands beside each format.
+"""The columns of the tables that stages pass to each other; artifacts/versions.py has their versions.
 
 raw/          train.parquet, test.parquet   id string · text string · labels list<int32>
               labels.parquet                label string · text string or null; row i is label id i
               filter_{train,test}.parquet   row int64 of that split · label int32; sorted, distinct: pairs
-                                            that are neither hits nor misses. Only where there are any.
+                                            that are neither hits nor misses. Only if there are any.
 shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>, with special tokens ·
               labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
-              Split `label` holds the label texts, a row a label that has one, labelled by itself.
-              labels.parquet, filter_{train,test}.parquet   as in raw/, of the same rows
-              tokenizer/                    what AutoTokenizer.from_pretrained reads
+              Split `label` holds the label texts: one row for each label with a text, labelled by itself.
+              labels.parquet, filter_{train,test}.parquet   as in raw/, for the same rows
+              tokenizer/                    the files that AutoTokenizer.from_pretrained reads
 clusters/     clusters.parquet              cluster int32; row i is label id i
 predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
               labels.parquet                as in raw/

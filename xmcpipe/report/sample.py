@@ -131,10 +131,10 @@ def _ranked(
     predictions: "LabelLists", truth: "LabelLists", rows: "Int64s", left_out: Sequence[list[int]], k: int
 ) -> list[Ranked]:
     """The k best labels of each of the rows of the truth, in the order in which the metrics rank them."""
-    from xmcpipe.data.label_lists.lists import prediction_rows, taken
+    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
 
     where, _ = prediction_rows(predictions, truth)
-    mine = taken(predictions, rows if where is None else where[rows])
+    mine = select_rows(predictions, rows if where is None else where[rows])
     ranked = []
     for at, out in enumerate(left_out):
         pairs = slice(int(mine.indptr[at]), int(mine.indptr[at + 1]))

@@ -74,9 +74,9 @@ def source(config: DownloadConfig) -> str | None:
     """The sha256 of what was fetched by hand; None where the network is to give it."""
     if config.archive is None:
         return None
-    from xmcpipe.data.sources.registered import naming_mirrors, source_of
+    from xmcpipe.data.sources.registered import source_of, text_mirrors_in_hint
 
-    with naming_mirrors(registry.find(config.dataset)):
+    with text_mirrors_in_hint(registry.find(config.dataset)):
         return source_of(Path(config.archive))
 
 
@@ -89,18 +89,19 @@ def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 
 
 def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
-    from xmcpipe.data.sources.registered import Making
+    from xmcpipe.data.sources.registered import DatasetWriter
 
     dataset = registry.find(config.dataset)
     # where the titles are all that there is, a line of text is a title as well
     titles_only = config.titles_only and dataset.text_fields != registry.TITLE
-    making = Making(dataset, config, out, scratch, titles_only)
-    given = source(config)
-    made = making.from_given(Path(str(config.archive)), given) if given else making.from_mirrors()
-    return Result(made.figures, made.rows, made.source)
+    writer = DatasetWriter(dataset, config, out, scratch, titles_only)
+    archive = source(config)
+    raw = writer.from_path(Path(str(config.archive)), archive) if archive else writer.from_mirrors()
+    return Result(raw.figures, raw.rows, raw.source)
 
 
 def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    from xmcpipe.data.raw.documents import DocumentSet
     from xmcpipe.data.raw.writing import write_raw
     from xmcpipe.data.sources import debian
     from xmcpipe.data.sources.debian_index import fetch_index
@@ -109,19 +110,21 @@ def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     packages = debian.read_packages(index)
     chosen = debian.choose(packages, config.documents, config.data_seed)
     table = debian.label_table(packages)
-    figures, rows = write_raw({"all": debian.documents(chosen, packages)}, table, config, out, scratch)
+    documents = DocumentSet({"all": debian.documents(chosen, packages)}, table)
+    figures, rows = write_raw(documents, config, out, scratch)
     facts: dict[str, Any] = {"dataset": f"debian {config.suite}", "packages": len(packages), "via": index.via}
     return Result({**figures, **facts}, rows, index.sha256())
 
 
 def _synthetic(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    from xmcpipe.data.raw.documents import DocumentSet
     from xmcpipe.data.raw.writing import write_raw
     from xmcpipe.data.sources import synthetic
 
     count, num_labels = config.documents or SYNTHETIC_DOCUMENTS, config.labels or SYNTHETIC_LABELS
     batches = synthetic.documents(count, num_labels, config.data_seed)
     table = synthetic.label_table(num_labels, config.data_seed)
-    figures, rows = write_raw({"all": batches}, table, config, out, scratch)
+    figures, rows = write_raw(DocumentSet({"all": batches}, table), config, out, scratch)
     return Result({**figures, "dataset": "synthetic"}, rows)
 
 

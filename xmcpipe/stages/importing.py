@@ -15,9 +15,10 @@ from typing import Any, Literal
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.versions import RAW_VERSION
 from xmcpipe.config import runtime
-from xmcpipe.data.layouts import LayoutOptions, Sources, detect_layout, layout_files, read_layout
+from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
+from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
-from xmcpipe.errors import require_file
+from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
 
@@ -27,7 +28,7 @@ class ImportConfig(Policies):
 
     folder: a dataset in one of the public layouts (see data.layouts), in place of tables. Of the keys for
       tables only text, text_separator and encoding then count.
-    layout: of the folder; auto tells it by the names of the files.
+    layout: the name of the folder's layout, or auto to detect it by the names of the files.
     train, test: JSONL, CSV, TSV or Parquet, told by the ending; .gz too, but for Parquet. Without `test` the
       one table is split by a hash of the ids.
     id: the id column; empty: `id` where there is one, else the row's number from 0.
@@ -41,7 +42,7 @@ class ImportConfig(Policies):
     """
 
     folder: str | None = runtime(None)
-    layout: Literal["auto", "attentionxml", "xtransformer", "pecos", "xc_raw", "x_y"] = runtime("auto")
+    layout: str = runtime("auto")
     train: str | None = runtime(None)
     test: str | None = runtime(None)
     id: str = ""
@@ -63,6 +64,8 @@ class ImportConfig(Policies):
         if (self.folder is None) == (self.train is None):
             given = "neither train nor folder is" if self.train is None else "both train and folder are"
             raise ValueError(f"{given} named, a table or the folder of a dataset was wanted")
+        if self.layout != "auto":
+            _require_layout(self.layout)
         if self.text == ():
             raise ValueError("text names no column, one or several were wanted")
         if self.label_separator == "":
@@ -84,6 +87,13 @@ class ImportConfig(Policies):
         return detect_layout(Path(self.folder)) if self.layout == "auto" else self.layout
 
 
+def _require_layout(name: str) -> None:
+    try:
+        find_layout(name)
+    except XmcpipeError as error:
+        raise XmcpipeError(f"import.layout: {error.message}", error.hint) from error
+
+
 def source(config: ImportConfig) -> str:
     """One sha256 over the files' roles and bytes, not their names. Raises XmcpipeError for a missing file."""
     digest = hashlib.sha256(config.folder_layout.encode())
@@ -96,38 +106,38 @@ def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Pa
     """Write the raw artifact into `out`. Raises XmcpipeError for a faulty file or a policy that refuses."""
     from xmcpipe.data.raw.writing import write_raw
 
-    sources = _tables(config) if config.folder is None else _folder(config)
-    figures, rows = write_raw(
-        sources.splits, sources.label_table, config, out, scratch, filters=sources.filters
-    )
+    documents = _tables(config) if config.folder is None else _folder(config)
+    figures, rows = write_raw(documents, config, out, scratch)
     return Result(figures, rows, source(config))
 
 
-def _folder(config: ImportConfig) -> Sources:
+def _folder(config: ImportConfig) -> DocumentSet:
     assert config.folder is not None
     fields = config.text or LayoutOptions().text_fields
     options = LayoutOptions(fields, config.text_separator, config.encoding)
     return read_layout(Path(config.folder), config.folder_layout, options)
 
 
-def _tables(config: ImportConfig) -> Sources:
-    from xmcpipe.data.tables.formats import Columns, Writing, read_documents
+def _tables(config: ImportConfig) -> DocumentSet:
+    from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
     from xmcpipe.data.tables.label_table import read_label_table
 
     files = config.files
     for role, path in files.items():
         require_file(path, f"import.{role}")
-    writing = Writing(config.encoding, config.header, config.quotes)
+    options = TextFileOptions(config.encoding, config.header, config.quotes)
     labels: Any = None
     if "label_table" in files:
-        label_writing = dataclasses.replace(writing, header=config.label_header)
+        label_options = dataclasses.replace(options, header=config.label_header)
         labels = read_label_table(
-            files["label_table"], config.label_column, config.label_text_column, label_writing
+            files["label_table"], config.label_column, config.label_text_column, label_options
         )
     text = config.text or ("text",)
-    columns = Columns(config.id, text, config.text_separator, config.labels, config.label_separator)
+    columns = DocumentColumns(config.id, text, config.text_separator, config.labels, config.label_separator)
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}
-    return Sources({split: read_documents(path, columns, writing) for split, path in splits.items()}, labels)
+    return DocumentSet(
+        {split: read_documents(path, columns, options) for split, path in splits.items()}, labels
+    )
 
 
 IMPORT = Stage("import", "raw", ImportConfig, RAW_VERSION, (), run, source)

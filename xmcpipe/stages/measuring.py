@@ -142,7 +142,7 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     """The popularity baseline as rankings, int64 [N, k]; documents with pairs to leave out get the next."""
     import numpy as np
 
-    from xmcpipe.data.label_lists.lists import taken
+    from xmcpipe.data.label_lists.lists import select_rows
     from xmcpipe.metrics.api import rank_all
     from xmcpipe.metrics.baseline import most_frequent
     from xmcpipe.metrics.inputs import Rows
@@ -157,7 +157,7 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     indptr = len(more) * np.arange(len(filtered) + 1)
     candidates = Rows("popularity", indptr, np.tile(more, len(filtered)))
     top_NK = same_NK.copy()
-    top_NK[filtered] = rank_all(candidates, k, taken(pairs, filtered)).top
+    top_NK[filtered] = rank_all(candidates, k, select_rows(pairs, filtered)).top
     return top_NK
 
 
@@ -194,13 +194,13 @@ def _ranked(
     """The rankings of one system in the order of the truth, N documents, and what rows were joined by."""
     import numpy as np
 
-    from xmcpipe.data.label_lists.lists import prediction_rows, taken
+    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
     from xmcpipe.metrics.api import rank_all, refuse_strangers
     from xmcpipe.metrics.ranking import Ranking
 
     rows, joined_by = prediction_rows(lists, truth)
     if rows is not None and pairs is not None:
-        pairs = taken(pairs, np.argsort(rows))
+        pairs = select_rows(pairs, np.argsort(rows))
     try:
         refuse_strangers(lists.labels, num_labels)
         ranking = rank_all(lists, k, pairs)  # in the file's own order: an error names a row of it

@@ -8,14 +8,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tests.small_sets import COUNTS, FILES, TEST, tar_of, use_registry, use_stand_in
+from tests.small_sets import COUNTS, FILES, TEST, tar_of, use_lines_layout, use_registry
 from xmcpipe import recipe
 from xmcpipe.cli.app import app
 
 NOWHERE = {
     "kind": "https",
     "address": "http://127.0.0.1:9/tiny.tar.gz",
-    "layout": "pecos",
+    "layout": "lines",
     "bytes": 2_500_000,
 }
 RECIPE = """
@@ -41,7 +41,7 @@ def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(recipe, "FOLDERS", (tmp_path / "recipes",))
     use_registry(tmp_path, monkeypatch, NOWHERE)
-    use_stand_in(monkeypatch)
+    use_lines_layout(monkeypatch)
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def test_without_a_network_one_message_says_what_to_do(tmp_path: Path) -> None:
         (error,) = (line for line in lines if line.startswith("error: "))
         assert lines[-1] == error
         assert (
-            "error: Tiny-5: none of its 1 mirrors gave it (fetch its archive with raw text by hand" in error
+            "error: Tiny-5: none of its 1 mirrors has a valid archive (download its archive with raw text"
+            in error
         )
         for part in (
             "https://page.example/xc",
@@ -100,10 +101,10 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
 
 def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
     made(call("download", "tiny", "--from", archive, "--json"))
-    from xmcpipe.data.fetch.kept import Kept, folder_of
+    from xmcpipe.data.fetch.archives import CachedArchive, folder_of
     from xmcpipe.data.registry import find
 
-    kept = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
+    kept = CachedArchive(folder_of(find("tiny")), find("tiny").mirrors[0])
     kept.folder.mkdir(parents=True)
     kept.archive.write_bytes(b"x" * 1500)
     kept.record.write_text("{}")
@@ -129,10 +130,10 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
     kept = tmp_path / "cache/archives/tiny"
     kept.mkdir(parents=True)
-    from xmcpipe.data.fetch.kept import Kept
+    from xmcpipe.data.fetch.archives import CachedArchive
     from xmcpipe.data.registry import find
 
-    Kept(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
+    CachedArchive(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)

@@ -1,4 +1,4 @@
-"""Excluded pairs: out of the candidates before the cut, whatever the batch, and unchanged by a file."""
+"""Filter pairs: removed from the candidates before the cut, for any batch, and unchanged by a file."""
 
 from pathlib import Path
 
@@ -26,10 +26,10 @@ def test_the_best_allowed_are_the_best_of_all_that_are_allowed(
     pairs, rows = of(given_pairs), np.array(order[:4], np.int64)
     scores_BL = np.random.default_rng(seed).permuted(np.tile(np.arange(L, dtype=np.float32), (4, 1)), axis=1)
     ranked_BL = np.argsort(-scores_BL, axis=1)
-    wanted = min(k + pairs.most(rows), L)
-    candidates_BN = ranked_BL[:, :wanted].astype(np.int32)
+    num_candidates = min(k + pairs.most(rows), L)
+    candidates_BN = ranked_BL[:, :num_candidates].astype(np.int32)
     labels_Bk, best_Bk = pairs.best_allowed(
-        rows, candidates_BN, np.take_along_axis(scores_BL, ranked_BL[:, :wanted], 1), k
+        rows, candidates_BN, np.take_along_axis(scores_BL, ranked_BL[:, :num_candidates], 1), k
     )
     assert labels_Bk.dtype == np.int32
     for position, row in enumerate(order[:4]):

@@ -1,4 +1,4 @@
-"""Predictions are read back as they were written, as a table and as a matrix."""
+"""Predictions are read back as they were written, both as a table and as a matrix."""
 
 from pathlib import Path
 

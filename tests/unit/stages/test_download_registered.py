@@ -15,19 +15,29 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.small_sets import COUNTS, FILES, LABELS, TEST, TRAIN, tar_of, use_registry, use_stand_in, zip_of
+from tests.small_sets import (
+    COUNTS,
+    FILES,
+    LABELS,
+    TEST,
+    TRAIN,
+    tar_of,
+    use_lines_layout,
+    use_registry,
+    zip_of,
+)
 from tests.web_site import Site, running_site
 from xmcpipe.config import from_table
 from xmcpipe.data.fetch import dropbox, gdrive, transfer
-from xmcpipe.data.fetch.kept import Kept
+from xmcpipe.data.fetch.archives import CachedArchive
 from xmcpipe.data.registry import Mirror
 from xmcpipe.data.sources.unpack import Limits
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.download import DOWNLOAD, DownloadConfig
 from xmcpipe.stages.stage import Result
 
-GDRIVE = {"kind": "gdrive", "address": "1234567890", "layout": "pecos"}
-DROPBOX = {"kind": "dropbox", "address": "abc/h?rlkey=key", "layout": "pecos"}
+GDRIVE = {"kind": "gdrive", "address": "1234567890", "layout": "lines"}
+DROPBOX = {"kind": "dropbox", "address": "abc/h?rlkey=key", "layout": "lines"}
 
 
 @pytest.fixture
@@ -38,12 +48,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.0)
         monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("no_proxy", "*")
-        use_stand_in(monkeypatch)
+        use_lines_layout(monkeypatch)
         yield site
 
 
 def https(site: Site, path: str = "/tiny.tar.gz", **more: Any) -> dict[str, Any]:
-    return {"kind": "https", "address": f"{site.address}{path}", "layout": "pecos", **more}
+    return {"kind": "https", "address": f"{site.address}{path}", "layout": "lines", **more}
 
 
 def run(folder: Path, **more: Any) -> Result:
@@ -77,7 +87,7 @@ def test_from_a_plain_url(site: Site, tmp_path: Path, monkeypatch: pytest.Monkey
     result = run(tmp_path)
     require_whole(tmp_path / "out-0")
     assert {key: result.figures[key] for key in COUNTS} == COUNTS
-    assert (result.figures["version"], result.figures["layout"]) == ("one", "pecos")
+    assert (result.figures["version"], result.figures["layout"]) == ("one", "lines")
     assert result.source == hashlib.sha256(served.body).hexdigest()
     assert run(tmp_path) == result
     assert len(site.asked) == 2  # once, in two pieces
@@ -105,14 +115,14 @@ SHORT = {**FILES, "tiny/test.lines": TEST[0]}
 FEWER = {**FILES, "tiny/labels.lines": LABELS.replace("none\n", "")}
 UNREADABLE = {**FILES, "tiny/train.lines": "no tab\n"}
 FAULTS = [
-    (tar_of(SHORT), "it holds 1 test documents, 2 were wanted"),
+    (tar_of(SHORT), "expected 2 test documents, got 1"),
     (tar_of({**FILES, "tiny/train.lines": ""}), "has a line without a tab .utf-8"),
-    (tar_of(FEWER), r"it holds 6 \+ 2 documents, 4 labels; 6 \+ 2 documents, 5 labels were wanted"),
+    (tar_of(FEWER), r"expected 6 \+ 2 documents, 5 labels, got 6 \+ 2 documents, 4 labels"),
     (tar_of(UNREADABLE), "has a line without a tab"),
-    (tar_of({"tiny/X.npz": "x"}), "holds bags of words and no text .the PECOS mirror has it"),
-    (tar_of()[:-9], "isn't unpacked: it is broken or cut short"),
-    (tar_of({**FILES, "../x": "x"}), "isn't unpacked: the path '../x'"),
-    (b"<html><title>Quota</title>", "a web page came instead of the file: Quota"),
+    (tar_of({"tiny/X.trn.npz": "x"}), "holds bags of words and no text .text is needed: the PECOS mirrors"),
+    (tar_of()[:-9], "was not unpacked: it is broken or truncated"),
+    (tar_of({**FILES, "../x": "x"}), "was not unpacked: the path '../x'"),
+    (b"<html><title>Quota</title>", "expected a file, got a web page: Quota"),
 ]
 
 
@@ -152,18 +162,18 @@ BOMB, CUT = 1 << 20, "cut connection"
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "page": (
         {"body": b"<html><title>Sign in</title>", "kind": "text/html"},
-        "a.*page.* instead of.*: Sign in",
+        "page.*: Sign in",
     ),
-    "truncated": ({"body": tar_of()[:-20]}, "isn't unpacked: it is broken or cut short"),
-    CUT: ({"body": tar_of(), "cuts": [30] * 99, "ranges": False}, "broke off"),
-    "wrong hash": ({"body": tar_of()}, "000000000000… was wanted"),
-    "full disk": ({"body": tar_of()}, "disk full: .* had no room left"),
-    "bomb": ({"body": member(size=BOMB)}, "more than 1.0 MB come out"),
-    "traversal": ({"body": member(name="../../x")}, "the path '../../x' isn't one below a folder"),
-    "absolute": ({"body": member(name="/tmp/x")}, "the path '/tmp/x' isn't one below a folder"),
-    "link": ({"body": member(type=tarfile.SYMTYPE, linkname="/etc")}, "is a link, a device"),
-    "hard link": ({"body": member(type=tarfile.LNKTYPE, linkname="/etc/passwd")}, "is a link, a device"),
-    "device": ({"body": member(type=tarfile.CHRTYPE)}, "is a link, a device"),
+    "truncated": ({"body": tar_of()[:-20]}, "was not unpacked: it is broken or truncated"),
+    CUT: ({"body": tar_of(), "cuts": [30] * 99, "ranges": False}, "connection broke"),
+    "wrong hash": ({"body": tar_of()}, "expected sha256 000000000000…"),
+    "full disk": ({"body": tar_of()}, "disk full: no space left"),
+    "bomb": ({"body": member(size=BOMB)}, "unpack to more than 1.0 MB"),
+    "traversal": ({"body": member(name="../../x")}, "the path '../../x' is not a valid path below a folder"),
+    "absolute": ({"body": member(name="/tmp/x")}, "the path '/tmp/x' is not a valid path below a folder"),
+    "link": ({"body": member(type=tarfile.SYMTYPE, linkname="/etc")}, "is a link or a device"),
+    "hard link": ({"body": member(type=tarfile.LNKTYPE, linkname="/etc/passwd")}, "is a link or a device"),
+    "device": ({"body": member(type=tarfile.CHRTYPE)}, "is a link or a device"),
 }
 
 
@@ -192,7 +202,7 @@ def test_every_fault_of_every_kind_of_mirror_is_a_line_and_then_the_next(
     (line,) = told
     assert re.search(f"^Tiny-5: mirror 1 of 2 failed: .*{says}", line), line
     folder = tmp_path / "cache/archives/tiny"
-    good = Kept(folder, Mirror("https", https(site)["address"], "pecos"))
+    good = CachedArchive(folder, Mirror("https", https(site)["address"], "lines"))
     left = {path for path in folder.iterdir() if path not in (good.archive, good.record)}
     assert good.archive.read_bytes() == served.body
     # what broke off stays to be gone on from; nothing else does
@@ -218,7 +228,7 @@ def test_when_no_mirror_gives_it_what_came_can_be_taken_as_it_is(
     use_registry(tmp_path, monkeypatch, https(site), DROPBOX)
     site.put("/tiny.tar.gz", tar_of(SHORT))
     with pytest.raises(
-        XmcpipeError, match=r"Tiny-5: none of its 2 mirrors gave it \(fetch .*page\.example/xc"
+        XmcpipeError, match=r"Tiny-5: none of its 2 mirrors has a valid archive \(download .*page\.example/xc"
     ):
         run(tmp_path)
     assert list((tmp_path / "out-0").iterdir()) == []
@@ -240,7 +250,7 @@ def test_a_version_that_is_not_known_is_told_and_not_required(
     site.put("/short", tar_of(SHORT))
     assert run(tmp_path).figures["version"] == "unknown"
     assert told == [
-        "Tiny-5 holds 6 + 1 documents, 5 labels, which is no version that is known: "
+        "Tiny-5 has 6 + 1 documents, 5 labels, which match no published version: "
         "6 + 2 documents, 5 labels (us); 6 + 2 documents, 9 labels (them)"
     ]
     use_registry(tmp_path, monkeypatch, https(site, version="two"), versions=TWO)
@@ -265,7 +275,7 @@ def test_by_hand(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to
         (folder / name).write_text(text)
     result = run(tmp_path, archive=str(archive))
     assert result.source == hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert "which is no version that is known" in "".join(told)  # a miniature is as good as any
+    assert "which match no published version" in "".join(told)  # a miniature is as good as any
     assert run(tmp_path, archive=str(folder)).figures["version"] == "one"
     require_whole(tmp_path / "out-1")
     assert site.asked == []
@@ -284,9 +294,9 @@ def test_by_hand_and_wrong(site: Site, tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "page.zip").write_text("<html>")
     (tmp_path / "empty").mkdir()
     for name, says in {
-        "none.zip": "none.zip does not exist, an archive or a folder was wanted",
-        "page.zip": "page.zip isn't unpacked: it begins with b'<htm', and is no tar.gz, zip or gz",
-        "empty": "empty holds bags of words and no text",
+        "none.zip": "expected an archive or a folder, but .*none.zip does not exist",
+        "page.zip": "page.zip was not unpacked: expected tar.gz, zip or gz, got a file that begins with b'<h",
+        "empty": "empty holds no dataset of a known layout",
     }.items():
         with pytest.raises(XmcpipeError, match=says):
             run(tmp_path, archive=str(tmp_path / name))

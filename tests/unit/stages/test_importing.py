@@ -98,13 +98,13 @@ def test_result_names_the_source(tmp_path: Path, train: str) -> None:
     [
         ({}, "neither train nor folder is named"),
         ({"train": "x", "folder": "y"}, "both train and folder are named"),
-        ({"folder": "y", "layout": "pecoss"}, "one of 'auto', 'attentionxml'"),
+        ({"folder": "y", "layout": "pecoss"}, "unknown layout 'pecoss' .did you mean 'pecos'"),
         ({"train": "x", "repeat": "drop"}, "no key 'repeat' .did you mean 'repeated'"),
         ({"train": "x", "repeated": "delete"}, "one of 'keep', 'drop', 'refuse' is wanted"),
         ({"train": "x", "text": []}, "text names no column"),
         ({"train": "x", "label_separator": ""}, "label_separator is empty"),
-        ({"train": "x", "test_every": 1}, "test_every is 1, 2 or more was wanted"),
-        ({"train": "x", "min_label_count": -1}, "min_label_count is -1"),
+        ({"train": "x", "test_every": 1}, "expected test_every >= 2, got 1"),
+        ({"train": "x", "min_label_count": -1}, "expected min_label_count >= 0, got -1"),
     ],
 )
 def test_a_faulty_table(table: dict[str, Any], fault: str) -> None:
@@ -135,7 +135,7 @@ def test_a_folder_keeps_the_repositorys_order_and_its_filter_pairs(tmp_path: Pat
     assert result.rows["filter_train.parquet"] == result.figures["filter_pairs_train"] == 2
     assert result.source == source(table)
     (tmp_path / "given/filter_labels_test.txt").write_text("2 0\n")
-    with pytest.raises(XmcpipeError, match="filter pairs of test name row 2, there are 2 rows"):
+    with pytest.raises(XmcpipeError, match="filter pairs of test: expected rows below 2, got 2"):
         IMPORT.run(table, {}, tmp_path / "out", tmp_path)
 
 
@@ -166,5 +166,5 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="none of the 2 documents has a label"):
         run(tmp_path / "out", train=str(tmp_path / "x.jsonl"))
     (tmp_path / "x.csv").write_text("text,labels\n")
-    with pytest.raises(XmcpipeError, match="there is no document"):
+    with pytest.raises(XmcpipeError, match="expected at least one document, got none"):
         run(tmp_path / "other", train=str(tmp_path / "x.csv"), label_separator=" ")

@@ -38,9 +38,12 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
 def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
     """In JSON types; `artifacts` is every raw one that is here."""
-    from xmcpipe.data.fetch.kept import Kept, folder_of  # what speaks HTTP, which `--help` needn't load
+    from xmcpipe.data.fetch.archives import (  # what speaks HTTP, which `--help` needn't load
+        CachedArchive,
+        folder_of,
+    )
 
-    kept = [Kept(folder_of(dataset), mirror) for mirror in dataset.mirrors]
+    kept = [CachedArchive(folder_of(dataset), mirror) for mirror in dataset.mirrors]
     here = [
         {"path": str(each.archive), "bytes": each.archive.stat().st_size}
         for each in kept

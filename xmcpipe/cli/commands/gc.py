@@ -61,7 +61,7 @@ def gc(
 
 
 def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
-    from xmcpipe.data.fetch.kept import remove  # it speaks HTTP, which `--help` needn't load
+    from xmcpipe.data.fetch.archives import remove  # it speaks HTTP, which `--help` needn't load
 
     for artifact in artifacts:
         store.remove(artifact)
@@ -102,9 +102,9 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
 
 def _archives(going: bool) -> list[Path]:
     """Those of the cache, if they are to go; else none, and a line on standard error for each."""
-    from xmcpipe.data.fetch.kept import in_cache
+    from xmcpipe.data.fetch.archives import cached_archives
 
-    found = in_cache()
+    found = cached_archives()
     if going:
         return found
     for path in found:

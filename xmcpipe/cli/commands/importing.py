@@ -7,6 +7,7 @@ import typer
 
 from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
 from xmcpipe.cli.session import filled, report, run_stage
+from xmcpipe.data.layouts import layout_names
 from xmcpipe.stages.importing import ImportConfig
 
 READING, WRITTEN, LABELS, KEEPING = "What to read", "How it is written", "Table of labels", "What to keep"
@@ -32,7 +33,12 @@ Folder = Annotated[
 ]
 Layout = Annotated[
     Text,
-    _option("layout", READING, "Of FOLDER.", "auto|attentionxml|xtransformer|pecos|xc_raw|x_y"),
+    _option(
+        "layout",
+        READING,
+        "Layout of FOLDER; detected from file names by default.",
+        "|".join(("auto", *layout_names())),
+    ),
 ]
 Train = Annotated[Text, _option("train", READING, "JSONL, CSV, TSV (.gz too) or Parquet.", "FILE")]
 Test = Annotated[Text, _option("test", READING, "The test's table; without it --train is split.", "FILE")]

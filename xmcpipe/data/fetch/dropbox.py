@@ -1,8 +1,8 @@
 """Mirrors that are a shared folder of Dropbox.
 
-With dl=1 the folder comes as one zip, which Dropbox makes while it sends it: no length, no byte ranges, and
-so no going on from where a connection broke. Whether it is whole is seen when it is unpacked: a zip's table
-of contents stands at its end.
+With dl=1 the folder comes as one zip, which Dropbox creates while it sends it: without a length or byte
+ranges, so a broken transfer can't be resumed. Whether it is complete shows when it is unpacked: a zip's table
+of contents is at its end.
 """
 
 BASE = "https://www.dropbox.com"
@@ -14,5 +14,5 @@ def locate(address: str) -> str:
 
 
 def page(address: str) -> str:
-    """Where a person fetches it."""
+    """The page where a person can download it."""
     return f"{BASE}/scl/fo/{address}"

@@ -1,11 +1,11 @@
 """Mirrors that are a public file on Google Drive.
 
-Drive gives small files at once. For a large one it answers with a page ("can't scan this file for viruses")
-whose form, or in older pages a link, leads to the file. Where there is neither, the page says why the file
-isn't to be had: a quota that was used up, or that one must sign in.
+Drive sends small files at once. For a large one it answers with a page ("can't scan this file for viruses")
+whose form or, in older pages, a link leads to the file. A page with neither states why the file isn't
+available: its quota is exceeded, or one must sign in.
 
-gdown knows these pages too, but its address can't be changed, and its resume takes the validator of the
-answer at hand instead of that of the bytes on disk, so that a file that changed would be spliced.
+gdown knows these pages too, but its address can't be changed, and its resume compares the validator of the
+current answer instead of that of the bytes on disk, so a file that changed in between would be spliced.
 """
 
 import re
@@ -19,25 +19,25 @@ BASE = "https://drive.google.com"
 
 
 def locate(address: str) -> str:
-    """The URL that gives the bytes of the file of this id. Raises WebError where the page leads to none."""
+    """The URL of the file's bytes; `address` is its id. Raises WebError if Drive's page leads to none."""
     url = f"{BASE}/uc?export=download&id={address}"
     with web.open_url(url) as answer:
-        start = web.read(answer, url)
+        start = web.read_piece(answer, url)
         if not web.is_page(start, answer.headers.get("Content-Type", "")):
             return url
-        found = confirmed(start, answer.url)
-    if found is None:
-        raise WebError(f"Google Drive shows a page instead of file {address}: {_reason(start)}", _HINT)
-    return found
+        target = confirmation_target(start, answer.url)
+    if target is None:
+        raise WebError(f"Google Drive sent a page instead of file {address}: {_reason(start)}", _HINT)
+    return target
 
 
 def page(address: str) -> str:
-    """Where a person fetches it."""
+    """The page where a person can download it."""
     return f"{BASE}/file/d/{address}/view"
 
 
-def confirmed(page: bytes, url: str) -> str | None:
-    """The URL that a confirmation page at `url` leads to; None where it isn't one."""
+def confirmation_target(page: bytes, url: str) -> str | None:
+    """The URL that a confirmation page at `url` leads to; None for any other page."""
     reader = _Reader()
     reader.feed(page.decode(errors="replace"))
     if reader.action is None:
@@ -58,27 +58,28 @@ class _Reader(HTMLParser):
         self._within = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what is looked for."""
-        given = {name: value or "" for name, value in attrs}
+        """Record the form's action, its hidden fields and the link."""
+        values = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self._within = given.get("id") == "download-form"
+            self._within = values.get("id") == "download-form"
             if self._within:
-                self.action = given.get("action", "")
-        elif tag == "input" and self._within and given.get("type") == "hidden":
-            self.hidden[given.get("name", "")] = given.get("value", "")
-        elif tag == "a" and "/uc?export=download" in given.get("href", ""):
-            self.link = given["href"]
+                self.action = values.get("action", "")
+        elif tag == "input" and self._within and values.get("type") == "hidden":
+            self.hidden[values.get("name", "")] = values.get("value", "")
+        elif tag == "a" and "/uc?export=download" in values.get("href", ""):
+            self.link = values["href"]
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the form's end."""
+        """Record the end of the form."""
         if tag == "form":
             self._within = False
 
 
-_HINT = "open it in a browser: a quota is free again after a day"
+_HINT = "open it in a browser; an exceeded quota is usually restored after a day"
 
 
 def _reason(page: bytes) -> str:
+    """The page's title and its error message, if there is one."""
     found = re.search(rb'class="uc-error-(?:sub)?caption"[^>]*>(.*?)</p>', page, re.DOTALL)
-    said = web.one_line(found[1]) if found else ""
-    return f"{web.page_title(page)}{': ' if said else ''}{said}"
+    caption = web.one_line(found[1]) if found else ""
+    return f"{web.page_title(page)}{': ' if caption else ''}{caption}"

@@ -7,5 +7,5 @@ def locate(address: str) -> str:
 
 
 def page(address: str) -> str:
-    """Where a person fetches it."""
+    """The page where a person can download it."""
     return address

@@ -1,4 +1,4 @@
-"""Opening and reading what a URL names, with the standard library, and one error for all that fails."""
+"""Opens and reads URLs with the standard library, with one error for every kind of failure."""
 
 import functools
 import http.client
@@ -14,22 +14,25 @@ import xmcpipe
 from xmcpipe.errors import XmcpipeError
 
 TIMEOUT_SECONDS = 30
-PIECE_BYTES = 1 << 18  # read at a time: what a broken connection may lose
-# What a server says when it is overloaded or being restarted: later it may well say something else.
-PASSING = {408, 429, 500, 502, 503, 504}
+PIECE_BYTES = 1 << 18  # read at a time, so at most this much is lost when a connection breaks
+# Status codes of a server that is overloaded or restarting: the same request may succeed later.
+TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 _PAGE = re.compile(rb"\s*<(!doctype html|html|head|body|\?xml)\b", re.IGNORECASE)
 
 
 class WebError(XmcpipeError):
-    """A URL that can't be had. `status` is HTTP's, else 0; `again`: the same may succeed in a moment."""
+    """A URL that can't be fetched.
 
-    def __init__(self, message: str, hint: str = "", status: int = 0, again: bool = False) -> None:
+    `status` is the HTTP status, or 0 without one. With `retryable`, the same request may succeed in a moment.
+    """
+
+    def __init__(self, message: str, hint: str = "", status: int = 0, retryable: bool = False) -> None:
         super().__init__(message, hint)
-        self.status, self.again = status, again
+        self.status, self.retryable = status, retryable
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Redirects are followed, but not from a connection that vouches for the bytes to one that doesn't."""
+    """Follows redirects, except from https to plain http, which would lose the authenticity of the bytes."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
@@ -40,7 +43,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "check the network") -> Any:
     """The answer to a GET of `url`: a context manager with `read`, `headers`, `url`, and `status` over HTTP.
 
-    Raises WebError for whatever goes wrong, any status of 400 and above among it.
+    Raises WebError for every failure, including any status of 400 and above.
     """
     agent = {"User-Agent": f"xmcpipe/{xmcpipe.__version__}"}
     try:
@@ -49,17 +52,17 @@ def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "ch
     except urllib.error.HTTPError as error:
         error.close()
         fault = f"{url} can't be fetched: {error.code} {error.reason}"
-        raise WebError(fault, hint, error.code, error.code in PASSING) from error
+        raise WebError(fault, hint, error.code, error.code in TRANSIENT_STATUS) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error, hint) from error
 
 
-def read(answer: IO[bytes], url: str, hint: str = "check the network") -> bytes:
-    """The next bytes of an answer, PIECE_BYTES but at its end. Raises WebError where it breaks off."""
+def read_piece(answer: IO[bytes], url: str, hint: str = "check the network") -> bytes:
+    """The next PIECE_BYTES of an answer, fewer at its end. Raises WebError if the connection breaks."""
     try:
         return answer.read(PIECE_BYTES)
     except http.client.IncompleteRead as error:
-        raise WebError(f"{url} broke off", hint, again=True) from error
+        raise WebError(f"{url}: the connection broke", hint, retryable=True) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(url, error, hint) from error
 
@@ -70,7 +73,7 @@ def is_page(start: bytes, content_type: str) -> bool:
 
 
 def page_title(page: bytes) -> str:
-    """What a web page calls itself, in one line of at most 120 characters."""
+    """The title of a web page, in one line of at most 120 characters."""
     found = re.search(rb"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
     return one_line(found[1] if found else b"") or "without a title"
 
@@ -83,11 +86,11 @@ def one_line(fragment: bytes) -> str:
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    # Made at first use, with the environment's proxies; the cookies are those that a confirmation page sets.
+    # Created at first use, with the environment's proxies. Confirmation pages set cookies.
     cookies = urllib.request.HTTPCookieProcessor(CookieJar())
     return urllib.request.build_opener(_NoDowngrade, cookies)
 
 
 def _unreachable(url: str, error: Exception, hint: str) -> WebError:
     reason = getattr(error, "reason", None) or error or type(error).__name__
-    return WebError(f"{url} can't be fetched: {reason}", hint, again=not isinstance(error, ValueError))
+    return WebError(f"{url} can't be fetched: {reason}", hint, retryable=not isinstance(error, ValueError))

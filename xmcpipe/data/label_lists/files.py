@@ -1,13 +1,12 @@
-"""Reads `LabelLists` from the files that users hold, and from artifacts.
+"""Reads `LabelLists` from users' files and from artifacts.
 
-    .parquet                     columns labels, and id and scores where there are any; row group by row group
-    .jsonl .ndjson (also .gz)    the same keys, an object a line; or PECOS' text2text output (label_json.py)
-    .npz                         a SciPy CSR matrix, a row a document, as PECOS saves one too (npz.py)
-    .txt (also .gz)              `label:score` pairs a line, or `row label:score` lines (xc_text.py)
-    a folder                     an artifact: predictions, raw or shards, with the vocabulary that it holds
+    .parquet                     columns labels and, optionally, id and scores; row group by row group
+    .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
+    .npz                         a SciPy CSR matrix, one row per document, as PECOS writes it too (npz.py)
+    .txt (also .gz)              lines of `label:score` pairs, or of `row label:score` (xc_text.py)
+    a folder                     an artifact of predictions, raw data or shards, with its vocabulary
 
-Labels are integers or strings. Where there are no ids, rows are joined by their number. Nothing is ever
-unpickled.
+Labels are integers or strings. Without ids, rows are joined by their number. Nothing is ever unpickled.
 """
 
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
-from xmcpipe.data.label_lists.columns import ListsBuilder
+from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.npz import Csr, read_csr
@@ -29,19 +28,17 @@ from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
-ROWS = 1 << 16
-BUFFER = 1 << 20  # bytes
+ROWS = 1 << 16  # rows of a batch
+BUFFER_BYTES = 1 << 20
 SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
-KNOWN = "known: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
+KNOWN = "known formats: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
-    """The labels in `path`: for predictions with scores, and cut to those that can reach the `top` best.
+    """The labels in `path`; predictions come with scores, and cut to those that can reach the `top` best.
 
-    For the role `filter` they are the pairs that must not be predicted.
-
-    Raises XmcpipeError for a file that is not there, is not what its name says, lacks a column or has a type
-    that isn't wanted.
+    In the role `filter`, they are pairs that must not be predicted. Raises XmcpipeError for a missing file, a
+    file of another format than its name states, a missing column and a column of a wrong type.
     """
     if path.is_dir():
         return _read_artifact(path, role, top)
@@ -49,13 +46,13 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     kind = SUFFIXES.get(suffix)
     if kind is None or (kind not in ("json", "text") and path.name.endswith(".gz")):
-        raise XmcpipeError(f"{role}: {path} is of no known format", KNOWN)
+        raise XmcpipeError(f"{role}: unknown format of {path}", KNOWN)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in ("npz", "text"):
         return _read_pieces(path, role, builder, kind)
     for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
-    # of a table of an artifact, integers are ids of that vocabulary
+    # In a table of an artifact, integer labels are ids of that artifact's vocabulary.
     names = read_label_names(path.parent) if _in_artifact(path) else None
     return builder.finish(names, None if names is None else len(names))
 
@@ -71,9 +68,8 @@ def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> La
         matrix = read_csr(path)
         pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
     else:
-        from xmcpipe.data.label_lists.xc_text import (
-            read_xc_text,  # loads polars, which nothing else here needs
-        )
+        # Imported here because it loads polars, which no other format uses.
+        from xmcpipe.data.label_lists.xc_text import read_xc_text
 
         pieces, width = read_xc_text(path, role)
     for lengths, labels, scores in pieces:
@@ -82,7 +78,7 @@ def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> La
 
 
 def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
-    """(lengths, labels, scores) of some rows at a time. A stored zero is a score, but no label."""
+    """Yield (lengths, labels, scores) of some rows at a time. A stored zero is a score, but not a label."""
     matrix = matrix if scored else matrix.without_zeros()
     for first in range(0, len(matrix), ROWS):
         indptr = matrix.indptr[first : first + ROWS + 1]
@@ -91,10 +87,10 @@ def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Sc
 
 
 def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
-    """The pairs of the test split that an artifact of raw data or shards excludes, a row a document.
+    """The filter pairs of the test split in an artifact of raw data or shards, one row per document.
 
-    `path` is the artifact's folder or its test.parquet, and `truth` what was read there, with its vocabulary.
-    None where there are no pairs.
+    `path` is the artifact's folder or its test.parquet, `truth` the labels read from it. None if there are no
+    pairs.
     """
     folder = path.parent if path.name == "test.parquet" and _in_artifact(path) else path
     if not folder.is_dir() or truth.width is None:
@@ -108,9 +104,10 @@ def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
 
 
 def read_training_lists(path: Path, propensity: str) -> LabelLists:
-    """The training labels in `path`; with `paper`, each label text is one more document, labelled by itself.
+    """The training labels in `path`; with propensity `paper`, each label text is one more document.
 
-    Raises XmcpipeError as `read_label_lists` does, and where label texts are to be counted and aren't known.
+    That document is labelled by itself. Raises XmcpipeError as `read_label_lists` does, and if label texts
+    have to be counted and are not known.
     """
     if propensity == "standard":
         return read_label_lists(path, "train")
@@ -125,12 +122,12 @@ def read_training_lists(path: Path, propensity: str) -> LabelLists:
 
 
 def read_label_names(folder: Path) -> pa.Array:
-    """The vocabulary of an artifact, string [L]: element i is the name of label id i."""
+    """The vocabulary of an artifact, string [L]; element i is the name of label id i."""
     path = require_file(folder / "labels.parquet", "vocabulary")
     return _names(path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=1)  # truth and training mostly share one: with millions of labels, a second copy tells
+@lru_cache(maxsize=1)  # truth and training mostly share one, and a second copy of millions of names is large
 def _names(path: Path, changed: int) -> pa.Array:
     try:
         return pq.read_table(path, columns=["label"]).column("label").cast(pa.string()).combine_chunks()
@@ -152,25 +149,26 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
         shards = Shards(folder, split)
         indptr, labels = shards.label_csr()
         return LabelLists(str(folder), shards.ids(), indptr, labels, None, names, width)
-    wanted = "predictions" if role == "predictions" else "raw or shards"
+    expected = "predictions" if role == "predictions" else "raw data or shards"
     raise XmcpipeError(
-        f"{role}: {folder} is no artifact of {wanted}", "name a file, or the folder a stage made"
+        f"{role}: expected an artifact of {expected}, got the folder {folder}",
+        "name a file, or the folder that a stage wrote",
     )
 
 
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
-    wanted = ("labels",) if role == "train" else COLUMNS  # of training documents only the number is needed
+    columns = ("labels",) if role == "train" else COLUMNS  # ids of training documents are not used
     try:
-        # so it streams: as Arrow does by itself, all that it has read of the file stays until the end
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
+        # With these settings it streams; by default Arrow keeps all that it has read until the end.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
             if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):
                 raise XmcpipeError(
-                    f"{path} has format {version}, this xmcpipe reads 1 to {PREDICTIONS_VERSION}",
-                    "get a newer xmcpipe, or run `xmcpipe predict` again",
+                    f"{path}: expected predictions format 1 to {PREDICTIONS_VERSION}, got {version}",
+                    "install a newer xmcpipe, or run `xmcpipe predict` again",
                 )
-            there = file.schema_arrow.names
-            require_labels(path, there)
-            yield from file.iter_batches(ROWS, columns=[name for name in wanted if name in there])
+            present = file.schema_arrow.names
+            require_labels(path, present)
+            yield from file.iter_batches(ROWS, columns=[name for name in columns if name in present])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

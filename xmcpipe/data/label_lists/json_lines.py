@@ -1,9 +1,9 @@
 """Reads label lists from JSON lines: Arrow batches of the columns id, labels and scores.
 
-Three dialects. Ours has `labels` (and `id`, `scores`), and is parsed by Arrow, block by block; so is what
-`xmcpipe predict --json` prints, whose labels are objects of `label` and `score`. That of PECOS
+There are three dialects. Ours has `labels` (and `id`, `scores`). The output of `xmcpipe predict --json` has
+`labels` too, as objects of `label` and `score`. Arrow parses both, block by block. That of PECOS
 (`pecos.apps.text2text.predict`) has `data`, a list of [label, score]; Arrow has no type for a list of a
-string and a number, so that json reads it.
+string and a number, so Python's json module reads it.
 """
 
 import gzip
@@ -23,7 +23,7 @@ COLUMNS = ("id", "labels", "scores")
 
 
 def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
-    """Batches in the order of the file. Raises XmcpipeError, naming the line, for what can't be read so."""
+    """Yield batches in the order of the file. Raises XmcpipeError, with the line, for anything else."""
     options: pj.ParseOptions | None = None
     line, pecos = 1, None
     for block in _line_blocks(path):
@@ -39,11 +39,11 @@ def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
         line += block.count(b"\n")
 
 
-def require_labels(path: Path, there: list[str]) -> None:
-    """Raise XmcpipeError unless one of the columns is `labels`."""
-    if "labels" not in there:
+def require_labels(path: Path, present: list[str]) -> None:
+    """Raise XmcpipeError unless `labels` is among the columns that are `present`."""
+    if "labels" not in present:
         raise XmcpipeError(
-            f"{path} has no column 'labels', it has {', '.join(map(repr, there)) or 'none'}",
+            f"{path}: expected a column 'labels', got {', '.join(map(repr, present)) or 'none'}",
             "columns are id, labels and, for predictions, scores",
         )
 
@@ -55,13 +55,13 @@ def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> l
     except pa.ArrowException as error:
         raise XmcpipeError(
             f"{path}, rows counted from line {line}: {error}",
-            "write an object a line, with labels of one type",
+            "write one object per line, with labels of one type",
         ) from error
     return batches
 
 
 def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Labels that are objects as two columns."""
+    """The batch, with labels that are objects split into the columns labels and scores."""
     kind = batch.schema.field("labels").type
     if not pa.types.is_struct(kind.value_type):
         return batch
@@ -95,13 +95,13 @@ def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
         }
     except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise XmcpipeError(
-            f"{path}, rows counted from line {first}: {error}", 'write {"data": [[label, score], …]} a line'
+            f"{path}, rows counted from line {first}: {error}", 'write lines of {"data": [[label, score], …]}'
         ) from error
     return pa.record_batch(columns)
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces of whole lines."""
+    """The file in blocks of whole lines."""
     try:
         with _opened(path) as file:
             rest = b""
@@ -120,7 +120,7 @@ def _opened(path: Path) -> Any:
 
 
 def _json_schema(path: Path) -> pa.Schema:
-    """The types of the known columns, from the first line and the first that has a label."""
+    """The types of the known columns, by the first line and the first line with a label."""
     first: dict[str, Any] | None = None
     labels: list[Any] = []
     with _opened(path) as file:
@@ -133,28 +133,31 @@ def _json_schema(path: Path) -> pa.Schema:
             labels = row["labels"] or []
             if not isinstance(labels, list):
                 raise XmcpipeError(
-                    f"{path}, line {number}: labels are {labels!r}, a list was wanted",
-                    "write a list a document",
+                    f"{path}, line {number}: expected a list in 'labels', got {labels!r}",
+                    "write one list per document",
                 )
             if labels:
                 break
-    assert first is not None, "there is a line that isn't blank"
+    assert first is not None, "a block holds a line that isn't blank"
     one = labels[0] if labels else 0
     objects = isinstance(one, dict) and one.keys() >= {"label", "score"}
     kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(one)
     kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
-    there = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
-    return pa.schema([(name, kinds[name]) for name in there])
+    present = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
+    return pa.schema([(name, kinds[name]) for name in present])
 
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise XmcpipeError(f"{path}, line {number} is not JSON: {error}", "write an object a line") from error
+        raise XmcpipeError(
+            f"{path}, line {number}: invalid JSON: {error}", "write one object per line"
+        ) from error
     if not isinstance(row, dict):
         raise XmcpipeError(
-            f"{path}, line {number}: an object was wanted", 'write {"id": …, "labels": […]} a line'
+            f"{path}, line {number}: expected an object, got {type(row).__name__}",
+            'write lines of {"id": …, "labels": […]}',
         )
     return row
 

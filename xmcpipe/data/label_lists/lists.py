@@ -1,8 +1,10 @@
-"""Lists of labels, one a document: predictions, truth or training labels, whatever file they came from.
+"""Lists of labels, one per document: predictions, truth or training labels, from whatever file.
 
-Two things have to agree before lists may be compared. Their labels: files may hold ids or names, and two
-files of names number them differently, so `common_vocabulary` gives all of them one numbering. Their rows:
-files may be in different orders, so `prediction_rows` joins them by document id.
+Two things must agree before lists can be compared. Their labels: files may hold ids or names, and two files
+of names number them differently, so `common_vocabulary` gives all of them one numbering. Their rows: files
+may be in different orders, so `prediction_rows` joins them by document id.
+
+Legend: N documents · P (document, label) pairs · L labels.
 """
 
 from collections.abc import Sequence
@@ -14,24 +16,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.errors import XmcpipeError
 
 Ints = npt.NDArray[np.integer[Any]]
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any] | np.integer[Any]]
-SEEN = "the labels that truth and training have"
-TABLE = 1 << 24  # ids below it are looked up in a table, of 80 MB at most; others by hash, 4 times slower
+OCCURRING = "the labels that truth and training have"  # part of metrics.json, so it never changes
+# Ids below this are looked up in a table, of at most 80 MB; larger ones by hash, which takes 4 times as long.
+LOOKUP_TABLE_IDS = 1 << 24
 
 
 @dataclass(frozen=True)
 class LabelLists:
     """Labels of N documents in CSR: `labels[indptr[n] : indptr[n + 1]]`.
 
-    `ids` string [N], or None where the file has none. `indptr` int64 [N + 1]. `labels` int32 or int64 [P]:
-    positions in `names` where there are names. `scores` [P], or None. `width` is the number of labels where
-    the source fixes it (a matrix, an artifact with its vocabulary) and None where it only shows the labels
-    that occur. `source` names the file in errors.
+    `ids` string [N], or None if the file has none. `indptr` int64 [N + 1]. `labels` int32 or int64 [P]:
+    positions in `names`, if there are names. `scores` [P], or None. `width` is L if the source fixes it (a
+    matrix, an artifact with its vocabulary), and None if the source only shows the labels that occur.
+    `source` names the file in errors.
     """
 
     source: str
@@ -50,9 +54,9 @@ class LabelLists:
 class CommonVocabulary:
     """Lists with one numbering, and without names.
 
-    Labels from `num_labels` on are in the `others` only (predictions, pairs to leave out). They do not count
-    in `num_labels`, so that two systems are measured over the same labels. `origin` says what fixed the
-    number.
+    Labels from `num_labels` on occur in the `others` only (predictions, filter pairs). They do not count in
+    `num_labels`, so that two systems are measured over the same labels. `origin` describes, for the user,
+    what determined `num_labels`.
     """
 
     others: list[LabelLists]
@@ -65,14 +69,14 @@ class CommonVocabulary:
 def common_vocabulary(
     others: Sequence[LabelLists], truth: LabelLists, train: LabelLists | None
 ) -> CommonVocabulary:
-    """Give all lists one numbering; `others` are predictions, and pairs to leave out.
+    """Give all lists one numbering; `others` are predictions and filter pairs.
 
-    Raises XmcpipeError where ids and names can't be brought together.
+    Ids of a vocabulary or a matrix keep their values, and `num_labels` is its size. Names are numbered by
+    that vocabulary; names outside it follow, sorted. Without either, the labels of truth and training are
+    numbered in their own order (ids by value, names as UTF-8), so that ties, broken by (-score, label id), do
+    not depend on the files.
 
-    In order: ids of a vocabulary or a matrix stay as they are, and so does their number. Names are numbered
-    as that vocabulary has them, other ones after it, sorted. With neither, the labels of truth and training
-    are numbered in their own order (ids by value, names as UTF-8), so that ties by (-score, label id) do not
-    depend on the files.
+    Raises XmcpipeError for ids and names that can't be related to each other.
     """
     known = [truth] if train is None else [truth, train]
     every = [*others, *known]
@@ -88,17 +92,16 @@ def common_vocabulary(
 
 
 def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:
-    """For each document of the truth its row in the predictions, int64 [N], and what joined them.
+    """The row in the predictions of each document of the truth, int64 [N], and what joined them.
 
-    None where the rows already agree. Lists without ids are joined by row number. Raises XmcpipeError for
-    documents that only one of the two has, and for ids that are not unique where the rows are in another
-    order.
+    The rows are None if both are in the same order. Lists without ids are joined by row number. Raises
+    XmcpipeError for documents that only one of the two has, and for ids that repeat while the order differs.
     """
     if predictions.ids is None or truth.ids is None:
         if len(predictions) != len(truth):
             raise XmcpipeError(
-                f"{predictions.source} has {len(predictions):,} rows and {truth.source} {len(truth):,}, "
-                "and without ids they are joined by row number",
+                f"expected as many rows in {predictions.source} as in {truth.source}, "
+                f"got {len(predictions):,} and {len(truth):,}; without ids they are joined by row number",
                 "give both the same documents in the same order",
             )
         return None, "row number"
@@ -111,10 +114,10 @@ def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s 
     return np.asarray(rows.to_numpy(), np.int64), "id"
 
 
-def taken(lists: LabelLists, rows: Int64s) -> LabelLists:
-    """Its rows in that order, without ids; -1 is an empty one."""
+def select_rows(lists: LabelLists, rows: Int64s) -> LabelLists:
+    """The given rows in that order, without ids; -1 gives an empty row."""
     lengths = np.where(rows >= 0, np.diff(lists.indptr)[rows], 0)
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indptr = row_offsets(lengths)
     within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
     source = np.repeat(lists.indptr[:-1][rows], lengths) + within
     scores = None if lists.scores is None else lists.scores[source]
@@ -122,10 +125,10 @@ def taken(lists: LabelLists, rows: Int64s) -> LabelLists:
 
 
 def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
-    """Lists of pairs to leave out, with a row for each document of the truth, which may well be an empty one.
+    """Filter pairs with one row, possibly empty, for each document of the truth.
 
-    Joined by id where both have ids, else by row number. Raises XmcpipeError for rows beyond the truth's, for
-    ids that it hasn't and for ids that repeat.
+    They are joined by id if both have ids, else by row number. Raises XmcpipeError for rows beyond the
+    truth's, for ids that it doesn't have and for ids that repeat.
     """
     if pairs.ids is not None and truth.ids is not None:
         for lists in (pairs, truth):
@@ -136,12 +139,13 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
             raise XmcpipeError(
                 f"{len(strangers):,} documents of {pairs.source} are not in {truth.source}, "
                 f"such as {strangers[0].as_py()!r}",
-                "give pairs of the test's documents",
+                "give pairs of the test documents only",
             )
-        return taken(pairs, rows.fill_null(-1).to_numpy())
+        return select_rows(pairs, rows.fill_null(-1).to_numpy())
     if len(pairs) > len(truth):
         raise XmcpipeError(
-            f"{pairs.source} has a pair of row {len(pairs) - 1:,}, {truth.source} has {len(truth):,} rows",
+            f"{pairs.source}: expected rows below {len(truth):,} as in {truth.source}, "
+            f"got {len(pairs) - 1:,}",
             "rows are counted from 0, in the order of the truth",
         )
     more = np.full(len(truth) - len(pairs), pairs.indptr[-1], np.int64)
@@ -157,19 +161,19 @@ def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[Lab
             _require_ids_of(lists, vocabularies)
     fixed = vocabularies[0][1] if vocabularies else pa.array([], pa.string())
     counted = _extended(fixed, known)
-    names = _extended(counted, every)  # what only the predictions have comes last
+    names = _extended(counted, every)  # labels that only the predictions have come last
     if not vocabularies:
-        origin = SEEN
+        origin = OCCURRING
     else:
-        origin = "the vocabulary" if len(counted) == len(fixed) else f"the vocabulary and {SEEN}"
+        origin = "the vocabulary" if len(counted) == len(fixed) else f"the vocabulary and {OCCURRING}"
     return [_renumbered(lists, names) for lists in every], len(counted), origin
 
 
 def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]]) -> None:
-    """Refuse ids beside names, but where exactly one vocabulary can say what they mean."""
+    """Refuse ids next to names, unless exactly one vocabulary gives them their meaning."""
     if not vocabularies or any(not names.equals(vocabularies[0][1]) for _, names in vocabularies[1:]):
         raise XmcpipeError(
-            f"{lists.source} has label ids where another file has label names",
+            f"{lists.source}: expected label names as in another file, got label ids",
             "give both as names, or name the artifact's folder, which holds its vocabulary",
         )
     source, names = vocabularies[0]
@@ -180,13 +184,13 @@ def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]])
 
 def _other_width(source: str, width: int, lists: LabelLists) -> XmcpipeError:
     return XmcpipeError(
-        f"{source} has {width:,} labels and {lists.source} {lists.width:,}",
+        f"{lists.source}: expected {width:,} labels as in {source}, got {lists.width:,}",
         "give files of the same vocabulary",
     )
 
 
 def _extended(names: pa.Array, group: Sequence[LabelLists]) -> pa.Array:
-    """`names`, and after them those of the group that are new, sorted."""
+    """`names`, followed by the group's other names, sorted."""
     others = [lists.names for lists in group if lists.names is not None and not lists.names.equals(names)]
     new = [other.filter(pc.invert(pc.is_in(other, value_set=names))) for other in others]
     added = pc.unique(pa.chunked_array(new, pa.string()))
@@ -213,34 +217,36 @@ def _one_width(every: list[LabelLists]) -> int:
 def _require_below(lists: LabelLists, width: int, source: str) -> None:
     if len(lists.labels) and int(lists.labels.max()) >= width:
         raise XmcpipeError(
-            f"{lists.source} has the label id {int(lists.labels.max())}, and {source} has {width:,} labels",
+            f"{lists.source}: expected label ids below {width:,} as in {source}, "
+            f"got {int(lists.labels.max())}",
             "give files of the same vocabulary",
         )
 
 
 def _by_value(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:
-    """Number integers by their order: far fewer may occur than the largest is, and only those that occur
-    count.
+    """Number integer labels by their order.
+
+    The largest may be far greater than the number of labels that occur, and only those count.
     """
     end = 1 + max(int(lists.labels.max(initial=-1)) for lists in every)
     values = _distinct(known, end)
     both = np.concatenate([values, np.setdiff1d(_distinct(every, end), values, assume_unique=True)])
-    if end <= TABLE:
+    if end <= LOOKUP_TABLE_IDS:
         number = np.empty(end, np.int32)
         number[both] = np.arange(len(both), dtype=np.int32)
         parts = [replace(lists, labels=number[lists.labels]) for lists in every]
     else:
         parts = [replace(lists, labels=_positions(lists, both)) for lists in every]
-    return parts, len(values), SEEN
+    return parts, len(values), OCCURRING
 
 
 def with_small_ids(lists: LabelLists) -> tuple[LabelLists, Ints | None]:
-    """The lists with labels that an array can be indexed by, and the values that these stand for.
+    """The lists with labels small enough to index an array, and the original value of each new label.
 
-    None where the labels are so already: ids of a vocabulary, or small ones.
+    The values are None if nothing changed: the labels are small, or ids of a vocabulary.
     """
     end = 1 + int(lists.labels.max(initial=-1))
-    if lists.names is not None or lists.width is not None or end <= TABLE:
+    if lists.names is not None or lists.width is not None or end <= LOOKUP_TABLE_IDS:
         return lists, None
     values = _distinct([lists], end)
     return replace(lists, labels=_positions(lists, values)), values
@@ -251,13 +257,13 @@ def _positions(lists: LabelLists, values: Ints) -> Ints:
 
 
 def _distinct(group: list[LabelLists], end: int) -> Ints:
-    """The labels that occur in any of the lists, rising; all are below `end`."""
-    if end <= TABLE:
+    """The labels that occur in any of the lists, ascending; all are below `end`."""
+    if end <= LOOKUP_TABLE_IDS:
         seen = np.zeros(end, bool)
         for lists in group:
             seen[lists.labels] = True
         return np.flatnonzero(seen)
-    # pyarrow's is a hash table over the values in place, where numpy would sort a copy of them all
+    # pyarrow hashes the values in place; NumPy would sort a copy of all of them.
     return np.unique(np.concatenate([pc.unique(pa.array(lists.labels)).to_numpy() for lists in group]))
 
 
@@ -269,12 +275,12 @@ def _refuse_repeated_ids(lists: LabelLists) -> None:
         example = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
         raise XmcpipeError(
             f"{lists.source}: {repeated:,} rows repeat the id of another row, such as {example.as_py()!r}",
-            "rows are joined by id: make ids unique, or give the rows in the same order",
+            "rows are joined by id: make ids unique, or give both files in the same order",
         )
 
 
 def _refuse_strangers(predictions: LabelLists, truth: LabelLists, rows: Any) -> None:
-    """Refuse documents that only the predictions have, or only the truth."""
+    """Refuse documents that only the predictions or only the truth has."""
     assert predictions.ids is not None
     assert truth.ids is not None
     faults = []

@@ -1,12 +1,14 @@
 """Reads label lists from the text files of the extreme classification repository and of its tools.
 
-    label:score label:score …     a line a document, an empty line one without labels (X_Y, omikuji, napkinXC)
-    row label:score …             the row's number from 0 first; rows in any order, without a line empty
+    label:score label:score …     one line per document, empty if it has no labels (X_Y, omikuji, napkinXC)
+    row label:score …             the row number, from 0, comes first; rows in any order, empty if missing
     row label                     pairs that must not be predicted: role `filter` (filter_labels_test.txt)
 
-The first two may begin with a header, `N L` or `N D L`: what doesn't fit its numbers of documents and labels
-is refused. The first line of data tells which of the two a file is. The numbers after the colon are scores of
-predictions; in other files they are 1, or 0 for no label.
+The first two may begin with a header, `N L` or `N D L`; a file that doesn't fit its numbers of documents and
+labels is refused. The first line of data decides which of the two forms a file has. The number after the
+colon is a score in predictions; in other files it is 1, or 0 for no label.
+
+Legend: N documents · D features · L labels.
 """
 
 import re
@@ -19,15 +21,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.label_lists.lists import Int64s, Scores
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.errors import XmcpipeError
 
-ROWS = 1 << 16
-SHOWN = 60  # characters of a faulty line
-Block = tuple[int, list[str]]  # the number of the first line, and lines
-Piece = tuple[Int64s, Int64s, Scores | None]
-Triples = tuple[Int64s, Int64s, Scores]
+ROWS = 1 << 16  # documents of a piece
+EXCERPT = 60  # characters of a faulty line that an error shows
+Block = tuple[int, list[str]]  # the number of the first line, and the lines
+Piece = tuple[Int64s, Int64s, Scores | None]  # lengths, labels, scores
+Triples = tuple[Int64s, Int64s, Scores]  # row, label and score of each pair
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)"
 PAIRS = rf"(\d+:({NUMBER})(\s+|$))*"
 FORMS = {
@@ -38,9 +41,10 @@ FORMS = {
 
 
 def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
-    """(lengths, labels, scores) of some documents at a time, scores of predictions only; and L by the header.
+    """(lengths, labels, scores) of some documents at a time, and L if the header states it.
 
-    Raises XmcpipeError, naming the line, for a line of another form, and where lines and header differ.
+    Scores are None except for predictions. Raises XmcpipeError, with the line, for a line of another form,
+    and for a file that contradicts its header.
     """
     blocks = _line_blocks(path)
     number, lines = next(blocks, (1, []))
@@ -59,7 +63,7 @@ def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
 
 
 def _line_blocks(path: Path) -> Iterator[Block]:
-    for number, block in text_blocks(path, "utf-8", remedy="write the file in UTF-8"):
+    for number, block in text_blocks(path, "utf-8", hint="write the file in UTF-8"):
         lines = block.split("\n")
         yield number, lines if lines[-1] else lines[:-1]
 
@@ -70,21 +74,21 @@ def _form(lines: list[str]) -> str:
 
 
 def _by_line(path: Path, blocks: Iterable[Block], documents: int | None) -> Iterator[Piece]:
-    given = 0
+    num_lines = 0
     for block in blocks:
         rows, labels, scores = _triples(path, "label:score …", block)
         count = len(block[1])
-        given += count
+        num_lines += count
         yield np.bincount(rows, minlength=count).astype(np.int64), labels, scores
-    if documents not in (None, given):
+    if documents not in (None, num_lines):
         raise XmcpipeError(
-            f"{path}: its header tells of {documents:,} documents, and it has {given:,} lines of them",
-            "write a line a document, empty ones too",
+            f"{path}: expected {documents:,} documents, as its header states, got {num_lines:,} lines",
+            "write one line per document, also for those without labels",
         )
 
 
 def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iterator[Piece]:
-    """Documents of lines that say their row, which may be any; so all are read before the first is told."""
+    """Documents of lines that state their row; in any order, so all are read before the first piece."""
     none: Triples = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     rows, labels, scores = map(np.concatenate, zip(none, *parts, strict=True))
     most = int(rows.max(initial=-1))
@@ -92,7 +96,7 @@ def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iter
         documents = most + 1
     if most >= documents:
         raise XmcpipeError(
-            f"{path} has the row {most:,}, and its header tells of {documents:,} documents",
+            f"{path}: expected rows below {documents:,}, as its header states, got {most:,}",
             "rows are counted from 0",
         )
     if np.any(rows[1:] < rows[:-1]):
@@ -109,23 +113,23 @@ def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
     lengths, labels, scores = piece
     if width is not None and int(labels.max(initial=-1)) >= width:
         raise XmcpipeError(
-            f"{path} has the label {int(labels.max())}, and its header tells of {width:,} labels",
+            f"{path}: expected labels below {width:,}, as its header states, got {int(labels.max())}",
             "labels are counted from 0",
         )
     if role == "predictions":
         return piece
     if scores is not None and np.isnan(scores).any():
         label = int(labels[np.isnan(scores).argmax()])
-        raise XmcpipeError(f"{path}: `{label}:nan` was given", "1 is a label, 0 is none")
+        raise XmcpipeError(f"{path}: expected 1 or 0 for a label, got `{label}:nan`", "0 means no label")
     if scores is not None and not np.all(scores):
-        kept_before = np.concatenate([[0], np.cumsum(scores != 0)])
-        lengths = np.diff(kept_before[np.concatenate([[0], np.cumsum(lengths)])])
-        labels = labels[scores != 0]
+        nonzero = scores != 0
+        lengths = np.diff(row_offsets(nonzero)[row_offsets(lengths)])
+        labels = labels[nonzero]
     return lengths, labels, None
 
 
 def _triples(path: Path, form: str, block: Block) -> Triples:
-    """(row, label, score) of each pair of a block; without row numbers the row is the line's place in it."""
+    """(row, label, score) of each pair of a block; without row numbers, rows count the block's lines."""
     number, lines = block
     try:
         lengths, tokens = _tokens(lines)
@@ -137,11 +141,12 @@ def _triples(path: Path, form: str, block: Block) -> Triples:
             found: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
         else:
             if form == "row label:score …":
-                there = lengths > 0
-                firsts = (np.cumsum(lengths) - lengths)[there]
+                # The first word of each line that isn't blank is the row, the others are pairs.
+                filled = lengths > 0
+                firsts = (np.cumsum(lengths) - lengths)[filled]
                 rows = tokens.take(pa.array(firsts)).cast(pa.int64()).to_numpy()
                 tokens = tokens.filter(pa.array(~np.isin(np.arange(len(tokens)), firsts)))
-                lengths = lengths[there] - 1
+                lengths = lengths[filled] - 1
             found = (np.repeat(rows, lengths), *_pairs(tokens))
     except pa.ArrowException:
         _refuse(path, form, number, lines)
@@ -151,7 +156,7 @@ def _triples(path: Path, form: str, block: Block) -> Triples:
 
 
 def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:
-    """Words of each line int64 [lines], and the words end to end."""
+    """The number of words in each line, int64 [lines], and the words end to end."""
     trimmed = pc.utf8_trim_whitespace(pa.array(lines, pa.string()))
     split = pc.utf8_split_whitespace(trimmed)
     lengths = pc.list_value_length(split).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -161,20 +166,20 @@ def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:
 
 
 def _pairs(tokens: pa.Array) -> tuple[Int64s, Scores]:
-    """Labels and scores of words `label:score`. Raises ArrowInvalid for others."""
+    """Labels and scores of words `label:score`. Raises ArrowInvalid for any other word."""
     halves = pc.split_pattern(tokens, ":")
     if not pc.all(pc.equal(pc.list_value_length(halves), 2), min_count=0).as_py():
-        raise pa.ArrowInvalid("a word is no pair")
+        raise pa.ArrowInvalid("a word is not a pair")
     halves = halves.flatten()
     labels, scores = (halves.take(pa.array(np.arange(at, len(halves), 2))) for at in (0, 1))
     return labels.cast(pa.int64()).to_numpy(), scores.cast(pa.float64()).to_numpy()
 
 
 def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
-    """Name the line that isn't of the form; only now are lines looked at one by one."""
+    """Raise XmcpipeError for the first line of another form; only now are lines checked one by one."""
     at = next((at for at, line in enumerate(lines) if not FORMS[form].fullmatch(line.strip())), 0)
-    shown = lines[at] if len(lines[at]) <= SHOWN else lines[at][:SHOWN] + "…"
+    shown = lines[at] if len(lines[at]) <= EXCERPT else lines[at][:EXCERPT] + "…"
     raise XmcpipeError(
-        f"{path}, line {number + at}: {shown!r} was given, `{form}` was wanted",
-        "rows and labels are whole numbers from 0, without a space around the colon",
+        f"{path}, line {number + at}: expected `{form}`, got {shown!r}",
+        "rows and labels are whole numbers from 0; write no space around the colon",
     )

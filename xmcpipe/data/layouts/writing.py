@@ -1,7 +1,7 @@
-"""Artifacts in the layouts that other systems read, batch by batch: lines of text, CSR matrices, X_Y.
+"""Writes artifacts in the layouts that other systems read, batch by batch: lines of text, CSR matrices, X_Y.
 
-A document is one line, so line breaks inside a text become blanks. lbl.json holds each label's name and text
-as they are, so that the importer gets back what was exported, whatever else a layout can't say.
+A document is one line, so line breaks inside a text become blanks. lbl.json holds the exact name and text of
+each label, so that an import restores the exported labels even where a layout can't express them.
 
 Legend: B rows of a batch · P (document, label) pairs of a batch · N documents · L labels.
 """
@@ -15,31 +15,31 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xmcpipe.data.arrays import concatenate, row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs
-from xmcpipe.data.raw.staging import joined
 
-LINE_BREAKS = r"[\n\v\f\r\x{1c}-\x{1e}\x{85}\x{2028}\x{2029}]+"  # all that some reader ends a line at
+# Every character that some reader takes as the end of a line.
+LINE_BREAKS = r"[\n\v\f\r\x{1c}-\x{1e}\x{85}\x{2028}\x{2029}]+"
 
 
 def write_text_lines(file: IO[bytes], texts: pa.Array) -> None:
-    """Append texts, string [B], a line each."""
+    """Append texts, string [B], one per line."""
     _write_lines(file, pc.replace_substring_regex(texts.cast(pa.large_string()), LINE_BREAKS, " "))
 
 
 def write_pairs(file: IO[bytes], lists: pa.ListArray, values: pa.ListArray | None = None) -> None:
-    """Append a line `label:value label:value` for each list of label ids; the values are 1 unless given."""
+    """Append a line `label:value label:value` for each list of label ids; values are 1 by default."""
     labels = lists.flatten().cast(pa.large_string())
     numbers = (
         pa.scalar("1", pa.large_string()) if values is None else values.flatten().cast(pa.large_string())
     )
     words = pc.binary_join_element_wise(labels, numbers, pa.scalar(":", pa.large_string()))
-    offsets = np.concatenate([[0], np.cumsum(_lengths(lists))])
-    rows = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), words)
+    rows = pa.LargeListArray.from_arrays(pa.array(row_offsets(_lengths(lists))), words)
     _write_lines(file, pc.binary_join(rows, pa.scalar(" ", pa.large_string())))
 
 
 class CsrColumns:
-    """Collects lists of label ids to be written as one CSR matrix of float32 [N, num_labels]."""
+    """Collects lists of label ids, and writes them as one CSR matrix, float32 [N, num_labels]."""
 
     def __init__(self, num_labels: int) -> None:
         self._num_labels = num_labels
@@ -52,11 +52,11 @@ class CsrColumns:
         self._labels.append(lists.flatten().to_numpy(zero_copy_only=False))
 
     def write(self, path: Path) -> None:
-        """Write what was added, with a 1 for each label, for `scipy.sparse.load_npz`."""
-        from scipy import sparse  # needed here only
+        """Write the rows, with a 1 for each label, for `scipy.sparse.load_npz`."""
+        from scipy import sparse  # only this function uses it
 
-        lengths, labels = joined(self._lengths, np.int64), joined(self._labels, np.int32)
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        lengths, labels = concatenate(self._lengths, np.int64), concatenate(self._labels, np.int32)
+        indptr = row_offsets(lengths)
         matrix = sparse.csr_matrix(
             (np.ones(len(labels), np.float32), labels, indptr), (len(lengths), self._num_labels)
         )
@@ -65,7 +65,7 @@ class CsrColumns:
 
 
 def write_label_texts(path: Path, labels: pa.Table) -> None:
-    """A line a label, in order: its text or, where it has none, its name (see schema.LABELS)."""
+    """Write a line per label, in order: its text or, if it has none, its name (see schema.LABELS)."""
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         for batch in labels.combine_chunks().to_batches():
@@ -73,13 +73,13 @@ def write_label_texts(path: Path, labels: pa.Table) -> None:
 
 
 def write_label_json(path: Path, labels: pa.Table) -> None:
-    """A JSON object `uid`, `title` a label: its name, and its text or nothing."""
+    """Write a JSON object per label: its name as `uid`, its text or the empty string as `title`."""
     frame = pl.DataFrame(labels)
     frame.select(uid="label", title=pl.col("text").fill_null("")).write_ndjson(path)
 
 
 def write_filter_pairs(path: Path, pairs: FilterPairs) -> None:
-    """A line `row label` a pair, both from 0, if there are any."""
+    """Write a line `row label` per pair, both from 0; no file if there are no pairs."""
     if len(pairs):
         rows, labels = (
             pa.array(part).cast(pa.large_string()) for part in np.divmod(pairs.keys, pairs.num_labels)
@@ -98,9 +98,12 @@ def _lengths(lists: pa.ListArray) -> npt.NDArray[np.int64]:
 
 
 def _write_lines(file: IO[bytes], lines: pa.LargeStringArray) -> None:
-    """A string column's bytes are its texts end to end: with a line feed behind each, they are the file."""
-    nothing, feed = (pa.scalar(text, pa.large_string()) for text in ("", "\n"))
-    ended = pc.binary_join_element_wise(lines, nothing, feed)
+    """Append the lines, each with a line feed, in one write.
+
+    The buffer of a string column holds its texts end to end, so with a line feed after each it is the file.
+    """
+    empty, feed = (pa.scalar(text, pa.large_string()) for text in ("", "\n"))
+    ended = pc.binary_join_element_wise(lines, empty, feed)
     offsets = np.frombuffer(ended.buffers()[1], np.int64, len(ended) + 1, 8 * ended.offset)
     if len(ended):
         file.write(memoryview(ended.buffers()[2])[offsets[0] : offsets[-1]])

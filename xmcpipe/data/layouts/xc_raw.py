@@ -1,49 +1,23 @@
-"""The XC repository's raw text: a JSON object a line, with uid, title, content and target_ind."""
+"""The layout of the XC repository's raw text: a JSON object per line, with title, content, target_ind."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import polars as pl
-
-from xmcpipe.data.layouts import LayoutOptions
-from xmcpipe.data.layouts.ids import DocumentIds
-from xmcpipe.data.tables.columns import Wanted
-from xmcpipe.data.tables.formats import join_text
-from xmcpipe.data.tables.jsonl import read_jsonl
-from xmcpipe.errors import XmcpipeError
-
-LABELS = "target_ind"
+from xmcpipe.data.layouts.layout import FILTER_FILES, XC_LABEL_NAMES, Files, Layout, LayoutOptions
+from xmcpipe.data.raw.documents import DocumentSet
 
 
-def read_xc_raw(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -> Iterator[pl.DataFrame]:
-    """Yield batches of documents `id`, `text`, `labels` list<int32> (see Sources) of one JSON file.
+def _read(files: Files, options: LayoutOptions) -> DocumentSet:
+    # These import polars.
+    from xmcpipe.data.layouts.readers.names import read_names
+    from xmcpipe.data.layouts.readers.xc_json import read_xc_json
 
-    A document is called by its uid; where an earlier one of the file has the same, or it has none, by its row
-    as well. Raises XmcpipeError as `read_jsonl` does, for a label that the label `table` doesn't have, and
-    for a file without the fields of `options`.
-    """
-    wanted = Wanted((*options.fields, LABELS), ("uid",), whole_numbers=frozenset([LABELS]))
-    limit = 2**31 - 1 if table is None else len(table)
-    names, row = DocumentIds(), 0
-    for rows in read_jsonl(path, wanted, options.encoding):
-        if rows.is_empty():
-            continue
-        labels = rows[LABELS].list.drop_nulls().fill_null([])
-        _require_labels(labels, limit, path, row)
-        ids = names.take(rows["uid"] if "uid" in rows.columns else None, len(rows))
-        text = join_text(rows, options.fields, options.text_separator, path)
-        yield pl.DataFrame(
-            [ids.alias("id"), text.alias("text"), labels.cast(pl.List(pl.Int32)).alias("labels")]
-        )
-        row += len(rows)
+    table = read_names(files, None, options)
+    splits = {split: read_xc_json(files[f"{split}_text"], table, options) for split in ("train", "test")}
+    return DocumentSet(splits, table)
 
 
-def _require_labels(labels: pl.Series, limit: int, path: Path, first_row: int) -> None:
-    wrong = (labels.list.min() < 0) | (labels.list.max() >= limit)
-    if wrong.any():
-        row = int(wrong.fill_null(False).arg_max() or 0)
-        raise XmcpipeError(
-            f"{path}, row {first_row + row + 1}: {LABELS} {labels[row].to_list()[:8]} were given, "
-            f"labels from 0 to {limit - 1:,} were wanted",
-            "check that the file of label names is of the same dataset",
-        )
+XC_RAW = Layout(
+    "xc_raw",
+    required={"train_text": ("trn.json", "trn.raw.json"), "test_text": ("tst.json", "tst.raw.json")},
+    optional={"names": XC_LABEL_NAMES, **FILTER_FILES},
+    read=_read,
+    has_fields=True,
+)

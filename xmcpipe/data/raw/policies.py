@@ -1,8 +1,8 @@
-"""What to do with documents and labels that make a measurement meaningless, each by a named choice.
+"""What to do with documents and labels that make an evaluation meaningless: one named choice for each case.
 
 `keep` leaves them, `drop` removes them, `refuse` stops with an error that counts them. All are counted
-whatever the choice. They are applied in the order in which they stand here, so that a later one sees what an
-earlier one left. A label that a document names twice is always merged (truth is a set), and counted.
+whatever the choice. Policies are applied in the order of the fields below, so that a later one sees what an
+earlier one left. A label that a document names twice is always merged (the truth is a set), and counted.
 """
 
 from dataclasses import dataclass
@@ -13,41 +13,62 @@ Policy = Literal["keep", "drop", "refuse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """The choices of preparation. Documents keep the order of the input.
-
-    empty_text: a document whose text is empty or blank.
-    no_labels: a document without a label. `refuse` is about documents as they were given: those that lose all
-      their labels to the rules below are dropped under `refuse` as under `drop`.
-    repeated: a document with the text of an earlier one; `drop` keeps the first. One table that is to be
-      split is searched before the split, two tables each by itself.
-    leaked: a training document with the text of a test document; `drop` takes it out of training, so that the
-      test stays what it was.
-    unseen: a label of test documents that no training document has; `drop` takes it out of their truth,
-      `keep` counts it as a miss that the model can't avoid.
-    same_text: what `repeated` and `leaked` compare: lower case with runs of blanks as one, or exact.
-    min_label_count: a label with fewer training documents is dropped from both splits, so 2 and more leave no
-      unseen label. 1 leaves `unseen` to decide; 0 also keeps labels of the label table that no document has.
-    test_every: one table is split: a document is in the test if md5(id) is a multiple of this (10: a tenth).
-    """
+    """The choices of preparation. Documents keep the order of the input."""
 
     empty_text: Policy = "drop"
+    """What to do with documents whose text is empty or blank: keep, drop or refuse."""
+
     no_labels: Policy = "drop"
+    """What to do with documents without a label: keep, drop or refuse.
+
+    `refuse` looks at documents as they were read: those that lose all their labels to the policies below are
+    dropped under `refuse` as under `drop`.
+    """
+
     repeated: Policy = "drop"
+    """What to do with documents that have the text of an earlier one: keep, drop or refuse.
+
+    `drop` keeps the first. One table that is to be split is searched before the split; with two tables, each
+    is searched by itself.
+    """
+
     leaked: Policy = "drop"
+    """What to do with training documents that have the text of a test document: keep, drop or refuse.
+
+    `drop` removes them from training, so that the test split stays unchanged.
+    """
+
     unseen: Policy = "keep"
+    """What to do with labels of test documents that no training document has: keep, drop or refuse.
+
+    `drop` removes them from the truth, `keep` counts each as a miss that the model can't avoid.
+    """
+
     same_text: Literal["caseless", "exact"] = "caseless"
+    """How `repeated` and `leaked` compare texts: `exact`, or `caseless` with runs of blanks as one."""
+
     min_label_count: int = 1
+    """Labels with fewer training documents than this are dropped from both splits.
+
+    So 2 or more leave no unseen label, 1 lets `unseen` decide, and 0 also keeps labels of the label table
+    that no document has.
+    """
+
     test_every: int = 10
+    """Put 1 in this many documents into the test split, if there is only one table.
+
+    A document is in the test split if md5(id) is a multiple of this number.
+    """
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
         if self.min_label_count < 0:
-            raise ValueError(f"min_label_count is {self.min_label_count}, 0 or more was wanted")
+            raise ValueError(f"expected min_label_count >= 0, got {self.min_label_count}")
         if self.test_every < 2:
-            raise ValueError(f"test_every is {self.test_every}, 2 or more was wanted")
+            raise ValueError(f"expected test_every >= 2, got {self.test_every}")
 
 
-# Every document and label as it was published, since others' figures are of exactly those.
+# Keeps every document and label as published, since published figures hold for exactly those.
 AS_GIVEN = {
     "empty_text": "keep",
     "no_labels": "keep",

@@ -1,4 +1,9 @@
-"""The policies carried out: which documents and labels stay, decided on whole columns and not on texts."""
+"""Applies the policies: decides which documents and labels stay, on whole columns instead of texts.
+
+The rules run one after another on a `_Draft`, a few masks over documents and over (document, label) pairs:
+empty texts, no labels, repeated texts, the split, leaked texts, rare and unseen labels. Each one counts what
+it finds, whatever it does about it.
+"""
 
 from dataclasses import dataclass, field
 from hashlib import md5
@@ -17,9 +22,10 @@ TRAIN, TEST, UNSPLIT = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be written of N staged documents: `keep` and `is_test`, bool [N]; `labels`, the codes that
-    stay, int32 ascending; `figures`, the counts.
+class Decision:
+    """What to write of N staged documents.
+
+    `keep` and `is_test`, bool [N]; `labels`, the codes that stay, int32, ascending; `figures`, the counts.
     """
 
     keep: Bools
@@ -30,7 +36,7 @@ class Plan:
 
 @dataclass
 class _Draft:
-    """The state that the rules change in turn: masks over documents and over (document, label) pairs."""
+    """The state that each rule changes: masks over N documents and P (document, label) pairs."""
 
     staged: Staging
     policies: Policies
@@ -47,25 +53,25 @@ class _Draft:
         if option == "refuse" and number:
             example = self.staged.ids[int(found.argmax())]
             raise XmcpipeError(
-                f"{number:,} {what}, such as id {example!r}", f"{policy} = 'keep' or 'drop' lets them pass"
+                f"{number:,} {what}, such as id {example!r}", f"to go on, set {policy} = 'keep' or 'drop'"
             )
         if option == "drop":
             self.keep &= ~found
 
     def counts(self, documents: Bools) -> npt.NDArray[np.int64]:
-        """How many of the documents each code has, int64 [codes]."""
+        """The number of `documents`, bool [N], that have each code: int64 [codes]."""
         pairs = self.pair & documents[self.row_of_pair]
         return np.bincount(self.staged.codes[pairs], minlength=len(self.staged.labels.names))
 
     def labelled(self) -> Bools:
-        """Which documents have a label left, bool [N]."""
+        """Which documents still have a label, bool [N]."""
         return np.bincount(self.row_of_pair[self.pair], minlength=len(self.keep)) > 0
 
 
-def decide(staged: Staging, policies: Policies) -> Plan:
-    """Apply `policies`, in their order, to documents of the splits TRAIN and TEST, or all UNSPLIT.
+def decide(staged: Staging, policies: Policies) -> Decision:
+    """Apply `policies`, in their order, to documents that are all in TRAIN and TEST, or all UNSPLIT.
 
-    Raises XmcpipeError where a policy refuses, no document has a label, or a split ends up empty.
+    Raises XmcpipeError if a policy refuses, no document has a label, or a split ends up empty.
     """
     num = len(staged.keys)
     rows = np.repeat(np.arange(num, dtype=np.int64), np.diff(staged.indptr))
@@ -73,11 +79,11 @@ def decide(staged: Staging, policies: Policies) -> Plan:
         staged, policies, np.ones(num, bool), staged.split == TEST, np.ones(len(staged.codes), bool), rows
     )
     if not num:
-        raise XmcpipeError("there is no document in what was given", "check the file")
+        raise XmcpipeError("expected at least one document, got none", "check the file")
     if not len(staged.codes):
         raise XmcpipeError(
             f"none of the {num:,} documents has a label",
-            "check which column holds the labels, and its separator",
+            "check the labels column and its separator (labels, label_separator)",
         )
     draft.figures["repeated_labels"] = staged.merged_labels
     draft.apply("empty_text", "empty_texts", staged.empty, "documents have an empty text")
@@ -88,6 +94,7 @@ def decide(staged: Staging, policies: Policies) -> Plan:
         "leaked", "leaked_texts", _leaked(draft), "training documents have the text of a test document"
     )
     _choose_labels(draft)
+    # Documents that lost all their labels to the rules above; `refuse` was about documents as they were read.
     if policies.no_labels != "keep":
         emptied = draft.keep & ~draft.labelled()
         draft.figures["emptied_documents"] = int(emptied.sum())
@@ -97,13 +104,13 @@ def decide(staged: Staging, policies: Policies) -> Plan:
 
 def split_by_hash(ids: pl.Series, every: int) -> Bools:
     """bool [N]: whether md5(id), read as a number of 128 bits, is a multiple of `every`."""
-    # one short digest an id: NumPy and polars have no md5, and a split must not depend on a library's version
+    # A loop in Python: NumPy and polars have no md5, and a split must not depend on a library's version.
     digests = (int.from_bytes(md5(name.encode(), usedforsecurity=False).digest(), "big") for name in ids)
     return np.fromiter((digest % every == 0 for digest in digests), bool, len(ids))
 
 
 def _repeated(draft: _Draft) -> Bools:
-    """Which documents that are kept have the text of an earlier one of their split."""
+    """Which of the kept documents have the text of an earlier one in their split, bool [N]."""
     keys, found = draft.staged.keys, np.zeros(len(draft.keep), bool)
     for split in np.unique(draft.staged.split):
         rows = np.flatnonzero(draft.keep & (draft.staged.split == split) & ~draft.staged.empty)
@@ -120,6 +127,7 @@ def _split(draft: _Draft) -> None:
 
 
 def _leaked(draft: _Draft) -> Bools:
+    """Which of the kept training documents have the text of a kept test document, bool [N]."""
     rows = draft.keep & ~draft.staged.empty
     test_keys = draft.staged.keys[rows & draft.is_test]
     found: Bools = rows & ~draft.is_test
@@ -128,7 +136,7 @@ def _leaked(draft: _Draft) -> Bools:
 
 
 def _choose_labels(draft: _Draft) -> None:
-    """Drop pairs of labels that are unseen in training or too rare there."""
+    """Drop the pairs of labels that are unseen or too rare in training."""
     policies, figures = draft.policies, draft.figures
     in_train = draft.counts(draft.keep & ~draft.is_test)
     in_test = draft.counts(draft.keep & draft.is_test)
@@ -138,25 +146,25 @@ def _choose_labels(draft: _Draft) -> None:
         example = draft.staged.labels.names[int(unseen.argmax())]
         raise XmcpipeError(
             f"{int(unseen.sum()):,} labels of the test are in no training document, such as {example!r}",
-            "unseen = 'keep' or 'drop' lets them pass",
+            "to go on, set unseen = 'keep' or 'drop'",
         )
     rare = (in_train > 0) & (in_train < policies.min_label_count)
     figures["rare_labels"] = int(rare.sum())
-    gone = rare | unseen if policies.unseen == "drop" or policies.min_label_count > 1 else rare
-    draft.pair &= ~gone[draft.staged.codes]
+    dropped = rare | unseen if policies.unseen == "drop" or policies.min_label_count > 1 else rare
+    draft.pair &= ~dropped[draft.staged.codes]
 
 
-def _finish(draft: _Draft) -> Plan:
+def _finish(draft: _Draft) -> Decision:
     keep, is_test, figures = draft.keep, draft.is_test, draft.figures
     train, test = keep & ~is_test, keep & is_test
     in_train, in_test = draft.counts(train), draft.counts(test)
     for name, documents, counts in (("training", train, in_train), ("test", test, in_test)):
         if not documents.any() or not counts.any():
             raise XmcpipeError(
-                f"no {name} document with a label is left of {len(keep):,} documents given",
+                f"none of the {len(keep):,} documents is left as a {name} document with a label",
                 "name a table with --test, or lower import.test_every"
                 if name == "test" and not documents.any()
-                else "found: "
+                else "counted: "
                 + ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in figures.items() if value),
             )
     headline: dict[str, Any] = {
@@ -167,4 +175,4 @@ def _finish(draft: _Draft) -> Plan:
     headline["documents_dropped"] = len(keep) - headline["train"] - headline["test"]
     headline["train_pairs"], headline["test_pairs"] = int(in_train.sum()), int(in_test.sum())
     labels = np.flatnonzero(in_train + in_test).astype(np.int32)
-    return Plan(keep, is_test, labels, {**headline, **figures})
+    return Decision(keep, is_test, labels, {**headline, **figures})

@@ -1,13 +1,13 @@
-"""Documents on their way in: texts go to disk as they are read, and what decisions need stays in memory.
+"""Documents while they are read: texts go to disk, and only the columns that decisions use stay in memory.
 
 In memory, for each document: its id, a 64-bit hash of its text, three flags, and its labels as int32 codes.
 So a set of texts far larger than memory can still be searched for repeated texts, split and counted as a
 whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +15,27 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from xmcpipe.data.raw.vocabulary import Encoder
+from xmcpipe.data.arrays import concatenate, row_offsets
+from xmcpipe.data.raw.vocabulary import LabelCodes
 from xmcpipe.errors import XmcpipeError
 
-S = TypeVar("S", bound=np.generic)
 TEXTS = pa.schema([("id", pa.string()), ("text", pa.string())])
 
 
 class Staging:
-    """Takes batches of documents and keeps them in the file `path` until they are written out.
+    """Collects batches of documents; their texts wait in the file `path` until they are written out.
 
-    After `finish`, over the N documents in the order they came: `keys` uint64 [N], equal where the texts are
-    the same by `same_text`; `empty` bool [N]; `split` int8 [N], the number given to `add`; `indptr` int64 [N
-    + 1] and `codes` int32 [pairs], their labels, distinct within a document; `ids` string [N];
-    `labels.names`. The label names `labels` have the first codes (see Encoder).
+    After `finish`, over the N documents in the order of reading: `keys` uint64 [N], equal where the texts are
+    the same by `same_text`; `empty` bool [N]; `split` int8 [N], the number passed to `add`; `indptr` int64
+    [N + 1] and `codes` int32 [P], their labels, distinct within a document; `ids` string [N];
+    `labels.names`. The label names `labels` have the first codes (see LabelCodes).
     """
 
     def __init__(
         self, path: Path, same_text: Literal["caseless", "exact"], labels: pl.Series | None = None
     ) -> None:
         self.path = path
-        self.labels = Encoder(labels)
+        self.labels = LabelCodes(labels)
         self.merged_labels = 0
         self._same_text = same_text
         self._writer = pyarrow.parquet.ParquetWriter(path, TEXTS, compression="zstd", compression_level=1)
@@ -47,9 +47,7 @@ class Staging:
         self._codes: list[npt.NDArray[np.int32]] = []
 
     def add(self, documents: pl.DataFrame, split: int) -> None:
-        """Append a batch: `id` string, `text` string, `labels` list<string> or list<integer>, without
-        nulls.
-        """
+        """Append a batch: `id` string, `text` string, `labels` list<string> or list<integer>; no nulls."""
         labels = documents["labels"].list.unique(maintain_order=True)
         lengths = labels.list.len().cast(pl.Int64).to_numpy()
         self.merged_labels += int(documents["labels"].list.len().sum()) - int(lengths.sum())
@@ -62,19 +60,19 @@ class Staging:
         self._writer.write_table(documents.select("id", "text").to_arrow().cast(TEXTS))
 
     def finish(self) -> None:
-        """Close the file and join the columns. Raises XmcpipeError where an id stands twice in one split."""
+        """Close the file and join the columns. Raises XmcpipeError if an id repeats within a split."""
         self._writer.close()
         self.ids = pl.concat(self._ids) if self._ids else pl.Series("id", [], pl.String)
-        self.keys = joined([keys.to_numpy() for keys in self._keys], np.uint64)
-        self.empty = joined([empty.to_numpy() for empty in self._empty], np.bool_)
-        self.split = joined(self._splits, np.int8)
-        self.codes = joined(self._codes, np.int32)
-        self.indptr = np.concatenate([[0], np.cumsum(joined(self._lengths, np.int64))])
+        self.keys = concatenate([keys.to_numpy() for keys in self._keys], np.uint64)
+        self.empty = concatenate([empty.to_numpy() for empty in self._empty], np.bool_)
+        self.split = concatenate(self._splits, np.int8)
+        self.codes = concatenate(self._codes, np.int32)
+        self.indptr = row_offsets(concatenate(self._lengths, np.int64))
         for number in np.unique(self.split):
             self._require_distinct(self.ids.filter(pl.Series(self.split == number)))
 
     def texts(self) -> Iterator[pa.RecordBatch]:
-        """The documents' ids and texts again, batch by batch, in order."""
+        """The documents' ids and texts, read back batch by batch, in order."""
         with pyarrow.parquet.ParquetFile(self.path) as file:
             yield from file.iter_batches(1 << 14)
 
@@ -88,18 +86,13 @@ class Staging:
         repeated = ids.filter(ids.is_duplicated())
         if len(repeated):
             raise XmcpipeError(
-                f"{repeated.n_unique()} ids stand in more than one row, such as {repeated[0]!r}",
+                f"expected distinct ids, got {repeated.n_unique()} in several rows, such as {repeated[0]!r}",
                 "name a column of distinct values with --id-column (import.id)",
             )
 
 
 def _text_keys(text: pl.Series, same_text: str) -> pl.Series:
-    """A 64-bit hash a text: two of a million different texts share one with a probability below 1e-7."""
+    """A 64-bit hash of each text: a collision among a million texts has a probability below 1e-7."""
     if same_text == "caseless":
         text = text.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     return text.hash(seed=0)
-
-
-def joined(parts: Sequence[npt.NDArray[S]], dtype: type[S]) -> npt.NDArray[S]:
-    """The arrays end to end as `dtype`, also where there are none."""
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)

@@ -1,4 +1,4 @@
-"""Label names and numbers: codes by appearance while reading, vocabulary ids once all are known."""
+"""Label names and numbers: codes by first appearance while reading, label ids once all labels are known."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,15 +6,15 @@ import polars as pl
 
 from xmcpipe.errors import XmcpipeError
 
-MOST_LABELS = 1 << 27  # of labels that come as numbers without a table: a larger one is a fault of the file
+MAX_LABELS = 1 << 27  # for numbers without a label table: a larger number is an error of the file
 Int32s = npt.NDArray[np.int32]
 
 
-class Encoder:
-    """Gives each label name a code, 0, 1, …, as it first appears; each name is in memory once.
+class LabelCodes:
+    """Gives each label name a code, 0, 1, …, by first appearance; each name is in memory once.
 
-    The names `known` beforehand, distinct, have the first codes. Labels may also come as numbers, which then
-    are the codes: positions in `known` or, where that is None, names themselves ("0", "1", …).
+    The names `known` in advance, distinct, have the first codes. Labels may also come as numbers, which then
+    are the codes: positions in `known` or, if that is None, their own names ("0", "1", …).
     """
 
     def __init__(self, known: pl.Series | None = None) -> None:
@@ -24,7 +24,7 @@ class Encoder:
     def encode(self, labels: pl.Series) -> Int32s:
         """Codes int32 [n] of the labels, string or integer [n] without nulls; new names are added.
 
-        Raises XmcpipeError for a number that is no position in the names known beforehand.
+        Raises XmcpipeError for a number that is not a position in the names known in advance.
         """
         if labels.dtype.is_integer():
             return self._check_numbers(labels)
@@ -38,15 +38,15 @@ class Encoder:
 
     def _check_numbers(self, labels: pl.Series) -> Int32s:
         numbers = labels.to_numpy()
-        least, most = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
-        limit = len(self._names) if self._fixed else MOST_LABELS
-        if least < 0 or most >= limit:
+        smallest, largest = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
+        limit = len(self._names) if self._fixed else MAX_LABELS
+        if smallest < 0 or largest >= limit:
             raise XmcpipeError(
-                f"a document has the label {least if least < 0 else most}, and there are {limit:,} labels",
-                "labels are numbered from 0; check that labels and documents are of the same dataset",
+                f"expected labels from 0 to {limit - 1:,}, got {smallest if smallest < 0 else largest}",
+                "check that labels and documents belong to the same dataset",
             )
-        if most >= len(self._names):
-            fresh = pl.int_range(len(self._names), most + 1, eager=True).cast(pl.String)
+        if largest >= len(self._names):
+            fresh = pl.int_range(len(self._names), largest + 1, eager=True).cast(pl.String)
             self._names = pl.concat([self._names, fresh.alias("label")])
         return numbers.astype(np.int32, copy=False)
 
@@ -56,16 +56,18 @@ class Encoder:
         return self._names
 
 
-def vocabulary(names: pl.Series, kept: Int32s, table: pl.DataFrame | None, whole_table: bool) -> pl.DataFrame:
+def vocabulary(
+    names: pl.Series, codes: Int32s, table: pl.DataFrame | None, whole_table: bool
+) -> pl.DataFrame:
     """The label vocabulary: `label` string, `text` string or null, `code` int32 or null; row i is label id i.
 
-    `names` is the name of each code, `kept` the codes that stay. With a label `table` (columns label and
-    text, labels distinct) its order is kept, and labels that it lacks come after; the rest is sorted, whole
-    numbers first and by value, so that 2 comes before 10. With `whole_table`, labels that no document has
-    stay too, with a null code.
+    `names` is the name of every code, `codes` are those that stay. A label `table` (columns label and text,
+    labels distinct) gives the order; labels that it doesn't have follow. Those, or all without a table, are
+    sorted: whole numbers first and by value, so that 2 comes before 10. With `whole_table`, labels that no
+    document has stay too, with a null code.
     """
     labels = pl.DataFrame({"label": names, "code": pl.int_range(len(names), dtype=pl.Int32, eager=True)})
-    labels = labels.filter(pl.Series(np.isin(np.arange(len(names)), kept)))
+    labels = labels.filter(pl.Series(np.isin(np.arange(len(names)), codes)))
     if table is None:
         return in_order(labels).select("label", pl.lit(None, pl.String).alias("text"), "code")
     listed = table.join(labels, on="label", how="left" if whole_table else "inner", maintain_order="left")
@@ -74,7 +76,7 @@ def vocabulary(names: pl.Series, kept: Int32s, table: pl.DataFrame | None, whole
 
 
 def in_order(labels: pl.DataFrame) -> pl.DataFrame:
-    """The rows by their column `label`: whole numbers first and by value, so that 2 comes before 10."""
+    """The rows sorted by column `label`: whole numbers first and by value, so that 2 comes before 10."""
     name = pl.col("label")
     number = pl.when(name.str.contains(r"^-?[0-9]{1,18}$")).then(name).cast(pl.Int64)
     return labels.sort(number.is_null(), number, name)

@@ -1,12 +1,12 @@
 """The raw artifact: both splits and the label vocabulary, made from batches of documents by the policies.
 
-Whoever has documents (a file, a package index, a generator) yields them in batches; this is the one way from
-there to train.parquet, test.parquet and labels.parquet. Texts pass twice through the disk and never all
-through memory.
+Every source of documents (a file, a package index, a generator) yields them in batches; this is the one way
+from there to train.parquet, test.parquet and labels.parquet. Texts are written to disk twice, and are never
+all in memory at once.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
+from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
-from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Plan, decide
+from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
 from xmcpipe.data.raw.staging import Staging
 from xmcpipe.data.raw.vocabulary import vocabulary
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
@@ -40,45 +42,31 @@ TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.pa
 
 
 def write_raw(
-    sources: Mapping[str, Iterable[pl.DataFrame]],
-    label_table: pl.DataFrame | None,
-    policies: Policies,
-    out: Path,
-    scratch: Path,
-    filters: Mapping[str, pa.Table] | None = None,
+    documents: DocumentSet, policies: Policies, out: Path, scratch: Path
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Prepare the documents of `sources` and write the raw artifact into the folder `out`.
+    """Prepare the documents and write the raw artifact into the folder `out`.
 
-    `sources` maps `train` and `test`, or `all` for documents still to be split, to batches (`id` string,
-    `text` string, `labels` list<string>). `label_table` (`label` string, distinct; `text` string or null)
-    sets the labels' order and texts; without one they are sorted, whole numbers first and by value. Labels
-    may be list<integer> too: rows of the label table or, without one, numbers that are the labels' names.
-    `filters` maps splits to pairs (`row` of the split as given and `label` as a number, integers, from 0)
-    that are kept beside the documents, for those rows and labels that stay. Returns (figures, rows by file).
-    Raises XmcpipeError as `decide` does, and where an id repeats within a split.
+    Filter pairs are kept for those rows and labels that stay, with their new numbers. Returns (figures, rows
+    by file). Raises XmcpipeError as `decide` does, and if an id repeats within a split.
     """
-    names = None if label_table is None else label_table["label"]
+    names = None if documents.label_table is None else documents.label_table["label"]
     staged = Staging(scratch / "texts.parquet", policies.same_text, names)
     try:
-        with progress("Reading documents", None, "documents", scale=True) as bar:
-            for split, batches in sources.items():
-                for batch in batches:
-                    staged.add(batch, SPLITS[split])
-                    bar.update(len(batch))
-        staged.finish()
-        plan = decide(staged, policies)
-        words = vocabulary(staged.labels.names, plan.labels, label_table, policies.min_label_count == 0)
+        _stage(documents, staged)
+        decision = decide(staged, policies)
+        whole_table = policies.min_label_count == 0
+        words = vocabulary(staged.labels.names, decision.labels, documents.label_table, whole_table)
         id_of_code = _id_of_code(words, len(staged.labels.names))
-        rows = _write(staged, plan, words, id_of_code, out)
+        rows = _write(staged, decision, words, id_of_code, out)
         pairs = {
-            split: _write_filter(table, split, staged, plan, id_of_code, len(words), out)
-            for split, table in (filters or {}).items()
+            split: _write_filter(table, split, staged, decision, id_of_code, len(words), out)
+            for split, table in documents.filters.items()
         }
     finally:
         staged.close()
     figures: dict[str, Any] = {
         "labels": len(words),
-        **plan.figures,
+        **decision.figures,
         "labels_without_text": words["text"].null_count(),
     }
     _log_counts(figures, policies)
@@ -89,14 +77,23 @@ def write_raw(
     return figures, rows
 
 
+def _stage(documents: DocumentSet, staged: Staging) -> None:
+    with progress("Reading documents", None, "documents", scale=True) as bar:
+        for split, batches in documents.splits.items():
+            for batch in batches:
+                staged.add(batch, SPLITS[split])
+                bar.update(len(batch))
+    staged.finish()
+
+
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:
-    """Say in one line what was found, and what the policies did with it."""
-    told = [
+    """Log in one line what was found, and what the policies did about it."""
+    counts = [
         f"{name.replace('_', ' ')} {figures.get(name, 0):,} ({getattr(policies, policy)})"
         for name, policy in POLICY_OF_COUNT.items()
     ]
-    plain = [f"{name.replace('_', ' ')} {figures.get(name, 0):,}" for name in PLAIN_COUNTS]
-    logger.info("given %s: %s", f"{figures['documents_given']:,} documents", ", ".join(told + plain))
+    counts += [f"{name.replace('_', ' ')} {figures.get(name, 0):,}" for name in PLAIN_COUNTS]
+    logger.info("read %s: %s", f"{figures['documents_given']:,} documents", ", ".join(counts))
 
 
 def read_documents(folder: Path, split: str, rows: int = 8192) -> Iterator[pa.RecordBatch]:
@@ -111,7 +108,7 @@ def read_labels(folder: Path) -> pa.Table:
 
 
 def _id_of_code(words: pl.DataFrame, num_codes: int) -> npt.NDArray[np.int32]:
-    """The label id of each code, int32 [codes]; -1 for those that don't stay."""
+    """The label id of each code, int32 [codes]; -1 for codes that were dropped."""
     ids = np.full(num_codes, -1, np.int32)
     codes = words["code"].fill_null(-1).to_numpy()
     known = codes >= 0
@@ -120,15 +117,15 @@ def _id_of_code(words: pl.DataFrame, num_codes: int) -> npt.NDArray[np.int32]:
 
 
 def _write(
-    staged: Staging, plan: Plan, words: pl.DataFrame, id_of_code: npt.NDArray[np.int32], out: Path
+    staged: Staging, decision: Decision, words: pl.DataFrame, id_of_code: npt.NDArray[np.int32], out: Path
 ) -> dict[str, int]:
     pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
-    files = {TRAIN_FILE: plan.keep & ~plan.is_test, TEST_FILE: plan.keep & plan.is_test}
+    files = {TRAIN_FILE: decision.keep & ~decision.is_test, TEST_FILE: decision.keep & decision.is_test}
     writers = {
         name: pyarrow.parquet.ParquetWriter(out / name, RAW_DOCUMENTS, compression="zstd") for name in files
     }
     first = 0
-    with progress("Writing documents", len(plan.keep), "documents", scale=True) as bar:
+    with progress("Writing documents", len(decision.keep), "documents", scale=True) as bar:
         for batch in staged.texts():
             last = first + batch.num_rows
             for name, mask in files.items():
@@ -153,10 +150,9 @@ def _rows(
     ids = id_of_code[staged.codes[staged.indptr[first] : staged.indptr[first + len(mask)]]]
     pairs = mask[owner] & (ids >= 0)
     owner, ids = owner[pairs], ids[pairs]
-    ids = ids[np.lexsort((ids, owner))]
+    ids = ids[np.lexsort((ids, owner))]  # by document, then by id
     lengths = np.bincount(owner, minlength=len(mask))[mask]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    labels = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int32()))
+    labels = pa.ListArray.from_arrays(pa.array(row_offsets(lengths), pa.int32()), pa.array(ids, pa.int32()))
     chosen = batch.filter(pa.array(mask))
     return pa.record_batch([chosen.column("id"), chosen.column("text"), labels], schema=RAW_DOCUMENTS)
 
@@ -165,24 +161,24 @@ def _write_filter(
     table: pa.Table,
     split: str,
     staged: Staging,
-    plan: Plan,
+    decision: Decision,
     id_of_code: npt.NDArray[np.int32],
     num_labels: int,
     out: Path,
 ) -> int:
-    """Write the pairs whose document and label stayed, numbered anew, and return how many they are."""
-    given, labels = table["row"].to_numpy(), table["label"].to_numpy()
+    """Write the pairs whose document and label stayed, with their new numbers; returns their number."""
+    rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
     staged_rows = np.flatnonzero(staged.split == SPLITS[split])
-    if len(given) and int(given.max()) >= len(staged_rows):
+    if len(rows) and int(rows.max()) >= len(staged_rows):
         raise XmcpipeError(
-            f"the filter pairs of {split} name row {int(given.max()):,}, there are {len(staged_rows):,} rows",
-            "check that the filter file and the documents are of the same dataset",
+            f"filter pairs of {split}: expected rows below {len(staged_rows):,}, got {int(rows.max()):,}",
+            "check that the filter file and the documents belong to the same dataset",
         )
-    row_now = np.cumsum(plan.keep[staged_rows]) - 1
-    # a label may be filtered and yet have no document: where no table lists it, it has no code either
+    new_row = np.cumsum(decision.keep[staged_rows]) - 1
+    # A filtered label may have no document; if no table lists it either, it has no code.
     known = labels < len(id_of_code)
-    given, ids = given[known], id_of_code[labels[known]]
-    stays = plan.keep[staged_rows[given]] & (ids >= 0)
-    pairs = FilterPairs.of(row_now[given[stays]], ids[stays], num_labels)
+    rows, ids = rows[known], id_of_code[labels[known]]
+    stays = decision.keep[staged_rows[rows]] & (ids >= 0)
+    pairs = FilterPairs.of(new_row[rows[stays]], ids[stays], num_labels)
     pairs.write(out, split)
     return len(pairs)

@@ -1,5 +1,6 @@
-"""Batches of documents: bucketed by length, padded to the longest in the batch, in an order fixed by (seed,
-epoch).
+"""Batches of documents: bucketed by length, padded to the longest, in an order fixed by (seed, epoch).
+
+Legend: B documents of a batch · S tokens of its longest document · P positive (document, label) pairs.
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ import numpy.typing as npt
 
 from xmcpipe.data.shards.files import Int32s, Int64s, Shards
 
-BUCKET_BATCHES = 50
+BUCKET_BATCHES = 50  # batches in a bucket, within which documents are sorted by length
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """B documents: `input_ids` and `mask` int64 [B, S]; `rows` and `labels` int64 [P], the positive pairs."""
+    """B documents: `input_ids` and `mask` int64 [B, S]; `rows` and `labels` int64 [P], the positive pairs.
+
+    `rows` are positions in the batch, in [0, B).
+    """
 
     input_ids: Int64s
     mask: Int64s
@@ -26,10 +30,10 @@ class HostBatch:
 
 
 def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> list[Int64s]:
-    """All documents once, as positions in `lengths`, int64 [<= batch_size] a batch; the last may be shorter.
+    """All documents once: for each batch, their positions in `lengths`, int64 [<= batch_size].
 
-    Documents are shuffled, sorted by length within buckets of 50 batches, and the batches shuffled again:
-    little padding, and batches that differ from epoch to epoch. A function of its arguments alone.
+    Documents are shuffled and sorted by length within buckets of 50 batches, then the batches are shuffled:
+    this gives little padding, and other batches in every epoch. The result depends on the arguments alone.
     """
     random = np.random.default_rng([seed, epoch])
     shuffled = random.permutation(len(lengths))
@@ -42,9 +46,7 @@ def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> li
 
 
 def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
-    """All documents once, longest first (so that too large a batch fails at once): for scoring, not for
-    training.
-    """
+    """All documents once, longest first, so that too large a batch fails at once; for scoring only."""
     return _pieces(np.argsort(-lengths.astype(np.int64), kind="stable"), batch_size)
 
 
@@ -58,7 +60,7 @@ def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
 
 
 def pad(tokens: Int32s, lengths: Int32s, pad_id: int) -> tuple[Int64s, Int64s]:
-    """`input_ids` and `mask`, int64 [B, S], of B lists of tokens laid end to end; padded on the right."""
+    """`input_ids` and `mask`, int64 [B, S], of B lists of tokens stored end to end, padded on the right."""
     mask: npt.NDArray[np.bool_] = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
     input_ids = np.full(mask.shape, pad_id, np.int64)
     input_ids[mask] = tokens

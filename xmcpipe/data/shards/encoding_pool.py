@@ -1,4 +1,4 @@
-"""Shards tokenized on all cores, by spawned processes: they start without their parent's libraries."""
+"""Tokenizes shards on all cores, in spawned processes: these start without the libraries of their parent."""
 
 import os
 import threading
@@ -15,10 +15,10 @@ from xmcpipe.errors import XmcpipeError
 def encode_shards(
     tasks: Sequence[ShardTask], num_workers: int, done: Callable[[int, Lengths], object]
 ) -> list[Lengths]:
-    """Run the tasks on `num_workers` processes (1: in this one), the result of each in the order of `tasks`.
+    """Run the tasks in `num_workers` processes (1: in this one); returns results in the order of tasks.
 
-    `done(number of the task, its lengths)` is called as each ends. The cores left over by few workers become
-    threads inside them. Raises what a task raises, and XmcpipeError when a worker is killed.
+    `done(number of the task, its lengths)` is called when a task ends. With fewer workers than cores, each
+    worker uses several threads. Raises what a task raises, and XmcpipeError if a worker is killed.
     """
     results: list[Lengths | None] = [None] * len(tasks)
 
@@ -45,7 +45,7 @@ def _encode_in_pool(
             finish(futures[future], future.result())
     except BrokenProcessPool as error:
         raise XmcpipeError(
-            "a worker process was killed while it tokenized, perhaps for want of memory",
+            "a worker process was killed during tokenization, probably because memory ran out",
             "set tokenize.num_workers to a smaller number",
         ) from error
     finally:
@@ -53,14 +53,14 @@ def _encode_in_pool(
 
 
 def _start_worker(threads: int) -> None:
-    """Set up a worker before its tokenizer starts threads, and tie its life to its parent's."""
+    """Set up a worker before its tokenizer starts threads, and end it when its parent ends."""
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A pool's worker only notices a killed parent between two tasks; this one would go on for a whole shard.
+    # By itself, a pool's worker notices a killed parent only between two tasks, after a whole shard.
     parent = parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

@@ -1,8 +1,10 @@
 """Tokenized documents as Arrow IPC files, written in order and read memory-mapped.
 
-A reader holds a few small arrays for the whole split (a length, a label count and two offsets a document);
-tokens and labels stay on disk until a batch asks for them. Needs pyarrow and NumPy only, so that training
-runs where polars and faiss are absent.
+A reader holds a few small arrays for the whole split (a length, a label count and two offsets per document);
+tokens and labels stay on disk until a batch reads them. It uses pyarrow and NumPy only, so that training runs
+where polars and faiss are not installed.
+
+Legend: B documents of a batch · N documents of a split · P (document, label) pairs.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from xmcpipe.artifacts.versions import SHARDS_VERSION
+from xmcpipe.data.arrays import concatenate, row_offsets
 from xmcpipe.data.schema import SHARD
 from xmcpipe.errors import XmcpipeError
 
@@ -23,7 +26,7 @@ SPLITS = ("train", "test", "label")
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
-    """Where shard `number` of a split is."""
+    """The file of shard `number` of a split."""
     return folder / f"{split}-{number:05d}.arrow"
 
 
@@ -35,9 +38,7 @@ class ShardWriter:
         self._writer = pa.ipc.new_file(self._file, SHARD)
 
     def write(self, ids: pa.Array, input_ids: pa.ListArray, labels: pa.ListArray) -> None:
-        """Append documents: `ids` string, `input_ids` and `labels` list<int32>, labels sorted and
-        distinct.
-        """
+        """Append documents: `ids` string, `input_ids` list<int32>, `labels` list<int32>, sorted, distinct."""
         self._writer.write_batch(pa.record_batch([ids, input_ids, labels], schema=SHARD))
 
     def __enter__(self) -> "ShardWriter":
@@ -48,37 +49,34 @@ class ShardWriter:
         self._file.close()
 
 
-class Lists:
-    """A column of integer lists over many memory-mapped pieces, gathered by row without copying the
-    column.
-    """
+class ListColumn:
+    """A column of integer lists in memory-mapped batches; rows are gathered without copying the column."""
 
-    def __init__(self, pieces: list[pa.ListArray]) -> None:
-        self._values = [_numpy(piece.values) for piece in pieces]
-        offsets = [_numpy(piece.offsets).astype(np.int64) for piece in pieces]
-        counts = [len(piece) for piece in pieces]
+    def __init__(self, batches: list[pa.ListArray]) -> None:
+        self._values = [_numpy(batch.values) for batch in batches]
+        offsets = [_numpy(batch.offsets).astype(np.int64) for batch in batches]
+        counts = [len(batch) for batch in batches]
         self._first_row = np.cumsum([0, *counts])
-        self._starts: Int64s = _concatenate([offset[:-1] for offset in offsets], np.int64)
-        self.lengths: Int32s = _concatenate([np.diff(offset) for offset in offsets], np.int32)
+        self._starts: Int64s = concatenate([offset[:-1] for offset in offsets], np.int64)
+        self.lengths: Int32s = concatenate([np.diff(offset) for offset in offsets], np.int32)
 
     def gather(self, rows: Int64s) -> tuple[Int32s, Int32s]:
-        """The lists of `rows` end to end, int32 [sum of lengths], and their lengths, int32 [B]."""
+        """The lists of `rows`, int64 [B]: their values end to end, int32, and their lengths, int32 [B]."""
         lengths = self.lengths[rows]
         ends = np.cumsum(lengths, dtype=np.int64)
         values = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
-        piece_of = np.searchsorted(self._first_row, rows, side="right") - 1
+        batch_of_row = np.searchsorted(self._first_row, rows, side="right") - 1
         within = np.arange(len(values)) - np.repeat(ends - lengths, lengths)  # 0, 1, … inside each list
         source = np.repeat(self._starts[rows], lengths) + within
-        owner = np.repeat(piece_of, lengths)
-        for piece in np.unique(piece_of):
-            mine = owner == piece
-            values[mine] = self._values[piece][source[mine]]
+        batch_of_value = np.repeat(batch_of_row, lengths)
+        # One indexed read per memory-mapped batch that holds any of the rows.
+        for batch in np.unique(batch_of_row):
+            here = batch_of_value == batch
+            values[here] = self._values[batch][source[here]]
         return values, lengths
 
     def flat(self) -> Iterator[tuple[Int32s, Int32s]]:
-        """The whole column in order, piece by piece: values [sum of lengths] and lengths [rows of the
-        piece].
-        """
+        """Yield the column in order, batch by batch: values [sum of lengths] and lengths [rows]."""
         for number, values in enumerate(self._values):
             first, last = self._first_row[number], self._first_row[number + 1]
             lengths = self.lengths[first:last]
@@ -89,8 +87,8 @@ class Lists:
 class Shards:
     """One split (train, test or label) of a shards artifact, or several end to end, memory-mapped.
 
-    `tokens` and `labels` are Lists over all N rows. Raises XmcpipeError for a file that isn't a shard or has
-    another schema version. A split without files is an empty one.
+    `tokens` and `labels` are ListColumns over all N rows. A split without files is empty. Raises XmcpipeError
+    for a file that isn't a shard or has another schema version.
     """
 
     def __init__(self, folder: Path, *splits: str) -> None:
@@ -98,15 +96,15 @@ class Shards:
         paths = [path for split in splits for path in sorted(folder.glob(f"{split}-*.arrow"))]
         batches = [batch for path in paths for batch in _open(path)]
         self._ids = [batch.column("id") for batch in batches]
-        self.tokens = Lists([batch.column("input_ids") for batch in batches])
-        self.labels = Lists([batch.column("labels") for batch in batches])
+        self.tokens = ListColumn([batch.column("input_ids") for batch in batches])
+        self.labels = ListColumn([batch.column("labels") for batch in batches])
 
     def __len__(self) -> int:
         return len(self.tokens.lengths)
 
     @property
     def lengths(self) -> Int32s:
-        """Tokens of each document, int32 [N]."""
+        """Number of tokens of each document, int32 [N]."""
         return self.tokens.lengths
 
     def ids(self) -> pa.ChunkedArray:
@@ -114,10 +112,9 @@ class Shards:
         return pa.chunked_array(self._ids, pa.string())
 
     def label_csr(self) -> tuple[Int64s, Int32s]:
-        """The label matrix: indptr int64 [N + 1] and indices int32 [number of (document, label) pairs]."""
-        indptr = np.zeros(len(self) + 1, np.int64)
-        np.cumsum(self.labels.lengths, out=indptr[1:])
-        return indptr, _concatenate([values for values, _ in self.labels.flat()], np.int32)
+        """The label matrix: indptr int64 [N + 1] and indices int32 [P]."""
+        indices = concatenate([values for values, _ in self.labels.flat()], np.int32)
+        return row_offsets(self.labels.lengths), indices
 
 
 def _open(path: Path) -> list[pa.RecordBatch]:
@@ -130,7 +127,7 @@ def _open(path: Path) -> list[pa.RecordBatch]:
     version = (reader.schema.metadata or {}).get(b"xmcpipe.shards", b"none").decode()
     if version != str(SHARDS_VERSION) or not reader.schema.equals(SHARD):
         raise XmcpipeError(
-            f"{path} has shard format {version}, this xmcpipe reads {SHARDS_VERSION}",
+            f"{path}: expected shard format {SHARDS_VERSION}, got {version}",
             "run `xmcpipe tokenize` again",
         )
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
@@ -138,7 +135,3 @@ def _open(path: Path) -> list[pa.RecordBatch]:
 
 def _numpy(array: pa.Array) -> npt.NDArray[Any]:
     return np.asarray(array.to_numpy(zero_copy_only=True))
-
-
-def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> Any:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)

@@ -1,9 +1,9 @@
-"""Text to token ids, a shard at a time.
+"""Text to token ids, one shard at a time.
 
 A shard is one task: a pure function of a Parquet file, a range of its rows and the tokenizer's JSON text,
 which writes one file. So any scheduler could run it anywhere; `data.shards.encoding_pool` runs it on this
-machine's cores. It holds one batch of texts and of token ids, whatever the size of the set, and needs no
-torch or transformers.
+machine's cores. It holds one batch of texts and of token ids, whatever the size of the dataset, and imports
+neither torch nor transformers.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter
 from xmcpipe.errors import XmcpipeError
@@ -26,20 +27,20 @@ from xmcpipe.errors import XmcpipeError
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
-ENCODE_ROWS, ENCODE_BYTES = (
-    1024,
-    4 << 20,
-)  # texts given to the tokenizer at a time: an Encoding is ~100 bytes a token
-READ_ROWS, READ_BYTES = 8192, 64 << 20  # rows decoded at a time: a record batch of a shard
+# Texts passed to the tokenizer at a time: an Encoding takes about 100 bytes per token.
+ENCODE_ROWS, ENCODE_BYTES = 1024, 4 << 20
+# Rows decoded at a time, which become one record batch of the shard.
+READ_ROWS, READ_BYTES = 8192, 64 << 20
 
 
 @dataclass(frozen=True)
 class ShardTask:
     """One shard to write: rows [first_row, first_row + num_rows) of the Parquet file `source`, as `out`.
 
-    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, truncation included. A document without a
-    token gets `filler`, since an encoder can't pool nothing. `of_labels`: the source is a table of labels,
-    whose rows with a text are documents labelled by themselves. Label ids must be in [0, num_labels).
+    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, including its truncation. A document without
+    tokens gets the token `filler`, since an encoder can't pool nothing. With `of_labels`, the source is a
+    table of labels, and each row with a text is a document labelled by itself. Label ids must be in
+    [0, num_labels).
     """
 
     source: Path
@@ -55,7 +56,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class Lengths:
-    """What was written: `counts[n]` documents of n tokens, int64 [max_length + 1]; `truncated` were cut."""
+    """Lengths of documents: `counts[n]` have n tokens, int64 [max_length + 1]; `truncated` were cut."""
 
     counts: Int64s
     truncated: int
@@ -68,14 +69,14 @@ class Lengths:
         """Number of documents."""
         return int(self.counts.sum())
 
-    def quantile(self, share: float) -> int:
-        """The smallest length that at least `share` of the documents don't exceed; 0 of no documents."""
+    def quantile(self, fraction: float) -> int:
+        """The smallest length that at least `fraction` of the documents don't exceed; 0 without documents."""
         if not self.documents:
             return 0
-        return int(np.searchsorted(np.cumsum(self.counts), share * self.documents))
+        return int(np.searchsorted(np.cumsum(self.counts), fraction * self.documents))
 
     def figures(self) -> dict[str, float]:
-        """Documents, tokens, mean, median, 95th percentile and largest length, and the share truncated."""
+        """Documents, tokens, mean, median, 95th percentile and largest length, and the fraction truncated."""
         tokens = int(self.counts @ np.arange(len(self.counts)))
         documents = max(1, self.documents)
         return {
@@ -90,7 +91,7 @@ class Lengths:
 
 
 def encode_shard(task: ShardTask) -> Lengths:
-    """Write the shard of `task`, and say how long its documents are.
+    """Write the shard of `task`; returns the lengths of its documents.
 
     Raises XmcpipeError for a source that can't be read and for a label id that is out of range.
     """
@@ -108,12 +109,12 @@ def encode_shard(task: ShardTask) -> Lengths:
 
 
 def num_rows(source: Path) -> int:
-    """The rows of a Parquet file. Raises XmcpipeError for a file that isn't one."""
+    """The number of rows of a Parquet file. Raises XmcpipeError for any other file."""
     return int(_open(source).metadata.num_rows)
 
 
 def label_ranges(source: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
-    """Ranges (first row, rows, documents) of a table of labels, each with `rows_per_shard` texts in it."""
+    """Ranges (first row, rows, documents) of a table of labels, each with `rows_per_shard` texts."""
     file = _open(source)
     _require_columns(file, source, LABELS)
     batches = file.iter_batches(65_536, columns=["text"], use_threads=False)
@@ -132,17 +133,18 @@ def _tokenizer(text: str) -> Tokenizer:
 
 
 def _encode(tokenizer: Tokenizer, texts: pa.StringArray, task: ShardTask) -> tuple[Int32s, Int32s, int]:
-    """Token ids end to end, the number of each document, and how many were truncated."""
+    """Token ids end to end, the number of tokens of each document, and how many documents were truncated."""
     encodings = tokenizer.encode_batch_fast(texts.to_pylist())
     ids = [encoding.ids or [task.filler] for encoding in encodings]
     lengths = np.fromiter(map(len, ids), np.int32, len(ids))
     values = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum()))
+    # Only a document of the full length can have been truncated.
     full = np.flatnonzero(lengths >= task.max_length)
     return values, lengths, sum(bool(encodings[row].overflowing) for row in full)
 
 
 def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray, pa.ListArray]]:
-    """The rows of the task as ids, texts and labels, a batch of rows at a time."""
+    """The rows of the task as ids, texts and labels, in batches."""
     for first, batch in _rows(task):
         texts = batch.column("text").cast(pa.string())
         if task.of_labels:
@@ -157,7 +159,10 @@ def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray
 
 
 def _rows(task: ShardTask) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Record batches of the task's rows, each with the number of its first row in the source."""
+    """Record batches of the task's rows, each with the number of its first row in the source.
+
+    Only row groups that overlap the task are decoded, and their first and last batch are sliced to fit.
+    """
     file = _open(task.source)
     schema = LABELS if task.of_labels else RAW_DOCUMENTS
     _require_columns(file, task.source, schema)
@@ -170,13 +175,13 @@ def _rows(task: ShardTask) -> Iterator[tuple[int, pa.RecordBatch]]:
     if not groups:
         return
     row = int(starts[groups[0]])
-    bytes_a_row = (
+    bytes_per_row = (
         sum(file.metadata.row_group(number).total_byte_size for number in groups)
         // sum(sizes[number] for number in groups)
         + 1
     )
-    size = min(READ_ROWS, READ_BYTES // bytes_a_row + 1)
-    # One thread: the other cores have shards of their own.
+    size = min(READ_ROWS, READ_BYTES // bytes_per_row + 1)
+    # One thread: the other cores work on other shards.
     for batch in file.iter_batches(size, row_groups=groups, columns=schema.names, use_threads=False):
         skip, stop = max(0, task.first_row - row), min(len(batch), end - row)
         if stop > skip:
@@ -199,8 +204,8 @@ def _require_columns(file: pq.ParquetFile, source: Path, schema: pa.Schema) -> N
     missing = [name for name in schema.names if name not in file.schema_arrow.names]
     if missing:
         raise XmcpipeError(
-            f"{source} has no column {missing[0]!r}, only {', '.join(file.schema_arrow.names)}",
-            "name a raw artifact, as `xmcpipe import` makes it",
+            f"{source}: expected a column {missing[0]!r}, got {', '.join(file.schema_arrow.names)}",
+            "name a raw artifact, as `xmcpipe import` writes it",
         )
 
 
@@ -210,13 +215,13 @@ def _has_text(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
 
 
 def _label_sets(lists: pa.ListArray, task: ShardTask) -> pa.ListArray:
-    """The lists (int64, any order, repeats) as sets: sorted and distinct, int32."""
+    """The lists (int64, in any order, with repeats) as sets: int32, sorted and distinct."""
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
     labels = lists.flatten().fill_null(-1).to_numpy(zero_copy_only=False)
     if len(labels) and (labels.min() < 0 or labels.max() >= task.num_labels):
         wrong = labels[(labels < 0) | (labels >= task.num_labels)][0]
         raise XmcpipeError(
-            f"{task.source} has the label id {wrong}, its labels are 0 to {task.num_labels - 1}",
+            f"{task.source}: expected label ids from 0 to {task.num_labels - 1}, got {wrong}",
             "run the download or import again",
         )
     rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
@@ -226,9 +231,7 @@ def _label_sets(lists: pa.ListArray, task: ShardTask) -> pa.ListArray:
 
 
 def _lists(values: Int32s, lengths: npt.NDArray[np.integer]) -> pa.ListArray:
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+    return pa.ListArray.from_arrays(pa.array(row_offsets(lengths), pa.int32()), pa.array(values))
 
 
 def _encode_slices(texts: pa.StringArray) -> list[slice]:

@@ -1,11 +1,11 @@
-"""The Debian set: documents are packages, and their labels the packages that they ask for.
+"""The Debian dataset: documents are packages, and their labels the packages that they depend on.
 
-A document is a package: its name, short and long description. Its labels are the packages that its Depends,
-Recommends and Suggests name, versions and architectures left out and every alternative of `a | b` counted, as
-far as the index holds a package of that name: virtual packages have no description and are no labels.
-Pre-Depends are left out. A name that stands twice counts once, as it first stands. A label's text is that
-package's name and short description. For Debian 12 this gives 56,842 documents with a label and 42,233
-labels, 5.25 a document.
+A document is a package: its name, short and long description. Its labels are the packages in its Depends,
+Recommends and Suggests, without versions and architectures, and with every alternative of `a | b`, as long as
+the index has a package of that name: virtual packages have no description and are not labels. Pre-Depends are
+ignored. If a package is listed twice, its first stanza counts. A label's text is that package's name and
+short description. For Debian 12 this gives 56,842 documents with a label and 42,233 labels, 5.25 per
+document.
 """
 
 import heapq
@@ -27,7 +27,7 @@ _NAME = re.compile(r"(?:^|[,|])\s*([A-Za-z0-9][A-Za-z0-9+.-]*)")
 
 @dataclass(frozen=True)
 class Package:
-    """One package: its short and long description, and the names that its relations hold, sorted."""
+    """One package: its short and long description, and the names in its relations, sorted."""
 
     name: str
     short: str
@@ -36,7 +36,7 @@ class Package:
 
 
 def read_packages(index: Index) -> dict[str, Package]:
-    """The packages of an index by name, in its order. Raises XmcpipeError where it is no package index."""
+    """The packages of an index by name, in its order. Raises XmcpipeError if it is not a package index."""
     descriptions: dict[str, str] = {}
     if index.descriptions:
         for stanza in stanzas(index.descriptions, ("Description-md5", "Description-en")):
@@ -46,7 +46,7 @@ def read_packages(index: Index) -> dict[str, Package]:
         name = stanza.get("Package")
         if not name:
             raise XmcpipeError(
-                f"{index.packages} is no package index: a stanza has no Package", "fetch it again"
+                f"{index.packages} is not a package index: a stanza has no Package", "download it again"
             )
         if name in packages:
             continue
@@ -55,12 +55,12 @@ def read_packages(index: Index) -> dict[str, Package]:
         related = {found for field in RELATIONS for found in related_names(stanza.get(field, ""))}
         packages[name] = Package(name, short, _unfold(long), tuple(sorted(related)))
     if not packages:
-        raise XmcpipeError(f"{index.packages} holds no package", "check mirror and suite")
+        raise XmcpipeError(f"{index.packages} has no packages", "check mirror and suite")
     return packages
 
 
 def stanzas(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Yield the wanted fields of each stanza of a deb822 file; folded lines follow a line break."""
+    """Yield the given fields of each stanza of a deb822 file; folded lines follow a line break."""
     stanza: dict[str, str] = {}
     field, seen = "", False
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -89,10 +89,9 @@ def related_names(relations: str) -> list[str]:
 
 
 def choose(packages: dict[str, Package], count: int, seed: int) -> list[Package]:
-    """A slice of `count` of the packages that have a label, in their order; all packages for 0.
+    """A slice of `count` packages that have a label, in their order; all packages if `count` is 0.
 
-    They are those whose md5 of seed and name is smallest, so that a package is in a larger slice if it is in
-    a smaller.
+    They are those with the smallest md5 of seed and name, so that a smaller slice is part of a larger one.
     """
     if not count:
         return list(packages.values())
@@ -104,7 +103,7 @@ def choose(packages: dict[str, Package], count: int, seed: int) -> list[Package]
 
 
 def documents(chosen: list[Package], known: dict[str, Package]) -> Iterator[pl.DataFrame]:
-    """Batches of documents for `raw.write_raw`; labels are the related packages that are `known`."""
+    """Batches of documents for a `DocumentSet`; labels are the related packages that are `known`."""
     for first in range(0, len(chosen), BATCH_ROWS):
         batch = chosen[first : first + BATCH_ROWS]
         yield pl.DataFrame(
@@ -132,6 +131,6 @@ def _text(package: Package) -> str:
 
 
 def _unfold(description: str) -> str:
-    """A long description without its folding: one leading space a line, and a dot for an empty line."""
+    """A long description unfolded: without the leading space of each line, and with dots as empty lines."""
     lines = (line.strip() for line in description.split("\n"))
     return "\n".join("" if line == "." else line for line in lines).strip()

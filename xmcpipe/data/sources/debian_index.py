@@ -1,9 +1,9 @@
-"""Fetches a Debian package index: with apt-get into a folder of our own, or over HTTPS where there is none.
+"""Fetches a Debian package index: with apt-get into a folder of our own, or over HTTPS without apt-get.
 
-apt-get verifies the archive's signature. It is given its own source list, lists and cache, so that it needs
-no rights and the system's lists stay as they are. Over HTTPS the connection vouches for the Release file, and
-the sha256 that it names vouches for each index. Both ways end in the same two files: Packages and
-Translation-en, uncompressed.
+apt-get verifies the archive's signature. It gets a source list, lists and a cache of its own, so that it
+needs no privileges and the system's lists stay unchanged. Over HTTPS, the connection authenticates the
+Release file, and the sha256 listed there authenticates each index. Both ways end in the same two files:
+Packages and Translation-en, uncompressed.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ APT_MINUTES = 15
 
 @dataclass(frozen=True)
 class Index:
-    """A fetched index: the packages' stanzas, and their descriptions where the mirror has them apart."""
+    """A fetched index: the packages' stanzas, and their descriptions if these are in a separate file."""
 
     packages: Path
     descriptions: Path | None
     via: str
 
     def sha256(self) -> str:
-        """One hash over both files' bytes."""
+        """One hash over the bytes of both files."""
         parts = [sha256_of_file(path) for path in (self.packages, self.descriptions) if path]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
@@ -46,17 +46,17 @@ class Index:
 def fetch_index(mirror: str, suite: str, via: Via, folder: Path) -> Index:
     """The index of component main for amd64 of `suite` on `mirror` (a URL), in `folder`.
 
-    `via` auto uses apt-get where it is installed, and HTTPS where it isn't or fails. Raises XmcpipeError with
-    what went wrong on each way that was tried.
+    With `via` auto, apt-get is used if it is installed, and HTTPS if it isn't or fails. Raises XmcpipeError
+    with the error of each way that was tried.
     """
     if not re.fullmatch(r"(https?|file)://[^\s\[\]]+", mirror) or not re.fullmatch(r"[\w.+/-]+", suite):
         raise XmcpipeError(
-            f"mirror {mirror!r} and suite {suite!r} were given, a URL and a name were wanted",
-            'such as mirror = "http://deb.debian.org/debian", suite = "bookworm"',
+            f"expected a URL as mirror and a name as suite, got {mirror!r} and {suite!r}",
+            'for example mirror = "http://deb.debian.org/debian", suite = "bookworm"',
         )
     has_apt = shutil.which("apt-get") is not None
     if via == "apt" and not has_apt:
-        raise XmcpipeError("there is no apt-get here", "via = 'https' does without it")
+        raise XmcpipeError("apt-get is not installed", "set via = 'https'")
     if via == "https" or not has_apt:
         return _fetch_over_https(mirror, suite, folder)
     try:
@@ -76,7 +76,7 @@ def _fetch_with_apt(mirror: str, suite: str, folder: Path) -> Index:
     config = _write_apt_config(mirror, suite, folder)
     with progress("apt-get update", None, "steps"):
         try:
-            done = subprocess.run(
+            finished = subprocess.run(
                 ["apt-get", "-q", "-c", str(config), "update"],
                 capture_output=True,
                 text=True,
@@ -90,18 +90,19 @@ def _fetch_with_apt(mirror: str, suite: str, folder: Path) -> Index:
                 f"apt-get update took over {APT_MINUTES} minutes for {mirror}", "try another mirror"
             ) from error
     packages = next(iter(lists.glob("*_Packages")), None)
-    if done.returncode or packages is None:
-        # the first line that isn't about our own folder says what failed
-        faults = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
+    if finished.returncode or packages is None:
+        # The first warning or error names the cause.
+        faults = [line for line in finished.stderr.splitlines() if line.startswith(("E:", "W:"))]
+        fault = faults[0] if faults else "it wrote no package index"
         raise XmcpipeError(
-            f"apt-get update failed for {mirror} {suite}: {faults[0] if faults else 'no package index came'}",
+            f"apt-get update failed for {mirror} {suite}: {fault}",
             "check the network, mirror and suite",
         )
     return Index(packages, next(iter(lists.glob("*_Translation-en")), None), "apt-get")
 
 
 def _write_apt_config(mirror: str, suite: str, folder: Path) -> Path:
-    """Write sources.list and apt.conf; the latter is read after the system's, so that proxies still apply."""
+    """Write sources.list and apt.conf; apt reads the latter after the system's, so proxies still apply."""
     keyrings = [name for name in KEYRINGS if Path(name).is_file()]
     options = "arch=amd64 lang=en target=Packages,Translations"
     if mirror.startswith("file:"):
@@ -122,10 +123,10 @@ def _write_apt_config(mirror: str, suite: str, folder: Path) -> Path:
         "Acquire::http::Timeout": 30,
         "Acquire::https::Timeout": 30,
         "APT::Update::Error-Mode": "any",
-        # root's apt-get would drop to a user who may not write here
+        # By default, root's apt-get becomes a user without write access to this folder.
         "APT::Sandbox::User": "root",
     }
-    # what the system does after its own updates is not to be done after this one
+    # The hooks that the system runs around its own updates must not run around this one.
     clear = [f"#clear APT::Update::{name};" for name in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")]
     lines = [*clear, "#clear Acquire::Languages;"]
     lines += [f'{key} "{value}";' for key, value in settings.items()]
@@ -139,10 +140,10 @@ def _environment() -> dict[str, str]:
 
 
 def _fetch_over_https(mirror: str, suite: str, folder: Path) -> Index:
-    # without a checked signature only TLS stands for the bytes
+    # Without a signature check, only TLS authenticates the bytes.
     secure = re.sub("^http://", "https://", mirror)
     release = fetch_release(secure, suite)
     packages = release.fetch("main/binary-amd64/Packages", folder)
     if packages is None:
-        raise XmcpipeError(f"{secure} {suite} lists no main/binary-amd64/Packages", "check mirror and suite")
+        raise XmcpipeError(f"{secure} {suite} has no main/binary-amd64/Packages", "check mirror and suite")
     return Index(packages, release.fetch("main/i18n/Translation-en", folder), "https")

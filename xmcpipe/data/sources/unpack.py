@@ -1,10 +1,10 @@
-"""Archives from strangers, unpacked so that they can do no harm.
+"""Unpacks archives of unknown origin so that they can do no harm.
 
-An archive is refused as a whole where it holds a path that leads outside or can't be written, one path
-twice, a link, a device or any other thing that isn't a file or a folder, an encrypted file, more than so many
-bytes or files, or far more bytes than it takes itself (a bomb). Sizes are those of the bytes that come out,
-whatever the archive says of itself. Files get no rights of the archive's, and nothing is executed. What is
-held in memory is bounded: a piece of a file, and the archive's table of contents.
+An archive is refused as a whole if it has a path that leads outside or can't be written, the same path twice,
+a link, a device or anything else that isn't a file or a folder, an encrypted file, too many bytes or files,
+or far more bytes than the archive itself (a bomb). Sizes are counted from the bytes that come out, whatever
+the archive's headers state. Files don't get the archive's permissions, and nothing is executed. Memory is
+bounded: it holds a piece of a file, and the archive's table of contents.
 """
 
 import errno
@@ -27,10 +27,10 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import Bar, progress
 
 PIECE_BYTES = 1 << 20
-HEADER_BYTES = 1 << 22  # of what the libraries read at once: a table of contents, a long name
-DEPTH = 32  # of folders
-# What packers leave behind; and tf-idf features, most of a PECOS archive's bytes, which no stage reads.
-PASSED_OVER = ("__MACOSX", ".DS_Store", "tfidf-attnxml")
+HEADER_BYTES = 1 << 22  # limit of what the libraries read at once: a table of contents, a long name
+DEPTH = 32  # limit of nested folders
+# Leftovers of packers; and tf-idf features, most of a PECOS archive's bytes, which no stage reads.
+SKIPPED_NAMES = ("__MACOSX", ".DS_Store", "tfidf-attnxml")
 BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -50,10 +50,10 @@ BAD_PATHS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errn
 
 @dataclass(frozen=True)
 class Limits:
-    """`bytes` and `files` that may come out; `ratio` of bytes that come out to the archive's own.
+    """Limits of the unpacked `bytes` and `files`, and of the `ratio` of unpacked bytes to the archive's size.
 
-    Ordinary text is packed to a tenth; the ratio counts from `free` bytes on, since a small archive may well
-    consist of repetitions.
+    Text is usually compressed to a tenth. The ratio is not checked below `free` bytes, because a small
+    archive may consist of repetitions.
     """
 
     bytes: int = 200 * 10**9
@@ -63,18 +63,17 @@ class Limits:
 
 
 def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
-    """Unpack a .tar.gz, .zip or .gz, told by its content, into the new folder `folder`.
+    """Unpack a .tar.gz, .zip or .gz file, recognised by its content, into the new folder `folder`.
 
-    Raises XmcpipeError for what is refused and for an archive that is broken or cut short; then nothing is
-    left.
+    Raises XmcpipeError for an archive that is refused, broken or truncated; then nothing is left on disk.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         with (
             progress("Unpacking", None, "B", scale=True) as bar,
-            _faults(archive),
-            _Frugal(io.FileIO(archive)) as file,
+            _as_xmcpipe_errors(archive),
+            _BoundedReader(io.FileIO(archive)) as file,
         ):
             allowance = _Allowance(archive, limits or Limits(), archive.stat().st_size, bar)
             start = file.read(4)
@@ -84,7 +83,7 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
             elif start.startswith(b"\x1f\x8b"):
                 _unpack_gzip(file, folder, allowance)
             else:
-                raise _refused(archive, f"it begins with {start!r}, and is no tar.gz, zip or gz")
+                raise _refusal(archive, f"expected tar.gz, zip or gz, got a file that begins with {start!r}")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -92,7 +91,7 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
 
 @dataclass
 class _Allowance:
-    """What may yet come out of an archive of `size` bytes."""
+    """Counts what comes out of an archive of `size` bytes, and refuses more than the limits."""
 
     archive: Path
     limits: Limits
@@ -107,49 +106,49 @@ class _Allowance:
         self.bar.update(count)
         most = min(self.limits.bytes, max(self.limits.free, self.limits.ratio * self.size))
         if self.bytes > most:
-            fault = f"more than {most / 1e6:,.1f} MB come out of its {self.size / 1e6:,.3f} MB"
-            raise _refused(self.archive, fault)
+            fault = f"its {self.size / 1e6:,.3f} MB unpack to more than {most / 1e6:,.1f} MB"
+            raise _refusal(self.archive, fault)
 
     def spend_file(self) -> None:
         """Count a file or folder."""
         self.files += 1
         if self.files > self.limits.files:
-            raise _refused(self.archive, f"it holds more than {self.limits.files:,} files")
+            raise _refusal(self.archive, f"it holds more than {self.limits.files:,} files")
 
 
-class _Frugal(io.BufferedReader):
-    """A file of which nobody reads much at once: zipfile would hold a table of contents of any size."""
+class _BoundedReader(io.BufferedReader):
+    """A file that refuses large reads: zipfile would load a table of contents of any size."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes."""
+        """Read up to `size` bytes."""
         if size is not None and size > HEADER_BYTES:
-            raise ValueError(f"a table of contents of {size:,} bytes")
+            raise ValueError(f"its table of contents has {size:,} bytes")
         return super().read(size)
 
 
-class _Counted(io.RawIOBase):
-    """A stream whose bytes are counted as they are read."""
+class _CountedStream(io.RawIOBase):
+    """A stream that counts its bytes against the allowance as they are read."""
 
     def __init__(self, source: Any, allowance: _Allowance) -> None:
         self._source, self._allowance = source, allowance
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes."""
+        """Read up to `size` bytes."""
         piece: bytes = self._source.read(size if 0 <= size < PIECE_BYTES else PIECE_BYTES)
         self._allowance.spend(len(piece))
         return piece
 
 
 class _Header(tarfile.TarInfo):
-    """A tar header. What doesn't fit into one, a long name for example, comes as another one's content."""
+    """A tar header. What doesn't fit into it, for example a long name, is the content of another header."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_Header":
-        """Refuse an endless name, since tarfile reads it into memory at once."""
+        """Refuse a huge name, because tarfile reads it into memory at once."""
         header = super().frombuf(buf, encoding, errors)
         if not header.isreg() and header.size > HEADER_BYTES:
             raise tarfile.ReadError(f"a header of type {header.type!r} and {header.size:,} bytes")
@@ -161,13 +160,13 @@ def _unpack_gzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
         is_tar = _is_tar(unpacked.read(tarfile.BLOCKSIZE))
     file.seek(0)
     with gzip.GzipFile(fileobj=file) as unpacked:
-        stream: Any = _Counted(unpacked, allowance)
+        stream: Any = _CountedStream(unpacked, allowance)
         if is_tar:
             _untar(stream, folder, allowance)
         else:
             name = allowance.archive.name.removesuffix(".gz")
             _write(_place(allowance, folder, name if name != allowance.archive.name else "unpacked"), stream)
-        while stream.read(PIECE_BYTES):  # the checksum stands at the end, after what tar reads
+        while stream.read(PIECE_BYTES):  # the checksum is at the end, after the part that tar reads
             pass
 
 
@@ -186,7 +185,7 @@ def _untar(stream: IO[bytes], folder: Path, allowance: _Allowance) -> None:
         for member in tar:
             allowance.spend_file()
             if not (member.isreg() or member.isdir()) or member.issparse():
-                raise _refused(allowance.archive, f"{member.name!r} is a link, a device or another thing")
+                raise _refusal(allowance.archive, f"{member.name!r} is a link or a device")
             place = _place(allowance, folder, member.name)
             if place is not None and member.isreg():
                 content = tar.extractfile(member)
@@ -200,52 +199,52 @@ def _unzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
             allowance.spend_file()
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(allowance.archive, f"{member.filename!r} is a link, a device or another thing")
+                raise _refusal(allowance.archive, f"{member.filename!r} is a link or a device")
             if member.flag_bits & 1:
-                raise _refused(allowance.archive, f"{member.filename!r} is encrypted")
+                raise _refusal(allowance.archive, f"{member.filename!r} is encrypted")
             place = _place(allowance, folder, member.filename.replace("\\", "/"))
             if place is not None and not member.is_dir():
                 with zipped.open(member) as content:
-                    counted: Any = _Counted(content, allowance)
+                    counted: Any = _CountedStream(content, allowance)
                     _write(place, counted)
 
 
 def _place(allowance: _Allowance, folder: Path, name: str) -> Path | None:
-    """Where the file `name` goes; None for one that is passed over. Its folder is made."""
+    """The path of the file `name`, whose folder is created; None for a file to skip."""
     path = PurePosixPath(name)
     leads_out = path.is_absolute() or ".." in path.parts
     if leads_out or not name or not name.isprintable() or len(path.parts) > DEPTH:
-        raise _refused(allowance.archive, f"the path {name!r} isn't one below a folder")
-    if any(part in PASSED_OVER or part.startswith("._") for part in path.parts):
+        raise _refusal(allowance.archive, f"the path {name!r} is not a valid path below a folder")
+    if any(part in SKIPPED_NAMES or part.startswith("._") for part in path.parts):
         return None
     try:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise _refused(allowance.archive, f"{name!r} is below a file") from error
+        raise _refusal(allowance.archive, f"{name!r} is below a path that is a file") from error
     return folder / path
 
 
 def _write(place: Path | None, content: IO[bytes]) -> None:
     if place is not None:
-        with place.open("xb") as file:  # x: a path that stands twice is an error
+        with place.open("xb") as file:  # x: a path that occurs twice is an error
             shutil.copyfileobj(content, file, PIECE_BYTES)
 
 
-def _refused(archive: Path, fault: str) -> XmcpipeError:
-    return XmcpipeError(f"{archive.name} isn't unpacked: {fault}")
+def _refusal(archive: Path, fault: str) -> XmcpipeError:
+    return XmcpipeError(f"{archive.name} was not unpacked: {fault}")
 
 
 @contextmanager
-def _faults(archive: Path) -> Iterator[None]:
-    """What the libraries say of a broken archive, and the file system of a path, as our error."""
+def _as_xmcpipe_errors(archive: Path) -> Iterator[None]:
+    """Turn errors of the libraries and of the file system into an XmcpipeError about the archive."""
     try:
         yield
     except BROKEN as error:
-        raise _refused(archive, f"it is broken or cut short: {error or type(error).__name__}") from error
+        raise _refusal(archive, f"it is broken or truncated: {error or type(error).__name__}") from error
     except OSError as error:
-        # without a number it is gzip's, for a wrong checksum
+        # An OSError without a number is gzip's, for a wrong checksum.
         if error.errno is None:
-            raise _refused(archive, f"it is broken: {error}") from error
+            raise _refusal(archive, f"it is broken: {error}") from error
         if error.errno in BAD_PATHS:
-            raise _refused(archive, f"a path in it stands twice or can't be: {error.strerror}") from error
+            raise _refusal(archive, f"a path in it is repeated or invalid: {error.strerror}") from error
         raise

@@ -1,7 +1,7 @@
-"""CSV and TSV in blocks, every value a string. TSV has no quoting unless it is asked for.
+"""CSV and TSV in blocks, every value a string. By default CSV is read with double quotes, TSV without.
 
-A block is parsed as a whole by pyarrow. Its streaming reader is not used: it reads ahead of an error in a
-thread that may outlive the interpreter.
+pyarrow parses a block as a whole. Its streaming reader is not used: it reads past an error in a thread that
+may outlive the interpreter.
 """
 
 import csv
@@ -15,14 +15,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from xmcpipe.data.tables.columns import Wanted, no_column
 from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited file is written. `quotes` auto: double quotes in CSV, none in TSV."""
+    """How a delimited file is written. With `quotes` auto, CSV has double quotes and TSV has none."""
 
     delimiter: str
     encoding: str = "utf-8"
@@ -31,15 +31,15 @@ class Dialect:
 
     @property
     def quoted(self) -> bool:
-        """Whether double quotes enclose values."""
+        """Whether values may be enclosed in double quotes."""
         return self.quotes == "double" or (self.quotes == "auto" and self.delimiter == ",")
 
 
-def read_delimited(path: Path, wanted: Wanted, dialect: Dialect) -> Iterator[pl.DataFrame]:
-    """Yield the wanted columns, all string; without a header the columns are called 1, 2, ….
+def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Yield the selected columns in batches, all of type string.
 
-    Raises XmcpipeError that names file and row for a row with too many or too few values. An empty value is
-    the empty string, a blank line is no row.
+    Without a header the columns are called 1, 2, …. An empty value is the empty string; a blank line is
+    skipped. Raises XmcpipeError, with file and row, for a row with too many or too few values.
     """
     names: list[str] = []
     rows_before = 0
@@ -47,10 +47,7 @@ def read_delimited(path: Path, wanted: Wanted, dialect: Dialect) -> Iterator[pl.
         first_block = not names
         if first_block:
             names = _names(block, dialect)
-            for name in wanted.required:
-                if name not in names:
-                    raise no_column(path, name, names)
-        present = [name for name in (*wanted.required, *wanted.optional) if name in names]
+        present = selection.present_in(names, path)
         skipped = 1 if first_block and dialect.header else 0
         try:
             frame = _parse(block, names, present, dialect, skipped)
@@ -59,7 +56,7 @@ def read_delimited(path: Path, wanted: Wanted, dialect: Dialect) -> Iterator[pl.
         yield frame
         rows_before += len(frame)
     if not names:
-        raise XmcpipeError(f"{path} is empty, a table was wanted", "check the file")
+        raise XmcpipeError(f"{path}: expected a table, got an empty file", "check the file")
 
 
 def _names(block: str, dialect: Dialect) -> list[str]:
@@ -73,7 +70,7 @@ def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, s
     data = block.encode()
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
-        # one thread and one piece, so that an error can name its row
+        # One thread and one block, so that an error can name its row.
         pyarrow.csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=names, skip_rows_after_names=skipped
         ),
@@ -98,10 +95,10 @@ def _bad_row(
 ) -> XmcpipeError:
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:
-        return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
+        return XmcpipeError(f"{path}: not a readable table: {error}", "check the file")
     row = rows_before + int(found[1]) - skipped
     quotes = "double quotes" if dialect.quoted else "no quotes"
     return XmcpipeError(
         f"{path}, row {row}: {found[2].strip()[:120]}",
-        f"values are divided by {dialect.delimiter!r}, with {quotes}",
+        f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (quotes, --quotes)",
     )

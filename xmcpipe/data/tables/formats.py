@@ -1,4 +1,4 @@
-"""Tables of any format as batches of documents: the file's ending tells the format, the user the columns.
+"""Tables of any format as batches of documents: the file's extension gives the format, the user the columns.
 
 A batch is a polars frame `id` string, `text` string, `labels` list<string>, in the order of the file, without
 nulls. Only one batch is in memory at a time.
@@ -13,17 +13,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from xmcpipe.data.tables.columns import Wanted, no_column
 from xmcpipe.data.tables.delimited import Dialect, read_delimited
 from xmcpipe.data.tables.jsonl import read_jsonl
+from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
 FORMATS = (".jsonl", ".jsonl.gz", ".ndjson", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-PARQUET_ROWS = 1 << 15
+PARQUET_ROWS = 1 << 15  # rows of a batch
 
 
 @dataclass(frozen=True)
-class Writing:
+class TextFileOptions:
     """How text files are written: their encoding, and the header and quotes of CSV and TSV (see Dialect)."""
 
     encoding: str = "utf-8"
@@ -32,12 +32,13 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns make a document.
+class DocumentColumns:
+    """Which columns of a table make a document.
 
-    id: its column; empty for `id` where there is such a column, else the row's number from 0. text: one or
-    several, joined by `text_separator`, empty ones left out. labels: a list column, or with `label_separator`
-    a string.
+    id: the column of the ids. If it is empty, `id` is used where the table has such a column, else the row
+      number, counted from 0.
+    text: one or several columns. Empty values are skipped, the others joined by `text_separator`.
+    labels: a list column or, with `label_separator`, a string column.
     """
 
     id: str = ""
@@ -46,70 +47,64 @@ class Columns:
     labels: str = "labels"
     label_separator: str | None = None
 
-    def wanted(self) -> Wanted:
+    def selection(self) -> Selection:
         """The columns to read."""
         required = (*dict.fromkeys((*self.text, self.labels, *filter(None, [self.id]))),)
         optional = () if self.id or "id" in required else ("id",)
         labels = frozenset([self.labels])
         if self.label_separator is None:
-            return Wanted(required, optional, lists=labels)
-        return Wanted(required, optional, separated=labels)
+            return Selection(required, optional, lists=labels)
+        return Selection(required, optional, separated=labels)
 
 
-def read_documents(path: Path, columns: Columns, writing: Writing) -> Iterator[pl.DataFrame]:
-    """Yield batches of documents (see the module). Labels are stripped, and blank ones left out.
+def read_documents(path: Path, columns: DocumentColumns, options: TextFileOptions) -> Iterator[pl.DataFrame]:
+    """Yield batches of documents (see the module). Labels are stripped, and blank ones skipped.
 
-    Raises XmcpipeError that names the file, and the line and column as far as known, for an unreadable file,
-    an unknown format, a missing column, a value of a wrong type or a missing id.
+    Raises XmcpipeError, with the file and, where known, line and column, for an unreadable file, an unknown
+    format, a missing column, a value of a wrong type or a missing id.
     """
     first_row = 0
-    for rows in read_rows(path, columns.wanted(), writing):
+    for rows in read_rows(path, columns.selection(), options):
         if not rows.is_empty():
             yield _documents(rows, columns, path, first_row)
         first_row += len(rows)
 
 
-def read_rows(path: Path, wanted: Wanted, writing: Writing) -> Iterator[pl.DataFrame]:
-    """Yield the wanted columns of a table in batches, with the types that the file gives them."""
+def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Iterator[pl.DataFrame]:
+    """Yield the selected columns of a table in batches, with the types that the file gives them."""
     require_file(path, "table")
     if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
-        return read_jsonl(path, wanted, writing.encoding)
+        return read_jsonl(path, selection, options.encoding)
     if delimiter := delimiter_of(path):
-        dialect = Dialect(delimiter, writing.encoding, writing.header, writing.quotes)
-        return read_delimited(path, wanted, dialect)
+        dialect = Dialect(delimiter, options.encoding, options.header, options.quotes)
+        return read_delimited(path, selection, dialect)
     if path.name.lower().endswith(".parquet"):
-        return _read_parquet(path, wanted)
-    raise XmcpipeError(
-        f"{path}: its format can't be told from its name", "known endings: " + ", ".join(FORMATS)
-    )
+        return _read_parquet(path, selection)
+    raise XmcpipeError(f"{path}: unknown table format", "use one of the extensions " + ", ".join(FORMATS))
 
 
 def delimiter_of(path: Path) -> str:
-    """What divides the values of a CSV or TSV file; empty for other formats."""
+    """The delimiter of a CSV or TSV file; empty for other formats."""
     name = path.name.lower().removesuffix(".gz")
     return "," if name.endswith(".csv") else "\t" if name.endswith(".tsv") else ""
 
 
-def _read_parquet(path: Path, wanted: Wanted) -> Iterator[pl.DataFrame]:
+def _read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        for name in wanted.required:
-            if name not in names:
-                raise no_column(path, name, names)
-        present = [name for name in (*wanted.required, *wanted.optional) if name in names]
+        present = selection.present_in(file.schema_arrow.names, path)
         for batch in file.iter_batches(PARQUET_ROWS, columns=present):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
             yield frame.select(present)
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(
-            f"{path} can't be read as Parquet: {error}", "check that the file is whole"
+            f"{path} can't be read as Parquet: {error}", "check that the file is complete"
         ) from error
 
 
 def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: Path) -> pl.Series:
-    """The columns `names`, stripped and joined, empty ones left out; string [n] without nulls."""
+    """The columns `names`, stripped and joined, without empty ones; string [n] without nulls."""
     text = [_plain(rows, name, path).fill_null("").str.strip_chars() for name in names]
     parts = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(text)])
     joined = parts.select(
@@ -122,7 +117,7 @@ def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: 
     return joined.fill_null("")
 
 
-def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int) -> pl.DataFrame:
+def _documents(rows: pl.DataFrame, columns: DocumentColumns, path: Path, first_row: int) -> pl.DataFrame:
     id_column = columns.id or ("id" if "id" in rows.columns else "")
     text = join_text(rows, columns.text, columns.text_separator, path)
     if id_column:
@@ -130,7 +125,7 @@ def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int)
         if ids.null_count() or (ids == "").any():
             row = int((ids.is_null() | (ids == "")).arg_max() or 0)
             raise XmcpipeError(
-                f"{path}, row {first_row + row + 1}: its {id_column!r} is empty", "give each row an id"
+                f"{path}, row {first_row + row + 1}: {id_column!r} is empty", "give every row an id"
             )
     else:
         ids = pl.int_range(first_row, first_row + len(rows), eager=True).cast(pl.String)
@@ -138,7 +133,7 @@ def _documents(rows: pl.DataFrame, columns: Columns, path: Path, first_row: int)
     return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
 
 
-def _labels(rows: pl.DataFrame, columns: Columns, path: Path) -> pl.Series:
+def _labels(rows: pl.DataFrame, columns: DocumentColumns, path: Path) -> pl.Series:
     column = rows[columns.labels]
     if columns.label_separator is not None:
         lists = _plain(rows, columns.labels, path).fill_null("").str.split(columns.label_separator)
@@ -148,7 +143,7 @@ def _labels(rows: pl.DataFrame, columns: Columns, path: Path) -> pl.Series:
             inner.is_nested() or inner.is_temporal() or inner == pl.Boolean
         ):
             raise XmcpipeError(
-                f"{path}: column {columns.labels!r} is {column.dtype}, lists of strings were wanted",
+                f"{path}: expected lists of strings in column {columns.labels!r}, got {column.dtype}",
                 "write each label as a string",
             )
         lists = column.cast(pl.List(pl.String))
@@ -156,17 +151,17 @@ def _labels(rows: pl.DataFrame, columns: Columns, path: Path) -> pl.Series:
         lists = column.cast(pl.List(pl.String))
     else:
         raise XmcpipeError(
-            f"{path}: column {columns.labels!r} is {column.dtype}, not a list",
-            "set label_separator to what stands between its labels",
+            f"{path}: expected lists in column {columns.labels!r}, got {column.dtype}",
+            "set label_separator to the text between two labels, for example ';'",
         )
     clean = pl.element().str.strip_chars()
     return lists.list.eval(clean.filter(clean.is_not_null() & (clean != ""))).fill_null([])
 
 
 def _plain(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:
-    """A column of plain values as strings. Raises XmcpipeError where it holds lists or objects."""
+    """A column of plain values as strings. Raises XmcpipeError if it holds lists or objects."""
     column = rows[name]
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-        hint = "name a column of text" if name != "labels" else "leave label_separator out"
-        raise XmcpipeError(f"{path}: column {name!r} is {column.dtype}, a string was wanted", hint)
+        hint = "name a column of text" if name != "labels" else "remove label_separator"
+        raise XmcpipeError(f"{path}: expected strings in column {name!r}, got {column.dtype}", hint)
     return column.cast(pl.String)

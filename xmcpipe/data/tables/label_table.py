@@ -5,35 +5,37 @@ from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.tables.columns import Wanted
-from xmcpipe.data.tables.formats import Writing, delimiter_of, read_rows
+from xmcpipe.data.tables.formats import TextFileOptions, delimiter_of, read_rows
 from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
 
-def read_label_table(path: Path, label: str, text: str, writing: Writing) -> pl.DataFrame:
+def read_label_table(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
     """A frame `label` string, distinct, and `text` string or null where blank, in the order of the file.
 
-    `label` and `text` are the columns' names, and may be the same. A CSV or TSV file without a header is a
-    label, the delimiter, and the rest of the line as its text. Of a label with several rows the first counts.
-    Raises XmcpipeError as `read_rows` does, and for a table without a label.
+    `label` and `text` are the names of the columns, and may be the same. In a CSV or TSV file without a
+    header, a line is a label, the delimiter, and the label's text up to the end of the line. If a label has
+    several rows, the first counts. Raises XmcpipeError as `read_rows` does, and for a table without a label.
     """
     delimiter = delimiter_of(path)
-    if delimiter and not writing.header:
-        frames = list(_read_pairs(path, delimiter, writing.encoding))
+    if delimiter and not options.header:
+        frames = list(_read_pairs(path, delimiter, options.encoding))
     else:
-        wanted = Wanted((*dict.fromkeys((label, text)),))
+        selection = Selection((*dict.fromkeys((label, text)),))
         columns = [_clean(label).alias("label"), _clean(text).alias("text")]
-        frames = [rows.select(columns) for rows in read_rows(path, wanted, writing)]
+        frames = [rows.select(columns) for rows in read_rows(path, selection, options)]
     table = pl.concat(frames) if frames else pl.DataFrame(schema={"label": pl.String, "text": pl.String})
     table = table.filter(pl.col("label") != "").unique("label", keep="first", maintain_order=True)
     if table.is_empty():
-        raise XmcpipeError(f"{path} has no label", "check label_table and label_column")
+        raise XmcpipeError(
+            f"{path}: expected at least one label, got none", "check label_table and label_column"
+        )
     return table.with_columns(pl.when(pl.col("text") != "").then(pl.col("text")))
 
 
 def _read_pairs(path: Path, delimiter: str, encoding: str) -> Iterator[pl.DataFrame]:
-    # no table reader: label texts do hold a stray tab or comma, which would make a row of three values
+    # Not with the table reader: label texts do contain stray tabs or commas, which would make a third value.
     for _, block in text_blocks(require_file(path, "label_table"), encoding):
         lines = pl.Series(block.split("\n")).str.strip_chars_end("\r")
         parts = lines.str.splitn(delimiter, 2).struct.rename_fields(["label", "text"]).struct.unnest()

@@ -1,4 +1,4 @@
-"""A text file as blocks of whole lines: compressed or not, in any encoding, only one block in memory."""
+"""A text file in blocks of whole lines: plain or gzip, in any encoding, one block in memory at a time."""
 
 import gzip
 import io
@@ -12,21 +12,19 @@ import polars as pl
 from xmcpipe.errors import XmcpipeError
 
 BLOCK_CHARACTERS = 1 << 23
-OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
-
-
-OTHER_ENCODING = "set encoding (--encoding) to the file's own, such as latin-1"
+OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28  # what a broken file may take in memory before it is refused
+ENCODING_HINT = "set encoding (--encoding) to that of the file, for example latin-1"
 
 
 def text_blocks(
-    path: Path, encoding: str, quoted: bool = False, remedy: str = OTHER_ENCODING
+    path: Path, encoding: str, quoted: bool = False, hint: str = ENCODING_HINT
 ) -> Iterator[tuple[int, str]]:
-    """Yield (number of its first line, block of whole lines), some 8 million characters at a time.
+    """Yield (number of the first line, block of whole lines), about 8 million characters at a time.
 
-    With `quoted`, a line break between double quotes is no end of a line: a block ends where the quotes are
-    even. A mark at the start of UTF-8 is skipped. Raises XmcpipeError that names file and line for bytes that
-    aren't in `encoding` (`remedy` is its hint), a quote that is never closed, a line without an end, an
-    unknown encoding and a file that can't be read.
+    With `quoted`, a line break between double quotes does not end a line: a block ends where the number of
+    quotes is even. A byte order mark at the start of UTF-8 is skipped. Raises XmcpipeError, with file and
+    line, for bytes that aren't in `encoding` (then with `hint`), a quote that is never closed, a line of more
+    than LONGEST_LINE characters, an unknown encoding and a file that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -35,25 +33,24 @@ def text_blocks(
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            remedy,
+            hint,
         ) from error
     except LookupError as error:
-        raise XmcpipeError(
-            f"encoding {encoding!r} is unknown", "utf-8 and latin-1 are the usual ones"
-        ) from error
+        raise XmcpipeError(f"unknown encoding {encoding!r}", "most files are utf-8 or latin-1") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is whole") from error
+        raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is complete") from error
 
 
 def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
-    """Yield (number of the first line, lines string [n]) in blocks as `text_blocks` does, without line ends.
+    """Yield (number of the first line, lines string [n]), in blocks as `text_blocks` does.
 
-    Only a line feed ends a line, with or without a carriage return before it; the last line needs none.
+    Lines come without their ends. Only a line feed ends a line, with or without a carriage return before it;
+    the last line needs none.
     """
     for first, block in text_blocks(path, encoding):
         try:
             lines = pl.Series("text", [block]).str.split("\n").explode()
-        except UnicodeEncodeError as error:  # half of a surrogate pair, which some encodings can spell
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which some encodings allow
             raise XmcpipeError(
                 f"{path}, from line {first}: {error.reason}", "name another encoding"
             ) from error
@@ -73,14 +70,15 @@ def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[
         if len(rest) == LONGEST_LINE and not rest.endswith("\n"):
             raise XmcpipeError(
                 f"{path}, after line {line}: a line has more than {LONGEST_LINE:,} characters",
-                "check the file: a document is a line",
+                "check the file: each document must be one line",
             )
         block += rest
         while quoted and block.count('"') % 2 and (more := text.readline()):
             block += more
             if len(block) > OPEN_QUOTE_CHARACTERS:
                 raise XmcpipeError(
-                    f"{path}, after line {line}: a quote is never closed", "set quotes = 'none'"
+                    f"{path}, after line {line}: a quote is never closed",
+                    "set --quotes none",
                 )
         yield line, block
         line += block.count("\n")

@@ -1,4 +1,4 @@
-"""A web site, and no waiting between retries."""
+"""A web site, and no pauses between retries."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def _site() -> Iterator[Site]:
 
 @pytest.fixture
 def site(_site: Site) -> Site:
-    """A site without a path."""
+    """A site without any path."""
     _site.paths.clear()
     _site.asked.clear()
     return _site

@@ -1,4 +1,4 @@
-"""Where a mirror of each kind leads: Google Drive's pages, Dropbox's zips made on the way."""
+"""The URLs of each kind of mirror: Google Drive's pages, Dropbox's zips without a length."""
 
 import io
 import random
@@ -40,16 +40,16 @@ def fetch(folder: Path, address: str = ID) -> bytes:
     return (folder / "x.part").read_bytes()
 
 
-def test_a_small_file_comes_at_once(drive: Site, tmp_path: Path) -> None:
-    drive.put("/uc", BODY, cuts=[None, 700])  # type: ignore[list-item]
+def test_a_small_file_is_sent_at_once(drive: Site, tmp_path: Path) -> None:
+    drive.put("/uc", BODY, cuts=[None, 700])
     assert fetch(tmp_path) == BODY
     asked = f"/uc?export=download&id={ID}"
-    # what the file is is asked for anew in every attempt
+    # every attempt asks Drive for the URL again
     assert drive.asked == [(asked, ""), (asked, ""), (asked, ""), (asked, "bytes=700-")]
 
 
 @pytest.mark.parametrize("absolute", [True, False])
-def test_a_large_one_after_its_form(drive: Site, tmp_path: Path, absolute: bool) -> None:
+def test_a_large_file_is_behind_a_form(drive: Site, tmp_path: Path, absolute: bool) -> None:
     action = f"{drive.address}/download" if absolute else "/download?authuser=0"
     drive.put("/uc", FORM.format(action=action, id=ID).encode(), kind=HTML)
     drive.put("/download", BODY, cuts=[1, 2998])
@@ -66,9 +66,9 @@ def test_an_older_page_has_a_link(drive: Site, tmp_path: Path) -> None:
     assert fetch(tmp_path) == BODY
 
 
-def test_a_quota_page_says_why(drive: Site, tmp_path: Path) -> None:
+def test_a_quota_page_states_the_reason(drive: Site, tmp_path: Path) -> None:
     drive.put("/uc", QUOTA.encode(), kind=HTML)
-    says = f"instead of file {ID}: Google Drive - Quota exceeded: Sorry, you can't view or download this file"
+    says = f"sent a page instead of file {ID}: Google Drive - Quota exceeded: Sorry, you can't view"
     with pytest.raises(XmcpipeError, match=says):
         fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -77,12 +77,12 @@ def test_a_quota_page_says_why(drive: Site, tmp_path: Path) -> None:
 def test_a_quota_page_behind_the_form(drive: Site, tmp_path: Path) -> None:
     drive.put("/uc", FORM.format(action="/download", id=ID).encode(), kind=HTML)
     drive.put("/download", QUOTA.encode(), kind=HTML)
-    with pytest.raises(XmcpipeError, match="came instead of the file: Google Drive - Quota exceeded"):
+    with pytest.raises(XmcpipeError, match="expected a file, got a web page: Google Drive - Quota exceeded"):
         fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_that_wants_a_sign_in(drive: Site, tmp_path: Path) -> None:
+def test_one_that_requires_a_sign_in(drive: Site, tmp_path: Path) -> None:
     drive.put("/uc", b"", location="/ServiceLogin")
     drive.put("/ServiceLogin", SIGN_IN.encode(), kind=HTML)
     with pytest.raises(XmcpipeError, match="Sign in - Google Accounts"):
@@ -108,7 +108,7 @@ def test_a_dropbox_folder_comes_as_a_zip_without_length_or_ranges(
     assert site.asked == [("/scl/fo/abc/h?rlkey=key&dl=1", "")] * 2
 
 
-def test_where_a_person_fetches_it() -> None:
+def test_pages_for_a_person() -> None:
     assert https.page("https://a/b.tar.gz") == "https://a/b.tar.gz" == https.locate("https://a/b.tar.gz")
     assert gdrive.page(ID) == f"https://drive.google.com/file/d/{ID}/view"
     assert dropbox.page("abc/h?rlkey=key") == "https://www.dropbox.com/scl/fo/abc/h?rlkey=key"

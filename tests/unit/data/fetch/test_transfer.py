@@ -1,4 +1,4 @@
-"""One file over HTTP: whole whatever happens on the way, and nothing that isn't it."""
+"""One file over HTTP: complete whatever happens on the way, and never another file's bytes."""
 
 import errno
 import json
@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from tests.web_site import Site
 from xmcpipe.data.fetch import transfer as module
 from xmcpipe.data.fetch import web
-from xmcpipe.data.fetch.transfer import Note, forget, transfer
+from xmcpipe.data.fetch.transfer import Note, remove_partial, transfer
 from xmcpipe.data.fetch.web import WebError
 from xmcpipe.errors import XmcpipeError
 
 BODY = random.Random(7).randbytes(5000)
 OTHER = random.Random(8).randbytes(4000)
 SIZES = st.integers(0, len(BODY))
-# Fixtures of a function outlive the examples on purpose: each example begins by clearing what it uses.
+# Function-scoped fixtures are shared by all examples on purpose: each example first clears what it uses.
 FEW = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -47,7 +47,7 @@ def write_note(place: Path, address: str, validator: str, length: int) -> None:
 def test_a_connection_cut_after_any_bytes_ends_with_the_right_ones(
     site: Site, place: Path, cuts: list[int], ranges: bool, length: bool
 ) -> None:
-    forget(place)
+    remove_partial(place)
     site.put("/a", BODY, cuts=list(cuts), ranges=ranges, length=length)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
@@ -56,10 +56,10 @@ def test_a_connection_cut_after_any_bytes_ends_with_the_right_ones(
 
 @FEW
 @given(SIZES, st.sampled_from(["same", "none", "broken", "other file", "changed", "no validator", "weak"]))
-def test_whatever_a_killed_attempt_left_the_right_bytes_come(
+def test_the_right_bytes_arrive_whatever_a_killed_attempt_left(
     site: Site, place: Path, kept: int, state: str
 ) -> None:
-    forget(place)
+    remove_partial(place)
     site.asked.clear()
     served = site.put("/a", BODY, etag='W/"1"' if state == "weak" else None)
     address = f"{site.address}/a"
@@ -71,45 +71,45 @@ def test_whatever_a_killed_attempt_left_the_right_bytes_come(
         write_note(place, "elsewhere" if state == "other file" else address, tag, len(BODY))
     whole = kept == len(BODY)
     if state in ("changed", "no validator", "weak") and whole:
-        return  # it says that it is whole, and of its sha256 this module knows nothing
+        return  # by its note it is complete, and this module doesn't know its sha256
     transfer(address, place)
     assert place.read_bytes() == BODY
-    goes_on = state == "same" and 0 < kept < len(BODY)
+    resumes = state == "same" and 0 < kept < len(BODY)
     asked = [range_ for _, range_ in site.asked]
     if state == "same":
-        assert asked == ([] if whole else [f"bytes={kept}-" if goes_on else ""])
+        assert asked == ([] if whole else [f"bytes={kept}-" if resumes else ""])
 
 
-def test_an_attempt_takes_up_what_the_one_before_it_left(
+def test_an_attempt_resumes_the_one_before_it(
     site: Site, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRIES", 0)
     site.put("/a", BODY, cuts=[1234])
-    with pytest.raises(WebError, match="a broke off after 1,234 of 5,000 bytes"):
+    with pytest.raises(WebError, match="a: connection broke after 1,234 of 5,000 bytes"):
         transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY[:1234]
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
     assert site.asked == [("/a", ""), ("/a", "bytes=1234-")]
-    transfer(f"{site.address}/a", place)  # it is there
+    transfer(f"{site.address}/a", place)  # it is complete
     assert len(site.asked) == 2
 
 
-def test_a_killed_process_leaves_what_the_next_one_takes_up(site: Site, place: Path) -> None:
+def test_the_next_process_resumes_after_a_kill(site: Site, place: Path) -> None:
     """Killed for good, in the middle of the second piece."""
     body = random.Random(9).randbytes(3 << 18)
     site.put("/a", body)
     program = (
         "import os, signal, sys; from pathlib import Path; from xmcpipe.data.fetch import transfer, web\n"
-        "read, pieces = web.read, []\n"
+        "read, pieces = web.read_piece, []\n"
         "def kill(*arguments):\n"
         "    pieces.append(read(*arguments))\n"
         "    if len(pieces) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return pieces[-1]\n"
-        "web.read = kill; transfer.transfer(sys.argv[1], Path(sys.argv[2]))"
+        "web.read_piece = kill; transfer.transfer(sys.argv[1], Path(sys.argv[2]))"
     )
-    done = subprocess.run([sys.executable, "-c", program, f"{site.address}/a", str(place)], check=False)
-    assert done.returncode == -9
+    finished = subprocess.run([sys.executable, "-c", program, f"{site.address}/a", str(place)], check=False)
+    assert finished.returncode == -9
     left = place.stat().st_size
     assert 0 < left < len(body)
     transfer(f"{site.address}/a", place)
@@ -132,7 +132,7 @@ def test_a_file_that_changed_is_fetched_from_its_beginning(
     assert len(site.asked) == (2 if conditions else 3)
 
 
-def test_a_length_that_is_told_later_counts_too(site: Site, place: Path) -> None:
+def test_a_length_that_is_stated_later_counts_too(site: Site, place: Path) -> None:
     served = site.put("/a", BODY, cuts=[1000, 500])
     place.write_bytes(BODY[:10])
     write_note(place, f"{site.address}/a", served.tag, -1)
@@ -141,24 +141,24 @@ def test_a_length_that_is_told_later_counts_too(site: Site, place: Path) -> None
     assert [asked for _, asked in site.asked] == ["bytes=10-", "bytes=1010-", "bytes=1510-"]
 
 
-def test_the_time_of_change_does_where_there_is_no_etag(site: Site, place: Path) -> None:
+def test_last_modified_serves_without_an_etag(site: Site, place: Path) -> None:
     site.put("/a", BODY, etag="", modified="Sat, 11 Jul 2026 10:16:37 GMT", cuts=[3000])
     transfer(f"{site.address}/a", place)
     assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", "bytes=3000-"))
-    for tag in ("", 'W/"weak"'):  # with neither there is nothing to go on from
-        forget(place)
+    for tag in ("", 'W/"weak"'):  # without a strong validator, nothing is resumed
+        remove_partial(place)
         site.put("/a", BODY, etag=tag, cuts=[3000])
         transfer(f"{site.address}/a", place)
         assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", ""))
 
 
-def test_a_page_that_says_tomorrow_does_not_cost_what_has_come(site: Site, place: Path) -> None:
+def test_a_page_that_says_tomorrow_does_not_cost_the_bytes_on_disk(site: Site, place: Path) -> None:
     served = site.put(
         "/a", b"<!DOCTYPE html><title>Too many\n downloads</title>", kind="text/html; charset=utf-8"
     )
     place.write_bytes(BODY[:2000])
     write_note(place, f"{site.address}/a", '"tag"', len(BODY))
-    with pytest.raises(WebError, match="a web page came instead of the file: Too many downloads"):
+    with pytest.raises(WebError, match="expected a file, got a web page: Too many downloads"):
         transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY[:2000]
     served.body, served.kind, served.etag = BODY, "application/zip", '"tag"'
@@ -169,7 +169,7 @@ def test_a_page_that_says_tomorrow_does_not_cost_what_has_come(site: Site, place
 
 def test_a_page_is_known_by_its_first_bytes_too(site: Site, place: Path) -> None:
     site.put("/a", b"\n <HTML lang=en><body>no")
-    with pytest.raises(WebError, match="a web page came instead of the file: without a title"):
+    with pytest.raises(WebError, match="expected a file, got a web page: without a title"):
         transfer(f"{site.address}/a", place)
     assert not place.exists()
 
@@ -199,22 +199,22 @@ def test_a_refusal_is_not_waited_for(site: Site, place: Path, status: int) -> No
     assert not place.exists()
 
 
-def test_a_connection_that_breaks_again_and_again_is_given_up(site: Site, place: Path) -> None:
+def test_retries_end_if_the_connection_keeps_breaking(site: Site, place: Path) -> None:
     site.put("/a", BODY, cuts=[10] * 50)
-    with pytest.raises(WebError, match="broke off after 60 of 5,000 bytes"):
+    with pytest.raises(WebError, match="connection broke after 60 of 5,000 bytes"):
         transfer(f"{site.address}/a", place)
     assert len(site.asked) == module.RETRIES + 1
 
 
-def test_more_retries_while_it_gets_on(site: Site, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_allows_more_retries(site: Site, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROGRESS_BYTES", 300)
     site.put("/a", BODY, cuts=[300] * 16)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    # a server without ranges gets no further: that is no progress
-    forget(place)
+    # without ranges, every attempt starts again: that is no progress
+    remove_partial(place)
     site.put("/a", BODY, cuts=[400] * 50, ranges=False)
-    with pytest.raises(WebError, match="broke off after 400"):
+    with pytest.raises(WebError, match="connection broke after 400"):
         transfer(f"{site.address}/a", place)
 
 
@@ -223,37 +223,37 @@ def test_more_bytes_than_were_promised(site: Site, place: Path) -> None:
     write_note(place, f"{site.address}/a", '"tag"', 3000)
     headers = {"Content-Range": "bytes 1000-2999/3000"}
     answer = SimpleNamespace(status=206, headers=headers, read=lambda _, pieces=[BODY, b""]: pieces.pop(0))
-    with pytest.raises(WebError, match="a has more than the 3,000 bytes that were promised"):
-        module._Transfer(f"{site.address}/a", place, module.no_page, str, "")._receive(
+    with pytest.raises(WebError, match="a: expected 3,000 bytes, got more"):
+        module._Transfer(f"{site.address}/a", place, module.refuse_web_page, str, "")._receive(
             answer, "/a", Note(f"{site.address}/a", '"tag"', 3000)
         )
     assert not place.exists()
 
 
-def test_a_disk_without_room_is_seen_before_anything_comes(
+def test_a_disk_without_space_is_noticed_before_the_download(
     site: Site, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.put("/a", BODY)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=4999))
-    with pytest.raises(WebError, match=r"disk full: a has 0 MB, and .* has 0 MB free .*XMCPIPE_CACHE"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4999))
+    with pytest.raises(WebError, match=r"disk full: a has 0 MB, but only 0 MB are free in .*XMCPIPE_CACHE"):
         transfer(f"{site.address}/a", place)
     assert not place.exists()
 
 
-def test_a_disk_that_fills_up_gets_its_room_back(
+def test_a_disk_that_fills_up_gets_its_space_back(
     site: Site, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     site.put("/a", BODY)
-    monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(WebError, match="disk full: a had no room left in "):
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(WebError, match="disk full: no space left for a in "):
         transfer(f"{site.address}/a", place)
     assert list(place.parent.glob("archive*")) == []
 
 
-def test_a_redirect_is_followed_but_not_to_one_that_vouches_for_less(site: Site, place: Path) -> None:
+def test_a_redirect_is_followed_but_not_from_https_to_http(site: Site, place: Path) -> None:
     site.put("/a", b"", location="/b")
     site.put("/b", BODY, cuts=[77])
     transfer(f"{site.address}/a", place)

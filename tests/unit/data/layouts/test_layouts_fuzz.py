@@ -1,4 +1,4 @@
-"""Damaged folders of every layout: an error that says so, or what a plain reading of the same bytes gives."""
+"""Damaged folders of every layout: an error, or the same result as a naive reader of the same bytes."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from tests.layout_folders import MAKERS, NAMES, TRAIN, attentionxml, lines, pecos, write, x_y_text, xc_raw
-from xmcpipe.data.layouts import LAYOUTS, LayoutOptions, detect_layout, layout_files, read_layout
+from xmcpipe.data.layouts import LayoutOptions, detect_layout, layout_files, layout_names, read_layout
 from xmcpipe.data.npz import read_csr
 from xmcpipe.errors import XmcpipeError
 
@@ -22,21 +22,21 @@ ENCODINGS = ("latin-1", "utf-16", "cp1252", "utf-8-sig")
 
 
 def read(folder: Path, layout: str) -> dict[str, Rows]:
-    """What xmcpipe reads: text and label names of each document."""
-    sources = read_layout(folder, layout, LayoutOptions())
-    names = None if sources.label_table is None else sources.label_table["label"].to_list()
+    """The text and label names of each document, as xmcpipe reads them."""
+    documents = read_layout(folder, layout, LayoutOptions())
+    names = None if documents.label_table is None else documents.label_table["label"].to_list()
     return {
         split: [
             (text, {str(label) if names is None else names[label] for label in labels})
             for batch in batches
             for text, labels in batch.select("text", "labels").rows()
         ]
-        for split, batches in sources.splits.items()
+        for split, batches in documents.splits.items()
     }
 
 
 def plain(folder: Path, layout: str) -> dict[str, Rows]:
-    """The same, read without any care. Raises whatever comes."""
+    """The same, read without any checks. Raises any kind of error."""
     files = layout_files(folder, layout)
     names = plain_names(files, plain_width(files))
     found: dict[str, Rows] = {}
@@ -48,7 +48,7 @@ def plain(folder: Path, layout: str) -> dict[str, Rows]:
                 " ".join(filter(None, (str(r.get(f) or "").strip() for f in ("title", "content"))))
                 for r in records
             ]
-            labels = [
+            labels: list[set[int]] | list[set[str]] = [
                 {int(label) for label in r.get("target_ind") or [] if label is not None} for r in records
             ]
         else:
@@ -69,7 +69,7 @@ def plain_lines(path: Path) -> list[str]:
 
 
 def plain_width(files: dict[str, Path]) -> int:
-    """The number of labels that the label files state, or 0."""
+    """The number of labels stated in the label files, or 0."""
     found = 0
     for split in ("train", "test"):
         path = files.get(f"{split}_labels", Path())
@@ -87,7 +87,7 @@ def is_header(words: list[str]) -> bool:
 
 
 def plain_names(files: dict[str, Path], width: int) -> list[str]:
-    """The name of each label, or none where it is its number."""
+    """The name of each label; no names if labels are numbers."""
     if "names" not in files:
         return []
     if ".json" in files["names"].name:
@@ -103,7 +103,7 @@ def plain_names(files: dict[str, Path], width: int) -> list[str]:
 
 def plain_labels(path: Path, layout: str) -> list[set[int]] | list[set[str]]:
     if path.suffix == ".npz":
-        with path.open("rb") as file:  # given a path, NumPy leaves the file of a broken archive open
+        with path.open("rb") as file:  # with a path, NumPy leaves the file of a broken archive open
             matrix = sparse.load_npz(file).tocsr()
         return [set(matrix[row].nonzero()[1].tolist()) for row in range(matrix.shape[0])]
     rows = [line.split() for line in plain_lines(path)]
@@ -181,7 +181,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", layout_names())
 @settings(max_examples=70)
 @given(which=st.integers(0, 20), damage=damages)
 def test_an_error_or_the_right_parse(
@@ -204,15 +204,15 @@ def test_an_error_or_the_right_parse(
     except XmcpipeError:
         return
     finally:
-        wanted = safe_plain(folder, layout)
+        expected = safe_plain(folder, layout)
         shutil.rmtree(folder)
-    assert found == wanted
+    assert found == expected
 
 
 def safe_plain(folder: Path, layout: str) -> dict[str, Rows] | str:
     try:
         return plain(folder, layout)
-    except Exception as error:  # then xmcpipe must not have read anything
+    except Exception as error:  # then xmcpipe must raise an error too
         return repr(error)
 
 
@@ -234,9 +234,9 @@ def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, data: bytes,
         found = read(folder, layout)
     except XmcpipeError:
         found = None
-    wanted = safe_plain(folder, layout)
+    expected = safe_plain(folder, layout)
     shutil.rmtree(folder)
-    assert found in (None, wanted)
+    assert found in (None, expected)
 
 
 @settings(max_examples=40)

@@ -1,4 +1,4 @@
-"""Archives from strangers: what is in them comes out, what would do harm doesn't, nor is any of it left."""
+"""Archives of unknown origin: valid ones are unpacked, harmful ones are refused and leave nothing behind."""
 
 import errno
 import gzip
@@ -70,8 +70,8 @@ def unpacked(
     }
 
 
-def refused(folder: Path, data: bytes, says: str, limits: Limits | None = None) -> None:
-    with pytest.raises(XmcpipeError, match=f"a.part isn't unpacked: .*{says}"):
+def refused(folder: Path, data: bytes, message: str, limits: Limits | None = None) -> None:
+    with pytest.raises(XmcpipeError, match=f"a.part was not unpacked: .*{message}"):
         unpacked(folder, data, limits)
     assert sorted(path.name for path in folder.iterdir()) == ["a.part"]
 
@@ -94,7 +94,7 @@ def test_every_form_of_tar_and_long_names(tmp_path: Path, form: int) -> None:
     assert unpacked(tmp_path, tar_gz(members, form)) == {name: b"x"}
 
 
-def test_a_file_by_itself(tmp_path: Path) -> None:
+def test_a_single_file(tmp_path: Path) -> None:
     assert unpacked(tmp_path, gzip.compress(b"text\n" * 200), name="trn.json.gz") == {
         "trn.json": b"text\n" * 200
     }
@@ -119,16 +119,18 @@ BAD_PATHS = [
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_a_path_that_leads_out_or_cannot_be(tmp_path: Path, path: str, pack: Callable[..., bytes]) -> None:
+def test_a_path_that_leads_outside_or_is_invalid(
+    tmp_path: Path, path: str, pack: Callable[..., bytes]
+) -> None:
     refused(tmp_path, pack({"good": b"x", path: b"x"}), "path")
     assert not (tmp_path.parent / "out-side").exists()
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("a", "a/b/c"), ("a", "./a")])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_that_want_one_place(tmp_path: Path, names: tuple[str, str]) -> None:
-    refused(tmp_path, tar_gz([(name, b"x", {}) for name in names]), "twice|below a file")
-    refused(tmp_path, zipped([(name, b"x", 0) for name in names]), "twice|below a file")
+def test_two_files_for_one_path(tmp_path: Path, names: tuple[str, str]) -> None:
+    refused(tmp_path, tar_gz([(name, b"x", {}) for name in names]), "repeated|a path that is a file")
+    refused(tmp_path, zipped([(name, b"x", 0) for name in names]), "repeated|a path that is a file")
 
 
 KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"]
@@ -137,13 +139,13 @@ KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tar
 @pytest.mark.parametrize("kind", KINDS)
 def test_links_devices_and_other_things_in_a_tar(tmp_path: Path, kind: bytes) -> None:
     refused(
-        tmp_path, tar_gz([("x", b"", {"type": kind, "linkname": "/etc/passwd"})]), "'x' is a link, a device"
+        tmp_path, tar_gz([("x", b"", {"type": kind, "linkname": "/etc/passwd"})]), "'x' is a link or a device"
     )
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
 def test_links_devices_and_other_things_in_a_zip(tmp_path: Path, kind: int) -> None:
-    refused(tmp_path, zipped([("x", b"/etc/passwd", kind | 0o777)]), "'x' is a link, a device")
+    refused(tmp_path, zipped([("x", b"/etc/passwd", kind | 0o777)]), "'x' is a link or a device")
 
 
 def test_a_link_is_never_written_through(tmp_path: Path) -> None:
@@ -154,18 +156,18 @@ def test_a_link_is_never_written_through(tmp_path: Path) -> None:
 def test_a_sparse_file(tmp_path: Path) -> None:
     headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "x"}
     headers |= {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**15)}
-    refused(tmp_path, tar_gz([("x", b"y", {"pax_headers": headers})]), "another thing")
+    refused(tmp_path, tar_gz([("x", b"y", {"pax_headers": headers})]), "'x' is a link or a device")
 
 
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
 def test_a_bomb(tmp_path: Path, pack: Callable[..., bytes]) -> None:
     bomb = pack({f"zeros-{number}": bytes(1 << 20) for number in range(3)})
-    refused(tmp_path, bomb, "more than 2.0 MB come out", Limits(free=2_000_000))
-    refused(tmp_path, bomb, "more than 1.5 MB come out", Limits(bytes=1_500_000, ratio=1e6))
+    refused(tmp_path, bomb, "unpack to more than 2.0 MB", Limits(free=2_000_000))
+    refused(tmp_path, bomb, "unpack to more than 1.5 MB", Limits(bytes=1_500_000, ratio=1e6))
     assert len(unpacked(tmp_path, bomb, Limits(free=4_000_000))) == 3
 
 
-def test_a_bomb_in_a_file_by_itself_or_in_what_is_passed_over(tmp_path: Path) -> None:
+def test_a_bomb_in_a_single_file_or_in_a_skipped_one(tmp_path: Path) -> None:
     limits = Limits(free=1_000_000)
     refused(tmp_path, gzip.compress(bytes(1 << 21)), "more than 1.0 MB", limits)
     refused(tmp_path, tar_of({"tfidf-attnxml/X": bytes(1 << 21)}), "more than 1.0 MB", limits)
@@ -179,7 +181,7 @@ def test_a_zip_that_understates_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_zip_entries_that_share_their_bytes(tmp_path: Path) -> None:
-    """A better bomb: a thousand names for one compressed file."""
+    """A stronger bomb: a thousand names for one compressed file."""
     one = zip_of({"0000": bytes(1 << 16)})
     at, end = one.rindex(b"PK\x01\x02"), one.rindex(b"PK\x05\x06")
     entries = [one[at:end].replace(b"0000", b"%04d" % number) for number in range(1000)]
@@ -198,7 +200,7 @@ def test_a_table_of_contents_that_would_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEADER_BYTES", 10_000)
-    refused(tmp_path, zip_of({f"{number:020}": b"" for number in range(200)}), "a table of contents of")
+    refused(tmp_path, zip_of({f"{number:020}": b"" for number in range(200)}), "its table of contents has")
     refused(tmp_path, tar_gz([("n" * 19_000, b"", {})], tarfile.GNU_FORMAT), "a header of type b'L' and 19,")
     refused(tmp_path, tar_gz([("n" * 19_000, b"", {})]), "a header of type b'x' and 19,")
 
@@ -213,7 +215,7 @@ def test_an_encrypted_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"P", b"PK", b"\x1f\x8b", b"<html>", b"7z\xbc\xaf", zlib.compress(b"x" * 99)]
 )
-def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
+def test_not_an_archive(tmp_path: Path, data: bytes) -> None:
     refused(tmp_path, data, "")
 
 
@@ -222,7 +224,7 @@ PACKED = {"tar.gz": tar_of(FILES), "zip": zip_of(FILES), "gz": gzip.compress(FIL
 
 @FEW
 @given(st.sampled_from(sorted(PACKED)), st.data())
-def test_one_that_is_cut_short_anywhere(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_one_that_is_truncated_anywhere(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     packed = PACKED[kind]
     refused(tmp_path, packed[: data.draw(st.integers(0, len(packed) - 1))], "")
 
@@ -235,14 +237,14 @@ def test_one_with_changed_bytes_comes_out_right_or_not_at_all(
     packed = bytearray(PACKED[kind])
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
-    wanted = {"unpacked": FILES["set/Y.trn.npz"]} if kind == "gz" else FILES
+    expected = {"unpacked": FILES["set/Y.trn.npz"]} if kind == "gz" else FILES
     try:
         found = unpacked(tmp_path, bytes(packed))
     except XmcpipeError:
         assert not (tmp_path / "out").exists()
     else:
-        # names, and in a zip which of them there are, have no checksum
-        assert set(found.values()) <= set(wanted.values())
+        # names have no checksum, nor does the list of files in a zip
+        assert set(found.values()) <= set(expected.values())
     for path in tmp_path.iterdir():
         assert path.name in ("a.part", "out")
 
@@ -251,7 +253,7 @@ def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path, monkeypatch: pyte
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.shutil, "copyfileobj", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         unpacked(tmp_path, tar_of(FILES))
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The policies, case by case and against a plain-Python definition, down to the files that are written."""
+"""The policies, case by case and against a definition in plain Python, down to the written files."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import split_by_hash
 from xmcpipe.data.raw.writing import write_raw
@@ -19,7 +20,7 @@ from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.errors import XmcpipeError
 
 Document = tuple[str, str, list[str]]
-SCHEMA = {"id": pl.String, "text": pl.String, "labels": pl.List(pl.String)}
+SCHEMA: dict[str, Any] = {"id": pl.String, "text": pl.String, "labels": pl.List(pl.String)}
 KEEP_ALL = Policies(empty_text="keep", no_labels="keep", repeated="keep", leaked="keep", unseen="keep")
 TRAIN: list[Document] = [
     ("a", "one", ["x", "y"]),
@@ -40,9 +41,9 @@ def batches(documents: list[Document], rows: int = 2) -> Iterable[pl.DataFrame]:
 def prepare(
     folder: Path, policies: Policies, labels: pl.DataFrame | None = None, **splits: list[Document]
 ) -> tuple[dict[str, Any], dict[str, list[Document]], list[str]]:
-    """The figures, the documents that were written with their labels' names, and the vocabulary."""
-    sources = {split: batches(documents) for split, documents in splits.items()}
-    figures, rows = write_raw(sources, labels, policies, folder, folder)
+    """The figures, the written documents with the names of their labels, and the vocabulary."""
+    documents = DocumentSet({split: batches(rows) for split, rows in splits.items()}, labels)
+    figures, rows = write_raw(documents, policies, folder, folder)
     assert not (folder / "texts.parquet").exists()
     names = pyarrow.parquet.read_table(folder / "labels.parquet", schema=LABELS)["label"].to_pylist()
     written = {}
@@ -98,11 +99,11 @@ def test_each_policy_alone(tmp_path: Path, policy: str, train: str, test: str) -
     _, written, names = prepare(tmp_path, Policies(**values), train=TRAIN, test=TEST)
     assert (ids(written["train"]), ids(written["test"])) == (train, test)
     assert ("new" in names) == (policy != "unseen")
-    with pytest.raises(XmcpipeError, match=f"^1 .*{policy} = 'keep' or 'drop'"):
+    with pytest.raises(XmcpipeError, match=f"^1 .*to go on, set {policy} = 'keep' or 'drop'"):
         prepare(tmp_path, Policies(**{**values, policy: "refuse"}), train=TRAIN, test=TEST)
 
 
-def test_a_document_that_loses_all_labels_goes_unless_kept(tmp_path: Path) -> None:
+def test_a_document_that_loses_all_labels_is_dropped_unless_kept(tmp_path: Path) -> None:
     values = {**vars(KEEP_ALL), "unseen": "drop"}
     _, written, _ = prepare(tmp_path, Policies(**{**values, "no_labels": "drop"}), train=TRAIN, test=TEST)
     assert written["test"] == [("t", "Shared", ["x"]), ("v", "seven", ["y"])]
@@ -110,7 +111,7 @@ def test_a_document_that_loses_all_labels_goes_unless_kept(tmp_path: Path) -> No
     assert written["test"][1] == ("u", "six", [])
 
 
-def test_rare_labels_go_from_both_splits(tmp_path: Path) -> None:
+def test_rare_labels_are_dropped_from_both_splits(tmp_path: Path) -> None:
     values = {**vars(KEEP_ALL), "min_label_count": 2, "no_labels": "refuse"}
     with pytest.raises(XmcpipeError, match="1 documents have no label, such as id 'e'"):
         prepare(tmp_path, Policies(**values), train=TRAIN, test=TEST)
@@ -142,12 +143,12 @@ def test_split_by_hash_is_the_documented_one() -> None:
     assert split_by_hash(pl.Series(names), 10).tolist() == expected
 
 
-def test_faults_of_the_whole(tmp_path: Path) -> None:
-    with pytest.raises(XmcpipeError, match=r"none of the 2 documents has a label .check which column"):
+def test_faults_of_the_whole_input(tmp_path: Path) -> None:
+    with pytest.raises(XmcpipeError, match=r"none of the 2 documents has a label .check the labels column"):
         prepare(tmp_path, KEEP_ALL, train=[("a", "x", [])], test=[("b", "y", [])])
-    with pytest.raises(XmcpipeError, match="no test document with a label is left of 2 documents"):
+    with pytest.raises(XmcpipeError, match="none of the 2 documents is left as a test document with a label"):
         prepare(tmp_path, KEEP_ALL, train=[("a", "x", ["1"])], test=[("b", "y", [])])
-    with pytest.raises(XmcpipeError, match="1 ids stand in more than one row, such as 'a'"):
+    with pytest.raises(XmcpipeError, match="expected distinct ids, got 1 in several rows, such as 'a'"):
         prepare(tmp_path, KEEP_ALL, train=[("a", "x", ["1"]), ("a", "y", ["1"])], test=TEST)
 
 
@@ -161,9 +162,9 @@ def test_unused_labels_of_the_table_stay_only_if_asked(tmp_path: Path) -> None:
     _, written, names = prepare(tmp_path, KEEP_ALL, table, train=TRAIN, test=TEST)
     assert names == ["y", "x", "new", "rare"]
     policies = Policies(**{**vars(KEEP_ALL), "min_label_count": 0})
-    figures, again, names = prepare(tmp_path, policies, table, train=TRAIN, test=TEST)
+    figures, unused_kept, names = prepare(tmp_path, policies, table, train=TRAIN, test=TEST)
     assert names == ["unused", "y", "x", "new", "rare"]
-    assert [(i, t, sorted(labels)) for i, t, labels in again["train"]] == [
+    assert [(i, t, sorted(labels)) for i, t, labels in unused_kept["train"]] == [
         (i, t, sorted(labels)) for i, t, labels in written["train"]
     ]
     assert figures["labels_without_text"] == 3
@@ -172,7 +173,7 @@ def test_unused_labels_of_the_table_stay_only_if_asked(tmp_path: Path) -> None:
 def by_definition(
     train: list[Document], test: list[Document], policies: Policies
 ) -> tuple[list[Document], list[Document]]:
-    """The rules of Policies in plain Python, for two tables and options keep and drop."""
+    """The rules of Policies in plain Python, for two tables and the options keep and drop."""
 
     def key(document: Document) -> str:
         return " ".join(document[1].lower().split())

@@ -1,10 +1,9 @@
-"""Turns the columns id, labels and scores of Arrow batches into `LabelLists`, checked and cut to the best
-few.
+"""Turns the columns id, labels and scores of Arrow batches into `LabelLists`, checked and cut to the top few.
 
-Batches are narrowed as they come (ids of 32 bits where they fit, numbers for names, only the labels that can
-reach the top), so that a file is held as the few numbers that are needed and not as its columns.
+Each batch is narrowed at once (32-bit ids where they fit, numbers in place of names, only labels that can
+reach the top), so that memory holds a few small arrays instead of the file's columns.
 
-Legend: B rows of a batch · P (document, label) pairs of a batch.
+Legend: B rows of a batch · P (document, label) pairs of a batch · L labels.
 """
 
 from typing import TypeVar
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.label_lists.lists import Bools, Int64s, Ints, LabelLists, Scores
 from xmcpipe.errors import XmcpipeError
 
@@ -23,10 +23,10 @@ Numbers = TypeVar("Numbers", Ints, Scores)
 class ListsBuilder:
     """Collects batches into LabelLists.
 
-    With `scored`, scores are read where there are any. `top` keeps of each document the labels that can be
-    among its so many best: more than `top` where scores tie, since only a common numbering of all files
-    decides a tie. Raises XmcpipeError, naming the row from 0, for columns of another type and for a score
-    that is not a number.
+    With `scored`, scores are read if there are any. `top` keeps the labels of each document that can be among
+    its `top` best; these are more than `top` where scores tie, since ties are broken only after all files
+    have one numbering. Raises XmcpipeError, with the row counted from 0, for columns of another type and for
+    a score that is NaN.
     """
 
     def __init__(self, source: str, scored: bool = False, top: int | None = None) -> None:
@@ -35,17 +35,15 @@ class ListsBuilder:
         self._lengths: list[Int64s] = []
         self._labels: list[Ints] = []
         self._scores: list[Scores] = []
-        self._dictionaries: list[pa.Array] = []  # one for each of _labels, where labels are names
+        self._dictionaries: list[pa.Array] = []  # one for each element of _labels, if labels are names
         self._rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Append documents: column `labels` (lists of integers or strings), and `id` and `scores` where
-        given.
-        """
+        """Append documents: column `labels` (lists of integers or strings), optionally `id` and `scores`."""
         try:
             self._add(batch)
         except pa.ArrowException as error:
-            raise self._fault(f"a value doesn't fit its column: {error}", "check the column") from error
+            raise self._error(f"a value doesn't fit its column: {error}", "check the column") from error
 
     def _add(self, batch: pa.RecordBatch) -> None:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -64,13 +62,12 @@ class ListsBuilder:
         """Append documents as NumPy arrays: lengths [B], and labels [P] and scores [P] end to end."""
         if scores is not None and np.isnan(scores).any():
             row = self._rows + int(np.repeat(np.arange(len(lengths)), lengths)[np.isnan(scores).argmax()])
-            raise self._fault(f"a score of row {row} is not a number (NaN)", "give a number for every label")
-        kept = None if self._top is None else _reach_top(lengths, scores, self._top)
-        if kept is not None:
-            kept_before = np.concatenate([[0], np.cumsum(kept)])
-            lengths = np.diff(kept_before[np.concatenate([[0], np.cumsum(lengths)])])
-            labels = labels[kept]
-            scores = None if scores is None else scores[kept]
+            raise self._error(f"a score of row {row} is not a number (NaN)", "give a number for every label")
+        mask = None if self._top is None else _reach_top(lengths, scores, self._top)
+        if mask is not None:
+            lengths = np.diff(row_offsets(mask)[row_offsets(lengths)])  # selected pairs of each row
+            labels = labels[mask]
+            scores = None if scores is None else scores[mask]
         self._rows += len(lengths)
         self._lengths.append(lengths)
         self._labels.append(labels)
@@ -78,9 +75,7 @@ class ListsBuilder:
             self._scores.append(scores)
 
     def finish(self, names: pa.Array | None = None, width: int | None = None) -> LabelLists:
-        """All that was added. `names`, string [L], is the vocabulary of integer labels; `width` is its
-        length.
-        """
+        """All appended documents. `names`, string [L], is the vocabulary of integer labels, `width` is L."""
         indptr = np.zeros(self._rows + 1, np.int64)
         if self._rows:
             np.cumsum(np.concatenate(self._lengths), out=indptr[1:])
@@ -88,77 +83,78 @@ class ListsBuilder:
             names, width = pc.unique(pa.chunked_array(self._dictionaries, pa.string())), None
             numbers = [pc.index_in(part, value_set=names).to_numpy() for part in self._dictionaries]
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
-        labels: Ints = _joined(self._labels) if self._labels else np.empty(0, np.int32)
+        labels: Ints = _concatenate(self._labels) if self._labels else np.empty(0, np.int32)
         ids = pa.chunked_array(self._ids, pa.string()) if self._ids else None
-        scores = _joined(self._scores) if self._scores else None
+        scores = _concatenate(self._scores) if self._scores else None
         return LabelLists(self._source, ids, indptr, labels, scores, names, width)
 
     def _lists(self, column: pa.Array, name: str) -> tuple[Int64s, pa.Array]:
-        """Lengths int64 [B] and the values end to end; a null list is an empty one."""
+        """Lengths int64 [B] and the values end to end; a null list counts as empty."""
         kind = column.type
         if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-            raise self._fault(
-                f"the column {name!r} is {column.type}, a list was wanted", "write a list a document"
+            raise self._error(
+                f"expected lists in column {name!r}, got {column.type}", "write one list per document"
             )
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
         values = column.flatten()
         if values.null_count:
-            raise self._fault(f"the column {name!r} has a null inside a list", "leave the value out")
+            raise self._error(f"column {name!r} has a null inside a list", "remove the null")
         return lengths.astype(np.int64), values
 
     def _numbers(self, values: pa.Array) -> tuple[Ints, pa.Array | None]:
-        """Labels as numbers [P], and for names the array that the numbers are positions in."""
+        """Labels as numbers [P] and, for names, the array in which the numbers are positions."""
         kind = values.type.value_type if types.is_dictionary(values.type) else values.type
         if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
             encoded = values.cast(pa.string()).dictionary_encode()
             return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
         if types.is_floating(kind):
-            raise self._fault(
-                f"labels are {kind}, and a float32 tells ids apart only up to 16,777,216",
+            # A float32 represents integers exactly only up to 16,777,216.
+            raise self._error(
+                f"expected labels as integers or strings, got {kind}, which is exact only up to 16,777,216",
                 "write label ids as integers, or names as strings",
             )
         if types.is_null(kind):
             return np.empty(0, np.int32), None
         if not types.is_integer(kind):
-            raise self._fault(f"labels are {kind}, integers or strings were wanted", "write ids or names")
+            raise self._error(f"expected labels as integers or strings, got {kind}", "write ids or names")
         return self.narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
 
     def narrow(self, labels: Ints) -> Ints:
-        """The labels as signed integers, of 32 bits where they fit. Raises XmcpipeError for one below 0."""
+        """The labels as signed integers, of 32 bits if they fit. Raises XmcpipeError for a negative one."""
         if not len(labels):
             return labels.astype(np.int32)
         if int(labels.min()) < 0:
-            raise self._fault(
-                f"{int(labels.min())} is given as a label id", "ids begin at 0; leave paddings out"
-            )
+            raise self._error(f"expected label ids from 0, got {int(labels.min())}", "remove any padding")
         return labels.astype(np.int32 if int(labels.max()) < 2**31 else np.int64, copy=False)
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
         score_lengths, values = self._lists(column, "scores")
         if not np.array_equal(lengths, score_lengths):
             row = self._rows + int((lengths != score_lengths).argmax())
-            raise self._fault(f"row {row} has more or fewer scores than labels", "write a score a label")
+            raise self._error(f"row {row} has more or fewer scores than labels", "write one score per label")
         if types.is_null(values.type):
             return np.empty(0, np.float32)
         if not (types.is_floating(values.type) or types.is_integer(values.type)):
-            raise self._fault(f"scores are {values.type}, numbers were wanted", "write a score a label")
-        # integers as they are: a float64 tells them apart up to 2^53 only
+            raise self._error(f"expected numbers as scores, got {values.type}", "write one score per label")
+        # Integers stay integers: a float64 is exact only up to 2^53.
         wide = values.cast(pa.float32()) if types.is_float16(values.type) else values
         return np.asarray(wide.to_numpy(zero_copy_only=False))
 
     def _id_strings(self, column: pa.Array) -> pa.Array:
         if column.null_count:
-            raise self._fault(f"{column.null_count} rows have no id", "give every row an id, or none")
+            raise self._error(f"{column.null_count} rows have no id", "give every row an id, or none")
         if types.is_floating(column.type) or types.is_nested(column.type):
-            raise self._fault(f"the column 'id' is {column.type}", "write ids as strings or integers")
+            raise self._error(
+                f"expected strings or integers in column 'id', got {column.type}", "convert the column"
+            )
         return column.cast(pa.string())
 
-    def _fault(self, what: str, hint: str) -> XmcpipeError:
+    def _error(self, what: str, hint: str) -> XmcpipeError:
         return XmcpipeError(f"{self._source}: {what}", hint)
 
 
-def _joined(parts: list[Numbers]) -> Numbers:
-    """The arrays end to end. Each is let go once it is copied: the file is not in memory twice."""
+def _concatenate(parts: list[Numbers]) -> Numbers:
+    """The arrays end to end. Each is freed once it is copied, so that the file is not in memory twice."""
     whole = np.empty(sum(map(len, parts)), np.result_type(*parts))
     end = len(whole)
     while parts:
@@ -169,18 +165,19 @@ def _joined(parts: list[Numbers]) -> Numbers:
 
 
 def _reach_top(lengths: Int64s, scores: Scores | None, top: int) -> Bools | None:
-    """Which pairs can be among the `top` best of their document, bool [P]; None for all."""
+    """Which pairs can be among the `top` best of their document, bool [P]; None if all can."""
     if not len(lengths) or int(lengths.max()) <= top:
         return None
     starts = np.cumsum(lengths) - lengths
     rows = np.repeat(np.arange(len(lengths)), lengths)
     if scores is None:
         return np.arange(len(rows)) - starts[rows] < top
-    falling = scores
+    descending = scores
     if np.any((scores[1:] > scores[:-1]) & (rows[1:] == rows[:-1])):
-        # inverted and not negated: that turns the order of every integer type round, unsigned ones too
-        rising = np.invert(scores) if scores.dtype.kind in "bui" else -scores
-        falling = scores[np.lexsort((rising, rows))]
-    last = falling[np.minimum(starts + np.minimum(lengths, top) - 1, len(rows) - 1)]
+        # Inverted instead of negated: this reverses the order of every integer type, unsigned ones too.
+        ascending_key = np.invert(scores) if scores.dtype.kind in "bui" else -scores
+        descending = scores[np.lexsort((ascending_key, rows))]
+    # The score of each document's last label within the top: whatever equals it may still win the tie.
+    last = descending[np.minimum(starts + np.minimum(lengths, top) - 1, len(rows) - 1)]
     reach: Bools = scores >= last[rows]
     return reach

@@ -1,26 +1,26 @@
-"""Filter files: a pair a line, the row of a document in its split and a label, both counted from 0."""
+"""Filter files: a pair per line, the row of a document in its split and a label, both counted from 0."""
 
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
-from xmcpipe.data.layouts import LayoutOptions
+from xmcpipe.data.layouts.layout import LayoutOptions
 from xmcpipe.data.schema import FILTER_PAIRS
-from xmcpipe.data.tables.columns import bad_row
 from xmcpipe.data.tables.lines import text_lines
+from xmcpipe.data.tables.selection import row_error
 
 PAIR = r"^\s*(\S+)[\s,]+(\S+)\s*$"  # numpy.savetxt writes whole numbers as 1.000000000000000000e+00
-MOST = 2**31 - 1
+MAX_NUMBER = 2**31 - 1
 
 
 def read_pairs(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -> pa.Table:
-    """`row` int64 and `label` int32 as they are in the file (see schema.FILTER_PAIRS).
+    """`row` int64 and `label` int32, in the order of the file (see schema.FILTER_PAIRS).
 
-    Raises XmcpipeError that names the line for anything but two whole numbers, and for a label that the label
-    `table` doesn't have.
+    Raises XmcpipeError, with the line, for anything but two whole numbers, and for a label beyond the label
+    `table`.
     """
-    limit = MOST if table is None else len(table)
+    limit = MAX_NUMBER if table is None else len(table)
     parts = [_pairs(lines, first, limit, path) for first, lines in text_lines(path, options.encoding)]
     frame = pl.concat(parts) if parts else pl.DataFrame(schema={"row": pl.Int64, "label": pl.Int32})
     return frame.to_arrow().cast(FILTER_PAIRS)
@@ -33,14 +33,14 @@ def _pairs(lines: pl.Series, first: int, limit: int, path: Path) -> pl.DataFrame
     pairs = numbered.select("line", "text", row=found[0], label=found[1])
     whole = [(pl.col(name) == pl.col(name).floor()) & (pl.col(name) >= 0) for name in ("row", "label")]
     fit = pairs.select(
-        (whole[0] & whole[1] & (pl.col("row") <= MOST) & (pl.col("label") < limit)).fill_null(False)
+        (whole[0] & whole[1] & (pl.col("row") <= MAX_NUMBER) & (pl.col("label") < limit)).fill_null(False)
     ).to_series()
     if not fit.all():
         line, text = pairs.row(int((~fit).arg_max() or 0))[:2]
-        raise bad_row(
+        raise row_error(
             path,
             f"line {first + line}",
-            f"{text[:60]!r} was given, the row of a document and a label below {limit:,} were wanted",
-            "check that the filter file is of the same dataset",
+            f"expected the row of a document and a label below {limit:,}, got {text[:60]!r}",
+            "check that the filter file belongs to the same dataset",
         )
     return pairs.select(pl.col("row").cast(pl.Int64), pl.col("label").cast(pl.Int32))

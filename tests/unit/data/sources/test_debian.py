@@ -1,4 +1,4 @@
-"""A tiny Debian mirror in a folder: parsing, both ways of fetching, and what is said when one fails."""
+"""A tiny Debian mirror in a folder: parsing, both ways of fetching, and the errors of each."""
 
 import hashlib
 import lzma
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.data.sources import debian, debian_index
+from xmcpipe.data.sources import debian
 from xmcpipe.data.sources.debian_index import Index, fetch_index
 from xmcpipe.errors import XmcpipeError
 
@@ -137,15 +137,15 @@ def test_a_slice_is_reproducible_and_grows(index: Index) -> None:
     assert {package.name for package in few} < {package.name for package in more}
     assert [package.name for package in more] == [name for name in packages if name in {p.name for p in more}]
     assert debian.choose(packages, 20, 8) != few
-    assert len(debian.choose(packages, 1000, 7)) == 99  # the last one's label is no package
+    assert len(debian.choose(packages, 1000, 7)) == 99  # the label of the last one is not a package
 
 
 def test_not_an_index(tmp_path: Path) -> None:
     (tmp_path / "Packages").write_text("<html>\n")
-    with pytest.raises(XmcpipeError, match="no package index: a stanza has no Package"):
+    with pytest.raises(XmcpipeError, match="is not a package index: a stanza has no Package"):
         debian.read_packages(Index(tmp_path / "Packages", None, "folder"))
     (tmp_path / "Packages").write_text("")
-    with pytest.raises(XmcpipeError, match="holds no package"):
+    with pytest.raises(XmcpipeError, match="has no packages"):
         debian.read_packages(Index(tmp_path / "Packages", None, "folder"))
 
 
@@ -155,12 +155,12 @@ def test_fetching_without_apt(tmp_path: Path) -> None:
     assert index.packages.read_text() == PACKAGES
     assert index.descriptions is not None
     assert index.descriptions.read_text() == DESCRIPTIONS
-    # an index that is there and whole is not fetched again
+    # a complete index is not downloaded again
     shutil.rmtree(tmp_path / "mirror/dists/test/main")
     assert fetch_index(mirror, "test", "https", tmp_path).sha256() == index.sha256()
 
 
-@pytest.mark.skipif(shutil.which("apt-get") is None, reason="there is no apt-get")
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt-get is not installed")
 def test_fetching_with_apt_gives_the_same(tmp_path: Path) -> None:
     mirror = write_mirror(tmp_path / "mirror")
     with_apt = fetch_index(mirror, "test", "apt", tmp_path / "scratch with a blank")
@@ -169,7 +169,7 @@ def test_fetching_with_apt_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_apt_is_kept_off_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for apt-get notes how it is called: every path that it may write is in our folder."""
+    """A stub of apt-get records its call: every path that it may write to is in our folder."""
     stub = tmp_path / "bin/apt-get"
     stub.parent.mkdir()
     stub.write_text(
@@ -194,9 +194,9 @@ def test_apt_is_kept_off_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_apt_auto_goes_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian_index.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     assert fetch_index(write_mirror(tmp_path / "mirror"), "test", "auto", tmp_path).via == "https"
-    with pytest.raises(XmcpipeError, match=r"there is no apt-get here .via = 'https'"):
+    with pytest.raises(XmcpipeError, match=r"apt-get is not installed .set via = 'https'"):
         fetch_index("http://a.b/debian", "test", "apt", tmp_path)
 
 
@@ -204,7 +204,7 @@ def test_a_changed_index_is_refused(tmp_path: Path) -> None:
     mirror = write_mirror(tmp_path / "mirror")
     path = tmp_path / "mirror/dists/test/main/binary-amd64/Packages.xz"
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(XmcpipeError, match=r"Packages\.xz has sha256 .*, its Release file says"):
+    with pytest.raises(XmcpipeError, match=r"Packages\.xz: expected sha256 .*, as in the Release file, got"):
         fetch_index(mirror, "test", "https", tmp_path)
     assert not list(tmp_path.glob("*Packages*"))
 
@@ -218,9 +218,9 @@ def test_a_changed_index_is_refused(tmp_path: Path) -> None:
             "Release can't be fetched: .*No such file.*check the network, mirror",
         ),
         ("http://127.0.0.1:9", "test", "https://127.0.0.1:9/dists/test/Release can't be fetched: .*refused"),
-        ("deb.debian.org", "test", "a URL and a name were wanted"),
-        ("http://a b", "test", "a URL and a name were wanted"),
-        ("http://a", "test main\ndeb", "a URL and a name were wanted"),
+        ("deb.debian.org", "test", "expected a URL as mirror and a name as suite"),
+        ("http://a b", "test", "expected a URL as mirror and a name as suite"),
+        ("http://a", "test main\ndeb", "expected a URL as mirror and a name as suite"),
     ],
 )
 def test_a_mirror_that_is_not_there(tmp_path: Path, mirror: str, suite: str, fault: str) -> None:
@@ -235,5 +235,5 @@ def test_a_suite_without_packages(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="lists no sha256"):
         fetch_index(tmp_path.as_uri(), "test", "https", tmp_path)
     release.write_text(f"SHA256:\n {'0' * 64} 1 contrib/Packages\n")
-    with pytest.raises(XmcpipeError, match="lists no main/binary-amd64/Packages"):
+    with pytest.raises(XmcpipeError, match="has no main/binary-amd64/Packages"):
         fetch_index(tmp_path.as_uri(), "test", "https", tmp_path)

@@ -1,7 +1,8 @@
-"""Every format gives the same documents, and a fault is named by file, line and column."""
+"""Every format gives the same documents, and errors name file, line and column."""
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xmcpipe.data.tables import lines
-from xmcpipe.data.tables.formats import Columns, Writing, read_documents
+from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
 from xmcpipe.errors import XmcpipeError
 
-ROWS = [
+ROWS: list[dict[str, object]] = [
     {"id": "a", "text": "red fox", "labels": ["1", "10"]},
     {"id": "b", "text": 'a "quoted", text\nof two lines', "labels": ["2"]},
     {"id": "c", "text": "", "labels": []},
@@ -22,9 +23,9 @@ ROWS = [
 
 
 def read(
-    path: Path, columns: Columns | None = None, writing: Writing | None = None
+    path: Path, columns: DocumentColumns | None = None, options: TextFileOptions | None = None
 ) -> list[dict[str, object]]:
-    frames = list(read_documents(path, columns or Columns(), writing or Writing()))
+    frames = list(read_documents(path, columns or DocumentColumns(), options or TextFileOptions()))
     for frame in frames:
         assert frame.schema == {"id": pl.String, "text": pl.String, "labels": pl.List(pl.String)}
         assert frame.null_count().sum_horizontal()[0] == 0
@@ -52,14 +53,19 @@ def test_parquet(tmp_path: Path) -> None:
 def test_delimited(tmp_path: Path, name: str, delimiter: str) -> None:
     table = pl.DataFrame(ROWS).with_columns(pl.col("labels").list.join("|"))
     table.write_csv(tmp_path / name, separator=delimiter)
-    assert read(tmp_path / name, Columns(label_separator="|"), Writing(quotes="double")) == ROWS
+    assert (
+        read(tmp_path / name, DocumentColumns(label_separator="|"), TextFileOptions(quotes="double")) == ROWS
+    )
     (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
-    assert read(tmp_path / f"{name}.gz", Columns(label_separator="|"), Writing(quotes="double")) == ROWS
+    assert (
+        read(tmp_path / f"{name}.gz", DocumentColumns(label_separator="|"), TextFileOptions(quotes="double"))
+        == ROWS
+    )
 
 
 def test_tsv_has_no_quotes_unless_asked(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text('id\ttext\tlabels\n1\t"Fox" said\ta\n2\t"open\tb\n')
-    assert [row["text"] for row in read(tmp_path / "x.tsv", Columns(label_separator=","))] == [
+    assert [row["text"] for row in read(tmp_path / "x.tsv", DocumentColumns(label_separator=","))] == [
         '"Fox" said',
         '"open',
     ]
@@ -69,7 +75,7 @@ def test_small_blocks_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 7)
     assert read(write_jsonl(tmp_path / "x.jsonl", ROWS)) == ROWS
     pl.DataFrame(ROWS).with_columns(pl.col("labels").list.join("|")).write_csv(tmp_path / "x.csv")
-    assert read(tmp_path / "x.csv", Columns(label_separator="|")) == ROWS
+    assert read(tmp_path / "x.csv", DocumentColumns(label_separator="|")) == ROWS
 
 
 def test_latin_1(tmp_path: Path) -> None:
@@ -78,56 +84,56 @@ def test_latin_1(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match=r"x\.jsonl, line 2: the bytes aren't utf-8 .*latin-1"):
         read(tmp_path / "x.jsonl")
     (tmp_path / "x.jsonl").write_bytes(line)
-    assert read(tmp_path / "x.jsonl", writing=Writing(encoding="latin-1")) == [ROWS[3]]
-    with pytest.raises(XmcpipeError, match="encoding 'klingon' is unknown"):
-        read(tmp_path / "x.jsonl", writing=Writing(encoding="klingon"))
+    assert read(tmp_path / "x.jsonl", options=TextFileOptions(encoding="latin-1")) == [ROWS[3]]
+    with pytest.raises(XmcpipeError, match="unknown encoding 'klingon'"):
+        read(tmp_path / "x.jsonl", options=TextFileOptions(encoding="klingon"))
 
 
-def test_byte_order_mark_is_no_part_of_a_column(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_column(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfid,text,labels\r\n1,a,x\r\n")
-    assert read(tmp_path / "x.csv", Columns(label_separator=" ")) == [
+    assert read(tmp_path / "x.csv", DocumentColumns(label_separator=" ")) == [
         {"id": "1", "text": "a", "labels": ["x"]}
     ]
 
 
 def test_numbers_and_nulls(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": 1, "text": None, "labels": [3, "4", None, " "]},
         {"id": 2, "text": 7, "labels": None},
         {"id": "3", "text": "[a title in brackets]", "labels": [" 5 "]},
     ]
-    wanted = [
+    expected = [
         {"id": "1", "text": "", "labels": ["3", "4"]},
         {"id": "2", "text": "7", "labels": []},
         {"id": "3", "text": "[a title in brackets]", "labels": ["5"]},
     ]
-    assert read(write_jsonl(tmp_path / "x.jsonl", rows)) == wanted
+    assert read(write_jsonl(tmp_path / "x.jsonl", rows)) == expected
 
 
-def test_several_text_columns_leave_out_the_empty_ones(tmp_path: Path) -> None:
-    rows = [
+def test_empty_text_columns_are_skipped(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
         {"title": "T", "body": "B", "labels": ["1"]},
         {"title": "T", "body": " ", "labels": ["1"]},
         {"title": None, "body": "B", "labels": ["1"]},
         {"title": "", "labels": ["1"]},
     ]
     path = write_jsonl(tmp_path / "x.jsonl", rows)
-    read_rows = read(path, Columns(text=("title", "body"), text_separator=" | "))
+    read_rows = read(path, DocumentColumns(text=("title", "body"), text_separator=" | "))
     assert [row["text"] for row in read_rows] == ["T | B", "T", "B", ""]
 
 
 def test_ids_are_row_numbers_where_there_is_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 40)
-    rows = [{"text": f"document {number}", "labels": ["1"]} for number in range(7)]
+    rows: list[dict[str, object]] = [{"text": f"document {number}", "labels": ["1"]} for number in range(7)]
     assert [row["id"] for row in read(write_jsonl(tmp_path / "x.jsonl", rows))] == list("0123456")
-    with pytest.raises(XmcpipeError, match="no column 'id'"):
-        read(tmp_path / "x.jsonl", Columns(id="id"))
+    with pytest.raises(XmcpipeError, match="expected a column 'id'"):
+        read(tmp_path / "x.jsonl", DocumentColumns(id="id"))
 
 
 def test_csv_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("one,a;b\ntwo,c\n")
-    columns = Columns(text=("1",), labels="2", label_separator=";")
-    rows = read(tmp_path / "x.csv", columns, Writing(header=False))
+    columns = DocumentColumns(text=("1",), labels="2", label_separator=";")
+    rows = read(tmp_path / "x.csv", columns, TextFileOptions(header=False))
     assert rows == [
         {"id": "0", "text": "one", "labels": ["a", "b"]},
         {"id": "1", "text": "two", "labels": ["c"]},
@@ -137,16 +143,19 @@ def test_csv_without_a_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ('{"text": "x", "labels": ["1"]', "line 3: it isn't JSON"),
-        ("[1, 2]", "line 3: a list was given, an object was wanted"),
-        ('{"text": {"a": 1}, "labels": ["1"]}', "line 3: 'text' is an object"),
-        ('{"text": ["a"], "labels": ["1"]}', "line 3: 'text' is a list"),
+        ('{"text": "x", "labels": ["1"]', "line 3: invalid JSON"),
+        ("[1, 2]", "line 3: expected an object, got a list"),
+        (
+            '{"text": {"a": 1}, "labels": ["1"]}',
+            "line 3: expected a string or a number in 'text', got an object",
+        ),
+        ('{"text": ["a"], "labels": ["1"]}', "line 3: expected a string or a number in 'text', got a list"),
         (
             '{"text": "x", "labels": "1 2"}',
-            "line 3: 'labels' is a string, a list .*set label_sep",
+            "line 3: expected a list in 'labels', got a string .*set label_sep",
         ),
-        ('{"text": "x", "labels": [["1"]]}', "line 3: 'labels' is a list, a string or a number was wanted"),
-        ('{"text": "x", "labels": {"1": 1}}', "line 3: 'labels' is an object, a list was wanted"),
+        ('{"text": "x", "labels": [["1"]]}', "line 3: expected a string or a number in 'labels', got a list"),
+        ('{"text": "x", "labels": {"1": 1}}', "line 3: expected a list in 'labels', got an object"),
     ],
 )
 def test_a_faulty_line_is_named(tmp_path: Path, line: str, fault: str) -> None:
@@ -159,7 +168,7 @@ def test_a_faulty_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 10)
     (tmp_path / "x.csv").write_text("text,labels\na,1\nb,2\nc,3,4\n")
     with pytest.raises(XmcpipeError, match="row 3: Expected 2 columns, got 3"):
-        read(tmp_path / "x.csv", Columns(label_separator=" "))
+        read(tmp_path / "x.csv", DocumentColumns(label_separator=" "))
 
 
 def test_a_quote_that_is_never_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,24 +176,32 @@ def test_a_quote_that_is_never_closed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lines, "OPEN_QUOTE_CHARACTERS", 50)
     (tmp_path / "x.csv").write_text('text,labels\n"a,1\n' + "b,2\n" * 50)
     with pytest.raises(XmcpipeError, match="a quote is never closed"):
-        read(tmp_path / "x.csv", Columns(label_separator=" "))
+        read(tmp_path / "x.csv", DocumentColumns(label_separator=" "))
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet"])
-def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path, name: str) -> None:
+def test_a_missing_column_is_named_with_those_of_the_file(tmp_path: Path, name: str) -> None:
     table = pl.DataFrame({"title": ["a"], "text_": ["b"], "labels": ["1"]})
-    writers = {"x.jsonl": table.write_ndjson, "x.csv": table.write_csv, "x.parquet": table.write_parquet}
+    writers: dict[str, Callable[[Path], object]] = {
+        "x.jsonl": table.write_ndjson,
+        "x.csv": table.write_csv,
+        "x.parquet": table.write_parquet,
+    }
     writers[name](tmp_path / name)
-    with pytest.raises(XmcpipeError, match=r"no column 'text'; it has title, text_, labels .did you mean"):
-        read(tmp_path / name, Columns(label_separator=" "))
+    with pytest.raises(
+        XmcpipeError, match=r"expected a column 'text', got title, text_, labels .did you mean"
+    ):
+        read(tmp_path / name, DocumentColumns(label_separator=" "))
 
 
 def test_wrong_types_in_parquet(tmp_path: Path) -> None:
     pl.DataFrame({"text": [["a"]], "labels": ["1 2"]}).write_parquet(tmp_path / "x.parquet")
-    with pytest.raises(XmcpipeError, match=r"column 'text' is List\(String\), a string was wanted"):
-        read(tmp_path / "x.parquet", Columns(label_separator=" "))
-    with pytest.raises(XmcpipeError, match=r"column 'labels' is String, not a list .set label_separator"):
-        read(tmp_path / "x.parquet", Columns(text=("labels",)))
+    with pytest.raises(XmcpipeError, match=r"expected strings in column 'text', got List\(String\)"):
+        read(tmp_path / "x.parquet", DocumentColumns(label_separator=" "))
+    with pytest.raises(
+        XmcpipeError, match=r"expected lists in column 'labels', got String .set label_separator"
+    ):
+        read(tmp_path / "x.parquet", DocumentColumns(text=("labels",)))
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
@@ -199,13 +216,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="can't be read"):
         read(tmp_path / "cut.jsonl.gz")
     (tmp_path / "x.xlsx").write_bytes(b"")
-    with pytest.raises(XmcpipeError, match=r"its format can't be told .*\.parquet"):
+    with pytest.raises(XmcpipeError, match=r"unknown table format .*\.parquet"):
         read(tmp_path / "x.xlsx")
 
 
 def test_an_empty_id_is_refused(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "x.jsonl", [ROWS[0], {"text": "a", "labels": ["1"]}])
-    with pytest.raises(XmcpipeError, match="row 2: its 'id' is empty"):
+    with pytest.raises(XmcpipeError, match="row 2: 'id' is empty"):
         read(path)
 
 

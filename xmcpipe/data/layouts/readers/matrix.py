@@ -1,6 +1,9 @@
-"""Which labels each document has, from whatever file says so, as one matrix in memory.
+"""The labels of each document, from any kind of label file, as one matrix in memory.
 
-At 36 labels for each of 2.5 million documents it is 360 MB: little beside the texts, which are streamed.
+With 36 labels for each of 2.5 million documents, it takes 360 MB: little compared to the texts, which are
+streamed.
+
+Legend: N documents · P (document, label) pairs · L labels.
 """
 
 from collections.abc import Mapping
@@ -12,12 +15,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from xmcpipe.data.layouts.names import named
+from xmcpipe.data.arrays import concatenate, row_offsets
+from xmcpipe.data.layouts.readers.names import label_table
 from xmcpipe.data.npz import read_csr
-from xmcpipe.data.raw.staging import joined
 from xmcpipe.data.raw.vocabulary import in_order
-from xmcpipe.data.tables.columns import bad_row
 from xmcpipe.data.tables.lines import text_lines
+from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]
@@ -28,8 +31,9 @@ PAIR = r"^([0-9]{1,9}):(.+)$"
 
 @dataclass(frozen=True)
 class LabelMatrix:
-    """Labels of N documents in CSR: `indptr` int64 [N + 1], `labels` int32 [P]; `num_labels` where the file
-    states it.
+    """Labels of N documents in CSR: `indptr` int64 [N + 1], `labels` int32 [P].
+
+    `num_labels` is L if the file states it, else None.
     """
 
     path: Path
@@ -49,16 +53,17 @@ class LabelMatrix:
 
 
 def read_matrix(path: Path, encoding: str) -> LabelMatrix:
-    """A CSR matrix in .npz, or text: a line `label:value label:value` a document, below `N L` or without it.
+    """The matrix of a label file: CSR in .npz, or text, one line `label:value label:value` per document.
 
-    Labels of value 0 are left out. Raises XmcpipeError for a file that is neither, a label that is out of
-    range, and other lines than the header states.
+    Text may have a header `N L`. Labels with value 0 are dropped. Raises XmcpipeError for a file that is
+    neither, a label that is out of range, and another number of lines than the header states.
     """
     if path.suffix == ".npz":
         csr = read_csr(path).without_zeros()
         if csr.width >= 2**31:
             raise XmcpipeError(
-                f"{path} has {csr.width:,} labels", "fewer than 2,147,483,648 can be told apart"
+                f"{path}: expected fewer than 2,147,483,648 labels, got {csr.width:,}",
+                "label ids have 32 bits",
             )
         return LabelMatrix(path, csr.indptr, csr.indices.astype(np.int32, copy=False), csr.width)
     return _read_x_y(path, encoding)
@@ -76,23 +81,25 @@ def _read_x_y(path: Path, encoding: str) -> LabelMatrix:
         counts, numbers = _parse_pairs(lines, at, path)
         lengths.append(counts)
         labels.append(numbers)
-    every = joined(labels, np.int32)
-    indptr = np.concatenate([[0], np.cumsum(joined(lengths, np.int64))])
+    every = concatenate(labels, np.int32)
+    indptr = row_offsets(concatenate(lengths, np.int64))
     if rows is not None and len(indptr) - 1 > rows and indptr[rows] == indptr[-1]:
-        indptr = indptr[: rows + 1]  # blank lines after the last
+        indptr = indptr[: rows + 1]  # blank lines after the last document
     if rows is not None and len(indptr) - 1 != rows:
         raise XmcpipeError(
-            f"{path} states {rows:,} rows and has {len(indptr) - 1:,}", "check that the file is whole"
+            f"{path}: expected {rows:,} rows, as its header states, got {len(indptr) - 1:,}",
+            "check that the file is complete",
         )
     if columns is not None and len(every) and int(every.max()) >= columns:
         raise XmcpipeError(
-            f"{path} states {columns:,} labels and has the label {int(every.max())}", "labels begin at 0"
+            f"{path}: expected labels below {columns:,}, as its header states, got {int(every.max())}",
+            "labels are counted from 0",
         )
     return LabelMatrix(path, indptr, every, columns)
 
 
 def _parse_pairs(lines: pl.Series, first: int, path: Path) -> tuple[Int64s, Int32s]:
-    """How many labels each line has, int64 [n], and all of them."""
+    """The number of labels in each of n lines, int64 [n], and all labels end to end, int32."""
     words = lines.str.extract_all(r"\S+")
     counts = words.list.len().cast(pl.Int64).to_numpy()
     pairs = words.filter(words.list.len() > 0).explode().str.extract_groups(PAIR).struct.unnest()
@@ -101,21 +108,22 @@ def _parse_pairs(lines: pl.Series, first: int, path: Path) -> tuple[Int64s, Int3
     if wrong.any():
         place = int(wrong.arg_max() or 0)
         line = int(np.searchsorted(np.cumsum(counts), place, side="right"))
-        raise bad_row(
+        raise row_error(
             path,
             f"line {first + line}",
-            f"{lines[line][:60]!r} was given, pairs label:value were wanted",
-            "labels are whole numbers from 0, and a line is a document",
+            f"expected pairs label:value, got {lines[line][:60]!r}",
+            "labels are whole numbers from 0, and each line is a document",
         )
-    given = (value != 0).to_numpy()
-    owner = np.repeat(np.arange(len(counts)), counts)[given]
-    return np.bincount(owner, minlength=len(counts)), label.to_numpy()[given]
+    nonzero = (value != 0).to_numpy()
+    owner = np.repeat(np.arange(len(counts)), counts)[nonzero]
+    return np.bincount(owner, minlength=len(counts)), label.to_numpy()[nonzero]
 
 
 def read_name_lines(paths: Mapping[str, Path], encoding: str) -> tuple[dict[str, LabelMatrix], pl.DataFrame]:
-    """Matrices of files with label names, blank-separated, a line a document; and the table of all names.
+    """The matrices of files with label names, one line per document, and the table of all names.
 
-    The table is in the order of `vocabulary.in_order`: whole numbers first and by value.
+    Names are separated by blanks. The table is in the order of `vocabulary.in_order`: whole numbers first
+    and by value.
     """
     parts: list[pa.DictionaryArray] = []
     lengths: dict[str, list[Int64s]] = {split: [] for split in paths}
@@ -125,6 +133,7 @@ def read_name_lines(paths: Mapping[str, Path], encoding: str) -> tuple[dict[str,
             lengths[split].append(words.list.len().cast(pl.Int64).to_numpy())
             names = words.filter(words.list.len() > 0).explode().to_arrow().cast(pa.string())
             parts.append(names.dictionary_encode())
+    # Each block has its own dictionary of names; unified, a name has one code in all of them.
     kind = pa.dictionary(pa.int32(), pa.string())
     unified = pa.chunked_array(parts, kind).unify_dictionaries()
     seen = unified.chunk(0).dictionary if parts else pa.array([], pa.string())
@@ -134,7 +143,7 @@ def read_name_lines(paths: Mapping[str, Path], encoding: str) -> tuple[dict[str,
     labels = iter([number[chunk.indices.to_numpy()] for chunk in unified.chunks])
     matrices = {}
     for split, path in paths.items():
-        mine = [next(labels) for _ in lengths[split]]
-        indptr = np.concatenate([[0], np.cumsum(joined(lengths[split], np.int64))])
-        matrices[split] = LabelMatrix(path, indptr, joined(mine, np.int32), len(table))
-    return matrices, named(table["label"], None)
+        blocks = [next(labels) for _ in lengths[split]]
+        indptr = row_offsets(concatenate(lengths[split], np.int64))
+        matrices[split] = LabelMatrix(path, indptr, concatenate(blocks, np.int32), len(table))
+    return matrices, label_table(table["label"], None)

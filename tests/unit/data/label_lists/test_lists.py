@@ -5,7 +5,13 @@ import pyarrow as pa
 import pytest
 
 from xmcpipe.data.label_lists import lists as label_lists
-from xmcpipe.data.label_lists.lists import LabelLists, common_vocabulary, pair_rows, prediction_rows, taken
+from xmcpipe.data.label_lists.lists import (
+    LabelLists,
+    common_vocabulary,
+    pair_rows,
+    prediction_rows,
+    select_rows,
+)
 from xmcpipe.errors import XmcpipeError
 
 
@@ -46,7 +52,7 @@ def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
 
 @pytest.mark.parametrize("table", [0, 1 << 24])
 def test_ids_are_numbered_alike_by_table_and_by_hash(monkeypatch: pytest.MonkeyPatch, table: int) -> None:
-    monkeypatch.setattr(label_lists, "TABLE", table)
+    monkeypatch.setattr(label_lists, "LOOKUP_TABLE_IDS", table)
     common = common_vocabulary([lists([[7, 1, 900]])], lists([[900], [5]]), lists([[5, 7], [3]]))
     assert common.num_labels == 4  # 3, 5, 7, 900
     assert common.truth.labels.tolist() == [3, 1]
@@ -69,28 +75,28 @@ def test_a_matrix_keeps_its_ids_and_its_width() -> None:
     assert (common.num_labels, common.truth.labels.tolist()) == (50, [3])
 
 
-def test_a_vocabulary_says_what_ids_mean_beside_names() -> None:
+def test_a_vocabulary_gives_ids_their_meaning_next_to_names() -> None:
     vocabulary = ["red", "green", "blue"]
     predictions = lists([[2, 0]], vocabulary, width=3)
     common = common_vocabulary([predictions], lists([[0, 1]], ["blue", "mauve"]), lists([[1]]))
-    assert common.num_labels == 4  # mauve is true, so it counts, after the vocabulary
+    assert common.num_labels == 4  # mauve is in the truth, so it counts, after the vocabulary
     assert common.others[0].labels.tolist() == [2, 0]
     assert common.truth.labels.tolist() == [2, 3]
     assert common.train is not None
     assert common.train.labels.tolist() == [1]
 
 
-def test_ids_beside_names_without_a_vocabulary_are_refused() -> None:
-    with pytest.raises(XmcpipeError, match="label ids where another file has label names"):
+def test_ids_next_to_names_without_a_vocabulary_are_refused() -> None:
+    with pytest.raises(XmcpipeError, match="expected label names as in another file, got label ids"):
         common_vocabulary([lists([[0]])], lists([[0]], ["a"]), None)
 
 
 def test_different_widths_and_ids_beyond_them_are_refused() -> None:
-    with pytest.raises(XmcpipeError, match=r"6 labels and .* 5"):
+    with pytest.raises(XmcpipeError, match=r"expected 6 labels .*, got 5"):
         common_vocabulary([lists([[0]], width=6)], lists([[0]], width=5), None)
-    with pytest.raises(XmcpipeError, match="label id 5"):
+    with pytest.raises(XmcpipeError, match=r"expected label ids below 5 .*, got 5"):
         common_vocabulary([lists([[5]])], lists([[0]], width=5), None)
-    with pytest.raises(XmcpipeError, match="label id 3"):
+    with pytest.raises(XmcpipeError, match=r"expected label ids below 2 .*, got 3"):
         common_vocabulary([lists([[3]])], lists([[0]], ["a", "b"], width=2), None)
 
 
@@ -110,11 +116,11 @@ def test_rows_in_the_same_order_need_no_unique_ids() -> None:
 
 def test_without_ids_rows_are_joined_by_number() -> None:
     assert prediction_rows(lists([[0]]), lists([[0]], ids=["x"])) == (None, "row number")
-    with pytest.raises(XmcpipeError, match=r"2 rows and .* 1"):
+    with pytest.raises(XmcpipeError, match=r"expected as many rows .*, got 2 and 1"):
         prediction_rows(lists([[0], [1]]), lists([[0]], ids=["x"]))
 
 
-def test_other_documents_are_counted_and_one_is_named() -> None:
+def test_documents_of_only_one_file_are_counted_and_one_is_named() -> None:
     predictions = lists([[0]] * 3, ids=["a", "b", "extra"], source="mine")
     truth = lists([[0]] * 4, ids=["b", "c", "d", "a"], source="theirs")
     with pytest.raises(XmcpipeError) as error:
@@ -141,8 +147,8 @@ def test_several_systems_and_pairs_share_one_numbering() -> None:
     assert common.train is None
 
 
-def test_rows_are_taken_in_any_order_and_with_empty_ones() -> None:
-    found = taken(lists([[4, 5], [], [6]]), np.array([2, -1, 0, 0]))
+def test_rows_are_selected_in_any_order_and_with_empty_ones() -> None:
+    found = select_rows(lists([[4, 5], [], [6]]), np.array([2, -1, 0, 0]))
     assert found.indptr.tolist() == [0, 1, 1, 3, 5]
     assert found.labels.tolist() == [6, 4, 5, 4, 5]
 
@@ -150,7 +156,7 @@ def test_rows_are_taken_in_any_order_and_with_empty_ones() -> None:
 def test_pairs_of_fewer_rows_leave_the_other_documents_alone() -> None:
     truth = lists([[0]] * 4)
     assert pair_rows(lists([[1], [2, 3]]), truth).indptr.tolist() == [0, 1, 3, 3, 3]
-    with pytest.raises(XmcpipeError, match="a pair of row 4"):
+    with pytest.raises(XmcpipeError, match=r"expected rows below 4 .*, got 4"):
         pair_rows(lists([[1]] * 5), truth)
 
 

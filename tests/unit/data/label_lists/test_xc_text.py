@@ -23,7 +23,7 @@ def as_lists(lists: LabelLists) -> list[list[int]]:
     return [part.tolist() for part in np.split(lists.labels, lists.indptr[1:-1])]
 
 
-WANTED = [[3, 1], [], [0]]
+EXPECTED = [[3, 1], [], [0]]
 SCORES = [0.5, 0.25, -1e-3]
 
 
@@ -41,7 +41,7 @@ SCORES = [0.5, 0.25, -1e-3]
 )
 def test_every_form_of_predictions(tmp_path: Path, text: str, width: int | None) -> None:
     lists = read(tmp_path, text)
-    assert as_lists(lists) == WANTED
+    assert as_lists(lists) == EXPECTED
     assert lists.scores is not None
     assert lists.scores.tolist() == SCORES
     assert (lists.width, lists.ids) == (width, None)
@@ -86,23 +86,23 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "role", "message"),
     [
-        ("3:0.5\n1:x\n", "predictions", "line 2: '1:x' was given, `label:score …`"),
-        ("3:0.5\n1: 2\n", "predictions", "line 2: '1: 2'"),
-        ("3:0.5\nred:1\n", "predictions", "line 2: 'red:1'"),
-        ("3:0.5 4\n", "predictions", "line 1: '3:0.5 4'"),
-        ("2 9\n3:0.5\n-1:2\n", "truth", "line 3: '-1:2'"),
-        ("3.0:0.5\n", "truth", "line 1: '3.0:0.5'"),
-        ("0 3:1\nx 3:1\n", "truth", "line 2: 'x 3:1' was given, `row label:score …`"),
-        ("0 3:1\n1 3 1\n", "truth", "line 2: '1 3 1'"),
-        ("0 1\n1\n", "filter", "line 2: '1' was given, `row label`"),
-        ("0 1\n1 x\n", "filter", "line 2: '1 x'"),
-        ("3 9\n3:1\n", "truth", "tells of 3 documents, and it has 1 lines"),
-        ("1 9\n3:1\n4:1\n", "truth", "tells of 1 documents, and it has 2 lines"),
-        ("1 9\n9:1\n", "truth", "has the label 9, and its header tells of 9 labels"),
-        ("2 9\n5 3:1\n", "truth", "has the row 5, and its header tells of 2 documents"),
+        ("3:0.5\n1:x\n", "predictions", "line 2: expected `label:score …`, got '1:x'"),
+        ("3:0.5\n1: 2\n", "predictions", "line 2: expected `label:score …`, got '1: 2'"),
+        ("3:0.5\nred:1\n", "predictions", "got 'red:1'"),
+        ("3:0.5 4\n", "predictions", "got '3:0.5 4'"),
+        ("2 9\n3:0.5\n-1:2\n", "truth", "line 3: expected `label:score …`, got '-1:2'"),
+        ("3.0:0.5\n", "truth", "got '3.0:0.5'"),
+        ("0 3:1\nx 3:1\n", "truth", "line 2: expected `row label:score …`, got 'x 3:1'"),
+        ("0 3:1\n1 3 1\n", "truth", "got '1 3 1'"),
+        ("0 1\n1\n", "filter", "line 2: expected `row label`, got '1'"),
+        ("0 1\n1 x\n", "filter", "got '1 x'"),
+        ("3 9\n3:1\n", "truth", "expected 3 documents, as its header states, got 1 lines"),
+        ("1 9\n3:1\n4:1\n", "truth", "expected 1 documents, as its header states, got 2 lines"),
+        ("1 9\n9:1\n", "truth", "expected labels below 9, as its header states, got 9"),
+        ("2 9\n5 3:1\n", "truth", "expected rows below 2, as its header states, got 5"),
         ("0:nan\n", "predictions", "row 0 is not a number"),
-        ("0:1\n3:nan\n", "truth", "`3:nan` was given"),
-        ("0 3:NaN\n", "train", "`3:nan` was given"),
+        ("0:1\n3:nan\n", "truth", "expected 1 or 0 for a label, got `3:nan`"),
+        ("0 3:NaN\n", "train", "expected 1 or 0 for a label, got `3:nan`"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The generator: the same for the same seed, and learnable from its words."""
+"""The generator: equal text for equal seeds, and labels that can be learned from words."""
 
 import numpy as np
 import polars as pl
@@ -27,15 +27,15 @@ def test_popularity_falls_and_labels_are_sets() -> None:
     assert counts[0] > 3 * counts[5] > 9 * counts[60]
 
 
-def test_words_tell_the_labels_and_common_words_do_not() -> None:
+def test_words_reveal_the_labels_and_common_words_do_not() -> None:
     documents = pl.concat(synthetic.documents(1500, 80, seed=1))
     own = [set(text.split()) for text in synthetic.label_table(80, seed=1)["text"]]
-    assert len(set().union(*own)) == 80 * synthetic.WORDS_OF_A_LABEL
+    assert len(set().union(*own)) == 80 * synthetic.WORDS_PER_LABEL
     owner = {word: label for label, words in enumerate(own) for word in words}
     for text, labels in documents.select("text", "labels").iter_rows():
-        told = {str(owner[word]) for word in text.split() if word in owner}
-        assert told == set(labels)
-        assert sum(word not in owner for word in text.split()) == synthetic.COMMON_A_DOCUMENT
+        revealed = {str(owner[word]) for word in text.split() if word in owner}
+        assert revealed == set(labels)
+        assert sum(word not in owner for word in text.split()) == synthetic.COMMON_PER_DOCUMENT
 
 
 def test_a_bag_of_words_learns_it_far_above_popularity() -> None:

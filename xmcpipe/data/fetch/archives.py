@@ -1,10 +1,10 @@
-"""The archives of the registered sets, kept in the cache so that each is fetched once a machine.
+"""The cache of archives: each mirror's archive of a registered dataset is downloaded once per machine.
 
-CACHE/archives/SET/NAME.archive      one that was fetched, unpacked, read and counted without fault
-CACHE/archives/SET/NAME.sha256.json  its hash, since it was first found good; what comes later must have it
-CACHE/archives/SET/NAME.part[.json]  one on its way, or that has come and isn't proved yet (see transfer.py)
+CACHE/archives/SET/NAME.archive      a valid archive: downloaded, unpacked, read and counted without an error
+CACHE/archives/SET/NAME.sha256.json  the hash of the first valid one; any later download must match it
+CACHE/archives/SET/NAME.part[.json]  one that is still incomplete or not validated yet (see transfer.py)
 
-Nothing has the name of a good archive before it is one. The record outlives the archive.
+No file has the name of a valid archive before it is one. The record of the hash outlives the archive.
 """
 
 import json
@@ -21,38 +21,38 @@ from xmcpipe import cache
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.lock import exclusive, is_held
 from xmcpipe.data.fetch import dropbox, gdrive, https
-from xmcpipe.data.fetch.transfer import forget, no_page, transfer
+from xmcpipe.data.fetch.transfer import refuse_web_page, remove_partial, transfer
 from xmcpipe.data.registry import Dataset, Mirror
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
 KINDS: dict[str, Any] = {"https": https, "gdrive": gdrive, "dropbox": dropbox}
-OURS = re.compile(r"(https|gdrive|dropbox)-[0-9a-f]{12}\.(archive|part)")
-MAGIC = (b"\x1f\x8b", b"PK\x03\x04")
+CACHE_NAME = re.compile(r"(https|gdrive|dropbox)-[0-9a-f]{12}\.(archive|part)")
+MAGIC = (b"\x1f\x8b", b"PK\x03\x04")  # gzip, zip
 
 
 def folder_of(dataset: Dataset) -> Path:
-    """Where the archives of a set are kept; it may not exist yet."""
+    """The cache folder of a dataset's archives; it may not exist yet."""
     return cache.folder("archives") / dataset.name
 
 
-def in_cache() -> list[Path]:
-    """The archives in the cache, whole ones and those that aren't, but of sets that are being downloaded."""
+def cached_archives() -> list[Path]:
+    """The archives in the cache, complete or not, except those of datasets that are being downloaded."""
     folder = cache.folder("archives")
-    found = [path for path in sorted(folder.glob("*/*")) if OURS.fullmatch(path.name)]
+    found = [path for path in sorted(folder.glob("*/*")) if CACHE_NAME.fullmatch(path.name)]
     return [path for path in found if not is_held(_lock(path.parent))]
 
 
 def remove(archive: Path) -> None:
-    """Remove one of `in_cache`. The record of its hash stays: what is fetched later must have it."""
+    """Remove one of `cached_archives`. The record of its hash stays: a later download must match it."""
     with exclusive(_lock(archive.parent), f"the download of {archive.parent.name}"):
-        forget(archive)
+        remove_partial(archive)
 
 
 @contextmanager
-def downloading(dataset: Dataset) -> Iterator[Path]:
-    """The folder of a set, which no other process writes to during the block."""
+def download_lock(dataset: Dataset) -> Iterator[Path]:
+    """The cache folder of a dataset, to which no other process writes during the block."""
     folder = folder_of(dataset)
     with exclusive(_lock(folder), f"the download of {dataset.title}"):
         yield folder
@@ -63,34 +63,34 @@ def _lock(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The archive of one mirror, there or not."""
+class CachedArchive:
+    """The place of one mirror's archive in the cache, whether it exists or not."""
 
     folder: Path
     mirror: Mirror
 
     @property
     def archive(self) -> Path:
-        """Where it is once it is good."""
+        """The path of a valid archive."""
         return self.folder / f"{self._name}.archive"
 
     @property
     def part(self) -> Path:
-        """Where it is until then."""
+        """The path of an archive that is incomplete or not validated yet."""
         return self.folder / f"{self._name}.part"
 
     @property
     def record(self) -> Path:
-        """Where its hash is."""
+        """The path of the record of its hash."""
         return self.folder / f"{self._name}.sha256.json"
 
     @property
     def _name(self) -> str:
-        # the address as it is would be no file name
+        # A hash, because an address is not a valid file name.
         return f"{self.mirror.kind}-{sha256(self.mirror.address.encode()).hexdigest()[:12]}"
 
     def expected(self) -> str | None:
-        """The sha256 that the archive must have: the registry's, else that of the first good one."""
+        """The sha256 that the archive must have: the registry's, else the recorded one, else None."""
         if self.mirror.sha256:
             return self.mirror.sha256
         try:
@@ -98,20 +98,20 @@ class Kept:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise XmcpipeError(f"{self.record} can't be read: {error}", "remove it") from error
+            raise XmcpipeError(f"{self.record} can't be read: {error}", "delete it") from error
         return str(recorded)
 
     def fetch(self) -> tuple[Path, str]:
-        """The archive and its sha256: the one that is kept, else fetched, and then not proved yet.
+        """The archive and its sha256: from the cache, else downloaded and not validated yet.
 
-        Raises XmcpipeError where it can't be had, is no archive or isn't the one of before.
+        Raises XmcpipeError if it can't be fetched, is not an archive or has another hash than before.
         """
         expected = self.expected()
         if self.archive.is_file():
             found = sha256_of_file(self.archive)
             if found == expected:
                 return self.archive, found
-            logger.warning("%s was changed since it was fetched: it is fetched again", self.archive)
+            logger.warning("%s has changed since its download: downloading it again", self.archive)
             self.archive.unlink()
         kind = KINDS[self.mirror.kind]
         transfer(self.mirror.address, self.part, _looks_like_an_archive, kind.locate)
@@ -119,13 +119,15 @@ class Kept:
         if expected not in (None, found):
             self.discard()
             raise XmcpipeError(
-                f"what came has sha256 {found[:12]}…, {str(expected)[:12]}… was wanted",
-                "so the registry says" if self.mirror.sha256 else f"to accept it, remove {self.record}",
+                f"expected sha256 {str(expected)[:12]}…, got {found[:12]}…",
+                "the registry states it"
+                if self.mirror.sha256
+                else f"to accept the new file, delete {self.record}",
             )
         return self.part, found
 
     def accept(self, dataset: Dataset, sha256: str) -> None:
-        """The archive was found good: record its hash, and give it its name."""
+        """Record the hash of a valid archive, and rename it to its final name."""
         if not self.part.is_file():
             return
         facts = {
@@ -135,21 +137,21 @@ class Kept:
             "bytes": self.part.stat().st_size,
             "sha256": sha256,
         }
-        beside = self.record.with_suffix(".new")
-        beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        beside.replace(self.record)
+        new = self.record.with_suffix(".new")
+        new.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        new.replace(self.record)
         self.part.replace(self.archive)
-        forget(self.part)  # its note
+        remove_partial(self.part)  # only its note is left
 
     def discard(self) -> None:
-        """The archive was found bad: remove it."""
-        forget(self.part)
+        """Remove an archive that is not valid."""
+        remove_partial(self.part)
         self.archive.unlink(missing_ok=True)
 
 
 def _looks_like_an_archive(start: bytes, content_type: str) -> None:
-    """Refuse what isn't a gzip or zip file, before all of it has come."""
+    """Raise XmcpipeError for anything but a gzip or zip file, before all of it is downloaded."""
     if start.startswith(MAGIC):
         return
-    no_page(start, content_type)
-    raise XmcpipeError(f"what came begins with {start[:8]!r}, and is no tar.gz, zip or gz")
+    refuse_web_page(start, content_type)
+    raise XmcpipeError(f"expected a tar.gz, zip or gz file, got one that begins with {start[:8]!r}")
