@@ -1,4 +1,4 @@
-"""Published figures to stand beside ours, from published.toml. Each is a quotation and is shown as one."""
+"""Published figures to show next to ours, from published.toml. They are quotations and marked as such."""
 
 import tomllib
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ FILE = Path(__file__).parent / "published.toml"
 
 @dataclass(frozen=True)
 class Quoted:
-    """A row of somebody's table: `figures` maps metric@k to per cent; what the table lacks is None or not
-    there. `source` names paper and tables, `paper` the paper in full, `machine` what it measured on.
+    """A row of a published table.
+
+    `figures` maps metric@k to per cent; figures that the table doesn't have are missing, other values None.
+    `source` names paper and tables, `paper` is the full title, `machine` the hardware it was measured on.
     """
 
     method: str
@@ -37,13 +39,13 @@ class Published:
 
     @property
     def papers(self) -> dict[str, str]:
-        """Short name -> the paper in full and its machine, of all that is quoted."""
+        """Short name -> full title and machine, for each quoted paper."""
         rows = [*self.systems, *self.variants]
         return {row.source.partition(", ")[0]: f"{row.paper}; {row.machine}" for row in rows}
 
 
 def published(dataset: str | None) -> Published | None:
-    """The rows for a registered dataset's name or title; None where nothing is quoted."""
+    """The rows for the name or title of a registered dataset; None if nothing is quoted."""
     from xmcpipe.data.registry import datasets
 
     if dataset is None:
@@ -54,7 +56,7 @@ def published(dataset: str | None) -> Published | None:
 
 
 def titles() -> list[str]:
-    """The titles of the datasets that are quoted."""
+    """The titles of the datasets with quoted rows."""
     return list(_all())
 
 

@@ -1,27 +1,27 @@
-"""What made a run, and what makes it again: commands, artifacts, versions, machine."""
+"""How a run was made, and how to make it again: commands, artifacts, versions, machine."""
 
 import shlex
 from typing import Any
 
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.report.recipe_text import recipe_text
-from xmcpipe.report.runs import Run
-from xmcpipe.report.tables import clock, gib_of
+from xmcpipe.report.cells import clock, gib_of
+from xmcpipe.report.facts.recipe_text import recipe_text
+from xmcpipe.report.facts.runs import Run
 
 
-def again(run: Run) -> dict[str, Any]:
-    """The facts that page.html.j2 shows of a run in its last section (JSON types)."""
+def rebuild_facts(run: Run) -> dict[str, Any]:
+    """The contents of the last section of page.html.j2 about one run (JSON types)."""
     made_by = {kind: each.manifest.made_by for kind, each in run.artifacts.items()}
     commands: dict[str, list[str]] = {}
     for each in run.artifacts.values():
         if command := each.manifest.made_by.get("command"):
             commands.setdefault(shlex.join(command), []).append(each.manifest.stage)
-    main = made_by.get("model") or made_by["metrics"]
+    main = made_by.get("model") or made_by["metrics"]  # versions and machine of the training, if it is known
     return {
         "name": run.name,
         "commands": commands,
         "recipe": recipe_text(run),
-        "settings": {key: told(value) for key, value in run.settings.items()},
+        "settings": {key: setting_text(value) for key, value in run.settings.items()},
         "artifacts": list(map(_artifact, run.artifacts.values())),
         "absent": run.absent,
         "versions": {
@@ -51,8 +51,8 @@ def _artifact(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def told(value: Any) -> str:
-    """A setting as TOML would say it."""
+def setting_text(value: Any) -> str:
+    """A setting as it is written in TOML, without quotes; a dash for one that is not set."""
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from xmcpipe.artifacts.versions import METRICS_VERSION, PREDICTIONS_VERSION
+from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.label_lists.files import read_label_lists
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.measuring.metrics_json import METRICS_VERSION, read_metrics
 from xmcpipe.metrics.table import frequency_table, notes, table
-from xmcpipe.stages.evaluate import read_metrics
 
 FORMATS = Path(__file__).parents[2] / "formats"
 
@@ -42,9 +42,9 @@ def test_metrics_stay_readable_and_can_be_shown(version: int) -> None:
 
 def test_metrics_of_a_later_version_and_no_metrics_are_refused(tmp_path: Path) -> None:
     for content, message in (
-        (json.dumps({"version": METRICS_VERSION + 1}), "has format"),
-        ("[]", "can't be read as metrics"),
-        ("{", "can't be read as metrics"),
+        (json.dumps({"version": METRICS_VERSION + 1}), "expected format version 1 to"),
+        ("[]", "expected metrics in .*, but it can't be read"),
+        ("{", "expected metrics in .*, but it can't be read"),
     ):
         (tmp_path / "metrics.json").write_text(content)
         with pytest.raises(XmcpipeError, match=message):

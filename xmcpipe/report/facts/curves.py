@@ -1,7 +1,7 @@
-"""What a training wrote into log/metrics.jsonl, as curves over epochs.
+"""The log of a training (log/metrics.jsonl) as curves over epochs.
 
-Epochs and not steps are the common axis: runs with other batch sizes meet there. A curve of thousands of
-points is thinned to the means of equal pieces, since nobody sees more on a page.
+The axis is epochs and not steps, so that runs with different batch sizes can be compared. A curve of
+thousands of points is thinned to the means of equal pieces, since a page can't show more.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-MOST_POINTS = 240  # of a curve
-LARGEST = 1e100  # of the numbers of a log: far from what training writes and from where sums overflow
+MAX_POINTS = 240  # of a curve
+LARGEST = 1e100  # number in a log: far above what training writes, and far below where sums overflow
 Points = list[tuple[float, float]]
 
 
@@ -23,26 +23,28 @@ Points = list[tuple[float, float]]
 class Curves:
     """Name -> (epoch, value) in order.
 
-    loss, auxiliary weight, rate (a share of its peak), documents a second (between two lines of the log),
-    rewired (share of all connections), gradient main, gradient auxiliary, and the validation's P@k.
-    `rewirings`: the share of all connections that each rewiring replaced, none left out.
+    The names are: loss, auxiliary weight, rate (a fraction of its peak), documents a second (between two
+    lines of the log), rewired (a fraction of all connections), gradient main, gradient auxiliary, and the P@k
+    of validation. `rewirings` has the fraction of all connections that each rewiring replaced, without
+    thinning.
     """
 
     points: dict[str, Points] = field(default_factory=dict)
     rewirings: list[float] = field(default_factory=list)
 
     def of(self, name: str) -> Points:
-        """The points of one curve; none where the log doesn't have it."""
+        """The points of one curve; empty if the log doesn't have it."""
         return self.points.get(name, [])
 
 
 def read_curves(model: Path | None) -> Curves:
-    """The curves of a model artifact; empty without one, or without a log from which epochs can be told."""
+    """The curves of a model artifact; empty if there is no model, or no log with epochs."""
     lines = [] if model is None else _lines(model / "log" / "metrics.jsonl")
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
     train = by_kind.get("train", [])
+    # Lines of validation and rewiring have a step, but no epoch: convert with the last line that has both.
     last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
     if last is None:
         return Curves()
@@ -67,9 +69,10 @@ def read_curves(model: Path | None) -> Curves:
 
 
 def rates(means: Points) -> Points:
-    """Speed between the lines of a log that holds the mean speed since the start.
+    """The speed between the lines of a log, which holds the mean speed since the start.
 
-    With documents d = c * epoch, seconds are d / mean, and c cancels in the quotient of two differences.
+    Let d = c * epoch be the documents until a line. The seconds until then are d / mean, and c cancels in the
+    quotient of the differences between two lines.
     """
     speeds, epoch_before, seconds_before = [], 0.0, 0.0
     for epoch, mean in means:
@@ -80,7 +83,7 @@ def rates(means: Points) -> Points:
     return speeds
 
 
-def thinned(points: Points, most: int = MOST_POINTS) -> Points:
+def thinned(points: Points, most: int = MAX_POINTS) -> Points:
     """At most `most` points: the means of equal pieces, in order."""
     if len(points) <= most:
         return points
@@ -90,14 +93,14 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
 
 
 def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:
-    """(epoch, value) of the lines that have a number there: a branch that was dropped writes null."""
+    """(epoch, value) of the lines with a number under `key`: a branch that was dropped writes null."""
     return [(line["step"] * epoch_of_step, float(line[key])) for line in lines if key in line]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log that are whole: a `kind`, a `step` from 1, and of the rest what is a number.
+    """The valid lines of a log: their `kind`, their `step` from 1, and their other values that are numbers.
 
-    Nothing else of a log is read, so that what a killed writer or a bad disk left in it costs its lines only.
+    Other lines, which a killed process or a bad disk can leave, are ignored with one warning.
     """
     if not path.is_file():
         return []
@@ -114,7 +117,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             bad.append(number)
     if bad:
         more = f", and {len(bad) - 1:,} more" if bad[1:] else ""
-        logger.warning("%s: line %d%s can't be read as a line of a log, passed over", path, bad[0], more)
+        logger.warning("%s: line %d%s can't be read, ignored", path, bad[0], more)
     return lines
 
 
@@ -123,7 +126,7 @@ def _is_step(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Neither null nor NaN nor infinite; a bool is none."""
+    """Whether the value is a finite number; a bool is not one."""
     return type(value) in (int, float) and abs(value) <= LARGEST
 
 

@@ -1,9 +1,9 @@
 """How evenly a sparse layer uses the encoder's features: read from the index of a saved model, in pieces.
 
-With K of D features a label at random, each feature serves L * K / D labels but for chance. Rewiring moves
-connections to features that carry something, so the distance from that line is what training did. Two figures
-sum it up: the Gini coefficient (0: all features serve alike, 1: one serves all) and the entropy as a share
-of log D.
+If each label reads K of D features at random, each feature is read by about L * K / D labels. Rewiring moves
+connections to features that carry information, so the distance from that line shows what training did. Two
+figures summarise it: the Gini coefficient (0: all features are read equally often, 1: one is read by all
+labels) and the entropy as a fraction of log D.
 """
 
 import json
@@ -24,7 +24,7 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Topology:
-    """`uses` int64 [D]: labels that read each feature, D features, L labels of K connections each."""
+    """`uses` int64 [D]: the number of labels that read each feature. `labels` is L, `fan_in` is K."""
 
     uses: Int64s
     labels: int
@@ -32,30 +32,30 @@ class Topology:
 
     @property
     def features(self) -> int:
-        """D."""
+        """The number of features D."""
         return len(self.uses)
 
     @property
     def even(self) -> float:
-        """The labels a feature would have if all served alike: L * K / D."""
+        """The number of labels per feature if all were read equally often: L * K / D."""
         return self.labels * self.fan_in / self.features
 
     @property
     def gini(self) -> float:
-        """0 where all features serve alike, towards 1 where one serves all."""
-        rising = np.sort(self.uses).astype(np.float64)
-        ranks = np.arange(1, len(rising) + 1)
-        return float((2 * ranks - len(rising) - 1) @ rising / (len(rising) * rising.sum()))
+        """The Gini coefficient of `uses`: 0 if all features are read equally, near 1 if only one is read."""
+        ascending = np.sort(self.uses).astype(np.float64)
+        ranks = np.arange(1, len(ascending) + 1)
+        return float((2 * ranks - len(ascending) - 1) @ ascending / (len(ascending) * ascending.sum()))
 
     @property
     def entropy(self) -> float:
-        """Of the shares of the features, divided by log D: 1 where all serve alike."""
-        shares = self.uses[self.uses > 0] / self.uses.sum()
-        return float(-(shares * np.log(shares)).sum() / np.log(max(self.features, 2)))
+        """The entropy of the distribution of `uses`, divided by log D: 1 if all are read equally often."""
+        fractions = self.uses[self.uses > 0] / self.uses.sum()
+        return float(-(fractions * np.log(fractions)).sum() / np.log(max(self.features, 2)))
 
 
 def read_topology(model: Path | None) -> Topology | None:
-    """The topology of a model artifact; None without one, where its layer is not sparse or can't be read."""
+    """The topology of a model; None if there is no model, its layer isn't sparse, or it can't be read."""
     from safetensors import SafetensorError
 
     if model is None or not all((model / name).is_file() for name in ("model.json", "model.safetensors")):
@@ -63,7 +63,7 @@ def read_topology(model: Path | None) -> Topology | None:
     try:
         return _read(model)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-        logger.warning("%s: its topology can't be read: %s", model, error)
+        logger.warning("%s: the topology can't be read: %s", model, error)
         return None
 
 
@@ -72,6 +72,7 @@ def _read(model: Path) -> Topology | None:
 
     head = json.loads((model / "model.json").read_text(encoding="utf-8"))["head"]
     with safe_open(model / "model.safetensors", framework="numpy") as file:
+        # A dense layer has no index.
         if INDEX not in file.keys():  # noqa: SIM118 - not a mapping
             return None
         index = file.get_slice(INDEX)
@@ -80,7 +81,7 @@ def _read(model: Path) -> Topology | None:
         for first in range(0, labels, PIECE_ROWS):
             uses += _counts(index[first : min(first + PIECE_ROWS, labels)], len(uses))
     if not uses.any():
-        raise ValueError("no label reads any feature")
+        raise ValueError("expected labels that read features, got none")
     return Topology(uses, labels, fan_in)
 
 

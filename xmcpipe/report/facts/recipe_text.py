@@ -4,26 +4,25 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xmcpipe.report.runs import Run
-
-NEEDED = ("raw", "shards", "model", "predictions", "metrics")
+from xmcpipe.report.facts.runs import Run
 
 
 def recipe_text(run: Run) -> str | None:
-    """The recipe that makes the run again; None where a stage's settings went with its artifact."""
-    if any(kind not in run.artifacts for kind in NEEDED) or "clusters" in run.absent:
+    """The recipe that repeats the run; None if an artifact was deleted, and its settings with it."""
+    if run.absent:
         return None
-    lines = [f"name = {json.dumps(run.dataset or 'again')}"]
+    lines = [f"name = {json.dumps(run.dataset or 'rerun')}"]
     for artifact in run.artifacts.values():
         manifest = artifact.manifest
-        # where an import's files lie is no part of its identity, and yet of what it takes to run it again
-        places = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
-        lines += ["", *_table(manifest.stage, {**manifest.config, **places})]
+        # The paths of imported files are no part of an artifact's identity, but are needed to import them
+        # again.
+        paths = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
+        lines += ["", *_table(manifest.stage, {**manifest.config, **paths})]
     return "\n".join(lines) + "\n"
 
 
 def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of one table, and below them those of the tables in it; null has no word in TOML."""
+    """The lines of one table and of the tables nested in it. TOML has no null, so such keys are left out."""
     yield f"[{name}]"
     for key, value in table.items():
         if value is not None and not isinstance(value, Mapping):

@@ -1,5 +1,5 @@
-// The page's own script: theme, charts, copy buttons, and the browser of documents. No text ever becomes HTML:
-// what comes from data is set as textContent.
+// The script of the page: theme, charts, copy buttons, and the document browser. Data are only ever set as
+// textContent, so that no text becomes HTML.
 "use strict";
 (() => {
   const at = (id) => document.getElementById(id);
@@ -10,18 +10,18 @@
     return element;
   };
 
-  // Theme: the system's, until the button says otherwise. A file:// page may have no storage.
+  // Theme: that of the system until the button is used. A file:// page may have no storage.
   const root = document.documentElement;
   const remember = (value) => { try { if (value) localStorage.setItem("xmcpipe-theme", value); return localStorage.getItem("xmcpipe-theme"); } catch { return null; } };
-  const kept = remember();
-  if (kept) root.dataset.theme = kept;
+  const saved = remember();
+  if (saved) root.dataset.theme = saved;
   at("theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
     remember(root.dataset.theme);
   });
 
-  // Charts: drawn one after the other, by Vega's interpreter, which needs no eval.
+  // Charts: drawn one after the other by Vega's interpreter (ast: true), which works without eval.
   const actions = { export: true, source: false, compiled: false, editor: false };
   const draw = async () => {
     for (const place of document.querySelectorAll(".chart")) {
@@ -32,7 +32,7 @@
   };
   draw();
 
-  // The section in view is the dark one of the navigation.
+  // Highlight the section in view in the navigation.
   const links = new Map([...document.querySelectorAll("nav .links a")].map((link) => [link.hash.slice(1), link]));
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -43,7 +43,7 @@
   }, { rootMargin: "-20% 0px -70% 0px" });
   document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
 
-  // What is folded away is printed too.
+  // Print folded details too.
   const folded = [];
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("main details:not(.chart details, [open])")) { details.open = true; folded.push(details); }
@@ -60,7 +60,7 @@
     });
   }
 
-  // Documents: gzipped columns; found by words and a filter, shown a page at a time.
+  // Documents: gzipped columns, searched by words and a filter, shown one page at a time.
   const PAGE = 20;
   if (at("data")) browse().catch((error) => { at("cards").replaceChildren(make("p", "note", `The documents can't be shown: ${error.message}`)); });
 
@@ -71,15 +71,15 @@
     const colours = JSON.parse(at("runs").textContent);
     const runs = data.runs;
     const truths = data.truth.map((labels) => new Set(labels));
-    const words = new Array(data.ids.length); // what a search looks through, made when it is first wanted
+    const words = new Array(data.ids.length); // the searchable text of each document, built on first use
     let shown = [], page = 0;
 
-    const swatch = (name) => { const mark = make("i", "swatch"); mark.style.background = colours[name]; return mark; };
+    const swatch = (name) => { const element = make("i", "swatch"); element.style.background = colours[name]; return element; };
     const hits = (run, n) => run.labels[n].map((label) => truths[n].has(label));
-    const told = ([name, text]) => (text ? `${name} ${text}` : name);
+    const describe = ([name, text]) => (text ? `${name} ${text}` : name);
     const haystack = (n) => (words[n] ??= [
       data.ids[n], data.texts[n] ?? "",
-      ...new Set([...data.truth[n], ...runs.flatMap((run) => run.labels[n])].map((label) => told(data.labels[label]))),
+      ...new Set([...data.truth[n], ...runs.flatMap((run) => run.labels[n])].map((label) => describe(data.labels[label]))),
     ].join("\n").toLowerCase());
 
     const filters = {
@@ -93,10 +93,10 @@
     const found = (run, n) => run.labels[n].filter((label) => truths[n].has(label)).sort().join();
     const spread = (n) => { const values = runs.map((run) => run.found[n]); return Math.max(...values) - Math.min(...values); };
 
-    const wanted = () => at("words").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const searchWords = () => at("words").value.toLowerCase().split(/\s+/).filter(Boolean);
 
     function search() {
-      const sought = wanted(), passes = filters[at("filter").value];
+      const sought = searchWords(), passes = filters[at("filter").value];
       shown = data.ids.map((_, n) => n).filter((n) => passes(n) && sought.every((word) => haystack(n).includes(word)));
       const order = at("order").value;
       if (order === "easy") shown.reverse();
@@ -109,16 +109,16 @@
       const pages = Math.max(1, Math.ceil(shown.length / PAGE));
       at("count").textContent = `${shown.length.toLocaleString("en")} of ${data.ids.length.toLocaleString("en")}`;
       at("page").textContent = `page ${page + 1} of ${pages}`;
-      at("before").disabled = page === 0;
-      at("after").disabled = page + 1 >= pages;
+      at("previous").disabled = page === 0;
+      at("next").disabled = page + 1 >= pages;
       const cards = shown.slice(page * PAGE, (page + 1) * PAGE).map((n) => card(n, sought));
-      at("cards").replaceChildren(...(cards.length ? cards : [make("p", "note", "No document is like that.")]));
+      at("cards").replaceChildren(...(cards.length ? cards : [make("p", "note", "No documents match.")]));
     }
 
     function card(n, sought) {
       const card = make("article", "card"), text = make("p", "text"), known = make("p", "true");
       text.append(make("span", "id", data.ids[n]));
-      marked(text, data.texts[n] ?? "(its text is gone)", sought);
+      highlight(text, data.texts[n] ?? "(the text was deleted)", sought);
       for (const label of data.truth[n]) known.append(truth(label, runs.filter((run) => run.labels[n].includes(label)), sought));
       const sides = make("div", "sides");
       sides.append(...runs.map((run) => side(run, n, sought)));
@@ -126,15 +126,15 @@
       return card;
     }
 
-    // A true label: found by all runs, by some (whose colours follow it) or by none.
+    // A true label: found by all runs, by some (shown by their colours) or by none.
     function truth(label, by, sought) {
       const kind = by.length === runs.length ? "got" : by.length ? "some" : "missed";
       const [name, about] = data.labels[label], place = make("span", `label ${kind}`), word = make("b");
-      marked(word, name, sought);
+      highlight(word, name, sought);
       place.append(word);
       if (kind === "some") place.append(...by.map((run) => swatch(run.name)));
-      const told = kind === "missed" ? "missed" : `found by ${by.map((run) => run.name).join(", ")}`;
-      place.title = about ? `${about} (${told})` : told;
+      const outcome = kind === "missed" ? "missed" : `found by ${by.map((run) => run.name).join(", ")}`;
+      place.title = about ? `${about} (${outcome})` : outcome;
       return place;
     }
 
@@ -144,15 +144,15 @@
       run.labels[n].forEach((label, place) => {
         const hit = truths[n].has(label), row = make("li", hit ? "hit" : ""), cell = make("span", "label");
         const [name, about] = data.labels[label];
-        marked(cell, name, sought);
-        // a description often begins with the name itself
+        highlight(cell, name, sought);
+        // Many descriptions begin with the name itself: leave it out.
         const more = about && (about.startsWith(name) ? about.slice(name.length).replace(/^[:\s]+/, "") : about);
         if (more) {
           const aside = make("i");
-          marked(aside, more, sought);
+          highlight(aside, more, sought);
           cell.append(aside);
         }
-        cell.title = told([name, about]);
+        cell.title = describe([name, about]);
         const sign = make("span", "sign", hit ? "✓" : "");
         if (hit) sign.setAttribute("aria-label", "right");
         const score = run.scores[n][place];
@@ -163,8 +163,8 @@
       return side;
     }
 
-    // Append `text` to `place`, with what was searched for marked.
-    function marked(place, text, sought) {
+    // Append `text` to `place`, with the words of the search highlighted.
+    function highlight(place, text, sought) {
       const lower = text.toLowerCase();
       let from = 0;
       while (sought.length && lower.length === text.length) {
@@ -176,9 +176,9 @@
       place.append(text.slice(from));
     }
 
-    const turn = (by) => { page += by; show(wanted()); at("search").scrollIntoView({ block: "start" }); };
-    at("before").addEventListener("click", () => turn(-1));
-    at("after").addEventListener("click", () => turn(1));
+    const turn = (by) => { page += by; show(searchWords()); at("search").scrollIntoView({ block: "start" }); };
+    at("previous").addEventListener("click", () => turn(-1));
+    at("next").addEventListener("click", () => turn(1));
     let waiting;
     at("words").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(search, 120); });
     for (const id of ["filter", "order"]) at(id).addEventListener("change", search);
