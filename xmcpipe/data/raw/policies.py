@@ -13,38 +13,49 @@ Policy = Literal["keep", "drop", "refuse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """The choices of preparation. Documents keep the order of the input.
-
-    empty_text: a document whose text is empty or blank.
-    no_labels: a document without a label. `refuse` is about documents as they were given: those that lose all
-      their labels to the rules below are dropped under `refuse` as under `drop`.
-    repeated: a document with the text of an earlier one; `drop` keeps the first. One table that is to be
-      split is searched before the split, two tables each by itself.
-    leaked: a training document with the text of a test document; `drop` takes it out of training, so that the
-      test stays what it was.
-    unseen: a label of test documents that no training document has; `drop` takes it out of their truth,
-      `keep` counts it as a miss that the model can't avoid.
-    same_text: what `repeated` and `leaked` compare: lower case with runs of blanks as one, or exact.
-    min_label_count: a label with fewer training documents is dropped from both splits, so 2 and more leave no
-      unseen label. 1 leaves `unseen` to decide; 0 also keeps labels of the label table that no document has.
-    test_every: one table is split: a document is in the test if md5(id) is a multiple of this (10: a tenth).
-    """
+    """The choices of preparation. Documents keep the order of the input."""
 
     empty_text: Policy = "drop"
+    """What to do with a document whose text is empty or blank: "keep", "drop" or "refuse"."""
+
     no_labels: Policy = "drop"
+    """What to do with a document without a label: "keep", "drop" or "refuse". "refuse" applies to documents
+    as they were given: those that lose all their labels to other rules are dropped.
+    """
+
     repeated: Policy = "drop"
+    """What to do with a document that has the text of an earlier one: "keep", "drop" or "refuse"; "drop"
+    keeps the first. A table that will be split is searched before the split, two tables each on its own.
+    """
+
     leaked: Policy = "drop"
+    """What to do with a training document that has the text of a test document: "keep", "drop" or "refuse";
+    "drop" removes it from training, so that the test split stays what it was.
+    """
+
     unseen: Policy = "keep"
+    """What to do with a label of test documents that no training document has: "keep", "drop" or "refuse".
+    "drop" removes it from the truth, "keep" counts it as a miss that no model can avoid.
+    """
+
     same_text: Literal["caseless", "exact"] = "caseless"
+    """How `repeated` and `leaked` compare texts: "caseless" ignores case and the number of blanks."""
+
     min_label_count: int = 1
+    """Minimum number of training documents of a label: labels with fewer are dropped from both splits. With 2
+    or more no label is unseen; 1 leaves that to `unseen`; 0 keeps labels of the label table without
+    documents.
+    """
+
     test_every: int = 10
+    """Put 1 in N documents into the test split, if one table is split: md5(id) is a multiple of N."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
         if self.min_label_count < 0:
-            raise ValueError(f"min_label_count is {self.min_label_count}, 0 or more was wanted")
+            raise ValueError(f"expected min_label_count >= 0, got min_label_count = {self.min_label_count}")
         if self.test_every < 2:
-            raise ValueError(f"test_every is {self.test_every}, 2 or more was wanted")
+            raise ValueError(f"expected test_every >= 2, got test_every = {self.test_every}")
 
 
 # Every document and label as it was published, since others' figures are of exactly those.

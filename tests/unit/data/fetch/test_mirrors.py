@@ -64,14 +64,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fault", "says"), FAULTS)
 def test_a_fault_is_a_line_and_then_the_next(
-    site: Site, fault: dict[str, Any], says: str, told: list[str]
+    site: Site, fault: dict[str, Any], says: str, log_lines: list[str]
 ) -> None:
     sha256 = fault.get("sha256")
     site.put("/a.gz", **{key: value for key, value in fault.items() if key != "sha256"})
     site.put("/b.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz", sha256=sha256), mirror(site, "/b.gz", sha256=SHA))
     assert first_good(tiny, taken) == (BODY, SHA)
-    (line,) = told
+    (line,) = log_lines
     assert line.startswith("Tiny-1: mirror 1 of 2 failed: ")
     assert re.search(says, line), line
     bad = Kept(folder_of(tiny), tiny.mirrors[0])
@@ -91,7 +91,7 @@ def test_an_archive_that_proves_bad_is_thrown_away(site: Site) -> None:
     assert kept_files(tiny) == []
 
 
-def test_one_that_is_not_understood_is_kept_and_proved_anew(site: Site, told: list[str]) -> None:
+def test_one_that_is_not_understood_is_kept_and_proved_anew(site: Site, log_lines: list[str]) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
 
@@ -102,7 +102,7 @@ def test_one_that_is_not_understood_is_kept_and_proved_anew(site: Site, told: li
         with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
             first_good(tiny, odd)
         part = Kept(folder_of(tiny), tiny.mirrors[0]).part
-        assert told.pop().endswith(f"failed: it holds 3 documents; to take it as it is: --from {part}")
+        assert log_lines.pop().endswith(f"failed: it holds 3 documents; to take it as it is: --from {part}")
         assert part.read_bytes() == BODY
         assert kept_files(tiny) == [".json", ".part"]
     assert first_good(tiny, taken) == (BODY, SHA)
@@ -124,25 +124,25 @@ def test_what_came_is_kept_where_it_is_not_at_fault(site: Site) -> None:
     assert kept_files(tiny) == [".archive", ".json"]
 
 
-def test_the_first_good_hash_is_the_one_that_counts(site: Site, told: list[str]) -> None:
+def test_the_first_good_hash_is_the_one_that_counts(site: Site, log_lines: list[str]) -> None:
     served = site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     first_good(tiny, taken)
     kept = Kept(folder_of(tiny), tiny.mirrors[0])
     kept.archive.write_bytes(BODY[:-1])
     assert first_good(tiny, taken) == (BODY, SHA)
-    assert "was changed since it was fetched" in "".join(told)
+    assert "was changed since it was fetched" in "".join(log_lines)
     kept.archive.unlink()
     served.body = gzip.compress(b"another")
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         first_good(tiny, taken)
-    assert f"to accept it, remove {kept.record}" in "".join(told)
+    assert f"to accept it, remove {kept.record}" in "".join(log_lines)
     assert kept_files(tiny) == [".json"]
     kept.record.unlink()
     assert first_good(tiny, taken)[0] == served.body
 
 
-def test_a_record_that_is_broken_is_said(site: Site, told: list[str]) -> None:
+def test_a_record_that_is_broken_is_said(site: Site, log_lines: list[str]) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     first_good(tiny, taken)
@@ -150,7 +150,7 @@ def test_a_record_that_is_broken_is_said(site: Site, told: list[str]) -> None:
     record.write_text("{")
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         first_good(tiny, taken)
-    assert f"{record} can't be read" in "".join(told)
+    assert f"{record} can't be read" in "".join(log_lines)
 
 
 def test_when_all_fail_one_message_says_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

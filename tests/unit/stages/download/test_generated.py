@@ -65,10 +65,10 @@ def test_a_dataset_is_always_named() -> None:
     with pytest.raises(XmcpipeError, match="the key 'dataset' is missing"):
         from_table(DownloadConfig, {}, "download")
     with pytest.raises(
-        XmcpipeError, match=r"download\.dataset: there is no 'wiki' \(did you mean 'wiki500k'"
+        XmcpipeError, match=r"download\.dataset: there is no dataset 'wiki' \(did you mean 'wiki500k'"
     ):
         from_table(DownloadConfig, {"dataset": "wiki"}, "download")
-    with pytest.raises(XmcpipeError, match="documents is -1, 0 or more was wanted"):
+    with pytest.raises(XmcpipeError, match="expected documents >= 0, got documents = -1"):
         from_table(DownloadConfig, {"dataset": "debian", "documents": -1}, "download")
 
 
