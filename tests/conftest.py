@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the devices there are, and a tiny encoder written to disk."""
+"""Fixtures for all tests: the available devices, and a tiny encoder on disk."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from tests.encoders import write_encoder
 
-# Machines are noisy and speed is measured by benchmarks: no test may fail for being slow.
+# Speed is measured by benchmarks: no test may fail because a machine is slow.
 settings.register_profile("xmcpipe", deadline=None, max_examples=50)
 settings.load_profile("xmcpipe")
 
@@ -15,7 +15,7 @@ WORDS = [f"word{number}" for number in range(200)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `device` runs on every device there is; the GPU run carries the mark `gpu`."""
+    """Run a test that takes `device` on CPU and GPU; the GPU run has the marker `gpu`."""
     if "device" in metafunc.fixturenames:
         metafunc.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 

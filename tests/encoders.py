@@ -1,4 +1,4 @@
-"""Tiny encoders written to disk as save_pretrained makes them, so that loading one is the real code."""
+"""Tiny encoders written by save_pretrained, so that tests load them with the real code."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""A store with two finished runs, made in a moment: the files of every stage, without training anything.
+"""A store with two finished runs, made quickly: the files of every stage, without training anything.
 
-Names and texts in it are as bad as data can be: a report has to show them as they are.
+Names and texts contain HTML and scripts, which a report must show as plain text.
 """
 
 import json
@@ -21,6 +21,7 @@ from xmcpipe.config import to_table
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter, shard_path
+from xmcpipe.measuring.metrics_json import METRICS_VERSION
 from xmcpipe.stages.evaluate import EvalConfig, run
 from xmcpipe.training.config import HeadConfig, TrainConfig
 
@@ -31,7 +32,7 @@ TRAIN, TEST, FEATURES, FAN_IN = 60, 40, 16, 4
 
 
 def make_runs(root: Path, dataset: str = "synthetic") -> tuple[Store, list[Path]]:
-    """The store, and the folders of the metrics of a sparse and a dense run on the same documents."""
+    """The store, and the metrics folders of a sparse and a dense run on the same documents."""
     store = Store(root)
     raw = publish(
         store, "download", "raw", versions.RAW_VERSION, {"dataset": dataset}, {"source": "0" * 64}, _raw
@@ -43,7 +44,7 @@ def make_runs(root: Path, dataset: str = "synthetic") -> tuple[Store, list[Path]
 
 
 def make_run(store: Store, shards: Artifact, kind: str, eval_config: EvalConfig | None = None) -> Artifact:
-    """Model, predictions and metrics of a run with that head; the dense one is right more often."""
+    """Model, predictions and metrics of a run with this kind of head; the dense one is right more often."""
     config = TrainConfig(head=HeadConfig(kind=kind, fan_in=FAN_IN))  # type: ignore[arg-type]
     figures = {
         "head": kind, "head_parameters": 48 if kind == "ffi" else 192, "encoder_parameters": 1000,
@@ -63,11 +64,11 @@ def make_run(store: Store, shards: Artifact, kind: str, eval_config: EvalConfig 
         store, "predict", "predictions", versions.PREDICTIONS_VERSION, {"k": 5}, _of(model, shards),
         lambda folder: _predictions(folder, 0.35 if kind == "ffi" else 0.6),
     )  # fmt: skip
-    measured = eval_config or EvalConfig(rounds=40)
+    config_of_eval = eval_config or EvalConfig(rounds=40)
     folders = {"predictions": predictions.path, "shards": shards.path}
     return publish(
-        store, "eval", "metrics", versions.METRICS_VERSION, to_table(measured, identity=True),
-        _of(predictions, shards), lambda folder: run(measured, folders, folder, folder),
+        store, "eval", "metrics", METRICS_VERSION, to_table(config_of_eval, identity=True),
+        _of(predictions, shards), lambda folder: run(config_of_eval, folders, folder, folder),
     )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def publish(
     write: Callable[[Path], Any],
     figures: dict[str, Any] | None = None,
 ) -> Artifact:
-    """An artifact as a stage leaves it."""
+    """An artifact like one that a stage makes."""
     folder = store.building(kind)
     write(folder)
     name = fingerprint(stage, version, config, inputs)

@@ -1,6 +1,6 @@
 """Extreme multi-label text classification with a fixed fan-in sparse output layer (SPARTEX).
 
-Importing this package imports nothing heavy: torch, transformers and faiss are loaded by the stage that uses
+Importing this package loads nothing heavy: torch, transformers and faiss are imported by the stages that use
 them.
 """
 

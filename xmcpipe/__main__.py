@@ -1,4 +1,4 @@
-"""`python -m xmcpipe` is the command `xmcpipe`."""
+"""`python -m xmcpipe` runs the command `xmcpipe`."""
 
 from xmcpipe.cli.app import main
 

@@ -1,4 +1,4 @@
-"""Where files live that several stores and runs share: compiled kernels, downloaded archives."""
+"""The folder of files that all stores and runs share: compiled kernels and downloaded archives."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,12 @@ VARIABLE = "XMCPIPE_CACHE"
 
 
 def folder(part: str) -> Path:
-    """`part` of $XMCPIPE_CACHE, or of xmcpipe's part of the user's cache; it may not exist yet."""
-    if given := os.environ.get(VARIABLE):
-        return Path(given).expanduser() / part
+    """Folder `part` of the cache: $XMCPIPE_CACHE, or else xmcpipe's folder in the user's cache (XDG).
+
+    It may not exist yet.
+    """
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen).expanduser() / part
     home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xmcpipe" / part

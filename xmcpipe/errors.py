@@ -1,13 +1,13 @@
-"""The one error a user is meant to see: a line that says what was given and wanted, and a hint."""
+"""The error that users see: one line that says what was expected and what was found, and a hint."""
 
 import os
 from pathlib import Path
 
 
 class XmcpipeError(Exception):
-    """A fault of the input, not of the program: the CLI prints it in one line and exits with 2.
+    """A fault of the input, not of the program: the CLI prints it in one line and exits with code 2.
 
-    `message` says what was given and what was wanted; `hint` says what to do next.
+    `message` says what was expected and what was found; `hint` says what to do next.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -17,10 +17,10 @@ class XmcpipeError(Exception):
 
 
 def require_file(path: Path, what: str) -> Path:
-    """`path` if it is a readable file, else an error that names `what` was looked for."""
+    """Return `path` if it is a readable file, else raise XmcpipeError; `what` says what should be in it."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
-        raise XmcpipeError(f"{what}: {path} {kind}, a file was wanted", "check the path")
+        raise XmcpipeError(f"{what}: expected a file, but {path} {kind}", "check the path")
     if not os.access(path, os.R_OK):
         raise XmcpipeError(f"{what}: {path} can't be read: permission denied", "check its permissions")
     return path

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Bar(Protocol):
-    """What a stage may do with a progress bar."""
+    """The methods of a progress bar that stages use."""
 
     n: float
 
@@ -19,8 +19,8 @@ class Bar(Protocol):
 def progress(
     description: str, total: float | None, unit: str, scale: bool = False, initial: float = 0
 ) -> Iterator[Bar]:
-    """A bar of `total` `unit`s on standard error, `initial` of them done before; silent off a terminal."""
-    from tqdm import tqdm  # a tenth of a second that `--help` needn't pay
+    """A progress bar on standard error if that is a terminal, with `initial` of `total` units done."""
+    from tqdm import tqdm  # takes a tenth of a second, which `--help` need not pay
 
     with tqdm(
         total=total,

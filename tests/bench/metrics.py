@@ -183,11 +183,11 @@ def measured(folder: Path) -> dict[str, Any]:
 def of_files(folder: Path, kind: str) -> dict[str, Any]:
     """Seconds and bytes of everything but the bootstrap, from files to the contents of metrics.json."""
     clock = Clock()
+    from xmcpipe.measuring.files import EvalInputs
     from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
-    from xmcpipe.stages.measuring import Given
 
     predictions, truth, train = (folder / f"{name}.{kind}" for name in ("predictions", "truth", "train"))
-    metrics = evaluate_files(Given([predictions], truth, train), EvalConfig(a=0.6, b=2.6, rounds=0))
+    metrics = evaluate_files(EvalInputs([predictions], truth, train), EvalConfig(a=0.6, b=2.6, rounds=0))
     names = ("documents", "labels", "joined_by")
     figures = {name: metrics["model"][name] for name in ("P@5", "PSP@5")}
     return {**{name: metrics[name] for name in names}, **clock.read(), "peak_bytes": peak(), **figures}

@@ -1,4 +1,4 @@
-"""A tiny recipe over the synthetic set, run once."""
+"""A tiny recipe on the synthetic dataset, run once for all tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +73,7 @@ def vocabulary(store: Path) -> Sequence[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """The tiny recipe run to the end once; tests that change the store copy it first."""
+    """The tiny recipe, run to the end once. Tests that change the store use `workplace`, a copy."""
     place = Workplace(tmp_path_factory.mktemp("finished"))
     encoder = place.folder / "encoder"
     (place.folder / "tiny.toml").write_text(RECIPE.format(encoder=encoder))
@@ -85,7 +85,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 @pytest.fixture
 def workplace(finished: Workplace, tmp_path: Path) -> Workplace:
-    """A copy of the finished one, to be changed."""
+    """A copy of the finished workplace, for tests that change it."""
     import shutil
 
     shutil.copytree(finished.store, tmp_path / "artifacts")

@@ -1,7 +1,7 @@
-"""`xmcpipe` run in forks of a process that has imported what takes seconds to import.
+"""`xmcpipe` run in forks of a process that has already imported the slow packages.
 
-A command starts in a tenth of a second then, and is otherwise the same: a process of its own, with its own
-folder, environment and streams. What is about starting, importing or killing runs in processes of their own
+A command then starts in a tenth of a second, and is otherwise the same: a process with its own folder,
+environment and streams. Tests of starting, importing or killing use new processes instead
 (`places.Workplace.patched`).
 """
 
@@ -40,12 +40,12 @@ def finish(
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(["xmcpipe", *arguments], timeout)
-        said = [file.read_text("utf-8") if file.exists() else "" for file in files[1:]]
-    return subprocess.CompletedProcess(["xmcpipe", *arguments], process.exitcode, *said)
+        printed = [file.read_text("utf-8") if file.exists() else "" for file in files[1:]]
+    return subprocess.CompletedProcess(["xmcpipe", *arguments], process.exitcode, *printed)
 
 
 def _start(environment: dict[str, str]) -> None:
-    """Have the process to fork from running; what is imported there sees this environment."""
+    """Start the process to fork from; its imports see this environment."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -56,7 +56,7 @@ def _start(environment: dict[str, str]) -> None:
 
 
 def _main(arguments: list[str], folder: Path, environment: dict[str, str], files: list[Path]) -> None:
-    """In the fork."""
+    """Run the command, in the fork."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -13,7 +13,7 @@ from tests.pipeline.forks import finish
 
 TIMEOUT = 250  # seconds, for a command
 
-# The mode that keeps no gradients; the rate of its head is for SGD, and a loss that is a sum over labels.
+# The mode without stored gradients; the learning rate of the head is for SGD and a loss summed over labels.
 LIGHT = [
     "train.memory=light",
     "train.precision=bfloat16",
@@ -23,13 +23,13 @@ LIGHT = [
 
 
 def settings(lines: Sequence[str]) -> list[str]:
-    """The options that set them."""
+    """The command-line options that set these keys."""
     return [word for line in lines for word in ("--set", line)]
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A recipe and a store in a folder of their own."""
+    """A folder with a recipe and a store."""
 
     folder: Path
 
@@ -44,7 +44,7 @@ class Workplace:
         return {**os.environ, "XMCPIPE_STORE": str(self.store), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
     def call(self, *arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run `xmcpipe ARGUMENTS` in the folder; the test fails unless it ends with `code`."""
+        """Run `xmcpipe ARGUMENTS` in the folder; the test fails unless the exit code is `code`."""
         done = finish(arguments, self.folder, self.environment(), stdin, TIMEOUT)
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -55,7 +55,7 @@ class Workplace:
         return result
 
     def patched(self, patch: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`xmcpipe ARGUMENTS` in a process that first runs the Python text `patch`; however it ends."""
+        """`xmcpipe ARGUMENTS` in a new process that first runs the Python text `patch`; any exit code."""
         start = "import sys\nfrom xmcpipe.cli.app import main\nsys.argv[0] = 'xmcpipe'\nmain()\n"
         return subprocess.run(
             [sys.executable, "-c", patch + start, *arguments],

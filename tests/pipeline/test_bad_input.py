@@ -1,4 +1,4 @@
-"""What users get wrong: one line that says what to do, exit code 2, and nothing left behind."""
+"""Mistakes of users: one line that says what to do, exit code 2, and no incomplete files."""
 
 import json
 import shutil
@@ -7,11 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pipeline.places import Workplace
+
 DOCUMENTS = '{"id": "a", "text": "one", "labels": ["x"]}\n{"id": "b", "text": "two", "labels": ["y"]}\n'
 
 
-def refused(workplace, *arguments):
-    """The line that `xmcpipe ARGUMENTS` ends with; fails unless the exit code is 2 and nothing was kept."""
+def refused(workplace: Workplace, *arguments: str) -> str:
+    """The error line of `xmcpipe ARGUMENTS`; fails unless the exit code is 2 and the store is unchanged."""
     before = sorted(workplace.store.glob("*/*"))
     done = workplace.call(*arguments, code=2)
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -27,17 +29,17 @@ def refused(workplace, *arguments):
     [
         ("train.epoch=3", "did you mean 'epochs'"),
         ("trian.epochs=3", "did you mean 'train'"),
-        ("train.epochs=many", "a whole number was wanted"),
-        ("train.head.kind=sparse", "one of 'ffi', 'dense', 'bottleneck' is wanted"),
-        ("train.log_every=0", "log_every = 0 was given, at least 1 was wanted"),
-        ("train.seed=-1", "seed = -1 was given"),
+        ("train.epochs=many", "expected a whole number"),
+        ("train.head.kind=sparse", "expected one of 'ffi', 'dense', 'bottleneck'"),
+        ("train.log_every=0", "expected log_every >= 1, got log_every = 0"),
+        ("train.seed=-1", "expected seed >= 0, got seed = -1"),
         ("train.head.fan_in=33", "K = 33 was given for D = 32"),
         ("tokenize.encoder=./nowhere", "there is no such folder"),
         ("tokenize.encoder=nobody/nothing", "HF_HUB_OFFLINE is set"),
         ("cluster.num_clusters=5000", "clusters"),
     ],
 )
-def test_recipes(workplace, setting, message):
+def test_recipes(workplace: Workplace, setting: str, message: str) -> None:
     assert message in refused(workplace, "run", "tiny.toml", "--set", setting)
 
 
@@ -52,13 +54,13 @@ def test_recipes(workplace, setting, message):
         ("words.parquet", "not parquet", "words.parquet"),
     ],
 )
-def test_files_to_import(workplace, name, content, message):
+def test_files_to_import(workplace: Workplace, name: str, content: str | None, message: str) -> None:
     if content is not None:
         (workplace.folder / name).write_text(content)
     assert message in refused(workplace, "import", "--train", name)
 
 
-def test_a_model_and_shards_of_different_vocabularies(workplace):
+def test_a_model_and_shards_of_different_vocabularies(workplace: Workplace) -> None:
     (shards,) = workplace.store.glob("shards/*")
     other = workplace.folder / "other"
     shutil.copytree(shards, other)
@@ -69,10 +71,10 @@ def test_a_model_and_shards_of_different_vocabularies(workplace):
     pq.write_table(renamed, other / "labels.parquet")
     (model,) = workplace.store.glob("model/*")
     message = refused(workplace, "predict", "--model", str(model), "--shards", str(other))
-    assert "vocabularies differ" in message
+    assert "expected shards with the model's vocabulary" in message
 
 
-def test_predictions_for_other_documents_than_the_truth(workplace):
+def test_predictions_for_other_documents_than_the_truth(workplace: Workplace) -> None:
     predictions = [{"id": name, "labels": ["x"], "scores": [1.0]} for name in ("a", "c")]
     (workplace.folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in predictions))
     (workplace.folder / "t.jsonl").write_text(DOCUMENTS)
@@ -88,16 +90,16 @@ Store.publish = full
 """
 
 
-def test_a_disk_that_fills_up(workplace):
+def test_a_disk_that_fills_up(workplace: Workplace) -> None:
     done = workplace.patched(FULL_DISK, "predict", "--recipe", "tiny.toml", "--set", "predict.k=2")
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2, done.stderr
     assert len(errors) == 1
     assert "disk" in errors[0]
     assert not list(workplace.store.glob(".building/*"))
-    assert len(list(workplace.store.glob("predictions/*"))) == 1  # the one of before
+    assert len(list(workplace.store.glob("predictions/*"))) == 1  # the earlier one
 
 
-def test_an_artifact_that_is_missing_names_the_command_that_makes_it(workplace):
+def test_an_artifact_that_is_missing_names_the_command_that_makes_it(workplace: Workplace) -> None:
     shutil.rmtree(workplace.store / "shards")
     assert "xmcpipe tokenize" in refused(workplace, "train", "--recipe", "tiny.toml")

@@ -1,38 +1,41 @@
-"""The whole chain on the synthetic set: it learns, reuses what exists, reruns what a change concerns."""
+"""The whole chain on the synthetic dataset: it learns, reuses artifacts, and reruns what a change affects."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.places import LIGHT, settings
+from tests.pipeline.places import LIGHT, Workplace, settings
 
 STAGES = ["download", "tokenize", "cluster", "train", "predict", "eval"]
 
 
-def metrics(place):
+def metrics(place: Workplace) -> dict[str, Any]:
     (path,) = place.store.glob("metrics/*/metrics.json")
-    return json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
-def states(outcome):
+def states(outcome: dict[str, Any]) -> dict[str, str]:
     return {stage["stage"]: stage["state"] for stage in outcome["stages"]}
 
 
-def test_it_learns_well_above_popularity(finished):
+def test_it_learns_well_above_popularity(finished: Workplace) -> None:
     figures = metrics(finished)
     assert figures["model"]["P@1"] > 0.5
     assert figures["model"]["P@1"] > figures["popularity"]["P@1"] + 0.3
     assert figures["model"]["PSP@5"] > 2 * figures["popularity"]["PSP@5"]
 
 
-def model_figures(place):
+def model_figures(place: Workplace) -> dict[str, Any]:
     (path,) = place.store.glob("model/*/model.json")
-    return json.loads(path.read_text())["figures"]
+    figures: dict[str, Any] = json.loads(path.read_text())["figures"]
+    return figures
 
 
-def test_the_memory_of_training_was_predicted(finished):
+def test_the_memory_of_training_was_predicted(finished: Workplace) -> None:
     memory = model_figures(finished)["memory"]
     predicted, measured = memory["predicted_bytes"], memory["measured_bytes"]
     assert memory["ratio"] == pytest.approx(predicted["total"] / measured["total"], abs=1e-3)
@@ -40,8 +43,8 @@ def test_the_memory_of_training_was_predicted(finished):
     assert measured["host"] > measured["total"] > predicted["classifier weights"] > 0
 
 
-def test_the_light_mode_learns_as_well(workplace):
-    """Half the bytes in the layer, nothing of its size beside it, and the model predicts as before."""
+def test_the_light_mode_learns_as_well(workplace: Workplace) -> None:
+    """Half the bytes for the layer, no buffer of its size, and predictions that are as good."""
     paper = metrics(workplace)
     (before,) = workplace.store.glob("model/*")
     light = workplace.run(*settings(LIGHT))["metrics"]
@@ -54,16 +57,16 @@ def test_the_light_mode_learns_as_well(workplace):
     assert facts["figures"]["head_bytes"] == 60 * (8 * (2 + 2) + 4)
 
 
-def test_train_steps_is_a_short_name_for_max_steps(workplace):
+def test_train_steps_is_a_short_name_for_max_steps(workplace: Workplace) -> None:
     command = ["train", "--recipe", "tiny.toml", "--json"]
     made = json.loads(workplace.call(*command, "--steps", "4").stdout)
     assert (made["state"], made["figures"]["steps"]) == ("made", 4)
-    again = json.loads(workplace.call(*command, "--set", "train.max_steps=4").stdout)
-    assert (again["state"], again["path"]) == ("reused", made["path"])
+    repeated = json.loads(workplace.call(*command, "--set", "train.max_steps=4").stdout)
+    assert (repeated["state"], repeated["path"]) == ("reused", made["path"])
     workplace.call(*command, "--steps", "0", code=2)
 
 
-def test_a_second_run_reuses_every_stage(finished):
+def test_a_second_run_reuses_every_stage(finished: Workplace) -> None:
     assert states(finished.run()) == dict.fromkeys(STAGES, "reused")
 
 
@@ -77,7 +80,7 @@ def test_a_second_run_reuses_every_stage(finished):
         ("eval.a=0.6", "eval"),
     ],
 )
-def test_a_changed_key_reruns_exactly_what_depends_on_it(workplace, setting, first):
+def test_a_changed_key_reruns_what_depends_on_it(workplace: Workplace, setting: str, first: str) -> None:
     short = ["--set", "train.epochs=1"] if STAGES.index(first) < STAGES.index("train") else []
     outcome = workplace.run("--set", setting, *short)
     position = STAGES.index(first)
@@ -85,18 +88,18 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(workplace, setting, fir
     assert states(outcome) == expected
 
 
-def test_a_runtime_key_reruns_nothing(finished):
+def test_a_runtime_key_reruns_nothing(finished: Workplace) -> None:
     outcome = finished.run("--set", "train.log_every=7", "--set", "predict.batch_size=3")
     assert states(outcome) == dict.fromkeys(STAGES, "reused")
 
 
-def test_the_model_answers_without_the_shards(workplace):
+def test_the_model_answers_without_the_shards(workplace: Workplace) -> None:
     (model,) = workplace.store.glob("model/*")
     alone = workplace.folder / "model"
     model.rename(alone)
     for kind in ("raw", "shards", "clusters", "predictions", "metrics"):
-        (workplace.store / kind).rename(workplace.folder / f"gone-{kind}")
-    raw = next((workplace.folder / "gone-raw").glob("*"))
+        (workplace.store / kind).rename(workplace.folder / f"moved-{kind}")
+    raw = next((workplace.folder / "moved-raw").glob("*"))
     table = pq.read_table(raw / "test.parquet")
     names = pq.read_table(raw / "labels.parquet")["label"].to_pylist()
     texts, truth = table["text"].to_pylist()[:40], table["labels"].to_pylist()[:40]
@@ -119,8 +122,10 @@ for name in ("polars", "faiss", "sklearn", "tensorboardX"):
 """
 
 
-def test_training_runs_from_shards_and_clusters_where_polars_and_faiss_are_absent(workplace):
-    """As on a GPU machine that got the artifacts and no more."""
+def test_training_needs_no_polars_and_no_faiss(
+    workplace: Workplace,
+) -> None:
+    """As on a GPU machine to which only the shards and clusters were copied."""
     (shards,), (clusters,) = workplace.store.glob("shards/*"), workplace.store.glob("clusters/*")
     common = [
         "--recipe",
@@ -140,7 +145,7 @@ def test_training_runs_from_shards_and_clusters_where_polars_and_faiss_are_absen
     assert len(list((workplace.folder / "elsewhere").glob("predictions/*/predictions.parquet"))) == 1
 
 
-def test_predictions_are_ordered_and_of_the_test_documents(finished):
+def test_predictions_are_ordered_and_of_the_test_documents(finished: Workplace) -> None:
     (path,) = finished.store.glob("predictions/*/predictions.parquet")
     table = pq.read_table(path)
     (raw,) = finished.store.glob("raw/*/test.parquet")
@@ -150,14 +155,14 @@ def test_predictions_are_ordered_and_of_the_test_documents(finished):
         assert scores == sorted(scores, reverse=True)
 
 
-def test_gc_keeps_an_artifact_and_what_it_was_made_of(workplace):
+def test_gc_keeps_an_artifact_and_what_it_was_made_of(workplace: Workplace) -> None:
     (model,) = workplace.store.glob("model/*")
     workplace.call("gc", "--keep", str(model), "--yes")
-    kept = sorted(path.name for path in workplace.store.glob("[!.]*") if any(path.iterdir()))
-    assert kept == ["clusters", "model", "raw", "shards"]
+    remaining = sorted(path.name for path in workplace.store.glob("[!.]*") if any(path.iterdir()))
+    assert remaining == ["clusters", "model", "raw", "shards"]
 
 
-def test_verify_finds_a_changed_byte(workplace):
+def test_verify_finds_a_changed_byte(workplace: Workplace) -> None:
     workplace.call("status", "tiny.toml", "--verify")
     (path,) = workplace.store.glob("predictions/*/predictions.parquet")
     content = bytearray(path.read_bytes())
@@ -168,12 +173,12 @@ def test_verify_finds_a_changed_byte(workplace):
 
 
 @pytest.mark.parametrize("head", ["dense", "bottleneck"])
-def test_the_dense_comparisons_train_in_the_same_trainer(workplace, head):
+def test_the_dense_comparisons_train_in_the_same_trainer(workplace: Workplace, head: str) -> None:
     outcome = workplace.run("--set", f"train.head.kind={head}", "--set", "train.epochs=2")
     assert states(outcome)["train"] == "made"
 
 
-def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace):
+def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace: Workplace) -> None:
     lines = [
         "train.loss=squared_hinge",
         "train.rewire.mode=threshold",
@@ -186,9 +191,9 @@ def test_threshold_pruning_and_hinge_and_sgd_and_accumulation_train(workplace):
         "train.epochs=2",
     ]
     workplace.run(*settings(lines))
-    lines = [
+    log = [
         json.loads(line)
         for path in workplace.store.glob("model/*/log/metrics.jsonl")
         for line in path.read_text().splitlines()
     ]
-    assert any(line["kind"] == "rewire" and 0 < line["share"] < 0.9 for line in lines)
+    assert any(line["kind"] == "rewire" and 0 < line["share"] < 0.9 for line in log)

@@ -1,4 +1,4 @@
-"""A process killed in the middle: no artifact, and a training that goes on as if nothing had happened."""
+"""Killed processes: they leave no artifact, and a killed training continues with the same result."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,8 @@ KINDS = {
     "eval": "metrics",
 }
 
-# Runs the command line, and kills its own process (as kill -9 would) when the stage has written its files,
-# but before they are hashed and renamed: the worst moment there is.
+# Runs the command line and kills its own process (like kill -9) after the stage has written its files, but
+# before they are hashed and renamed: the worst moment.
 KILL_UNPUBLISHED = """
 import os, signal
 from xmcpipe.artifacts.store import Store
@@ -33,7 +34,7 @@ Store.publish = die
 
 
 @pytest.mark.parametrize("stage", list(KINDS))
-def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
+def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace: Workplace, stage: str) -> None:
     kind = KINDS[stage]
     whole = next((workplace.store / kind).glob("*"))
     before = sorted(path.name for path in whole.rglob("*"))
@@ -41,7 +42,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
     killed = workplace.patched(KILL_UNPUBLISHED, stage, "--recipe", "tiny.toml")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not list((workplace.store / kind).glob("*"))
-    assert list((workplace.store / ".building").iterdir())  # it was indeed in the middle
+    assert list((workplace.store / ".building").iterdir())  # it was killed before it was done
     shown = json.loads(workplace.call("status", "tiny.toml", "--json").stdout)
     assert next(step for step in shown["stages"] if step["stage"] == stage)["state"] == "missing"
     workplace.call(stage, "--recipe", "tiny.toml")
@@ -52,7 +53,7 @@ def test_a_stage_killed_before_it_is_done_leaves_no_artifact(workplace, stage):
     assert not list((workplace.store / ".building").iterdir())
 
 
-def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path):
+def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     lines = [{"id": str(number), "text": f"text {number}", "labels": ["even"]} for number in range(200)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -66,8 +67,8 @@ def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path):
 
 
 @pytest.mark.parametrize("lines", [[], LIGHT], ids=["paper", "light"])
-def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace, lines):
-    """Weights, topology, figures and log of a run that was killed twice, against one that was not."""
+def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace: Workplace, lines: list[str]) -> None:
+    """Weights, topology, figures and log of a run that was killed twice equal those of one that was not."""
     train = ["train", "--recipe", "tiny.toml", *settings(lines)]
     whole = Path(json.loads(workplace.call(*train, "--json").stdout)["path"])
     others = {*workplace.store.glob("model/*")} - {whole}
@@ -98,17 +99,17 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace, lines):
     assert timeless[0] == timeless[1]
 
 
-def read_log(model):
+def read_log(model: Path) -> str:
     return (model / "log" / "metrics.jsonl").read_text()
 
 
-def without_time(line):
+def without_time(line: str) -> dict[str, Any]:
     varying = ("documents_per_second", "memory_bytes")
     return {key: value for key, value in json.loads(line).items() if key not in varying}
 
 
-def wait_for_step(workplace, step, process):
-    """Until a checkpoint at or after `step` is there."""
+def wait_for_step(workplace: Workplace, step: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until there is a checkpoint at or after `step`."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the training ended before it could be killed"

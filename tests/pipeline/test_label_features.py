@@ -1,4 +1,4 @@
-"""A set with label texts and excluded pairs, from the repository's folder to the metrics."""
+"""A dataset with label texts and filter pairs, from the repository's folder to the metrics."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ k = [1, 3]
 
 
 def make_folder(folder: Path) -> None:
-    """Label n is told by the words n and n + 50; every test row has two excluded pairs, one of them true."""
+    """Label n is identified by the words n and n + 50; test rows have two filter pairs, one of them true."""
     rng = np.random.default_rng(0)
     for split, count in (("trn", TRAIN), ("tst", TEST)):
         rows = []

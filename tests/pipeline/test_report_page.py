@@ -1,7 +1,7 @@
-"""A report opened in a browser: of two trained runs, and of data that would like to be a script.
+"""A report opened in a browser: one of two trained runs, and one of data that contain scripts.
 
 Needs Playwright's Python package, and a Chromium or Chrome on the machine. Training and starting a browser
-cost more than all checks together: hence two tests, so that no worker trains what another has.
+take longer than all checks together, so that there are only two tests.
 """
 
 import json
@@ -16,13 +16,13 @@ import pytest
 from tests.pipeline.places import Workplace, settings
 from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
+from xmcpipe.report.facts.runs import named, read_run
 from xmcpipe.report.make import Options, make_report
-from xmcpipe.report.runs import named, read_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
 SHOWN = "document.documentElement.dataset.documents === 'shown'"
-SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "again")
+SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "settings")
 TIMEOUT = 150_000  # milliseconds: machines are busy, and no test may fail for being slow
 DENSE = ["train.head.kind=dense", "train.epochs=2"]
 
@@ -40,23 +40,27 @@ def browser() -> Iterator[Any]:
 
 
 class Opened:
-    """A page in a tab of its own, and all that it said and asked for."""
+    """A page in a tab of its own; `events` are its console lines, errors, dialogs and network requests."""
 
     def __init__(self, browser: Any, path: Path, width: int = 1200, scheme: str = "light") -> None:
-        self.said: list[str] = []
+        self.events: list[str] = []
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         self.tab = context.new_page()
         self.tab.set_default_timeout(TIMEOUT)
-        self.tab.on("console", lambda message: self.said.append(message.text))
-        self.tab.on("pageerror", lambda error: self.said.append(str(error)))
-        self.tab.on("request", lambda request: self.asked(request.url))
-        self.tab.on("dialog", lambda dialog: (self.said.append("a dialog"), dialog.dismiss()))
+        self.tab.on("console", lambda message: self.events.append(message.text))
+        self.tab.on("pageerror", lambda error: self.events.append(str(error)))
+        self.tab.on("request", lambda request: self.note_request(request.url))
+        self.tab.on("dialog", self.dismiss)
         self.tab.goto(path.as_uri())
         self.tab.wait_for_function(f"{DRAWN} && {SHOWN}")
 
-    def asked(self, address: str) -> None:
+    def dismiss(self, dialog: Any) -> None:
+        self.events.append("a dialog")
+        dialog.dismiss()
+
+    def note_request(self, address: str) -> None:
         if not address.startswith(("file:", "data:")):
-            self.said.append(f"asked for {address}")
+            self.events.append(f"requested {address}")
 
     def count(self, selector: str) -> int:
         return int(self.tab.locator(selector).count())
@@ -65,7 +69,7 @@ class Opened:
         return self.tab.evaluate(script)
 
     def search(self, words: str = "", shown: str = "all") -> str:
-        """What the count says after a search."""
+        """The displayed count after a search."""
         self.tab.select_option("#filter", shown)
         self.tab.fill("#words", words)
         self.tab.press("#words", "Enter")
@@ -73,7 +77,7 @@ class Opened:
 
 
 def trained_page(place: Workplace) -> tuple[Path, dict[str, Any]]:
-    """The page of the tiny recipe with its sparse layer and with a dense one, and what the command said."""
+    """The page of the tiny recipe with a sparse and with a dense layer, and the summary that is printed."""
     place.run(*settings(DENSE))
     models = sorted(
         place.store.glob("model/*/model.json"), key=lambda path: json.loads(path.read_text())["head"]["kind"]
@@ -99,7 +103,7 @@ def test_two_trained_runs_in_a_browser(browser: Any, workplace: Workplace) -> No
     the_theme_follows_the_button_and_the_charts_the_theme(page)
     on_paper_it_is_light_and_without_controls(page)
     tables_and_controls_are_named_for_those_who_cannot_see_them(page)
-    assert page.said == []
+    assert page.events == []
 
 
 def test_data_that_would_be_scripts_in_a_browser(browser: Any, tmp_path: Path) -> None:
@@ -110,7 +114,7 @@ def test_data_that_would_be_scripts_in_a_browser(browser: Any, tmp_path: Path) -
 
 
 def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict[str, Any]) -> None:
-    assert page.said == []
+    assert page.events == []
     for section in SECTIONS:
         assert len(page.tab.inner_text(f"#{section}")) > 80, section
     assert page.count(".chart") == page.count("svg.marks") >= 15
@@ -119,7 +123,7 @@ def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict
     assert re.search(r"that no rewiring replaced\s+\d+%", page.tab.inner_text("#topology"))
     assert page.count("#figures tr.run") == 2
     assert page.count("#figures tr.difference") == 1
-    assert "train.head.kind" in page.tab.inner_text("#again")
+    assert "train.head.kind" in page.tab.inner_text("#settings")
     assert facts["documents"] > 50
     wide = "p => p.getBoundingClientRect().width > 50"
     lines = page.run(f"[...document.querySelectorAll('svg.marks path')].filter({wide}).length")
@@ -132,10 +136,10 @@ def search_filters_and_pages(page: Opened) -> None:
     assert everything == f"{total:,} of {total:,}"
     assert page.count(".card") == 20
     first = page.tab.inner_text(".card >> nth=0")
-    page.tab.click("#after")
+    page.tab.click("#next")
     assert page.tab.inner_text("#page").startswith("page 2 of")
     assert page.tab.inner_text(".card >> nth=0") != first
-    page.tab.click("#before")
+    page.tab.click("#previous")
     assert page.tab.inner_text(".card >> nth=0") == first
     word = page.tab.inner_text(".card .true .label >> nth=0").split()[-1]
     found = int(page.search(word).split()[0])
@@ -198,14 +202,14 @@ def tables_and_controls_are_named_for_those_who_cannot_see_them(page: Opened) ->
 
 
 def data_never_become_a_script(hostile: Opened) -> None:
-    assert hostile.said == []
+    assert hostile.events == []
     assert hostile.search("alert(2)") == "1 of 40"
     assert "</script><script>alert(2)</script>" in hostile.tab.inner_text(".card .text")
     assert hostile.search("<script>").split()[0] != "0"
     assert hostile.tab.locator(".card .label", has_text=SCRIPT).count() > 0
     assert SCRIPT in hostile.tab.inner_text("nav .runs")
     assert hostile.count("main script:not([type])") == 0
-    assert hostile.said == []
+    assert hostile.events == []
 
 
 def a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
@@ -220,7 +224,7 @@ def a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
 
 
 def no_network_could_be_asked(hostile: Opened) -> None:
-    """What the policy forbids fails, and says so in the console."""
+    """Requests that the policy forbids fail, with a line in the console."""
     outcome = hostile.run("fetch('https://example.org/').then(() => 'answered', () => 'refused')")
     assert outcome == "refused"
-    assert any("Content Security Policy" in line for line in hostile.said)
+    assert any("Content Security Policy" in line for line in hostile.events)

@@ -15,8 +15,11 @@ def world() -> World:
 
 
 @pytest.fixture
-def told() -> Iterator[list[str]]:
-    """The package's warnings. Not caplog, which listens where they don't come once a command has run."""
+def log_lines() -> Iterator[list[str]]:
+    """The messages of warnings that the package logs.
+
+    caplog would miss them: once a command has run, the package's logger no longer propagates.
+    """
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""A small catalog of stages that write down their config and inputs, for tests of stages in general."""
+"""A small catalog of stages that write their config and inputs to a file, for tests of stages in general."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class StepConfig:
 
 @dataclass
 class World:
-    """What the fake stages did, and what they shall do: `faults` they raise once they have written."""
+    """Records what the fake stages did. A stage with a fault in `faults` raises it after writing."""
 
     runs: list[str] = field(default_factory=list)
     bytes_on_net: str = "v1"

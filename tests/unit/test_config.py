@@ -34,7 +34,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
-            raise ValueError(f"epochs = {self.epochs} was given, at least 1 is wanted")
+            raise ValueError(f"expected epochs >= 1, got epochs = {self.epochs}")
 
 
 def test_a_table_becomes_the_typed_config_and_back() -> None:
@@ -67,26 +67,26 @@ def test_a_key_that_came_later_renames_nothing_that_does_not_set_it() -> None:
         ({"encoder": "e", "epoch": 1}, r"train: there is no key 'epoch' \(did you mean 'epochs'\?\)"),
         ({"encoder": "e", "zzzz": 1}, r"there is no key 'zzzz' \(known keys: encoder, epochs"),
         ({}, r"train: the key 'encoder' is missing \(add encoder"),
-        ({"encoder": 3}, "train.encoder: 3 was given, a string was wanted"),
-        ({"encoder": "e", "epochs": "3"}, "train.epochs: '3' was given, a whole number was wanted"),
-        ({"encoder": "e", "epochs": 3.0}, "a whole number was wanted"),
-        ({"encoder": "e", "epochs": True}, "a whole number was wanted"),
-        ({"encoder": "e", "epochs": 0}, "train: epochs = 0 was given, at least 1 is wanted"),
-        ({"encoder": "e", "shuffle": 1}, "true or false was wanted"),
-        ({"encoder": "e", "k": 1}, "train.k: 1 was given, a list was wanted"),
-        ({"encoder": "e", "k": [1, "3"]}, "train.k: '3' was given, a whole number was wanted"),
+        ({"encoder": 3}, "train.encoder: expected a string, got 3"),
+        ({"encoder": "e", "epochs": "3"}, "train.epochs: expected a whole number, got '3'"),
+        ({"encoder": "e", "epochs": 3.0}, "expected a whole number, got 3.0"),
+        ({"encoder": "e", "epochs": True}, "expected a whole number, got True"),
+        ({"encoder": "e", "epochs": 0}, "train: expected epochs >= 1, got epochs = 0"),
+        ({"encoder": "e", "shuffle": 1}, "expected true or false, got 1"),
+        ({"encoder": "e", "k": 1}, "train.k: expected a list, got 1"),
+        ({"encoder": "e", "k": [1, "3"]}, "train.k: expected a whole number, got '3'"),
         (
             {"encoder": "e", "mode": "frction"},
-            "'frction' was given .one of 'fraction', 'threshold' is wanted",
+            "train.mode: expected one of 'fraction', 'threshold', got 'frction'",
         ),
-        ({"encoder": "e", "test": 3}, "train.test: 3 was given, a string was wanted"),
-        ({"encoder": "e", "inner": {"lr": "x"}}, "train.inner.lr: 'x' was given, a number was wanted"),
-        ({"encoder": "e", "inner": {"lr": float("nan")}}, "a finite number was wanted"),
+        ({"encoder": "e", "test": 3}, "train.test: expected a string, got 3"),
+        ({"encoder": "e", "inner": {"lr": "x"}}, "train.inner.lr: expected a number, got 'x'"),
+        ({"encoder": "e", "inner": {"lr": float("nan")}}, "expected a finite number, got nan"),
         ({"encoder": "e", "inner": {"rl": 1}}, r"train.inner: there is no key 'rl' \(did you mean 'lr'"),
-        ({"encoder": "e", "inner": 3}, "train.inner: 3 was given, a table was wanted"),
+        ({"encoder": "e", "inner": 3}, "train.inner: expected a table, got 3"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_was_wanted(table: dict[str, Any], message: str) -> None:
+def test_an_error_says_what_was_expected(table: dict[str, Any], message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
         from_table(Config, table, "train")
 
@@ -97,7 +97,7 @@ def test_a_literal_of_numbers_takes_no_boolean_for_one() -> None:
         order: Literal[1, 2] = 1
 
     assert from_table(Numbers, {"order": 2}, "x").order == 2
-    with pytest.raises(XmcpipeError, match="one of 1, 2 is wanted"):
+    with pytest.raises(XmcpipeError, match="expected one of 1, 2, got True"):
         from_table(Numbers, {"order": True}, "x")
 
 

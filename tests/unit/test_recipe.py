@@ -54,7 +54,7 @@ def test_a_recipe_extends_another_key_by_key(world: World, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("extends = 3", "extends = 3 was given, a file was wanted"),
+        ("extends = 3", "expected the path of a recipe in extends, got 3"),
         ('extends = "nowhere.toml"', "nowhere.toml does not exist"),
         ('extends = "r.toml"', "extends r.toml, which extends it"),
         ('extends = "ring.toml"', "extends r.toml, which extends it"),
@@ -114,22 +114,26 @@ def test_the_commands_own_options_go_over_the_file_and_under_set(world: World, t
             r"r.toml: tokenize: there is no key 'siz' \(did you mean 'size'",
         ),
         ("size = 3\n[download]", [], "no table or key 'size' .did you mean tokenize.size"),
-        ("[download]\n[tokenize]\nsize = '3'", [], "tokenize.size: '3' was given, a whole number was wanted"),
-        ("tokenize = 3\n[download]", [], "tokenize: 3 was given, a table was wanted"),
-        ("name = 3\n[download]", [], "name: 3 was given, a string was wanted"),
-        ("seed = '3'\n[download]", [], "seed: '3' was given, a whole number from 0 was wanted"),
-        ("seed = true\n[download]", [], "seed: True was given, a whole number from 0 was wanted"),
-        ("[download]\n[import]\ntrain = 'x'", [], r"both \[download\] and \[import\]"),
-        ("[tokenize]", [], r"neither \[download\] nor \[import\]"),
+        ("[download]\n[tokenize]\nsize = '3'", [], "tokenize.size: expected a whole number, got '3'"),
+        ("tokenize = 3\n[download]", [], "tokenize: expected a table, got 3"),
+        ("name = 3\n[download]", [], "name: expected a string, got 3"),
+        ("seed = '3'\n[download]", [], "seed: expected a whole number from 0, got '3'"),
+        ("seed = true\n[download]", [], "seed: expected a whole number from 0, got True"),
+        (
+            "[download]\n[import]\ntrain = 'x'",
+            [],
+            r"expected one table that gives the data, got \[download\] and \[import\]",
+        ),
+        ("[tokenize]", [], r"expected a table \[download\] or \[import\], got none"),
         ("[import]", [], "import: the key 'train' is missing"),
         ("[download]\n[tokenize\n", [], "can't be read as TOML.*line 2"),
         ("[download]\ndataset = 'a'\ndataset = 'b'", [], "can't be read as TOML.*line 3"),
         (TEXT, ["tokenize.siz=3"], "did you mean 'size'"),
-        (TEXT, ["epochs"], "--set 'epochs' was given, STAGE.KEY=VALUE was wanted"),
-        (TEXT, ["tokenize.=3"], "STAGE.KEY=VALUE was wanted"),
-        (TEXT, ["tokenize.size.x=3"], "tokenize.size is no table"),
+        (TEXT, ["epochs"], "expected --set STAGE.KEY=VALUE, got --set 'epochs'"),
+        (TEXT, ["tokenize.=3"], "expected --set STAGE.KEY=VALUE"),
+        (TEXT, ["tokenize.size.x=3"], "expected tokenize.size to be a table"),
         (TEXT, ["size=3"], "did you mean tokenize.size"),
-        (TEXT, ["tokenize.size=three"], "'three' was given, a whole number was wanted"),
+        (TEXT, ["tokenize.size=three"], "expected a whole number, got 'three'"),
     ],
 )
 def test_what_is_wrong_is_one_error(
@@ -141,7 +145,7 @@ def test_what_is_wrong_is_one_error(
 
 def test_a_file_that_is_no_text_or_not_there_is_one_error(world: World, tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes("name = 'gemütlich'".encode("latin-1"))
-    with pytest.raises(XmcpipeError, match=r"isn't UTF-8"):
+    with pytest.raises(XmcpipeError, match=r"expected UTF-8 text"):
         recipe.load(str(tmp_path / "latin.toml"), catalog=world.catalog)
     with pytest.raises(XmcpipeError, match=r"recipe: .*none.toml does not exist"):
         recipe.load(str(tmp_path / "none.toml"), catalog=world.catalog)

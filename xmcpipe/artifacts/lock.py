@@ -1,8 +1,8 @@
-"""One process at a time makes an artifact; the next one waits, then finds it made.
+"""A lock, so that one process at a time makes an artifact: others wait, then find the finished artifact.
 
-The lock is advisory and belongs to an open file, so that the kernel releases it when its process ends,
-however that ends. A file system that can't lock is no reason to fail: `publish` settles the race there, and
-only the work is done twice.
+The lock is advisory and belongs to an open file, so that the kernel releases it when its process ends, even
+if it is killed. On a file system without locks two processes may do the same work, and nothing worse happens:
+`Store.publish` renames in one step, so that one of the two results is used.
 """
 
 import errno
@@ -13,19 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Errors of file systems without locks, such as some network mounts.
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` for the block, waiting for it if need be (`what` is what is waited for)."""
+    """Hold the lock file `path` during the block, after waiting for its holder; `what` names the artifact."""
     descriptor = _acquire(path, what)
     try:
         yield
     finally:
-        # Unlinked while it is held: a waiter sees that the file it has locked isn't the one of that name any
-        # more.
+        # Unlink while holding the lock: a process that waited for this file then sees that the name no longer
+        # refers to it, and tries again with a new one.
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -43,12 +44,13 @@ def is_held(path: Path) -> bool:
 
 
 def _acquire(path: Path, what: str) -> int:
+    """A descriptor of the lock file that holds the lock."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _try_lock(descriptor):
-                logger.info("%s is being made by another process: waiting for it", what)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                logger.info("another process is making %s: waiting for it", what)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # blocks until the holder releases it or ends
             if _is_named(descriptor, path):
                 return descriptor
         except BaseException:
@@ -58,7 +60,7 @@ def _acquire(path: Path, what: str) -> int:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """True where the lock was got or the file system has none, False where another process holds it."""
+    """Whether the lock was acquired, or the file system has no locks; False if another process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,8 +72,9 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _is_named(descriptor: int, path: Path) -> bool:
+    """Whether `path` still refers to the open file."""
     try:
-        named = path.stat()
+        current = path.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), named)
+    return os.path.samestat(os.fstat(descriptor), current)

@@ -1,4 +1,4 @@
-"""manifest.json: what an artifact is, what made it, and the hash of every file in it. It is written last."""
+"""manifest.json: what an artifact is, what made it, and the hash of each of its files. It is written last."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ from typing import Any
 from xmcpipe.errors import XmcpipeError
 
 FILE_NAME = "manifest.json"
+SOURCE = "source"  # in `inputs`: not a kind of artifact, but the sha256 of bytes from outside the store
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Output:
 class Manifest:
     """The contents of manifest.json.
 
-    `config` is the stage's table as it was hashed, without the runtime fields; `inputs` maps an input's kind
-    to its fingerprint, or "source" to the sha256 of raw data's bytes; `outputs` maps a path relative to the
-    artifact to its facts; `figures` are the stage's headline numbers; `made_by` holds versions, host, time
-    and seconds, not hashed.
+    `config` is the stage's table as it was hashed, without the runtime fields. `inputs` maps an input's kind
+    to its fingerprint, and SOURCE to the sha256 of the bytes of raw data. `outputs` maps each file, by its
+    path relative to the artifact, to its size and hash. `figures` are the stage's headline numbers. `made_by`
+    holds versions, host, time and memory, which are not hashed.
     """
 
     stage: str
@@ -41,20 +42,24 @@ class Manifest:
     made_by: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write manifest.json into `folder`; the caller syncs it to disk."""
+        """Write manifest.json into `folder`. The caller syncs it to disk."""
         text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """The manifest of the artifact at `folder`. Raises XmcpipeError where none is or it can't be read."""
+        """The manifest of the artifact at `folder`.
+
+        Raises XmcpipeError if there is none, or it can't be read.
+        """
         path = folder / FILE_NAME
         if not path.is_file():
             raise XmcpipeError(
-                f"{folder} is no artifact: it has no {FILE_NAME}", "name the folder a stage made"
+                f"{folder} is no artifact: it has no {FILE_NAME}", "name a folder that a stage wrote"
             )
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
+            # An unknown or missing key is a TypeError: the dataclasses are the schema.
             outputs = {name: Output(**facts) for name, facts in table.pop("outputs").items()}
             return Manifest(outputs=outputs, **table)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -63,13 +68,13 @@ class Manifest:
             ) from error
 
     def require(self, kind: str, schema_version: int) -> None:
-        """Raise XmcpipeError unless this is an artifact of `kind` in the format that this version reads."""
+        """Raise XmcpipeError unless this is an artifact of `kind` with this version of its format."""
         if self.kind != kind:
             raise XmcpipeError(
-                f"an artifact of kind {self.kind!r} was given, {kind!r} was wanted", "check the path"
+                f"expected an artifact of kind {kind!r}, got one of kind {self.kind!r}", "check the path"
             )
         if self.schema_version != schema_version:
             raise XmcpipeError(
-                f"the {kind} artifact has schema version {self.schema_version}, {schema_version} was wanted",
+                f"expected {kind} of schema version {schema_version}, got version {self.schema_version}",
                 f"run `xmcpipe {self.stage}` again",
             )

@@ -1,8 +1,8 @@
-"""The folder of artifacts: each written beside its place, synced, and renamed there in one step.
+"""The folder of artifacts. Each is written to a temporary folder, synced, and renamed in one step.
 
 STORE/KIND/FINGERPRINT16/              a finished artifact, its manifest.json written last
-STORE/.building/NAME.HOST.PID.RANDOM/  one being written; a killed stage leaves only this, and `gc` removes it
-STORE/.scratch/NAME/                   what a stage keeps between attempts (checkpoints, partial downloads)
+STORE/.building/NAME.HOST.PID.RANDOM/  an artifact being written; if its process is killed, `gc` removes it
+STORE/.scratch/NAME/                   files that survive a killed attempt (checkpoints, partial downloads)
 STORE/.scratch/NAME.lock               held by the process that makes NAME
 """
 
@@ -43,23 +43,23 @@ class Artifact:
 
     @staticmethod
     def at(path: Path) -> "Artifact":
-        """The artifact in the folder `path`. Raises XmcpipeError where there is none."""
+        """The artifact in the folder `path`. Raises XmcpipeError if there is none."""
         return Artifact(path, Manifest.read(path))
 
     def faults(self) -> list[str]:
-        """One line for each output that is missing, changed or not in the manifest: it reads every byte."""
+        """One line for each file that is missing, changed or not in the manifest. Reads every byte."""
         lines = []
-        made_of = self.manifest
-        if made_of.fingerprint != fingerprint(
-            made_of.stage, made_of.schema_version, made_of.config, made_of.inputs
+        identity = self.manifest
+        if identity.fingerprint != fingerprint(
+            identity.stage, identity.schema_version, identity.config, identity.inputs
         ):
-            lines.append(f"{FILE_NAME} was changed: its fingerprint isn't that of its config and inputs")
+            lines.append(f"{FILE_NAME} was changed: its fingerprint does not match its config and inputs")
         for name, output in self.manifest.outputs.items():
             path = self.path / name
             if not path.is_file():
                 lines.append(f"{name} is missing")
             elif path.stat().st_size != output.bytes or sha256_of_file(path) != output.sha256:
-                lines.append(f"{name} isn't what was written: its sha256 differs from the manifest's")
+                lines.append(f"{name} was changed: its size or sha256 differs from the manifest")
         known = {*self.manifest.outputs, FILE_NAME}
         lines += [f"{name} isn't in the manifest" for name in _files_below(self.path) if name not in known]
         return lines
@@ -72,85 +72,88 @@ class Store:
         self.root = root
 
     def place(self, kind: str, fingerprint: str) -> Path:
-        """Where the artifact of this kind and fingerprint (64 hex digits) is or would be."""
+        """The folder for the artifact of this kind and fingerprint (64 hex digits). It may not exist."""
         return self.root / kind / fingerprint[:16]
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
-        """The finished artifact, or None."""
+        """The finished artifact, or None if there is none."""
         return _readable(self.place(kind, fingerprint))
 
     def all(self, kind: str = "[!.]*") -> Iterator[Artifact]:
-        """Every finished artifact (of one kind), by kind and fingerprint."""
+        """Every finished artifact, or those of one kind, ordered by kind and fingerprint."""
         for manifest in sorted(self.root.glob(f"{kind}/*/{FILE_NAME}")):
             if artifact := _readable(manifest.parent):
                 yield artifact
 
     def scratch(self, kind: str, fingerprint: str) -> Path:
-        """A folder that outlives a killed attempt at this artifact; whoever publishes it calls `forget`."""
+        """A folder that survives a killed attempt at this artifact; `forget` removes it after publishing."""
         path = self._scratch(kind, fingerprint)
         _make_folder(path)
         return path
 
     def forget(self, kind: str, fingerprint: str) -> None:
-        """Remove what attempts at this artifact kept, so that the next one starts afresh."""
+        """Remove the scratch folder of this artifact, so that the next attempt starts from the beginning."""
         shutil.rmtree(self._scratch(kind, fingerprint), ignore_errors=True)
 
     def forget_empty(self, kind: str, fingerprint: str) -> None:
-        """Remove the scratch folder of an attempt that kept nothing in it."""
+        """Remove the scratch folder of this artifact if it is empty."""
         scratch = self._scratch(kind, fingerprint)
         if scratch.is_dir() and not any(scratch.iterdir()):
             scratch.rmdir()
 
     @contextmanager
     def exclusive(self, kind: str, fingerprint: str) -> Iterator[None]:
-        """Be the only process that makes this artifact; another that does is waited for."""
+        """Be the only process that makes this artifact during the block; waits for another one that does."""
         scratch = self._scratch(kind, fingerprint)
         _make_folder(scratch.parent)
         with exclusive(scratch.with_name(f"{scratch.name}.lock"), f"{kind} {fingerprint[:16]}"):
             yield
 
     def building(self, kind: str) -> Path:
-        """A new empty folder to write an artifact in, on the same file system as its place."""
+        """A new empty folder to write an artifact in, on the same file system as its final place."""
         path = self._unique(kind)
         _make_folder(path)
         return path
 
     def publish(self, building: Path, manifest: Manifest, rows: Mapping[str, int], replace: bool) -> Artifact:
-        """Hash, sync and rename `building` into its place in one step; `manifest.outputs` is filled in here.
+        """Hash and sync the files in `building`, then rename it to its place in one step.
 
-        Where another run got there first, its artifact is kept and returned, unless `replace`.
+        `manifest.outputs` is filled in here; `rows` has the number of rows of files that are tables. If
+        another run has published the same artifact before, that one is returned, unless `replace`.
         """
         outputs = {
             name: Output((building / name).stat().st_size, sha256_of_file(building / name), rows.get(name))
             for name in _files_below(building)
         }
         manifest = dataclasses.replace(manifest, outputs=outputs)
-        manifest.write(building)
+        manifest.write(building)  # last: a folder with a manifest is complete
+        # Everything is on disk before the rename, so that a power cut leaves no damaged artifact.
         _sync_tree(building)
         place = self.place(manifest.kind, manifest.fingerprint)
         place.parent.mkdir(parents=True, exist_ok=True)
-        # A folder without a manifest is no artifact: whatever took it apart, it mustn't stand in the way.
+        # A folder without a readable manifest is no artifact and must not block the place.
         trash = self._set_aside(place) if replace or _readable(place) is None else None
         try:
             building.rename(place)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            shutil.rmtree(building)
+            shutil.rmtree(building)  # another run published the same artifact first
         _sync(place.parent)
         if trash:
             shutil.rmtree(trash)
         return Artifact.at(place)
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact: out of its place in one step first, so that none is ever seen half-deleted."""
+        """Delete an artifact. It is renamed first, so that no process ever sees half of it."""
         if trash := self._set_aside(artifact.path):
             shutil.rmtree(trash)
 
     def leftovers(self, older_than_seconds: float) -> list[Path]:
-        """What killed stages left: building folders whose process is gone, and scratch that nobody holds.
+        """Folders that killed stages left: building folders without a process, and scratch without a lock.
 
-        Scratch, and another host's building folders, count once untouched for `older_than_seconds`.
+        Scratch folders, and building folders of other hosts, only count if nothing in them has been written
+        for `older_than_seconds`.
         """
         building = [
             path
@@ -171,7 +174,7 @@ class Store:
         return self.root / BUILDING / f"{name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
     def _set_aside(self, path: Path) -> Path | None:
-        """Rename `path` out of its place; None where it isn't there (any more)."""
+        """Rename `path` to a temporary name, which is returned; None if it doesn't exist (any more)."""
         trash = self._unique("trash")
         trash.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -181,13 +184,13 @@ class Store:
 
 
 def _readable(path: Path) -> Artifact | None:
-    """The artifact at `path`; None where there is none, or (with a warning) its manifest is broken."""
+    """The artifact at `path`; None if there is none or, with a warning, if its manifest can't be read."""
     if not (path / FILE_NAME).is_file():
         return None
     try:
         return Artifact.at(path)
     except XmcpipeError as error:
-        logger.warning("passed over: %s", error)
+        logger.warning("artifact ignored: %s", error)
         return None
 
 
@@ -196,7 +199,7 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise XmcpipeError(
-            f"the store can't be written: {error}", "name another folder with --store DIR or XMCPIPE_STORE"
+            f"can't write to the store: {error}", "name another folder with --store DIR or XMCPIPE_STORE"
         ) from error
 
 
@@ -205,23 +208,24 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _is_ours(building: Path) -> bool:
-    """Whether a process of this host made `building`, by its name: only then does its number say anything."""
+    """Whether a process of this host made `building`, so that its process id can be checked."""
     parts = building.name.split(".")
     return len(parts) == 4 and parts[1] == _HOST and parts[2].isdigit()
 
 
 def _alive(building: Path) -> bool:
+    """Whether the process that made `building` still runs."""
     try:
-        os.kill(int(building.name.split(".")[2]), 0)
+        os.kill(int(building.name.split(".")[2]), 0)  # signal 0 only checks whether the process exists
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it exists, but belongs to another user
         return True
     return True
 
 
 def _age(folder: Path) -> float:
-    """Seconds since anything in `folder` was last written."""
+    """Seconds since the last write to anything in `folder`."""
     return time.time() - max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
 
 

@@ -1,6 +1,8 @@
-"""The version of each artifact's format. Change it with the format: older artifacts are then refused.
+"""Versions of the formats that packages below the stages read or write too.
 
-Apart from the formats themselves, since the command line reads these numbers and should not load pyarrow.
+Change a version with its format: older artifacts are then refused. The numbers are not in the modules of the
+formats (xmcpipe/data/schema.py, xmcpipe/modeling/saved.py), since the command line reads them and must not
+load pyarrow or torch. A format that only its stage knows has its version in that stage.
 """
 
 RAW_VERSION = 1
@@ -8,4 +10,3 @@ SHARDS_VERSION = 1
 CLUSTERS_VERSION = 1
 MODEL_VERSION = 2
 PREDICTIONS_VERSION = 1
-METRICS_VERSION = 2

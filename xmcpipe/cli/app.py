@@ -1,6 +1,7 @@
-"""The command `xmcpipe`: a table of contents. Each command is a function in a file beside this one.
+"""The command `xmcpipe`: its table of contents. Each command is a function in a file in commands/.
 
-A known error is one line on standard error and exit code 2; an unknown one keeps its traceback.
+The stages of the catalog are commands too. A known error is one line on standard error and exit code 2; an
+unknown one keeps its traceback.
 """
 
 import signal
@@ -16,36 +17,33 @@ from xmcpipe.cli.commands import (
     bench,
     chain,
     datasets,
-    download,
-    evaluate,
     export,
     gc,
-    importing,
     kernels,
     plan,
-    predict,
     report,
-    stages,
 )
+from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_full
 
 INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
-    """The commands, in the order in which they are added; errors end here."""
+    """The commands, in the order in which they are added. Errors are turned into exit codes here."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; turn what it raises into a line and an exit code."""
+        """Run a command; turn known errors into a line on standard error and an exit code."""
         try:
             return super().invoke(ctx)
         except XmcpipeError as error:
             error_line(str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted: run the same command to go on", err=True)
+            typer.echo("interrupted: run the same command to continue", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
             full = disk_full(error, "xmcpipe", Path.cwd())
@@ -55,23 +53,12 @@ class Commands(TyperGroup):
             raise typer.Exit(2) from error
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="xmcpipe",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(xmcpipe.__version__)
         raise typer.Exit
 
 
-@app.callback()
 def _all_commands(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -79,31 +66,41 @@ def _all_commands(
 ) -> None:
     """Text classification over very many labels, from raw data to metrics.
 
-    `xmcpipe run quickstart` shows it all.
+    `xmcpipe run quickstart` runs the whole chain on a small dataset.
     """
     show_log()
 
 
-app.command("datasets")(datasets.datasets)
-app.command("download")(download.download)
-app.command("import")(importing.import_)
-app.command("tokenize")(stages.tokenize)
-app.command("cluster")(stages.cluster)
-app.command("train")(stages.train)
-app.command("predict")(predict.predict)
-app.command("eval")(evaluate.evaluate)
-app.command("report")(report.report)
-app.command("export")(export.export)
-app.command("run")(chain.run)
-app.command("status")(chain.status)
-app.command("gc")(gc.gc)
-app.command("plan")(plan.plan)
-app.command("bench")(bench.bench)
-app.add_typer(kernels.commands, name="kernels")
+def build_app() -> typer.Typer:
+    """The command line for the stages that are in the catalog now."""
+    commands = typer.Typer(
+        cls=Commands,
+        name="xmcpipe",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    commands.callback()(_all_commands)
+    commands.command("datasets")(datasets.datasets)
+    for stage in catalog.CATALOG:
+        commands.command(stage.name, help=stage.help)(stage_command(stage))
+    commands.command("report")(report.report)
+    commands.command("export")(export.export)
+    commands.command("run")(chain.run)
+    commands.command("status")(chain.status)
+    commands.command("gc")(gc.gc)
+    commands.command("plan")(plan.plan)
+    commands.command("bench")(bench.bench)
+    commands.add_typer(kernels.commands, name="kernels")
+    return commands
+
+
+app = build_app()
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    """Unwind the stack, so that a stage that a scheduler ends removes what it was building."""
+    """Unwind the stack, so that a stage that a scheduler terminates removes its building folder."""
     raise SystemExit(128 + number)
 
 

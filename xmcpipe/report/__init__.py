@@ -1,9 +1,9 @@
-"""Runs as one HTML page: figures beside published ones, curves, memory, topology, documents, settings.
+"""Runs as one HTML page: figures next to published ones, curves, memory, topology, documents, settings.
 
-A run is a finished chain of artifacts, found from its metrics backwards by fingerprint (`runs`). What the
-page says is gathered first, each part by one module (`measured`, `training`, `topology`, `sample`,
-`published`), into plain values; `charts`, `tables` and `page` only draw them. A part that is not there any
-more costs its section and not the page: the page then says what is missing, and why.
+A run is a finished chain of artifacts, found from its metrics backwards by fingerprint. The page is made in
+three steps: `facts/` reads and measures, and gives plain values; `sections/` chooses the charts, tables and
+notes of each section; `page/` renders them as HTML. If an artifact has been deleted, its section says so and
+why, and the rest of the page is complete.
 
     runs = [read_run(metrics_of(folder, store), store) for folder in folders]
     make_report(named(runs), Options(), Path("report.html"))

@@ -1,17 +1,17 @@
-"""Vega-Lite charts, by Altair: a dict each, which the page's own JavaScript draws as SVG.
+"""Vega-Lite charts, made by Altair: each is a dict that the page's JavaScript draws as SVG.
 
-A run has one colour in every chart (`colours`). They keep a contrast of 3:1 or more on white and on black and
-differ for the colour-blind; texts and lines of the axes get theirs from the page's style sheet, so that a
-change of theme or a printer needs no new drawing.
+A run has the same colour in every chart (`colours`). The colours have a contrast of at least 3:1 on white and
+on black, and are distinct for colour-blind readers. The colours of texts and axes are set by the page's style
+sheet, so that a change of theme, or printing, needs no new drawing.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xmcpipe.report.training import Points
+from xmcpipe.report.facts.curves import Points
 
 COLOURS = ("#2f7fc1", "#d9630d", "#0f9670", "#b25fa6", "#8a7a1f", "#5f7480", "#c23b4e", "#6c6bd1")
-FEW_POINTS = 24  # of a line, which then shows them
+FEW_POINTS = 24  # a line with at most so many shows its points
 HEIGHT = 190
 BAR = 11  # pixels
 INK = "#555"
@@ -20,7 +20,7 @@ Spec = dict[str, Any]
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Run -> colour, the same all over the page; they repeat after the eighth."""
+    """Run -> colour, the same in the whole page; they repeat after the eighth run."""
     return {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
 
 
@@ -35,11 +35,11 @@ def lines(
     even: bool = False,
     end: float = 0.0,
 ) -> Spec | None:
-    """A line for each part of each run; None without points.
+    """A chart with a line for each part of each run; None if there are no points.
 
-    `series` maps runs to parts to points; with several parts each has a dash of its own and a legend tells
-    them. `y` names what is shown and `unit` is its number format; `even` draws a line at 1, and x goes on to
-    `end` at least.
+    `series` maps runs to parts to points. If there are several parts, each has its own dash pattern, with a
+    legend. `y` names the values and `unit` is their number format. `log` makes the axis logarithmic, `zero`
+    starts it at 0, `even` draws a dashed line at 1, and x reaches at least to `end`.
     """
     import altair as alt
 
@@ -57,7 +57,7 @@ def lines(
     dots = {name: each for name, each in encodings.items() if not name.startswith("stroke")}
     layers: list[Any] = [
         alt.Chart().mark_line().encode(**encodings),
-        # where points are many they can't be seen, and are there for the pointer to find
+        # Many points are invisible, but show their values under the mouse pointer.
         alt.Chart().mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
     ]
     if even:
@@ -75,14 +75,14 @@ def _encodings(
     zero: bool,
     end: float,
 ) -> dict[str, Any]:
-    """What the columns of the rows of a line chart stand for; `titles` are those of x and y."""
+    """How the columns of the rows of a line chart are shown; `titles` are those of x and y."""
     import altair as alt
 
     x, y = titles
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    places = [row["x"] for row in rows]
-    first, last = 0.0 if x == "epoch" else min(places), max(end, *places)
-    # A hair beyond the last point: Vega drops a tick that rounding puts outside.
+    positions = [row["x"] for row in rows]
+    first, last = 0.0 if x == "epoch" else min(positions), max(end, *positions)
+    # Slightly beyond the last point: Vega drops a tick that rounding puts outside the domain.
     across = alt.Scale(domain=[first, last + 1e-4 * (last - first or 1.0)], nice=False)
     up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
     encodings: dict[str, Any] = {
@@ -106,7 +106,7 @@ def _encodings(
 
 
 def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: str) -> Spec | None:
-    """Upright bars, a group a bin and in it one a run; rows have bin, run, value and `told` (of the bin)."""
+    """Vertical bars, grouped by bin, one per run; rows have bin, run, value and a `detail` of the bin."""
     import altair as alt
 
     if not rows:
@@ -123,7 +123,7 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
             tooltip=[
                 alt.Tooltip("run:N"),
                 alt.Tooltip("bin:N"),
-                alt.Tooltip("told:N", title="labels"),
+                alt.Tooltip("detail:N", title="labels"),
                 alt.Tooltip("value:Q", title=y, format=unit),
             ],
         )
@@ -134,7 +134,7 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
 def across(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str], x: str, unit: str, order: Sequence[str]
 ) -> Spec | None:
-    """Lying bars, a group a part (in `order`) and in it one a run; rows have part, run, value and `told`."""
+    """Horizontal bars, grouped by part (in `order`), one per run; rows have part, run, value and `detail`."""
     import altair as alt
 
     if not rows:
@@ -151,7 +151,7 @@ def across(
             yOffset=alt.YOffset("run:N", sort=list(names)),
             x=alt.X("value:Q", title=x, axis=alt.Axis(format=unit, tickCount=5)),
             color=_colour(names),
-            tooltip=[alt.Tooltip("run:N"), alt.Tooltip("part:N"), alt.Tooltip("told:N", title=x)],
+            tooltip=[alt.Tooltip("run:N"), alt.Tooltip("part:N"), alt.Tooltip("detail:N", title=x)],
         )
     )
     return _spec(chart, rows, len(present) * (BAR * runs + 9) + 10)
@@ -166,7 +166,7 @@ def _colour(names: Sequence[str]) -> Any:
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """A logarithmic axis with a line at each power of ten, where it would have nine for each."""
+    """A logarithmic axis with a grid line at each power of ten only; by default there are nine for each."""
     import math
 
     import altair as alt
@@ -177,19 +177,19 @@ def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _width(names: Sequence[str]) -> Any:
-    """The first run's lines are wider: they show where another's lies on them."""
+    """The line of the first run is wider, so that it shows under another that covers it."""
     import altair as alt
 
-    if len(names) == 1:  # a scale from one value to one width has no step, which comes out as NaN
+    if len(names) == 1:  # with one run, the scale has no step and gives NaN
         return alt.value(sum(WIDTHS) / 2)
     widths = [WIDTHS[0], *[WIDTHS[1]] * (len(names) - 1)]
     return alt.StrokeWidth("run:O", scale=alt.Scale(domain=list(names), range=widths), legend=None)
 
 
 def _spec(chart: Any, rows: Sequence[Mapping[str, Any]], height: int) -> Spec:
-    """The chart of these rows, as wide as its place, with quiet axes.
+    """The chart of these rows as a Vega-Lite spec, as wide as its container, with light axes.
 
-    The rows come last: Altair copies whatever a chart holds at every step.
+    The rows are put in last, since Altair copies everything that a chart holds at every step.
     """
     import altair as alt
 

@@ -1,4 +1,4 @@
-"""`cluster`: a balanced partition of the labels, for the auxiliary loss."""
+"""`cluster`: a balanced partition of the labels, which the auxiliary loss uses as coarse labels."""
 
 import time
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import CLUSTERS_VERSION
 from xmcpipe.clustering.config import ClusterConfig, default_clusters
 from xmcpipe.errors import XmcpipeError, require_file
-from xmcpipe.stages.stage import Result, Stage
+from xmcpipe.stages.stage import Option, Result, Stage
 
 
 def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -29,7 +29,7 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     num_labels = pq.read_metadata(require_file(shards / "labels.parquet", "the shards")).num_rows
     num_clusters = _num_clusters(config, num_labels)
     figures: dict[str, Any] = {"labels": num_labels, "num_clusters": num_clusters}
-    if config.method == "random":
+    if config.method == "random":  # needs neither texts nor an encoder
         clusters = random_partition(num_labels, num_clusters, config.seed)
     else:
         from xmcpipe.clustering.labels import cluster_labels
@@ -46,14 +46,34 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
 
 
 def _num_clusters(config: ClusterConfig, num_labels: int) -> int:
+    """The number of clusters C: the configured one, or the default for this number of labels."""
     if num_labels == 0:
-        raise XmcpipeError("the shards have no labels to cluster", "check the labels of the import")
+        raise XmcpipeError(
+            "expected shards with labels to cluster, got none", "check the labels column of the import"
+        )
     if config.num_clusters > num_labels:
         raise XmcpipeError(
-            f"cluster.num_clusters = {config.num_clusters}, but there are only {num_labels} labels",
-            f"make it {num_labels} or less, or 0 for {default_clusters(num_labels)}",
+            f"expected at most {num_labels} clusters, one per label, got "
+            f"cluster.num_clusters = {config.num_clusters}",
+            f"set it to {num_labels} or less, or to 0 for the default of {default_clusters(num_labels)}",
         )
     return config.num_clusters or default_clusters(num_labels)
 
 
-CLUSTER = Stage("cluster", "clusters", ClusterConfig, CLUSTERS_VERSION, ("shards",), run)
+CLUSTER = Stage(
+    name="cluster",
+    kind="clusters",
+    config=ClusterConfig,
+    schema_version=CLUSTERS_VERSION,
+    inputs=("shards",),
+    run=run,
+    help="Partition the labels into balanced clusters, for the auxiliary loss.",
+    options=(
+        Option(
+            "--random",
+            key="method",
+            value="random",
+            help="Use a random partition: short for --set cluster.method=random.",
+        ),
+    ),
+)

@@ -1,7 +1,7 @@
-"""DOWNLOAD: a dataset by name, made into the raw artifact by the same policies as an imported one.
+"""`download`: a public dataset by name, prepared like imported data, as the raw artifact.
 
-The sets of the registry (xmcpipe/data/datasets.toml) come with a split of their own, and others' figures hold
-for exactly that: by default nothing of them is dropped.
+The datasets of the registry (xmcpipe/data/datasets.toml) come with their own split, and published figures are
+for exactly that split: by default none of their documents or labels is dropped.
 """
 
 from collections.abc import Mapping
@@ -21,57 +21,76 @@ SYNTHETIC_DOCUMENTS, SYNTHETIC_LABELS = 4000, 500
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig(Policies):
-    """Which data; what to keep of it is in Policies.
-
-    dataset: one of the registry, which `xmcpipe datasets` lists; `debian`, a package index; `synthetic`, text
-      from a generator, only ever by this name.
-    archive: a file or folder with a set of the registry, fetched by hand; the mirrors are then not asked.
-    titles_only: of a set of the registry whose documents have several fields, and of its labels, the title is
-      the text. Mirrors that hold one text a document, title and all, are then not asked.
-    documents: a slice of so many before the policies; 0: all of debian's, 4,000 synthetic ones.
-    labels: labels of synthetic; 0: 500.
-    data_seed: which slice, or which synthetic text. Not `seed`: runs of several seeds shall see the same.
-    suite: of debian; component main, amd64.
-    mirror: where debian is fetched; `http:` becomes `https:` where there is no apt-get to verify what comes.
-    via: `apt`, `https`, or `auto`: apt-get where it is installed, and HTTPS where it isn't or fails.
-    """
+    """The recipe table [download]: which dataset, from where, and (Policies) which documents to keep."""
 
     dataset: str
+    """Name of the dataset: one that `xmcpipe datasets` lists, "debian" (a package index), or "synthetic"
+    (generated text).
+    """
+
     archive: str | None = runtime(None)
+    """Archive, or its unpacked folder, of a dataset of the registry that you fetched by hand: no mirror is
+    used.
+    """
+
     titles_only: bool = later(False)
+    """Whether the title alone is the text of documents (and labels) that have several fields. Mirrors with
+    one text per document are then not used. For datasets of the registry.
+    """
+
     documents: int = 0
+    """Number of documents to use, before any are dropped; 0 uses all packages of debian, or 4,000 synthetic
+    documents. For debian and synthetic.
+    """
+
     labels: int = 0
+    """Number of labels to generate for synthetic; 0 generates 500."""
+
     data_seed: int = 0
+    """Seed of the choice of debian documents, or of the synthetic text. It is not `seed`, so that runs with
+    several seeds use the same data.
+    """
+
     suite: str = "bookworm"
+    """Debian release whose package index is read (component main, architecture amd64)."""
+
     mirror: str = runtime("http://deb.debian.org/debian")
+    """URL of the debian mirror. `http:` becomes `https:` if there is no apt-get to verify the index."""
+
     via: Literal["auto", "apt", "https"] = runtime("auto")
+    """How the debian index is fetched: "apt", "https", or "auto": apt-get if it is installed and works, else
+    HTTPS.
+    """
+
     min_label_count: int = 2
+    """Minimum number of training documents of a label: labels with fewer are dropped from both splits."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a number out of range or a key of another dataset."""
+        """Raise ValueError for a number out of range, or a key that only other datasets have."""
         super().__post_init__()
         for name in ("documents", "labels", "data_seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, 0 or more was wanted")
+                raise ValueError(f"expected {name} >= 0, got {name} = {getattr(self, name)}")
+        # Each kind of dataset has keys of its own: setting one of the other kind is a mistake, not ignored.
         registered = self.dataset in registry.datasets()
         if not registered and self.dataset not in MAKERS:
             known = [*registry.datasets(), *MAKERS]
             raise XmcpipeError(
-                f"download.dataset: there is no {self.dataset!r}", nearest(self.dataset, known)
+                f"download.dataset: there is no dataset {self.dataset!r}", nearest(self.dataset, known)
             )
         others = ("documents", "labels", "data_seed") if registered else ("archive", "titles_only")
         for name in others:
             if getattr(self, name):
-                raise ValueError(f"{name} was given, {self.dataset} has no such key")
+                raise ValueError(f"{name} can't be set: the dataset {self.dataset} has no such key")
 
     @staticmethod
     def defaults(table: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The defaults of the dataset that `table` names, where they aren't those of the class."""
+        """The defaults for the dataset that `table` names, if they differ from those of the class."""
         return AS_GIVEN if str(table.get("dataset")) in registry.datasets() else {}
 
 
 def source(config: DownloadConfig) -> str | None:
-    """The sha256 of what was fetched by hand; None where the network is to give it."""
+    """The sha256 of an archive that was fetched by hand; None if the data comes from the network."""
     if config.archive is None:
         return None
     from xmcpipe.data.sources.registered import source_of, text_mirrors_in_hint
@@ -81,9 +100,9 @@ def source(config: DownloadConfig) -> str | None:
 
 
 def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write the raw artifact into `out`; a download broken off in `scratch` is taken up there.
+    """Write the raw artifact into `out`. An interrupted download in `scratch` is resumed.
 
-    Raises XmcpipeError where the network, the mirror or the index is at fault.
+    Raises XmcpipeError for a fault of the network, a mirror, an archive or an index.
     """
     return MAKERS.get(config.dataset, _registered)(config, out, scratch)
 
@@ -92,7 +111,7 @@ def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     from xmcpipe.data.sources.registered import DatasetWriter
 
     dataset = registry.find(config.dataset)
-    # where the titles are all that there is, a line of text is a title as well
+    # If all mirrors have titles alone, a line of text is a title too, and any layout will do.
     titles_only = config.titles_only and dataset.text_fields != registry.TITLE
     writer = DatasetWriter(dataset, config, out, scratch, titles_only)
     archive = source(config)
@@ -106,6 +125,7 @@ def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     from xmcpipe.data.sources import debian
     from xmcpipe.data.sources.debian_index import fetch_index
 
+    # Labels are packages that others depend on. Their table covers all packages, not only the chosen ones.
     index = fetch_index(config.mirror, config.suite, config.via, scratch)
     packages = debian.read_packages(index)
     chosen = debian.choose(packages, config.documents, config.data_seed)
@@ -129,4 +149,13 @@ def _synthetic(config: DownloadConfig, out: Path, scratch: Path) -> Result:
 
 
 MAKERS = {"debian": _debian, "synthetic": _synthetic}
-DOWNLOAD = Stage("download", "raw", DownloadConfig, RAW_VERSION, (), run, source)
+DOWNLOAD = Stage(
+    name="download",
+    kind="raw",
+    config=DownloadConfig,
+    schema_version=RAW_VERSION,
+    inputs=(),
+    run=run,
+    source=source,
+    help="Fetch a public dataset.",
+)

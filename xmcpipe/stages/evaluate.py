@@ -1,136 +1,140 @@
-"""`eval`: predictions against the test's truth, with the popularity baseline beside them, as metrics.json.
+"""`eval`: predictions against the truth of the test split, next to a popularity baseline, as metrics.json.
 
-metrics.json holds
-
-    model, popularity   metric@k -> fraction (see xmcpipe/metrics for the definitions)
-    intervals           the bootstrap's: {rounds, level, seed, model: metric@k -> [low, high]}
-    by_frequency        the model's metrics by bins of the labels' training frequency, a list of tables
-    filter              {pairs, true} where pairs were left out
-
-and what one needs to know to compare them with anything (see measuring.py). Without training labels,
-`popularity`, `propensity` and `by_frequency` are null; without rounds, `intervals` is.
+The format of the file is described in xmcpipe/measuring/metrics_json.py, the metrics in xmcpipe/metrics.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xmcpipe.artifacts.versions import METRICS_VERSION
 from xmcpipe.config import require_at_least
-from xmcpipe.errors import XmcpipeError, require_file
-from xmcpipe.stages.measuring import (
-    Given,
-    Measured,
-    measure_lists,
-    most_pairs,
-    read_and_measure,
-    without_names,
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.measuring.files import EvalInputs, measure_files
+from xmcpipe.measuring.lists import measure_lists, most_pairs, without_names
+from xmcpipe.measuring.metrics_json import (
+    METRICS_VERSION,
+    Bootstrap,
+    headline,
+    metrics_table,
+    write_metrics,
 )
+from xmcpipe.measuring.shard_training import training_of_shards
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
     from xmcpipe.data.label_lists.lists import LabelLists
-    from xmcpipe.metrics.evaluation import Evaluation
-    from xmcpipe.metrics.propensity import Training
-
-FILE_NAME = "metrics.json"
 
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """The table [eval]: the ranks `k`, rising, and the propensity constants A and B of the dataset.
-
-    A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. The
-    `propensity` counts the training documents: `standard`; with `paper` each label text counts as one more
-    document, labelled by itself, as papers count that train on label features. `bins` of the labels' training
-    frequency: 3 for head, torso and tail, 10 for deciles. `rounds` of the bootstrap, 0 for none, its `level`
-    of confidence and its `seed`.
-    """
+    """The recipe table [eval]: ranks, propensity, frequency bins and bootstrap."""
 
     k: tuple[int, ...] = (1, 3, 5)
+    """Ranks at which the metrics are measured, in rising order."""
+
     a: float = 0.55
+    """Propensity constant A of the dataset: 0.5 for Wikipedia, 0.6 for Amazon, 0.55 for others."""
+
     b: float = 1.5
+    """Propensity constant B of the dataset: 0.4 for Wikipedia, 2.6 for Amazon, 1.5 for others."""
+
     propensity: Literal["standard", "paper"] = "standard"
+    """Which training documents the propensity counts: "standard" counts the documents alone; "paper" counts
+    each label text as one more document, labelled by itself, as papers do that train on label features.
+    """
+
     bins: int = 3
+    """Number of bins of the labels' training frequency: 3 for head, torso and tail, 10 for deciles."""
+
     rounds: int = 1000
+    """Number of bootstrap rounds for the confidence intervals; 0 computes no intervals."""
+
     level: float = 0.95
+    """Confidence level of the intervals, between 0 and 1."""
+
     seed: int = 0
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
-        if (
-            not self.k
-            or self.k[0] < 1
-            or any(after <= before for before, after in zip(self.k, self.k[1:], strict=False))
-        ):
-            raise ValueError(f"k = {list(self.k)} was given, distinct rising ranks from 1 on were wanted")
+        """Raise ValueError for a value out of range."""
+        rising = all(before < after for before, after in zip(self.k, self.k[1:], strict=False))
+        if not self.k or self.k[0] < 1 or not rising:
+            raise ValueError(f"expected k to be distinct rising ranks of at least 1, got k = {list(self.k)}")
         if not (self.a >= 0 and self.b > 0):
-            raise ValueError(f"a = {self.a}, b = {self.b} was given, a >= 0 and b > 0 were wanted")
+            raise ValueError(f"expected a >= 0 and b > 0, got a = {self.a}, b = {self.b}")
         if not 0 < self.level < 1:
-            raise ValueError(f"level = {self.level} was given, a share such as 0.95 was wanted")
+            raise ValueError(f"expected 0 < level < 1, got level = {self.level}")
         require_at_least(self, 1, "bins")
         require_at_least(self, 0, "rounds", "seed")
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """The settings of the bootstrap."""
+        return Bootstrap(self.rounds, self.level, self.seed)
 
 
 def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Measure the predictions artifact against the test split of the shards; write metrics.json into `out`.
 
-    Raises XmcpipeError for predictions of other documents than the test's or with another vocabulary.
+    Raises XmcpipeError if the predictions are of other documents than the test's, or of other labels.
     """
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists.lists import common_vocabulary
 
     shards = inputs["shards"]
-    training = training_of_shards(shards, config.propensity)  # before there is anything else in memory
+    training = training_of_shards(shards, config.propensity)  # the largest input, counted first
     truth = read_label_lists(shards, "truth")
     pairs = filter_of_artifact(shards, truth)
+    # Filter pairs are removed before the top k is cut, so that more candidates are read.
     top = config.k[-1] + (0 if pairs is None else most_pairs(pairs))
     predictions = read_label_lists(inputs["predictions"], "predictions", top=top)
     _require_same_names(predictions, truth)
     others = [without_names(lists) for lists in (predictions, pairs) if lists is not None]
     common = common_vocabulary(others, without_names(truth), None)
-    del predictions, truth, pairs  # copies of the names, which may well be the largest part
-    measured = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
-    metrics = _metrics(measured, config)
-    (out / FILE_NAME).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    del predictions, truth, pairs  # free the label names, which can be the largest part
+    measurement = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
+    metrics = metrics_table(measurement, config.bins, config.bootstrap)
+    write_metrics(out, metrics)
     return Result(headline(metrics))
 
 
-def evaluate_files(given: Given, config: EvalConfig) -> dict[str, Any]:
-    """The contents of metrics.json for files or artifacts that the user names; without training no PSP.
+def evaluate_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
+    """The contents of metrics.json for files or artifacts that the user names.
+
+    There are no propensity-scored metrics without training labels.
 
     Raises XmcpipeError for files that can't be read, hold other documents or have labels of another kind.
     """
-    return _metrics(read_and_measure(given, config.k, config.a, config.b, config.propensity), config)
+    measurement = measure_files(inputs, config.k, config.a, config.b, config.propensity)
+    return metrics_table(measurement, config.bins, config.bootstrap)
 
 
-def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
-    """Two systems beside each other: metric@k -> both figures, their difference, its interval and p.
+def compare_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
+    """Two systems compared: metric@k -> both figures, their difference, its interval and p, in JSON types.
 
-    Raises XmcpipeError as `evaluate_files` does, and where the bootstrap has no rounds.
+    Raises XmcpipeError as `evaluate_files` does, and if the bootstrap has no rounds.
     """
     from xmcpipe.metrics.evaluation import compare
 
     if not config.rounds:
         raise XmcpipeError(
-            "rounds = 0 was given, and a comparison needs the bootstrap", "as in --set eval.rounds=1000"
+            "expected at least 1 bootstrap round for a comparison, got rounds = 0",
+            "for example --set eval.rounds=1000",
         )
-    measured = read_and_measure(given, config.k, config.a, config.b, config.propensity)
-    first, second = measured.systems
+    measurement = measure_files(inputs, config.k, config.a, config.b, config.propensity)
+    first, second = measurement.systems
     differences = compare(first, second, config.rounds, config.level, config.seed)
     systems = [
         {"predictions": str(path), **facts, "figures": system.figures}
         for path, facts, system in zip(
-            given.predictions, measured.system_facts, measured.systems, strict=True
+            inputs.predictions, measurement.system_facts, measurement.systems, strict=True
         )
     ]
     return {
-        **measured.facts,
-        "rounds": config.rounds,
-        "level": config.level,
-        "seed": config.seed,
+        **measurement.facts,
+        **dataclasses.asdict(config.bootstrap),
         "systems": systems,
         "differences": {
             name: {**dataclasses.asdict(each), "significant": each.significant}
@@ -139,110 +143,30 @@ def compare_files(given: Given, config: EvalConfig) -> dict[str, Any]:
     }
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """metrics.json of an artifact of any format version, as this version would have written it.
-
-    What an older one did not know is null. Raises XmcpipeError for a file that is not there or no metrics.
-    """
-    path = require_file(folder / FILE_NAME, "metrics")
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = metrics.get("version", 1)
-    except (ValueError, AttributeError) as error:
-        raise XmcpipeError(f"{path} can't be read as metrics: {error}", "run `xmcpipe eval` again") from error
-    if version not in range(1, METRICS_VERSION + 1):
-        raise XmcpipeError(
-            f"{path} has format {version}, this xmcpipe reads 1 to {METRICS_VERSION}", "get a newer xmcpipe"
-        )
-    added = dict.fromkeys(("labels_in_training", "filter", "intervals", "by_frequency"))
-    if metrics.get("propensity"):
-        metrics["propensity"] = {"kind": "standard", **metrics["propensity"]}
-    return {**added, **metrics}
-
-
-def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures for manifest and terminal: P and normalised PSP at each k, popularity's P, and A, B and N.
-
-    Fractions, of four digits.
-    """
-    model, popular = metrics["model"], metrics["popularity"]
-    names = [f"{name}@{k}" for name in ("P", "PSP") for k in metrics["k"]]
-    figures: dict[str, Any] = {name: round(model[name], 4) for name in names if name in model}
-    if popular:
-        first = f"P@{metrics['k'][0]}"
-        figures[f"popularity {first}"] = round(popular[first], 4)
-        propensity = metrics["propensity"]
-        figures |= {name.upper(): propensity[name] for name in ("a", "b", "n")}
-        figures["propensity"] = propensity["kind"]
-    return figures
-
-
-def _metrics(measured: Measured, config: EvalConfig) -> dict[str, Any]:
-    """The contents of metrics.json."""
-    (model,), (facts,) = measured.systems, measured.system_facts
-    bins = (
-        [dataclasses.asdict(each) for each in model.by_frequency(config.bins)]
-        if measured.popularity
-        else None
-    )
-    return {
-        "version": METRICS_VERSION,
-        **measured.facts,
-        **facts,
-        "model": model.figures,
-        "popularity": measured.popularity.figures if measured.popularity else None,
-        "intervals": _intervals(model, config) if config.rounds else None,
-        "by_frequency": bins,
-    }
-
-
-def _intervals(model: "Evaluation", config: EvalConfig) -> dict[str, Any]:
-    found = model.intervals(config.rounds, config.level, config.seed)
-    return {
-        "rounds": config.rounds,
-        "level": config.level,
-        "seed": config.seed,
-        "model": {name: [each.low, each.high] for name, each in found.items()},
-    }
-
-
-def training_of_shards(folder: Path, propensity: str) -> "Training":
-    """The training labels of a shards artifact: how many documents each has, and N (see EvalConfig).
-
-    Counted piece by piece: they may well be more than all else that is held. Raises XmcpipeError where
-    `paper` is wanted and no label has a text.
-    """
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    from xmcpipe.data.shards.files import Shards
-    from xmcpipe.metrics.propensity import Training
-
-    train = Shards(folder, *(("train", "label") if propensity == "paper" else ("train",)))
-    if propensity == "paper" and len(train) == len(Shards(folder, "train")):
-        raise XmcpipeError(
-            f"eval.propensity = 'paper' was given, and {folder} has no label text", "use 'standard'"
-        )
-    vocabulary = require_file(folder / "labels.parquet", "vocabulary")
-    counts = np.zeros(pq.read_metadata(vocabulary).num_rows, np.int64)
-    for labels, _ in train.labels.flat():
-        np.add.at(counts, labels, np.int64(1))  # labels of a shard are distinct in each document
-    return Training(counts, len(train), kind=propensity)
-
-
 def _require_same_names(predictions: "LabelLists", truth: "LabelLists") -> None:
+    """Raise XmcpipeError unless both number the same labels in the same order."""
     for lists in (predictions, truth):
         if lists.names is None:
-            raise XmcpipeError(f"{lists.source} has no labels.parquet", "name the folder that a stage made")
+            raise XmcpipeError(
+                f"expected labels.parquet in {lists.source}, got none", "name a folder that a stage wrote"
+            )
     assert predictions.names is not None
     assert truth.names is not None
     if predictions.names.equals(truth.names):
         return
     raise XmcpipeError(
-        f"{predictions.source} was predicted with another vocabulary ({len(predictions.names):,} labels) "
-        f"than that of {truth.source} ({len(truth.names):,} labels)",
+        f"expected predictions of the {len(truth.names):,} labels of {truth.source}, got another vocabulary "
+        f"of {len(predictions.names):,} labels in {predictions.source}",
         "predict with a model that was trained on these shards",
     )
 
 
-EVAL = Stage("eval", "metrics", EvalConfig, METRICS_VERSION, ("predictions", "shards"), run)
+EVAL = Stage(
+    name="eval",
+    kind="metrics",
+    config=EvalConfig,
+    schema_version=METRICS_VERSION,
+    inputs=("predictions", "shards"),
+    run=run,
+    help="Measure predictions, with confidence intervals, by label frequency, next to a popularity baseline.",
+)

@@ -1,12 +1,13 @@
-"""Export: a raw or predictions artifact in the layout that other systems read.
+"""Export: a raw or predictions artifact as files that other systems read.
 
-pecos: X.trn.txt, X.tst.txt (a text a line), Y.trn.npz, Y.tst.npz (CSR), output-items.txt; of predictions
-    P.tst.npz, the scores as a CSR matrix.
-xc: raw/trn_X.txt, raw/tst_X.txt, raw/Y.txt (a text a line), trn_X_Y.txt, tst_X_Y.txt (`N L`, then label:1
-    pairs); of predictions tst_predictions.txt, `N L` and then label:score pairs, best first.
+pecos: X.trn.txt, X.tst.txt (one text per line), Y.trn.npz, Y.tst.npz (CSR), output-items.txt; for
+    predictions P.tst.npz, the scores as a CSR matrix.
+xc: raw/trn_X.txt, raw/tst_X.txt, raw/Y.txt (one text per line), trn_X_Y.txt, tst_X_Y.txt (`N L`, then label:1
+    pairs); for predictions tst_predictions.txt, `N L` and then label:score pairs, best first.
 
-Both have lbl.json with the labels' names and texts, and the filter pairs under the repository's names. Rows
-and labels are in the artifact's order, counted from 0. Only one batch and the label matrix are in memory.
+Both also have lbl.json with the names and texts of the labels, and the filter pairs under the file names of
+the Extreme Classification Repository. Rows and labels are in the artifact's order, counted from 0. One batch
+of documents and the label matrix are in memory at a time.
 """
 
 import shutil
@@ -26,26 +27,28 @@ VERSIONS = {"raw": RAW_VERSION, "predictions": PREDICTIONS_VERSION}
 
 
 def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
-    """Write the artifact in `folder` into `out`, a folder that isn't there or is empty: all of it or nothing.
+    """Write the artifact in `folder` into `out`, a new or empty folder: all files or, on an error, none.
 
-    Returns name -> bytes of the files. Raises XmcpipeError for a folder that is no artifact of raw data or
-    predictions, and for one to write to that holds something.
+    Returns the size in bytes of each file by its name. Raises XmcpipeError if `folder` is no artifact of raw
+    data or predictions, or `out` is not empty.
     """
     manifest = Artifact.at(folder).manifest
     if manifest.kind not in VERSIONS:
         raise XmcpipeError(
-            f"{folder} holds {manifest.kind}, an artifact of raw data or predictions was wanted",
-            "name the folder that download, import or predict made",
+            f"expected an artifact of raw data or predictions, got one of {manifest.kind} in {folder}",
+            "name a folder that download, import or predict wrote",
         )
     manifest.require(manifest.kind, VERSIONS[manifest.kind])
     import pyarrow as pa
 
-    with _whole(out) as building:
+    with _atomic(out) as building:
         try:
             write = _export_raw if manifest.kind == "raw" else _export_predictions
             write(folder, format_, building)
         except pa.ArrowInvalid as error:
-            raise XmcpipeError(f"{folder} can't be read: {error}", "make the artifact again") from error
+            raise XmcpipeError(
+                f"{folder} can't be read: {error}", "run its stage again with --force"
+            ) from error
         return {
             path.relative_to(building).as_posix(): path.stat().st_size
             for path in sorted(building.rglob("*"))
@@ -54,11 +57,13 @@ def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which takes its place if nothing is raised."""
+def _atomic(out: Path) -> Iterator[Path]:
+    """A folder next to `out`, renamed to `out` if nothing is raised."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise XmcpipeError(f"{out} is there already", "name a folder that is new or empty")
-    out = out.resolve()  # so that it has a name
+        raise XmcpipeError(
+            f"expected a new or empty folder, got {out}, which has files in it", "name another folder"
+        )
+    out = out.resolve()  # "." and ".." have no name to derive the temporary one from
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         building.mkdir(parents=True)
@@ -66,7 +71,7 @@ def _whole(out: Path) -> Iterator[Path]:
         raise XmcpipeError(f"{out} can't be written: {error.strerror}", "name another folder") from error
     try:
         yield building
-        building.rename(out)
+        building.rename(out)  # replaces an empty folder
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

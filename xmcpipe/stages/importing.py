@@ -1,8 +1,8 @@
-"""IMPORT: the user's own table, or two, or a public dataset's folder, made into the raw artifact.
+"""`import`: the user's own tables, or the folder of a public dataset, as the raw artifact.
 
-The vocabulary is in the order of the label table where one is given, labels that it lacks after it; else
-sorted, whole numbers first and by value. Files are known by their bytes: a renamed or moved file gives the
-same artifact.
+Labels are numbered in the order of the label table if there is one, with labels missing from it at the end;
+else they are sorted, whole numbers first and by value. Files are identified by their bytes: a renamed or
+moved file gives the same artifact.
 """
 
 import dataclasses
@@ -24,56 +24,81 @@ from xmcpipe.stages.stage import Result, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class ImportConfig(Policies):
-    """What to read; what to keep is in Policies.
-
-    folder: a dataset in one of the public layouts (see data.layouts), in place of tables. Of the keys for
-      tables only text, text_separator and encoding then count.
-    layout: the name of the folder's layout, or auto to detect it by the names of the files.
-    train, test: JSONL, CSV, TSV or Parquet, told by the ending; .gz too, but for Parquet. Without `test` the
-      one table is split by a hash of the ids.
-    id: the id column; empty: `id` where there is one, else the row's number from 0.
-    text: one or several columns, joined by text_separator, empty ones left out. Where it isn't set: `text`,
-      and `title` and `content` in a folder of layout xc_raw.
-    labels: a list column; with label_separator a string, such as "a; b" with ";".
-    encoding, header, quotes: how JSONL, CSV and TSV are written. Without a header columns are called 1, 2, ….
-      Quotes auto: double quotes in CSV, none in TSV.
-    label_table: a table of label_column and label_text_column. With label_header false, and CSV or TSV: the
-      label, the separator, and the rest of the line as its text.
-    """
+    """The recipe table [import]: what to read, and (Policies) which documents to keep."""
 
     folder: str | None = runtime(None)
+    """Folder of a dataset in a public layout (see xmcpipe/data/layouts), in place of tables. Of the keys for
+    tables, only text, text_separator and encoding then apply.
+    """
+
     layout: str = runtime("auto")
+    """Layout of the folder; "auto" detects it from the file names."""
+
     train: str | None = runtime(None)
+    """Table of the training documents: JSONL, CSV, TSV (each also .gz) or Parquet, by the file's ending."""
+
     test: str | None = runtime(None)
+    """Table of the test documents; without it, the table of `train` is split by a hash of the ids."""
+
     id: str = ""
+    """Column of the document ids; by default "id" if there is such a column, else the row number from 0."""
+
     text: tuple[str, ...] | None = None
+    """Columns that make up a document's text, joined by text_separator; empty ones are skipped. The default
+    is "text", and "title" and "content" in a folder of layout xc_raw.
+    """
+
     text_separator: str = " "
+    """Text that is put between the text columns."""
+
     labels: str = "labels"
+    """Column of a document's labels: a list, or (with label_separator) a string."""
+
     label_separator: str | None = None
+    """Separator of the labels in a string, such as ";" for "a; b"; not set, the column holds lists."""
+
     encoding: str = "utf-8"
+    """Text encoding of JSONL, CSV and TSV files."""
+
     header: bool = True
+    """Whether CSV and TSV tables have a header line; without one, the columns are called 1, 2, and so on."""
+
     quotes: Literal["auto", "double", "none"] = "auto"
+    """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
+
     label_table: str | None = runtime(None)
+    """Table of the labels in the order of their ids, with their texts."""
+
     label_column: str = "label"
+    """Column of the label names in the label table."""
+
     label_text_column: str = "text"
+    """Column of the label texts in the label table."""
+
     label_header: bool = True
+    """Whether the label table has a header line. Without one (CSV and TSV), a line is the label, the
+    separator, and the label's text.
+    """
 
     def __post_init__(self) -> None:
-        """Raise ValueError for keys that can't be."""
+        """Raise ValueError for a combination of keys that can't be read."""
         super().__post_init__()
         if (self.folder is None) == (self.train is None):
-            given = "neither train nor folder is" if self.train is None else "both train and folder are"
-            raise ValueError(f"{given} named, a table or the folder of a dataset was wanted")
+            got = "neither" if self.train is None else "both"
+            raise ValueError(f"expected either train (a table) or folder (of a dataset), got {got}")
         if self.layout != "auto":
             _require_layout(self.layout)
         if self.text == ():
-            raise ValueError("text names no column, one or several were wanted")
+            raise ValueError("expected one or more columns in text, got none")
         if self.label_separator == "":
-            raise ValueError("label_separator is empty, the character between labels was wanted")
+            raise ValueError("expected the text between labels in label_separator, got an empty one")
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files to read, by role, in a fixed order. Raises XmcpipeError for a folder of no layout."""
+        """The files to read, by role, in a fixed order.
+
+        Raises XmcpipeError for a folder of unknown layout.
+        """
         if self.folder is not None:
             return layout_files(Path(self.folder), self.folder_layout)
         named = {"train": self.train, "test": self.test, "label_table": self.label_table}
@@ -81,7 +106,7 @@ class ImportConfig(Policies):
 
     @property
     def folder_layout(self) -> str:
-        """The layout of the folder; empty for tables."""
+        """The layout of the folder, detected or configured; empty for tables."""
         if self.folder is None:
             return ""
         return detect_layout(Path(self.folder)) if self.layout == "auto" else self.layout
@@ -96,6 +121,7 @@ def _require_layout(name: str) -> None:
 
 def source(config: ImportConfig) -> str:
     """One sha256 over the files' roles and bytes, not their names. Raises XmcpipeError for a missing file."""
+    # The roles are hashed too: the same files as train and test, or the other way round, are different data.
     digest = hashlib.sha256(config.folder_layout.encode())
     for role, path in config.files.items():
         digest.update(f"{role} {sha256_of_file(require_file(path, f'import.{role}'))}\n".encode())
@@ -103,7 +129,7 @@ def source(config: ImportConfig) -> str:
 
 
 def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write the raw artifact into `out`. Raises XmcpipeError for a faulty file or a policy that refuses."""
+    """Write the raw artifact into `out`. Raises XmcpipeError for a faulty file, or if a policy refuses it."""
     from xmcpipe.data.raw.writing import write_raw
 
     documents = _tables(config) if config.folder is None else _folder(config)
@@ -132,6 +158,7 @@ def _tables(config: ImportConfig) -> DocumentSet:
         labels = read_label_table(
             files["label_table"], config.label_column, config.label_text_column, label_options
         )
+    # With one table, the split "all" is divided later by a hash of the ids.
     text = config.text or ("text",)
     columns = DocumentColumns(config.id, text, config.text_separator, config.labels, config.label_separator)
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}
@@ -140,4 +167,13 @@ def _tables(config: ImportConfig) -> DocumentSet:
     )
 
 
-IMPORT = Stage("import", "raw", ImportConfig, RAW_VERSION, (), run, source)
+IMPORT = Stage(
+    name="import",
+    kind="raw",
+    config=ImportConfig,
+    schema_version=RAW_VERSION,
+    inputs=(),
+    run=run,
+    source=source,
+    help="Bring in your own documents: --train and --test, one table that is split, or a dataset's FOLDER.",
+)

@@ -1,82 +1,81 @@
-"""`predict`: the k best labels of every test document, streamed into a Parquet table."""
+"""`predict`: the k best labels of every test document, written batch by batch to a Parquet table."""
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.config import require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
-WINDOW_ROWS = (
-    32_768  # documents sorted by length together and written in their own order: what is held at a time
-)
+if TYPE_CHECKING:
+    from xmcpipe.data.filter_pairs import FilterPairs
+    from xmcpipe.data.shards.files import Shards
+    from xmcpipe.inference.scorer import Scorer
+
+# Documents are scored in order of their length within a window and written in their own order: a window's
+# predictions are what is held in memory.
+WINDOW_ROWS = 32_768
 
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """The table [predict].
-
-    `k` labels a document; `npz` also writes predictions.npz, a CSR matrix [N, L]. With `filter_pairs` the
-    pairs of a document and a label that the dataset excludes, if it does, are none of the candidates.
-    """
+    """The recipe table [predict]: how many labels to predict, and how to score them."""
 
     k: int = 10
+    """Number of labels to predict for each document, best first."""
+
     npz: bool = False
+    """Whether to write the predictions also as predictions.npz, a SciPy CSR matrix [N, L]."""
+
     filter_pairs: bool = True
+    """Whether to leave out the pairs of a document and a label that the dataset excludes (filter pairs)."""
+
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Floating-point type in which encoder and scores are computed."""
+
     batch_size: int = runtime(128)
+    """Number of documents that are scored at a time."""
+
     label_chunk: int = runtime(32_768)
+    """Number of labels that are scored at a time: lower it to save memory."""
+
     device: str = runtime("auto")
+    """Device to run on, such as "cpu" or "cuda"; "auto" uses a GPU if there is one."""
 
     def __post_init__(self) -> None:
+        """Raise ValueError for a number out of range."""
         require_at_least(self, 1, "k", "batch_size", "label_chunk")
 
 
 def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Score the test split of the shards with the model and write predictions.parquet into `out`.
 
-    Raises XmcpipeError where the model and the shards have different label vocabularies or tokenizers.
+    Raises XmcpipeError if the model and the shards have different label vocabularies or tokenizers.
     """
-    import time
-
-    import numpy as np
-
     from xmcpipe.data.filter_pairs import FilterPairs
-    from xmcpipe.data.predictions import PredictionsWriter, write_predictions_npz
-    from xmcpipe.data.shards.batches import collate, length_order
+    from xmcpipe.data.predictions import write_predictions_npz
     from xmcpipe.data.shards.files import Shards
     from xmcpipe.inference.scorer import Scorer
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer
     from xmcpipe.modeling.saved import load_model
-    from xmcpipe.progress import progress
 
     num_labels = _require_same_vocabulary(inputs["model"], inputs["shards"])
     model, _ = load_model(inputs["model"])
-    device = pick_device(config.device)
-    scorer = Scorer(model, device, config.precision, config.label_chunk)
+    scorer = Scorer(model, pick_device(config.device), config.precision, config.label_chunk)
     pad_id = load_tokenizer(str(inputs["model"] / "tokenizer")).pad_token_id or 0
-    test, k, started = Shards(inputs["shards"], "test"), min(config.k, num_labels), time.monotonic()
-    ids = test.ids()
     pairs = FilterPairs.none(num_labels)
     if config.filter_pairs:
         pairs = FilterPairs.read(inputs["shards"], "test", num_labels)
-    table = out / "predictions.parquet"
-    with PredictionsWriter(table) as writer, progress("predict", len(test), "documents", scale=True) as bar:
-        for begin in range(0, len(test), WINDOW_ROWS):
-            count = min(WINDOW_ROWS, len(test) - begin)
-            labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
-            for rows in length_order(test.lengths[begin : begin + count], config.batch_size):
-                wanted = min(k + pairs.most(rows + begin), num_labels)
-                best = scorer.top(collate(test, rows + begin, pad_id), wanted)
-                labels_NK[rows], scores_NK[rows] = pairs.best_allowed(rows + begin, *best, k)
-                bar.update(len(rows))
-            writer.write(ids.slice(begin, count).combine_chunks(), labels_NK, scores_NK)
+    test, k = Shards(inputs["shards"], "test"), min(config.k, num_labels)
+    table, started = out / "predictions.parquet", time.monotonic()
+    _write_predictions(table, scorer, test, pad_id, pairs, k, config.batch_size)
     rate = len(test) / max(time.monotonic() - started, 1e-9)
     shutil.copyfile(inputs["model"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
@@ -90,29 +89,62 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})
 
 
-def _require_same_vocabulary(model: Path, shards: Path) -> int:
-    """The number of labels.
+def _write_predictions(
+    table: Path,
+    scorer: "Scorer",
+    test: "Shards",
+    pad_id: int,
+    pairs: "FilterPairs",
+    k: int,
+    batch_size: int,
+) -> None:
+    """Write the k best labels of each of the N documents of `test` that `pairs` don't exclude."""
+    import numpy as np
 
-    Raises XmcpipeError unless both have the same labels, and tokens, in the same order.
+    from xmcpipe.data.predictions import PredictionsWriter
+    from xmcpipe.data.shards.batches import collate, length_order
+    from xmcpipe.progress import progress
+
+    ids = test.ids()
+    with PredictionsWriter(table) as writer, progress("predict", len(test), "documents", scale=True) as bar:
+        for begin in range(0, len(test), WINDOW_ROWS):
+            count = min(WINDOW_ROWS, len(test) - begin)
+            labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
+            for rows in length_order(test.lengths[begin : begin + count], batch_size):
+                # Excluded labels may be among the best: score as many more as the most excluded of a
+                # document.
+                candidates = min(k + pairs.most(rows + begin), pairs.num_labels)
+                best = scorer.top(collate(test, rows + begin, pad_id), candidates)
+                labels_NK[rows], scores_NK[rows] = pairs.best_allowed(rows + begin, *best, k)
+                bar.update(len(rows))
+            writer.write(ids.slice(begin, count).combine_chunks(), labels_NK, scores_NK)
+
+
+def _require_same_vocabulary(model: Path, shards: Path) -> int:
+    """The number of labels L.
+
+    Raises XmcpipeError unless model and shards have the same labels, and tokens, in the same order.
     """
     import pyarrow.parquet as pq
 
-    mine = pq.read_table(model / "labels.parquet", columns=["label"])["label"]
-    theirs = pq.read_table(shards / "labels.parquet", columns=["label"])["label"]
-    if len(mine) != len(theirs) or not mine.equals(theirs):
+    of_model = pq.read_table(model / "labels.parquet", columns=["label"])["label"]
+    of_shards = pq.read_table(shards / "labels.parquet", columns=["label"])["label"]
+    if len(of_model) != len(of_shards) or not of_model.equals(of_shards):
         raise XmcpipeError(
-            f"the vocabularies differ: the model knows {len(mine)} labels, the shards have {len(theirs)}",
-            "predict on the shards that the model was trained on, or on others made with the same vocabulary",
+            f"expected shards with the model's vocabulary of {len(of_model)} labels, got another one of "
+            f"{len(of_shards)} labels",
+            "predict on the shards that the model was trained on, or on others with the same vocabulary",
         )
     if _tokenizer_table(model) != _tokenizer_table(shards):
         raise XmcpipeError(
-            "the model and the shards have different tokenizers", "tokenize with the model's encoder"
+            "expected shards made with the model's tokenizer, got those of another one",
+            "tokenize with the model's encoder",
         )
-    return len(mine)
+    return len(of_model)
 
 
 def _tokenizer_table(folder: Path) -> dict[str, Any]:
-    """tokenizer.json but for its lengths: a model may well be used on documents cut elsewhere."""
+    """tokenizer.json without its lengths: a model may be used on documents that were cut elsewhere."""
     text = (folder / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
     return {key: value for key, value in json.loads(text).items() if key not in ("truncation", "padding")}
 
@@ -124,4 +156,5 @@ PREDICT = Stage(
     schema_version=PREDICTIONS_VERSION,
     inputs=("model", "shards"),
     run=run,
+    help="Label texts from --text, --input or standard input, or else the test documents of a recipe.",
 )

@@ -1,4 +1,7 @@
-"""Who made an artifact, where, with what and at what cost: in its manifest, and no part of its identity."""
+"""Provenance of an artifact: versions, host, command, time and memory.
+
+It is recorded in the manifest (`made_by`) and is no part of the artifact's fingerprint.
+"""
 
 import os
 import platform
@@ -16,14 +19,14 @@ LIBRARIES = (
     "faiss-cpu", "faiss-gpu-cu12", "numpy", "polars", "pyarrow", "safetensors", "scikit-learn", "scipy",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
-# Linux forgets a process's peak when 5 is written here, so that each stage of one `run` gets a peak of its
-# own.
+# Linux resets a process's peak memory when 5 is written to clear_refs, so that each stage of one `run` has
+# its own peak (proc(5)).
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass
 class Meter:
-    """Started before a stage runs, read once it has: seconds and memory."""
+    """Measures time and memory of a stage: create it before the stage runs, read it afterwards."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _start: float = field(default_factory=time.perf_counter)
@@ -37,7 +40,10 @@ class Meter:
         return round(time.perf_counter() - self._start, 3)
 
     def made_by(self, command: list[str], runtime: dict[str, Any]) -> dict[str, Any]:
-        """The manifest's `made_by` (JSON types). `runtime`: the settings that changed how the stage ran."""
+        """The manifest's `made_by` (JSON types).
+
+        `runtime` holds the settings that no fingerprint contains.
+        """
         return {
             "xmcpipe": xmcpipe.__version__,
             "python": platform.python_version(),
@@ -57,14 +63,17 @@ class Meter:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version  # a tenth of what `--help` takes
+    from importlib.metadata import (  # slow to import: a tenth of the time of `--help`
+        PackageNotFoundError,
+        version,
+    )
 
     versions = {}
     for name in LIBRARIES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
-            continue  # an extra that isn't installed
+            continue  # an optional extra that isn't installed
     return versions
 
 
@@ -72,14 +81,14 @@ def _reset_peak() -> None:
     try:
         CLEAR_REFS.write_text("5", encoding="ascii")
     except OSError:
-        return  # not Linux, or not allowed: the peak is then that of the whole process
+        return  # not Linux, or not permitted: the peak is then that of the whole process
 
 
 def _peak() -> int:
-    """Peak resident memory in bytes, since `_reset_peak` where the system tells that."""
+    """Peak resident memory in bytes: since `_reset_peak` on Linux, else of the whole process."""
     try:
         for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith("VmHWM:"):  # the "high water mark" of resident memory, in KiB
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
@@ -87,5 +96,5 @@ def _peak() -> int:
 
 
 def _kilobytes(value: int) -> int:
-    """getrusage counts in KiB, but on macOS in bytes."""
+    """Bytes of a value of getrusage, which is in KiB, but on macOS in bytes."""
     return value if sys.platform == "darwin" else value * 1024

@@ -1,7 +1,8 @@
-"""Runs a chain of stages: makes what is missing, reuses what is there, and leaves nothing half-made.
+"""Runs a chain of stages: makes what is missing, reuses what exists, and leaves nothing incomplete.
 
-A stage writes into a building folder, which becomes its artifact in one rename once the stage has returned.
-Whatever ends it before, the folder is removed, or (where the process itself was killed) never looked at.
+A stage writes into a building folder, which becomes its artifact in one rename after the stage has returned.
+If the stage fails, the folder is removed. If the process is killed, the folder stays but is never read, and
+`xmcpipe gc` removes it.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmcpipe.artifacts.manifest import Manifest
+from xmcpipe.artifacts.manifest import SOURCE, Manifest
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
@@ -24,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its artifact, `made` now in so many seconds, or reused (0 seconds)."""
+    """The result of one stage of a chain: its artifact, and whether this run made it or reused it.
+
+    `seconds` is how long making it took, 0 if it was reused.
+    """
 
     stage: Stage
     artifact: Artifact
@@ -43,10 +47,10 @@ class Runner:
     def run(
         self, start: str | None = None, stop: str | None = None, force: bool = False
     ) -> Iterator[Outcome]:
-        """Make what is missing, reuse the rest, one outcome a stage; again from `start`, and up to `stop`.
+        """Make missing artifacts and reuse the others; yields one outcome per stage.
 
-        With `force` every stage runs again. Raises XmcpipeError, before anything has run, for a chain that
-        can't.
+        The stages from `start` on run even if their artifacts exist, with `force` all stages do. The run ends
+        after the stage `stop`. Raises XmcpipeError, before anything has run, for a chain that can't run.
         """
         stages = self.chain.stages
         last = len(stages) if stop is None else stages.index(self.chain.stage(stop)) + 1
@@ -55,36 +59,37 @@ class Runner:
             raise XmcpipeError(
                 f"--from {start} comes after --to {stop}", "name an earlier --from or a later --to"
             )
-        self.chain.steps()
+        self.chain.steps()  # raises if an input is missing; not in the generator, which starts only later
         return (
             self._ensure(stage, redo=force or position >= first)
             for position, stage in enumerate(stages[:last])
         )
 
     def run_one(self, name: str, force: bool = False) -> Outcome:
-        """Make or reuse the artifact of one stage. Raises XmcpipeError where an input isn't there."""
+        """Make or reuse the artifact of one stage. Raises XmcpipeError if an input doesn't exist."""
         stage = self.chain.stage(name)
         self.chain.require_inputs(stage)
         return self._ensure(stage, force)
 
     def _ensure(self, stage: Stage, redo: bool) -> Outcome:
+        """Make the artifact of a stage whose inputs exist, or reuse it unless `redo`."""
         step = self.chain.step(stage)
         if step.artifact and not redo:
             return Outcome(stage, step.artifact, made=False, seconds=0.0)
-        # What a download will be called isn't known yet: its attempts go by its config alone.
+        # A download has no fingerprint before it has run: its attempts are named by its config alone.
         attempt = step.fingerprint or self.chain.name(stage, {})
         try:
             with self.store.exclusive(stage.kind, attempt):
-                found = None if redo else self.chain.find(step)
-                if found:  # made by another process while this one waited for it
-                    outcome = Outcome(stage, found, made=False, seconds=0.0)
+                existing = None if redo else self.chain.find(step)
+                if existing:  # another process made it while this one waited for the lock
+                    outcome = Outcome(stage, existing, made=False, seconds=0.0)
                 else:
                     outcome = self._make(step, attempt, redo)
         except Exception as error:
             if full := disk_full(error, stage.name, self.store.root):
                 raise full from error
             raise
-        self.chain.made(step, outcome.artifact)
+        self.chain.update(step, outcome.artifact)
         return outcome
 
     def _make(self, step: Step, attempt: str, redo: bool) -> Outcome:
@@ -101,10 +106,11 @@ class Runner:
             artifact = self.store.publish(building, manifest, result.rows, replace=redo)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
+            # Checkpoints and partial downloads in the scratch folder stay for the next attempt.
             self.store.forget_empty(stage.kind, attempt)
             raise
         self.store.forget(stage.kind, attempt)
-        made = artifact.manifest.made_by == manifest.made_by  # else another run got there first
+        made = artifact.manifest.made_by == manifest.made_by  # if not, another run published first
         return Outcome(stage, artifact, made=made, seconds=meter.seconds if made else 0.0)
 
     def _folders(self, stage: Stage) -> dict[str, Path]:
@@ -116,11 +122,12 @@ class Runner:
         return folders
 
     def _manifest(self, step: Step, result: Result, meter: Meter) -> Manifest:
+        """The manifest of what the stage wrote; the store adds the outputs."""
         stage, inputs = step.stage, dict(step.inputs)
         if result.source is not None and not stage.inputs:
-            if inputs.get("source", result.source) != result.source:
+            if inputs.get(SOURCE, result.source) != result.source:
                 raise XmcpipeError(f"the files that {stage.name} reads changed while it ran", "run it again")
-            inputs = {"source": result.source}
+            inputs = {SOURCE: result.source}
         identity, table = to_table(step.config, identity=True), to_table(step.config)
         return Manifest(
             stage=stage.name,

@@ -1,4 +1,4 @@
-"""`tokenize`: raw text to shards of token ids, with the encoder's own tokenizer and its special tokens."""
+"""`tokenize`: raw text as shards of token ids, with the encoder's own tokenizer and special tokens."""
 
 import shutil
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmcpipe.artifacts.versions import SHARDS_VERSION
-from xmcpipe.config import runtime
+from xmcpipe.config import require_at_least, runtime
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
@@ -18,29 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenizeConfig:
-    """The table [tokenize].
-
-    `encoder` names the model whose tokenizer is used: a hub id, a folder, or package:NAME. `max_length`
-    counts special tokens too. `num_workers` processes share the work, 0 for one a core.
-    """
+    """The recipe table [tokenize]: the encoder, the length of documents, and the size of shards."""
 
     encoder: str
+    """Encoder whose tokenizer is used: a Hugging Face hub id, a folder, or package:NAME (Python package)."""
+
     max_length: int = 128
+    """Maximum number of tokens of a document, special tokens included; longer documents are cut."""
+
     rows_per_shard: int = 65_536
+    """Number of documents of a shard file."""
+
     num_workers: int = runtime(0)
+    """Number of processes that tokenize in parallel; 0 uses one per core."""
 
     def __post_init__(self) -> None:
-        for name, least in (("max_length", 1), ("rows_per_shard", 1), ("num_workers", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)} was given, at least {least} was wanted")
+        """Raise ValueError for a number out of range."""
+        require_at_least(self, 1, "max_length", "rows_per_shard")
+        require_at_least(self, 0, "num_workers")
 
 
 def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write the shards of the splits train, test and label into `out`, the tokenizer, and the raw artifact's
-    labels and filter pairs.
+    """Write the shards of the splits train, test and label into `out`.
 
-    Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that its special
-    tokens alone fill or that the encoder has no positions for.
+    The tokenizer and copies of the raw artifact's labels and filter pairs go there too.
+
+    Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that leaves no space
+    next to the special tokens or exceeds the encoder's positions.
     """
     from xmcpipe.cores import usable_cores
     from xmcpipe.data.shards.encoding_pool import encode_shards
@@ -49,15 +53,20 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
     tokenizer = _fast_tokenizer(config)
     tasks, documents = _tasks(config, raw, out, tokenizer)
     tokenizer.save_pretrained(out / "tokenizer")
-    for table in ("labels", "filter_train", "filter_test"):  # rows and labels keep their numbers
+    for table in (
+        "labels",
+        "filter_train",
+        "filter_test",
+    ):  # they still apply: rows and labels keep their numbers
         if (raw / f"{table}.parquet").is_file():
             shutil.copyfile(raw / f"{table}.parquet", out / f"{table}.parquet")
-    # Few rows are one process with a thread a core: a process for each of three small splits would idle
-    # most cores.
+    # No more processes than full shards: little data is done by one process that runs a thread per core,
+    # since a process for each of three small splits would leave most cores idle.
     full_shards = -(-sum(documents) // config.rows_per_shard)
     num_workers = min(config.num_workers or usable_cores(), full_shards)
     with progress("tokenize", sum(documents), "documents", scale=True) as bar:
         lengths = encode_shards(tasks, num_workers, lambda _, done: bar.update(done.documents))
+    # Shards of a split count their lengths separately; the figures are of their sum.
     figures: dict[str, Any] = {}
     for split in dict.fromkeys(_split(task) for task in tasks):
         parts = [part for task, part in zip(tasks, lengths, strict=True) if _split(task) == split]
@@ -73,7 +82,10 @@ def _split(task: "ShardTask") -> str:
 def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
-    """A task for each shard, and the number of documents each will hold."""
+    """A task for each shard, and the number of documents of each.
+
+    The shards of split `label` hold the label texts, one row for each label that has one.
+    """
     from xmcpipe.data.shards.files import shard_path
     from xmcpipe.data.shards.tokenizing import ShardTask, label_ranges, num_rows
 
@@ -86,6 +98,7 @@ def _tasks(
     num_labels = num_rows(sources["labels"])
     tasks, documents = [], []
     for split, source in zip(("train", "test", "label"), sources.values(), strict=True):
+        # Label texts are read from labels.parquet, in which some labels may have none.
         of_labels = split == "label"
         if of_labels:
             ranges = label_ranges(source, config.rows_per_shard)
@@ -102,6 +115,7 @@ def _tasks(
 
 
 def _row_ranges(num_rows: int, size: int) -> list[tuple[int, int, int]]:
+    """First row, number of rows and number of documents of each shard of `size` rows."""
     return [
         (first, min(size, num_rows - first), min(size, num_rows - first))
         for first in range(0, num_rows, size)
@@ -109,49 +123,51 @@ def _row_ranges(num_rows: int, size: int) -> list[tuple[int, int, int]]:
 
 
 def _fast_tokenizer(config: TokenizeConfig) -> Any:
+    """The encoder's tokenizer. Raises XmcpipeError if it isn't fast or can't take `max_length` tokens."""
     from xmcpipe.modeling.encoder import load_tokenizer
 
     tokenizer = load_tokenizer(config.encoder)
     if not tokenizer.is_fast:
         raise XmcpipeError(
-            f"tokenize.encoder {config.encoder!r} has only a slow tokenizer ({type(tokenizer).__name__}), "
-            "a fast one is wanted",
+            f"tokenize.encoder: expected a fast tokenizer, got the slow {type(tokenizer).__name__} of "
+            f"{config.encoder!r}",
             "name an encoder with a tokenizer.json",
         )
     special = tokenizer.num_special_tokens_to_add()
     if config.max_length <= special:
         raise XmcpipeError(
-            f"tokenize.max_length = {config.max_length} leaves no room beside {special} special tokens",
-            f"make it {special + 1} or more",
+            f"expected tokenize.max_length > {special} (the special tokens), got {config.max_length}",
+            f"set it to {special + 1} or more",
         )
-    most = _positions(config.encoder, tokenizer)
-    if most is not None and config.max_length > most:
+    longest = _max_tokens(config.encoder, tokenizer)
+    if longest is not None and config.max_length > longest:
         raise XmcpipeError(
-            f"tokenize.max_length = {config.max_length}, but {config.encoder} takes at most {most} tokens",
-            f"make it {most} or less, or name another encoder",
+            f"expected tokenize.max_length <= {longest}, the maximum of {config.encoder}, got "
+            f"{config.max_length}",
+            f"set it to {longest} or less, or name another encoder",
         )
     return tokenizer
 
 
-def _positions(encoder: str, tokenizer: Any) -> int | None:
-    """The most tokens the encoder takes; None where it doesn't say, or its positions are only relative."""
+def _max_tokens(encoder: str, tokenizer: Any) -> int | None:
+    """The maximum length of the encoder; None if its config has none, or its positions are only relative."""
     from transformers import AutoConfig
 
     from xmcpipe.modeling.encoder import locate
 
     model = AutoConfig.from_pretrained(locate(encoder))
-    most = getattr(model, "max_position_embeddings", None)
-    if most is None or most < 1 or not getattr(model, "position_biased_input", True):
+    positions = getattr(model, "max_position_embeddings", None)
+    if positions is None or positions < 1 or not getattr(model, "position_biased_input", True):
         return None
-    # RoBERTa's kind starts counting after the padding id: 514 positions hold 512 tokens, as its tokenizer
-    # knows.
+    # RoBERTa and its kind number positions from the padding id + 1: 514 positions hold 512 tokens, and only
+    # the tokenizer states the 512.
     stated = int(tokenizer.model_max_length)
-    return stated if most - 2 <= stated < most else int(most)
+    return stated if positions - 2 <= stated < positions else int(positions)
 
 
 def _backend_text(tokenizer: Any, max_length: int) -> str:
-    """The tokenizer as JSON text, truncating at `max_length` and not padding, whatever it was saved with."""
-    # So that tokenizer(text, truncation=True) of the saved one gives the ids that are in the shards.
+    """The tokenizer as JSON text, set to truncate at `max_length` and not to pad, however it was saved."""
+    # With this, tokenizer(text, truncation=True) of the saved tokenizer gives the ids that are in the shards.
     tokenizer.model_max_length = max_length
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
@@ -160,11 +176,19 @@ def _backend_text(tokenizer: Any, max_length: int) -> str:
 
 
 def _filler(tokenizer: Any) -> int:
-    """The token that stands for a text without any: only tokenizers that add no special tokens need it."""
+    """The token for a text without tokens. Only tokenizers that add no special tokens need it."""
     for token in (tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id):
         if token is not None:
             return int(token)
     return 0
 
 
-TOKENIZE = Stage("tokenize", "shards", TokenizeConfig, SHARDS_VERSION, ("raw",), run)
+TOKENIZE = Stage(
+    name="tokenize",
+    kind="shards",
+    config=TokenizeConfig,
+    schema_version=SHARDS_VERSION,
+    inputs=("raw",),
+    run=run,
+    help="Turn texts into shards of token ids.",
+)

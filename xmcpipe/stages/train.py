@@ -11,7 +11,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages.stage import Result, Stage
+from xmcpipe.stages.stage import Option, Result, Stage
 from xmcpipe.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -110,4 +110,16 @@ TRAIN = Stage(
     inputs=("shards", "clusters"),
     run=run,
     required=_required,
+    alternatives={"clusters": "set train.auxiliary.weight = 0"},
+    help="Train a model. A training that was killed continues from its last checkpoint.",
+    options=(
+        Option(
+            "--steps",
+            key="max_steps",
+            type=int,
+            metavar="N",
+            least=1,
+            help="Stop after N steps: short for --set train.max_steps=N.",
+        ),
+    ),
 )

@@ -47,7 +47,7 @@ def test_numbers_that_json_lacks_never_reach_the_disk(tmp_path: Path) -> None:
 
 def test_another_kind_and_another_version_are_refused_with_what_to_do() -> None:
     MANIFEST.require("shards", 1)
-    with pytest.raises(XmcpipeError, match="kind 'shards' was given, 'raw' was wanted"):
+    with pytest.raises(XmcpipeError, match="expected an artifact of kind 'raw', got one of kind 'shards'"):
         MANIFEST.require("raw", 1)
     with pytest.raises(XmcpipeError, match="run `xmcpipe tokenize` again"):
         MANIFEST.require("shards", 2)

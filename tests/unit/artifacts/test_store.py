@@ -72,7 +72,7 @@ def test_faults_name_every_output_that_is_not_as_it_was_written(store: Store) ->
     (artifact.path / "tokenizer" / "vocabulary").unlink()
     (artifact.path / "stray").write_text("")
     faults = "\n".join(artifact.faults())
-    assert "data isn't what was written" in faults
+    assert "data was changed" in faults
     assert "tokenizer/vocabulary is missing" in faults
     assert "stray isn't in the manifest" in faults
     assert len(artifact.faults()) == 3
@@ -124,7 +124,7 @@ def test_scratch_outlives_an_attempt_until_it_is_old_and_nobody_holds_it(store: 
 def test_a_store_that_cannot_be_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file")
-    with pytest.raises(XmcpipeError, match=r"the store can't be written.*--store"):
+    with pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"):
         store.building("raw")
-    with pytest.raises(XmcpipeError, match=r"the store can't be written.*--store"):
+    with pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"):
         store.scratch("raw", NAME)

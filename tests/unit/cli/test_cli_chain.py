@@ -1,4 +1,4 @@
-"""The commands over a catalog of fake stages: what they print, what they leave, how they end."""
+"""The commands with a catalog of fake stages: their output, their files and their exit codes."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from tests.unit.fake_stages import World
 from xmcpipe.artifacts.store import Store
-from xmcpipe.cli import session
 from xmcpipe.cli.app import app
+from xmcpipe.stages import catalog
 
 RECIPE = """
 name = "small"
@@ -27,7 +27,7 @@ size = 3
 def cli(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Invoke the command line in a folder that holds r.toml."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "CATALOG", world.catalog)
+    monkeypatch.setattr(catalog, "CATALOG", world.catalog)
     monkeypatch.delenv("XMCPIPE_STORE", raising=False)
     Path("r.toml").write_text(RECIPE)
     return lambda *arguments, **more: CliRunner().invoke(app, [str(a) for a in arguments], **more)
@@ -88,38 +88,38 @@ def test_from_a_path_is_an_archive_of_the_recipes_dataset(cli: Any, world: World
 
 
 @pytest.mark.parametrize(
-    ("recipe", "given", "told"),
+    ("recipe", "given", "message"),
     [
         (
             "r",
             "trian",
-            "no stage 'trian' in this chain, nor a file or folder of that name (did you mean 'train'?",
+            "expected a stage of this chain, a file or a folder, got 'trian' (did you mean 'train'?",
         ),
         (
             "imports",
             "mini",
-            "--from mini was given, and the recipe downloads nothing (name the files that it im",
+            "--from mini: expected a recipe with a table [download], got one without (name the files to im",
         ),
-        ("imports", "trian", "there is no stage 'trian' in this chain"),
+        ("imports", "trian", "a file or a folder, got 'trian'"),
         (
             "debian",
             "a.html",
-            "--from a.html was given, and debian is never read from a file (leave it out, or",
+            "--from a.html: the dataset debian can't be read from a file (leave it out, or",
         ),
         ("debian", "cluster", "there is no stage 'cluster' in this chain"),
-        ("flat", "a.html", "flat.toml: download: 3 was given, a table was wanted"),
+        ("flat", "a.html", "flat.toml: download: expected a table, got 3"),
     ],
 )
 def test_from_that_does_not_fit_the_recipe_is_one_clear_line(
-    cli: Any, world: World, recipe: str, given: str, told: str
+    cli: Any, world: World, recipe: str, given: str, message: str
 ) -> None:
     Path("mini").mkdir()
-    Path("imports.toml").write_text("[import]\n[tokenize]\n")  # which files is to be said with --set
+    Path("imports.toml").write_text("[import]\n[tokenize]\n")  # the files to import are set with --set
     Path("debian.toml").write_text('[download]\ndataset = "debian"\n[tokenize]\n')
     Path("flat.toml").write_text("download = 3\n")
     result = cli("run", f"{recipe}.toml", "--from", given)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert world.runs == []
 
@@ -149,7 +149,7 @@ def test_stages_run_without_a_recipe_on_named_artifacts_in_a_named_store(
     assert (Path(shards["path"]) / "out.txt").read_text() == "tokenize(8download())"
     wrong = cli("train", "--shards", raw["path"])
     assert wrong.exit_code == 2
-    assert "kind 'raw' was given, 'shards' was wanted" in wrong.stderr
+    assert "expected an artifact of kind 'shards', got one of kind 'raw'" in wrong.stderr
     assert cli("train", "--shards", shards["path"]).exit_code == 0
 
 
@@ -167,14 +167,14 @@ def test_status_shows_what_is_there_and_verify_what_is_wrong(cli: Any) -> None:
     assert "not known" not in present[2]
     good = cli("status", "r.toml", "--verify")
     assert good.exit_code == 0
-    assert lines(good)[-1] == "verified: every output of 2 artifacts is as it was written"
+    assert lines(good)[-1] == "verified: all files of 2 artifacts are unchanged"
     facts = json.loads(cli("status", "r.toml", "--json").stdout)["stages"]
     assert [stage["state"] for stage in facts] == ["present", "present", "missing", "missing"]
     assert 0 <= facts[1]["age_seconds"] < 60
     (Path(facts[1]["path"]) / "out.txt").write_text("tokenize(3d0wnload())")
     bad = cli("status", "r.toml", "--verify")
     assert bad.exit_code == 2
-    assert bad.stderr.startswith("error: tokenize: out.txt isn't what was written")
+    assert bad.stderr.startswith("error: tokenize: out.txt was changed")
     bad_json = cli("status", "r.toml", "--verify", "--json")
     assert bad_json.exit_code == 2
     assert "out.txt" in json.loads(bad_json.stdout)["stages"][1]["faults"][0]
@@ -184,7 +184,7 @@ def test_status_shows_what_is_there_and_verify_what_is_wrong(cli: Any) -> None:
 def test_one_recipe_is_wanted(cli: Any, arguments: list[str]) -> None:
     result = cli(*arguments)
     assert result.exit_code == 2
-    assert "one was wanted" in result.stderr
+    assert "expected one recipe" in result.stderr
 
 
 def test_gc_lists_removes_and_keeps(cli: Any, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_an_interrupt_is_one_line_and_130(cli: Any, world: World, tmp_path: Path
     world.faults["tokenize"] = KeyboardInterrupt()
     result = cli("run", "r.toml")
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "interrupted: run the same command to go on"
+    assert result.stderr.splitlines()[-1] == "interrupted: run the same command to continue"
     assert list(Store(tmp_path / "artifacts").all("shards")) == []
 
 

@@ -78,8 +78,14 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
         (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "one was wanted"),
         (["--compare", "none", "none"], "none is a file, an artifact was wanted"),
         (["--predictions", "p", "--truth", "t", "--k", "1,x"], "whole numbers were wanted"),
-        (["--predictions", "p", "--truth", "t", "--k", "3,3"], "eval: k = [3, 3] was given"),
-        (["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"], "eval.b: inf was given"),
+        (
+            ["--predictions", "p", "--truth", "t", "--k", "3,3"],
+            "eval: expected k to be distinct rising",
+        ),
+        (
+            ["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"],
+            "eval.b: expected a finite",
+        ),
         (["--predictions", "p", "--truth", "t", "--shards", "s"], "--shards was given and would do nothing"),
         (["--compare", "p", "q", "--truth", "t", "--store", "s"], "--store was given and would do nothing"),
         (["--predictions", "p", "--truth", "t", "--force"], "--force was given and would do nothing"),

@@ -30,11 +30,11 @@ def test_import_a_folder_and_export_it(tmp_path: Path) -> None:
     assert written == x_y([("", [0, 1]), ("", [2]), ("", [0]), ("", [1, 3]), ("", [])])
     assert files["files"]["trn_X_Y.txt"] == len(written)
     assert "X.trn.txt" in run("export", made["path"], "--out", tmp_path / "pecos")
-    assert "is there already" in run("export", made["path"], "-o", tmp_path / "out", code=2)
+    assert "expected a new or empty folder" in run("export", made["path"], "-o", tmp_path / "out", code=2)
 
 
 def test_what_is_no_dataset_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "trn_X_Xf.txt").write_text("")
     assert "bags of words and no text" in run("import", tmp_path, "--store", tmp_path / "store", code=2)
-    assert "neither train nor folder is named" in run("import", "--store", tmp_path / "store", code=2)
+    assert "expected either train (a table) or folder" in run("import", "--store", tmp_path / "store", code=2)
     assert not (tmp_path / "store" / "raw").exists()

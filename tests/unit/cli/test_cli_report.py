@@ -1,4 +1,4 @@
-"""`xmcpipe report`: what it takes, what it prints, and how it refuses."""
+"""`xmcpipe report`: its arguments, its output and its errors."""
 
 import json
 import shutil
@@ -49,22 +49,22 @@ RECIPE = '[download]\ndataset = "debian"\n[tokenize]\nencoder = "x"\n[train]\n[p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["no-such-run"], "there is no recipe 'no-such-run'"),
         (["no-such.toml"], "no-such.toml does not exist"),
         (["r.toml"], "r.toml has no metrics in the store"),
         (["short.toml"], "short.toml has no table [eval]"),
-        (["RAW"], "holds raw, a run was wanted"),
+        (["RAW"], "expected a run, got an artifact of raw"),
         (["."], "is no artifact"),
-        (["FIRST", "FIRST"], "was given twice"),
+        (["FIRST", "FIRST"], "expected distinct runs"),
         (["FIRST", "-o", "nowhere/page.html"], "the folder nowhere does not exist"),
-        (["FIRST", "-o", "."], "is a folder, a file was wanted"),
-        (["FIRST", "--name", "a", "--name", "b"], "2 names were given for 1 runs"),
+        (["FIRST", "-o", "."], "expected a file, got the folder"),
+        (["FIRST", "--name", "a", "--name", "b"], "expected one --name per run, got 2"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
-    call: Any, shelf: Any, arguments: list[str], told: str
+    call: Any, shelf: Any, arguments: list[str], message: str
 ) -> None:
     Path("r.toml").write_text(RECIPE)
     Path("short.toml").write_text(RECIPE.partition("[predict]")[0])
@@ -72,7 +72,7 @@ def test_errors_are_one_line_and_leave_nothing(
     places = {"FIRST": str(shelf[1][0]), "RAW": str(raw)}
     result = call(*(places.get(each, each) for each in arguments))
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert sorted(path.name for path in Path().iterdir()) == ["r.toml", "short.toml"]

@@ -150,5 +150,5 @@ def test_the_module_is_the_command_and_a_known_error_is_one_line_on_standard_err
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "error: recipe: no-such-recipe.toml does not exist, a file was wanted (check the path)\n"
+        == "error: recipe: expected a file, but no-such-recipe.toml does not exist (check the path)\n"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.report_store import make_runs
 from xmcpipe.artifacts.store import Artifact, Store
-from xmcpipe.report.runs import Run, named, read_run
+from xmcpipe.report.facts.runs import Run, named, read_run
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The page: whole, escaped, with every section, and a line for what is absent."""
+"""The page: complete, escaped, with every section, and a note on everything that is missing."""
 
 import base64
 import dataclasses
@@ -17,11 +17,11 @@ import pytest
 from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.report import page
+from xmcpipe.report.facts.runs import named, read_run
 from xmcpipe.report.make import Options, make_report
-from xmcpipe.report.runs import named, read_run
+from xmcpipe.report.page import output, render
 
-SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "again")
+SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "settings")
 
 
 def made(shelf: Any, folder: Path, **options: int) -> tuple[str, dict[str, Any]]:
@@ -76,7 +76,7 @@ def test_a_name_that_is_a_script_is_text_too(finished_shelf: Any, tmp_path: Path
 
 def test_json_in_a_page_escapes_what_ends_a_script() -> None:
     value = {"a": "</script><!-- & \u2028\u2029 ü"}
-    text = page.as_json(value)
+    text = render.as_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
 
@@ -88,7 +88,7 @@ def test_the_same_runs_make_the_same_page(finished_shelf: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "note"),
     [
-        ("raw", "No texts: the raw artifact that held them is gone"),
+        ("raw", "No texts: the raw artifact was deleted"),
         ("shards", "No documents of ffi"),
         ("predictions", "No documents of ffi"),
         ("model", "No curves of ffi: its model"),
@@ -101,11 +101,13 @@ def test_a_part_that_is_gone_costs_its_section_and_not_the_page(
     text, facts = made(shelf, tmp_path)
     assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
     assert any(each.startswith(note) for each in facts["notes"]), facts["notes"]
-    assert "not in the store any more" in text
-    assert "No whole recipe" in text
+    assert "deleted from the store" in text
+    assert "no complete recipe" in text
 
 
-def test_a_damaged_store_costs_sections_and_not_the_page(shelf: Any, tmp_path: Path, told: list[str]) -> None:
+def test_a_damaged_store_costs_sections_and_not_the_page(
+    shelf: Any, tmp_path: Path, log_lines: list[str]
+) -> None:
     first = shelf.runs()[0]
     for path in (
         first.artifacts["raw"].path / "test.parquet",
@@ -115,35 +117,37 @@ def test_a_damaged_store_costs_sections_and_not_the_page(shelf: Any, tmp_path: P
     text, facts = made(shelf, tmp_path)
     assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
     assert facts["documents"] == 40
-    assert "No texts: the raw artifact that held them is gone, or can't be read." in facts["notes"]
+    assert "No texts: the raw artifact was deleted, or can't be read." in facts["notes"]
     assert any(each.startswith("No topology of ffi") for each in facts["notes"])
-    assert "test.parquet can't be read" in told[0]
+    assert "test.parquet can't be read" in log_lines[0]
 
 
-def test_a_log_is_read_once_and_its_bad_lines_told_once(shelf: Any, tmp_path: Path, told: list[str]) -> None:
+def test_a_log_is_read_once_and_its_bad_lines_told_once(
+    shelf: Any, tmp_path: Path, log_lines: list[str]
+) -> None:
     log = shelf.runs()[0].artifacts["model"].path / "log" / "metrics.jsonl"
     log.write_text(log.read_text() + '{"kind": "train", "step": 70, "loss": NaN}\n{"kind": "tr')
     text, _ = made(shelf, tmp_path)
     assert "Connections that survived each rewiring" in text
-    assert len(told) == 1
+    assert len(log_lines) == 1
 
 
 @pytest.mark.parametrize(
-    ("kept", "why"),
+    ("num_raw", "why"),
     [
-        (0, "which dataset it is isn't known, for its raw artifact is gone"),
-        (1, "none are quoted for synthetic"),
-        (2, "none are quoted for synthetic"),
+        (0, "the dataset is unknown, because its raw artifact was deleted"),
+        (1, "none are known for synthetic"),
+        (2, "none are known for synthetic"),
     ],
 )
-def test_why_nothing_is_quoted(finished_shelf: Any, tmp_path: Path, kept: int, why: str) -> None:
+def test_why_nothing_is_quoted(finished_shelf: Any, tmp_path: Path, num_raw: int, why: str) -> None:
     runs = [
-        run if at < kept else dataclasses.replace(run, artifacts=without(run.artifacts, "raw"))
+        run if at < num_raw else dataclasses.replace(run, artifacts=without(run.artifacts, "raw"))
         for at, run in enumerate(finished_shelf.runs())
     ]
     facts = make_report(runs, Options(rounds=0, documents=0), tmp_path / "page.html")
     assert f"No published rows: {why}." in facts["notes"]
-    title = "synthetic" if kept else "own data"
+    title = "synthetic" if num_raw else "own data"
     assert f"<h1>{title}</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -151,11 +155,11 @@ def test_weights_that_are_gone_and_settings_that_are_not_known_are_said(shelf: A
     run = shelf.runs()[0]
     (run.folder("model") / "model.safetensors").unlink()
     text, facts = made(shelf, tmp_path)
-    assert "No topology of ffi: its weights are gone, or can't be read." in facts["notes"]
-    assert "Not compared" not in text
+    assert "No topology of ffi: its weights were deleted, or can't be read." in facts["notes"]
+    assert "not compared" not in text
     shutil.rmtree(run.folder("model"))
     text, _ = made(shelf, tmp_path)
-    assert "Not compared are the settings of train" in text
+    assert "The settings of train are not compared" in text
     assert "No setting differs" not in text
 
 
@@ -166,8 +170,8 @@ def without(table: dict[str, Any], key: str) -> dict[str, Any]:
 def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) -> None:
     for run in shelf.runs():
         log = run.artifacts["model"].path / "log" / "metrics.jsonl"
-        kept = [line for line in log.read_text().splitlines(keepends=True) if '"gradient"' not in line]
-        log.write_text("".join(kept))
+        remaining = [line for line in log.read_text().splitlines(keepends=True) if '"gradient"' not in line]
+        log.write_text("".join(remaining))
     text, facts = made(shelf, tmp_path)
     assert facts["notes"][1].startswith("No gradient norms")
     assert "Gradient of the encoder" not in text
@@ -179,7 +183,7 @@ def test_one_run_has_no_differences(finished_shelf: Any, tmp_path: Path) -> None
     text = path.read_text(encoding="utf-8")
     assert 'class="difference"' not in text
     assert "runs differ" not in text
-    assert "What differs" not in text
+    assert "Settings that differ" not in text
 
 
 def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
@@ -192,16 +196,16 @@ def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
     assert "Ullah et al. 2024, Tables 2, 4" in text
     assert "Quoted as published, not measured here" in text
     assert "arXiv 2411.03171" in text
-    assert "No documents were asked for." in text
+    assert "No documents: --documents is 0." in text
 
 
 def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "page.html"
-    page.write_whole(path, "old")
+    output.write_whole(path, "old")
     with pytest.raises(TypeError):
-        page.write_whole(path, None)  # type: ignore[arg-type]
+        output.write_whole(path, None)  # type: ignore[arg-type]
     assert path.read_text() == "old"
-    page.write_whole(path, "new")
+    output.write_whole(path, "new")
     assert path.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
@@ -210,7 +214,7 @@ def test_what_a_link_points_to_is_replaced_and_not_the_link(tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir()
     link, target = tmp_path / "page.html", tmp_path / "elsewhere" / "real.html"
     link.symlink_to(target)
-    page.write_whole(link, "new")
+    output.write_whole(link, "new")
     assert link.is_symlink()
     assert target.read_text() == "new"
 
@@ -218,7 +222,7 @@ def test_what_a_link_points_to_is_replaced_and_not_the_link(tmp_path: Path) -> N
 def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(XmcpipeError, match="is no regular file"):
+    with pytest.raises(XmcpipeError, match="expected a regular file"):
         make_report([], Options(), pipe)
     assert pipe.is_fifo()
 
@@ -229,19 +233,19 @@ def test_a_page_that_cannot_be_written_is_one_clear_line(
     with pytest.raises(XmcpipeError, match="can't be written: File name too long"):
         make_report([], Options(), tmp_path / ("x" * 300))
     longest = tmp_path / ("x" * 255)
-    page.write_whole(longest, "old")
+    output.write_whole(longest, "old")
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(XmcpipeError, match="can't be written: No space left"):
-        page.write_whole(longest, "new")
+        output.write_whole(longest, "new")
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "altair" else object())
+    monkeypatch.setattr(render, "find_spec", lambda name: None if name == "altair" else object())
     with pytest.raises(XmcpipeError, match="a report needs altair") as caught:
         make_report([], Options(), tmp_path / "page.html")
     assert "xmcpipe[report]" in caught.value.hint

@@ -1,10 +1,10 @@
-"""The quoted rows are those of the papers, and each says where it stands."""
+"""The quoted rows are those of the papers, and each names its source."""
 
 import pytest
 
 from xmcpipe.data.registry import datasets
-from xmcpipe.report.published import published, titles
-from xmcpipe.report.tables import plain
+from xmcpipe.report.cells import plain
+from xmcpipe.report.facts.published import published, titles
 
 ROWS = {  # title: (rows of systems, rows of ablations), as counted in the tables
     "Wiki10-31K": (7, 0),

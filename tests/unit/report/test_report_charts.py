@@ -1,4 +1,4 @@
-"""What a chart is told to draw."""
+"""The contents of chart specs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Figures, tables and documents of a page, each from files that were made for it."""
+"""Measurements, the headline table and the sample of documents, from artifacts made for the tests."""
 
 import dataclasses
 import json
@@ -13,11 +13,12 @@ from tests.report_store import NAMES, SCRIPT, TEST, documents, make_run, make_ru
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate
-from xmcpipe.report.measured import measure
-from xmcpipe.report.page import packed
-from xmcpipe.report.runs import named, read_run
-from xmcpipe.report.sample import Sample, cut, draw, ndcg
-from xmcpipe.report.tables import clock, gib_of, headline, memory, millions
+from xmcpipe.report.cells import clock, gib_of, millions
+from xmcpipe.report.facts.measurement import measure
+from xmcpipe.report.facts.runs import named, read_run
+from xmcpipe.report.facts.sample import Sample, cut, draw, ndcg
+from xmcpipe.report.page.render import packed
+from xmcpipe.report.sections.headline import headline, memory
 from xmcpipe.stages.evaluate import EvalConfig
 
 
@@ -61,14 +62,14 @@ def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> No
     assert sparse.intervals["P@1"] == tuple(runs[0].metrics["intervals"]["model"]["P@1"])
     assert sparse.bins
     assert dense.differences == {}
-    assert "its shards are not in the store any more" in sparse.notes[0]
+    assert "its shards were deleted from the store" in sparse.notes[0]
 
 
 def test_a_note_on_an_error_ends_once(shelf: Any) -> None:
     path = shelf.runs()[0].artifacts["predictions"].path / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:100])
     sparse, dense = measure(shelf.runs(), rounds=0, seed=0)[0]
-    assert sparse.notes[0].startswith("nothing could be measured again")
+    assert sparse.notes[0].startswith("it could not be measured again")
     assert not sparse.notes[0].endswith(".")
     assert dense.predictions is None
 
@@ -182,10 +183,10 @@ def test_runs_on_other_documents_are_not_compared(finished_shelf: Any, tmp_path:
 def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
     first, second = shelf.runs()
     shutil.rmtree(first.artifacts["predictions"].path)
-    runs = named([*shelf.runs(), second], ["gone", "there", "again"])
+    runs = named([*shelf.runs(), second], ["deleted", "present", "repeated"])
     measured, _ = measure(runs, rounds=20, seed=0)
     assert [each.differences for each in measured] == [{}, {}, {}]
-    assert "gone could not be measured again" in measured[1].notes[0]
+    assert "deleted could not be measured again" in measured[1].notes[0]
 
 
 def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) -> None:

@@ -1,4 +1,4 @@
-"""A run is found from its metrics backwards, and named by what tells it from the others."""
+"""A run is found from its metrics backwards, and named by the settings in which it differs from others."""
 
 import dataclasses
 import json
@@ -11,8 +11,8 @@ import pytest
 from xmcpipe import recipe
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.report.recipe_text import recipe_text
-from xmcpipe.report.runs import differing, metrics_of, named, read_run
+from xmcpipe.report.facts.recipe_text import recipe_text
+from xmcpipe.report.facts.runs import differing, metrics_of, named, read_run
 from xmcpipe.training.config import TrainConfig
 
 
@@ -30,9 +30,9 @@ def test_what_is_gone_is_named(shelf: Any) -> None:
     shelf.lose("raw")
     after = shelf.runs()[0]
     assert after.absent == {"raw": before.artifacts["raw"].manifest.fingerprint}
-    assert after.test_set == before.test_set  # the shards still say what they were made of
+    assert after.test_set == before.test_set  # the shards still name their raw data
     shelf.lose("predictions")
-    after = shelf.runs()[0]  # and what only the predictions named isn't known any more
+    after = shelf.runs()[0]  # and artifacts that only the predictions named are unknown now
     assert list(after.artifacts) == ["shards", "metrics"]
     assert list(after.absent) == ["raw", "predictions"]
 
@@ -40,7 +40,7 @@ def test_what_is_gone_is_named(shelf: Any) -> None:
 @pytest.mark.parametrize("kind", ["metrics", "predictions", "model"])
 def test_a_run_may_be_named_by_any_of_its_last_artifacts(finished_shelf: Any, kind: str) -> None:
     dense = finished_shelf.runs()[1]
-    elsewhere = Store(Path("no-such-store"))  # the folder itself says which store it lies in
+    elsewhere = Store(Path("no-such-store"))  # the store is found from the folder itself
     assert (
         metrics_of(dense.artifacts[kind].path, elsewhere).path.resolve()
         == finished_shelf.metrics[1].resolve()
@@ -62,7 +62,7 @@ def test_of_several_metrics_of_a_model_the_newest_is_taken(shelf: Any) -> None:
 
 def test_other_folders_are_refused(shelf: Any, tmp_path: Path) -> None:
     run = shelf.runs()[0]
-    with pytest.raises(XmcpipeError, match="holds shards, a run was wanted"):
+    with pytest.raises(XmcpipeError, match="expected a run, got an artifact of shards"):
         metrics_of(run.artifacts["shards"].path, shelf.store)
     with pytest.raises(XmcpipeError, match=r"no manifest\.json"):
         metrics_of(tmp_path, shelf.store)
@@ -81,10 +81,10 @@ def test_runs_are_named_by_what_differs(finished_shelf: Any) -> None:
     twins = [run.name for run in named([runs[0], runs[0]])]
     assert all(name.startswith("ffi ") for name in twins)
     for names, words in (
-        (["one"], "1 names were given for 2 runs"),
-        (["same", " same"], "'same' was given twice"),
-        (["  ", "b"], "has 0 characters"),
-        (["a" * 81, "b"], "has 81 characters"),
+        (["one"], "expected one --name per run, got 1 for 2 runs"),
+        (["same", " same"], "got --name 'same' twice"),
+        (["  ", "b"], "expected a --name of 1 to 80 characters, got 0"),
+        (["a" * 81, "b"], "expected a --name of 1 to 80 characters, got 81"),
     ):
         with pytest.raises(XmcpipeError, match=words):
             named(runs, names)

@@ -68,7 +68,7 @@ def test_where_the_bytes_are_and_what_they_are_called_is_no_part_of_a_name(
     before, after = (names(world, tmp_path, imported(path)) for path in (source, copy))
     assert (
         before["import"] != after["import"]
-    )  # the path is a key of this config; a stage may well declare it runtime
+    )  # the path is a key of this config; a stage may declare it as runtime
 
 
 def test_what_depends_on_a_download_has_no_name_until_it_is_there(world: World, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_artifact_from_outside_stands_in_for_its_stage(world: World, tmp_path
     outcome = Runner(lone).run_one("tokenize")
     assert outcome.artifact.manifest.inputs == {"raw": made.manifest.fingerprint}
     assert (outcome.artifact.path / "out.txt").read_text() == "tokenize(1import())"
-    with pytest.raises(XmcpipeError, match=r"kind 'raw' was given, 'shards' was wanted"):
+    with pytest.raises(XmcpipeError, match=r"expected an artifact of kind 'shards', got one of kind 'raw'"):
         chain(world, tmp_path / "b", {"train": StepConfig()}, shards=made)
 
 

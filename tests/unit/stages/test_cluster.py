@@ -66,7 +66,7 @@ def run(config: ClusterConfig, shards: Path, out: Path) -> tuple[npt.NDArray[np.
 
 
 def purity(clusters: npt.NDArray[np.int32], num_topics: int = TOPICS) -> float:
-    """The share of the labels of the first topics that are of the commonest topic of their cluster."""
+    """The fraction of labels that have the most common topic of their cluster."""
     topics = np.arange(len(clusters)) % TOPICS
     together = np.zeros((clusters.max() + 1, TOPICS), int)
     np.add.at(together, (clusters, topics), 1)
@@ -150,7 +150,7 @@ def test_a_batch_embeds_as_each_document_does_alone(encoder: Path, pooling: str)
 
 
 def test_more_clusters_than_labels(tmp_path: Path) -> None:
-    with pytest.raises(XmcpipeError, match="num_clusters = 49, but there are only 48 labels"):
+    with pytest.raises(XmcpipeError, match=r"expected at most 48 clusters, .* got cluster.num_clusters = 49"):
         run(ClusterConfig(num_clusters=49), make_shards(tmp_path / "shards"), tmp_path / "out")
 
 
@@ -169,7 +169,7 @@ def test_no_label_has_a_text(tmp_path: Path, encoder: Path) -> None:
 def test_no_labels(tmp_path: Path) -> None:
     shards = make_shards(tmp_path / "shards")
     pq.write_table(LABELS.empty_table(), shards / "labels.parquet")
-    with pytest.raises(XmcpipeError, match="no labels"):
+    with pytest.raises(XmcpipeError, match="expected shards with labels"):
         run(ClusterConfig(), shards, tmp_path / "out")
 
 

@@ -15,7 +15,7 @@ def test_a_full_disk_is_found_below_what_it_caused(tmp_path: Path) -> None:
     except ValueError as error:
         found = disk_full(error, "tokenize", tmp_path)
     assert found
-    assert found.message.startswith(f"disk full: tokenize had no room left in {tmp_path} (")
+    assert found.message.startswith(f"disk full: tokenize could not write to {tmp_path} (")
     assert "xmcpipe gc" in found.hint
 
 

@@ -14,9 +14,9 @@ from tests.unit.evaluation_world import N_TEST, N_TRAIN, NAMES, K, L, World, fig
 from xmcpipe.config import from_table
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.metrics import api, evaluation, inverse_propensity
 from xmcpipe.stages.evaluate import EVAL, EvalConfig, compare_files, evaluate_files
-from xmcpipe.stages.measuring import Given
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_headline_is_in_the_result(world: World) -> None:
 
 
 def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> None:
-    with pytest.raises(XmcpipeError, match=r"no label text .*'standard'"):
+    with pytest.raises(XmcpipeError, match=r"expects label texts, got none .*'standard'"):
         world.run(propensity="paper")
     labelled = list(range(0, L, 2))
     world.write_split("label", [NAMES[label] for label in labelled], [[label] for label in labelled])
@@ -78,34 +78,34 @@ def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> N
     assert paper["model"]["PSP_raw@1"] == pytest.approx(np.mean(raw))
     assert paper["model"]["P@1"] == standard["model"]["P@1"]
     config = EvalConfig(propensity="paper", rounds=9)
-    given = Given([world.predictions], world.shards, world.shards)
+    given = EvalInputs([world.predictions], world.shards, world.shards)
     assert figures_of(evaluate_files(given, config)) == figures_of(paper)
-    both = Given([world.predictions] * 2, world.shards, world.shards)
+    both = EvalInputs([world.predictions] * 2, world.shards, world.shards)
     compared = compare_files(both, config)
     assert compared["propensity"] == paper["propensity"]
     assert compared["differences"]["PSP@1"]["first"] == pytest.approx(paper["model"]["PSP@1"])
     train = write_rows(world.out / "train.jsonl", [{"labels": [NAMES[0]]}])
     with pytest.raises(XmcpipeError, match=r"counts label texts as documents, and .*train\.jsonl has none"):
-        evaluate_files(Given([world.predictions], world.shards, train), config)
-    assert evaluate_files(Given([world.predictions], world.shards), config)["propensity"] is None
+        evaluate_files(EvalInputs([world.predictions], world.shards, train), config)
+    assert evaluate_files(EvalInputs([world.predictions], world.shards), config)["propensity"] is None
 
 
 def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
     """As if they were neither in the truth nor predicted, in any order of the rows and by any numbering."""
     row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
-    gone, best = world.truth[row][0], world.predicted[row][0]
-    FilterPairs.of(np.array([row, row]), np.array([gone, best]), L).write(world.shards, "test")
+    missing, best = world.truth[row][0], world.predicted[row][0]
+    FilterPairs.of(np.array([row, row]), np.array([missing, best]), L).write(world.shards, "test")
     order = np.random.default_rng(0).permutation(N_TEST)
     rows = [{"id": world.ids[n], "labels": [NAMES[label] for label in world.predicted[n]]} for n in order]
     named = write_rows(tmp_path / "p.jsonl", rows)
     config = EvalConfig(k=(1, 3), rounds=0)
     found = [
         world.run(k=(1, 3), rounds=0),
-        evaluate_files(Given([world.predictions], world.shards, world.shards), config),
-        evaluate_files(Given([named], world.shards, world.shards), config),
+        evaluate_files(EvalInputs([world.predictions], world.shards, world.shards), config),
+        evaluate_files(EvalInputs([named], world.shards, world.shards), config),
     ]
     (world.shards / "filter_test.parquet").unlink()
-    excluded = {gone, best}
+    excluded = {missing, best}
     in_truth = sum(label in excluded for label in world.truth[row])
     world.truth[row] = [label for label in world.truth[row] if label not in excluded]
     world.predicted[row] = [label for label in world.predicted[row] if label not in excluded]
@@ -113,9 +113,9 @@ def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: Worl
     world.predicted[row] += [-1] * in_predictions
     world.write_split("test", world.ids, world.truth)
     world.write_predictions(world.ids)
-    wanted = world.run(k=(1, 3), rounds=0)
+    expected = world.run(k=(1, 3), rounds=0)
     for metrics in found:
-        assert metrics["model"] == pytest.approx(wanted["model"])
+        assert metrics["model"] == pytest.approx(expected["model"])
         assert metrics["filter"] == {"pairs": 2, "true": in_truth}
         assert metrics["predictions_filtered"] == in_predictions
     assert in_truth > 0
@@ -132,7 +132,7 @@ def test_a_table_of_an_artifact_brings_the_pairs_that_the_artifact_excludes(tmp_
     (tmp_path / "manifest.json").write_text("{}")
     predictions = write_rows(tmp_path / "p.jsonl", [{"id": name, "labels": ["x", "y"]} for name in "ab"])
     found = {
-        name: evaluate_files(Given([predictions], tmp_path / name), EvalConfig(k=(1,), rounds=0))
+        name: evaluate_files(EvalInputs([predictions], tmp_path / name), EvalConfig(k=(1,), rounds=0))
         for name in ("", "test.parquet", "train.parquet")
     }
     assert found[""] == found["test.parquet"]
@@ -151,12 +151,12 @@ def test_pieces_of_any_size_give_the_same(world: World, monkeypatch: pytest.Monk
 
 
 def test_the_order_of_rows_does_not_matter(world: World) -> None:
-    wanted = world.run()
+    expected = world.run()
     order = np.random.default_rng(5).permutation(N_TEST)
     world.predicted = [world.predicted[n] for n in order]
     world.scores = world.scores[order]
     world.write_predictions([world.ids[n] for n in order])
-    assert world.run() == wanted
+    assert world.run() == expected
 
 
 def test_predictions_of_other_documents_are_refused(world: World) -> None:
@@ -174,7 +174,7 @@ def test_another_vocabulary_is_refused(world: World) -> None:
 
 def test_an_artifact_without_its_vocabulary_is_refused(world: World) -> None:
     (world.predictions / "labels.parquet").unlink()
-    with pytest.raises(XmcpipeError, match=r"predictions has no labels\.parquet"):
+    with pytest.raises(XmcpipeError, match=r"expected labels\.parquet in .*predictions"):
         world.run()
 
 
@@ -186,7 +186,7 @@ def test_an_artifact_without_its_vocabulary_is_refused(world: World) -> None:
     ],
 )
 def test_bad_settings_are_refused(table: dict[str, Any]) -> None:
-    with pytest.raises(XmcpipeError, match=r"eval.* was given"):
+    with pytest.raises(XmcpipeError, match=r"^eval.*: expected .*, got "):
         from_table(EvalConfig, table, "eval")
 
 

@@ -12,9 +12,9 @@ from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, RAW_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
+from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
 from xmcpipe.stages.export import Format, export
-from xmcpipe.stages.measuring import Given
 
 L, N = 12, 40
 RANDOM = np.random.default_rng(0)
@@ -36,9 +36,9 @@ def artifacts(tmp_path: Path) -> tuple[Path, Path]:
         folder.mkdir()
         pq.write_table(vocabulary, folder / "labels.parquet")
         Manifest("made", kind, version, "0" * 64, {}, {}, {}, {}, {}).write(folder)
-    for split, rows in TRUTH.items():
-        table = [{"id": f"{split}{n}", "text": f"t{n}", "labels": labels} for n, labels in enumerate(rows)]
-        pq.write_table(pa.Table.from_pylist(table, RAW_DOCUMENTS), raw / f"{split}.parquet")
+    for split, truth in TRUTH.items():
+        split_rows = [{"id": f"{split}{n}", "text": f"t{n}", "labels": each} for n, each in enumerate(truth)]
+        pq.write_table(pa.Table.from_pylist(split_rows, RAW_DOCUMENTS), raw / f"{split}.parquet")
     rows, labels = np.nonzero(RANDOM.random((N, L)) < 0.1)
     FilterPairs.of(rows, labels, L).write(raw, "test")
     with PredictionsWriter(predictions / "predictions.parquet") as table:
@@ -54,7 +54,7 @@ def test_figures_are_those_of_the_artifacts(
 ) -> None:
     raw, predictions = artifacts
     config = EvalConfig(rounds=0)
-    wanted = evaluate_files(Given([predictions], raw, raw), config)
+    expected = evaluate_files(EvalInputs([predictions], raw, raw), config)
     for folder in artifacts:
         export(folder, format_, tmp_path / f"{folder.name}-out")
     data, made = tmp_path / "raw-out", tmp_path / "predictions-out"
@@ -63,9 +63,9 @@ def test_figures_are_those_of_the_artifacts(
         "xc": ("tst_predictions.txt", "tst_X_Y.txt", "trn_X_Y.txt"),
     }
     predicted, truth, train = names[format_]
-    given = Given([made / predicted], data / truth, data / train, data / "filter_labels_test.txt")
+    given = EvalInputs([made / predicted], data / truth, data / train, data / "filter_labels_test.txt")
     found = evaluate_files(given, config)
-    assert wanted["filter"]["pairs"] > 0
+    assert expected["filter"]["pairs"] > 0
     for name in ("model", "popularity", "filter", "propensity", "labels"):
-        assert found[name] == pytest.approx(wanted[name]), name
+        assert found[name] == pytest.approx(expected[name]), name
     assert found["joined_by"] == "row number"

@@ -96,15 +96,15 @@ def test_result_names_the_source(tmp_path: Path, train: str) -> None:
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        ({}, "neither train nor folder is named"),
-        ({"train": "x", "folder": "y"}, "both train and folder are named"),
+        ({}, "either train .* or folder .*, got neither"),
+        ({"train": "x", "folder": "y"}, "either train .* or folder .*, got both"),
         ({"folder": "y", "layout": "pecoss"}, "unknown layout 'pecoss' .did you mean 'pecos'"),
         ({"train": "x", "repeat": "drop"}, "no key 'repeat' .did you mean 'repeated'"),
-        ({"train": "x", "repeated": "delete"}, "one of 'keep', 'drop', 'refuse' is wanted"),
-        ({"train": "x", "text": []}, "text names no column"),
-        ({"train": "x", "label_separator": ""}, "label_separator is empty"),
-        ({"train": "x", "test_every": 1}, "expected test_every >= 2, got 1"),
-        ({"train": "x", "min_label_count": -1}, "expected min_label_count >= 0, got -1"),
+        ({"train": "x", "repeated": "delete"}, "expected one of 'keep', 'drop', 'refuse', got 'delete'"),
+        ({"train": "x", "text": []}, "expected one or more columns in text"),
+        ({"train": "x", "label_separator": ""}, "the text between labels in label_separator"),
+        ({"train": "x", "test_every": 1}, "expected test_every >= 2, got test_every = 1"),
+        ({"train": "x", "min_label_count": -1}, "expected min_label_count >= 0"),
     ],
 )
 def test_a_faulty_table(table: dict[str, Any], fault: str) -> None:

@@ -1,4 +1,4 @@
-"""`run` and `status`: a recipe's whole chain, made or looked at."""
+"""`run` and `status`: make the whole chain of a recipe, or show what exists of it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,12 +30,15 @@ from xmcpipe.cli.output import (
 from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
 from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.recipe import written
-from xmcpipe.stages.catalog import CATALOG
+from xmcpipe.recipe import unchecked
+from xmcpipe.stages import catalog
 from xmcpipe.stages.chain import Step
 from xmcpipe.stages.download import MAKERS
 
-STAGES = [stage.name for stage in CATALOG]  # a folder that is called as one of them is `./train`
+
+def _stage_names() -> list[str]:
+    """The names of all stages. `--from train` is the stage, and `--from ./train` a folder of that name."""
+    return [stage.name for stage in catalog.CATALOG]
 
 
 def run(
@@ -47,8 +50,8 @@ def run(
         typer.Option(
             "--from",
             metavar="STAGE|FILE|FOLDER",
-            help="Run this stage again, and all after it; or take the recipe's dataset from this archive or "
-            "folder, which you fetched by hand.",
+            help="Run this stage and all after it again; or use this archive or folder, which you fetched by "
+            "hand, as the recipe's dataset.",
         ),
     ] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
@@ -56,10 +59,10 @@ def run(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a recipe from data to metrics; what exists already is reused."""
+    """Run a recipe from data to metrics. Artifacts that exist are reused."""
     where, tables = one_recipe(recipe_argument, recipe), None
-    if start is not None and start not in STAGES:
-        tables, start = _archive(start, written(where, settings or ())), None
+    if start is not None and start not in _stage_names():
+        tables, start = _archive(start, unchecked(where, settings or ())), None
     loaded = read_recipe(where, settings, tables)
     facts, metrics = [], None
     for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
@@ -79,12 +82,15 @@ def status(
     recipe: RecipeOption = None,
     settings: SetOption = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check the sha256 of every output; exit with 2 on a fault.")
+        bool,
+        typer.Option(
+            "--verify", help="Check the sha256 of every file; exit with code 2 if one is missing or changed."
+        ),
     ] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the chain of a recipe: what is there, how large, how old, its figures."""
+    """Show the chain of a recipe: which artifacts exist, their sizes, ages and figures."""
     loaded = read_recipe(one_recipe(recipe_argument, recipe), settings)
     steps, now = open_chain(loaded, store).steps(), datetime.now(UTC)
     faults = {step.stage.name: step.artifact.faults() for step in steps if verify and step.artifact}
@@ -100,29 +106,29 @@ def status(
     if any(faults.values()):
         raise typer.Exit(2)
     if verify and not as_json:
-        typer.echo(f"verified: every output of {len(faults)} artifacts is as it was written")
+        typer.echo(f"verified: all files of {len(faults)} artifacts are unchanged")
 
 
 def _archive(given: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """What `--from` with a file or a folder sets in the recipe, whose tables may want keys yet.
+    """The key that `--from FILE` or `--from FOLDER` sets in the recipe, whose tables are unchecked.
 
-    Raises XmcpipeError for what looks like a stage that isn't, and where the recipe takes no archive.
+    Raises XmcpipeError for a name that looks like a stage but is none, and if the recipe reads no archive.
     """
-    stages, path = [name for name in STAGES if name in recipe], Path(given)
+    stages, path = [name for name in _stage_names() if name in recipe], Path(given)
     if not path.exists() and path.suffix == "" and len(path.parts) == 1:
         raise XmcpipeError(
-            f"--from {given}: there is no stage {given!r} in this chain, nor a file or folder of that name",
+            f"--from {given}: expected a stage of this chain, a file or a folder, got {given!r}",
             nearest(given, stages),
         )
     if "download" not in recipe:
         raise XmcpipeError(
-            f"--from {given} was given, and the recipe downloads nothing",
-            "name the files that it imports: --set import.train=FILE or import.folder=FOLDER",
+            f"--from {given}: expected a recipe with a table [download], got one without",
+            "name the files to import instead: --set import.train=FILE or --set import.folder=FOLDER",
         )
     download = recipe["download"]
     if isinstance(download, Mapping) and str(download.get("dataset")) in MAKERS:
         raise XmcpipeError(
-            f"--from {given} was given, and {download['dataset']} is never read from a file",
+            f"--from {given}: the dataset {download['dataset']} can't be read from a file",
             f"leave it out, or name a stage: {', '.join(stages)}",
         )
     return {"download": {"archive": given}}

@@ -20,8 +20,9 @@ from xmcpipe.cli.options import (
 from xmcpipe.cli.output import outcome_facts, print_comparison, print_json, print_metrics
 from xmcpipe.cli.session import filled, read_recipe, report, run_stage
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files, read_metrics
-from xmcpipe.stages.measuring import Given
+from xmcpipe.measuring.files import EvalInputs
+from xmcpipe.measuring.metrics_json import read_metrics
+from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files
 from xmcpipe.stages.runner import Outcome
 
 
@@ -132,7 +133,7 @@ def _named(
     truth: Path | None,
     train: Path | None,
     filter_: Path | None,
-) -> Given | None:
+) -> EvalInputs | None:
     """The files to measure; None where artifacts alone are named."""
     if predictions is not None and compare is not None:
         raise XmcpipeError("--predictions and --compare were given, one was wanted", "leave one of them out")
@@ -140,7 +141,7 @@ def _named(
         if predictions is None and compare is None:
             raise XmcpipeError("--truth was given without --predictions", "name the predictions to measure")
         systems = compare or ((predictions,) if predictions else ())
-        return Given(systems, truth, train, filter_)
+        return EvalInputs(systems, truth, train, filter_)
     for option, path in (("--train", train), ("--filter", filter_)):
         if path is not None:
             raise XmcpipeError(f"{option} was given without --truth", "name the true labels of the test too")
@@ -150,7 +151,7 @@ def _named(
     return None
 
 
-def _refuse_ignored(context: typer.Context, given: Given | None, comparing: bool, as_json: bool) -> None:
+def _refuse_ignored(context: typer.Context, given: EvalInputs | None, comparing: bool, as_json: bool) -> None:
     """Raise XmcpipeError for an option that was given and would do nothing."""
     files = given is not None
     untrained = given is not None and given.train is None
@@ -188,7 +189,7 @@ def _constants(compare: tuple[Path, Path], store: Path, wanted: set[str]) -> dic
     return tables[0] if tables else {}
 
 
-def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> Given:
+def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> EvalInputs:
     """Two predictions artifacts with the shards they were made on, named or in the store."""
     manifests = [Artifact.at(path).manifest for path in compare]
     made_on = {manifest.inputs.get("shards", "") for manifest in manifests}
@@ -205,7 +206,7 @@ def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) 
                 "name the truth with --truth, or the shards with --shards",
             )
         shards = found.path
-    return Given(compare, shards, shards)
+    return EvalInputs(compare, shards, shards)
 
 
 def _ranks(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""`report`: runs as one HTML page that opens anywhere."""
+"""`report`: runs as one self-contained HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,55 +10,74 @@ from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.report.runs import metrics_of, named, read_run
+from xmcpipe.report.facts.runs import Run, metrics_of, named, read_run
+
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Recipes (name or file) that have run, or folders of metrics, predictions or models.",
+    ),
+]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="Name of a run on the page, one for each run in order (repeatable)."),
+]
+DocumentsOption = Annotated[
+    int,
+    typer.Option(
+        "--documents", min=0, metavar="N", help="Number of test documents to show, drawn at random."
+    ),
+]
+BootstrapOption = Annotated[
+    int,
+    typer.Option(
+        "--bootstrap",
+        min=0,
+        metavar="N",
+        help="Number of bootstrap rounds for the confidence intervals; 0 for none.",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the drawn documents and of the bootstrap.")
+]
 
 
 def report(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...",
-            help="Recipes (name or file) that have run, or folders of metrics, predictions or models.",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")] = Path(
-        "report.html"
-    ),
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--name", help="What to call a run, one for each in their order (repeatable)."),
-    ] = None,
+    runs: RunsArgument,
+    output: OutputOption = Path("report.html"),
+    names: NamesOption = None,
     settings: SetOption = None,
-    documents: Annotated[
-        int, typer.Option("--documents", min=0, metavar="N", help="Test documents to show, drawn at random.")
-    ] = 1000,
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, metavar="N", help="Rounds for intervals; 0 for none.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the documents drawn and of the rounds.")] = 0,
+    documents: DocumentsOption = 1000,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
     from xmcpipe.report.make import Options, make_report  # loads NumPy
 
-    opened = Store(store)
-    metrics = [_metrics(run, settings, store) for run in runs]
-    places = [each.path.resolve() for each in metrics]
-    for at, place in enumerate(places):
-        if place in places[:at]:
-            raise XmcpipeError(f"{runs[at]} was given twice", "name each run once")
-    found = [read_run(each, opened) for each in metrics]
+    found = _distinct_runs(runs, settings, store)
     facts = make_report(named(found, names or ()), Options(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)
         return
     shown = f"{facts['documents']:,} documents" if facts["documents"] else "no documents"
-    typer.echo(
-        f"{output}  {size(facts['bytes'])}  {', '.join(each['name'] for each in facts['runs'])} · {shown}"
-    )
+    run_names = ", ".join(each["name"] for each in facts["runs"])
+    typer.echo(f"{output}  {size(facts['bytes'])}  {run_names} · {shown}")
     for note in facts["notes"]:
         typer.echo(note, err=True)
+
+
+def _distinct_runs(runs: list[str], settings: list[str] | None, store: Path) -> list[Run]:
+    """The runs that were named. Raises XmcpipeError if two of them have the same metrics."""
+    metrics = [_metrics(run, settings, store) for run in runs]
+    folders = [artifact.path.resolve() for artifact in metrics]
+    for at, folder in enumerate(folders):
+        if folder in folders[:at]:
+            raise XmcpipeError(f"expected distinct runs, got {runs[at]} twice", "name each run once")
+    return [read_run(artifact, Store(store)) for artifact in metrics]
 
 
 def _metrics(run: str, settings: list[str] | None, store: Path) -> Artifact:

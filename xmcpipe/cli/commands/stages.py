@@ -1,65 +1,100 @@
-"""`tokenize`, `cluster`, `train`: one stage of a recipe, or of none, on artifacts from the store or named."""
+"""The commands of the stages, made from the catalog: a new stage has one without a line here.
 
-from typing import Annotated
+A command reads the stage's inputs from the store or, named with --KIND, from anywhere, and has an option for
+each of the stage's own. Stages whose command does more than run the stage have a function in OWN.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from xmcpipe.cli.options import (
-    STORE,
-    ClustersOption,
-    ForceOption,
-    JsonOption,
-    RawOption,
-    RecipeOption,
-    SetOption,
-    ShardsOption,
-    StoreOption,
-)
+from xmcpipe.cli.commands.download import download
+from xmcpipe.cli.commands.evaluate import evaluate
+from xmcpipe.cli.commands.importing import import_
+from xmcpipe.cli.commands.predict import predict
+from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
 from xmcpipe.cli.session import report, run_stage
+from xmcpipe.stages.stage import Option, Stage
+
+OWN: dict[str, Callable[..., None]] = {
+    "download": download,
+    "import": import_,
+    "predict": predict,
+    "eval": evaluate,
+}
 
 
-def tokenize(
-    recipe: RecipeOption = None,
-    settings: SetOption = None,
-    raw: RawOption = None,
-    store: StoreOption = STORE,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Turn texts into shards of token ids."""
-    report(run_stage("tokenize", recipe, settings, store, force, given={"raw": raw}), as_json)
+def stage_command(stage: Stage) -> Callable[..., None]:
+    """The function that Typer makes the command of `stage` from."""
+    return OWN.get(stage.name) or _generated(stage)
 
 
-def cluster(
-    recipe: RecipeOption = None,
-    settings: SetOption = None,
-    shards: ShardsOption = None,
-    random: Annotated[
-        bool, typer.Option("--random", help="A random partition: the same as --set cluster.method=random.")
-    ] = False,
-    store: StoreOption = STORE,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Partition the labels into balanced clusters, for the auxiliary loss."""
-    tables = {"cluster": {"method": "random"}} if random else None
-    report(run_stage("cluster", recipe, settings, store, force, tables, {"shards": shards}), as_json)
+def _generated(stage: Stage) -> Callable[..., None]:
+    """A command that runs the stage, with a signature from which Typer reads its options."""
+
+    def command(**values: Any) -> None:
+        keys = {
+            option.key: value
+            for option in stage.options
+            if (value := _value(option, values[option.key])) is not None
+        }
+        outcome = run_stage(
+            stage.name,
+            values["recipe"],
+            values["settings"],
+            values["store"],
+            values["force"],
+            {stage.name: keys},
+            {kind: values[kind] for kind in stage.inputs},
+        )
+        report(outcome, values["as_json"])
+
+    # Typer reads names and defaults from the signature, and types from the annotations.
+    parameters = _parameters(stage)
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
 
 
-def train(
-    recipe: RecipeOption = None,
-    settings: SetOption = None,
-    shards: ShardsOption = None,
-    clusters: ClustersOption = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", metavar="N", min=1, help="Stop after N steps: --set train.max_steps=N."),
-    ] = None,
-    store: StoreOption = STORE,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Train a model; a training that was killed goes on where it stopped."""
-    tables = None if steps is None else {"train": {"max_steps": steps}}
-    given = {"shards": shards, "clusters": clusters}
-    report(run_stage("train", recipe, settings, store, force, tables, given), as_json)
+def _parameters(stage: Stage) -> list[inspect.Parameter]:
+    """The options of a stage's command, in the order of its help."""
+    # A recipe table may have keys such as `store`: the own options' names could collide with the shared ones.
+    shared = {"recipe", "settings", "store", "force", "as_json"}
+    assert shared.isdisjoint({*stage.inputs, *(option.key for option in stage.options)}), stage.name
+    return [
+        _parameter("recipe", RecipeOption, None),
+        _parameter("settings", SetOption, None),
+        *(_parameter(kind, _input_option(kind), None) for kind in stage.inputs),
+        *(_parameter(option.key, *_own_option(option)) for option in stage.options),
+        _parameter("store", StoreOption, STORE),
+        _parameter("force", ForceOption, False),
+        _parameter("as_json", JsonOption, False),
+    ]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _input_option(kind: str) -> Any:
+    help_text = f"Folder of the {kind} artifact to read; by default, that of the recipe in the store."
+    return Annotated[Path | None, typer.Option(f"--{kind}", metavar="DIR", help=help_text)]
+
+
+def _own_option(option: Option) -> tuple[Any, Any]:
+    """The annotation and the default of one of the stage's own options."""
+    if option.value is not None:
+        return Annotated[bool, typer.Option(option.flag, help=option.help)], False
+    own = typer.Option(option.flag, help=option.help, metavar=option.metavar, min=option.least)
+    return Annotated[option.type | None, own], None
+
+
+def _value(option: Option, value: Any) -> Any:
+    """What the option sets its key to; None if the user did not set it."""
+    if option.value is None:
+        return value
+    return option.value if value else None

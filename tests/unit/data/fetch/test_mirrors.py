@@ -80,14 +80,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
 def test_a_fault_is_one_log_line_and_then_the_next_mirror_is_tried(
-    site: Site, fault: dict[str, Any], message: str, told: list[str]
+    site: Site, fault: dict[str, Any], message: str, log_lines: list[str]
 ) -> None:
     sha256 = fault.get("sha256")
     site.put("/a.gz", **{key: value for key, value in fault.items() if key != "sha256"})
     site.put("/b.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz", sha256=sha256), mirror(site, "/b.gz", sha256=SHA))
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
-    (line,) = told
+    (line,) = log_lines
     assert line.startswith("Tiny-1: mirror 1 of 2 failed: ")
     assert re.search(message, line), line
     bad = CachedArchive(folder_of(tiny), tiny.mirrors[0])
@@ -107,7 +107,7 @@ def test_a_bad_archive_is_deleted(site: Site) -> None:
     assert cached_files(tiny) == []
 
 
-def test_one_with_unexpected_content_is_kept_and_checked_again(site: Site, told: list[str]) -> None:
+def test_one_with_unexpected_content_is_kept_and_checked_again(site: Site, log_lines: list[str]) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
 
@@ -118,7 +118,7 @@ def test_one_with_unexpected_content_is_kept_and_checked_again(site: Site, told:
         with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
             from_first_valid(tiny, odd)
         part = CachedArchive(folder_of(tiny), tiny.mirrors[0]).part
-        assert told.pop().endswith(f"failed: it holds 3 documents; to use it as it is: --from {part}")
+        assert log_lines.pop().endswith(f"failed: it holds 3 documents; to use it as it is: --from {part}")
         assert part.read_bytes() == BODY
         assert cached_files(tiny) == [".json", ".part"]
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
@@ -140,25 +140,25 @@ def test_the_download_is_kept_after_an_error_that_is_not_the_archives(site: Site
     assert cached_files(tiny) == [".archive", ".json"]
 
 
-def test_the_first_valid_hash_is_recorded_and_required(site: Site, told: list[str]) -> None:
+def test_the_first_valid_hash_is_recorded_and_required(site: Site, log_lines: list[str]) -> None:
     served = site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     from_first_valid(tiny, content_of)
     cached = CachedArchive(folder_of(tiny), tiny.mirrors[0])
     cached.archive.write_bytes(BODY[:-1])
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
-    assert "has changed since its download" in "".join(told)
+    assert "has changed since its download" in "".join(log_lines)
     cached.archive.unlink()
     served.body = gzip.compress(b"another")
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         from_first_valid(tiny, content_of)
-    assert f"to accept the new file, delete {cached.record}" in "".join(told)
+    assert f"to accept the new file, delete {cached.record}" in "".join(log_lines)
     assert cached_files(tiny) == [".json"]
     cached.record.unlink()
     assert from_first_valid(tiny, content_of)[0] == served.body
 
 
-def test_a_broken_record_is_reported(site: Site, told: list[str]) -> None:
+def test_a_broken_record_is_reported(site: Site, log_lines: list[str]) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
     from_first_valid(tiny, content_of)
@@ -166,7 +166,7 @@ def test_a_broken_record_is_reported(site: Site, told: list[str]) -> None:
     record.write_text("{")
     with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
         from_first_valid(tiny, content_of)
-    assert f"{record} can't be read" in "".join(told)
+    assert f"{record} can't be read" in "".join(log_lines)
 
 
 def test_when_all_fail_one_error_states_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

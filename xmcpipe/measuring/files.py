@@ -1,0 +1,76 @@
+"""Measure what the user names: files in any format of label lists, or artifacts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmcpipe.measuring.lists import Measurement, measure_lists, most_pairs
+
+if TYPE_CHECKING:
+    from xmcpipe.data.label_lists.lists import LabelLists
+    from xmcpipe.metrics.propensity import Training
+
+
+@dataclass(frozen=True)
+class EvalInputs:
+    """The files or artifacts that the user named.
+
+    `predictions` of one or more systems, the `truth`, and (or None) the training labels and the pairs of a
+    document and a label that count neither as hits nor as misses.
+    """
+
+    predictions: Sequence[Path]
+    truth: Path
+    train: Path | None = None
+    filter: Path | None = None
+
+
+def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, propensity: str) -> Measurement:
+    """Measure files or artifacts. If the truth is an artifact, its filter pairs are excluded as well.
+
+    `propensity` is `standard`, or `paper` if the training labels are shards with label texts.
+
+    Raises XmcpipeError for inputs that can't be read, or whose rows or labels don't match.
+    """
+    import numpy as np
+
+    from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists, read_training_lists
+    from xmcpipe.data.label_lists.lists import common_vocabulary
+
+    # Training labels are read first and reduced to counts at once: they may be larger than all other inputs.
+    train, training = None, None
+    if inputs.train:
+        train, training = _counted(read_training_lists(inputs.train, propensity), propensity)
+    truth = read_label_lists(inputs.truth, "truth")
+    pairs = (
+        read_label_lists(inputs.filter, "filter")
+        if inputs.filter
+        else filter_of_artifact(inputs.truth, truth)
+    )
+    # Filtering removes candidates before the top k is cut, so that many more are read.
+    filtered, extra = pairs is not None, 0 if pairs is None else most_pairs(pairs)
+    predictions = [read_label_lists(path, "predictions", top=ks[-1] + extra) for path in inputs.predictions]
+    common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
+    del truth, predictions, pairs  # free the copies that have their own numbering
+    if training and common.train:
+        counts = np.zeros(common.num_labels, np.int64)
+        counts[common.train.labels] = training.counts
+        training = replace(training, counts=counts)
+    return measure_lists(common, training, ks, a, b, filtered=filtered)
+
+
+def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Training]":
+    """The labels that occur in the training lists, as lists of one row, and the count of each."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists.lists import with_small_ids
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.truth import count_labels
+
+    small, values = with_small_ids(lists)
+    counts, repeated = count_labels(small.indptr, small.labels, 1 + int(small.labels.max(initial=-1)))
+    occurring = np.flatnonzero(counts)
+    labels = occurring if values is None else values[occurring]
+    row = replace(lists, ids=None, indptr=np.array([0, len(occurring)]), labels=labels)
+    return row, Training(counts[occurring], len(lists), repeated, propensity)

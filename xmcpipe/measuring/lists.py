@@ -1,0 +1,179 @@
+"""Measure label lists of one numbering against the truth: rows joined, pairs excluded, figures and facts.
+
+A figure alone can't be compared with another, so the facts that decide it come with it: the counts of
+documents and labels and where the labels come from, A, B and N of the propensity, and how many inputs were
+unusual.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from xmcpipe.errors import XmcpipeError
+
+if TYPE_CHECKING:
+    from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
+    from xmcpipe.metrics.evaluation import Against, Evaluation
+    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.ranking import Ranking
+    from xmcpipe.metrics.truth import Int64s
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Systems measured against the same truth.
+
+    `systems` are in the order of the predictions; `popularity` is the baseline, None without training labels.
+    `facts` hold for all systems and `system_facts` for one each, in JSON types.
+    """
+
+    systems: "list[Evaluation]"
+    popularity: "Evaluation | None"
+    facts: dict[str, Any]
+    system_facts: list[dict[str, Any]]
+
+
+def measure_lists(
+    common: "CommonVocabulary",
+    training: "Training | None",
+    ks: Sequence[int],
+    a: float,
+    b: float,
+    filtered: bool = False,
+) -> Measurement:
+    """Measure lists of one numbering at the ranks `ks`, with the propensity constants `a` and `b`.
+
+    If `filtered`, the last of `common.others` are the pairs to exclude. Raises XmcpipeError, naming the
+    source of the lists, for a truth or for predictions that can't be measured.
+    """
+    from xmcpipe.data.label_lists.lists import pair_rows
+    from xmcpipe.metrics.api import without_pairs
+    from xmcpipe.metrics.evaluation import Against, measure
+
+    truth, predictions, pairs, k = common.truth, common.others, None, ks[-1]
+    if filtered:
+        predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
+    with _naming(truth):
+        true = truth if pairs is None else without_pairs(truth, pairs)
+        reference = Against(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
+    ranked = [_ranked(lists, truth, k, pairs, common.num_labels) for lists in predictions]
+    rankings, joins = zip(*ranked, strict=True)
+    # The baseline is one more system: all are measured in one pass over the truth.
+    tops = [ranking.top for ranking in rankings]
+    if training:
+        tops.append(_popular(training.counts, len(truth), k, pairs))
+    evaluations = measure(tops, reference)
+    facts = _facts(common, reference, evaluations[0], pairs)
+    popularity = evaluations.pop() if training else None
+    if pairs is not None:
+        for evaluation, ranking in zip(evaluations, rankings, strict=True):
+            evaluation.unusual |= ranking.filter_cost()
+    system_facts = [
+        {"joined_by": joined_by} | {name: count for name, count in each.unusual.items() if name not in facts}
+        for joined_by, each in zip(joins, evaluations, strict=True)
+    ]
+    return Measurement(evaluations, popularity, facts, system_facts)
+
+
+def _facts(
+    common: "CommonVocabulary", reference: "Against", first: "Evaluation", pairs: "LabelLists | None"
+) -> dict[str, Any]:
+    """The facts that hold for all systems, `first` being one of them; `pairs` were excluded."""
+    import numpy as np
+
+    training = reference.training
+    return {
+        "k": list(reference.ks),
+        "documents": reference.documents,
+        "labels": common.num_labels,
+        "labels_from": common.origin,
+        "labels_in_test": first.tested,
+        "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
+        **{name: first.unusual[name] for name in ("documents_without_truth", "repeated_labels_merged")},
+        "propensity": None
+        if training is None
+        else {"kind": training.kind, "a": reference.a, "b": reference.b, "n": training.documents},
+        "filter": None
+        if pairs is None
+        else {
+            "pairs": _distinct_pairs(pairs),
+            "true": len(common.truth.labels) - len(reference.truth.labels),
+        },
+    }
+
+
+def _distinct_pairs(pairs: "LabelLists") -> int:
+    from xmcpipe.metrics.truth import count_labels
+
+    _, repeated = count_labels(pairs.indptr, pairs.labels, 1 + int(pairs.labels.max(initial=0)))
+    return len(pairs.labels) - repeated
+
+
+def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None") -> "Int64s":
+    """The rankings of the popularity baseline, int64 [N, k].
+
+    A document with excluded pairs gets the next most frequent labels instead.
+    """
+    import numpy as np
+
+    from xmcpipe.data.label_lists.lists import select_rows
+    from xmcpipe.metrics.api import rank_all
+    from xmcpipe.metrics.baseline import most_frequent
+    from xmcpipe.metrics.inputs import Rows
+
+    same_NK = np.broadcast_to(most_frequent(counts, k), (documents, k))
+    if pairs is None or not len(pairs.labels):
+        return same_NK
+    # Only documents with pairs are ranked again: [N, k + most pairs] for all of them would not fit in memory.
+    sizes = np.diff(pairs.indptr)
+    filtered = np.flatnonzero(sizes)
+    candidates = most_frequent(counts, k + int(sizes.max()))
+    candidates = candidates[candidates >= 0]
+    indptr = len(candidates) * np.arange(len(filtered) + 1)
+    rows = Rows("popularity", indptr, np.tile(candidates, len(filtered)))
+    top_NK = same_NK.copy()
+    top_NK[filtered] = rank_all(rows, k, select_rows(pairs, filtered)).top
+    return top_NK
+
+
+def _ranked(
+    lists: "LabelLists", truth: "LabelLists", k: int, pairs: "LabelLists | None", num_labels: int
+) -> "tuple[Ranking, str]":
+    """The rankings of one system in the order of the truth (N documents), and how rows were joined."""
+    import numpy as np
+
+    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
+    from xmcpipe.metrics.api import rank_all, refuse_strangers
+    from xmcpipe.metrics.ranking import Ranking
+
+    rows, joined_by = prediction_rows(lists, truth)
+    if rows is not None and pairs is not None:
+        pairs = select_rows(pairs, np.argsort(rows))
+    with _naming(lists):
+        refuse_strangers(lists.labels, num_labels)
+        ranking = rank_all(lists, k, pairs)  # in the order of the file, so that an error names a row of it
+    if rows is not None:
+        ranking = Ranking(ranking.top[rows], ranking.given[rows], ranking.left_out[rows])
+    return ranking, joined_by
+
+
+@contextmanager
+def _naming(lists: "LabelLists") -> Iterator[None]:
+    """Put the source of `lists` in front of an error that is raised in the block."""
+    try:
+        yield
+    except XmcpipeError as error:
+        raise XmcpipeError(f"{lists.source}: {error.message}", error.hint) from error
+
+
+def most_pairs(pairs: "LabelLists") -> int:
+    """The largest number of excluded pairs of one document: as many additional candidates may be needed."""
+    import numpy as np
+
+    return int(np.diff(pairs.indptr).max(initial=0))
+
+
+def without_names(lists: "LabelLists") -> "LabelLists":
+    """The lists without label names, for lists whose ids already are of one vocabulary."""
+    return replace(lists, names=None)

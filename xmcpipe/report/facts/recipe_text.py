@@ -1,0 +1,33 @@
+"""A run as a recipe: TOML that `xmcpipe run` reads, with every setting that its manifests hold."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xmcpipe.report.facts.runs import Run
+
+
+def recipe_text(run: Run) -> str | None:
+    """The recipe that repeats the run; None if an artifact was deleted, and its settings with it."""
+    if run.absent:
+        return None
+    lines = [f"name = {json.dumps(run.dataset or 'rerun')}"]
+    for artifact in run.artifacts.values():
+        manifest = artifact.manifest
+        # The paths of imported files are no part of an artifact's identity, but are needed to import them
+        # again.
+        paths = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
+        lines += ["", *_table(manifest.stage, {**manifest.config, **paths})]
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of one table and of the tables nested in it. TOML has no null, so such keys are left out."""
+    yield f"[{name}]"
+    for key, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield ""
+            yield from _table(f"{name}.{key}", value)

@@ -1,0 +1,211 @@
+"""A run: a metrics artifact and everything it was made from, found in the store by fingerprint."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xmcpipe.artifacts.manifest import SOURCE
+from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.measuring.metrics_json import read_metrics
+
+# If runs differ in one of these settings, it names them best; other settings are used after them.
+NAMING_SETTINGS = (
+    "train.head.kind",
+    "train.memory",
+    "train.head.fan_in",
+    "train.loss",
+    "train.epochs",
+    "train.max_steps",
+    "train.seed",
+)
+MAX_SETTINGS = 3  # in a name
+MAX_NAME = 80  # characters
+
+
+@dataclass(frozen=True)
+class Run:
+    """`artifacts` maps the kinds of the chain, in its order, to the artifacts that the store still has.
+
+    `absent` maps the other kinds to their fingerprints. `metrics` is the content of metrics.json, as
+    `read_metrics` returns it.
+    """
+
+    name: str
+    artifacts: dict[str, Artifact]
+    absent: dict[str, str]
+    metrics: dict[str, Any]
+
+    def folder(self, kind: str) -> Path | None:
+        """The artifact's folder; None if it was deleted or was never part of the run."""
+        artifact = self.artifacts.get(kind)
+        return None if artifact is None else artifact.path
+
+    def figures(self, kind: str) -> dict[str, Any]:
+        """The headline figures in the artifact's manifest; empty if it was deleted."""
+        artifact = self.artifacts.get(kind)
+        return {} if artifact is None else artifact.manifest.figures
+
+    @property
+    def test_set(self) -> str:
+        """Identifies the test documents: runs with the same value can be compared document by document."""
+        shards = self.artifacts.get("shards")
+        inputs = self.artifacts["metrics"].manifest.inputs
+        return inputs.get("shards", "") if shards is None else shards.manifest.inputs.get("raw", "")
+
+    @property
+    def dataset(self) -> str | None:
+        """The name of the dataset for `xmcpipe download`, or else the name in the raw artifact's figures."""
+        raw = self.artifacts.get("raw")
+        if raw is None:
+            return None
+        return str(raw.manifest.config.get("dataset") or raw.manifest.figures.get("dataset") or "") or None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """ "stage.key" -> value, for all artifacts that exist; keys of nested tables are dotted."""
+        return {
+            key: value
+            for artifact in self.artifacts.values()
+            for key, value in _flat(artifact.manifest.config, f"{artifact.manifest.stage}.")
+        }
+
+
+def metrics_of(folder: Path, store: Store) -> Artifact:
+    """The metrics artifact in `folder` or, for a model or predictions, the newest one made from them.
+
+    It is looked up in the store that contains `folder`, then in `store`. Raises XmcpipeError if there is
+    none, or if the folder is another artifact or no artifact.
+    """
+    artifact = Artifact.at(folder)
+    kind, name = artifact.manifest.kind, artifact.manifest.fingerprint
+    if kind == "metrics":
+        return artifact
+    if kind not in ("model", "predictions"):
+        raise XmcpipeError(
+            f"expected a run, got an artifact of {kind} in {folder}",
+            "name a recipe, or the folder of metrics, predictions or a model",
+        )
+    # A folder from another store has its metrics there.
+    for place in (store_of(artifact, store), store):
+        found = [each for each in place.all("metrics") if name in _ancestry(place, each).values()]
+        if found:
+            return max(found, key=lambda each: str(each.manifest.made_by.get("started", "")))
+    commands = "predict` and `xmcpipe eval" if kind == "model" else "eval"
+    raise XmcpipeError(
+        f"the {kind} in {folder} has no metrics in {store.root} yet",
+        f"run `xmcpipe {commands}` with its recipe",
+    )
+
+
+def store_of(artifact: Artifact, default: Store) -> Store:
+    """The store that contains the artifact; `default` if its folder is not in a store."""
+    path, manifest = artifact.path.resolve(), artifact.manifest
+    own = Store(path.parents[1])
+    return own if own.place(manifest.kind, manifest.fingerprint) == path else default
+
+
+def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
+    """The run with these metrics; the artifacts of its chain are found by their fingerprints."""
+    metrics.manifest.require("metrics", metrics.manifest.schema_version)
+    place = store_of(metrics, store)
+    names = {**_ancestry(place, metrics), "metrics": metrics.manifest.fingerprint}
+    found = {kind: place.find(kind, name) or store.find(kind, name) for kind, name in names.items()}
+    found["metrics"] = metrics
+    artifacts = {kind: artifact for kind, artifact in found.items() if artifact is not None}
+    absent = {kind: names[kind] for kind, artifact in found.items() if artifact is None}
+    return Run(name, artifacts, absent, read_metrics(metrics.path))
+
+
+def named(runs: Sequence[Run], names: Sequence[str] = ()) -> list[Run]:
+    """The runs with a short, distinct name each: from `names`, or from the settings in which they differ.
+
+    Raises XmcpipeError for another number of names than runs, an empty, long or repeated one.
+    """
+    names = [" ".join(name.split()) for name in names]
+    if names and len(names) != len(runs):
+        raise XmcpipeError(
+            f"expected one --name per run, got {len(names)} for {len(runs)} runs", "add or remove --name"
+        )
+    for at, name in enumerate(names):
+        if not 0 < len(name) <= MAX_NAME:
+            raise XmcpipeError(
+                f"expected a --name of 1 to {MAX_NAME} characters, got {len(name)}: {name[:MAX_NAME]!r}",
+                "give each run a short --name",
+            )
+        if name in names[:at]:
+            raise XmcpipeError(
+                f"expected distinct names, got --name {name!r} twice", "name each run differently"
+            )
+    return [replace(run, name=name) for run, name in zip(runs, names or _default_names(runs), strict=True)]
+
+
+def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Setting -> its value in each run (None if it has none), for the settings that differ between runs.
+
+    Settings of a stage whose artifact was deleted from some run are left out: they may or may not differ.
+    """
+    tables = [run.settings for run in runs]
+    stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
+    known = set.intersection(*stages)
+    keys = dict.fromkeys(key for table in tables for key in table)
+    values = {key: [table.get(key) for table in tables] for key in keys if key.split(".")[0] in known}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row[1:])}
+
+
+def unknown_stages(runs: Sequence[Run]) -> list[str]:
+    """The stages whose settings are known for some runs, but not for others whose artifact was deleted."""
+    stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
+    return sorted(stage for stage in set.union(*stages) if any(stage not in known for known in stages))
+
+
+def known_datasets(runs: Sequence[Run]) -> list[str]:
+    """The distinct names of the datasets; a run whose raw artifact was deleted adds none."""
+    return list(dict.fromkeys(run.dataset for run in runs if run.dataset))
+
+
+def _default_names(runs: Sequence[Run]) -> list[str]:
+    rows = differing(runs) if len(runs) > 1 else {}
+    keys = [key for key in NAMING_SETTINGS if key in rows]
+    keys += [key for key in rows if key not in NAMING_SETTINGS]
+    keys = [key for key in keys if None not in rows[key]][:MAX_SETTINGS]
+    names = [" · ".join(_name_part(key, rows[key][at]) for key in keys) for at in range(len(runs))]
+    if not keys:  # one run, or runs with equal settings
+        names = [str(run.settings.get("train.head.kind") or "run") for run in runs]
+    return [
+        f"{name} {run.artifacts['metrics'].manifest.fingerprint[:8]}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _name_part(key: str, value: Any) -> str:
+    """A setting as part of a name: a word stands alone, a number needs its key."""
+    short = key.rpartition(".")[2].replace("_", " ")
+    return str(value) if isinstance(value, str) and value else f"{short} {value}"
+
+
+def _ancestry(store: Store, artifact: Artifact) -> dict[str, str]:
+    """Kind -> fingerprint of everything that an artifact was made from, as far as the store has it.
+
+    Kinds come in the order of the chain, since each follows its own inputs. A kind that occurs twice (a model
+    and predictions of different shards) is the one that was read first.
+    """
+    inputs = {kind: name for kind, name in artifact.manifest.inputs.items() if kind != SOURCE}
+    parents = {kind: store.find(kind, name) for kind, name in inputs.items()}
+    names: dict[str, str] = {}
+    # Deleted artifacts last: their own inputs aren't known, so that they would come before the raw data.
+    for kind, name in sorted(inputs.items(), key=lambda item: parents[item[0]] is None):
+        parent = parents[kind]
+        ancestors = _ancestry(store, parent) if parent else {}
+        for ancestor, its_name in [*ancestors.items(), (kind, name)]:
+            names.setdefault(ancestor, its_name)
+    return names
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,31 @@
+"""What a section of the page consists of."""
+
+from dataclasses import dataclass, field
+
+from xmcpipe.report.cells import Table
+from xmcpipe.report.charts import Spec
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its title and a caption that says what to look at."""
+
+    title: str
+    caption: str
+    spec: Spec
+    wide: bool = False
+
+
+@dataclass
+class Section:
+    """The charts and tables of a section; `notes` are lines on what is missing, and why."""
+
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[tuple[str, Table]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, title: str, caption: str, spec: Spec | None, wide: bool = False) -> bool:
+        """Add a chart unless it is empty (None); returns whether it was added."""
+        if spec is not None:
+            self.figures.append(Figure(title, caption, spec, wide))
+        return spec is not None
