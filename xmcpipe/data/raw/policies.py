@@ -63,9 +63,9 @@ class Policies:
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
         if self.min_label_count < 0:
-            raise ValueError(f"expected min_label_count >= 0, got {self.min_label_count}")
+            raise ValueError(f"expected min_label_count >= 0, got min_label_count = {self.min_label_count}")
         if self.test_every < 2:
-            raise ValueError(f"expected test_every >= 2, got {self.test_every}")
+            raise ValueError(f"expected test_every >= 2, got test_every = {self.test_every}")
 
 
 # Keeps every document and label as published, since published figures hold for exactly those.
