@@ -70,7 +70,7 @@ def draw(runs: Sequence[Run], measured: Sequence[Measured], test: TestSet, count
     """`count` documents of the test, or all if it has fewer, with the predictions of runs on that test."""
     import numpy as np
 
-    from xmcpipe.metrics.terms import discounts
+    from xmcpipe.metrics.terms import rank_discounts
 
     documents, k = len(test.truth), min(max(run.metrics["k"]) for run in runs)
     count = min(count, documents)
@@ -78,7 +78,7 @@ def draw(runs: Sequence[Run], measured: Sequence[Measured], test: TestSet, count
     left_out = _labels(test.pairs, rows)
     pairs = zip(_labels(test.truth, rows), left_out, strict=True)
     truth = [sorted(set(mine) - set(out)) for mine, out in pairs]
-    gains = discounts(k).tolist()
+    gains = rank_discounts(k).tolist()
     predicted, found = {}, {}
     for run, mine in zip(runs, measured, strict=True):
         assert mine.predictions, "runs whose predictions are gone are left out before"

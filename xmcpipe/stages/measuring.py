@@ -13,7 +13,7 @@ from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
     from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
-    from xmcpipe.metrics.evaluation import Against, Evaluation
+    from xmcpipe.metrics.evaluation import Evaluation, Reference
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.ranking import Ranking
     from xmcpipe.metrics.truth import Int64s
@@ -101,7 +101,7 @@ def measure_lists(
     """Measure lists of one numbering; if `filtered`, the last of `common.others` are pairs to leave out."""
     from xmcpipe.data.label_lists.lists import pair_rows
     from xmcpipe.metrics.api import without_pairs
-    from xmcpipe.metrics.evaluation import Against, measure
+    from xmcpipe.metrics.evaluation import Reference, measure
 
     truth, k = common.truth, ks[-1]
     predictions, pairs = common.others, None
@@ -109,7 +109,7 @@ def measure_lists(
         predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
     try:
         true = truth if pairs is None else without_pairs(truth, pairs)
-        against = Against(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
+        against = Reference(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
     except XmcpipeError as error:
         raise XmcpipeError(f"{truth.source}: {error.message}", error.hint) from error
     rankings, joins = zip(
@@ -162,7 +162,7 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
 
 
 def _facts(
-    common: "CommonVocabulary", against: "Against", first: "Evaluation", pairs: "LabelLists | None"
+    common: "CommonVocabulary", against: "Reference", first: "Evaluation", pairs: "LabelLists | None"
 ) -> dict[str, Any]:
     """What holds for all systems, of which `first` is one; `pairs` were left out."""
     import numpy as np
@@ -195,19 +195,19 @@ def _ranked(
     import numpy as np
 
     from xmcpipe.data.label_lists.lists import prediction_rows, taken
-    from xmcpipe.metrics.api import rank_all, refuse_strangers
+    from xmcpipe.metrics.api import rank_all, require_known_labels
     from xmcpipe.metrics.ranking import Ranking
 
     rows, joined_by = prediction_rows(lists, truth)
     if rows is not None and pairs is not None:
         pairs = taken(pairs, np.argsort(rows))
     try:
-        refuse_strangers(lists.labels, num_labels)
+        require_known_labels(lists.labels, num_labels)
         ranking = rank_all(lists, k, pairs)  # in the file's own order: an error names a row of it
     except XmcpipeError as error:
         raise XmcpipeError(f"{lists.source}: {error.message}", error.hint) from error
     if rows is not None:
-        ranking = Ranking(ranking.top[rows], ranking.given[rows], ranking.left_out[rows])
+        ranking = Ranking(ranking.top[rows], ranking.candidates[rows], ranking.excluded[rows])
     return ranking, joined_by
 
 

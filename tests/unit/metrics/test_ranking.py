@@ -44,7 +44,7 @@ def test_infinite_and_negative_scores_are_ordered() -> None:
 
 
 def test_nan_is_refused_and_its_row_named() -> None:
-    with pytest.raises(XmcpipeError, match=r"not numbers.*row 1"):
+    with pytest.raises(XmcpipeError, match=r"NaN, first in row 1"):
         rank(np.array([0, 1, 3]), np.array([0, 0, 1]), np.array([1, 1, np.nan]), 1)
 
 
@@ -67,8 +67,8 @@ def test_pairs_are_left_out_before_the_cut_so_that_the_next_moves_up() -> None:
     exclude = TruthBatch.of(np.array([0, 1, 2]), np.array([3, 8]), 10)
     ranking = rank(np.array([0, 3, 5]), np.array([3, 1, 7, 3, 2]), None, 2, exclude)
     assert ranking.top.tolist() == [[1, 7], [3, 2]]  # 3 is left out of the first document only
-    assert ranking.given.tolist() == [3, 2]
-    assert ranking.left_out.tolist() == [1, 0]
+    assert ranking.candidates.tolist() == [3, 2]
+    assert ranking.excluded.tolist() == [1, 0]
 
 
 def test_figures_by_hand() -> None:
@@ -110,7 +110,7 @@ def test_a_label_repeated_in_the_truth_counts_once() -> None:
     result = evaluate([[2, 1], [2, 1]], [[2, 0, 2], [2]], k=(1, 2), num_labels=3)
     assert result.figures["P@1"] == 1
     assert result.figures["R@2"] == pytest.approx((1 / 2 + 1) / 2)
-    assert result.against.repeated == 1
+    assert result.reference.repeated == 1
 
 
 def test_label_counts_merge_repeated_labels_in_any_pieces() -> None:
