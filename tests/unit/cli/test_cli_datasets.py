@@ -1,12 +1,11 @@
-"""`datasets`, and `download` of a registered set: what the user sees, with and without a network."""
+"""`datasets`, and `download` of a registered dataset: what the user sees, with and without a network."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.small_sets import COUNTS, FILES, TEST, tar_of, use_registry, use_stand_in
 from xmcpipe import recipe
@@ -35,7 +34,7 @@ def call(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One registered set that no network gives, a store and a cache of its own."""
+    """One registered dataset that can't be downloaded, and a store and cache of the test's own."""
     monkeypatch.setenv("XMCPIPE_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
@@ -84,7 +83,7 @@ def test_by_hand_and_from_then_on(tmp_path: Path, archive: str) -> None:
     again = made(call("download", "tiny", "--from", archive, "--json"))
     assert (again["state"], again["path"]) == ("reused", first["path"])
     assert made(call("download", "tiny", "--json"))["path"] == first["path"]
-    # another archive is other data, and not passed over for what is there
+    # another archive is other data: the existing artifact is not reused
     Path(archive).write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
     other = made(call("download", "tiny", "--from", archive, "--json"))
     assert (other["state"], other["figures"]["test"]) == ("made", 1)
@@ -98,7 +97,7 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
     assert call("download", "debian", "--from", archive).exit_code == 2
 
 
-def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
+def test_gc_removes_archives_only_with_the_option(tmp_path: Path, archive: str) -> None:
     made(call("download", "tiny", "--from", archive, "--json"))
     from xmcpipe.data.fetch.kept import Kept, folder_of
     from xmcpipe.data.registry import find
@@ -114,7 +113,7 @@ def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: st
     listed = call("gc", "--archives", "--dry-run")
     assert listed.stdout == f"{kept.archive}  archive of tiny  1.5 kB\n"
     assert "kept" not in listed.stderr
-    assert call("gc", "--archives").exit_code == 2  # nobody is there to confirm
+    assert call("gc", "--archives").exit_code == 2  # there is no terminal to confirm on
     assert kept.archive.is_file()
     removed = made(call("gc", "--archives", "--yes", "--json"))
     assert removed["removes"] == [{"path": str(kept.archive), "bytes": 1500, "stage": None}]
@@ -161,4 +160,4 @@ def test_the_planned_memory_of_its_recipe(tmp_path: Path, tiny_encoder: Path) ->
     path.write_text(RECIPE.replace("ENCODER", "nobody/nothing"))
     result = call("datasets")
     assert result.exit_code == 0
-    assert "tiny: nothing is planned: the config of encoder 'nobody/nothing' can't be read" in result.stderr
+    assert "tiny: no memory plan: the config of encoder 'nobody/nothing' can't be read" in result.stderr

@@ -1,4 +1,4 @@
-"""`predict` on texts, with a stand-in for the model."""
+"""`predict` on texts, with a fake model."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from xmcpipe.cli.app import app
 
 
 class FakeBundle:
-    """Labels a text with its words; `windows` are the most texts that were read ahead of an answer."""
+    """Labels a text with its words, and records the texts."""
 
     asked: ClassVar[list[str]] = []
 
@@ -99,9 +99,9 @@ def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
     ("content", "message"),
     [
         (b'{"text": "a"}\nplain', "in.jsonl, line 2 isn't JSON"),
-        (b'{"text": "a"}\n{"texts": "b"}', "in.jsonl, line 2 has no string `text` (texts is there)"),
-        (b'{"text": 3}', "line 1 has no string `text`"),
-        (b"[3]", "line 1 has no string `text` (list is there)"),
+        (b'{"text": "a"}\n{"texts": "b"}', "in.jsonl, line 2, got texts"),
+        (b'{"text": 3}', "expected a string `text` in in.jsonl, line 1"),
+        (b"[3]", "line 1, got list"),
         ('{"text": "gemütlich"}'.encode("latin-1"), "in.jsonl isn't UTF-8"),
     ],
 )
@@ -114,8 +114,8 @@ def test_a_line_that_is_no_document_is_one_error(predict: Any, content: bytes, m
 
 
 def test_what_can_not_be_is_refused(predict: Any) -> None:
-    assert "one was wanted" in predict("--text", "a", "--input", "b").stderr
+    assert "expected one of --text" in predict("--text", "a", "--input", "b").stderr
     assert "none.jsonl does not exist" in predict("--input", "none.jsonl").stderr
     nothing = CliRunner().invoke(app, ["predict", "--text", "a"])
     assert nothing.exit_code == 2
-    assert "no model was given" in nothing.stderr
+    assert "expected a model or a recipe" in nothing.stderr
