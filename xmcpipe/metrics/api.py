@@ -13,6 +13,7 @@ from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import Ints, TruthBatch, count_labels
 
 
+# Long: the docstring is the reference page of the function that other programs call.
 def evaluate(
     predictions: Any,
     truth: Any,
@@ -45,12 +46,7 @@ def evaluate(
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
     rows = [None if given is None else rows_of(given, what) for what, given in parts.items()]
     (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, _fixed(num_labels, training))
-    for part in (predicted, excluded):
-        if part is not None and len(part) != len(true):
-            raise XmcpipeError(
-                f"{part.what} has {len(part):,} rows, truth has {len(true):,}",
-                "give the same documents in the same order",
-            )
+    _require_same_documents(true, predicted, excluded)
     if trained is not None:
         counts, repeated = count_labels(trained.indptr, trained.labels, labels)
         training = Training(counts, len(trained), repeated)
@@ -59,7 +55,7 @@ def evaluate(
     reference = Reference(true, labels, _ranks(k), training, a, b, exclude=excluded)
     require_known_labels(predicted.labels, labels)
     ranking = rank_all(predicted, reference.ks[-1], excluded)
-    evaluation = measure([ranking.top], reference)[0]
+    (evaluation,) = measure([ranking.top], reference)
     if excluded is not None:
         evaluation.unusual |= ranking.filter_cost()
     return evaluation
@@ -115,6 +111,15 @@ def without_pairs(lists: Any, exclude: Any) -> Rows:
             "give only the pairs that are neither hits nor misses",
         )
     return Rows("truth", np.cumsum(np.concatenate(sizes)), labels)
+
+
+def _require_same_documents(truth: Rows, *parts: Rows | None) -> None:
+    for part in parts:
+        if part is not None and len(part) != len(truth):
+            raise XmcpipeError(
+                f"{part.what} has {len(part):,} rows, truth has {len(truth):,}",
+                "give the same documents in the same order",
+            )
 
 
 def _fixed(num_labels: Any, training: Training | None) -> dict[str, int | None]:

@@ -63,8 +63,8 @@ class Term:
     """One number per document and rank, which a metric sums over documents.
 
     `at_ranks` maps a batch to [B, K], column j - 1 for the ranks up to j. A term with `needs_training` is
-    computed from `gains` or `best`, so only where training labels are given. Terms are told apart by
-    their `name`: metrics that use the same term share its column.
+    computed from `gains` or `best`, so only where training labels are given. Terms with the
+    same `name` are the same term, and metrics that use it have one column for it.
     """
 
     name: str

@@ -19,8 +19,8 @@ TRAIN = [[0], [1, 2], [3], [0, 1]]
 def csr(
     rows: list[list[int]], ranked: bool = False, width: int = 4, kind: type = np.int32
 ) -> sparse.csr_matrix:
-    indptr = np.cumsum([0, *map(len, rows)]).astype(kind)
-    indices = np.concatenate([*rows, []]).astype(kind)
+    indptr: Any = np.cumsum([0, *map(len, rows)]).astype(kind)
+    indices: Any = np.concatenate([*rows, []]).astype(kind)
     data = np.concatenate([-np.arange(len(row)) if ranked else np.ones(len(row)) for row in rows])
     matrix = sparse.csr_matrix((len(rows), width))
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
@@ -123,7 +123,7 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"train": TRAIN, "b": np.inf}, "b = inf"),
         ({"train": TRAIN, "a": np.inf}, "a = inf"),
         ({"train": Training(np.array([1, 99]), 100)}, "label ids from 0 to 1, got 3"),
-        ({"train": Training(np.ones(4), 9), "num_labels": 7}, "num_labels 7, the training counts 4"),
+        ({"train": Training(np.ones(4, np.int64), 9), "num_labels": 7}, "the training counts 4"),
         ({"k": (0, 1)}, "k = [0, 1]"),
         ({"train": [[0], [1]]}, "3 or more training documents for PSP, got 2"),
     ],
@@ -172,7 +172,7 @@ def test_training_counts_that_can_not_be(counts: Any, documents: Any, message: s
 
 def test_training_counts_are_of_ids_and_not_of_what_the_test_has() -> None:
     """Labels 10 and 20 are in the test; the counts are of the labels 0 … 20."""
-    counts = np.zeros(21)
+    counts = np.zeros(21, np.int64)
     counts[[10, 20]] = 1, 99
     result = evaluate([[10], [20]], [[10], [20]], Training(counts, 100), k=(1,))
     assert result.reference.num_labels == 21

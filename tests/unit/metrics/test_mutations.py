@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,9 +176,10 @@ BOOTSTRAP_SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
 def bootstrap_is_right(metrics: types.ModuleType) -> bool:
     """Whether intervals and differences match what theory predicts."""
 
-    def system(right: int, first: int = 0) -> types.ModuleType:
+    def system(right: int, first: int = 0) -> Any:
         hits = [[0] if first <= n < first + right else [1] for n in range(400)]
-        return metrics.evaluate(hits, [[0]] * 400, k=(1,))
+        evaluation: Any = metrics.evaluate(hits, [[0]] * 400, k=(1,))
+        return evaluation
 
     alone = system(120).intervals(rounds=2000)["P@1"]
     half = 1.96 * (0.3 * 0.7 / 400) ** 0.5

@@ -18,24 +18,31 @@ from xmcpipe.errors import XmcpipeError
 OLD_SECONDS = 86_400.0  # a killed stage that wrote within a day may still be resumed
 
 
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="RECIPE|DIR",
+        help="Keep this recipe's artifacts, or this artifact and its inputs (repeatable).",
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Remove every artifact.")]
+ArchivesOption = Annotated[
+    bool, typer.Option("--archives", help="Also remove downloaded archives from the cache.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
+
+
 def gc(
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep",
-            metavar="RECIPE|DIR",
-            help="Keep this recipe's artifacts, or this artifact and its inputs (repeatable).",
-        ),
-    ] = None,
+    keep: KeepOption = None,
     settings: SetOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Remove every artifact.")] = False,
-    archives: Annotated[
-        bool, typer.Option("--archives", help="Also remove downloaded archives from the cache.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    everything: AllOption = False,
+    archives: ArchivesOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
