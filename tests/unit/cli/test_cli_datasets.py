@@ -80,8 +80,8 @@ def test_by_hand_and_from_then_on(tmp_path: Path, archive: str) -> None:
     first = made(call("download", "tiny", "--from", archive, "--json"))
     assert first["state"] == "made"
     assert {key: first["figures"][key] for key in COUNTS} == COUNTS
-    again = made(call("download", "tiny", "--from", archive, "--json"))
-    assert (again["state"], again["path"]) == ("reused", first["path"])
+    second = made(call("download", "tiny", "--from", archive, "--json"))
+    assert (second["state"], second["path"]) == ("reused", first["path"])
     assert made(call("download", "tiny", "--json"))["path"] == first["path"]
     # another archive is other data: the existing artifact is not reused
     Path(archive).write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
@@ -102,22 +102,22 @@ def test_gc_removes_archives_only_with_the_option(tmp_path: Path, archive: str) 
     from xmcpipe.data.fetch.kept import Kept, folder_of
     from xmcpipe.data.registry import find
 
-    kept = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
-    kept.folder.mkdir(parents=True)
-    kept.archive.write_bytes(b"x" * 1500)
-    kept.record.write_text("{}")
+    cached = Kept(folder_of(find("tiny")), find("tiny").mirrors[0])
+    cached.folder.mkdir(parents=True)
+    cached.archive.write_bytes(b"x" * 1500)
+    cached.record.write_text("{}")
     first = call("gc", "--yes")
-    assert f"{kept.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
+    assert f"{cached.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
     assert first.stdout == "nothing to remove\n"
     assert call("gc", "--all", "--yes").exit_code == 0
     listed = call("gc", "--archives", "--dry-run")
-    assert listed.stdout == f"{kept.archive}  archive of tiny  1.5 kB\n"
+    assert listed.stdout == f"{cached.archive}  archive of tiny  1.5 kB\n"
     assert "kept" not in listed.stderr
     assert call("gc", "--archives").exit_code == 2  # there is no terminal to confirm on
-    assert kept.archive.is_file()
+    assert cached.archive.is_file()
     removed = made(call("gc", "--archives", "--yes", "--json"))
-    assert removed["removes"] == [{"path": str(kept.archive), "bytes": 1500, "stage": None}]
-    assert sorted(kept.folder.iterdir()) == [kept.record]
+    assert removed["removes"] == [{"path": str(cached.archive), "bytes": 1500, "stage": None}]
+    assert sorted(cached.folder.iterdir()) == [cached.record]
     assert Path(archive).is_file()
 
 
@@ -126,12 +126,12 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines
     assert ["tiny", "6", "2", "5", "2.5", "MB", "-", "-"] in lines
     raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
-    kept = tmp_path / "cache/archives/tiny"
-    kept.mkdir(parents=True)
+    folder = tmp_path / "cache/archives/tiny"
+    folder.mkdir(parents=True)
     from xmcpipe.data.fetch.kept import Kept
     from xmcpipe.data.registry import find
 
-    Kept(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
+    Kept(folder, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)

@@ -17,7 +17,7 @@ from xmcpipe.cli.app import app
 class FakeBundle:
     """Labels a text with its words, and records the texts."""
 
-    asked: ClassVar[list[str]] = []
+    seen: ClassVar[list[str]] = []
 
     @staticmethod
     def load(folder: Path) -> "FakeBundle":
@@ -28,7 +28,7 @@ class FakeBundle:
         self, texts: Iterable[str], k: int, batch_size: int
     ) -> Iterator[list[tuple[str, str | None, float]]]:
         for text in texts:
-            self.asked.append(text)
+            self.seen.append(text)
             words = text.split()[:k]
             yield [
                 (word, word.upper() if word != "plain" else None, 1.0 / (i + 1))
@@ -42,7 +42,7 @@ def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module.Bundle = FakeBundle  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "xmcpipe.inference.bundle", module)
     monkeypatch.chdir(tmp_path)
-    FakeBundle.asked.clear()
+    FakeBundle.seen.clear()
     Path("model").mkdir()
     return lambda *arguments, **more: CliRunner().invoke(
         app, ["predict", "--model", "model", *arguments], **more
@@ -87,10 +87,10 @@ def test_a_file_of_objects_keeps_its_ids(predict: Any) -> None:
 
 def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
     result = predict(input='blue sky\n{"id": "x", "text": "green"}\n')
-    assert FakeBundle.asked == ["blue sky", "green"]
+    assert FakeBundle.seen == ["blue sky", "green"]
     assert rows(result.stdout)[1]["id"] == "x"
     predict("--input", "-", input="red\n")
-    assert FakeBundle.asked[-1] == "red"
+    assert FakeBundle.seen[-1] == "red"
     empty = predict(input="")
     assert (empty.exit_code, empty.stdout) == (0, "")
 

@@ -120,14 +120,14 @@ def of_labels(
     p = [divided(right[label], predicted[label]) for label in mine]
     r = [divided(right[label], support[label]) for label in mine]
     f1 = [divided(2 * x * y, x + y) for x, y in zip(p, r, strict=True)]
-    found, given, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
+    found, made, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
     return {
         "macro_P": divided(sum(p), len(mine)),
         "macro_R": divided(sum(r), len(mine)),
         "macro_F1": divided(sum(f1), len(mine)),
-        "micro_P": divided(found, given),
+        "micro_P": divided(found, made),
         "micro_R": divided(found, true),
-        "micro_F1": divided(2 * found, given + true),
+        "micro_F1": divided(2 * found, made + true),
         "coverage": divided(sum(right[label] > 0 for label in mine), len(mine)),
     }
 

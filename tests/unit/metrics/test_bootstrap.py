@@ -119,8 +119,8 @@ def test_what_can_not_be_compared_or_drawn_is_refused() -> None:
     one, other = (evaluate(rows, [[1], [1]], k=(1,), num_labels=2, exclude=out) for out in (None, [[0], []]))
     with pytest.raises(XmcpipeError, match="excluded pairs"):  # though the truth is the same
         compare(one, other)
-    again = evaluate(rows, [[1], [1]], k=(1,), num_labels=2, exclude=[[0], []])
-    assert compare(other, again, rounds=9)["P@1"].difference == 0
+    same = evaluate(rows, [[1], [1]], k=(1,), num_labels=2, exclude=[[0], []])
+    assert compare(other, same, rounds=9)["P@1"].difference == 0
     with pytest.raises(XmcpipeError, match="got 0 and"):
         system(10).intervals(rounds=0)
     with pytest.raises(XmcpipeError, match="level"):

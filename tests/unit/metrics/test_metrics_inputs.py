@@ -1,4 +1,4 @@
-"""Matrices, arrays and lists give the same; what doesn't fit is refused in a line that says why."""
+"""Matrices, arrays and lists give the same figures; wrong input is an error of one line."""
 
 import subprocess
 import sys
@@ -129,9 +129,9 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> None:
-    given = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
+    arguments = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
     with pytest.raises(XmcpipeError) as error:
-        evaluate(**given)
+        evaluate(**arguments)
     assert message in str(error.value)
 
 

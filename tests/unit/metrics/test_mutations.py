@@ -26,7 +26,7 @@ CASES = [(case, brute_force(case)) for case in cases(24)]
 # name: (module, (old, new), …)
 SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
     "P divides by k + 1": ("definitions.documents", ("sums.k * sums.documents", "(sums.k + 1) * sums.documents")),
-    "P divides by the predictions that were given": ("definitions.documents", ('"precision", (FOUND,), lambda sums: ratio(sums[FOUND], sums.k * sums.documents)', '"precision", (FOUND, GIVEN), lambda sums: ratio(sums[FOUND], sums[GIVEN])'), ("\n\nP = ", '\nGIVEN = Term("predicted", lambda batch: np.cumsum(batch.predicted, axis=1))\n\nP = ')),
+    "P divides by the number of predictions": ("definitions.documents", ('"precision", (FOUND,), lambda sums: ratio(sums[FOUND], sums.k * sums.documents)', '"precision", (FOUND, GIVEN), lambda sums: ratio(sums[FOUND], sums[GIVEN])'), ("\n\nP = ", '\nGIVEN = Term("predicted", lambda batch: np.cumsum(batch.predicted, axis=1))\n\nP = ')),
     "R divides by min(k, number true)": ("definitions.documents", ("batch.found / batch.at_least_one", "batch.found / np.minimum(batch.at_least_one, np.arange(1, batch.hits.shape[1] + 1))")),
     "R leaves out documents without truth": ("definitions.documents", ("(RECALL,), lambda sums: ratio(sums[RECALL], sums.documents)", "(RECALL, ANY), lambda sums: ratio(sums[RECALL], sums[ANY])")),
     "discounts begin at log2(3)": ("terms", ("np.arange(2, k + 2)", "np.arange(3, k + 3)")),
@@ -161,7 +161,7 @@ BOOTSTRAP_SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
     "documents are drawn without replacement": ("bootstrap", ("random.integers(0, documents, documents)", "random.permutation(documents)")),
     "half as many documents are drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents, documents // 2)")),
     "the last document is never drawn": ("bootstrap", ("random.integers(0, documents, documents)", "random.integers(0, documents - 100, documents)")),
-    "the last rounds are left out": ("bootstrap", ("for row in range(count)", "for row in range(count - 9)"), ("np.empty((block", "np.zeros((block")),  # not whatever is there
+    "the last rounds are skipped": ("bootstrap", ("for row in range(count)", "for row in range(count - 9)"), ("np.empty((block", "np.zeros((block")),  # not whatever is there
     "every system has draws of its own": ("evaluation", ("sums_RC = resampled(both_NC, rounds, seed)", "sums_RC = np.concatenate([resampled(half, rounds, seed + at) for at, half in enumerate(np.hsplit(both_NC, 2))], axis=1)")),
     "p has one side": ("bootstrap", ("2 * (rarer + 1)", "1 * (rarer + 1)")),
     "only gains are significant": ("bootstrap", ("self.p + self.level < 1", "self.p + self.level < 1 and self.low > 0")),

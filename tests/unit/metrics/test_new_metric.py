@@ -1,4 +1,4 @@
-"""A new metric is one object and one line of the catalog: it then is in figures, JSON and printed tables."""
+"""A new metric is one object and one line of the catalog; figures, JSON and printed tables then have it."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ RANKED, TRUTH = [["x", "y"], ["y", "x"], ["z", "x"]], [["x", "y"], ["y"], ["x"]]
 
 @pytest.fixture(autouse=True)
 def _catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the two lines in the catalog would do."""
+    """Does what the two lines in the catalog would do."""
     monkeypatch.setattr(catalog, "DOCUMENT_METRICS", (*catalog.DOCUMENT_METRICS, EXACT))
     monkeypatch.setattr(catalog, "LABEL_METRICS", (*catalog.LABEL_METRICS, PERFECT))
 
@@ -56,5 +56,5 @@ def test_eval_prints_it_and_writes_it_as_json(tmp_path: Path) -> None:
     assert "labels without a miss, labels in test" in shown
     metrics = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert metrics["model"]["exact@1"] == pytest.approx(2 / 3)
-    assert metrics["model"]["perfect_all@1"] == 1.0 * 2 / 2
+    assert metrics["model"]["perfect_all@1"] == 1.0
     assert "exact@2" in metrics["intervals"]["model"]

@@ -48,8 +48,7 @@ def gc(
 ) -> None:
     """Remove artifacts that no --keep needs, and leftovers of killed stages.
 
-    Without --keep or --all, only the leftovers are removed. Archives that you fetched by hand are never
-    removed.
+    Without --keep or --all, only the leftovers are removed. Archives fetched by hand are never removed.
     """
     if keep and everything:
         raise XmcpipeError("expected one of --keep and --all, got both", "omit one of them")
