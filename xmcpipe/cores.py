@@ -1,8 +1,8 @@
-"""How many cores there are to use."""
+"""The number of CPU cores that this process may use."""
 
 import os
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on, where the system says so; else all of them."""
+    """The number of cores that this process may run on, or of all cores if the system has no affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -96,7 +96,7 @@ def find(where: str) -> Path:
 
 def packaged_recipes() -> dict[str, Path]:
     """Name -> path of the recipes that come with the program."""
-    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for folder in FOLDERS for path in sorted(folder.rglob("*.toml"))}
 
 
 def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `make gpu-check` has found, as JSON and Markdown: the machine, each part, the shapes, the designs."""
+"""Writes the report of `make gpu-check` as JSON and Markdown: machine, parts, shapes, designs of the step."""
 
 import json
 import os
@@ -14,34 +14,38 @@ GIB = 1 << 30
 
 @dataclass
 class Part:
-    """What a part of the check did: exit status (None: not run, see `said`), seconds, last lines."""
+    """The result of a part of the check.
+
+    `status` is the exit status, or None if it was not run. `tail` holds the last lines of its output, or why
+    it was not run; `result` its standard output, or what was parsed from it.
+    """
 
     name: str
     command: str
     status: int | None
     seconds: float
-    said: str
-    found: Any = field(default=None)
+    tail: str
+    result: Any = field(default=None)
 
     def facts(self) -> dict[str, Any]:
-        """For the report: what it said only where it wasn't well, and no place of this machine."""
-        said = {"said": self.said.replace(f"{ROOT}/", "")} if self.status != 0 else {}
+        """The part in the report: output only unless it succeeded, and no paths of this machine."""
+        tail = {"said": self.tail.replace(f"{ROOT}/", "")} if self.status != 0 else {}
         return {
             "name": self.name,
             "command": self.command,
             "status": self.status,
             "seconds": self.seconds,
-            **said,
+            **tail,
         }
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """ok, failed or not run."""
         return "not run" if self.status is None else "ok" if self.status == 0 else f"failed ({self.status})"
 
 
 def machine(on_gpu: bool) -> dict[str, Any]:
-    """What it ran on: names and versions, nothing that tells where."""
+    """The hardware and versions that it ran on, without host name or path."""
     import torch
 
     facts: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
@@ -62,34 +66,34 @@ def machine(on_gpu: bool) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]], on_gpu: bool) -> list[str]:
-    """Markdown: each shape against the figures to reach."""
+    """Each shape with its targets, as a Markdown table."""
     columns = (
         "shape",
         "memory",
         "peak, GiB",
         "predicted / it",
-        "wanted",
+        "target",
         "paper's",
-        "ms a step",
+        "ms per step",
         "epoch, min",
-        "wanted",
+        "target",
     )
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
         memory = row["memory_bytes"]
         peak, predicted = memory["measured_bytes"]["total"] / GIB, memory.get("ratio", "")
-        wanted = f"<= {row['target_gib']}" if row["target_gib"] and row["memory"] == "light" else ""
+        target = f"<= {row['target_gib']}" if row["target_gib"] and row["memory"] == "light" else ""
         epoch = f"<= {row['target_epoch_minutes']}" if row["target_epoch_minutes"] else ""
         step, minutes = f"{1000 * row['step_seconds']:.1f}", f"{row['epoch_minutes']:.2f}"
-        cells = [row["shape"], row["memory"], f"{peak:.3g}", predicted, wanted, row["paper_gib"] or ""]
+        cells = [row["shape"], row["memory"], f"{peak:.3g}", predicted, target, row["paper_gib"] or ""]
         lines.append("| " + " | ".join(map(str, [*cells, step, minutes, epoch])) + " |")
     if not on_gpu:
-        lines += ["", "Cut-down shapes on a CPU: these figures say that the script runs, nothing else."]
+        lines += ["", "Small shapes on a CPU: these figures only show that the script runs."]
     return lines
 
 
 def designs_table(designs: list[dict[str, Any]]) -> list[str]:
-    """Markdown: milliseconds of both designs of the step by shape."""
+    """Milliseconds of both designs of the step by shape, as a Markdown table."""
     if not designs:
         return []
     lines = ["", "The fused step, 670,091 labels, bfloat16, milliseconds:", ""]
@@ -109,7 +113,7 @@ def write_report(
     bench: Any,
     out: Path,
 ) -> Path:
-    """The two files; returns the Markdown one."""
+    """Write the two files; returns the path of the Markdown file."""
     on_gpu = "gpu" in facts
     name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", facts["gpu"].lower()).strip("-") if on_gpu else "cpu-check"
     out.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,7 @@ def write_report(
     lines += [", ".join(f"{key} {value}" for key, value in facts.items() if value is not None), ""]
     lines += ["| part | verdict | seconds |", "|---|---|---|"]
     for part in parts:
-        why = f": {part.said}" if part.status is None else ""
+        why = f": {part.tail}" if part.status is None else ""
         lines.append(f"| {part.name} | {part.verdict}{why} | {part.seconds:.0f} |")
     page = out / f"{name}.md"
     page.write_text("\n".join([*lines, "", *table(rows, on_gpu), *designs_table(designs)]) + "\n")

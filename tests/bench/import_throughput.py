@@ -1,8 +1,9 @@
-"""Import of a generated PECOS archive: documents a second and peak memory, with 36 labels a document.
+"""Imports a generated PECOS archive: documents per second and peak memory, with 36 labels per document.
 
     python -m tests.bench.import_throughput --documents 100000 --labels 200000
 
-The memory of a full set is then: a constant, and what grows with the (document, label) pairs and the labels.
+From two sizes, the memory of a full dataset follows: a constant, plus parts that grow with the number of
+(document, label) pairs and with the number of labels.
 """
 
 import argparse
@@ -18,23 +19,23 @@ from scipy import sparse
 from xmcpipe.stages.importing import IMPORT, ImportConfig
 from xmcpipe.stages.provenance import Meter
 
-WORDS, LABELS_A_DOCUMENT, WORDS_A_DOCUMENT, PIECE = 50_000, 36, 110, 10_000
+WORDS, LABELS_PER_DOCUMENT, WORDS_PER_DOCUMENT, CHUNK = 50_000, 36, 110, 10_000
 
 
 def write_archive(folder: Path, documents: int, labels: int) -> None:
-    """X.trn.txt, Y.trn.npz and so on: Zipf's labels and words, a tenth of the documents again as test."""
+    """Write X.trn.txt, Y.trn.npz and so on, with labels and words by Zipf's law, and a tenth as test."""
     rng = np.random.default_rng(0)
     words = pl.Series([f"word{number}" for number in range(WORDS)])
     for split, count in (("trn", documents), ("tst", documents // 10)):
         with (folder / f"X.{split}.txt").open("w") as file:
-            for first in range(0, count, PIECE):
-                rows = min(PIECE, count - first)
-                drawn = words.gather(rng.zipf(1.3, rows * WORDS_A_DOCUMENT) % WORDS).to_arrow()
-                offsets = pa.array(np.arange(rows + 1, dtype=np.int64) * WORDS_A_DOCUMENT)
+            for first in range(0, count, CHUNK):
+                rows = min(CHUNK, count - first)
+                drawn = words.gather(rng.zipf(1.3, rows * WORDS_PER_DOCUMENT) % WORDS).to_arrow()
+                offsets = pa.array(np.arange(rows + 1, dtype=np.int64) * WORDS_PER_DOCUMENT)
                 lists = pl.Series(pa.LargeListArray.from_arrays(offsets, drawn.cast(pa.large_string())))
                 file.write(lists.list.join(" ").str.join("\n").item() + "\n")
-        indices = (rng.zipf(1.1, count * LABELS_A_DOCUMENT) % labels).astype(np.int32)
-        indptr = np.arange(count + 1, dtype=np.int64) * LABELS_A_DOCUMENT
+        indices = (rng.zipf(1.1, count * LABELS_PER_DOCUMENT) % labels).astype(np.int32)
+        indptr = np.arange(count + 1, dtype=np.int64) * LABELS_PER_DOCUMENT
         matrix = sparse.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), (count, labels))
         sparse.save_npz(folder / f"Y.{split}.npz", matrix)
     (folder / "output-items.txt").write_text("".join(f"product number {n}\n" for n in range(labels)))
@@ -57,7 +58,7 @@ def main() -> None:
         made_by = meter.made_by([], {})
     rows = options.documents + options.documents // 10
     print(
-        f"{rows:,} documents of {LABELS_A_DOCUMENT} labels, {options.labels:,} labels, {size / 1e6:,.0f} MB: "
+        f"{rows:,} documents x {LABELS_PER_DOCUMENT} labels, {options.labels:,} all, {size / 1e6:,.0f} MB, "
         f"{made_by['seconds']:.1f} s ({time.process_time() - started:.1f} s of CPU), "
         f"{rows / made_by['seconds']:,.0f} documents/s, "
         f"peak {made_by['peak_rss_bytes'] / 2**20:,.0f} MiB; labels {result.figures['labels']:,}"

@@ -1,10 +1,10 @@
-"""Peak memory of `xmcpipe train --steps N` above what the imports take, with random documents and any labels.
+"""Measures the peak memory of `xmcpipe train --steps N` above that of its imports, on random documents.
 
     python -m tests.bench.light_memory --labels 670091 --fan-in 128
     python -m tests.bench.light_memory --labels 2812281 --fan-in 256
 
-The whole command is measured, from building the model to the published artifact, in a process of its own:
-its largest resident set (VmHWM) less that after its imports. The encoder is a small random BERT; --set goes
+The whole command is measured, from building the model to the published artifact, in its own process: its
+largest resident set (VmHWM) minus that after its imports. The encoder is a small random BERT; --set is passed
 to the command. Prints JSON, in MB of 10^6 bytes.
 """
 
@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-WORDS, TOKENS, LABELS_A_DOCUMENT = 2000, 32, 5
+WORDS, TOKENS, LABELS_PER_DOCUMENT = 2000, 32, 5
 PROBE = "--probe"  # the first argument of the measured process
 
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def settings(options: argparse.Namespace, encoder: Path) -> list[str]:
-    """The command's --set."""
+    """The values of the command's --set."""
     lines = {
         "train.memory": options.memory,
         "train.batch_size": options.batch_size,
@@ -54,10 +55,10 @@ def settings(options: argparse.Namespace, encoder: Path) -> list[str]:
         "train.head.momentum": options.momentum,
         "train.device": "cpu",
     }
-    return [f"{key}={value}" for key, value in lines.items()] + options.set
+    return [*(f"{key}={value}" for key, value in lines.items()), *options.set]
 
 
-def measure(folder: Path, options: argparse.Namespace) -> dict:
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     arguments = ["train", "--json", "--steps", str(options.steps), "--shards", str(folder / "shards")]
     for line in settings(options, folder / "encoder"):
         arguments += ["--set", line]
@@ -77,7 +78,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
 
 
 def probe(arguments: list[str]) -> None:
-    """Run the command line here, and print the memory before and at its peak."""
+    """Run the command in this process, and print the memory before it and at its peak."""
     import pyarrow.parquet
     import torch
     import transformers.models.bert.modeling_bert
@@ -87,20 +88,20 @@ def probe(arguments: list[str]) -> None:
     from xmcpipe.cli.app import app
 
     del pyarrow, torch, transformers, xmcpipe
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again, from what the imports left
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the memory after the imports
     base = status("VmRSS")
     app(arguments, standalone_mode=False)
     print(json.dumps({"base": base, "peak": status("VmHWM"), "above_base": status("VmHWM") - base}))
 
 
 def status(name: str) -> int:
-    """A line of /proc/self/status, in bytes."""
+    """The value of a line of /proc/self/status, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def make(folder: Path, options: argparse.Namespace) -> None:
-    """An encoder, and shards as the tokenize stage writes them; labels by Zipf's law."""
+    """Write an encoder, and shards as the tokenize stage writes them; labels follow Zipf's law."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -119,7 +120,7 @@ def make(folder: Path, options: argparse.Namespace) -> None:
         shutil.copy(path, shards / "tokenizer")
     random, count = np.random.default_rng(0), options.batch_size * (options.steps + 2)
     tokens = [random.integers(4, WORDS, TOKENS).tolist() for _ in range(count)]
-    drawn = (options.labels ** random.random((count, LABELS_A_DOCUMENT))).astype(int) - 1
+    drawn = (options.labels ** random.random((count, LABELS_PER_DOCUMENT))).astype(int) - 1
     labels = [sorted({*row.tolist()}) for row in drawn]
     with ShardWriter(shard_path(shards, "train", 0)) as shard:
         lists = [pa.array(part, pa.list_(pa.int32())) for part in (tokens, labels)]

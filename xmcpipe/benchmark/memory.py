@@ -1,8 +1,8 @@
-"""How much memory a call takes at its peak, beside what it was given.
+"""Measures the peak memory of a call, in addition to its operands.
 
-On a GPU that is `max_memory_allocated` during the call, less what was allocated before. On a CPU torch's
-profiler tells every allocation of torch's allocator and every release, inside of operators too; the peak is
-the largest sum of them. What libraries allocate by themselves is in neither.
+On a GPU this is `max_memory_allocated` during the call, minus the memory allocated before. On a CPU torch's
+profiler reports each allocation and release of torch's allocator, also inside operators; the peak is the
+largest running sum. Neither includes memory that libraries allocate themselves.
 """
 
 import json
@@ -16,18 +16,18 @@ from torch import Tensor
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """Bytes allocated at the peak of one call, results included, operands not."""
+    """Bytes allocated at the peak of one call, with its results and without its operands."""
     return _peak_on_gpu(call, device) if device.type == "cuda" else _peak_on_cpu(call)
 
 
 def held_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of tensors, each storage counted once."""
+    """Bytes of tensors; a shared storage counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that is still free on the device."""
+    """Free memory on the device, in bytes; on a GPU with the unused part of torch's cache."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -52,7 +52,9 @@ def _peak_on_gpu(call: Callable[[], object], device: torch.device) -> int:
 def _peak_on_cpu(call: Callable[[], object]) -> int:
     from torch.profiler import ProfilerActivity, profile
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it writes to standard error when it starts and stops
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "99"
+    )  # else it writes to standard error when it starts and stops
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,15 +1,15 @@
-"""The figures as a picture: a row for each layer, a panel for each thing timed, a line for each contender.
+"""Plots the times: a row of panels per layer, a panel per operation, a line per implementation.
 
-Both axes are logarithmic, so that equal ratios are equal distances. The dashed line is the floor: the bytes
-that our layout must move, at the speed of the copy that was measured in the same rounds. It is drawn from the
-JSON document alone.
+Both axes are logarithmic, so that equal ratios are equal distances. The dashed line is the floor: the time to
+move the bytes of our layout at the speed of the copy of the same rounds. The plot needs only the JSON
+document.
 """
 
 from pathlib import Path
 from typing import Any
 
 SIZES = {"fan_in": "K, fan-in", "batch": "B, rows", "labels": "L, labels", "features": "D, features"}
-# Colours that differ for the colour-blind too (Okabe and Ito), and a marker each.
+# Colours that colour-blind readers can tell apart (Okabe and Ito), and a marker each.
 STYLES = {
     "ffi": ("#D55E00", "o"),
     "dense": ("#0072B2", "s"),
@@ -21,7 +21,7 @@ HEADER_INCHES = 1.1
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """A PNG at `path`. Raises ModuleNotFoundError where matplotlib isn't installed."""
+    """Write a PNG to `path`. Raises ModuleNotFoundError if matplotlib isn't installed."""
     from matplotlib.figure import Figure
 
     comparisons = document["comparisons"]
@@ -47,7 +47,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 
 def varied_size(comparisons: list[dict[str, Any]]) -> str:
-    """The size with the most values, which is the one along the x axis."""
+    """The size with the most distinct values, which becomes the x axis."""
     return max(SIZES, key=lambda size: len({each[size] for each in comparisons}))
 
 
@@ -81,7 +81,7 @@ def _draw(panel: Any, comparisons: list[dict[str, Any]], varied: str) -> None:
 
 
 def _write_ratios(panel: Any, sizes: Any, results: Any, colour: str) -> None:
-    """How many times as fast as dense we are, in a row above the lines."""
+    """Write our speed relative to dense in a row above the lines."""
     for size, result in zip(sizes, results, strict=True):
         if result["faster"]:
             ratio, place = f"{result['faster']:.2g}×", panel.get_xaxis_transform()
@@ -94,7 +94,7 @@ def _set_axes(panel: Any, sizes: list[int]) -> None:
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    panel.margins(x=0.15, y=0.2)  # the ratios stand in the upper margin
+    panel.margins(x=0.15, y=0.2)  # the upper margin holds the ratios
     low, high = panel.get_ylim()
     panel.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 100 * low else (1,)))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -107,7 +107,7 @@ def _set_axes(panel: Any, sizes: list[int]) -> None:
 
 
 def _head(figure: Any, panels: Any, machine: dict[str, Any], height: float) -> None:
-    """The title, the machine and one legend for all panels, above them."""
+    """Write the title, the machine and one legend for all panels above them."""
     from xmcpipe.benchmark.machine import name
 
     handles = {
@@ -116,11 +116,13 @@ def _head(figure: Any, panels: Any, machine: dict[str, Any], height: float) -> N
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     order = [label for label in [*STYLES, "floor of ffi"] if label in handles]
-    figure.text(0.02, 1 - 0.28 / height, "The fixed fan-in layer against its peers", fontsize=13, va="center")
+    figure.text(
+        0.02, 1 - 0.28 / height, "The fixed fan-in layer and its alternatives", fontsize=13, va="center"
+    )
     figure.text(
         0.02,
         1 - 0.55 / height,
-        f"{name(machine)} · n×: times as fast as dense",
+        f"{name(machine)} · n×: speed relative to dense",
         fontsize=9,
         color="0.35",
         va="center",

@@ -1,6 +1,6 @@
-"""One layer, one batch and one gradient, drawn at random: what all contenders are given alike.
+"""A random problem: one layer, one batch and one gradient, the same for all implementations.
 
-B rows, D features, L labels, K fan-in, P positives.
+Legend: B rows · D features · L labels · K fan-in · P positives.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from torch import Tensor
 from xmcpipe.benchmark.grid import Shape
 from xmcpipe.ops.topology import to_index
 
-TOP = 5  # labels that top-k asks for
-POSITIVES_A_ROW = 5
+TOP = 5  # k of top-k
+POSITIVES_PER_ROW = 5
 WEIGHT_DECAY = 1e-4
-END_WEIGHT = 32.0  # the labels at both ends weigh more in the gradient, so that a lost one shows
+END_WEIGHT = 32.0  # the first and last label have larger gradients, so that losing one is detected
 POOL_ROWS = 4096
 
 
@@ -22,7 +22,10 @@ POOL_ROWS = 4096
 class Problem:
     """The tensors of one shape.
 
-    `grad`, of the scores, holds values of `dtype` in float32, as autograd gives it to the ops.
+    `features` [B, D] and `weight` [L, K] have `dtype`; `index` is uint16 [L, K]. `grad` [B, L] is the
+    gradient of the scores: values that `dtype` can hold, stored as float32, as autograd passes it to the ops.
+    `positive_rows` and `positive_labels` are int64 [P]. `scale` multiplies the loss, `rate` is the learning
+    rate.
     """
 
     shape: Shape
@@ -39,10 +42,10 @@ class Problem:
 
 
 def draw(shape: Shape, device: torch.device, seed: int, large_steps: bool) -> Problem:
-    """A fresh problem: a function of the shape and `seed` (on one kind of device).
+    """Draw a problem; it depends only on the shape and `seed` (and on the kind of device).
 
-    With `large_steps` an update is about as large as the weights, so that a wrong one can't hide in rounding;
-    without, it is as small as in training, so that weights stay what they are however often it is repeated.
+    With `large_steps` an update is about as large as the weights, so that rounding can't hide a wrong one;
+    without, it is as small as in training, so that repeating it hardly changes the weights.
     """
     dtype = getattr(torch, shape.dtype)
     random = torch.Generator(device).manual_seed(seed)
@@ -70,8 +73,10 @@ def draw(shape: Shape, device: torch.device, seed: int, large_steps: bool) -> Pr
 
 
 def _index(shape: Shape, random: torch.Generator) -> Tensor:
-    """uint16 [L, K]: K of D at random. A pool of rows is drawn, and each label takes one of them: to draw a
-    million rows by sorting D random keys each would take longer than the benchmark.
+    """K of D features at random for each label, uint16 [L, K].
+
+    A pool of rows is drawn, and each label uses one of them: drawing a million rows, each by sorting D random
+    keys, would take longer than the benchmark.
     """
     keys = torch.rand(min(POOL_ROWS, shape.labels), shape.features, generator=random, device=random.device)
     pool = keys.argsort(1)[:, : shape.fan_in].sort(1).values.to(torch.int32)
@@ -80,8 +85,8 @@ def _index(shape: Shape, random: torch.Generator) -> Tensor:
 
 
 def _positives(shape: Shape, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Distinct (row, label) pairs in the order of the labels: int64 [P] each."""
-    size = (shape.batch * min(POSITIVES_A_ROW, shape.labels),)
+    """Distinct (row, label) pairs, sorted by label: int64 [P] each."""
+    size = (shape.batch * min(POSITIVES_PER_ROW, shape.labels),)
     drawn = torch.randint(shape.batch * shape.labels, size, generator=random, device=random.device)
     pairs: Tensor = torch.unique(drawn)
     return pairs % shape.batch, pairs // shape.batch

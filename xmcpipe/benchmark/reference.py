@@ -1,9 +1,9 @@
-"""What is right: the layer as dense maths in float64, tile by tile of labels: no float64 [L, D] exists.
+"""The right results: dense float64 maths, in tiles of labels, so that no float64 [L, D] is allocated.
 
-Sums over all labels (dX, the loss, the best labels) are complete; scores, dW and updated weights are kept at
-sampled labels.
+Sums over all labels (dX, the loss, the best labels) are complete. Scores, dW and updated weights are computed
+for sampled labels only.
 
-B rows, D features, L labels, K fan-in, T labels of a tile, R sampled labels, N labels of a row.
+Legend: B rows · D features · L labels · K fan-in · T labels of a tile · R sampled labels · N labels of a row.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from torch import Tensor
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
 from xmcpipe.ops.reference import dense_weight
 
-TILE_VALUES = 1 << 22  # of a float64 tile: 32 MiB
+TILE_VALUES = 1 << 22  # values of a float64 tile: 32 MiB
 SAMPLED_LABELS = 2000
 
 
 class Exact(NamedTuple):
-    """A sum of products in float64, and the root of the sum of their squares: what errors are measured by."""
+    """A sum of products in float64, and the root of the sum of their squares, which scales its errors."""
 
     value: Tensor
     size: Tensor
@@ -29,9 +29,10 @@ class Exact(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """The right results at `labels` (int64 [R]); each is there where its `what` needs it.
+    """The right results at `labels` (int64 [R]); those that an operation doesn't have are None.
 
-    For a step `grad_weight` is the change of the weights but for their decay, and `weight` what they become.
+    For a step, `grad_weight` is the change of the weights without weight decay, and `weight` the updated
+    weights.
     """
 
     labels: Tensor
@@ -44,7 +45,7 @@ class Expected:
 
 
 def sample_labels(problem: Problem, seed: int) -> Tensor:
-    """int64 [R], ascending: the labels at both ends, and others at random."""
+    """The first and last label and random others, int64 [R], ascending."""
     random = torch.Generator(problem.device).manual_seed(seed)
     num_labels = problem.shape.labels
     if num_labels <= SAMPLED_LABELS:
@@ -61,7 +62,7 @@ def expected(problem: Problem, what: str, labels_R: Tensor) -> Expected:
 
 
 def exact_scores(problem: Problem, labels_BN: Tensor) -> Exact:
-    """[B, N]: the scores of each row with labels of its own."""
+    """The scores of each row for its own N labels, [B, N]."""
     index_BNK = _index(problem, labels_BN)
     features_BD = problem.features.double()
     rows = torch.arange(len(features_BD), device=features_BD.device).view(-1, 1, 1)
@@ -70,7 +71,7 @@ def exact_scores(problem: Problem, labels_BN: Tensor) -> Exact:
 
 
 class _GradFeatures:
-    """dX, summed tile by tile."""
+    """Sums dX over tiles."""
 
     def __init__(self, problem: Problem) -> None:
         self._value = torch.zeros_like(problem.features, dtype=torch.float64)
@@ -106,7 +107,7 @@ def _step(problem: Problem, labels_R: Tensor) -> Expected:
     grad_features, loss = _GradFeatures(problem), features_BD.new_zeros(())
 
     def hinge(weight_TD: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss, gradient, and the size of the gradient: 1 - t * s may be small, but its roundings aren't."""
+        """Loss, gradient and its size: 1 - t * s may be small while its rounding errors aren't."""
         scores_BT = features_BD @ weight_TD.T
         slack_BT = (1.0 - targets_BT * scores_BT).clamp(min=0.0)
         return slack_BT.square(), -2.0 * targets_BT * slack_BT, 2.0 + 2.0 * scores_BT.abs()
@@ -117,7 +118,7 @@ def _step(problem: Problem, labels_R: Tensor) -> Expected:
         grad_features.add(grad_BT, size_BT, tile_TD)
     weight_RK = problem.weight[labels_R].double()
     _, grad_BR, size_BR = hinge(_dense(problem, labels_R), targets_BL[:, labels_R])
-    # The ops take both factors in float32.
+    # The ops use both factors as float32.
     scale, rate = torch.tensor([problem.scale, problem.rate]).double().tolist()
     change = _grad_weight(problem, labels_R, scale * rate * grad_BR, scale * rate * size_BR)
     updated_RK = weight_RK - change.value - rate * WEIGHT_DECAY * weight_RK
@@ -138,14 +139,14 @@ def _product(left: Tensor, right: Tensor, left_size: Tensor) -> Exact:
 
 
 def _grad_weight(problem: Problem, labels_R: Tensor, grad_BR: Tensor, size_BR: Tensor) -> Exact:
-    """dW [R, K] from the gradient of the scores of these labels, and from its size."""
+    """dW [R, K] of these labels, from the gradient of their scores and its size."""
     index_RK = _index(problem, labels_R)
     dense = _product(grad_BR.T, problem.features.double(), size_BR.T)
     return Exact(dense.value.gather(1, index_RK), dense.size.gather(1, index_RK))
 
 
 def _tiles(problem: Problem) -> Iterator[tuple[int, int, Tensor]]:
-    """begin, end and the float64 weights [T, D] of each tile of labels."""
+    """Begin, end and the float64 weights [T, D] of each tile of labels."""
     shape = problem.shape
     size = max(1, TILE_VALUES // shape.features)
     for begin in range(0, shape.labels, size):
@@ -155,11 +156,11 @@ def _tiles(problem: Problem) -> Iterator[tuple[int, int, Tensor]]:
 
 
 def _dense(problem: Problem, labels_R: Tensor) -> Tensor:
-    """float64 weights of some labels, [R, D]."""
+    """The weights of these labels as float64, [R, D]."""
     index_RK = _index(problem, labels_R)
     return dense_weight(problem.weight[labels_R].double(), index_RK, problem.shape.features)
 
 
 def _index(problem: Problem, labels: Tensor) -> Tensor:
-    # Indexing of uint16 is not everywhere, casting is.
+    # Not every backend can index uint16 tensors, but all can cast them.
     return problem.index.to(torch.int32)[labels].to(torch.int64)

@@ -1,4 +1,4 @@
-"""The whole grid, shape by shape, and what is kept of it: one JSON document."""
+"""Runs the whole grid, shape by shape, and builds the JSON document of its results."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -14,11 +14,11 @@ from xmcpipe.benchmark.grid import Grid, Shape
 from xmcpipe.benchmark.timing import Clock
 from xmcpipe.progress import progress
 
-SCHEMA_VERSION = 1  # of the document
+SCHEMA_VERSION = 1  # version of the JSON document
 
 
 def bench(grid: Grid, device: torch.device) -> Iterator[tuple[Shape, list[Comparison]]]:
-    """Each shape with a comparison for each `what`, as soon as it is done."""
+    """Yield each shape with one comparison per operation, as soon as they are done."""
     clock, seeds, shapes = Clock(device), count(1), list(grid.shapes())
     for number, shape in enumerate(shapes, start=1):
         comparisons = []
@@ -31,7 +31,7 @@ def bench(grid: Grid, device: torch.device) -> Iterator[tuple[Shape, list[Compar
 
 
 def document(grid: Grid, device: torch.device, comparisons: Iterable[Comparison]) -> dict[str, Any]:
-    """Machine, settings and every figure, in JSON types."""
+    """Machine, settings and all results, in JSON types."""
     return {
         "schema_version": SCHEMA_VERSION,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -52,5 +52,5 @@ def document(grid: Grid, device: torch.device, comparisons: Iterable[Comparison]
 
 
 def any_wrong(comparisons: Iterable[Comparison]) -> bool:
-    """Whether a result was refused."""
+    """Whether any result was wrong."""
     return any(result.state == WRONG for each in comparisons for result in each.results)

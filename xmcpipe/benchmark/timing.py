@@ -1,9 +1,9 @@
-"""Milliseconds of calls that compete, taken in turn: A B C A B C, so that a noisy machine slows all alike.
+"""Times calls in turns, A B C A B C, so that noise on the machine slows all of them alike.
 
-A large tensor is copied in every round too: bytes read and written a second are the machine's bandwidth under
-the same conditions. Before each call another large tensor is read, which empties the caches; on a GPU that
-also gives the host the time to have the call's kernels queued, so that their launch is not what is measured.
-Times on a GPU are those between two events.
+Each round also copies a large tensor: the bytes that it reads and writes per second are the machine's
+bandwidth under the same conditions. Before each call another large tensor is read, which evicts the caches;
+on a GPU this also gives the host time to queue the call's kernels, so that their launch is not measured.
+Times on a GPU are measured between two events.
 """
 
 import statistics
@@ -28,12 +28,12 @@ class Times:
 
     @property
     def median_ms(self) -> float:
-        """The middle one."""
+        """The median time."""
         return statistics.median(self.all_ms)
 
     @property
     def min_ms(self) -> float:
-        """The best one."""
+        """The shortest time."""
         return min(self.all_ms)
 
 
@@ -52,11 +52,11 @@ class Clock:
         self.copied_bytes = 2 * copied  # read and written
 
     def copy(self) -> None:
-        """The copy that stands for the machine's bandwidth."""
+        """Copy the tensor that measures the machine's bandwidth."""
         self._target.copy_(self._source)
 
     def milliseconds(self, call: Callable[[], object]) -> float:
-        """Of one call, with cold caches."""
+        """The time of one call, with cold caches."""
         self._swept.sum()
         if self.device.type == "cuda":
             return self._milliseconds_of_events(call)
@@ -77,16 +77,16 @@ class Clock:
 def rounds(
     calls: Mapping[str, Callable[[], object]], clock: Clock, repeats: int | None, seconds: float
 ) -> dict[str, Times]:
-    """The times of all `calls`, and of the copy, in turns.
+    """Time all `calls`, and the copy, in turns.
 
-    `repeats` rounds; None: rounds until `seconds` are over, and 3 at least. A call that takes more than that
-    by itself is left out of later rounds.
+    Runs `repeats` rounds; with None, rounds until `seconds` have passed, at least 3. A call that takes longer
+    than `seconds` by itself is skipped after 3 rounds.
     """
-    competing = {COPY: clock.copy, **calls}
-    found: dict[str, list[float]] = {name: [] for name in competing}
+    all_calls = {COPY: clock.copy, **calls}
+    found: dict[str, list[float]] = {name: [] for name in all_calls}
     done, started = 0, time.perf_counter()
     while done < (repeats or MIN_ROUNDS) or (repeats is None and time.perf_counter() - started < seconds):
-        for name, call in competing.items():
+        for name, call in all_calls.items():
             slow = repeats is None and done >= MIN_ROUNDS and min(found[name]) > 1000.0 * seconds
             if not slow:
                 found[name].append(clock.milliseconds(call))

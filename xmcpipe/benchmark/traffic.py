@@ -1,10 +1,9 @@
-"""Bytes that must move: each operand read once from memory, each result written once, and nothing kept
-between.
+"""The bytes that an operation must move: each operand is read once, each result is written once.
 
-The formula that is printed is the one that is computed. e: bytes of a value of the layer's dtype; indices
-take 2 bytes in our layout, 4 in CSR (and a row's end 4 more) and in an embedding bag. Our results are
-float32, those of the others are of the layer's dtype. A step needs to write no scores and no gradient of the
-weights.
+Intermediate results count as staying in caches. The formulas are evaluated as they are printed. e is the
+number of bytes of a value of the layer's dtype. Indices take 2 bytes in our layout, and 4 in CSR (plus 4 for
+the end of each row) and in an embedding bag. Our results are float32, those of the others have the layer's
+dtype. A step doesn't need to write scores or a gradient of the weights.
 """
 
 from typing import Any
@@ -32,8 +31,8 @@ FORMULAS = {
 }
 
 
-def bytes_moved(what: str, contender: str, shape: Shape) -> int:
-    """What the formula says."""
+def bytes_moved(what: str, implementation: str, shape: Shape) -> int:
+    """The value of the formula, in bytes."""
     sizes: dict[str, Any] = {
         "L": shape.labels,
         "K": shape.fan_in,
@@ -42,4 +41,5 @@ def bytes_moved(what: str, contender: str, shape: Shape) -> int:
         "k": TOP,
         "e": BYTES[shape.dtype],
     }
-    return int(eval(FORMULAS[what, contender], {"__builtins__": {}}, sizes))  # of constants of this file
+    # eval is safe here: the formulas are constants of this file.
+    return int(eval(FORMULAS[what, implementation], {"__builtins__": {}}, sizes))

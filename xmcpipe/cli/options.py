@@ -8,27 +8,43 @@ import typer
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        "--recipe", metavar="FILE|NAME", help="A recipe (TOML), or the name of one that comes along."
+        "--recipe", metavar="FILE|NAME", help="A recipe: a TOML file, or the name of a packaged one."
     ),
 ]
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RECIPE]", help="A recipe (TOML), or the name of one that comes along."),
+    typer.Argument(metavar="[RECIPE]", help="A recipe: a TOML file, or the name of a packaged one."),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Set one key of the recipe (repeatable)."),
 ]
 StoreOption = Annotated[
-    Path, typer.Option("--store", metavar="DIR", envvar="XMCPIPE_STORE", help="The folder of artifacts.")
+    Path,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="XMCPIPE_STORE",
+        help="The store: the folder that holds all artifacts.",
+    ),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Make it again, even where it exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run the stage even if its artifact exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-RawOption = Annotated[Path | None, typer.Option("--raw", metavar="DIR", help="The raw artifact to read.")]
-ShardsOption = Annotated[Path | None, typer.Option("--shards", metavar="DIR", help="The shards to read.")]
-ClustersOption = Annotated[
-    Path | None, typer.Option("--clusters", metavar="DIR", help="The clusters to read.")
+RawOption = Annotated[
+    Path | None,
+    typer.Option("--raw", metavar="DIR", help="Read this raw artifact instead of the recipe's."),
 ]
-ModelOption = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The model to read.")]
+ShardsOption = Annotated[
+    Path | None,
+    typer.Option("--shards", metavar="DIR", help="Read these shards instead of the recipe's."),
+]
+ClustersOption = Annotated[
+    Path | None,
+    typer.Option("--clusters", metavar="DIR", help="Read these clusters instead of the recipe's."),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="DIR", help="Read this model instead of the recipe's."),
+]
 
 STORE = Path("artifacts")

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, all else on standard error. Rich draws tables only."""
+"""What commands print: results on standard output, everything else on standard error."""
 
 import json
 import logging
@@ -16,17 +16,17 @@ MAX_FIGURES = 5
 
 
 def print_json(value: Any) -> None:
-    """One JSON document, indented, on standard output."""
+    """Print one indented JSON document on standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def error_line(text: str) -> None:
-    """One line on standard error, however many the message has."""
+    """Print an error as one line on standard error, even if the message has several."""
     typer.echo(f"error: {' '.join(text.split())}", err=True)
 
 
 class LogLines(logging.Handler):
-    """The package's log messages as plain lines on standard error."""
+    """Prints the package's log messages as plain lines on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
@@ -34,7 +34,7 @@ class LogLines(logging.Handler):
 
 
 def show_log() -> None:
-    """Print what the package logs, from INFO up."""
+    """Print the package's log messages of level INFO and above."""
     logger = logging.getLogger("xmcpipe")
     if not any(isinstance(handler, LogLines) for handler in logger.handlers):
         logger.addHandler(LogLines())
@@ -43,7 +43,7 @@ def show_log() -> None:
 
 
 def outcome_facts(outcome: Outcome) -> dict[str, Any]:
-    """What became of a stage, in JSON types."""
+    """What a stage did, in JSON types."""
     facts = artifact_facts(outcome.artifact)
     return {**facts, "state": "made" if outcome.made else "reused", "seconds": outcome.seconds}
 
@@ -64,7 +64,7 @@ def artifact_facts(artifact: Artifact) -> dict[str, Any]:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """name, fingerprint, made or reused, seconds, size, headline figures."""
+    """One line: name, fingerprint, made or reused, seconds, size, headline figures."""
     artifact = outcome.artifact
     return _line(
         outcome.stage.name,
@@ -77,7 +77,7 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def step_line(step: Step, now: datetime) -> str:
-    """name, fingerprint, present or missing, age, size, headline figures."""
+    """One line: name, fingerprint, present or missing, age, size, headline figures."""
     if step.artifact is None:
         named = step.fingerprint or "(not known yet)"
         return _line(step.stage.name, named, "missing", "", "", "")
@@ -88,14 +88,14 @@ def step_line(step: Step, now: datetime) -> str:
 
 
 def headline(figures: Mapping[str, Any]) -> str:
-    """The first few plain figures, "documents 49,677 · P@1 0.781"."""
+    """The first few figures that are not lists, for example "documents 49,677 · P@1 0.781"."""
     plain = ((key, value) for key, value in _flat(figures) if not isinstance(value, list | Mapping | None))
     shown = [f"{key} {_figure(value)}" for key, value in plain]
     return " · ".join(shown[:MAX_FIGURES])
 
 
 def size(count: int) -> str:
-    """Bytes as people read them: 1.2 MB is 1,200,000."""
+    """Bytes with a decimal unit: 1.2 MB is 1,200,000 bytes."""
     value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while value >= 999.95 and len(units) > 1:
         value, units = value / 1000, units[1:]
@@ -103,7 +103,7 @@ def size(count: int) -> str:
 
 
 def age(artifact: Artifact, now: datetime) -> float | None:
-    """Seconds since an artifact was finished; None where its manifest doesn't say."""
+    """Seconds since an artifact was finished; None if its manifest has no times."""
     made_by = artifact.manifest.made_by
     try:
         finished = datetime.fromisoformat(made_by["started"]) + timedelta(seconds=made_by["seconds"])
@@ -115,7 +115,7 @@ def age(artifact: Artifact, now: datetime) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the one unit that fits: "3 h"."""
+    """Seconds in one unit, for example "3 h"."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -123,22 +123,22 @@ def duration(seconds: float) -> str:
 
 
 def print_metrics(metrics: Mapping[str, Any], style: str = "text") -> None:
-    """The evaluation as tables, and below them what has to be said of it."""
+    """Print an evaluation as tables, with notes below them."""
     from xmcpipe.metrics.table import frequency_table, notes, table
 
     print_tables([table(metrics), frequency_table(metrics)], notes(metrics), style)
 
 
 def print_comparison(comparison: Mapping[str, Any], style: str = "text") -> None:
-    """Two systems beside each other, and below what has to be said of them."""
+    """Print two systems side by side, with notes below the table."""
     from xmcpipe.metrics.table import comparison_notes, comparison_table
 
     print_tables([comparison_table(comparison)], comparison_notes(comparison), style)
 
 
 def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str], style: str) -> None:
-    """Tables (a header and rows each; empty ones are left out) and notes as text, markdown or latex."""
-    from xmcpipe.cli.tables import print_table
+    """Print tables (a header and rows each; empty ones are skipped) and notes as text, markdown or latex."""
+    from xmcpipe.cli.text_table import print_table
     from xmcpipe.metrics.table import latex, markdown
 
     for number, (header, *rows) in enumerate(filter(None, tables)):

@@ -1,19 +1,19 @@
 """Balanced spherical k-means by recursive halving.
 
-Rows are kept in one order, which every split refines: a node of the tree is a run of that order, and the
-final clusters are its pieces at `boundaries`. A split looks for the direction that separates the two halves
-(first the principal axis, by power iteration, then 2-means: the difference of the halves' unit means),
-ranks the node's rows along it, and gives the best-ranked ones, as many as its clusters are to hold, to the
-left. So the sizes are exact for any number of clusters.
+All rows are in one order, which every split refines: a node of the tree is a contiguous range of that order,
+and the final clusters are its parts at `boundaries`. A split searches for the direction that separates the
+two halves (first the principal axis, by power iteration, then 2-means: the difference of the halves' unit
+means). It sorts the node's rows along this direction, and the first ones go to the left, as many as the
+clusters on the left hold. So the sizes are exact for any number of clusters.
 
-Some tens of thousands of rows tell a direction as well as millions. So of a large node only a sample is
-looked at again and again, and the whole once, to rank it.
+Some tens of thousands of rows determine a direction as well as millions do. So in a large node the iterations
+read only a sample, and all rows are read once, to sort them.
 
-All nodes of a level that have one shape are split together, in pieces of a fixed number of bytes, so that
-neither Python nor memory notices how many there are. No BLAS product is used: the sums are the same with
-any number of threads.
+All nodes of a level that have the same shape are split together, in batches of a fixed number of bytes, so
+that neither Python's overhead nor memory depends on the number of nodes. No BLAS product is used: BLAS sums
+depend on the number of threads, and these don't.
 
-G nodes split together, R rows a node, S of them in the sample, D features, M rows, C clusters.
+Legend: G nodes split together · R rows per node · S rows in the sample · D features · M rows · C clusters.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ from xmcpipe.clustering.partition import Float32s, Int32s, Int64s, boundaries, c
 from xmcpipe.cores import usable_cores
 from xmcpipe.progress import progress
 
-PIECE_BYTES = 16 << 20
-SAMPLE_ROWS = 65_536  # at most, and at least half as many, of a node with more
-SCORE_ROWS = 16_384  # of a node that is ranked
+BATCH_BYTES = 16 << 20
+SAMPLE_ROWS = 65_536  # most rows of a sample; a larger node's sample has at least half as many
+SCORE_ROWS = 16_384  # rows that are scored at a time
 POWER_ITERATIONS = 4
 MEANS_ITERATIONS = 12
 TINY = np.float32(1e-12)
@@ -37,7 +37,7 @@ TINY = np.float32(1e-12)
 
 @dataclass(frozen=True)
 class _Shape:
-    """Nodes split alike: their first places in the order, int64 [G], R rows each, `num_left` go left."""
+    """Nodes of the same shape: their first positions, int64 [G]; of R rows each, `num_left` go left."""
 
     starts: Int64s
     num_rows: int
@@ -49,19 +49,16 @@ def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int
     cuts = boundaries(len(vectors_MD), num_clusters)
     order = np.arange(len(vectors_MD), dtype=np.int64)
     start_D = np.random.default_rng(seed).standard_normal(vectors_MD.shape[1:], np.float32)
-    first, last = (
-        np.array([0]),
-        np.array([num_clusters]),
-    )  # the clusters [first, last) of each node of a level
+    # Each node of a level holds the clusters [first, last).
+    first, last = np.array([0]), np.array([num_clusters])
     levels = int(np.ceil(np.log2(max(2, num_clusters))))
     with progress("split", levels, "levels") as bar, ThreadPoolExecutor(usable_cores()) as threads:
         while len(first):
             middle = first + (last - first + 1) // 2
-            pieces = [
-                piece for shape in _shapes(cuts, first, middle, last) for piece in _pieces(shape, vectors_MD)
-            ]
-            # The pieces are disjoint runs of `order`: threads may write them in any order, with one result.
-            for _ in threads.map(lambda piece: _split(vectors_MD, order, piece, start_D), pieces):
+            shapes = _shapes(cuts, first, middle, last)
+            batches = [batch for shape in shapes for batch in _batches(shape, vectors_MD)]
+            # Batches are disjoint ranges of `order`: the result doesn't depend on the order of the threads.
+            for _ in threads.map(lambda batch: _split(vectors_MD, order, batch, start_D), batches):
                 pass
             first, last = np.concatenate([first, middle]), np.concatenate([middle, last])
             splittable = last - first > 1
@@ -71,6 +68,7 @@ def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int
 
 
 def _shapes(cuts: Int64s, first: Int64s, middle: Int64s, last: Int64s) -> Iterator[_Shape]:
+    """Group the nodes of a level by shape; nodes with an empty half need no split."""
     starts, num_rows, num_left = cuts[first], cuts[last] - cuts[first], cuts[middle] - cuts[first]
     kinds, kind_of = np.unique(np.stack([num_rows, num_left], 1), axis=0, return_inverse=True)
     for kind, (rows, left) in enumerate(kinds.tolist()):
@@ -78,14 +76,15 @@ def _shapes(cuts: Int64s, first: Int64s, middle: Int64s, last: Int64s) -> Iterat
             yield _Shape(np.sort(starts[kind_of.ravel() == kind]), rows, left)
 
 
-def _pieces(shape: _Shape, vectors_MD: Float32s) -> Iterator[_Shape]:
-    size = max(1, PIECE_BYTES // (shape.num_rows * vectors_MD.shape[1] * vectors_MD.itemsize))
+def _batches(shape: _Shape, vectors_MD: Float32s) -> Iterator[_Shape]:
+    """Divide the nodes of one shape into batches of at most BATCH_BYTES, or one node."""
+    size = max(1, BATCH_BYTES // (shape.num_rows * vectors_MD.shape[1] * vectors_MD.itemsize))
     for begin in range(0, len(shape.starts), size):
         yield _Shape(shape.starts[begin : begin + size], shape.num_rows, shape.num_left)
 
 
 def _split(vectors_MD: Float32s, order: Int64s, shape: _Shape, start_D: Float32s) -> None:
-    """Reorder, in `order`, each node's rows: its left half first, and in a half as they were."""
+    """Reorder each node's rows in `order`: the left half first; within a half the order stays."""
     places_GR = shape.starts[:, None] + np.arange(shape.num_rows)
     rows_GR = order[places_GR]
     left_GR = _left_halves(vectors_MD, rows_GR, shape.num_left, start_D)
@@ -97,13 +96,13 @@ def _left_halves(
 ) -> npt.NDArray[np.bool_]:
     """Which `num_left` rows of each node go left, bool [G, R]."""
     num_rows = rows_GR.shape[1]
-    step = -(-num_rows // SAMPLE_ROWS)
+    step = -(-num_rows // SAMPLE_ROWS)  # the sample is every `step`-th row
     sample_GSD = vectors_MD[rows_GR[:, ::step]]
     if step == 1:
         return _separate(sample_GSD, num_left, start_D)[1]
     size = sample_GSD.shape[1]
-    share = min(max(1, round(num_left * size / num_rows)), size - 1)
-    direction_GD, _ = _separate(sample_GSD, share, start_D)
+    sampled_left = min(max(1, round(num_left * size / num_rows)), size - 1)
+    direction_GD, _ = _separate(sample_GSD, sampled_left, start_D)
     del sample_GSD
     scores = [
         np.einsum("grd,gd->gr", vectors_MD[rows_GR[:, first : first + SCORE_ROWS]], direction_GD)
@@ -115,8 +114,9 @@ def _left_halves(
 def _separate(
     points_GRD: Float32s, num_left: int, start_D: Float32s
 ) -> tuple[Float32s, npt.NDArray[np.bool_]]:
-    """The direction that separates the halves, float32 [G, D], and which `num_left` rows lie to the left,
-    bool [G, R].
+    """Separate each node into halves.
+
+    Returns the direction that separates them, float32 [G, D], and which `num_left` rows go left, bool [G, R].
     """
     total_GD = points_GRD.sum(1)
     direction_GD = _principal_axis(points_GRD, total_GD, start_D)
@@ -131,6 +131,7 @@ def _separate(
 
 
 def _principal_axis(points_GRD: Float32s, total_GD: Float32s, start_D: Float32s) -> Float32s:
+    """The direction of largest variance, float32 [G, D], by power iteration from `start_D`."""
     mean_GD = total_GD / np.float32(points_GRD.shape[1])
     axis_GD = np.broadcast_to(start_D, mean_GD.shape)
     for _ in range(POWER_ITERATIONS):

@@ -1,4 +1,7 @@
-"""From shards to clusters: label vectors, balanced k-means, exchanges, and labels nothing is known of."""
+"""From shards to clusters: label vectors, balanced k-means, exchanges, and labels without a vector.
+
+Legend: L labels · M labels with a vector · D features.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -25,18 +28,18 @@ from xmcpipe.errors import XmcpipeError
 def cluster_labels(
     config: ClusterConfig, shards: Path, encoder: str, num_labels: int, num_clusters: int
 ) -> tuple[Int32s, dict[str, Any]]:
-    """The cluster of each label, int32 [L], and figures: how tight, and what was known of labels.
+    """The cluster of each label, int32 [L], and figures about cohesion and about labels without documents.
 
-    `encoder` is the one that the shards were tokenized for. Raises XmcpipeError where no label has a
-    vector, and where faiss or the encoder is missing.
+    `encoder` is the one that the shards were tokenized for. Raises XmcpipeError if no label has a vector, or
+    if faiss or the encoder is missing.
     """
-    load_faiss()  # now, rather than after minutes of label vectors
+    load_faiss()  # fails now, not after minutes of computing label vectors
     vectors_LD, texts = _label_vectors(config, shards, encoder, num_labels)
     rows = np.flatnonzero(vectors_LD.any(1))
     if not len(rows):
-        wanted = "a text" if config.method == "text" else "a training document or a text"
+        source = "a text" if config.method == "text" else "a training document or a text"
         raise XmcpipeError(
-            f"cluster.method = {config.method!r} needs labels with {wanted}, and the shards have none",
+            f"cluster.method = {config.method!r} needs labels with {source}, and the shards have none",
             "import a label table with texts, or set cluster.method = 'random'",
         )
     vectors_MD = keep_rows(vectors_LD, rows)
@@ -55,7 +58,7 @@ def cluster_labels(
 def _label_vectors(
     config: ClusterConfig, shards: Path, encoder: str, num_labels: int
 ) -> tuple[Float32s, int]:
-    """Unit vectors, float32 [L, D], zeros where nothing is known; how many of them are of texts."""
+    """Unit vectors, float32 [L, D], zeros for labels without one; and how many come from label texts."""
     train, texts = Shards(shards, "train"), Shards(shards, "label")
     vectorise: Vectorise
     if config.method == "pifa":
@@ -76,11 +79,11 @@ def _label_vectors(
 def _vocabulary(*splits: Shards) -> int:
     """One more than the largest token id."""
     return 1 + max(
-        int(tokens.max(initial=0)) for split in splits for tokens, _ in [*split.tokens.flat(), _NOTHING]
+        int(tokens.max(initial=0)) for split in splits for tokens, _ in [*split.tokens.flat(), _EMPTY]
     )
 
 
-_NOTHING = (np.empty(0, np.int32), np.empty(0, np.int32))
+_EMPTY = (np.empty(0, np.int32), np.empty(0, np.int32))
 
 
 def _similarity(vectors_MD: Float32s, clusters: Int32s, num_clusters: int) -> float:

@@ -1,6 +1,8 @@
-"""Partitions of labels into clusters whose sizes differ by at most one, and how tight such a partition is.
+"""Partitions of labels into clusters whose sizes differ by at most one, and their cohesion.
 
-M vectors, L labels (L >= M), C clusters, D features. A partition is int32 [L]: the cluster of each label.
+A partition is int32 [L]: the cluster of each label.
+
+Legend: M vectors · L labels (L >= M) · C clusters · D features.
 """
 
 import numpy as np
@@ -15,18 +17,21 @@ SUM_ROWS = 65_536
 
 
 def boundaries(num_rows: int, num_clusters: int) -> Int64s:
-    """int64 [C + 1]: cluster c has rows [boundaries[c], boundaries[c + 1]) of any order of the rows."""
+    """Cluster c has the rows [boundaries[c], boundaries[c + 1]) of an order of the rows: int64 [C + 1]."""
     return np.arange(num_clusters + 1, dtype=np.int64) * num_rows // num_clusters
 
 
 def random_partition(num_labels: int, num_clusters: int, seed: int) -> Int32s:
-    """A random permutation of the labels cut at `boundaries`; a function of its arguments alone."""
+    """A random permutation of the labels, cut at `boundaries`; it depends only on the arguments."""
     order = np.random.default_rng(seed).permutation(num_labels)
     return cut(order, num_clusters)
 
 
 def cut(order: Int64s, num_clusters: int) -> Int32s:
-    """Cluster c holds `order[boundaries[c] : boundaries[c + 1]]`; `order` is a permutation, int64 [M]."""
+    """The partition in which cluster c holds `order[boundaries[c] : boundaries[c + 1]]`.
+
+    `order` is a permutation, int64 [M].
+    """
     sizes = np.diff(boundaries(len(order), num_clusters))
     clusters = np.empty(len(order), np.int32)
     clusters[order] = np.repeat(np.arange(num_clusters, dtype=np.int32), sizes)
@@ -34,19 +39,19 @@ def cut(order: Int64s, num_clusters: int) -> Int32s:
 
 
 def fill_up(known: Int32s, rows: Int64s, num_labels: int, num_clusters: int, seed: int) -> Int32s:
-    """Extend a partition of some labels, whose sizes differ by at most one, to all of them.
+    """Extend a partition of some labels, whose sizes differ by at most one, to all labels.
 
-    `known` is int32 [M], the clusters of the labels `rows`, int64 [M]. The other labels, in random order,
-    go where room is: the sizes of the result differ by at most one too.
+    `known` int32 [M] holds the clusters of the labels `rows`, int64 [M]. The other labels, in random order,
+    fill the clusters so that the sizes of the result differ by at most one too.
     """
-    held = np.bincount(known, minlength=num_clusters)
-    wanted = np.full(num_clusters, num_labels // num_clusters)
-    # The larger clusters stay the larger ones: every cluster then has room for nothing or more, never less.
-    wanted[np.argsort(-held, kind="stable")[: num_labels % num_clusters]] += 1
+    sizes = np.bincount(known, minlength=num_clusters)
+    final_sizes = np.full(num_clusters, num_labels // num_clusters)
+    # The larger clusters stay the larger ones, so that no cluster has to give up a label.
+    final_sizes[np.argsort(-sizes, kind="stable")[: num_labels % num_clusters]] += 1
     others = np.setdiff1d(np.arange(num_labels), rows, assume_unique=True)
     clusters = np.empty(num_labels, np.int32)
     clusters[rows] = known
-    places = np.repeat(np.arange(num_clusters, dtype=np.int32), wanted - held)
+    places = np.repeat(np.arange(num_clusters, dtype=np.int32), final_sizes - sizes)
     clusters[np.random.default_rng(seed).permutation(others)] = places
     return clusters
 
@@ -66,7 +71,7 @@ def cluster_sums(vectors_MD: Float32s, clusters: Int32s, num_clusters: int) -> F
 def cohesion(sums_CD: Float32s, num_vectors: int) -> float:
     """The mean cosine between a vector and the mean of its cluster, from the `cluster_sums` of unit vectors.
 
-    For unit x in a cluster with sum S the cosines add up to S . S / |S| = |S|: no second pass over the
-    vectors.
+    For unit vectors x in a cluster with the sum S, the cosines add up to S . S / |S| = |S|, which needs no
+    second pass over the vectors.
     """
     return float(np.linalg.norm(sums_CD.astype(np.float64), axis=1).sum() / max(1, num_vectors))

@@ -1,12 +1,12 @@
 """Improves a balanced partition by exchanging labels between clusters, so that no size changes.
 
-Halving from the top can't undo an early cut through a group of labels. Here each label looks up the
-clusters whose mean is nearest to it (faiss), and where a label of cluster A gains by moving to B and one of
-B by moving to A, more than the other loses, they change places. A round ranks all such wishes of A for B
-and of B for A, pairs them off from the best, and lets each label take part in its best exchange only;
-rounds go on while the clusters get tighter.
+Recursive halving can't undo an early cut through a group of labels. Here each label searches for the clusters
+whose mean is nearest to it (with faiss). If a label of cluster A would move to B and a label of B to A, and
+one gains more cosine than the other loses, the two are exchanged. A round sorts all moves from A to B and
+from B to A by gain, pairs the best with the best, the second with the second, and so on, and lets each label
+take part in its best exchange only. Rounds go on while the cohesion grows.
 
-M vectors, C clusters, D features, N nearest clusters a vector.
+Legend: M vectors · C clusters · D features · J nearest clusters per vector.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from xmcpipe.progress import progress
 
 NEAREST = 8
 ROWS = 16_384
-LEAST_GAIN = 1e-3  # of the mean cosine, relative: below it a round isn't worth its seconds
+LEAST_GAIN = 1e-3  # relative gain of the mean cosine below which a round isn't worth its seconds
 
 
 @dataclass(frozen=True)
-class _Wishes:
-    """Moves that labels may make: `row` from cluster `source` to `target`, for a cosine `gain` better."""
+class _Moves:
+    """Possible moves: of label `row` from cluster `source` to `target`, which raises its cosine by `gain`."""
 
     row: Int32s
     source: Int32s
@@ -36,18 +36,18 @@ class _Wishes:
 
 
 def exchange(vectors_MD: Float32s, clusters: Int32s, num_clusters: int, max_rounds: int) -> Int32s:
-    """A partition with the sizes of `clusters` (int32 [M]) that is as tight or tighter.
+    """A partition with the cluster sizes of `clusters` (int32 [M]), and the same or a higher cohesion.
 
-    `vectors_MD` are unit vectors, float32. Raises XmcpipeError where faiss is missing.
+    `vectors_MD` are unit vectors, float32. Raises XmcpipeError if faiss is missing.
     """
     if num_clusters < 2 or max_rounds < 1 or len(clusters) <= num_clusters:
         return clusters
     sums_CD = cluster_sums(vectors_MD, clusters, num_clusters)
     before = cohesion(sums_CD, len(clusters))
-    nearest_MN = _nearest(vectors_MD, normalise(sums_CD.copy()))
+    nearest_MJ = _nearest(vectors_MD, normalise(sums_CD.copy()))
     with progress("exchange", max_rounds, "rounds") as bar:
         for _ in range(max_rounds):
-            moved = _round(vectors_MD, clusters, normalise(sums_CD), nearest_MN)
+            moved = _round(vectors_MD, clusters, normalise(sums_CD), nearest_MJ)
             sums_CD = cluster_sums(vectors_MD, moved, num_clusters)
             after = cohesion(sums_CD, len(clusters))
             if after <= before:
@@ -60,78 +60,76 @@ def exchange(vectors_MD: Float32s, clusters: Int32s, num_clusters: int, max_roun
 
 
 def load_faiss() -> Any:
-    """The module faiss. Raises XmcpipeError where it is missing."""
+    """Import faiss. Raises XmcpipeError if it is missing."""
     try:
         import faiss
     except ImportError as error:
         raise XmcpipeError(
-            "clustering needs faiss, which is missing", "pip install 'xmcpipe[cpu]'"
+            "clustering needs faiss, which is not installed", "pip install 'xmcpipe[cpu]'"
         ) from error
     return faiss
 
 
 def _nearest(vectors_MD: Float32s, means_CD: Float32s) -> Int32s:
-    """The clusters with the best cosines, int32 [M, N]."""
+    """The clusters with the best cosines, int32 [M, J]."""
     faiss = load_faiss()
     index = faiss.IndexFlatIP(means_CD.shape[1])
     index.add(means_CD)
-    nearest_MN = np.empty((len(vectors_MD), min(NEAREST, len(means_CD))), np.int32)
+    nearest_MJ = np.empty((len(vectors_MD), min(NEAREST, len(means_CD))), np.int32)
     with progress("assign", len(vectors_MD), "labels", scale=True) as bar:
         for first in range(0, len(vectors_MD), ROWS):
             part = vectors_MD[first : first + ROWS]
-            nearest_MN[first : first + ROWS] = index.search(part, nearest_MN.shape[1])[1]
+            nearest_MJ[first : first + ROWS] = index.search(part, nearest_MJ.shape[1])[1]
             bar.update(len(part))
-    return nearest_MN
+    return nearest_MJ
 
 
-def _round(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MN: Int32s) -> Int32s:
+def _round(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MJ: Int32s) -> Int32s:
     """`clusters` after one round of exchanges."""
-    wishes = _wishes(vectors_MD, clusters, means_CD, nearest_MN)
-    there, back = _pairs(wishes, len(means_CD))
-    total = wishes.gain[there] + wishes.gain[back]
-    one, other = wishes.row[there], wishes.row[back]
+    moves = _moves(vectors_MD, clusters, means_CD, nearest_MJ)
+    there, back = _pairs(moves, len(means_CD))
+    total = moves.gain[there] + moves.gain[back]
+    one, other = moves.row[there], moves.row[back]
     best = np.zeros(len(clusters), np.float32)  # the best exchange of each label
     np.maximum.at(best, one, total)
     np.maximum.at(best, other, total)
-    kept = np.flatnonzero((total > 0) & (total == best[one]) & (total == best[other]))
-    # Of exchanges that tie exactly, each label keeps the first.
+    chosen = np.flatnonzero((total > 0) & (total == best[one]) & (total == best[other]))
+    # A label whose exchanges have exactly the same gain takes part in the first, and only if it is alone.
     for rows in (one, other):
-        kept = kept[np.unique(rows[kept], return_index=True)[1]]
-    both = np.concatenate([one[kept], other[kept]])
-    kept = kept[np.bincount(both, minlength=len(clusters))[one[kept]] == 1]
-    kept = kept[np.bincount(both, minlength=len(clusters))[other[kept]] == 1]
+        chosen = chosen[np.unique(rows[chosen], return_index=True)[1]]
+    both = np.concatenate([one[chosen], other[chosen]])
+    chosen = chosen[np.bincount(both, minlength=len(clusters))[one[chosen]] == 1]
+    chosen = chosen[np.bincount(both, minlength=len(clusters))[other[chosen]] == 1]
     moved = clusters.copy()
-    moved[one[kept]], moved[other[kept]] = clusters[other[kept]], clusters[one[kept]]
+    moved[one[chosen]], moved[other[chosen]] = clusters[other[chosen]], clusters[one[chosen]]
     return moved
 
 
-def _wishes(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MN: Int32s) -> _Wishes:
-    """The moves of rows to one of their nearest clusters, not their own, that some move back could pay for.
+def _moves(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MJ: Int32s) -> _Moves:
+    """The moves to a nearest cluster, other than a row's own, that could be part of a useful exchange.
 
-    What is left out, most of it, couldn't have been part of an exchange that is worth it: even the best move
-    out of its target loses more than it gains.
+    Most moves can't, and are dropped: even the best move out of their target loses more than they gain.
     """
-    gain_MN = np.empty(nearest_MN.shape, np.float32)
+    gain_MJ = np.empty(nearest_MJ.shape, np.float32)
     for first in range(0, len(clusters), ROWS):
         part = slice(first, first + ROWS)
         own = np.einsum("rd,rd->r", vectors_MD[part], means_CD[clusters[part]])
-        for column in range(
-            nearest_MN.shape[1]
-        ):  # not faiss's own cosines: these don't depend on its threads
-            target_RD = means_CD[nearest_MN[part, column]]
-            gain_MN[part, column] = np.einsum("rd,rd->r", vectors_MD[part], target_RD) - own
-    gain_MN[nearest_MN == clusters[:, None]] = -np.inf
+        # The cosines are computed here because those of faiss depend on its number of threads.
+        for column in range(nearest_MJ.shape[1]):
+            target_RD = means_CD[nearest_MJ[part, column]]
+            gain_MJ[part, column] = np.einsum("rd,rd->r", vectors_MD[part], target_RD) - own
+    gain_MJ[nearest_MJ == clusters[:, None]] = -np.inf
     best_C = np.full(len(means_CD), -np.inf, np.float32)
-    np.maximum.at(best_C, clusters, gain_MN.max(1))
-    row, place = np.nonzero(gain_MN + best_C[nearest_MN] > 0)
-    return _Wishes(row.astype(np.int32), clusters[row], nearest_MN[row, place], gain_MN[row, place])
+    np.maximum.at(best_C, clusters, gain_MJ.max(1))
+    row, place = np.nonzero(gain_MJ + best_C[nearest_MJ] > 0)
+    return _Moves(row.astype(np.int32), clusters[row], nearest_MJ[row, place], gain_MJ[row, place])
 
 
-def _pairs(wishes: _Wishes, num_clusters: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Positions of wishes A -> B and of wishes B -> A: best with best, second with second, and so on."""
-    low, high = np.minimum(wishes.source, wishes.target), np.maximum(wishes.source, wishes.target)
-    key = (low.astype(np.int64) * num_clusters + high) * 2 + (wishes.source > wishes.target)
-    order = np.lexsort((wishes.row, -wishes.gain, key))
+def _pairs(moves: _Moves, num_clusters: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pairs of moves A -> B and B -> A, as positions in `moves`: best with best, second with second, …"""
+    low, high = np.minimum(moves.source, moves.target), np.maximum(moves.source, moves.target)
+    key = (low.astype(np.int64) * num_clusters + high) * 2 + (moves.source > moves.target)
+    order = np.lexsort((moves.row, -moves.gain, key))
     key = key[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))

@@ -1,11 +1,11 @@
-"""Documents as tf-idf vectors over the shards' own token ids, projected to a few dense features.
+"""Documents as tf-idf vectors over the token ids of the shards, projected to a few dense features.
 
-The projection is a truncated SVD (latent semantic analysis) of a sample of the documents: at the same
-number of features it keeps far more of the similarities than a random projection does, and costs seconds.
-Since projecting is linear, a mean of projected documents is the projection of their mean, and no sparse [L,
-V] matrix is ever made.
+The projection is a truncated SVD (latent semantic analysis) of a sample of the documents: with the same
+number of features it preserves far more of the similarities than a random projection, and takes seconds.
+Since a projection is linear, the mean of projected documents is the projection of their mean, so that no
+sparse [L, V] matrix is needed.
 
-R rows of a piece, V token ids, D features.
+Legend: R rows of a batch · V token ids · D features.
 """
 
 from collections.abc import Iterator
@@ -19,32 +19,32 @@ from xmcpipe.clustering.partition import Float32s, Int32s, Int64s
 from xmcpipe.data.shards.files import Shards
 
 SAMPLE_DOCUMENTS = 65_536
-OVERSAMPLES, POWER_ITERATIONS = 16, 3  # of the randomized SVD
+OVERSAMPLES, POWER_ITERATIONS = 16, 3  # parameters of the randomized SVD
 
 
 @dataclass(frozen=True)
 class TfIdf:
-    """Maps documents to float32 [R, D]: `idf`, [V], weighs tokens, `basis`, [V, D], projects."""
+    """Maps documents to float32 [R, D]: `idf` [V] weights the tokens, `basis` [V, D] projects."""
 
     idf: Float32s
     basis: Float32s
 
     @property
     def dim(self) -> int:
-        """D: what was asked for, or fewer where the sample has fewer documents or tokens."""
+        """D: the requested number, or fewer if the sample has fewer documents or tokens."""
         return int(self.basis.shape[1])
 
     def __call__(self, tokens: Int32s, lengths: Int32s) -> Float32s:
-        """The vectors of R documents: their token ids end to end, and the number of each."""
+        """The vectors of R documents, from their concatenated token ids and the number of tokens of each."""
         return np.asarray(weights(tokens, lengths, self.idf) @ self.basis)
 
 
 def fit(train: Shards, vocabulary: int, dim: int, seed: int) -> TfIdf:
-    """Count the documents of each token id in [0, vocabulary); find the SVD of a seeded sample of them."""
+    """Count the documents of each token id in [0, vocabulary), and compute the SVD of a seeded sample."""
     documents_V = np.zeros(vocabulary, np.int64)
     for tokens, lengths in train.tokens.flat():
         documents_V += np.bincount(_counts(tokens, lengths, vocabulary).indices, minlength=vocabulary)
-    # A token of every document, such as [CLS], weighs nothing; one of none is never met.
+    # A token of every document, such as [CLS], gets the weight 0; one that never occurs is never looked up.
     idf_V = np.log((1 + len(train)) / (1 + documents_V)).astype(np.float32)
     return TfIdf(idf_V, _basis(_sample(train, idf_V, seed), dim, seed))
 
@@ -61,7 +61,7 @@ def weights(tokens: Int32s, lengths: Int32s, idf_V: Float32s) -> Any:
 
 def _counts(tokens: Int32s, lengths: Int32s, vocabulary: int) -> Any:
     indptr: Int64s = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    # A copy: the tokens are a view of a mapped file, and summing sorts in place.
+    # A copy, because summing duplicates sorts in place and the tokens are a view of a mapped file.
     matrix = csr_matrix((np.ones(len(tokens), np.float32), tokens.copy(), indptr), (len(lengths), vocabulary))
     matrix.sum_duplicates()
     return matrix
@@ -81,13 +81,13 @@ def _parts(rows: Int64s) -> Iterator[Int64s]:
 def _basis(sample: Any, dim: int, seed: int) -> Float32s:
     """The right singular vectors of the sample with the largest singular values, float32 [V, D]."""
     from sklearn.utils.extmath import randomized_svd
-    from threadpoolctl import threadpool_limits  # scikit-learn brings it
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
-    used = np.unique(sample.indices)  # tokens that occur: a large vocabulary is mostly others
+    used = np.unique(sample.indices)  # in a large vocabulary most tokens don't occur in the sample
     basis_VD: Float32s = np.zeros((sample.shape[1], max(1, min(dim, sample.shape[0], len(used)))), np.float32)
     if len(used):
-        # One thread, so that the last bits don't depend on their number; the sparse products, most of it,
-        # have one anyway.
+        # One thread, so that the last bits don't depend on the number of threads. The sparse products, which
+        # take most of the time, use one thread anyway.
         with threadpool_limits(1):
             found = randomized_svd(
                 sample[:, used],

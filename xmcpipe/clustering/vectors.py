@@ -1,6 +1,6 @@
-"""What a label is, as a vector: the mean of its training documents, or its own text.
+"""Label vectors: the mean of a label's training documents, or the vector of its own text.
 
-L labels, D features, R documents of a piece.
+Legend: L labels · D features · R documents of a batch.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from xmcpipe.data.shards.files import Shards
 from xmcpipe.progress import progress
 
 Vectorise = Callable[[Int32s, Int32s], Float32s]
-"""Documents to vectors: token ids end to end and the number of each document's, to float32 [R, D]."""
+"""Maps documents, as concatenated token ids and the number of tokens of each, to vectors, float32 [R, D]."""
 
 ROWS = 8192
 
@@ -35,13 +35,13 @@ def document_means(train: Shards, vectorise: Vectorise, dim: int, num_labels: in
 def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
     """Give labels whose vector is zero the unit vector of their text, in place, and count them.
 
-    `texts` is the split `label`: its documents are labelled by themselves.
+    `texts` is the split `label`: each of its documents is a label text, labelled with that label.
     """
     labels, added = texts.label_csr()[1], 0
-    known_L = np.asarray(vectors_LD.any(1))  # not of vectors_LD[labels], a copy of them all
-    wanted = np.flatnonzero(~known_L[labels])
-    for first in range(0, len(wanted), ROWS):
-        rows = wanted[first : first + ROWS]
+    known_L = np.asarray(vectors_LD.any(1))  # vectors_LD[labels] would copy all vectors
+    unknown = np.flatnonzero(~known_L[labels])
+    for first in range(0, len(unknown), ROWS):
+        rows = unknown[first : first + ROWS]
         vectors_RD = normalise(vectorise(*texts.tokens.gather(rows)))
         vectors_LD[labels[rows]] = vectors_RD
         added += int(vectors_RD.any(1).sum())
@@ -49,18 +49,19 @@ def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
 
 
 def keep_rows(vectors: Float32s, rows: Int64s) -> Float32s:
-    """`vectors[rows]`, in place: the result is a view, and what was there before is lost.
+    """Compute `vectors[rows]` in place: the result is a view of `vectors`, whose other rows are lost.
 
-    `rows` rise. At two million labels a copy would be gigabytes.
+    `rows` must ascend. With two million labels, a copy would take gigabytes.
     """
     for first in range(0, len(rows), ROWS):
-        part = rows[first : first + ROWS]  # each of them at its new place or behind it
+        # Each row moves to a lower place or stays, so that none is overwritten before it is read.
+        part = rows[first : first + ROWS]
         vectors[first : first + len(part)] = vectors[part]
     return vectors[: len(rows)]
 
 
 def normalise(vectors: Float32s) -> Float32s:
-    """The rows at unit length, in place; a row of zeros stays so."""
+    """Scale the rows to unit length, in place; a row of zeros stays as it is."""
     for first in range(0, len(vectors), ROWS):
         part = vectors[first : first + ROWS]
         part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.float32(1e-12))

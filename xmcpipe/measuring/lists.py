@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
     from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
-    from xmcpipe.metrics.evaluation import Against, Evaluation
+    from xmcpipe.metrics.evaluation import Evaluation, Reference
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.ranking import Ranking
     from xmcpipe.metrics.truth import Int64s
@@ -49,14 +49,14 @@ def measure_lists(
     """
     from xmcpipe.data.label_lists.lists import pair_rows
     from xmcpipe.metrics.api import without_pairs
-    from xmcpipe.metrics.evaluation import Against, measure
+    from xmcpipe.metrics.evaluation import Reference, measure
 
     truth, predictions, pairs, k = common.truth, common.others, None, ks[-1]
     if filtered:
         predictions, pairs = common.others[:-1], pair_rows(common.others[-1], truth)
     with _naming(truth):
         true = truth if pairs is None else without_pairs(truth, pairs)
-        reference = Against(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
+        reference = Reference(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
     ranked = [_ranked(lists, truth, k, pairs, common.num_labels) for lists in predictions]
     rankings, joins = zip(*ranked, strict=True)
     # The baseline is one more system: all are measured in one pass over the truth.
@@ -77,7 +77,7 @@ def measure_lists(
 
 
 def _facts(
-    common: "CommonVocabulary", reference: "Against", first: "Evaluation", pairs: "LabelLists | None"
+    common: "CommonVocabulary", reference: "Reference", first: "Evaluation", pairs: "LabelLists | None"
 ) -> dict[str, Any]:
     """The facts that hold for all systems, `first` being one of them; `pairs` were excluded."""
     import numpy as np
@@ -144,17 +144,17 @@ def _ranked(
     import numpy as np
 
     from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
-    from xmcpipe.metrics.api import rank_all, refuse_strangers
+    from xmcpipe.metrics.api import rank_all, require_known_labels
     from xmcpipe.metrics.ranking import Ranking
 
     rows, joined_by = prediction_rows(lists, truth)
     if rows is not None and pairs is not None:
         pairs = select_rows(pairs, np.argsort(rows))
     with _naming(lists):
-        refuse_strangers(lists.labels, num_labels)
+        require_known_labels(lists.labels, num_labels)
         ranking = rank_all(lists, k, pairs)  # in the order of the file, so that an error names a row of it
     if rows is not None:
-        ranking = Ranking(ranking.top[rows], ranking.given[rows], ranking.left_out[rows])
+        ranking = Ranking(ranking.top[rows], ranking.candidates[rows], ranking.excluded[rows])
     return ranking, joined_by
 
 

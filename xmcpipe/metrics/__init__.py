@@ -1,4 +1,4 @@
-"""Metrics of extreme multi-label classification, for anyone's predictions. Needs NumPy alone.
+"""Metrics of extreme multi-label classification, for anyone's predictions. Needs only NumPy.
 
     from xmcpipe.metrics import compare, evaluate
 
@@ -7,10 +7,10 @@
     ours.by_frequency(bins=3)                    # head, torso, tail
     ours.intervals(rounds=1000)["P@1"]           # bootstrap confidence interval
     compare(ours, theirs)["P@1"].significant     # paired
-    ours.unusual                                 # counts of what may make a figure mean something else
+    ours.unusual                                 # counts of inputs that may change what a figure means
 
-Definitions stand in terms.py (over documents) and labelwise.py (over labels); README.md beside this file
-lists the traps in which implementations of them differ, and what is done about each.
+`definitions` holds the formulas and catalog.py lists the metrics. README.md in this folder lists the traps in
+which implementations differ, and how each is handled here.
 """
 
 from xmcpipe.metrics.api import evaluate

@@ -1,4 +1,4 @@
-"""The functions for other people's programs: matrices and lists in, an Evaluation out."""
+"""The functions for other programs: matrices and lists in, an Evaluation out."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.metrics.evaluation import ROWS, Against, Evaluation, measure
+from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import Ints, TruthBatch, count_labels
 
 
+# Long: the docstring is the reference page of the function that other programs call.
 def evaluate(
     predictions: Any,
     truth: Any,
@@ -28,55 +29,52 @@ def evaluate(
 
     Each of predictions, truth, train and exclude is a SciPy sparse matrix [N, L] or a list of N label lists,
     of integers or strings; rows are joined by their position. In a matrix of predictions every stored value
-    is a score; a list of predictions is best first, or of pairs (label, score); an integer array [N, K] of
-    rankings with -1 for none will do too. `train` has rows of its own, or is a `Training` of counts: with it
-    there are PSP, PSR and PSnDCG, with the constants `a` and `b` of the data set, and `by_frequency`.
-    `exclude` are pairs that count neither as hits nor as misses: they are taken out of the truth, and out of
-    the candidates before the best are cut, so give more candidates than max(k). What that took, and how many
-    inputs were unusual otherwise, is in `unusual` of the result.
+    is a score. A list of predictions holds labels, best first, or pairs (label, score). Predictions may also
+    be an integer array [N, K] of rankings, with -1 for none. `train` has its own rows, or is a `Training` of
+    counts: it adds PSP, PSR and PSnDCG, with the constants `a` and `b` of the dataset, and `by_frequency`.
+    `exclude` holds pairs that count neither as hits nor as misses: they are removed from the truth, and from
+    the candidates before the cut to max(k), so give more candidates than max(k). `unusual` of the result
+    counts what this removed, and other unusual inputs.
 
     L is the matrices' width, or `num_labels`, or the number of training counts, or else the number of labels
-    that truth and train have. Raises XmcpipeError, saying what was wanted, for counts or widths that don't
-    fit, ranks that aren't whole, a score that is not a number, a label predicted twice in a document,
-    predictions of unknown labels alone, no true label at all, and whatever is neither matrix nor list.
+    in truth and train. Raises XmcpipeError for counts or widths that don't match, ranks that are not
+    integers, a score that is not a number, a label predicted twice in a document, predictions that contain
+    unknown labels only, a truth without any label, and inputs that are neither a matrix nor a list.
     """
     training = train if isinstance(train, Training) else None
     lists = None if training else train
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
     rows = [None if given is None else rows_of(given, what) for what, given in parts.items()]
     (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, _fixed(num_labels, training))
-    for part in (predicted, excluded):
-        if part is not None and len(part) != len(true):
-            raise XmcpipeError(
-                f"{part.what} has {len(part):,} rows and truth {len(true):,}",
-                "give the same documents in the same order",
-            )
+    _require_same_documents(true, predicted, excluded)
     if trained is not None:
         counts, repeated = count_labels(trained.indptr, trained.labels, labels)
         training = Training(counts, len(trained), repeated)
     if excluded is not None:
         true = without_pairs(true, excluded)
-    against = Against(true, labels, _ranks(k), training, a, b, exclude=excluded)
-    refuse_strangers(predicted.labels, labels)
-    ranking = rank_all(predicted, against.ks[-1], excluded)
-    evaluation = measure([ranking.top], against)[0]
+    reference = Reference(true, labels, _ranks(k), training, a, b, exclude=excluded)
+    require_known_labels(predicted.labels, labels)
+    ranking = rank_all(predicted, reference.ks[-1], excluded)
+    (evaluation,) = measure([ranking.top], reference)
     if excluded is not None:
         evaluation.unusual |= ranking.filter_cost()
     return evaluation
 
 
-def refuse_strangers(labels: Ints, num_labels: int) -> None:
-    """Raise XmcpipeError where no predicted label is one of the L: that is no bad model but other labels."""
+def require_known_labels(labels: Ints, num_labels: int) -> None:
+    """Raise XmcpipeError if no predicted label is one of the L: they are of another dataset."""
     if len(labels) and int(labels.min()) >= num_labels:
         raise XmcpipeError(
-            "none of the predicted labels is in truth or training", "give ids or names of the same vocabulary"
+            "none of the predicted labels is in truth or training",
+            "use one vocabulary for both",
         )
 
 
 def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:
-    """`rank` for Lists of all documents, a piece at a time because sorting takes several times its size.
+    """`rank` for all documents, in batches, because sorting needs several times the memory of its input.
 
-    `predictions` has indptr, labels and scores (or None), `exclude` indptr and labels, of as many documents.
+    `predictions` has indptr, labels and scores (or None); `exclude` has indptr and labels, for the same
+    number of documents.
     """
     documents = len(predictions.indptr) - 1
     whole = Ranking(*(np.empty(shape, np.int64) for shape in ((documents, k), documents, documents)))
@@ -88,36 +86,46 @@ def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:
         scores = None if predictions.scores is None else predictions.scores[pairs]
         excluded = None if exclude is None else _excluded(exclude, first, int(labels.max(initial=0)) + 1)
         piece = rank(indptr, labels, scores, k, excluded, first)
-        whole.top[rows], whole.given[rows], whole.left_out[rows] = piece.top, piece.given, piece.left_out
+        whole.top[rows], whole.candidates[rows] = piece.top, piece.candidates
+        whole.excluded[rows] = piece.excluded
     return whole
 
 
 def without_pairs(lists: Any, exclude: Any) -> Rows:
-    """True labels (indptr, labels) without the pairs of `exclude`, of as many documents.
+    """True labels (indptr, labels) without the pairs of `exclude`, which has the same documents.
 
-    Raises XmcpipeError where that leaves none.
+    Raises XmcpipeError if no true label remains.
     """
-    kept, sizes = [np.empty(0, lists.labels.dtype)], [np.zeros(1, np.int64)]
+    remaining, sizes = [np.empty(0, lists.labels.dtype)], [np.zeros(1, np.int64)]
     for first in range(0, len(lists.indptr) - 1, ROWS):
         indptr = lists.indptr[first : first + ROWS + 1]
         labels = lists.labels[indptr[0] : indptr[-1]]
         rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         stays = ~_excluded(exclude, first, int(labels.max(initial=0)) + 1).holds(rows, labels)
-        kept.append(labels[stays])
+        remaining.append(labels[stays])
         sizes.append(np.bincount(rows[stays], minlength=len(indptr) - 1))
-    labels = np.concatenate(kept)
+    labels = np.concatenate(remaining)
     if len(lists.labels) and not len(labels):
         raise XmcpipeError(
-            "the pairs to leave out are all the true labels",
-            "give the pairs that are neither hits nor misses",
+            "the pairs to exclude contain every true label",
+            "give only the pairs that are neither hits nor misses",
         )
     return Rows("truth", np.cumsum(np.concatenate(sizes)), labels)
 
 
+def _require_same_documents(truth: Rows, *parts: Rows | None) -> None:
+    for part in parts:
+        if part is not None and len(part) != len(truth):
+            raise XmcpipeError(
+                f"{part.what} has {len(part):,} rows, truth has {len(truth):,}",
+                "give the same documents in the same order",
+            )
+
+
 def _fixed(num_labels: Any, training: Training | None) -> dict[str, int | None]:
-    """What fixes L, besides matrices."""
+    """The arguments other than matrices that fix L, by name."""
     if num_labels is not None and not (_is_whole(num_labels) and num_labels > 0):
-        raise XmcpipeError(f"num_labels = {num_labels!r} was given, a number from 1 on was wanted")
+        raise XmcpipeError(f"expected an integer num_labels >= 1, got {num_labels!r}")
     return {
         "num_labels": num_labels,
         "the training counts": None if training is None else len(training.counts),
@@ -127,7 +135,7 @@ def _fixed(num_labels: Any, training: Training | None) -> dict[str, int | None]:
 def _ranks(k: Any) -> tuple[int, ...]:
     ranks: list[Any] = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [None]
     if not all(map(_is_whole, ranks)):
-        raise XmcpipeError(f"k = {k!r} was given, a list of ranks was wanted", "as in (1, 3, 5)")
+        raise XmcpipeError(f"expected a list of ranks, got k = {k!r}", "for example (1, 3, 5)")
     return tuple(sorted(map(int, ranks)))
 
 

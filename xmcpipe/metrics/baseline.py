@@ -1,6 +1,6 @@
 """The popularity baseline: the most frequent training labels, the same for every document.
 
-Any model has to be well above it, and on data with a few very frequent labels its P@k is higher than one
+Every model should be well above it. On data with a few very frequent labels its P@k is higher than one
 expects.
 """
 
@@ -10,10 +10,9 @@ from xmcpipe.metrics.truth import Int64s, Ints
 
 
 def most_frequent(counts: Ints, k: int) -> Int64s:
-    """The k labels with the most training documents, ties by label id, int64 [k]; -1 for each that there is
-    not.
+    """The k labels with the most training documents, int64 [k]; ties go to the lower id.
 
-    A label without a training document is not predicted.
+    A label without a training document is not predicted: -1 fills the places that are left.
     """
     top = np.argsort(-counts, kind="stable")[:k]
     top = top[counts[top] > 0]

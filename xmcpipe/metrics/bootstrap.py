@@ -1,19 +1,21 @@
-"""How far a figure depends on which documents happened to be in the test: the paired bootstrap.
+"""How much a figure depends on which documents happened to be in the test set: the paired bootstrap.
 
-Documents are drawn with replacement, as many as there are, and the figures computed again, `rounds` times;
-the middle `level` of what comes out is the confidence interval (Efron's percentile interval). For two systems
-the same draws serve both, so that what makes a document hard for both cancels in the difference. p is twice
-the share of rounds on the rarer side of 0, the figure itself counted as one more round on each side, so that
-few rounds can't tell of a small p. A difference is marked significant where p < 1 - level; its interval then
-leaves 0 out.
+Each round draws N of the N documents with replacement and computes the figures from them. The middle `level`
+of the values of all rounds is the confidence interval (Efron's percentile interval). Two systems are compared
+on the same draws, so that what makes a document hard for both cancels in the difference. p is twice the
+fraction of rounds on the rarer side of 0, with the figure itself counted as one more round on each side, so
+that a few rounds can't produce a small p. A difference is significant if p < 1 - level; its interval then
+excludes 0.
 
-Since a metric over documents is a ratio of two sums (terms.py), a round is one row of a matrix product:
-how often each document was drawn, times the terms. Nothing is evaluated again.
+Since a metric over documents is a ratio of two sums (terms.py), a round is one row of a matrix product: how
+often each document was drawn, times the terms. No prediction is evaluated again.
 
-Macro figures and coverage get no interval: a label with one test document is absent from 37% of the rounds
-and its recall then 0, so that the rounds lie beside the figure and not around it.
+Macro figures and coverage have no interval: a label with one test document is absent from 37% of the rounds,
+where its recall is 0, so the values of the rounds are biased and not centred on the figure.
 
-Comparing many metrics finds some difference by chance: 1 in 20 at level 0.95.
+Comparing many metrics finds some differences by chance: 1 in 20 at level 0.95.
+
+Legend: N documents · C columns (terms) · R rounds.
 """
 
 from dataclasses import dataclass
@@ -23,12 +25,10 @@ import numpy as np
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.truth import Floats
 
-DRAWN = 1 << 26  # documents times rounds held at a time, a byte each
-MOST_ROUNDS = (
-    256  # … of which one product: of a tall and slim matrix, BLAS is several times slower in small ones
-)
-PIECE = 1 << 14  # documents of a product
-NOTHING = 1e-12  # sums of the same terms in another order differ by less
+DRAWN = 1 << 26  # documents times rounds held at a time, one byte each
+MAX_ROUNDS = 256  # rounds of one product: on a tall, narrow matrix BLAS is several times slower with fewer
+BATCH = 1 << 14  # documents of one product
+ROUNDING = 1e-12  # sums of the same terms in another order differ by less
 
 
 @dataclass(frozen=True)
@@ -53,45 +53,46 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether p < 1 - level; the interval then leaves out 0."""
+        """Whether p < 1 - level; the interval then excludes 0."""
         return self.p + self.level < 1
 
 
 def resampled(terms_NC: Floats, rounds: int, seed: int) -> Floats:
     """Sums of the terms over `rounds` resamplings of the N documents, float64 [rounds, C].
 
-    The draws depend on the seed, N and the round alone. Raises XmcpipeError for no rounds or no documents.
+    The draws depend only on the seed, N and the round. Raises XmcpipeError for no rounds or no documents.
     """
     documents = len(terms_NC)
     if rounds < 1 or not documents:
-        raise XmcpipeError(f"{rounds} rounds over {documents} documents were given, 1 or more were wanted")
+        raise XmcpipeError(f"expected 1 or more rounds and documents, got {rounds} and {documents}")
     random = np.random.default_rng(seed)
     sums_RC = np.zeros((rounds, terms_NC.shape[1]))
-    block = min(rounds, MOST_ROUNDS, max(1, DRAWN // documents))
-    # how often a document is drawn fits a byte: of up to 255 documents anyway, of more with certainty enough
+    block = min(rounds, MAX_ROUNDS, max(1, DRAWN // documents))
+    # How often a document is drawn fits in a byte: always for up to 255 documents, and for more the
+    # probability of a larger count is negligible.
     drawn_RN = np.empty((block, documents), np.uint8)
     for first in range(0, rounds, block):
         count = min(block, rounds - first)
         for row in range(count):
             drawn_RN[row] = np.bincount(random.integers(0, documents, documents), minlength=documents)
-        for piece in range(0, documents, PIECE):
-            rows = slice(piece, piece + PIECE)
+        for start in range(0, documents, BATCH):
+            rows = slice(start, start + BATCH)
             sums_RC[first : first + count] += drawn_RN[:count, rows].astype(np.float64) @ terms_NC[rows]
     return sums_RC
 
 
 def interval(values_R: Floats, level: float) -> Interval:
-    """The middle `level` of the values. Raises XmcpipeError for a level that is not between 0 and 1."""
+    """The middle `level` of the values, [R]. Raises XmcpipeError for a level that is not between 0 and 1."""
     if not 0 < level < 1:
-        raise XmcpipeError(f"the level {level} was given, a share such as 0.95 was wanted")
+        raise XmcpipeError(f"expected 0 < level < 1, got {level}", "for example 0.95")
     low, high = np.quantile(values_R, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 
 def difference(first: float, second: float, first_R: Floats, second_R: Floats, level: float) -> Difference:
-    """The difference of two figures, given both and their values in the same rounds."""
+    """The difference of two figures, from both and their values in the same rounds, [R] each."""
     values_R = first_R - second_R
-    values_R[np.abs(values_R) < NOTHING] = 0
+    values_R[np.abs(values_R) < ROUNDING] = 0
     within = interval(values_R, level)
     rarer = min(int((values_R <= 0).sum()), int((values_R >= 0).sum()))
     p = min(1.0, 2 * (rarer + 1) / (len(values_R) + 1))

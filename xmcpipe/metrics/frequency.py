@@ -1,23 +1,25 @@
 """The same metrics by how frequent a label is in training: head, torso and tail, or deciles.
 
-Labels in falling order of their training documents are cut so that each bin holds the same share of all
-training positives: three bins are head, torso and tail, ten are deciles. Labels with as many documents as
-each other stay together, since between them only the arbitrary label id could decide; so bins are not quite
-equal, and where one frequency alone is a large share of all positives a bin may be empty. Labels that were
-never in training are in the last bin.
+Labels, sorted by descending number of training documents, are cut into bins that hold the same fraction of
+all training positives: three bins are head, torso and tail, ten are deciles. Labels with the same number of
+documents stay together, because only the arbitrary label id could separate them. So bins are not exactly
+equal, and where a single frequency holds a large part of all positives a bin may be empty. Labels that never
+occur in training are in the last bin.
 
-P@k and PSP@k of a bin are its contribution: of all hits those of its labels, over the same denominator. The
-bins' contributions add up to the figure. Macro, micro and coverage of a bin are over its labels that are in
-the test.
+P@k and PSP@k of a bin are its contribution: the hits on its labels, divided by the same denominator as the
+whole figure. The bins' contributions add up to the figure. Macro, micro and coverage of a bin are over its
+labels that occur in the test set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.metrics.labelwise import LabelCounts, scoped_figures
+from xmcpipe.metrics import catalog
+from xmcpipe.metrics.labelwise import LabelCounts, ScopeCounts
 from xmcpipe.metrics.truth import Floats, Int64s, Ints
 
 
@@ -25,8 +27,9 @@ from xmcpipe.metrics.truth import Floats, Int64s, Ints
 class Bin:
     """Labels of similar frequency.
 
-    `labels` it has, `tested` of them with a test document; `least` and `most` training documents of a label;
-    positives in training and test; `figures`, metric@k -> value (see the module).
+    `labels` counts them, `tested` those with a test document; `least` and `most` are the smallest and largest
+    number of training documents of a label; `training_positives` and `test_positives` count (document, label)
+    pairs; `figures` maps metric@k to a value (see the module).
     """
 
     name: str
@@ -39,16 +42,24 @@ class Bin:
     figures: dict[str, float]
 
 
+class Denominators(NamedTuple):
+    """What P@k and PSP@k divide the sums of hits, and of the hits' weights, by."""
+
+    precision: float
+    psp: float
+
+
 def bins_of_labels(counts: Int64s, bins: int) -> Int64s:
-    """The bin of each label, int64 [L], 0 for the most frequent. Raises XmcpipeError for no positives."""
+    """The bin of each label, int64 [L], 0 for the most frequent. Raises XmcpipeError without positives."""
     if bins < 1:
-        raise XmcpipeError(f"{bins} frequency bins were given, 1 or more were wanted")
+        raise XmcpipeError(f"expected 1 or more frequency bins, got {bins}")
     documents = np.arange(int(counts.max(initial=0)) + 1)
-    positives = documents * np.bincount(counts)  # of all labels with so many documents together
+    positives = documents * np.bincount(counts)  # of all labels with that many documents together
     total = int(positives.sum())
     if not total:
-        raise XmcpipeError("no training document has a label", "check that it is the training labels")
+        raise XmcpipeError("no training document has a label", "check that these are the training labels")
     before = total - np.cumsum(positives)  # positives of more frequent labels
+    # A frequency goes to the bin in which the middle of its positives falls.
     middle = (before + positives / 2) / total
     bin_of_count = np.minimum((middle * bins).astype(np.int64), bins - 1)
     bin_of_count[0] = bins - 1
@@ -64,30 +75,44 @@ def by_bins(
     counts: LabelCounts,
     trained: Int64s,
     weights: Floats,
-    below: Mapping[int, tuple[float, float]],
+    denominators: Mapping[int, Denominators],
     bins: int,
 ) -> list[Bin]:
-    """A Bin each, the most frequent labels first.
+    """One Bin each, the most frequent labels first.
 
-    `trained` int64 [L] are training documents, `weights` [L] 1/p_l; `below` maps k to what sums of hits and
-    sums of their weights are divided by.
+    `trained` int64 [L] is the number of training documents of each label, `weights` [L] is 1/p_l;
+    `denominators` maps each k to its own.
     """
     bin_of_label = bins_of_labels(trained, bins)
-    tested = counts.support > 0
-    figures: list[dict[str, float]] = [{} for _ in range(bins)]
-    for k, (below_P, below_PSP) in below.items():
-        predicted, right = counts.at(k)
-        hits = np.bincount(bin_of_label, weights=right, minlength=bins)
-        gains = np.bincount(bin_of_label, weights=right * weights, minlength=bins)
-        for number, mine in enumerate(figures):
-            scoped = scoped_figures(predicted, right, counts.support, tested & (bin_of_label == number))
-            mine |= {f"P@{k}": float(hits[number] / below_P), f"PSP@{k}": float(gains[number] / below_PSP)}
-            mine |= {f"{metric}@{k}": value for metric, value in scoped.items()}
+    figures = _figures(counts, weights, denominators, bin_of_label, bins)
     parts = []
     for number, name in enumerate(bin_names(bins)):
         mask = bin_of_label == number
         parts.append(_bin(name, trained[mask], counts.support[mask], figures[number]))
     return parts
+
+
+def _figures(
+    counts: LabelCounts,
+    weights: Floats,
+    denominators: Mapping[int, Denominators],
+    bin_of_label: Int64s,
+    bins: int,
+) -> Sequence[dict[str, float]]:
+    """Metric@k -> value, for each bin."""
+    tested = counts.support > 0
+    figures: list[dict[str, float]] = [{} for _ in range(bins)]
+    for k, below in denominators.items():
+        predicted, right = counts.at(k)
+        hits = np.bincount(bin_of_label, weights=right, minlength=bins)
+        gains = np.bincount(bin_of_label, weights=right * weights, minlength=bins)
+        for number, mine in enumerate(figures):
+            mask = tested & (bin_of_label == number)
+            scoped = ScopeCounts.of(predicted, right, counts.support, mask)
+            mine[f"P@{k}"] = float(hits[number] / below.precision)
+            mine[f"PSP@{k}"] = float(gains[number] / below.psp)
+            mine |= {f"{metric.name}@{k}": metric.figure(scoped) for metric in catalog.LABEL_METRICS}
+    return figures
 
 
 def _bin(name: str, trained: Int64s, support: Ints, figures: dict[str, float]) -> Bin:

@@ -1,12 +1,12 @@
-"""What callers hold, as labels of N documents in CSR with one numbering.
+"""Converts what callers pass to labels of N documents in CSR, with one numbering of the labels.
 
-    a SciPy sparse matrix [N, L]     predictions: every stored value is a score, zeros too; truth, training
-                                     and filter: every value but 0 is a label
+    a SciPy sparse matrix [N, L]     predictions: every stored value is a score, even 0; truth, training
+                                     and filter: every value except 0 is a label
     an integer array [N, K]          rankings, best first, -1 for none (predictions only)
     a list of N collections          labels, integers or strings; predictions are lists best first, or of
                                      pairs (label, score) in any order, or dicts label -> score
 
-SciPy is not imported: a matrix is known by its `tocsr`.
+SciPy is not imported: a matrix is recognised by its method `tocsr`.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -24,9 +24,9 @@ from xmcpipe.metrics.truth import Int64s, Ints
 
 @dataclass(frozen=True)
 class Rows:
-    """Labels of N documents: `labels[indptr[n] : indptr[n + 1]]`, with scores where there are any.
+    """Labels of N documents: `labels[indptr[n] : indptr[n + 1]]`, with `scores` of the same length or None.
 
-    `width` is L where a matrix fixes it, else None. `what` names it in errors.
+    `width` is L where a matrix fixes it, else None. `what` names the input in errors.
     """
 
     what: str
@@ -40,26 +40,30 @@ class Rows:
 
 
 def rows_of(given: Any, what: str) -> Rows:
-    """`given` (see the module) as Rows; strings are still strings. `what` is predictions, truth, train, …
+    """An input (see the module) as Rows; labels that are strings stay strings.
 
-    Raises XmcpipeError for anything else, for labels that are not integers or strings, and for negative ones.
+    `what` is predictions, truth, train or exclude. Raises XmcpipeError for other inputs, for labels that are
+    neither integers nor strings, and for negative ids.
     """
     scored = what == "predictions"
     if hasattr(given, "tocsr"):
         if len(given.shape) != 2:
-            raise XmcpipeError(f"{what}: a matrix of shape {given.shape} was given", "[N, L] was wanted")
+            raise XmcpipeError(
+                f"{what}: expected a matrix [N, L], got shape {given.shape}", "give one row per document"
+            )
         return _of_matrix(given.tocsr(), what, scored)
     if isinstance(given, np.ndarray) and given.ndim == 2:
         if not scored or given.dtype.kind not in "iu":
             raise XmcpipeError(
-                f"{what}: a dense array of {given.dtype} was given",
-                "give a SciPy CSR matrix or lists; only rankings may be an integer array",
+                f"{what}: expected a SciPy CSR matrix or lists, got a dense array of {given.dtype}",
+                "only predictions may be an array, of integers: the labels of each rank",
             )
         present = given >= 0
         return Rows(what, _indptr(present.sum(axis=1)), given[present])
     if not isinstance(given, Sequence | np.ndarray):
         raise XmcpipeError(
-            f"{what}: a {type(given).__name__} was given", "give a SciPy CSR matrix or a list of label lists"
+            f"{what}: expected a SciPy CSR matrix or a list of label lists, got {type(given).__name__}",
+            "convert it with scipy.sparse.csr_matrix",
         )
     return _of_lists(given, what, scored)
 
@@ -67,35 +71,34 @@ def rows_of(given: Any, what: str) -> Rows:
 def with_one_numbering(
     parts: Sequence[Rows | None], known: int, fixed: Mapping[str, int | None]
 ) -> tuple[list[Any], int]:
-    """The parts with integer labels of one numbering, and L.
+    """The parts with integer labels in one numbering, and L.
 
-    The first `known` parts (truth, training) make the numbering where neither a matrix nor one of `fixed`
-    (name of an argument -> L) does: their labels, sorted, are 0 … L - 1, and labels of other parts follow.
-    Raises XmcpipeError for widths that differ, labels beyond them, and integers beside strings.
+    A matrix, or one of `fixed` (name of an argument -> L), fixes the numbering. Otherwise the first `known`
+    parts (truth, training) do: their labels, sorted, get the ids 0 … L - 1, and labels that only other parts
+    have follow. Raises XmcpipeError for widths that differ, label ids >= L, and a mix of integers and
+    strings.
     """
-    there = [part for part in parts if part is not None]
-    widths = {part.what: part.width for part in there if part.width is not None}
+    present = [part for part in parts if part is not None]
+    widths = {part.what: part.width for part in present if part.width is not None}
     widths |= {what: width for what, width in fixed.items() if width is not None}
     if len(set(widths.values())) > 1:
-        told = ", ".join(f"{what} {width:,}" for what, width in widths.items())
-        raise XmcpipeError(f"the numbers of labels differ: {told}", "give matrices of the same labels")
-    kinds = {part.labels.dtype.kind == "U" for part in there if len(part.labels)}
+        listed = ", ".join(f"{what} {width:,}" for what, width in widths.items())
+        raise XmcpipeError(f"the numbers of labels differ: {listed}", "give matrices of the same labels")
+    kinds = {part.labels.dtype.kind == "U" for part in present if len(part.labels)}
     if len(kinds) > 1:
         raise XmcpipeError(
             "labels are integers in one place and strings in another", "give ids or names everywhere"
         )
     if widths and True in kinds:
-        raise XmcpipeError(
-            f"labels are strings, and {next(iter(widths))} is about ids", "give ids everywhere"
-        )
+        raise XmcpipeError(f"labels are strings, but {next(iter(widths))} uses ids", "give ids everywhere")
     if widths:
         width = next(iter(widths.values()))
-        for part in there:
+        for part in present:
             least, most = int(part.labels.min(initial=0)), int(part.labels.max(initial=0))
             if least < 0 or most >= max(width, 1):
                 raise XmcpipeError(
-                    f"{part.what} has the label id {least if least < 0 else most}, "
-                    f"and there are {width:,} labels",
+                    f"expected label ids from 0 to {width - 1:,}, got {least if least < 0 else most} "
+                    f"in {part.what}",
                     "ids begin at 0",
                 )
         return list(parts), width
@@ -126,11 +129,11 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
     indptr, labels, data = matrix.indptr.astype(np.int64), _signed(matrix.indices), matrix.data
     width = int(matrix.shape[1])
     if data.dtype.kind not in "iufb":
-        raise XmcpipeError(f"{what}: a matrix of {data.dtype} was given", "numbers were wanted")
+        raise XmcpipeError(f"{what}: expected a matrix of numbers, got {data.dtype}")
     if scored:
         return Rows(what, indptr, labels, data, width)
     if data.dtype.kind == "f" and np.isnan(data).any():
-        raise XmcpipeError(f"{what}: a value is not a number (NaN)", "1 is a label, 0 is none")
+        raise XmcpipeError(f"{what}: a value is not a number (NaN)", "store 1 for a label")
     if not data.all():
         given = data != 0
         indptr = np.concatenate([[0], np.cumsum(given)])[indptr]
@@ -141,21 +144,23 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
 def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
     kinds = set(map(type, rows))
     if any(issubclass(kind, str | bytes) for kind in kinds):
-        raise XmcpipeError(f"{what}: a string was given as a document", "give a list of labels a document")
+        raise XmcpipeError(
+            f"{what}: expected a list of labels for each document, got a string", "put its labels in a list"
+        )
     if scored and any(issubclass(kind, Set) for kind in kinds):
-        raise XmcpipeError(f"{what}: a set was given, which has no order", "give lists, best first")
+        raise XmcpipeError(f"{what}: expected ordered labels, got a set", "give lists, best first")
     if any(issubclass(kind, Mapping) for kind in kinds):
         if not scored or not all(issubclass(kind, Mapping) for kind in kinds):
             raise XmcpipeError(
-                f"{what}: a dict was given as a document",
-                "dicts label -> score are predictions, each document's",
+                f"{what}: expected a list of labels for each document, got a dict",
+                "only predictions may be dicts label -> score, and then for every document",
             )
         rows = [list(row.items()) for row in rows]
     try:
         indptr = _indptr(np.fromiter(map(len, rows), np.int64, len(rows)))
         flat = list(chain.from_iterable(rows))
     except TypeError as error:
-        raise XmcpipeError(f"{what}: {error}", "give a list of labels a document") from error
+        raise XmcpipeError(f"{what}: {error}", "give a list of labels for each document") from error
     scores = None
     if scored and flat and isinstance(flat[0], tuple):
         try:
@@ -173,22 +178,22 @@ def _labels(flat: list[Any], what: str) -> Ints:
     if not (all(strings) or all(integers)):
         names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise XmcpipeError(
-            f"{what}: labels of type {names} were given, all integers or all strings were wanted",
-            "a float32 tells ids apart only up to 16,777,216",
+            f"{what}: expected labels that are all integers or all strings, got {names}",
+            "ids as float32 are exact only up to 16,777,216",
         )
     try:
         labels = np.array(flat, np.int64 if all(integers) else None)
     except OverflowError as error:
         raise XmcpipeError(
-            f"{what}: a label id of 2^63 or more was given", "give smaller ids, or names"
+            f"{what}: expected label ids below 2^63, got a larger one", "give smaller ids, or names"
         ) from error
     if labels.dtype.kind in "iu" and len(labels) and int(labels.min()) < 0:
-        raise XmcpipeError(f"{what}: {int(labels.min())} is given as a label id", "ids begin at 0")
+        raise XmcpipeError(f"{what}: expected label ids >= 0, got {int(labels.min())}", "ids begin at 0")
     return labels
 
 
 def _signed(labels: Ints) -> Ints:
-    """Unsigned 64-bit ids (some C++ tools write them) would turn sums with signed ones into floats."""
+    """Labels as signed integers: sums of uint64 (which some C++ tools write) and int64 would be floats."""
     return labels.astype(np.int64) if labels.dtype == np.uint64 else labels
 
 

@@ -1,68 +1,44 @@
-"""Metrics as tables of text, and a table as Markdown or LaTeX."""
+"""Metrics as tables of text, and a table as Markdown or LaTeX.
+
+The rows come from `catalog`; numbers are per cent.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xmcpipe.metrics import catalog
+
 Table = list[list[str]]  # a header and rows
 
-OVER_DOCUMENTS = {
-    "P": "precision",
-    "nDCG": "nDCG",
-    "R": "recall",
-    "hits": "documents with a hit",
-    "MRR": "mean reciprocal rank",
-    "PSP": "PSP, normalised",
-    "PSP_raw": "PSP, raw",
-    "PSnDCG": "PSnDCG, normalised",
-    "PSR": "PSR, normalised",
-}
-OVER_LABELS = {
-    "micro_P": "micro precision",
-    "micro_R": "micro recall",
-    "micro_F1": "micro F1",
-    "macro_P": "macro precision",
-    "macro_R": "macro recall",
-    "macro_F1": "macro F1",
-    "coverage": "coverage",
-}
-SCOPES = {"all": "all labels", "tested": "labels in test", "trained": "labels in training"}
-NAMES = OVER_DOCUMENTS | {
-    f"{name}_{scope}": f"{title}, {where}"
-    for name, title in OVER_LABELS.items()
-    for scope, where in SCOPES.items()
-}
-SMALL = (
-    *("P", "nDCG", "R", "PSP", "PSP_raw", "PSnDCG"),
-    *("micro_F1_all", "macro_F1_all", "macro_F1_tested", "macro_F1_trained", "coverage_all"),
-)
 LATEX = str.maketrans(
     {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}"}
 )
 
 
-def table(metrics: Mapping[str, Any], names: Sequence[str] = SMALL) -> Table:
-    """A row a metric: its name, the model at each k with half its interval, popularity at each k; per cent.
+def table(metrics: Mapping[str, Any], names: Sequence[str] | None = None) -> Table:
+    """One row per metric: its title, the model at each k with half its interval, popularity at each k.
 
-    `names` are those of NAMES to show.
+    `names` are the figures to show, of `catalog.titles()`; by default those of `catalog.summary()`.
     """
+    titles = catalog.titles()
     ks = metrics["k"]
     systems = [name for name in ("model", "popularity") if metrics[name]]
     intervals = (metrics.get("intervals") or {"model": {}})["model"]
     header = ["%", *(f"{_short(system)}@{k}" for system in systems for k in ks)]
     rows = []
-    for name in names:
+    for name in catalog.summary() if names is None else names:
         if f"{name}@{ks[0]}" in metrics["model"]:
             cells = [
                 _cell(metrics[system][f"{name}@{k}"], intervals.get(f"{name}@{k}") if not at else None)
                 for at, system in enumerate(systems)
                 for k in ks
             ]
-            rows.append([NAMES[name], *cells])
+            rows.append([titles[name], *cells])
     return [header, *rows]
 
 
 def frequency_table(metrics: Mapping[str, Any]) -> Table:
-    """A row a bin of the labels' training frequency: its labels, and what it adds to P@k and PSP@k; per cent.
+    """One row per bin of the labels' training frequency: its labels, and its part of P@k and PSP@k.
 
     Empty without training labels.
     """
@@ -89,43 +65,43 @@ def frequency_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
-    """What has to be said beside the tables: the counts, A, B and N, the bootstrap, and what was unusual."""
-    lines = [*_of_data(metrics), f"{len(metrics['model'])} figures in all: --json"]
+    """Lines below the tables: the counts, A, B and N, the bootstrap, and unusual inputs."""
+    lines = [*_of_data(metrics), f"--json prints all {len(metrics['model'])} figures"]
     if intervals := metrics.get("intervals"):
         lines.append(
             f"±: half of the {100 * intervals['level']:g}% interval, {intervals['rounds']:,} bootstrap "
-            "rounds over documents; macro figures and coverage have none"
+            "rounds over documents; macro figures and coverage have no interval"
         )
     if empty := [each["name"] for each in metrics.get("by_frequency") or () if not each["labels"]]:
-        lines.append(f"no label is in {', '.join(empty)}: labels of one frequency are kept together")
+        lines.append(f"no label is in {', '.join(empty)}: labels of the same frequency stay together")
     return lines + _of_system(metrics, metrics["k"][-1])
 
 
-def comparison_table(comparison: Mapping[str, Any], names: Sequence[str] = SMALL) -> Table:
-    """A row a metric@k: both systems, the difference A − B with its interval, p, and * where significant.
+def comparison_table(comparison: Mapping[str, Any], names: Sequence[str] | None = None) -> Table:
+    """One row per metric@k: both systems, the difference A − B with its interval, p, and * where significant.
 
-    Metrics that no interval can be told of are left out.
+    Metrics that have no interval are not shown. `names` as in `table`.
     """
-    differences = comparison["differences"]
+    differences, titles = comparison["differences"], catalog.titles()
     rows = []
-    for name in names:
+    for name in catalog.summary() if names is None else names:
         for k in comparison["k"]:
             if found := differences.get(f"{name}@{k}"):
                 ends = f"{_signed(found['low'])} … {_signed(found['high'])}"
                 cells = [_cell(found["first"]), _cell(found["second"]), _signed(found["difference"]), ends]
                 star = "*" if found["significant"] else ""
-                rows.append([f"{NAMES[name]} @{k}", *cells, f"{found['p']:.3f}", star])
+                rows.append([f"{titles[name]} @{k}", *cells, f"{found['p']:.3f}", star])
     return [["%", "A", "B", "A − B", f"{100 * comparison['level']:g}% interval", "p", ""], *rows]
 
 
 def comparison_notes(comparison: Mapping[str, Any]) -> list[str]:
-    """Who A and B are, and what has to be said of the data and the bootstrap."""
+    """Lines below a comparison: what A and B are, the data, the bootstrap, and unusual inputs."""
     systems = dict(zip("AB", comparison["systems"], strict=True))
     lines = [f"{name}: {system['predictions']}" for name, system in systems.items()]
     lines += _of_data(comparison)
     lines.append(
-        f"*: p < {1 - comparison['level']:g}, of {comparison['rounds']:,} paired bootstrap rounds over "
-        "documents; macro figures and coverage have none"
+        f"*: p < {1 - comparison['level']:g}, from {comparison['rounds']:,} paired bootstrap rounds over "
+        "documents; macro figures and coverage have no interval"
     )
     for name, system in systems.items():
         lines += [f"{name}: {line}" for line in _of_system(system, comparison["k"][-1])]
@@ -133,14 +109,14 @@ def comparison_notes(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(table: Table) -> str:
-    """The table for a README: words left, numbers right."""
+    """The table for a README: titles aligned left, numbers right."""
     header, *rows = [[cell.replace("|", r"\|").replace("*", r"\*") for cell in row] for row in table]
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
 def latex(table: Table) -> str:
-    """The table for a paper, with the rules of the package booktabs."""
+    """The table for a paper; its rules need the LaTeX package booktabs."""
     header, *rows = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in table]
     columns = "l" + "r" * (len(table[0]) - 1)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule"]
@@ -150,7 +126,7 @@ def latex(table: Table) -> str:
 def _of_data(facts: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{facts['documents']:,} documents, {facts['labels']:,} labels ({facts['labels_from']}), "
-        f"{facts['labels_in_test']:,} of them in the test"
+        f"{facts['labels_in_test']:,} of them in the test set"
     ]
     propensity = facts["propensity"]
     if propensity:
@@ -158,15 +134,15 @@ def _of_data(facts: Mapping[str, Any]) -> list[str]:
         constants = f"A {propensity['a']:g}, B {propensity['b']:g}, N {propensity['n']:,}"
         lines.append(f"PSP with {constants} ({propensity['kind']} propensity{counted})")
     else:
-        lines.append("no PSP and no popularity baseline: they need the training labels")
+        lines.append("no PSP and no popularity baseline: both need the training labels")
     if pairs := facts.get("filter"):
         lines.append(
-            f"{pairs['pairs']:,} pairs count neither as hits nor as misses: out of the candidates before the "
-            f"cut, and {pairs['true']:,} of them out of the truth"
+            f"{pairs['pairs']:,} pairs count neither as hits nor as misses: removed from the candidates "
+            f"before the cut, and {pairs['true']:,} of them from the truth"
         )
     unusual = {
         "documents_without_truth": "documents have no true label and count as 0",
-        "repeated_labels_merged": "labels were repeated in a document of truth or training: merged",
+        "repeated_labels_merged": "labels occurred twice in a document of truth or training and were merged",
     }
     return lines + _counted(facts, unusual)
 
@@ -176,9 +152,9 @@ def _of_system(facts: Mapping[str, Any], k: int) -> list[str]:
     if facts["joined_by"] != "id":
         lines.append(f"predictions and truth were joined by {facts['joined_by']}")
     unusual = {
-        "documents_with_short_predictions": f"documents have under {k} predictions: misses",
+        "documents_with_short_predictions": f"documents have fewer than {k} predictions: the rest are misses",
         "documents_short_by_filter": "of them because the filter left too few candidates: predict more",
-        "predictions_of_unknown_labels": "predictions are of labels unknown to truth and training: misses",
+        "predictions_of_unknown_labels": "predicted labels are neither in truth nor in training: misses",
     }
     return lines + _counted(facts, unusual)
 
@@ -187,13 +163,13 @@ def _counted(facts: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
     return [f"{facts[key]:,} {text}" for key, text in texts.items() if facts.get(key)]
 
 
-def _cell(share: float, interval: Sequence[float] | None = None) -> str:
+def _cell(fraction: float, interval: Sequence[float] | None = None) -> str:
     half = f" ±{50 * (interval[1] - interval[0]):.2f}" if interval else ""
-    return f"{100 * share:.2f}{half}"
+    return f"{100 * fraction:.2f}{half}"
 
 
-def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
 
 
 def _short(system: str) -> str:

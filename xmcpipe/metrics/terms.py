@@ -1,143 +1,167 @@
-"""Metrics over documents: each is one sum over documents divided by another.
+"""Metrics over documents: what one is made of, and the sums that all of them are computed from.
 
-With y the set of true labels of a document, hit_j = 1 where its prediction of rank j is in y, w_l = 1/p_l,
-d_j = 1 / log2(j + 1), and best_j the j-th largest w of the labels in y:
+A metric over documents is one sum over documents divided by another:
 
-    found = hit_1 + … + hit_k                 gain = sum of hit_j w_j         best = best_1 + … + best_k
-    ideal = d_1 + … + d_min(k, |y|)           PDCG = sum of hit_j w_j d_j     PIDCG = sum of best_j d_j
+    P@k = (sum of hits among the first k) / (k * number of documents)
 
-    P        sum found / k       / documents      always by k: a short prediction is a miss
-    R        sum found / |y|     / documents
-    nDCG     sum DCG / ideal     / documents
-    hits     sum [found > 0]     / documents
-    MRR      sum 1 / (rank of the first hit, if it is k or less)   / documents
-    PSP_raw  sum gain / k        / documents      may exceed 1
-    PSP      sum gain / k        / sum best / k   a ratio of means, as leaderboards have it, and not the
-    PSR      sum gain / |y|      / sum best / |y|     mean of the documents' ratios
-    PSnDCG   sum PDCG / ideal    / sum PIDCG / ideal
-    micro_P  sum found           / sum of the predictions that were given
-    micro_R  sum found           / sum |y|
-    micro_F1 2 sum found         / (sum predictions + sum |y|)
+What is summed is a `Term`: one number per document and rank. `Terms` evaluates the terms of all metrics once
+per document, at the ranks k; a `DocumentMetric` divides their sums. Because a figure is a ratio of sums, no
+mean of batch means is ever taken, and a bootstrap round only has to sum the same terms over the documents
+that it drew. The metrics themselves are in `definitions`, and `catalog.py` lists them.
 
-A document without true labels adds 0 to what is above the line and stays in the count of documents, so that
-all metrics are over the same documents. Because a figure is a ratio of sums, a mean of batch means is never
-taken, and the bootstrap has only to sum again over the documents that it drew.
-
-Legend: B documents · K ranks · C columns (terms) · k as in ks.
+Legend: B documents of a batch · K ranks, K = max(ks) · C columns (a column per term and k).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from xmcpipe.metrics.truth import Bools, Floats, Int64s
 
-PLAIN = ("found", "recall", "ndcg", "any", "first", "predicted")
-WEIGHTED = ("gain", "gain_recall", "gain_ndcg", "best", "best_recall", "best_ndcg")
-NAMES = ("P", "nDCG", "R", "hits", "MRR", "PSP", "PSP_raw", "PSnDCG", "PSR")
-MICRO = ("micro_P_all", "micro_R_all", "micro_F1_all")
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """B documents whose first K predictions were compared with the truth.
+
+    `hits` bool [B, K]: whether the prediction of each rank is a true label. `predicted` bool [B, K]: whether
+    there is a prediction of that rank. `sizes` int64 [B]: the number of true labels |y|. With training labels
+    also `gains` float64 [B, K], the weight w = 1/p of the label where it is a hit (else 0), and `best`
+    float64 [B, K], the K largest weights among the true labels, descending, then 0.
+    """
+
+    hits: Bools
+    predicted: Bools
+    sizes: Int64s
+    gains: Floats | None = None
+    best: Floats | None = None
+
+    @cached_property
+    def found(self) -> Int64s:
+        """The hits up to each rank, int64 [B, K]."""
+        return np.cumsum(self.hits, axis=1)
+
+    @cached_property
+    def at_least_one(self) -> Int64s:
+        """|y| as a divisor, int64 [B, 1]: 1 for a document without true labels, whose hits are 0 anyway."""
+        return np.maximum(self.sizes, 1)[:, None]
+
+    @cached_property
+    def discounts(self) -> Floats:
+        """The weight of each rank in DCG, float64 [K]."""
+        return rank_discounts(self.hits.shape[1])
+
+    @cached_property
+    def ideal(self) -> Floats:
+        """The largest DCG that |y| true labels allow up to each rank, float64 [B, K]."""
+        return _ideal_gains(self.sizes, self.discounts)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One number per document and rank, which a metric sums over documents.
+
+    `at_ranks` maps a batch to [B, K], column j - 1 for the ranks up to j. A term with `needs_training` is
+    computed from `gains` or `best`, so only where training labels are given. Terms with the
+    same `name` are the same term, and metrics that use it have one column for it.
+    """
+
+    name: str
+    at_ranks: Callable[[ScoredBatch], Floats | Int64s | Bools]
+    needs_training: bool = False
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over documents for one k: a number each, or an array with one value per bootstrap round."""
+
+    k: int
+    documents: Floats
+    true_labels: Floats
+    by_name: Mapping[str, Floats]
+
+    def __getitem__(self, term: Term) -> Floats:
+        return self.by_name[term.name]
+
+
+@dataclass(frozen=True)
+class DocumentMetric:
+    """A metric over documents.
+
+    `name` is its key ("P" for P@1, P@3, ...), `title` its row in printed tables. `terms` are what it needs,
+    and `figure` divides their sums. `in_summary` prints it without being asked, among the rows of its `group`
+    (see `catalog.GROUPS`).
+    """
+
+    name: str
+    title: str
+    terms: tuple[Term, ...]
+    figure: Callable[[Sums], Floats]
+    in_summary: bool = True
+    group: str = "documents"
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether it needs the training labels, for propensities."""
+        return any(term.needs_training for term in self.terms)
 
 
 class Terms:
-    """The columns that the metrics at `ks` are made of; those with propensities where `weighted`."""
+    """The columns of a walk over documents: every term of these metrics at every k.
 
-    def __init__(self, ks: Sequence[int], weighted: bool) -> None:
+    Without propensities (`weighted` is false), metrics that need the training labels are skipped.
+    """
+
+    def __init__(self, ks: Sequence[int], metrics: Sequence[DocumentMetric], weighted: bool) -> None:
         self.ks = tuple(ks)
         self.weighted = weighted
-        names = PLAIN + (WEIGHTED if weighted else ())
+        self.metrics = [metric for metric in metrics if weighted or not metric.needs_training]
+        self._terms = {term.name: term for metric in self.metrics for term in metric.terms}
         # column 0 counts the documents, column 1 their true labels
-        self._columns = {name: slice(2 + n * len(ks), 2 + (n + 1) * len(ks)) for n, name in enumerate(names)}
-        self.width = 2 + len(names) * len(ks)
-
-    def of(
-        self,
-        hits_BK: Bools,
-        given_BK: Bools,
-        sizes_B: Int64s,
-        gains_BK: Floats | None = None,
-        best_BK: Floats | None = None,
-    ) -> Floats:
-        """The terms of B documents, float64 [B, C].
-
-        `hits_BK` says which predictions are right and `given_BK` which there are, K = max(ks) ranks of each;
-        `sizes_B` is |y|. With propensities, `gains_BK` is w where there is a hit and `best_BK` as above.
-        """
-        discounts_K = discounts(hits_BK.shape[1])
-        ideal_BK = _ideal_gains(sizes_B, discounts_K)
-        true_B1 = np.maximum(sizes_B, 1)[:, None]
-        found_BK = np.cumsum(hits_BK, axis=1)
-        ranks_BK = {
-            "found": found_BK,
-            "recall": found_BK / true_B1,
-            "ndcg": np.cumsum(hits_BK * discounts_K, axis=1) / ideal_BK,
-            "any": found_BK > 0,
-            "first": np.cumsum(_first_hit(hits_BK), axis=1),
-            "predicted": np.cumsum(given_BK, axis=1),
+        self._columns = {
+            name: slice(2 + n * len(ks), 2 + (n + 1) * len(ks)) for n, name in enumerate(self._terms)
         }
-        for name, weights_BK in (("gain", gains_BK), ("best", best_BK)):
-            if self.weighted and weights_BK is not None:
-                sums_BK = np.cumsum(weights_BK, axis=1)
-                ranks_BK[name] = sums_BK
-                ranks_BK[f"{name}_recall"] = sums_BK / true_B1
-                ranks_BK[f"{name}_ndcg"] = np.cumsum(weights_BK * discounts_K, axis=1) / ideal_BK
-        terms_BC = np.empty((len(sizes_B), self.width))
-        terms_BC[:, 0], terms_BC[:, 1] = 1, sizes_B
+        self.width = 2 + len(self._terms) * len(ks)
+
+    def of(self, batch: ScoredBatch) -> Floats:
+        """The terms of B documents, float64 [B, C]."""
+        terms_BC = np.empty((len(batch.sizes), self.width))
+        terms_BC[:, 0], terms_BC[:, 1] = 1, batch.sizes
         at_ks = np.array(self.ks) - 1
-        for name, columns in self._columns.items():
-            terms_BC[:, columns] = ranks_BK[name][:, at_ks]
+        for name, term in self._terms.items():
+            terms_BC[:, self._columns[name]] = term.at_ranks(batch)[:, at_ks]
         return terms_BC
 
-    def sums(self, sums_C: Floats, name: str) -> Floats:
+    def sums(self, sums_C: Floats, term: Term) -> Floats:
         """The sums of one term, [..., len(ks)], out of all sums [..., C]."""
-        return np.asarray(sums_C[..., self._columns[name]])
+        return np.asarray(sums_C[..., self._columns[term.name]])
 
     def figures(self, sums_C: Floats) -> dict[str, Floats]:
-        """Metric@k -> value [...], from sums [..., C]: over all documents, or of one resampling a row."""
-        documents, positives = sums_C[..., 0], sums_C[..., 1]
+        """Metric@k -> value [...], from sums [..., C]: over all documents, or one bootstrap round per row."""
         figures: dict[str, Floats] = {}
         for at, k in enumerate(self.ks):
-            s = {name: self.sums(sums_C, name)[..., at] for name in self._columns}
-            figures |= {
-                f"P@{k}": _ratio(s["found"], k * documents),
-                f"nDCG@{k}": _ratio(s["ndcg"], documents),
-                f"R@{k}": _ratio(s["recall"], documents),
-                f"hits@{k}": _ratio(s["any"], documents),
-                f"MRR@{k}": _ratio(s["first"], documents),
-                f"micro_P_all@{k}": _ratio(s["found"], s["predicted"]),
-                f"micro_R_all@{k}": _ratio(s["found"], positives),
-                f"micro_F1_all@{k}": _ratio(2 * s["found"], s["predicted"] + positives),
-            }
-            if self.weighted:
-                figures |= {
-                    f"PSP@{k}": _ratio(s["gain"], s["best"]),
-                    f"PSP_raw@{k}": _ratio(s["gain"], k * documents),
-                    f"PSR@{k}": _ratio(s["gain_recall"], s["best_recall"]),
-                    f"PSnDCG@{k}": _ratio(s["gain_ndcg"], s["best_ndcg"]),
-                }
+            by_name = {name: self.sums(sums_C, term)[..., at] for name, term in self._terms.items()}
+            sums = Sums(k, sums_C[..., 0], sums_C[..., 1], by_name)
+            figures |= {f"{metric.name}@{k}": metric.figure(sums) for metric in self.metrics}
         return figures
 
 
-def discounts(k: int) -> Floats:
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """numerator / denominator, and 0 where the denominator is 0."""
+    return np.asarray(numerator / np.where(denominator == 0, 1, denominator))
+
+
+def rank_discounts(k: int) -> Floats:
     """1 / log2(j + 1) for the ranks j = 1 … k, float64 [k]."""
     return np.asarray(1 / np.log2(np.arange(2, k + 2)))
 
 
 def _ideal_gains(sizes_B: Int64s, discounts_K: Floats) -> Floats:
-    """The largest DCG@j of a document with so many true labels, float64 [B, K] for j = 1 … K.
+    """The largest DCG@j of a document with that many true labels, float64 [B, K] for j = 1 … K.
 
-    1 (and not 0) for a document without true labels, whose DCG is 0: its quotient is 0.
+    1 (and not 0) for a document without true labels: its DCG is 0, so its quotient is 0.
     """
     reachable = np.concatenate([[1.0], np.cumsum(discounts_K)])
     gains: Floats = reachable[np.minimum(np.arange(1, len(discounts_K) + 1), sizes_B[:, None])]
     return gains
-
-
-def _first_hit(hits_BK: Bools) -> Floats:
-    """1 / rank at the first hit of each document and 0 elsewhere, float64 [B, K]."""
-    first_BK = hits_BK & (np.cumsum(hits_BK, axis=1) == 1)
-    return np.asarray(first_BK / np.arange(1, hits_BK.shape[1] + 1))
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """above / below, and 0 where there is nothing below."""
-    return np.asarray(above / np.where(below == 0, 1, below))

@@ -1,6 +1,7 @@
-"""What is timed: the shapes of a grid, and the faults of one."""
+"""The shapes of a grid, and grids that are errors."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,22 +20,22 @@ def test_a_grid_is_every_combination_and_the_fan_in_changes_first() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"fan_in": (800,)}, "K = 800 was given for D = 768"),
+        ({"fan_in": (800,)}, "got K = 800 for D = 768"),
         ({"labels": (0,)}, "L = 0"),
-        ({"features": (65_537,)}, "at most 65,536"),
-        ({"dtype": ("float32", "int8")}, "--dtype 'int8'"),
-        ({"what": ("sideways",)}, "--what 'sideways'"),
+        ({"features": (65_537,)}, "D <= 65,536"),
+        ({"dtype": ("float32", "int8")}, "got 'int8'"),
+        ({"what": ("sideways",)}, "got 'sideways'"),
         ({"seconds": 0.0}, "above 0"),
         ({"repeats": 0}, "above 0"),
     ],
 )
-def test_a_grid_that_cannot_be_is_one_line(settings: dict, words: str) -> None:
+def test_a_grid_that_cannot_be_is_one_line(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(XmcpipeError, match=words) as caught:
         Grid(**settings)
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_is_the_device_s_and_what_is_given_goes_first() -> None:
+def test_the_default_grid_is_the_devices_and_options_override_it() -> None:
     nothing = {"labels": None, "fan_in": None}
     assert choose("cpu", False, nothing) == grid.CPU
     assert choose("cuda", False, nothing) == grid.CUDA
@@ -44,7 +45,7 @@ def test_the_default_is_the_device_s_and_what_is_given_goes_first() -> None:
 
 def test_float16_is_for_cuda() -> None:
     assert choose("cuda", True, {"dtype": ("float16",)}).dtype == ("float16",)
-    with pytest.raises(XmcpipeError, match="CUDA only"):
+    with pytest.raises(XmcpipeError, match="on CUDA only"):
         choose("cpu", True, {"dtype": ("float16",)})
 
 

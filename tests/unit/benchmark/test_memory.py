@@ -1,17 +1,17 @@
-"""Bytes at the peak of a call."""
+"""The peak memory of a call."""
 
 import torch
 
-from xmcpipe.benchmark.contenders import Dense, FixedFanIn
 from xmcpipe.benchmark.grid import Shape
+from xmcpipe.benchmark.implementations import Dense, FixedFanIn
 from xmcpipe.benchmark.memory import available_bytes, held_bytes, peak_bytes
 from xmcpipe.benchmark.problem import draw
 
 MEGABYTE = 1 << 20
 
 
-def test_the_peak_counts_what_is_alive_together(device):
-    def call():
+def test_the_peak_counts_what_is_alive_together(device: str) -> None:
+    def call() -> torch.Tensor:
         first = torch.empty(3 * MEGABYTE, dtype=torch.int8, device=device)
         second = torch.empty(2 * MEGABYTE, dtype=torch.int8, device=device)
         del first, second
@@ -20,17 +20,17 @@ def test_the_peak_counts_what_is_alive_together(device):
     assert peak_bytes(call, torch.device(device)) == 5 * MEGABYTE
 
 
-def test_what_was_there_before_does_not_count_and_its_release_neither(device):
+def test_what_was_there_before_does_not_count_and_its_release_neither(device: str) -> None:
     held = [torch.empty(8 * MEGABYTE, dtype=torch.int8, device=device)]
 
-    def call():
+    def call() -> None:
         held.clear()
         torch.empty(MEGABYTE, dtype=torch.int8, device=device)
 
     assert peak_bytes(call, torch.device(device)) <= MEGABYTE
 
 
-def test_memory_inside_an_operator_counts():
+def test_memory_inside_an_operator_counts() -> None:
     @torch.library.custom_op("xmcpipe_test::scratch", mutates_args=())
     def scratch(values: torch.Tensor) -> torch.Tensor:
         torch.empty(6 * MEGABYTE, dtype=torch.int8)
@@ -39,7 +39,7 @@ def test_memory_inside_an_operator_counts():
     assert 6 * MEGABYTE <= peak_bytes(lambda: scratch(torch.ones(4)), torch.device("cpu")) < 7 * MEGABYTE
 
 
-def test_the_dense_step_holds_no_gradient_of_its_weights():
+def test_the_dense_step_holds_no_gradient_of_its_weights() -> None:
     drawn = draw(Shape(4000, 8, 64, 4, "float32"), torch.device("cpu"), 0, large_steps=False)
     dense = Dense(drawn)
     weights = 4000 * 64 * 4
@@ -48,15 +48,15 @@ def test_the_dense_step_holds_no_gradient_of_its_weights():
     assert peak_bytes(dense.call("backward"), torch.device("cpu")) >= weights
 
 
-def test_a_storage_is_held_once():
+def test_a_storage_is_held_once() -> None:
     tensor = torch.zeros(100)
     assert held_bytes([tensor, tensor[3:], torch.zeros(5)]) == 420
 
 
-def test_operands_of_the_sparse_layer_take_six_bytes_a_connection():
+def test_operands_of_the_sparse_layer_take_six_bytes_a_connection() -> None:
     drawn = draw(Shape(1000, 8, 64, 4, "float32"), torch.device("cpu"), 0, large_steps=False)
     assert held_bytes(FixedFanIn(drawn).operands()) == 1000 * 8 * 6 + 4 * 64 * 4
 
 
-def test_some_memory_is_available(device):
+def test_some_memory_is_available(device: str) -> None:
     assert available_bytes(torch.device(device)) > MEGABYTE

@@ -1,7 +1,8 @@
-"""The picture."""
+"""The plot."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ GRID = Grid((64, 128), (4, 8), (16,), (3,), ("float32",), ("forward", "topk"), r
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(timing, "COPIED_BYTES", {"cpu": 1 << 20})
     monkeypatch.setattr(timing, "SWEPT_BYTES", {"cpu": 1 << 20})
     done = [each for _, comparisons in bench(GRID, torch.device("cpu")) for each in comparisons]
@@ -22,7 +23,7 @@ def made(monkeypatch):
     return document(GRID, torch.device("cpu"), done)
 
 
-def test_the_document_has_every_comparison_and_no_names_of_hosts(made):
+def test_the_document_has_every_comparison_and_no_names_of_hosts(made: dict[str, Any]) -> None:
     import json
     import platform
 
@@ -35,13 +36,13 @@ def test_the_document_has_every_comparison_and_no_names_of_hosts(made):
     assert made["settings"]["fan_in"] == (4, 8)
 
 
-def test_a_picture_is_drawn_from_the_document_alone(made, tmp_path):
+def test_a_picture_is_drawn_from_the_document_alone(made: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot.write(tmp_path / "bench.png", made)
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_of_nothing_timed_is_a_picture_too(made, tmp_path):
+def test_a_picture_of_nothing_timed_is_a_picture_too(made: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for each in made["comparisons"]:
         each["floor_ms"] = None
@@ -51,8 +52,8 @@ def test_a_picture_of_nothing_timed_is_a_picture_too(made, tmp_path):
     assert (tmp_path / "bench.png").is_file()
 
 
-def test_the_size_that_varies_most_is_the_axis():
-    def sizes(grid):
+def test_the_size_that_varies_most_is_the_axis() -> None:
+    def sizes(grid: Grid) -> list[dict[str, Any]]:
         return [vars(shape) for shape in grid.shapes()]
 
     assert plot.varied_size(sizes(GRID)) == "fan_in"

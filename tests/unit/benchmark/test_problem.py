@@ -1,4 +1,4 @@
-"""What all contenders are given."""
+"""The layer and the batch that all implementations get."""
 
 import torch
 
@@ -6,7 +6,7 @@ from tests.unit.benchmark.layers import SMALL, problem
 from xmcpipe.benchmark.problem import draw
 
 
-def test_a_layer_is_legal(device):
+def test_a_layer_is_legal(device: str) -> None:
     drawn = problem(device=device)
     index = drawn.index.to(torch.int64)
     assert drawn.index.dtype == torch.uint16
@@ -18,13 +18,13 @@ def test_a_layer_is_legal(device):
     assert int(drawn.positive_rows.max()) < SMALL.batch
 
 
-def test_gradients_are_values_of_the_dtype_and_the_ends_weigh_more():
+def test_gradients_are_values_of_the_dtype_and_the_ends_weigh_more() -> None:
     drawn = problem("bfloat16")
     assert torch.equal(drawn.grad.bfloat16().float(), drawn.grad)
     assert drawn.grad[:, [0, -1]].abs().mean() > 8 * drawn.grad[:, 1:-1].abs().mean()
 
 
-def test_a_seed_is_a_problem():
+def test_a_seed_is_a_problem() -> None:
     one, same, other = problem(seed=3), problem(seed=3), problem(seed=4)
     for name in ("features", "weight", "index", "grad", "positive_labels"):
         assert torch.equal(getattr(one, name), getattr(same, name))
@@ -32,7 +32,7 @@ def test_a_seed_is_a_problem():
     assert not torch.equal(one.index, other.index)
 
 
-def test_steps_are_small_where_they_are_repeated():
+def test_steps_are_small_where_they_are_repeated() -> None:
     cpu = torch.device("cpu")
     large, small = (draw(SMALL, cpu, 0, large_steps) for large_steps in (True, False))
     assert small.rate * small.scale < large.rate * large.scale / 100

@@ -1,38 +1,43 @@
-"""Right results pass in every layout, and each way to be wrong is found out."""
+"""Right results pass in every layout, and each kind of wrong result is detected."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tests.unit.benchmark.layers import problem
-from xmcpipe.benchmark.contenders import CONTENDERS, Dense, FixedFanIn
 from xmcpipe.benchmark.grid import WHAT, Shape
-from xmcpipe.benchmark.problem import draw
+from xmcpipe.benchmark.implementations import IMPLEMENTATIONS, Dense, FixedFanIn, Implementation, Output
+from xmcpipe.benchmark.problem import Problem, draw
 from xmcpipe.benchmark.reference import expected, sample_labels
 from xmcpipe.benchmark.validate import Check, checks, poisoned_memory, worst
 
+Spoil = Callable[..., Output]
+Change = Callable[[Tensor, Tensor], Tensor]
 
-def verdict(what, contender, output):
+
+def verdict(what: str, layer: Implementation, output: Output) -> Check:
     """The worst check of an output."""
-    exact = expected(contender.problem, what, sample_labels(contender.problem, 0))
-    return worst(checks(what, contender, output, exact))
+    exact = expected(layer.problem, what, sample_labels(layer.problem, 0))
+    return worst(checks(what, layer, output, exact))
 
 
-def run(kind, what, drawn, spoil=None):
-    """The worst check of what a contender computes, its output changed by `spoil(contender, *output)`."""
-    contender = kind(drawn)
+def run(kind: type[Implementation], what: str, drawn: Problem, spoil: Spoil | None = None) -> Check:
+    """The worst check of an implementation's output, after `spoil(layer, *output)` changed it."""
+    layer = kind(drawn)
     with poisoned_memory():
-        output = contender.call(what)()
-    return verdict(what, contender, output if spoil is None else spoil(contender, *output))
+        output = layer.call(what)()
+    return verdict(what, layer, output if spoil is None else spoil(layer, *output))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("what", WHAT)
-@pytest.mark.parametrize("kind", CONTENDERS)
-def test_what_is_right_passes(kind, what, dtype, device):
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_what_is_right_passes(kind: type[Implementation], what: str, dtype: str, device: str) -> None:
     drawn = problem(dtype, device=device, labels=200)
     try:
         check = run(kind, what, drawn)
@@ -53,21 +58,29 @@ def test_what_is_right_passes(kind, what, dtype, device):
     st.sampled_from([FixedFanIn, Dense]),
     st.integers(0, 1000),
 )
-def test_no_shape_makes_a_right_result_look_wrong(sizes, labels, batch, dtype, what, kind, seed):
+def test_no_shape_makes_a_right_result_look_wrong(
+    sizes: tuple[int, int],
+    labels: int,
+    batch: int,
+    dtype: str,
+    what: str,
+    kind: type[Implementation],
+    seed: int,
+) -> None:
     features, fan_in = sizes
     drawn = draw(Shape(labels, fan_in, features, batch, dtype), torch.device("cpu"), seed, large_steps=True)
     check = run(kind, what, drawn)
     assert check.holds, check
 
 
-def changed(tensor, value, *where):
+def changed(tensor: Tensor, value: float, *where: int | slice) -> Tensor:
     """A copy with one value changed."""
     copy = tensor.clone()
     copy[where] = value
     return copy
 
 
-WRONG = {
+WRONG: dict[str, tuple[str, Spoil]] = {
     "a score that was never written": ("forward", lambda c, s: (changed(s, math.nan, 4, 69),)),
     "the scores of another label": ("forward", lambda c, s: (s.roll(1, 1),)),
     "scores without the last label": ("forward", lambda c, s: (changed(s, 0.0, slice(None), 69),)),
@@ -93,14 +106,14 @@ WRONG = {
 }
 
 
-def dense_row(contender, label):
-    """float32 [1, D]: a label's weights."""
-    return Dense(contender.problem).weight[label : label + 1].float()
+def dense_row(layer: Implementation, label: int) -> Tensor:
+    """The weights of a label, float32 [1, D]."""
+    return Dense(layer.problem).weight[label : label + 1].float()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("fault", WRONG)
-def test_what_is_wrong_is_found_out(fault, dtype):
+def test_wrong_results_are_detected(fault: str, dtype: str) -> None:
     what, spoil = WRONG[fault]
     assert run(FixedFanIn, what, problem(dtype)).holds
     check = run(FixedFanIn, what, problem(dtype), spoil)
@@ -108,7 +121,7 @@ def test_what_is_wrong_is_found_out(fault, dtype):
     assert " off by " in str(check)
 
 
-def test_the_second_best_label_is_not_the_best():
+def test_the_second_best_label_is_not_the_best() -> None:
     drawn = problem()
     scores = FixedFanIn(drawn).forward()[0]
     values, labels = scores.topk(6, dim=1)
@@ -116,18 +129,19 @@ def test_the_second_best_label_is_not_the_best():
     assert not verdict("topk", FixedFanIn(drawn), (labels[:, 1:], values[:, 1:])).holds
 
 
-def update_to(change):
-    """A spoiler of the step that sets the weights to change(exact, old) at every label."""
+def update_to(change: Change) -> Spoil:
+    """Spoils a step: sets the weights to change(exact, old) at every label."""
 
-    def spoil(contender, loss, grad_features):
-        exact = expected(contender.problem, "step", torch.arange(contender.problem.shape.labels))
-        contender.weight.copy_(change(exact.weight, contender.problem.weight.double()))
+    def spoil(layer: Implementation, loss: Tensor, grad_features: Tensor) -> Output:
+        exact = expected(layer.problem, "step", torch.arange(layer.problem.shape.labels))
+        assert exact.weight is not None
+        layer.weight.copy_(change(exact.weight, layer.problem.weight.double()))
         return loss, grad_features
 
     return spoil
 
 
-def truncated(exact, _):
+def truncated(exact: Tensor, _: Tensor) -> Tensor:
     return ((exact.float().view(torch.int32) & ~0xFFFF).view(torch.float32)).double()
 
 
@@ -142,12 +156,12 @@ def truncated(exact, _):
     ],
     ids=["nearest", "truncated", "not updated", "updated twice", "two places off"],
 )
-def test_an_updated_16_bit_weight_is_a_neighbour_and_right_on_average(change, right):
+def test_an_updated_16_bit_weight_is_a_neighbour_and_right_on_average(change: Change, right: bool) -> None:
     drawn = problem("bfloat16", labels=2000)
     assert run(FixedFanIn, "step", drawn, update_to(change)).holds == right
 
 
-def test_fresh_memory_is_poisoned_and_then_no_more():
+def test_new_memory_is_poisoned_only_in_the_context() -> None:
     before = torch.are_deterministic_algorithms_enabled()
     with poisoned_memory():
         assert bool(torch.empty(100).isnan().all())
@@ -156,7 +170,7 @@ def test_fresh_memory_is_poisoned_and_then_no_more():
     assert torch.are_deterministic_algorithms_enabled() == before
 
 
-def test_nan_never_holds_and_is_the_worst():
+def test_nan_never_holds_and_is_the_worst() -> None:
     right, wrong, nan = Check("a", 0.5, 1.0), Check("b", 3.0, 1.0), Check("c", math.nan, 1.0)
     assert [check.holds for check in (right, wrong, nan)] == [True, False, False]
     assert worst([right, nan, wrong]) is nan

@@ -1,4 +1,4 @@
-"""`bench` on the command line."""
+"""The command `bench`."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from xmcpipe.benchmark import contenders, timing
+from xmcpipe.benchmark import implementations, timing
 from xmcpipe.cli.app import app
 
 SMALL = ["--labels", "60", "--fan-in", "4,8", "--features", "16", "--batch", "3", "--repeats", "1"]
@@ -53,8 +53,8 @@ def test_without_matplotlib_the_json_is_written_and_a_line_says_how_to_get_the_p
 
 
 def test_a_wrong_result_is_shown_and_the_exit_code_is_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = contenders.FixedFanIn.forward
-    monkeypatch.setattr(contenders.FixedFanIn, "forward", lambda self: (right(self)[0] * 1.01,))
+    right = implementations.FixedFanIn.forward
+    monkeypatch.setattr(implementations.FixedFanIn, "forward", lambda self: (right(self)[0] * 1.01,))
     result = CliRunner().invoke(app, ["bench", *FORWARD])
     assert result.exit_code == 1
     assert "WRONG" in result.stdout
@@ -64,11 +64,11 @@ def test_a_wrong_result_is_shown_and_the_exit_code_is_1(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--fan-in", "17"], "K = 17 was given for D = 16"),
+        (["--fan-in", "17"], "got K = 17 for D = 16"),
         (["--dtype", "float12"], "'float12'"),
         (["--dtype", "float16"], "CUDA only"),
         (["--what", "all"], "'all'"),
-        (["--labels", "many"], "--labels 'many' was given, whole numbers were wanted"),
+        (["--labels", "many"], "expected integers, got --labels 'many'"),
         (["--labels", "0"], "L = 0"),
         (["--seconds", "0"], "above 0"),
         (["--device", "cuda:99"], "device 'cuda:99' can't be used"),
@@ -83,8 +83,8 @@ def test_bad_input_is_one_line_and_2(arguments: list[str], words: str) -> None:
     assert words in result.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_timed(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_timed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(app, ["bench", *FORWARD, "--out", str(tmp_path / "file" / "below")])
     assert result.exit_code == 2
-    assert "can't be made" in result.stderr
+    assert "can't create" in result.stderr

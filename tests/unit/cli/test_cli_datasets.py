@@ -1,12 +1,11 @@
-"""`datasets`, and `download` of a registered set: what the user sees, with and without a network."""
+"""`datasets`, and `download` of a registered dataset: what the user sees, with and without a network."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.small_sets import COUNTS, FILES, TEST, tar_of, use_lines_layout, use_registry
 from xmcpipe import recipe
@@ -35,7 +34,7 @@ def call(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One registered set that no network gives, a store and a cache of its own."""
+    """One registered dataset that can't be downloaded, and a store and cache of the test's own."""
     monkeypatch.setenv("XMCPIPE_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
@@ -82,10 +81,10 @@ def test_by_hand_and_from_then_on(tmp_path: Path, archive: str) -> None:
     first = made(call("download", "tiny", "--from", archive, "--json"))
     assert first["state"] == "made"
     assert {key: first["figures"][key] for key in COUNTS} == COUNTS
-    again = made(call("download", "tiny", "--from", archive, "--json"))
-    assert (again["state"], again["path"]) == ("reused", first["path"])
+    second = made(call("download", "tiny", "--from", archive, "--json"))
+    assert (second["state"], second["path"]) == ("reused", first["path"])
     assert made(call("download", "tiny", "--json"))["path"] == first["path"]
-    # another archive is other data, and not passed over for what is there
+    # another archive is other data: the existing artifact is not reused
     Path(archive).write_bytes(tar_of({**FILES, "tiny/test.lines": TEST[0]}))
     other = made(call("download", "tiny", "--from", archive, "--json"))
     assert (other["state"], other["figures"]["test"]) == ("made", 1)
@@ -99,27 +98,27 @@ def test_in_a_recipe_it_is_a_key(archive: str) -> None:
     assert call("download", "debian", "--from", archive).exit_code == 2
 
 
-def test_gc_removes_archives_only_when_it_is_told_to(tmp_path: Path, archive: str) -> None:
+def test_gc_removes_archives_only_with_the_option(tmp_path: Path, archive: str) -> None:
     made(call("download", "tiny", "--from", archive, "--json"))
     from xmcpipe.data.fetch.archives import CachedArchive, folder_of
     from xmcpipe.data.registry import find
 
-    kept = CachedArchive(folder_of(find("tiny")), find("tiny").mirrors[0])
-    kept.folder.mkdir(parents=True)
-    kept.archive.write_bytes(b"x" * 1500)
-    kept.record.write_text("{}")
+    cached = CachedArchive(folder_of(find("tiny")), find("tiny").mirrors[0])
+    cached.folder.mkdir(parents=True)
+    cached.archive.write_bytes(b"x" * 1500)
+    cached.record.write_text("{}")
     first = call("gc", "--yes")
-    assert f"{kept.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
+    assert f"{cached.archive}  archive of tiny  1.5 kB  kept (--archives removes it)" in first.stderr
     assert first.stdout == "nothing to remove\n"
     assert call("gc", "--all", "--yes").exit_code == 0
     listed = call("gc", "--archives", "--dry-run")
-    assert listed.stdout == f"{kept.archive}  archive of tiny  1.5 kB\n"
+    assert listed.stdout == f"{cached.archive}  archive of tiny  1.5 kB\n"
     assert "kept" not in listed.stderr
-    assert call("gc", "--archives").exit_code == 2  # nobody is there to confirm
-    assert kept.archive.is_file()
+    assert call("gc", "--archives").exit_code == 2  # there is no terminal to confirm on
+    assert cached.archive.is_file()
     removed = made(call("gc", "--archives", "--yes", "--json"))
-    assert removed["removes"] == [{"path": str(kept.archive), "bytes": 1500, "stage": None}]
-    assert sorted(kept.folder.iterdir()) == [kept.record]
+    assert removed["removes"] == [{"path": str(cached.archive), "bytes": 1500, "stage": None}]
+    assert sorted(cached.folder.iterdir()) == [cached.record]
     assert Path(archive).is_file()
 
 
@@ -128,12 +127,12 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines
     assert ["tiny", "6", "2", "5", "2.5", "MB", "-", "-"] in lines
     raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
-    kept = tmp_path / "cache/archives/tiny"
-    kept.mkdir(parents=True)
+    folder = tmp_path / "cache/archives/tiny"
+    folder.mkdir(parents=True)
     from xmcpipe.data.fetch.archives import CachedArchive
     from xmcpipe.data.registry import find
 
-    CachedArchive(kept, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
+    CachedArchive(folder, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
     (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)
@@ -162,4 +161,4 @@ def test_the_planned_memory_of_its_recipe(tmp_path: Path, tiny_encoder: Path) ->
     path.write_text(RECIPE.replace("ENCODER", "nobody/nothing"))
     result = call("datasets")
     assert result.exit_code == 0
-    assert "tiny: nothing is planned: the config of encoder 'nobody/nothing' can't be read" in result.stderr
+    assert "tiny: no memory plan: the config of encoder 'nobody/nothing' can't be read" in result.stderr

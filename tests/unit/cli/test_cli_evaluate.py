@@ -1,4 +1,4 @@
-"""`eval` on files from anywhere."""
+"""`eval` on files of any system."""
 
 import json
 from pathlib import Path
@@ -72,29 +72,23 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--truth", "t"], "--truth was given without --predictions"),
-        (["--train", "t"], "--train was given without --truth"),
-        (["--filter", "t"], "--filter was given without --truth"),
-        (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "one was wanted"),
-        (["--compare", "none", "none"], "none is a file, an artifact was wanted"),
-        (["--predictions", "p", "--truth", "t", "--k", "1,x"], "whole numbers were wanted"),
-        (
-            ["--predictions", "p", "--truth", "t", "--k", "3,3"],
-            "eval: expected k to be distinct rising",
-        ),
-        (
-            ["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"],
-            "eval.b: expected a finite",
-        ),
-        (["--predictions", "p", "--truth", "t", "--shards", "s"], "--shards was given and would do nothing"),
-        (["--compare", "p", "q", "--truth", "t", "--store", "s"], "--store was given and would do nothing"),
-        (["--predictions", "p", "--truth", "t", "--force"], "--force was given and would do nothing"),
-        (["--compare", ".", ".", "--force"], "--force was given and would do nothing"),
-        (["--predictions", "p", "--truth", "t", "--bins", "3"], "--bins was given and would do nothing"),
-        (["--compare", ".", ".", "--bins", "3"], "--bins was given and would do nothing"),
-        (["--predictions", "p", "--truth", "t", "--a", "0.5"], "--a was given and would do nothing"),
-        (["--predictions", "p", "--truth", "t", "--b", "0.5"], "--b was given and would do nothing"),
-        (["--json", "--format", "latex"], "--format was given and would do nothing"),
+        (["--truth", "t"], "--truth needs --predictions"),
+        (["--train", "t"], "--train needs --truth"),
+        (["--filter", "t"], "--filter needs --truth"),
+        (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "expected one of --predictions"),
+        (["--compare", "none", "none"], "expected an artifact's folder, got the file none"),
+        (["--predictions", "p", "--truth", "t", "--k", "1,x"], "expected integers, got --k '1,x'"),
+        (["--predictions", "p", "--truth", "t", "--k", "3,3"], "eval: expected k to be distinct rising"),
+        (["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"], "eval.b: expected a finite"),
+        (["--predictions", "p", "--truth", "t", "--shards", "s"], "--shards would have no effect here"),
+        (["--compare", "p", "q", "--truth", "t", "--store", "s"], "--store would have no effect here"),
+        (["--predictions", "p", "--truth", "t", "--force"], "--force would have no effect here"),
+        (["--compare", ".", ".", "--force"], "--force would have no effect here"),
+        (["--predictions", "p", "--truth", "t", "--bins", "3"], "--bins would have no effect here"),
+        (["--compare", ".", ".", "--bins", "3"], "--bins would have no effect here"),
+        (["--predictions", "p", "--truth", "t", "--a", "0.5"], "--a would have no effect here"),
+        (["--predictions", "p", "--truth", "t", "--b", "0.5"], "--b would have no effect here"),
+        (["--json", "--format", "latex"], "--format would have no effect here"),
         (["--predictions", "none.jsonl", "--truth", "none.jsonl"], "none.jsonl"),
     ],
 )
@@ -162,7 +156,7 @@ def test_two_artifacts_are_compared_with_the_constants_of_their_own_metrics(tmp_
     measured("2", a=0.5, b=0.4, propensity="standard")
     refused = CliRunner().invoke(app, compare)
     assert refused.exit_code == 2
-    assert "the two were measured with" in refused.stderr
+    assert "the two systems were measured with" in refused.stderr
     assert constants("--a", "0.6", "--b", "1.5") == (0.6, 1.5)
 
 

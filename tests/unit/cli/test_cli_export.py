@@ -1,4 +1,4 @@
-"""From a dataset's folder into the store by one command, and out again by another."""
+"""`import` of a dataset's folder into the store, and `export` from it."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ def run(*arguments: object, code: int = 0) -> str:
 
 
 def test_import_a_folder_and_export_it(tmp_path: Path) -> None:
-    pecos(tmp_path / "given")
+    pecos(tmp_path / "source")
     keep = ["--empty-text", "keep", "--no-labels", "keep", "--min-label-count", "0"]
-    command = ["import", tmp_path / "given", *keep, "--store", tmp_path / "store", "--json"]
+    command = ["import", tmp_path / "source", *keep, "--store", tmp_path / "store", "--json"]
     made = json.loads(run(*command))
     assert (made["state"], made["figures"]["train"], made["figures"]["labels"]) == ("made", 5, len(NAMES))
-    again = json.loads(run(*command, "--layout", "pecos"))
-    assert (again["state"], again["path"]) == ("reused", made["path"])
+    second = json.loads(run(*command, "--layout", "pecos"))
+    assert (second["state"], second["path"]) == ("reused", made["path"])
     files = json.loads(run("export", made["path"], "--format", "xc", "-o", tmp_path / "out", "--json"))
     assert files["path"] == str(tmp_path / "out")
     written = (tmp_path / "out" / "trn_X_Y.txt").read_bytes()
-    # as given, but with the labels of a document in order
+    # as in the source, except that the labels of each document are sorted
     assert written == x_y([("", [0, 1]), ("", [2]), ("", [0]), ("", [1, 3]), ("", [])])
     assert files["files"]["trn_X_Y.txt"] == len(written)
     assert "X.trn.txt" in run("export", made["path"], "--out", tmp_path / "pecos")

@@ -54,7 +54,7 @@ def test_the_commands_and_their_options_are_these() -> None:
 
 
 @pytest.mark.usefixtures("compiler")
-def test_kernels_are_compiled_ahead_and_kept(cache: Path) -> None:
+def test_kernels_are_compiled_ahead_and_cached(cache: Path) -> None:
     code, output = run("build", "--arch", "sm_90", "--arch", "sm_75", "--arch", "sm_90", "--json")
     assert code == 0
     made = json.loads(output)
@@ -71,12 +71,12 @@ def test_kernels_are_compiled_ahead_and_kept(cache: Path) -> None:
         assert row["registers"] > 0
         assert row["bytes"] > 0
         assert row["seconds"] > 0
-    again = json.loads(run("build", "--arch", "sm_90", "--json")[1])["kernels"]
-    assert [(row["cached"], row["seconds"]) for row in again] == [(True, 0.0)] * 2
+    second = json.loads(run("build", "--arch", "sm_90", "--json")[1])["kernels"]
+    assert [(row["cached"], row["seconds"]) for row in second] == [(True, 0.0)] * 2
 
 
 @pytest.mark.usefixtures("compiler")
-def test_what_was_compiled_is_a_table(cache: Path) -> None:
+def test_the_compiled_kernels_are_printed_as_a_table(cache: Path) -> None:
     code, output = run("build", "--arch", "sm_90")
     lines = output.splitlines()
     assert code == 0
@@ -85,8 +85,8 @@ def test_what_was_compiled_is_a_table(cache: Path) -> None:
     (row,) = (line.split() for line in lines if "MORE=1" in line)
     assert row[:3] == ["fill", "MORE=1", "sm_90"]
     assert row[-2] == "compiled"
-    assert lines[-1] == f"2 compiled, 0 were there: {cache}"
-    assert "2 were there" in run("build", "--arch", "sm_90")[1]
+    assert lines[-1] == f"2 compiled, 0 already in the cache: {cache}"
+    assert "2 already in the cache" in run("build", "--arch", "sm_90")[1]
 
 
 @pytest.mark.usefixtures("compiler")
@@ -99,7 +99,7 @@ def test_all_means_the_common_architectures() -> None:
 
 @pytest.mark.usefixtures("compiler")
 def test_many_kernels_are_compiled_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "JOBS_A_PROCESS", 1)
+    monkeypatch.setattr(kernels, "JOBS_PER_PROCESS", 1)
     monkeypatch.setattr("xmcpipe.cores.usable_cores", lambda: 2)
     # A spawned process has the package's own folder of kernels.
     monkeypatch.setattr(kernel_source, "FOLDERS", (kernel_source._PACKAGE.parent / "kernels",))
@@ -124,7 +124,7 @@ def test_without_an_architecture_it_is_that_of_the_gpus(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run("build") == (
         2,
-        "error: no --arch was given, and no GPU is here (add --arch sm_90, or --arch all)\n",
+        "error: expected --arch, because this machine has no GPU (add --arch sm_90, or --arch all)\n",
     )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
@@ -143,7 +143,7 @@ def test_without_the_gpu_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     code, output = run("list")
     assert code == 0
     assert output.endswith(
-        "they can't be compiled here: the 'gpu' extra isn't installed: no cuda.core "
+        "kernels can't be compiled here: the 'gpu' extra isn't installed: no cuda.core "
         "(pip install 'xmcpipe[gpu]')\n"
     )
 

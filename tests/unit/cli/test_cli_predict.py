@@ -1,4 +1,4 @@
-"""`predict` on texts, with a stand-in for the model."""
+"""`predict` on texts, with a fake model."""
 
 import gzip
 import json
@@ -15,9 +15,9 @@ from xmcpipe.cli.app import app
 
 
 class FakeBundle:
-    """Labels a text with its words; `windows` are the most texts that were read ahead of an answer."""
+    """Labels a text with its words, and records the texts."""
 
-    asked: ClassVar[list[str]] = []
+    seen: ClassVar[list[str]] = []
 
     @staticmethod
     def load(folder: Path) -> "FakeBundle":
@@ -28,7 +28,7 @@ class FakeBundle:
         self, texts: Iterable[str], k: int, batch_size: int
     ) -> Iterator[list[tuple[str, str | None, float]]]:
         for text in texts:
-            self.asked.append(text)
+            self.seen.append(text)
             words = text.split()[:k]
             yield [
                 (word, word.upper() if word != "plain" else None, 1.0 / (i + 1))
@@ -42,7 +42,7 @@ def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module.Bundle = FakeBundle  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "xmcpipe.inference.bundle", module)
     monkeypatch.chdir(tmp_path)
-    FakeBundle.asked.clear()
+    FakeBundle.seen.clear()
     Path("model").mkdir()
     return lambda *arguments, **more: CliRunner().invoke(
         app, ["predict", "--model", "model", *arguments], **more
@@ -87,10 +87,10 @@ def test_a_file_of_objects_keeps_its_ids(predict: Any) -> None:
 
 def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
     result = predict(input='blue sky\n{"id": "x", "text": "green"}\n')
-    assert FakeBundle.asked == ["blue sky", "green"]
+    assert FakeBundle.seen == ["blue sky", "green"]
     assert rows(result.stdout)[1]["id"] == "x"
     predict("--input", "-", input="red\n")
-    assert FakeBundle.asked[-1] == "red"
+    assert FakeBundle.seen[-1] == "red"
     empty = predict(input="")
     assert (empty.exit_code, empty.stdout) == (0, "")
 
@@ -99,9 +99,9 @@ def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
     ("content", "message"),
     [
         (b'{"text": "a"}\nplain', "in.jsonl, line 2 isn't JSON"),
-        (b'{"text": "a"}\n{"texts": "b"}', "in.jsonl, line 2 has no string `text` (texts is there)"),
-        (b'{"text": 3}', "line 1 has no string `text`"),
-        (b"[3]", "line 1 has no string `text` (list is there)"),
+        (b'{"text": "a"}\n{"texts": "b"}', "in.jsonl, line 2, got texts"),
+        (b'{"text": 3}', "expected a string `text` in in.jsonl, line 1"),
+        (b"[3]", "line 1, got list"),
         ('{"text": "gemütlich"}'.encode("latin-1"), "in.jsonl isn't UTF-8"),
     ],
 )
@@ -114,8 +114,8 @@ def test_a_line_that_is_no_document_is_one_error(predict: Any, content: bytes, m
 
 
 def test_what_can_not_be_is_refused(predict: Any) -> None:
-    assert "one was wanted" in predict("--text", "a", "--input", "b").stderr
+    assert "expected one of --text" in predict("--text", "a", "--input", "b").stderr
     assert "none.jsonl does not exist" in predict("--input", "none.jsonl").stderr
     nothing = CliRunner().invoke(app, ["predict", "--text", "a"])
     assert nothing.exit_code == 2
-    assert "no model was given" in nothing.stderr
+    assert "expected a model or a recipe" in nothing.stderr

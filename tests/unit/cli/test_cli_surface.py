@@ -1,4 +1,4 @@
-"""What the command line promises: its words, its speed, its exit codes."""
+"""The interface of the command line: commands, options, start-up time, exit codes."""
 
 import dataclasses
 import inspect
@@ -15,7 +15,7 @@ from xmcpipe.cli.commands.importing import import_
 from xmcpipe.stages.importing import ImportConfig
 
 SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
-# Frozen: whoever changes a name here changes what other people's scripts say.
+# Frozen: a change of a name here breaks other people's scripts.
 COMMANDS = {
     "datasets": {"--store", "--json"},
     "download": SHARED | {"--from"},

@@ -1,6 +1,7 @@
-"""Balanced k-means and exchanges: exact sizes, one result with any threads, planted clusters found."""
+"""Balanced k-means and exchanges: exact sizes, the same result with any threads, planted clusters found."""
 
 import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ from xmcpipe.errors import XmcpipeError
 Float32s = npt.NDArray[np.float32]
 
 
-def unit(vectors: npt.NDArray[np.floating]) -> Float32s:
-    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+def unit(vectors: npt.NDArray[np.floating[Any]]) -> Float32s:
+    scaled = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return np.asarray(scaled, np.float32)
 
 
 def planted(num_groups: int, size: int, noise: float, seed: int) -> tuple[Float32s, npt.NDArray[np.int64]]:
@@ -54,9 +56,9 @@ def test_every_size_comes_out_exactly(
 
 def check_sizes(num: int, num_clusters: int, dim: int, seed: int, alike: bool) -> None:
     random = np.random.default_rng(seed)
-    vectors = random.standard_normal((num, dim))
-    vectors[random.random(num) < 0.2] = 0
-    vectors = unit(np.ones((num, dim)) if alike else vectors)
+    drawn = random.standard_normal((num, dim))
+    drawn[random.random(num) < 0.2] = 0
+    vectors = unit(np.ones((num, dim)) if alike else drawn)
     clusters = balanced_clusters(vectors, num_clusters, seed)
     moved = exchange(vectors, clusters, num_clusters, 4)
     sizes = np.bincount(clusters, minlength=num_clusters)
@@ -82,26 +84,26 @@ def test_planted_groups_are_found(num_groups: int) -> None:
 def test_a_sample_of_a_large_node_finds_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = planted(16, 200, 0.3, seed=3)
     whole = tightness(vectors, balanced_clusters(vectors, 16, 0), 16)
-    looked_at = []
+    sizes: list[int] = []
     separate = balanced._separate
 
-    def watched(points, *arguments):
-        looked_at.append(points.shape[1])
+    def watched(points: Float32s, *arguments: Any) -> Any:
+        sizes.append(points.shape[1])
         return separate(points, *arguments)
 
     monkeypatch.setattr(balanced, "_separate", watched)
     monkeypatch.setattr(balanced, "SAMPLE_ROWS", 300)
     assert tightness(vectors, balanced_clusters(vectors, 16, 0), 16) > whole - 0.03
-    assert max(looked_at) <= 300
-    assert min(looked_at) > 150
+    assert max(sizes) <= 300
+    assert min(sizes) > 150
 
 
-def test_threads_and_pieces_do_not_change_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_batches_do_not_change_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = planted(20, 37, 0.6, seed=1)
     results = []
-    for cores, piece_bytes in ((1, 16 << 20), (3, 16 << 20), (3, 2048)):
+    for cores, batch_bytes in ((1, 16 << 20), (3, 16 << 20), (3, 2048)):
         monkeypatch.setattr(balanced, "usable_cores", lambda cores=cores: cores)
-        monkeypatch.setattr(balanced, "PIECE_BYTES", piece_bytes)
+        monkeypatch.setattr(balanced, "BATCH_BYTES", batch_bytes)
         results.append(balanced_clusters(vectors, 45, 7).tobytes())
     assert results[0] == results[1] == results[2]
 
@@ -120,7 +122,7 @@ def test_an_exchange_puts_back_two_labels_that_changed_places() -> None:
     one, other = np.flatnonzero(group == 1)[0], np.flatnonzero(group == 4)[0]
     wrong[[one, other]] = wrong[[other, one]]
     assert np.array_equal(exchange(vectors, wrong, 6, 16), group)
-    assert wrong[one] == 4  # what was given is left alone
+    assert wrong[one] == 4  # the argument is unchanged
 
 
 def test_exchanges_tighten_a_random_partition_and_are_seedless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,21 +134,26 @@ def test_exchanges_tighten_a_random_partition_and_are_seedless(monkeypatch: pyte
     assert np.array_equal(exchange(vectors, start, 15, 40), moved)
 
 
-def test_wishes_that_are_left_out_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moves_that_are_dropped_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = planted(15, 40, 0.6, seed=6)
-    start, few = random_partition(600, 15, 0), swaps._wishes
-    counts = []
+    start, few = random_partition(600, 15, 0), swaps._moves
+    counts: list[tuple[int, int]] = []
 
-    def every(vectors_MD, clusters, means_CD, nearest_MN):
-        row, place = np.nonzero(nearest_MN != clusters[:, None])
-        source, target = clusters[row], nearest_MN[row, place]
+    def every(
+        vectors_MD: Float32s,
+        clusters: npt.NDArray[np.int32],
+        means_CD: Float32s,
+        nearest_MJ: npt.NDArray[np.int32],
+    ) -> swaps._Moves:
+        row, place = np.nonzero(nearest_MJ != clusters[:, None])
+        source, target = clusters[row], nearest_MJ[row, place]
         gain = np.einsum("rd,rd->r", vectors_MD[row], means_CD[target])
         gain -= np.einsum("rd,rd->r", vectors_MD[row], means_CD[source])
-        counts.append((len(row), len(few(vectors_MD, clusters, means_CD, nearest_MN).row)))
-        return swaps._Wishes(row.astype(np.int32), source, target, gain)
+        counts.append((len(row), len(few(vectors_MD, clusters, means_CD, nearest_MJ).row)))
+        return swaps._Moves(row.astype(np.int32), source, target, gain)
 
     found = exchange(vectors, start, 15, 16)
-    monkeypatch.setattr(swaps, "_wishes", every)
+    monkeypatch.setattr(swaps, "_moves", every)
     assert np.array_equal(exchange(vectors, start, 15, 16), found)
     assert all(few < many for many, few in counts)
 

@@ -1,6 +1,7 @@
 """Partitions: exact, balanced to one, seeded."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from xmcpipe.clustering.partition import (
 )
 
 
-def balanced(clusters: np.ndarray, num_clusters: int) -> bool:
+def balanced(clusters: npt.NDArray[np.int32], num_clusters: int) -> bool:
     sizes = np.bincount(clusters, minlength=num_clusters)
     return len(sizes) == num_clusters and int(sizes.max() - sizes.min()) <= 1
 

@@ -48,7 +48,7 @@ def by_hand(tokens: list[list[int]]) -> npt.NDArray[np.float64]:
     for row, document in enumerate(tokens):
         for token, count in Counter(document).items():
             matrix[row, token] = (1 + math.log(count)) * math.log((1 + len(tokens)) / (1 + df[token]))
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+    return np.asarray(matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12))
 
 
 def test_projecting_to_all_dimensions_keeps_every_product(tmp_path: Path) -> None:
@@ -90,9 +90,8 @@ def test_only_labels_without_a_vector_take_their_text(tmp_path: Path) -> None:
     vectorise = tfidf.fit(train, VOCABULARY, VOCABULARY, seed=0)
     vectors = document_means(train, vectorise, vectorise.dim, 11)
     before = vectors.copy()
-    assert (
-        add_texts(vectors, texts, vectorise) == 1
-    )  # label 8; label 9's text is but the token of every document
+    # label 8: the text of label 9 is only the token that every document has
+    assert add_texts(vectors, texts, vectorise) == 1
     assert np.array_equal(np.delete(vectors, 8, 0), np.delete(before, 8, 0))
     text = vectorise(np.array([1, 7, 8, 9], np.int32), np.array([4], np.int32))[0]
     assert vectors[8] == pytest.approx(text / np.linalg.norm(text), abs=1e-6)
@@ -111,11 +110,11 @@ def test_normalise_leaves_zeros() -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 3, 100])
-def test_keeping_rows_is_taking_them(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+def test_keep_rows_equals_indexing(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     monkeypatch.setattr(vectors_module, "ROWS", piece)
-    given = np.arange(20, dtype=np.float32).reshape(10, 2)
+    vectors = np.arange(20, dtype=np.float32).reshape(10, 2)
     rows = np.array([0, 2, 3, 6, 7, 8])
-    expected = given[rows]
-    found = keep_rows(given, rows)
+    expected = vectors[rows]
+    found = keep_rows(vectors, rows)
     assert np.array_equal(found, expected)
-    assert np.shares_memory(found, given)
+    assert np.shares_memory(found, vectors)

@@ -166,7 +166,7 @@ def test_what_the_filter_costs_is_of_documents_that_had_enough_and_of_distinct_p
     assert metrics["filter"] == {"pairs": 2, "true": 2}
     assert metrics["documents_short_by_filter"] == 1  # the second was short before
     assert metrics["documents_with_short_predictions"] == 2
-    with pytest.raises(XmcpipeError, match="the pairs to leave out are all the true labels"):
+    with pytest.raises(XmcpipeError, match="the pairs to exclude contain every true label"):
         evaluate_files(EvalInputs([predictions], truth, filter=truth), QUICK)
 
 

@@ -1,13 +1,13 @@
-"""Every metric a second time, from the formulas, a document and a label at a time: slow, plain, on purpose.
+"""A second implementation of every metric, from the formulas, one document and one label at a time.
 
-Nothing is shared with the package, not even NumPy. `cases` makes small data that has all that goes wrong:
-ties, short and empty rows, repeated labels, unknown labels, filter pairs, labels that only training or only
-the test has.
+It is slow and plain on purpose, and shares nothing with the package, not even NumPy. `cases` generates small
+data with everything that goes wrong: ties, short and empty rows, repeated labels, unknown labels, filter
+pairs, and labels that occur only in training or only in the test set.
 """
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ Scored = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Case:
-    """Candidates with scores, true labels (some twice), training labels, and pairs to leave out."""
+    """Candidates with scores, true labels (some twice), training labels, and pairs to exclude."""
 
     predictions: list[list[tuple[int, float]]]
     truth: list[list[int]]
@@ -36,7 +36,7 @@ def brute_force(case: Case) -> dict[str, float]:
     labels = sorted(set().union(*case.truth, *train))
     counts = Counter(label for row in train for label in row)
     weight = {label: 1 / propensity(counts[label], len(train), case.a, case.b) for label in labels}
-    order = {label: number for number, label in enumerate(labels)}  # unknown labels lose every tie
+    order = {label: number for number, label in enumerate(labels)}  # unknown labels come last in every tie
 
     def place(pair: tuple[int, float]) -> tuple[float, int, int]:
         return -pair[1], order.get(pair[0], len(order)), pair[0]
@@ -56,13 +56,13 @@ def brute_force(case: Case) -> dict[str, float]:
 
 def propensity(count: int, documents: int, a: float, b: float) -> float:
     c = (math.log(documents) - 1) * (b + 1) ** a
-    return 1 / (1 + c * math.exp(-a * math.log(count + b)))
+    return float(1 / (1 + c * math.exp(-a * math.log(count + b))))
 
 
 def over_documents(
     tops: list[list[int]], truth: list[set[int]], weight: dict[int, float], k: int
 ) -> dict[str, float]:
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for top, true in zip(tops, truth, strict=True):
         hits = [label for label in top if label in true]
         places = [place for place, label in enumerate(top, 1) if label in true]
@@ -120,14 +120,14 @@ def of_labels(
     p = [divided(right[label], predicted[label]) for label in mine]
     r = [divided(right[label], support[label]) for label in mine]
     f1 = [divided(2 * x * y, x + y) for x, y in zip(p, r, strict=True)]
-    found, given, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
+    found, made, true = (sum(count[label] for label in mine) for count in (right, predicted, support))
     return {
         "macro_P": divided(sum(p), len(mine)),
         "macro_R": divided(sum(r), len(mine)),
         "macro_F1": divided(sum(f1), len(mine)),
-        "micro_P": divided(found, given),
+        "micro_P": divided(found, made),
         "micro_R": divided(found, true),
-        "micro_F1": divided(2 * found, given + true),
+        "micro_F1": divided(2 * found, made + true),
         "coverage": divided(sum(right[label] > 0 for label in mine), len(mine)),
     }
 
@@ -175,7 +175,7 @@ def divided(above: float, below: float) -> float:
 
 
 def of_package(case: Case, metrics: Any) -> dict[str, float]:
-    """The same figures from the package (or a mutant of it)."""
+    """The same figures, computed by the package (or a mutant of it)."""
     result = metrics.evaluate(
         case.predictions, case.truth, case.train, k=case.ks, a=case.a, b=case.b, exclude=case.exclude
     )
@@ -189,15 +189,15 @@ def of_package(case: Case, metrics: Any) -> dict[str, float]:
 
 
 def cases(seeds: int) -> Iterator[Case]:
-    """The same cases every time."""
+    """Yield the same cases every time."""
     for seed in range(seeds):
         yield random_case(random.Random(seed))
 
 
 def random_case(draw: random.Random) -> Case:
-    """Few labels and many documents, so that everything happens."""
+    """Draw a case with few labels and many documents, so that everything occurs."""
     width, documents = draw.randint(3, 9), draw.randint(3, 14)
-    known, everything = range(width), range(width + 2)  # the last two are in predictions only
+    known, everything = range(width), range(width + 2)  # the last two occur in predictions only
 
     def some(labels: range, most: int) -> list[int]:
         return draw.sample(labels, draw.randint(0, min(most, len(labels))))

@@ -20,9 +20,9 @@ def test_any_case_equals_brute_force_in_any_pieces(seed: int, rows: int) -> None
         patch.setattr(evaluation, "ROWS", rows)
         patch.setattr(api, "ROWS", rows)
         found = of_package(case, xmcpipe.metrics)
-    wanted = brute_force(case)
-    assert found == pytest.approx(wanted, rel=1e-11, abs=1e-12)
-    assert found.keys() == wanted.keys()
+    expected = brute_force(case)
+    assert found == pytest.approx(expected, rel=1e-11, abs=1e-12)
+    assert found.keys() == expected.keys()
 
 
 def test_the_cases_have_all_that_goes_wrong() -> None:

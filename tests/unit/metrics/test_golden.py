@@ -1,4 +1,4 @@
-"""napkinXC and xCOLUMNs give the same where definitions agree; where not, a test says why ours is right."""
+"""napkinXC and xCOLUMNs agree where definitions do; where they differ, a test explains why ours is right."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -81,7 +81,7 @@ def test_napkinxc_agrees_on_lists(kind: str) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_napkinxc_agrees_on_matrices_with_scores(kind: str, tied: bool) -> None:
-    """Ties it is given as a list in our order: its own order of them is a divergence (below)."""
+    """Ties are passed to it as a list in our order; its own order of ties is tested below."""
     ranked, truth = KINDS[kind]
     ranked, true = [*ranked, [L - 1, 0, 1]], matrix([*truth, *EVERY])
     random = np.random.default_rng(0)
@@ -108,18 +108,18 @@ def test_napkinxc_agrees_on_every_metric_once_filter_pairs_are_out(kind: str) ->
         for row_number, (row, true) in enumerate(zip(ranked, truth, strict=True))
     ]
     ranked, truth, exclude = [*ranked, [L - 1, 0, 1]], [*truth, *EVERY], [*exclude, []]
-    kept, true = (
+    remaining, true = (
         [[label for label in row if label not in out] for row, out in zip(rows, exclude, strict=True)]
         for rows in (ranked, truth)
     )
     assert sum(map(len, true)) < sum(map(len, truth))
-    assert sum(map(len, kept)) < sum(map(len, ranked))
-    assert_same(ours(ranked, truth, exclude=exclude), of_napkinxc(kept, true))
+    assert sum(map(len, remaining)) < sum(map(len, ranked))
+    assert_same(ours(ranked, truth, exclude=exclude), of_napkinxc(remaining, true))
     assert_same(
         ours(
             matrix(ranked, [[-n for n in range(len(row))] for row in ranked]), matrix(truth), exclude=exclude
         ),
-        of_napkinxc(kept, true),
+        of_napkinxc(remaining, true),
     )
 
 
@@ -127,10 +127,10 @@ def test_filter_pairs_that_leave_the_candidates_after_the_cut_cost_hits() -> Non
     ranked, truth = KINDS["long"]
     exclude = [row[::3] for row in ranked]
     pairs = list(zip(ranked, truth, exclude, strict=True))
-    kept = [[label for label in row if label not in out] for row, _, out in pairs]
+    remaining = [[label for label in row if label not in out] for row, _, out in pairs]
     true = [[label for label in row if label not in out] for _, row, out in pairs]
     before = ours(ranked, truth, exclude=exclude)[f"P@{K}"]
-    assert before == pytest.approx(napkin.precision_at_k(true, kept, k=K)[K - 1])
+    assert before == pytest.approx(napkin.precision_at_k(true, remaining, k=K)[K - 1])
     cut = [[label for label in row[:K] if label not in out] for row, _, out in pairs]
     after = napkin.precision_at_k(true, cut, k=K)[K - 1]
     assert after < before  # filtered after the cut, as most do it
@@ -138,8 +138,8 @@ def test_filter_pairs_that_leave_the_candidates_after_the_cut_cost_hits() -> Non
 
 def test_napkinxc_propensities_agree() -> None:
     train = draw(500, 0, 6, 11)
-    assert evaluate([[0]], [[0]], train, k=(1,), num_labels=L).against.weights is not None
-    weights = evaluate([[0]], [[0]], train, k=(1,), num_labels=L).against.weights
+    assert evaluate([[0]], [[0]], train, k=(1,), num_labels=L).reference.weights is not None
+    weights = evaluate([[0]], [[0]], train, k=(1,), num_labels=L).reference.weights
     assert weights is not None
     theirs = napkin.Jain_et_al_inverse_propensity(matrix(train), A=0.55, B=1.5)
     assert weights.inverse == pytest.approx(theirs, rel=1e-12)
@@ -200,11 +200,11 @@ def test_the_value_of_a_training_label_is_no_count_of_documents() -> None:
     train = sparse.csr_matrix(([2.0, 0.5, 0.5, 1.0], [0, 1, 1, 1], [0, 1, 2, 3, 4]), shape=(4, 2))
     theirs = napkin.count_labels(train)
     assert np.ravel(theirs).tolist() == [2.0, 2.0]
-    assert evaluate([[0]], [[0]], train, k=(1,)).against.training.counts.tolist() == [1, 3]  # type: ignore[union-attr]
+    assert evaluate([[0]], [[0]], train, k=(1,)).reference.training.counts.tolist() == [1, 3]  # type: ignore[union-attr]
 
 
 def test_its_macro_figures_are_over_ids_up_to_the_largest_that_was_seen() -> None:
-    """Neither all labels nor those of the test: the mean depends on which ids were given to the rare ones."""
+    """Neither all labels nor those of the test set: the mean depends on which ids the rare labels have."""
     ranked, truth = [[0], [1], [3]], [[0], [2], [3]]
     theirs = napkin.macro_recall_at_k(truth, ranked, k=5)[0]
     figures = evaluate(ranked, truth, k=(1,), num_labels=10).figures
@@ -214,7 +214,7 @@ def test_its_macro_figures_are_over_ids_up_to_the_largest_that_was_seen() -> Non
 
 
 def test_its_macro_figures_have_five_ranks_whatever_k() -> None:
-    """k is written into the class as 5; ours are at the ranks that were asked for, any number of them."""
+    """k is fixed in the class as 5; ours are computed at any requested ranks."""
     assert len(napkin.macro_recall_at_k([[0], [1]], [[0], [2]], k=7)) == 5
     assert "macro_R_all@7" in evaluate([[0], [2]], [[0], [1]], k=(7,)).figures
 
@@ -230,7 +230,7 @@ def test_a_score_that_is_no_number_is_refused_and_not_ranked() -> None:
     """It sorts NaN last without a word (pyxclib first): either rank hides that the model broke."""
     scores = sparse.csr_matrix(([np.nan, 0.5], [0, 1], [0, 2]), shape=(1, 2))
     assert napkin.precision_at_k([[1]], scores, k=1)[0] == 1.0
-    with pytest.raises(XmcpipeError, match="not numbers"):
+    with pytest.raises(XmcpipeError, match="NaN"):
         evaluate(scores, [[1]], k=(1,), num_labels=2)
 
 
@@ -249,7 +249,7 @@ def test_propensities_of_under_three_documents_are_refused() -> None:
 
 
 def test_xcolumns_adds_an_epsilon_to_rates_that_are_as_small() -> None:
-    """Its counts are divided by N first, so 1e-6 is no small number beside one hit in 150,000 documents."""
+    """Its counts are divided by N first, so 1e-6 is not small compared with one hit in 150,000 documents."""
     n = 150_000
     y_true, y_pred = np.zeros((n, 1)), np.zeros((n, 1))
     y_true[0] = y_pred[0] = 1
@@ -259,7 +259,7 @@ def test_xcolumns_adds_an_epsilon_to_rates_that_are_as_small() -> None:
 
 
 def test_xcolumns_takes_a_prediction_of_more_than_k_labels() -> None:
-    """It divides what it is given by k, so P@1 may be 2; a cut to k is part of the definition here."""
+    """It divides all predictions by k, so P@1 may be 2; here the cut to k is part of the definition."""
     y = np.ones((1, 2))
     assert xcolumns.precision_at_k(y, y, k=1) == 2.0
     assert evaluate([[0, 1]], [[0, 1]], k=(1,)).figures["P@1"] == 1.0

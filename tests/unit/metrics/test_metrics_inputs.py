@@ -1,4 +1,4 @@
-"""Matrices, arrays and lists give the same; what doesn't fit is refused in a line that says why."""
+"""Matrices, arrays and lists give the same figures; wrong input is an error of one line."""
 
 import subprocess
 import sys
@@ -19,8 +19,8 @@ TRAIN = [[0], [1, 2], [3], [0, 1]]
 def csr(
     rows: list[list[int]], ranked: bool = False, width: int = 4, kind: type = np.int32
 ) -> sparse.csr_matrix:
-    indptr = np.cumsum([0, *map(len, rows)]).astype(kind)
-    indices = np.concatenate([*rows, []]).astype(kind)
+    indptr: Any = np.cumsum([0, *map(len, rows)]).astype(kind)
+    indices: Any = np.concatenate([*rows, []]).astype(kind)
     data = np.concatenate([-np.arange(len(row)) if ranked else np.ones(len(row)) for row in rows])
     matrix = sparse.csr_matrix((len(rows), width))
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
@@ -31,7 +31,7 @@ def named(rows: list[list[int]]) -> list[list[str]]:
     return [[f"label {label}" for label in row] for row in rows]
 
 
-WANTED = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
+EXPECTED = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ WANTED = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
     ],
 )  # fmt: skip
 def test_the_same_in_every_form(predictions: Any, truth: Any, train: Any) -> None:
-    assert evaluate(predictions, truth, train, k=(1, 2)).figures == pytest.approx(WANTED)
+    assert evaluate(predictions, truth, train, k=(1, 2)).figures == pytest.approx(EXPECTED)
 
 
 def test_ids_of_lists_are_ids_and_not_positions() -> None:
@@ -81,64 +81,64 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"predictions": RANKED[:2]}, "predictions has 2 rows and truth 3"),
-        ({"exclude": [[1]]}, "exclude has 1 rows and truth 3"),
+        ({"predictions": RANKED[:2]}, "predictions has 2 rows, truth has 3"),
+        ({"exclude": [[1]]}, "exclude has 1 rows, truth has 3"),
         ({"predictions": csr(RANKED, True, 5), "truth": csr(TRUTH)}, "predictions 5"),
         ({"truth": csr(TRUTH), "num_labels": 7}, "num_labels 7"),
-        ({"predictions": [[9], [], []], "num_labels": 4}, "label id 9"),
+        ({"predictions": [[9], [], []], "num_labels": 4}, "label ids from 0 to 3, got 9 in predictions"),
         ({"truth": [["a"], ["b"], []]}, "integers in one place and strings in another"),
         ({"truth": [["a", 1], [], []]}, "int and str"),
         ({"truth": [[1.0], [], []]}, "16,777,216"),
-        ({"truth": [[True], [], []]}, "labels of type bool"),
-        ({"truth": [[-1], [], []]}, "-1 is given as a label id"),
+        ({"truth": [[True], [], []]}, "all strings, got bool"),
+        ({"truth": [[-1], [], []]}, "expected label ids >= 0, got -1"),
         ({"truth": [1, 2, 3]}, "truth: "),
         ({"truth": [[], [], []]}, "none of 3 documents has a true label"),
-        ({"truth": np.ones((3, 4))}, "truth: a dense array"),
-        ({"predictions": np.ones((3, 4))}, "predictions: a dense array of float64"),
-        ({"predictions": {0: [1]}}, "a dict was given"),
+        ({"truth": np.ones((3, 4))}, "truth: expected a SciPy CSR matrix or lists, got a dense array"),
+        ({"predictions": np.ones((3, 4))}, "CSR matrix or lists, got a dense array of float64"),
+        ({"predictions": {0: [1]}}, "label lists, got dict"),
         ({"predictions": [[(1, 2, 3)], [], []]}, "pairs (label, score)"),
-        ({"predictions": [[(1, float("nan"))], [], []]}, "not numbers"),
+        ({"predictions": [[(1, float("nan"))], [], []]}, "NaN, first in row 0"),
         ({"predictions": [[1, 1], [], []]}, "more than once"),
         ({"truth": sparse.csr_matrix([[np.nan, 1], [0, 1], [1, 0]])}, "truth: a value is not a number"),
-        ({"k": 5}, "k = 5 was given, a list of ranks"),
+        ({"k": 5}, "expected a list of ranks, got k = 5"),
         ({"k": ()}, "k = []"),
         ({"k": (3, 3)}, "k = [3, 3]"),
-        ({"k": (1.9,)}, "k = (1.9,) was given, a list of ranks"),
-        ({"k": "135"}, "k = '135' was given, a list of ranks"),
+        ({"k": (1.9,)}, "expected a list of ranks, got k = (1.9,)"),
+        ({"k": "135"}, "expected a list of ranks, got k = '135'"),
         ({"k": (True,)}, "a list of ranks"),
-        ({"num_labels": -1}, "num_labels = -1"),
-        ({"num_labels": 0}, "num_labels = 0"),
-        ({"num_labels": 4.0}, "num_labels = 4.0"),
-        ({"predictions": ["cat", "dog", ""]}, "predictions: a string was given as a document"),
-        ({"truth": [["cat"], "dog", []]}, "truth: a string was given as a document"),
-        ({"predictions": [{3, 1}, {0}, set()]}, "a set was given, which has no order"),
-        ({"truth": [{1: 1.0}, {}, {}]}, "truth: a dict was given as a document"),
-        ({"predictions": [{3: 1.0}, [0], []]}, "predictions: a dict was given as a document"),
+        ({"num_labels": -1}, "num_labels >= 1, got -1"),
+        ({"num_labels": 0}, "num_labels >= 1, got 0"),
+        ({"num_labels": 4.0}, "num_labels >= 1, got 4.0"),
+        ({"predictions": ["cat", "dog", ""]}, "predictions: expected a list of labels for each"),
+        ({"truth": [["cat"], "dog", []]}, "truth: expected a list of labels for each document, got a string"),
+        ({"predictions": [{3, 1}, {0}, set()]}, "expected ordered labels, got a set"),
+        ({"truth": [{1: 1.0}, {}, {}]}, "truth: expected a list of labels for each document, got a dict"),
+        ({"predictions": [{3: 1.0}, [0], []]}, "list of labels for each document, got a dict"),
         ({"truth": [[2**63], [1], []]}, "2^63"),
         ({"predictions": [[2**70], [], []]}, "2^63"),
-        ({"predictions": sparse.coo_array(np.ones(3))}, "matrix of shape (3,)"),
+        ({"predictions": sparse.coo_array(np.ones(3))}, "expected a matrix [N, L], got shape (3,)"),
         ({"predictions": [[7], [8], [9]]}, "none of the predicted labels is in truth or training"),
-        ({"predictions": named(RANKED), "truth": named(TRUTH), "num_labels": 4}, "strings, and num_labels"),
-        ({"exclude": TRUTH}, "the pairs to leave out are all the true labels"),
+        ({"predictions": named(RANKED), "truth": named(TRUTH), "num_labels": 4}, "strings, but num_labels"),
+        ({"exclude": TRUTH}, "the pairs to exclude contain every true label"),
         ({"train": TRAIN, "b": np.inf}, "b = inf"),
         ({"train": TRAIN, "a": np.inf}, "a = inf"),
-        ({"train": Training(np.array([1, 99]), 100)}, "label id 3, and there are 2 labels"),
-        ({"train": Training(np.ones(4), 9), "num_labels": 7}, "num_labels 7, the training counts 4"),
+        ({"train": Training(np.array([1, 99]), 100)}, "label ids from 0 to 1, got 3"),
+        ({"train": Training(np.ones(4, np.int64), 9), "num_labels": 7}, "the training counts 4"),
         ({"k": (0, 1)}, "k = [0, 1]"),
-        ({"train": [[0], [1]]}, "2 training documents"),
+        ({"train": [[0], [1]]}, "3 or more training documents for PSP, got 2"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> None:
-    given = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
+    arguments = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
     with pytest.raises(XmcpipeError) as error:
-        evaluate(**given)
+        evaluate(**arguments)
     assert message in str(error.value)
 
 
 def test_ranks_may_come_in_any_order_and_type() -> None:
-    wanted = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
+    expected = evaluate(RANKED, TRUTH, TRAIN, k=(1, 2)).figures
     for ks in ([2, 1], np.array([1, 2]), iter([2, 1]), range(1, 3)):
-        assert evaluate(RANKED, TRUTH, TRAIN, k=ks).figures == wanted
+        assert evaluate(RANKED, TRUTH, TRAIN, k=ks).figures == expected
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_ranks_may_come_in_any_order_and_type() -> None:
 def test_training_counts_of_any_form(counts: Any) -> None:
     training = Training(counts, np.int64(len(TRAIN)))  # type: ignore[arg-type]
     result = evaluate(RANKED, TRUTH, training, k=(1, 2))
-    assert result.figures == pytest.approx(WANTED)
+    assert result.figures == pytest.approx(EXPECTED)
     assert [part.labels for part in result.by_frequency(2)] == [2, 2]
 
 
@@ -156,8 +156,8 @@ def test_training_counts_of_any_form(counts: Any) -> None:
     [
         ([1.5], 9, "float64"),
         ([np.nan], 9, "float64"),
-        ([-1], 9, "from -1 to -1"),
-        ([1, 10], 9, "from 1 to 10 were given, and there are 9 documents"),
+        ([-1], 9, "got -1 to -1"),
+        ([1, 10], 9, "from 0 to the 9 documents, got 1 to 10"),
         ([np.inf], 9, "inf"),
         (csr(TRAIN).sum(axis=0), 9, "shape (1, 4)"),
         (["a"], 9, "shape (1,)"),
@@ -172,12 +172,12 @@ def test_training_counts_that_can_not_be(counts: Any, documents: Any, message: s
 
 def test_training_counts_are_of_ids_and_not_of_what_the_test_has() -> None:
     """Labels 10 and 20 are in the test; the counts are of the labels 0 … 20."""
-    counts = np.zeros(21)
+    counts = np.zeros(21, np.int64)
     counts[[10, 20]] = 1, 99
     result = evaluate([[10], [20]], [[10], [20]], Training(counts, 100), k=(1,))
-    assert result.against.num_labels == 21
-    assert result.against.weights is not None
-    assert result.against.weights.inverse[[10, 20]].tolist() == pytest.approx(
+    assert result.reference.num_labels == 21
+    assert result.reference.weights is not None
+    assert result.reference.weights.inverse[[10, 20]].tolist() == pytest.approx(
         inverse_propensity(np.array([1, 99]), 100).tolist()
     )
 

@@ -21,14 +21,14 @@ def test_inverse_propensity_by_hand() -> None:
 
 
 def test_fewer_than_three_training_documents_are_refused() -> None:
-    with pytest.raises(XmcpipeError, match="2 training documents"):
+    with pytest.raises(XmcpipeError, match="got 2"):
         inverse_propensity(np.array([1]), 2)
     assert (inverse_propensity(np.array([0, 1, 3]), 3) > 1).all()
 
 
 @pytest.mark.parametrize(("a", "b"), [(-0.1, 1.5), (0.5, 0.0), (float("nan"), 1.0)])
 def test_constants_that_can_not_be_are_refused(a: float, b: float) -> None:
-    with pytest.raises(XmcpipeError, match="were wanted"):
+    with pytest.raises(XmcpipeError, match="expected a >= 0 and b > 0"):
         inverse_propensity(np.array([1]), 10, a, b)
 
 

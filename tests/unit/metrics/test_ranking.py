@@ -12,7 +12,8 @@ from xmcpipe.metrics.truth import Ints, TruthBatch, count_labels
 
 
 def top(indptr: Ints, labels: Ints, scores: Scores | None, k: int) -> list[list[int]]:
-    return rank(indptr, labels, scores, k).top.tolist()
+    rows: list[list[int]] = rank(indptr, labels, scores, k).top.tolist()
+    return rows
 
 
 def test_scores_order_the_labels_and_ties_go_to_the_lower_id() -> None:
@@ -34,7 +35,7 @@ def test_a_slice_of_a_larger_matrix() -> None:
 def test_scores_of_any_number_type_are_ordered(kind: type) -> None:
     """-x of unsigned scores, and of the least signed one, is another number than minus x."""
     least = np.iinfo(kind).min if np.issubdtype(kind, np.integer) else -np.inf
-    scores = np.array([least, 100, 1], kind)
+    scores: Scores = np.array([least, 100, 1], kind)
     assert top(np.array([0, 3]), np.array([5, 6, 7]), scores, 3) == [[6, 7, 5]]
 
 
@@ -44,7 +45,7 @@ def test_infinite_and_negative_scores_are_ordered() -> None:
 
 
 def test_nan_is_refused_and_its_row_named() -> None:
-    with pytest.raises(XmcpipeError, match=r"not numbers.*row 1"):
+    with pytest.raises(XmcpipeError, match=r"NaN, first in row 1"):
         rank(np.array([0, 1, 3]), np.array([0, 0, 1]), np.array([1, 1, np.nan]), 1)
 
 
@@ -63,12 +64,12 @@ def test_an_error_names_the_row_in_any_piece(monkeypatch: pytest.MonkeyPatch) ->
         evaluate([*scored, [(1, math.nan)], *scored[:1]], rows, k=(1,))
 
 
-def test_pairs_are_left_out_before_the_cut_so_that_the_next_moves_up() -> None:
+def test_pairs_are_excluded_before_the_cut_so_that_the_next_moves_up() -> None:
     exclude = TruthBatch.of(np.array([0, 1, 2]), np.array([3, 8]), 10)
     ranking = rank(np.array([0, 3, 5]), np.array([3, 1, 7, 3, 2]), None, 2, exclude)
-    assert ranking.top.tolist() == [[1, 7], [3, 2]]  # 3 is left out of the first document only
-    assert ranking.given.tolist() == [3, 2]
-    assert ranking.left_out.tolist() == [1, 0]
+    assert ranking.top.tolist() == [[1, 7], [3, 2]]  # 3 is excluded in the first document only
+    assert ranking.candidates.tolist() == [3, 2]
+    assert ranking.excluded.tolist() == [1, 0]
 
 
 def test_figures_by_hand() -> None:
@@ -86,7 +87,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_short_predictions_are_misses() -> None:
-    # one right prediction of one label: always divided by k, but in micro precision, which says so
+    # one right prediction: P@3 is divided by 3, micro precision by the 1 prediction
     figures = evaluate([[0]], [[0, 1]], k=(1, 3)).figures
     assert figures["P@3"] == pytest.approx(1 / 3)
     assert figures["micro_P_all@3"] == 1.0
@@ -110,7 +111,7 @@ def test_a_label_repeated_in_the_truth_counts_once() -> None:
     result = evaluate([[2, 1], [2, 1]], [[2, 0, 2], [2]], k=(1, 2), num_labels=3)
     assert result.figures["P@1"] == 1
     assert result.figures["R@2"] == pytest.approx((1 / 2 + 1) / 2)
-    assert result.against.repeated == 1
+    assert result.reference.repeated == 1
 
 
 def test_label_counts_merge_repeated_labels_in_any_pieces() -> None:

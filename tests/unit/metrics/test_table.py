@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xmcpipe.metrics import Training, compare, evaluate
+from xmcpipe.metrics import Training, catalog, compare, evaluate
 from xmcpipe.metrics.table import (
-    NAMES,
     comparison_notes,
     comparison_table,
     frequency_table,
@@ -52,8 +51,8 @@ def test_percentages_of_the_model_with_half_an_interval_beside_popularity(metric
     assert all(len(row) == len(header) for row in rows)
 
 
-def test_every_figure_has_a_row_where_all_are_wanted(metrics: dict[str, Any]) -> None:
-    _, *rows = table(metrics, tuple(NAMES))
+def test_every_figure_has_a_row_where_all_are_requested(metrics: dict[str, Any]) -> None:
+    _, *rows = table(metrics, list(catalog.titles()))
     assert len(rows) * len(metrics["k"]) == len(metrics["model"])
 
 
@@ -68,11 +67,11 @@ def test_the_bins_have_their_labels_and_contributions(metrics: dict[str, Any]) -
 def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> None:
     text = "\n".join(notes(metrics))
     assert "A 0.55, B 1.5, N 41,475 (paper propensity, label texts counted as documents)" in text
-    assert "7 documents have under 3 predictions" in text
+    assert "7 documents have fewer than 3 predictions" in text
     assert "joined by row number" in text
     assert "90% interval, 500 bootstrap rounds" in text
     assert "merged" not in text
-    assert "no label is in head: labels of one frequency are kept together" in text
+    assert "no label is in head: labels of the same frequency stay together" in text
     assert "pairs" not in text
 
 
@@ -80,7 +79,7 @@ def test_notes_say_what_the_filter_took(metrics: dict[str, Any]) -> None:
     metrics |= {"filter": {"pairs": 1200, "true": 3}, "documents_short_by_filter": 5}
     text = "\n".join(notes(metrics))
     assert "1,200 pairs count neither as hits nor as misses" in text
-    assert "3 of them out of the truth" in text
+    assert "3 of them from the truth" in text
     assert "5 of them because the filter left too few candidates" in text
 
 

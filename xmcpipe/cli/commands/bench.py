@@ -1,4 +1,4 @@
-"""`bench`: the sparse layer timed on this machine against the same layer dense, CSR and as embedding bag."""
+"""`bench`: times the sparse layer on this machine, and the same layer dense, as CSR and as embedding bag."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json, size
+from xmcpipe.cli.text_table import print_table
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
@@ -16,47 +17,69 @@ if TYPE_CHECKING:
     from xmcpipe.benchmark.grid import Shape
 
 NUMBERS = "N,N…"
-TABLE_WIDTH = 120
-COLUMNS = ("what", "contender", "ms", "to dense", "GB/s", "of copy", "peak memory", "rounds")
+COLUMNS = ("what", "implementation", "ms", "to dense", "GB/s", "of copy", "peak memory", "rounds")
+
+LabelsOption = Annotated[
+    str | None,
+    typer.Option("--labels", metavar=NUMBERS, help="Numbers of labels (L) to time; 131072 by default."),
+]
+FanInOption = Annotated[
+    str | None,
+    typer.Option("--fan-in", metavar=NUMBERS, help="Fan-ins (K, features per label) to time."),
+]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option("--features", metavar=NUMBERS, help="Numbers of features (D) to time; 768 by default."),
+]
+BatchOption = Annotated[
+    str | None, typer.Option("--batch", metavar=NUMBERS, help="Batch sizes (B) to time; 64 by default.")
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="NAME,…", help="Dtypes to time: float32, bfloat16, and float16 on CUDA."),
+]
+WhatOption = Annotated[
+    str | None,
+    typer.Option("--what", metavar="NAME,…", help="Operations to time: forward, backward, step and topk."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Device to time on: cpu or cuda; auto uses a GPU if there is one.")
+]
+RepeatsOption = Annotated[
+    int | None,
+    typer.Option("--repeats", min=1, help="Number of rounds; by default as many as fit in --seconds."),
+]
+SecondsOption = Annotated[
+    float | None, typer.Option("--seconds", help="Time for the rounds of each comparison, in seconds.")
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Time a small grid, to check that everything works.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write bench.json and bench.png into this folder.")
+]
 
 
+# Long: Typer reads its options from the signature.
 def bench(
-    labels: Annotated[
-        str | None, typer.Option("--labels", metavar=NUMBERS, help="L, labels; by default 131072.")
-    ] = None,
-    fan_in: Annotated[
-        str | None, typer.Option("--fan-in", metavar=NUMBERS, help="K, features of a label.")
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option("--features", metavar=NUMBERS, help="D, features; by default 768.")
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar=NUMBERS, help="B, rows; by default 64.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="NAME,…", help="float32, bfloat16, or float16 on CUDA.")
-    ] = None,
-    what: Annotated[
-        str | None, typer.Option("--what", metavar="NAME,…", help="forward, backward, step and topk.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda; auto takes a GPU if any.")] = "auto",
-    repeats: Annotated[
-        int | None, typer.Option("--repeats", min=1, help="Rounds; by default as many as fit in --seconds.")
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", help="Time for the rounds of each comparison.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A small grid, to see that all is right.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write bench.json and bench.png here.")
-    ] = None,
+    labels: LabelsOption = None,
+    fan_in: FanInOption = None,
+    features: FeaturesOption = None,
+    batch: BatchOption = None,
+    dtype: DtypeOption = None,
+    what: WhatOption = None,
+    device: DeviceOption = "auto",
+    repeats: RepeatsOption = None,
+    seconds: SecondsOption = None,
+    quick: QuickOption = False,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time the layer's forward, backward, step and top-k on this machine, validated first.
+    """Time the layer's forward, backward, step and top-k on this machine.
 
-    A wrong result is not timed, and the exit code is then 1.
+    Every result is checked first. A wrong result is not timed, and the exit code is then 1.
     """
-    given = {
+    options = {
         "labels": _numbers("--labels", labels),
         "fan_in": _numbers("--fan-in", fan_in),
         "features": _numbers("--features", features),
@@ -72,14 +95,14 @@ def bench(
     from xmcpipe.benchmark import run
     from xmcpipe.modeling.devices import pick_device
 
-    where = pick_device(device)
-    grid = grids.choose(where.type, quick, given)
+    place = pick_device(device)
+    grid = grids.choose(place.type, quick, options)
     done: list[Comparison] = []
-    for shape, comparisons in run.bench(grid, where):
+    for shape, comparisons in run.bench(grid, place):
         done += comparisons
         if not as_json:
             _print_table(shape, comparisons)
-    document = run.document(grid, where, done)
+    document = run.document(grid, place, done)
     if as_json:
         print_json(document)
     if out is not None:
@@ -94,9 +117,7 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(part.replace("_", "")) for part in text.split(","))
     except ValueError as error:
-        raise XmcpipeError(
-            f"{option} {text!r} was given, whole numbers were wanted", f"as in {option} 64,128"
-        ) from error
+        raise XmcpipeError(f"expected integers, got {option} {text!r}", f"for example {option} 64") from error
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -104,12 +125,13 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _require_writable(out: Path) -> None:
+    """Create the folder. Raises XmcpipeError before minutes are spent on figures that can't be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise XmcpipeError(f"--out: {out} can't be made: {error.strerror}", "name another folder") from error
+        raise XmcpipeError(f"--out: can't create {out}: {error.strerror}", "name another folder") from error
     if not os.access(out, os.W_OK | os.X_OK):
-        raise XmcpipeError(f"--out: {out} can't be written: permission denied", "name another folder")
+        raise XmcpipeError(f"--out: can't write into {out}: permission denied", "name another folder")
 
 
 def _write(out: Path, document: dict[str, Any]) -> None:
@@ -123,44 +145,37 @@ def _write(out: Path, document: dict[str, Any]) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise
-        typer.echo("no plot: matplotlib is missing (pip install 'xmcpipe[bench]')", err=True)
+        typer.echo("wrote no plot: matplotlib is missing (pip install 'xmcpipe[bench]')", err=True)
     else:
         typer.echo(f"wrote {out / 'bench.png'}", err=True)
 
 
 def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, title in enumerate(COLUMNS):
-        drawn.add_column(title, justify="left" if number < 2 else "right", no_wrap=True)
-    for comparison in comparisons:
-        for result in comparison.results:
-            shown = comparison.what if result is comparison.results[0] else ""
-            drawn.add_row(shown, result.contender, *_cells(result))
-        drawn.add_section()
+    """The results of one shape: a row per implementation, a section per operation."""
     speeds = [each.copy_gb_per_second for each in comparisons if each.copy_gb_per_second]
     copied = f", a copy moves {min(speeds):.3g} to {max(speeds):.3g} GB/s" if speeds else ""
     typer.echo(f"{shape.title}{copied}")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=TABLE_WIDTH)
-    console.print(drawn, end="")
+    sections = [
+        [
+            (comparison.what if row == 0 else "", result.implementation, *_cells(result))
+            for row, result in enumerate(comparison.results)
+        ]
+        for comparison in comparisons
+    ]
+    print_table(COLUMNS, *sections, num_left=2, fold=False)
     for line in _notes(comparisons):
         typer.echo(line)
     typer.echo()
 
 
 def _notes(comparisons: "list[Comparison]") -> list[str]:
-    """Why some were not timed: a line for each contender and reason."""
+    """Why some were not timed: one line per implementation and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for comparison in comparisons:
         for result in comparison.results:
             if result.note:
-                reason = f"{result.contender} {result.state}: {result.note}"
-                found.setdefault((result.contender, reason), []).append(comparison.what)
+                reason = f"{result.implementation} {result.state}: {result.note}"
+                found.setdefault((result.implementation, reason), []).append(comparison.what)
     return [f"{', '.join(whats)}: {reason}" for (_, reason), whats in found.items()]
 
 

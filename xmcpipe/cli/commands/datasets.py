@@ -1,4 +1,4 @@
-"""`datasets`: the registered sets, what they hold, what of them is here, and what their recipe will need."""
+"""`datasets`: the registered datasets, their sizes, their local copies, and the memory of their recipes."""
 
 from dataclasses import asdict
 from typing import Any
@@ -19,26 +19,26 @@ HEADER = ("dataset", "train", "test", "labels", "archive", "here", "GPU (GiB)")
 
 
 def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """List the public datasets that `download` knows, and what is here of them.
+    """List the public datasets that `download` knows, and which of them are on this machine.
 
-    Where a set has a recipe, the GPU memory that is planned for its training stands beside it.
+    The last column is the GPU memory that the plan predicts for training with the dataset's own recipe.
     """
     raw = list(Store(store).all("raw"))
     every = [_facts(dataset, raw) for dataset in registered().values()]
     if as_json:
         print_json(every)
         return
-    from xmcpipe.cli.tables import print_table
+    from xmcpipe.cli.text_table import print_table
 
     print_table(HEADER, [_row(facts) for facts in every])
     for facts in every:
         if facts["plan"] and facts["plan"]["fault"]:
-            typer.echo(f"{facts['name']}: nothing is planned: {facts['plan']['fault']}", err=True)
+            typer.echo(f"{facts['name']}: no memory plan: {facts['plan']['fault']}", err=True)
 
 
 def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
-    """In JSON types; `artifacts` is every raw one that is here."""
-    from xmcpipe.data.fetch.archives import (  # what speaks HTTP, which `--help` needn't load
+    """One dataset in JSON types; `artifacts` are all raw artifacts of the store."""
+    from xmcpipe.data.fetch.archives import (  # it loads an HTTP client, which `--help` must not
         CachedArchive,
         folder_of,
     )
@@ -58,7 +58,7 @@ def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
 
 
 def _plan(dataset: Dataset) -> dict[str, Any] | None:
-    """Bytes on the GPU that are planned for the recipe of that name; None where there is no such recipe."""
+    """The planned GPU memory in bytes of the recipe with the dataset's name; None without such a recipe."""
     path = packaged_recipes().get(dataset.name)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""`download`: a public dataset into the store, with or without a recipe."""
+"""`download`: fetches a public dataset into the store, with or without a recipe."""
 
 from typing import Annotated
 
@@ -13,13 +13,15 @@ def download(
         str | None,
         typer.Argument(
             metavar="[DATASET]",
-            help="One that `xmcpipe datasets` lists, debian or synthetic; else the recipe's.",
+            help="A name that `xmcpipe datasets` lists, debian or synthetic; by default the recipe's.",
         ),
     ] = None,
     archive: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FILE|FOLDER", help="The archive, or its folder, that you fetched by hand."
+            "--from",
+            metavar="FILE|FOLDER",
+            help="Read this archive, or its unpacked folder, that you fetched by hand.",
         ),
     ] = None,
     recipe: RecipeOption = None,
@@ -28,6 +30,6 @@ def download(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a public dataset."""
+    """Fetch a public dataset into the store."""
     tables = {"download": filled(dataset=dataset, archive=archive)}
     report(run_stage("download", recipe, settings, store, force, tables), as_json)

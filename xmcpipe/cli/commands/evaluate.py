@@ -1,4 +1,9 @@
-"""`eval`: the metrics of a recipe's predictions, of files from anywhere, or of two systems compared."""
+"""`eval`: the metrics of a recipe's predictions, of files from any system, or of two systems compared.
+
+The command has three modes. With a recipe, or with a predictions artifact alone, it runs the stage `eval`.
+With --truth it measures files and stores nothing. With --compare it measures two systems and their
+difference.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -27,99 +32,128 @@ from xmcpipe.stages.runner import Outcome
 
 
 class Style(StrEnum):
-    """How tables are written."""
+    """The format of printed tables."""
 
     text = "text"
     markdown = "markdown"
     latex = "latex"
 
 
+PredictionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|DIR",
+        help="Predictions to measure: Parquet, JSONL, CSR npz, XC text, PECOS output, or an artifact.",
+    ),
+]
+CompareOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="A B", help="Compare two predictions: print the differences and their intervals."),
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE|DIR", help="True labels, in any of the formats of --predictions."),
+]
+TrainOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|DIR",
+        help="Training labels, which PSP and the popularity baseline are computed from.",
+    ),
+]
+FilterOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--filter",
+        metavar="FILE",
+        help="Pairs to exclude: a .txt file of lines `row label`, or label lists as Parquet, JSONL or npz.",
+    ),
+]
+RanksOption = Annotated[str | None, typer.Option("--k", metavar="K,K…", help="Ranks; 1,3,5 by default.")]
+BinsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of label frequency bins: 3 for head, torso and tail, 10 for deciles."),
+]
+AOption = Annotated[
+    float | None, typer.Option(help="A of PSP: 0.5 for Wikipedia, 0.6 for Amazon, 0.55 by default.")
+]
+BOption = Annotated[
+    float | None, typer.Option(help="B of PSP: 0.4 for Wikipedia, 2.6 for Amazon, 1.5 by default.")
+]
+RoundsOption = Annotated[
+    int | None, typer.Option(min=0, help="Bootstrap rounds, 1000 by default; 0 prints no intervals.")
+]
+LevelOption = Annotated[float | None, typer.Option(help="Confidence level; 0.95 by default.")]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap; 0 by default.")]
+StyleOption = Annotated[Style, typer.Option("--format", help="Format of the printed tables.")]
+
+
+# Long: Typer reads its options from the signature.
 def evaluate(
     context: typer.Context,
     recipe: RecipeOption = None,
     settings: SetOption = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE|DIR",
-            help="Predictions: Parquet, JSONL, CSR npz, XC text, PECOS output, or an artifact.",
-        ),
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="A B", help="Two predictions: their difference, and whether it is significant."),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|DIR", help="The true labels, in any of these formats."),
-    ] = None,
-    train: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|DIR", help="The training labels: PSP and popularity need them."),
-    ] = None,
-    filter_: Annotated[
-        Path | None,
-        typer.Option(
-            "--filter",
-            metavar="FILE",
-            help="Pairs not to predict: .txt lines `row label`, or label lists as Parquet, JSONL or npz.",
-        ),
-    ] = None,
+    predictions: PredictionsOption = None,
+    compare: CompareOption = None,
+    truth: TruthOption = None,
+    train: TrainOption = None,
+    filter_: FilterOption = None,
     shards: ShardsOption = None,
-    k: Annotated[str | None, typer.Option("--k", metavar="K,K…", help="The ranks, as in 1,3,5.")] = None,
-    bins: Annotated[
-        int | None,
-        typer.Option(min=1, help="Bins of label frequency: 3 for head, torso, tail; 10 for deciles."),
-    ] = None,
-    a: Annotated[
-        float | None, typer.Option(help="A of PSP: 0.5 Wikipedia, 0.6 Amazon, others 0.55 (the default).")
-    ] = None,
-    b: Annotated[
-        float | None, typer.Option(help="B of PSP: 0.4 Wikipedia, 2.6 Amazon, others 1.5 (the default).")
-    ] = None,
-    rounds: Annotated[int | None, typer.Option(min=0, help="Bootstrap rounds; 0 for no intervals.")] = None,
-    level: Annotated[float | None, typer.Option(help="Level of confidence, 0.95 by default.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")] = None,
+    k: RanksOption = None,
+    bins: BinsOption = None,
+    a: AOption = None,
+    b: BOption = None,
+    rounds: RoundsOption = None,
+    level: LevelOption = None,
+    seed: SeedOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
-    style: Annotated[Style, typer.Option("--format", help="How the tables are written.")] = Style.text,
+    style: StyleOption = Style.text,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure predictions, with confidence intervals, by label frequency, beside a popularity baseline."""
+    """Measure predictions: metrics with confidence intervals, and by label frequency.
+
+    The popularity baseline is printed next to them.
+    """
     ranks = None if k is None else _ranks(k)
     table = filled(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
-    given = _named(predictions, compare, truth, train, filter_)
-    _refuse_ignored(context, given, compare is not None, as_json)
-    if given is None and compare is None:
+    files = _files(predictions, compare, truth, train, filter_)
+    _refuse_ignored(context, files, compare is not None, as_json)
+    if files is None and compare is None:
         artifacts = {"predictions": predictions, "shards": shards}
         outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
-        metrics = metrics_of(outcome)
-        if as_json:
-            print_json({**outcome_facts(outcome), "metrics": metrics})
-        else:
-            if style is Style.text:
-                report(outcome, as_json=False)
-            print_metrics(metrics, style)
+        _print_outcome(outcome, style, as_json)
         return
-    if given is None and compare and recipe is None:
-        said = {*table, *(setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())}
-        table |= _constants(compare, store, {"a", "b", "propensity"} - said)
+    if files is None and compare and recipe is None:
+        keys = (setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())
+        table |= _constants(compare, store, {"a", "b", "propensity"} - {*table, *keys})
     config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
     if compare is None:
-        assert given, "files, or a stage"
-        _show(evaluate_files(given, config), print_metrics, style, as_json)
+        assert files, "files, or a stage"
+        _print(evaluate_files(files, config), print_metrics, style, as_json)
     else:
-        given = given or _of_artifacts(compare, shards, store)
-        _show(compare_files(given, config), print_comparison, style, as_json)
+        files = files or _of_artifacts(compare, shards, store)
+        _print(compare_files(files, config), print_comparison, style, as_json)
 
 
-def _show(
-    facts: dict[str, Any], write: Callable[[dict[str, Any], str], None], style: Style, as_json: bool
+def _print_outcome(outcome: Outcome, style: Style, as_json: bool) -> None:
+    """Print what the stage did, and its metrics."""
+    metrics = metrics_of(outcome)
+    if as_json:
+        print_json({**outcome_facts(outcome), "metrics": metrics})
+        return
+    if style is Style.text:
+        report(outcome, as_json=False)
+    print_metrics(metrics, style)
+
+
+def _print(
+    facts: dict[str, Any], print_tables: Callable[[dict[str, Any], str], None], style: Style, as_json: bool
 ) -> None:
     if as_json:
         print_json(facts)
     else:
-        write(facts, style)
+        print_tables(facts, style)
 
 
 def metrics_of(outcome: Outcome) -> dict[str, Any]:
@@ -127,79 +161,79 @@ def metrics_of(outcome: Outcome) -> dict[str, Any]:
     return read_metrics(outcome.artifact.path)
 
 
-def _named(
+def _files(
     predictions: Path | None,
     compare: tuple[Path, Path] | None,
     truth: Path | None,
     train: Path | None,
     filter_: Path | None,
 ) -> EvalInputs | None:
-    """The files to measure; None where artifacts alone are named."""
+    """The files to measure; None if only artifacts are named."""
     if predictions is not None and compare is not None:
-        raise XmcpipeError("--predictions and --compare were given, one was wanted", "leave one of them out")
+        raise XmcpipeError("expected one of --predictions and --compare, got both", "omit one of them")
     if truth is not None:
         if predictions is None and compare is None:
-            raise XmcpipeError("--truth was given without --predictions", "name the predictions to measure")
+            raise XmcpipeError("--truth needs --predictions", "name the predictions to measure")
         systems = compare or ((predictions,) if predictions else ())
         return EvalInputs(systems, truth, train, filter_)
     for option, path in (("--train", train), ("--filter", filter_)):
         if path is not None:
-            raise XmcpipeError(f"{option} was given without --truth", "name the true labels of the test too")
+            raise XmcpipeError(f"{option} needs --truth", "name the true labels of the test set too")
     for path in compare or filter(None, [predictions]):
         if not path.is_dir():
-            raise XmcpipeError(f"{path} is a file, an artifact was wanted", "or add --truth FILE")
+            raise XmcpipeError(f"expected an artifact's folder, got the file {path}", "or add --truth FILE")
     return None
 
 
-def _refuse_ignored(context: typer.Context, given: EvalInputs | None, comparing: bool, as_json: bool) -> None:
-    """Raise XmcpipeError for an option that was given and would do nothing."""
-    files = given is not None
-    untrained = given is not None and given.train is None
-    psp = "only of training labels, which --train names"
+def _refuse_ignored(context: typer.Context, files: EvalInputs | None, comparing: bool, as_json: bool) -> None:
+    """Raise XmcpipeError for an option on the command line that would have no effect."""
+    reads_files = files is not None
+    untrained = files is not None and files.train is None
     for option, ignored, why in (
-        ("shards", files, "beside --truth, the training labels are named by --train"),
-        ("store", files, "files are measured without a store"),
-        ("force", files or comparing, "what is measured here is not stored"),
+        ("shards", reads_files, "with --truth, name the training labels with --train"),
+        ("store", reads_files, "files are measured without a store"),
+        ("force", reads_files or comparing, "the result is not stored"),
         ("bins", comparing, "a comparison has no bins"),
-        *((option, untrained, f"--{option} is {psp}") for option in ("bins", "a", "b")),
+        *((name, untrained, f"--{name} needs training labels: add --train") for name in ("bins", "a", "b")),
         ("style", as_json, "--json prints no tables"),
     ):
         source = context.get_parameter_source(option)
         if ignored and source is not None and source.name == "COMMANDLINE":
-            shown = "--format" if option == "style" else f"--{option}"
-            raise XmcpipeError(f"{shown} was given and would do nothing: {why}", "leave it out")
+            name = "--format" if option == "style" else f"--{option}"
+            raise XmcpipeError(f"{name} would have no effect here: {why}", "omit it")
 
 
-def _constants(compare: tuple[Path, Path], store: Path, wanted: set[str]) -> dict[str, Any]:
-    """What is wanted of A, B and the kind of propensity, as the systems' own metrics in the store have them.
+def _constants(compare: tuple[Path, Path], store: Path, names: set[str]) -> dict[str, Any]:
+    """Those of A, B and the kind of propensity that are in `names`, from the systems' metrics in the store.
 
-    Empty without any.
+    Empty if the store has no metrics of the two systems. Raises XmcpipeError if their metrics differ.
     """
     systems = {Artifact.at(path).manifest.fingerprint for path in compare}
     tables = [
-        {key: value for key, value in metrics.manifest.config.items() if key in wanted}
+        {key: value for key, value in metrics.manifest.config.items() if key in names}
         for metrics in Store(store).all("metrics")
         if metrics.manifest.inputs.get("predictions") in systems
     ]
     if any(other != tables[0] for other in tables[1:]):
         raise XmcpipeError(
-            f"the two were measured with {tables[0]} and {next(t for t in tables if t != tables[0])}",
-            "say which to use with --a and --b, or --recipe",
+            f"the two systems were measured with {tables[0]} and "
+            f"{next(other for other in tables if other != tables[0])}",
+            "choose with --a and --b, or --recipe",
         )
     return tables[0] if tables else {}
 
 
 def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> EvalInputs:
-    """Two predictions artifacts with the shards they were made on, named or in the store."""
+    """Two predictions artifacts, and the shards that they were predicted on (`shards`, or from the store)."""
     manifests = [Artifact.at(path).manifest for path in compare]
-    made_on = {manifest.inputs.get("shards", "") for manifest in manifests}
-    if shards is None and len(made_on) > 1:
+    fingerprints = {manifest.inputs.get("shards", "") for manifest in manifests}
+    if shards is None and len(fingerprints) > 1:
         raise XmcpipeError(
             f"{compare[0]} and {compare[1]} were predicted on different shards",
-            "name with --shards, or with --truth, what to measure both against",
+            "name the shards or files to measure both against, with --shards or --truth",
         )
     if shards is None:
-        found = Store(store).find("shards", made_on.pop())
+        found = Store(store).find("shards", fingerprints.pop())
         if found is None:
             raise XmcpipeError(
                 f"the shards that both were predicted on are not in {store}",
@@ -213,4 +247,4 @@ def _ranks(text: str) -> list[int]:
     try:
         return sorted(int(part) for part in text.split(","))
     except ValueError as error:
-        raise XmcpipeError(f"--k {text!r} was given, whole numbers were wanted", "as in --k 1,3,5") from error
+        raise XmcpipeError(f"expected integers, got --k {text!r}", "for example --k 1,3,5") from error

@@ -1,4 +1,4 @@
-"""`export`: an artifact in the layout that other systems read."""
+"""`export`: writes an artifact in a layout that other systems read."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,14 +19,17 @@ class Format(StrEnum):
 
 
 def export(
-    artifact: Annotated[Path, typer.Argument(help="The folder of raw data or of predictions.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder, new or empty.")],
+    artifact: Annotated[Path, typer.Argument(help="The folder of a raw or predictions artifact.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write, new or empty.")
+    ],
     format_: Annotated[
-        Format, typer.Option("--format", help="PECOS (text and npz), or the XC repository's (X_Y).")
+        Format,
+        typer.Option("--format", help="Layout: that of PECOS (text and npz) or of the XC repository (X_Y)."),
     ] = Format.PECOS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write raw data or predictions as other systems read them."""
+    """Write raw data or predictions in a layout that other systems read."""
     files = export_artifact(artifact, format_.value, out)
     if as_json:
         print_json({"path": str(out), "files": files})

@@ -1,4 +1,4 @@
-"""`gc`: give back the room of what nobody needs any more: artifacts, leftovers of killed stages, archives."""
+"""`gc`: frees disk space: removes unneeded artifacts, leftovers of killed stages, and archives."""
 
 import shutil
 import sys
@@ -15,53 +15,62 @@ from xmcpipe.cli.output import headline, print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
 
-OLD_SECONDS = 86_400.0  # scratch that was touched within a day may yet be resumed
+OLD_SECONDS = 86_400.0  # a killed stage that wrote within a day may still be resumed
+
+
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="RECIPE|DIR",
+        help="Keep this recipe's artifacts, or this artifact and its inputs (repeatable).",
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Remove every artifact.")]
+ArchivesOption = Annotated[
+    bool, typer.Option("--archives", help="Also remove downloaded archives from the cache.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
 
 
 def gc(
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep",
-            metavar="RECIPE|DIR",
-            help="Keep what this recipe reaches, or this artifact and what it was made of (repeatable).",
-        ),
-    ] = None,
+    keep: KeepOption = None,
     settings: SetOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Keep no recipe: remove every artifact.")] = False,
-    archives: Annotated[
-        bool, typer.Option("--archives", help="Remove downloaded archives from the cache too.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    everything: AllOption = False,
+    archives: ArchivesOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove artifacts that no --keep reaches, and leftovers of killed stages.
+    """Remove artifacts that no --keep needs, and leftovers of killed stages.
 
-    Without --keep or --all only the leftovers go. Archives that you fetched yourself are never touched.
+    Without --keep or --all, only the leftovers are removed. Archives fetched by hand are never removed.
     """
     if keep and everything:
-        raise XmcpipeError("--keep and --all were given, one was wanted", "leave one of them out")
+        raise XmcpipeError("expected one of --keep and --all, got both", "omit one of them")
     opened = Store(store)
-    kept = _reached(keep or [], settings, store)
-    artifacts = _unreached(opened, kept, going=everything or bool(keep))
-    resumable = {f"{path.parent.name}-{path.name}" for path in kept}
+    needed = _needed(keep or [], settings, store)
+    artifacts = _unneeded(opened, needed, remove=everything or bool(keep))
+    resumable = {f"{path.parent.name}-{path.name}" for path in needed}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
-    going = _archives(archives)
+    cached = _archives(remove=archives)
     rest = {path: ("left by a killed stage", _bytes_below(path)) for path in leftovers}
-    rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in going}
+    rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in cached}
     total = _list(artifacts, rest, as_json, dry_run)
     if not artifacts and not rest:
         return
     if dry_run or not _confirmed(yes, as_json, total):
         return
-    _remove(opened, artifacts, leftovers, going)
+    _remove(opened, artifacts, leftovers, cached)
     typer.echo(f"removed {size(total)}", err=as_json)
 
 
 def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
-    from xmcpipe.data.fetch.archives import remove  # it speaks HTTP, which `--help` needn't load
+    from xmcpipe.data.fetch.archives import remove  # it loads an HTTP client, which `--help` must not
 
     for artifact in artifacts:
         store.remove(artifact)
@@ -71,20 +80,20 @@ def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], arch
         remove(path)
 
 
-def _unreached(store: Store, kept: set[Path], going: bool) -> list[Artifact]:
-    """The artifacts that aren't in `kept`, if they are to go; else none, and a line on standard error."""
-    artifacts = [artifact for artifact in store.all() if artifact.path.resolve() not in kept]
-    if going or not artifacts:
+def _unneeded(store: Store, needed: set[Path], remove: bool) -> list[Artifact]:
+    """The artifacts that are not in `needed`; none if they are not to be removed, and a line about that."""
+    artifacts = [artifact for artifact in store.all() if artifact.path.resolve() not in needed]
+    if remove or not artifacts:
         return artifacts
-    hint = "name the recipes that matter with --keep, and the rest goes too; --all for every one"
+    hint = "--keep RECIPE removes those that the recipe doesn't need, --all removes every one"
     typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
     return []
 
 
-def _reached(kept: list[str], settings: list[str] | None, store: Path) -> set[Path]:
-    """The places of every artifact in the chains of these recipes, there or not, and of these artifacts."""
+def _needed(names: list[str], settings: list[str] | None, store: Path) -> set[Path]:
+    """The paths of these recipes' artifacts, existing or not, and of these artifacts and their inputs."""
     places = set()
-    for recipe in kept:
+    for recipe in names:
         if (Path(recipe) / FILE_NAME).is_file():
             places |= _ancestry(Store(store), Artifact.at(Path(recipe)))
             continue
@@ -95,28 +104,28 @@ def _reached(kept: list[str], settings: list[str] | None, store: Path) -> set[Pa
 
 
 def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
-    """The places of an artifact and of all that it was made of."""
+    """The paths of an artifact and, recursively, of its inputs."""
     parents = (store.find(kind, name) for kind, name in artifact.manifest.inputs.items())
     return {artifact.path.resolve()}.union(*(_ancestry(store, parent) for parent in parents if parent))
 
 
-def _archives(going: bool) -> list[Path]:
-    """Those of the cache, if they are to go; else none, and a line on standard error for each."""
+def _archives(remove: bool) -> list[Path]:
+    """The archives in the cache; none if they are not to be removed, and a line about each."""
     from xmcpipe.data.fetch.archives import cached_archives
 
     found = cached_archives()
-    if going:
+    if remove:
         return found
     for path in found:
-        room = size(path.stat().st_size)
-        typer.echo(f"{path}  archive of {path.parent.name}  {room}  kept (--archives removes it)", err=True)
+        bytes_ = size(path.stat().st_size)
+        typer.echo(f"{path}  archive of {path.parent.name}  {bytes_}  kept (--archives removes it)", err=True)
     return []
 
 
 def _list(
     artifacts: list[Artifact], rest: Mapping[Path, tuple[str, int]], as_json: bool, dry_run: bool
 ) -> int:
-    """Print what goes, `rest` mapping places to what is there and its bytes; returns the bytes of all."""
+    """Print what is to be removed, and return its bytes; `rest` maps paths to a description and bytes."""
     total = sum(artifact.bytes for artifact in artifacts) + sum(count for _, count in rest.values())
     if as_json:
         rows = [
@@ -141,7 +150,7 @@ def _confirmed(yes: bool, as_json: bool, total: int) -> bool:
         return True
     if as_json or not sys.stdin.isatty():
         raise XmcpipeError(
-            "nobody is there to confirm, and nothing was removed", "add --yes, or --dry-run to list"
+            "there is no terminal to confirm on; nothing was removed", "add --yes, or --dry-run to list"
         )
     return typer.confirm(f"Remove {size(total)}?")
 

@@ -1,4 +1,7 @@
-"""`import`: the user's own tables into the store. A key of ImportConfig is a parameter of that name here."""
+"""`import`: reads the user's own tables into the store.
+
+Each key of ImportConfig has a parameter of the same name here.
+"""
 
 import dataclasses
 from typing import Annotated, Any
@@ -10,13 +13,13 @@ from xmcpipe.cli.session import filled, report, run_stage
 from xmcpipe.data.layouts import layout_names
 from xmcpipe.stages.importing import ImportConfig
 
-READING, WRITTEN, LABELS, KEEPING = "What to read", "How it is written", "Table of labels", "What to keep"
+READING, FORMAT, LABELS, POLICIES = "Input", "File format", "Label table", "Documents and labels to keep"
 POLICY = "keep|drop|refuse"
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ImportConfig)}
 
 
 def _option(key: str, panel: str, help_text: str, metavar: str | None, name: str | None = None) -> Any:
-    """The option of one key of the config; its help states the config's own default."""
+    """The option for one key of the config; its help ends with the config's default."""
     default = _DEFAULTS[key]
     if isinstance(default, tuple):
         default = ", ".join(default)
@@ -29,57 +32,125 @@ def _option(key: str, panel: str, help_text: str, metavar: str | None, name: str
 Text = str | None
 Folder = Annotated[
     Text,
-    typer.Argument(metavar="[FOLDER]", help="A dataset as PECOS, AttentionXML or the XC repository have it."),
+    typer.Argument(
+        metavar="[FOLDER]",
+        help="Folder of a dataset in the layout of PECOS, AttentionXML or the XC repository.",
+    ),
 ]
 Layout = Annotated[
     Text,
     _option(
         "layout",
         READING,
-        "Layout of FOLDER; detected from file names by default.",
+        "Layout of FOLDER; auto detects it from the file names.",
         "|".join(("auto", *layout_names())),
     ),
 ]
-Train = Annotated[Text, _option("train", READING, "JSONL, CSV, TSV (.gz too) or Parquet.", "FILE")]
-Test = Annotated[Text, _option("test", READING, "The test's table; without it --train is split.", "FILE")]
-Id = Annotated[Text, _option("id", READING, "Default: id, else the row's number.", "COLUMN", "--id-column")]
+Train = Annotated[
+    Text, _option("train", READING, "Table of documents: JSONL, CSV, TSV (also .gz) or Parquet.", "FILE")
+]
+Test = Annotated[
+    Text, _option("test", READING, "Table of test documents; without it, --train is split.", "FILE")
+]
+Id = Annotated[
+    Text,
+    _option(
+        "id",
+        READING,
+        "Column of document ids; by default `id` if it exists, else row numbers.",
+        "COLUMN",
+        "--id-column",
+    ),
+]
 TextColumns = Annotated[
     list[str] | None,
-    _option("text", READING, "Repeatable: they are joined. Default: text.", "COLUMN", "--text-column"),
+    _option(
+        "text",
+        READING,
+        "Column of texts; several columns are joined (repeatable). Default: text.",
+        "COLUMN",
+        "--text-column",
+    ),
 ]
 Separator = Annotated[
-    Text, _option("text_separator", READING, "Joins text columns. Default: a blank.", "TEXT")
+    Text, _option("text_separator", READING, "Text between joined columns. Default: a space.", "TEXT")
 ]
 Labels = Annotated[
-    Text, _option("labels", READING, "A list, or a string with separators.", "COLUMN", "--labels-column")
+    Text,
+    _option(
+        "labels",
+        READING,
+        "Column of labels: a list, or a string that --label-separator splits.",
+        "COLUMN",
+        "--labels-column",
+    ),
 ]
 LabelSeparator = Annotated[
-    Text, _option("label_separator", READING, "Parts labels that are a string.", "TEXT")
+    Text, _option("label_separator", READING, "Separator of labels in a string.", "TEXT")
 ]
-Encoding = Annotated[Text, _option("encoding", WRITTEN, "Of all but Parquet.", "NAME")]
+Encoding = Annotated[Text, _option("encoding", FORMAT, "Encoding of JSONL, CSV and TSV files.", "NAME")]
 Header = Annotated[
-    bool | None, _option("header", WRITTEN, "Without one columns are 1, 2, ….", None, "--header/--no-header")
+    bool | None,
+    _option(
+        "header",
+        FORMAT,
+        "Whether the first line names the columns; without it, their names are 1, 2, ….",
+        None,
+        "--header/--no-header",
+    ),
 ]
-Quotes = Annotated[Text, _option("quotes", WRITTEN, "In CSV and TSV.", "auto|double|none")]
-LabelTable = Annotated[Text, _option("label_table", LABELS, "Labels, in order, and their texts.", "FILE")]
-LabelColumn = Annotated[Text, _option("label_column", LABELS, "Its labels.", "COLUMN")]
-LabelTexts = Annotated[Text, _option("label_text_column", LABELS, "Its texts.", "COLUMN")]
+Quotes = Annotated[
+    Text,
+    _option(
+        "quotes", FORMAT, "Quotes in CSV and TSV: auto is double in CSV and none in TSV.", "auto|double|none"
+    ),
+]
+LabelTable = Annotated[
+    Text, _option("label_table", LABELS, "Table of all labels, in order, with their texts.", "FILE")
+]
+LabelColumn = Annotated[
+    Text, _option("label_column", LABELS, "Column of labels in the label table.", "COLUMN")
+]
+LabelTexts = Annotated[
+    Text, _option("label_text_column", LABELS, "Column of label texts in the label table.", "COLUMN")
+]
 LabelHeader = Annotated[
     bool | None,
-    _option("label_header", LABELS, "Whether it has one.", None, "--label-header/--no-label-header"),
+    _option(
+        "label_header",
+        LABELS,
+        "Whether the first line of the label table names its columns.",
+        None,
+        "--label-header/--no-label-header",
+    ),
 ]
-Empty = Annotated[Text, _option("empty_text", KEEPING, "Documents without text.", POLICY)]
-NoLabels = Annotated[Text, _option("no_labels", KEEPING, "Documents without a label.", POLICY)]
-Repeated = Annotated[Text, _option("repeated", KEEPING, "Documents with the text of an earlier one.", POLICY)]
-Leaked = Annotated[Text, _option("leaked", KEEPING, "Training documents with a test's text.", POLICY)]
-Unseen = Annotated[Text, _option("unseen", KEEPING, "Test labels never seen in training.", POLICY)]
-SameText = Annotated[Text, _option("same_text", KEEPING, "When two texts are the same.", "caseless|exact")]
+Empty = Annotated[Text, _option("empty_text", POLICIES, "What to do with documents without text.", POLICY)]
+NoLabels = Annotated[
+    Text, _option("no_labels", POLICIES, "What to do with documents without a label.", POLICY)
+]
+Repeated = Annotated[
+    Text,
+    _option("repeated", POLICIES, "What to do with documents whose text occurred before.", POLICY),
+]
+Leaked = Annotated[
+    Text,
+    _option("leaked", POLICIES, "What to do with training documents whose text is in the test set.", POLICY),
+]
+Unseen = Annotated[
+    Text, _option("unseen", POLICIES, "What to do with test labels that never occur in training.", POLICY)
+]
+SameText = Annotated[
+    Text, _option("same_text", POLICIES, "How texts are compared for repeats.", "caseless|exact")
+]
 MinCount = Annotated[
-    int | None, _option("min_label_count", KEEPING, "Labels with fewer documents are dropped.", "N")
+    int | None, _option("min_label_count", POLICIES, "Drop labels with fewer than N training documents.", "N")
 ]
-TestEvery = Annotated[int | None, _option("test_every", KEEPING, "A split's share of test is 1 / N.", "N")]
+TestEvery = Annotated[
+    int | None, _option("test_every", POLICIES, "Put 1 in N documents into the test split.", "N")
+]
 
 
+# Long: Typer reads its options from the signature.
 def import_(
     context: typer.Context,
     folder: Folder = None,
@@ -112,6 +183,6 @@ def import_(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring in your own documents: --train and --test, one table that is split, or a dataset's FOLDER."""
+    """Import your own documents from --train and --test, from one table that is split, or from FOLDER."""
     keys = {field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)}
     report(run_stage("import", recipe, settings, store, force, {"import": filled(**keys)}), as_json)

@@ -1,4 +1,4 @@
-"""`kernels`: the CUDA kernels compiled ahead of their first use, and what they take of a GPU."""
+"""`kernels`: compiles the CUDA kernels ahead of their first use, and lists them."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
-from xmcpipe.cli.tables import print_table
+from xmcpipe.cli.text_table import print_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     from xmcpipe.ops.nvrtc.compile import Cubin
     from xmcpipe.ops.nvrtc.variant import Variant
 
-JOBS_A_PROCESS = 16  # a process takes as long to start as some compilations
+JOBS_PER_PROCESS = 16  # starting a process takes as long as several compilations
 
-commands = typer.Typer(no_args_is_help=True, help="The CUDA kernels: compile them ahead, list them.")
+commands = typer.Typer(
+    no_args_is_help=True, help="Compile the CUDA kernels ahead of their first use, or list them."
+)
 
 
 @commands.command("build")
 def build(
     architectures: Annotated[
         list[str] | None,
-        typer.Option("--arch", metavar="sm_NN|all", help="Compile for this (repeatable); else for the GPUs."),
+        typer.Option(
+            "--arch",
+            metavar="sm_NN|all",
+            help="Architecture to compile for (repeatable); by default those of this machine's GPUs.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile the kernels into the user's cache: no GPU, nvcc or host compiler is needed."""
+    """Compile the kernels into the user's cache. This needs no GPU, nvcc or host compiler."""
     from xmcpipe.ops.nvrtc import compile as nvrtc
     from xmcpipe.ops.nvrtc.cubin_cache import folder
     from xmcpipe.ops.nvrtc.table import KERNELS
@@ -52,12 +58,12 @@ def build(
             num_left=3,
         )
         compiled = sum(not row["cached"] for row in rows)
-        typer.echo(f"{compiled} compiled, {len(rows) - compiled} were there: {folder()}")
+        typer.echo(f"{compiled} compiled, {len(rows) - compiled} already in the cache: {folder()}")
 
 
 @commands.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the kernels, their variants, and the architectures they are compiled for in the cache."""
+    """List the kernels, their variants, and the architectures that the cache has them for."""
     from xmcpipe.ops.nvrtc import compile as nvrtc
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
     from xmcpipe.ops.nvrtc.table import KERNELS
@@ -85,11 +91,11 @@ def list_(as_json: JsonOption = False) -> None:
         return
     print_table(["kernel", "source", "macros", "in the cache"], [[*_line(row)] for row in rows], num_left=4)
     if unavailable:
-        typer.echo(f"they can't be compiled here: {unavailable} ({nvrtc.INSTALL})")
+        typer.echo(f"kernels can't be compiled here: {unavailable} ({nvrtc.INSTALL})")
 
 
 def _chosen(names: list[str]) -> list[str]:
-    """The architectures that were asked for, each once; none is those of the GPUs here."""
+    """The architectures to compile for, without repeats; by default those of this machine's GPUs."""
     from xmcpipe.ops.nvrtc.architectures import COMMON_ARCHITECTURES, require_architecture
 
     chosen = [each for name in names for each in (COMMON_ARCHITECTURES if name == "all" else [name])]
@@ -102,22 +108,24 @@ def _of_this_machine() -> list[str]:
     from xmcpipe.ops.nvrtc.compile import architecture_of
 
     if not torch.cuda.is_available():
-        raise XmcpipeError("no --arch was given, and no GPU is here", "add --arch sm_90, or --arch all")
+        raise XmcpipeError(
+            "expected --arch, because this machine has no GPU", "add --arch sm_90, or --arch all"
+        )
     capabilities = map(torch.cuda.get_device_capability, range(torch.cuda.device_count()))
     return [*dict.fromkeys(map(architecture_of, capabilities))]
 
 
 def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", str, "Cubin"]]:
-    """Each job with its cubin, in order; by several processes where many are to be compiled."""
+    """Each job with its cubin, in order; several processes compile if there is much to do."""
     from xmcpipe.cores import usable_cores
     from xmcpipe.ops.nvrtc.compile import compile_kernel, is_cached
 
     num_missing = sum(not is_cached(variant, name) for variant, name in jobs)
-    workers = min(usable_cores(), num_missing // JOBS_A_PROCESS)
+    workers = min(usable_cores(), num_missing // JOBS_PER_PROCESS)
     variants, names = [variant for variant, _ in jobs], [name for _, name in jobs]
     with progress("kernels", len(jobs), "kernel") as bar:
         if workers > 1:
-            # Spawned: a fork of a process that loaded CUDA couldn't use it.
+            # Spawned, because a fork of a process that has loaded CUDA can't use it.
             with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
                 for job, cubin in zip(jobs, pool.map(compile_kernel, variants, names), strict=True):
                     bar.update()
@@ -130,15 +138,15 @@ def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", st
 
 
 def _facts(variant: "Variant", architecture: str, cubin: "Cubin") -> dict[str, Any]:
-    taken = cubin.resources
+    resources = cubin.resources
     return {
         "kernel": variant.kernel.entry,
         "variant": dict(variant.macros),
         "architecture": architecture,
-        "registers": taken.registers,
-        "shared_bytes": taken.shared,
-        "spill_bytes": taken.spill_stores + taken.spill_loads,
-        "stack_bytes": taken.stack,
+        "registers": resources.registers,
+        "shared_bytes": resources.shared,
+        "spill_bytes": resources.spill_stores + resources.spill_loads,
+        "stack_bytes": resources.stack,
         "bytes": len(cubin.code),
         "cached": cubin.cached,
         "seconds": round(cubin.seconds, 3),
@@ -159,5 +167,5 @@ def _line(row: dict[str, Any]) -> Iterator[str]:
     yield row["kernel"]
     yield row["source"]
     yield " ".join(f"{name}={','.join(map(str, values))}" for name, values in row["macros"].items())
-    kept = (f"{name} {count}/{row['variants'][name]}" for name, count in row["cached"].items())
-    yield " ".join(kept) or "none"
+    cached = (f"{name} {count}/{row['variants'][name]}" for name, count in row["cached"].items())
+    yield " ".join(cached) or "none"

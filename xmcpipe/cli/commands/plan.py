@@ -135,7 +135,7 @@ def _facts(planned: Planned, speed: float, flops: float) -> dict[str, Any]:
 
 
 def _print(planned: Planned, speed: float, flops: float) -> None:
-    from xmcpipe.cli.tables import print_table
+    from xmcpipe.cli.text_table import print_table
 
     data, plans = planned.data, planned.plans
     typer.echo(

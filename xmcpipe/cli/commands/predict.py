@@ -1,4 +1,4 @@
-"""`predict`: labels for new texts from a model, or a recipe's predictions for its test documents."""
+"""`predict`: predicts labels for new texts, or for the test documents of a recipe."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ from xmcpipe.errors import XmcpipeError, require_file
 
 BATCH_SIZE = 32
 SHOWN_TEXT = 100  # characters of a document on a terminal
-Document = tuple[str | None, str]  # its id, if it has one, and its text
+Document = tuple[str | None, str]  # id or None, and text
 Labels = Sequence[tuple[str, str | None, float]]  # name, text, score, best first
 
 
@@ -38,27 +38,30 @@ def predict(
     settings: SetOption = None,
     model: ModelOption = None,
     shards: ShardsOption = None,
-    text: Annotated[list[str] | None, typer.Option(help="A text to label (repeatable).")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Text to label (repeatable).")] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Texts to label: JSONL with a key `text` (and `id`), or a text a line; - is standard input.",
+            help="Texts to label: JSONL with `text` (and `id`), or one text per line; - is standard input.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Labels a text.")] = 5,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of labels per text.")] = 5,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Label texts: --text, --input or standard input; with a recipe and none of them, its test documents."""
+    """Predict labels for texts from --text, --input or standard input.
+
+    With a recipe or shards and no text, predict labels for the test documents.
+    """
     if not text and input_file is None and (recipe is not None or shards is not None):
         given = {"model": model, "shards": shards}
         report(run_stage("predict", recipe, settings, store, force, given=given), as_json)
         return
     if text and input_file is not None:
-        raise XmcpipeError("--text and --input were given, one was wanted", "leave one of them out")
+        raise XmcpipeError("expected one of --text and --input, got both", "omit one of them")
     folder = model or _model_of(recipe, settings, store)
     documents = ((None, each) for each in text) if text else _documents(input_file)
     _print(_label(folder, documents, top), as_json or not _is_terminal())
@@ -70,7 +73,7 @@ def _is_terminal() -> bool:
 
 def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Path:
     if recipe is None:
-        raise XmcpipeError("no model was given", "name one with --model DIR, or its recipe with --recipe")
+        raise XmcpipeError("expected a model or a recipe, got neither", "add --model DIR or --recipe RECIPE")
     chain = open_chain(read_recipe(recipe, settings, {"predict": {}}), store)
     chain.require_inputs(chain.stage("predict"), ["model"])
     artifact = chain.input("model")[1]
@@ -79,11 +82,11 @@ def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Pa
 
 
 def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tuple[Document, Labels]]:
-    """Each document with its labels, in order and in bounded memory."""
+    """Each document with its labels, in order, in bounded memory."""
     if (folder / "manifest.json").is_file():
         Artifact.at(folder).manifest.require("model", MODEL_VERSION)
     documents = iter(documents)
-    first = next(documents, None)  # bad input should be told before a model is loaded
+    first = next(documents, None)  # bad input is an error before a model is loaded
     if first is None:
         return
     from xmcpipe.inference.bundle import Bundle
@@ -100,10 +103,10 @@ def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tu
 
 
 def _documents(path: Path | None) -> Iterator[Document]:
-    """Documents from a file or, for None and "-", standard input, read as they are wanted."""
+    """Documents from a file or, for None and "-", from standard input, read lazily."""
     if path is None or str(path) == "-":
         if path is None and sys.stdin.isatty():
-            raise XmcpipeError("no text was given", 'name one with --text "…", or a file with --input')
+            raise XmcpipeError("expected a text, got none", 'add --text "…" or --input FILE')
         yield from _parse(sys.stdin, "standard input", objects_only=False)
         return
     require_file(path, "--input")
@@ -117,7 +120,7 @@ def _documents(path: Path | None) -> Iterator[Document]:
 
 
 def _parse(lines: Iterable[str], source: str, objects_only: bool) -> Iterator[Document]:
-    """A line is a JSON object, or (unless `objects_only`) the text itself; empty lines are nothing."""
+    """One document per line: a JSON object or (unless `objects_only`) a text; empty lines are skipped."""
     try:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -136,11 +139,13 @@ def _document(line: str, where: str) -> Document:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise XmcpipeError(f"{where} isn't JSON: {error}", 'a line is an object: {"text": "…"}') from error
+        raise XmcpipeError(
+            f"{where} isn't JSON: {error}", 'write one object per line: {"text": "…"}'
+        ) from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
         raise XmcpipeError(
-            f"{where} has no string `text` ({keys} is there)", 'a line is an object: {"text": "…"}'
+            f"expected a string `text` in {where}, got {keys}", 'write one object per line: {"text": "…"}'
         )
     return None if row.get("id") is None else str(row["id"]), row["text"]
 

@@ -87,7 +87,7 @@ def draw(
     """
     import numpy as np
 
-    from xmcpipe.metrics.terms import discounts
+    from xmcpipe.metrics.terms import rank_discounts
 
     documents, k = len(test.truth), min(max(run.metrics["k"]) for run in runs)
     count = min(count, documents)
@@ -96,7 +96,7 @@ def draw(
     excluded = _labels(test.pairs, rows)
     pairs = zip(_labels(test.truth, rows), excluded, strict=True)
     truth = [sorted(set(labels) - set(out)) for labels, out in pairs]
-    gains = discounts(k).tolist()
+    gains = rank_discounts(k).tolist()
     predicted, found = {}, {}
     for run, measurement in zip(runs, measurements, strict=True):
         assert measurement.predictions, "the caller leaves out runs without predictions"

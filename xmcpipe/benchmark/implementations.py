@@ -1,10 +1,10 @@
-"""The same layer four ways: ours, dense, as a CSR matrix, and as an embedding bag.
+"""Four implementations of the same layer: our ops, a dense matrix, a CSR matrix, and an embedding bag.
 
-Each holds the weights in a layout of its own, and does as somebody would who knows PyTorch well: products in
-the layer's dtype, the loss in float32 in place, and the SGD update in the product itself (`addmm_`), so that
-the dense step makes no gradient of the weights at all.
+Each stores the weights in its own layout, and is written the way an experienced PyTorch user would: products
+in the layer's dtype, the loss in float32 in place, and the SGD update inside the product (`addmm_`), so that
+the dense step allocates no gradient of the weights at all.
 
-B rows, D features, L labels, K fan-in, R chosen labels.
+Legend: B rows · D features · L labels · K fan-in · R chosen labels.
 """
 
 import warnings
@@ -25,11 +25,11 @@ SCATTER_CHUNK = 32_768
 Output = tuple[Tensor, ...]
 
 
-class Contender:
-    """A layer that can be run; its weights are its own, and `step` changes them.
+class Implementation:
+    """A layer with its own copy of the weights, which `step` updates.
 
-    forward: (scores [B, L],); backward: (dX [B, D], dW in the layout of `weight`);
-    step: (loss [], dX [B, D]); topk: (labels [B, TOP], scores [B, TOP]), best first.
+    Outputs: forward (scores [B, L],); backward (dX [B, D], dW in the layout of `weight`);
+    step (loss [], dX [B, D]); topk (labels [B, TOP], scores [B, TOP]), best first.
     """
 
     name = ""
@@ -42,9 +42,9 @@ class Contender:
         self.features_BD = problem.features
 
     def call(self, what: str) -> Callable[[], Output]:
-        """The method of that name, with all that is done once done before.
+        """The method of that name, after the preparations that are not timed.
 
-        It raises NotImplementedError for what this layout can't do.
+        The method raises NotImplementedError for an operation that this layout doesn't have.
         """
         if what == "backward":
             self.grad = self.own_grad()
@@ -52,40 +52,40 @@ class Contender:
         return methods[what]
 
     def own_grad(self) -> Tensor:
-        """The gradient of the scores as this contender's autograd would give it."""
+        """The gradient of the scores, in the dtype and layout in which autograd would pass it."""
         return self.problem.grad.to(self.problem.dtype)
 
     def forward(self) -> Output:
-        """Scores."""
+        """Compute the scores."""
         raise NotImplementedError
 
     def backward(self) -> Output:
-        """Both gradients, from `problem.grad`."""
+        """Compute the gradients of features and weights from `problem.grad`."""
         raise NotImplementedError
 
     def step(self) -> Output:
-        """Scores, squared hinge, dX, and the SGD update of the weights in place."""
+        """Compute scores, squared hinge loss and dX, and update the weights in place with SGD."""
         raise NotImplementedError
 
     def topk(self) -> Output:
-        """The best labels."""
+        """Find the best labels."""
         raise NotImplementedError
 
     def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
-        """[R, K]: what a matrix in the layout of `weight` holds at the layer's connections."""
+        """The values at the connections of R labels, [R, K], of a matrix in the layout of `weight`."""
         return matrix[labels_R]
 
     def operands(self) -> list[Tensor]:
-        """The tensors that are held before the call."""
+        """The tensors that exist before the call."""
         return [self.weight, self.features_BD, *([] if self.grad is None else [self.grad])]
 
     def loses_precision(self, what: str) -> str:
-        """Why torch itself is known to be off here; empty where it isn't."""
+        """The reason why torch is known to be inexact here, or an empty string."""
         return ""
 
 
-class FixedFanIn(Contender):
-    """Our ops."""
+class FixedFanIn(Implementation):
+    """Our ops: K weights and K indices per label."""
 
     name, ours = "ffi", True
 
@@ -126,8 +126,8 @@ class FixedFanIn(Contender):
         return output
 
 
-class Dense(Contender):
-    """A [L, D] matrix, zero where the layer has no connection."""
+class Dense(Implementation):
+    """A matrix [L, D], zero where the layer has no connection."""
 
     name = "dense"
 
@@ -140,7 +140,7 @@ class Dense(Contender):
             self.weight[chunk].scatter_(1, problem.index[chunk].to(torch.int64), problem.weight[chunk])
 
     def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
-        # Indexing of uint16 is not everywhere, casting is.
+        # Not every backend can index uint16 tensors, but all can cast them.
         index_RK = self.problem.index.to(torch.int32)[labels_R].to(torch.int64)
         return matrix[labels_R].gather(1, index_RK)
 
@@ -148,7 +148,7 @@ class Dense(Contender):
         return (self.features_BD @ self.weight.T,)
 
     def backward(self) -> Output:
-        assert self.grad is not None, "`call` makes it"
+        assert self.grad is not None, "`call` sets it"
         return self.grad @ self.weight, self.grad.T @ self.features_BD
 
     def step(self) -> Output:
@@ -158,13 +158,13 @@ class Dense(Contender):
         grad_BL = scores_BL.to(problem.dtype)
         del scores_BL
         grad_features = grad_BL @ self.weight
-        kept = 1.0 - problem.rate * WEIGHT_DECAY
-        self.weight.addmm_(grad_BL.T, self.features_BD, beta=kept, alpha=-problem.rate * problem.scale)
+        decay = 1.0 - problem.rate * WEIGHT_DECAY
+        self.weight.addmm_(grad_BL.T, self.features_BD, beta=decay, alpha=-problem.rate * problem.scale)
         return loss, grad_features
 
     def _float32_scores(self) -> Tensor:
         if self.features_BD.is_cuda and self.features_BD.dtype != torch.float32:
-            # cuBLAS can keep its float32 sums, and so spare us a cast.
+            # cuBLAS can return its float32 sums, which saves a cast.
             return torch.mm(self.features_BD, self.weight.T, out_dtype=torch.float32)
         return (self.features_BD @ self.weight.T).float()
 
@@ -173,8 +173,8 @@ class Dense(Contender):
         return labels, scores
 
 
-class Csr(Contender):
-    """torch.sparse_csr, with int32 indices; the gradient of its values is a sampled product."""
+class Csr(Implementation):
+    """A torch.sparse_csr matrix with int32 indices; the gradient of its values is a sampled product."""
 
     name = "csr"
 
@@ -201,7 +201,7 @@ class Csr(Contender):
         return ((self.weight @ self.features_BD.T).T,)
 
     def backward(self) -> Output:
-        assert self.grad is not None, "`call` makes it"
+        assert self.grad is not None, "`call` sets it"
         grad_weight = torch.sparse.sampled_addmm(self.weight, self.grad.T, self.features_BD, beta=0.0)
         return (self.weight.t() @ self.grad.T).T, grad_weight
 
@@ -226,8 +226,8 @@ class Csr(Contender):
         return labels, scores
 
 
-class EmbeddingBag(Contender):
-    """A bag a label over the rows of x^T, weighted: `index` needs int32, and the backward is autograd's."""
+class EmbeddingBag(Implementation):
+    """A weighted embedding bag per label over the rows of X^T, with int32 indices and autograd's backward."""
 
     name = "embedding_bag"
 
@@ -249,7 +249,7 @@ class EmbeddingBag(Contender):
         return ""
 
     def call(self, what: str) -> Callable[[], Output]:
-        if what == "backward":  # the forward pass is not what is timed
+        if what == "backward":  # the forward pass is not timed
             features_DB = self.features_BD.T.contiguous().requires_grad_()
             leaves = features_DB, self.weight.requires_grad_()
             scores_LB = F.embedding_bag(self.index_LK, leaves[0], per_sample_weights=leaves[1], mode="sum")
@@ -261,7 +261,7 @@ class EmbeddingBag(Contender):
         return (F.embedding_bag(self.index_LK, features_DB, per_sample_weights=self.weight, mode="sum").T,)
 
     def backward(self) -> Output:
-        assert self._graph is not None, "`call` makes it"
+        assert self._graph is not None, "`call` sets it"
         scores_LB, *leaves = self._graph
         features, weight = torch.autograd.grad(scores_LB, leaves, self.grad, retain_graph=True)
         return features.T, weight
@@ -274,4 +274,4 @@ class EmbeddingBag(Contender):
         return labels, scores
 
 
-CONTENDERS: tuple[type[Contender], ...] = (FixedFanIn, Dense, Csr, EmbeddingBag)
+IMPLEMENTATIONS: tuple[type[Implementation], ...] = (FixedFanIn, Dense, Csr, EmbeddingBag)
