@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.fused import Positives
+from xmcpipe.ops.layer import Positives
 from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss

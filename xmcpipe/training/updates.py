@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.fused import Positives
+from xmcpipe.ops.layer import Positives
 from xmcpipe.modeling.tensors import TensorFile
 
 

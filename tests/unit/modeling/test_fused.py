@@ -5,7 +5,8 @@ import torch
 
 from tests.unit.modeling.test_losses import reference
 from xmcpipe.modeling import heads
-from xmcpipe.modeling.fused import Positives, chunked_loss
+from xmcpipe.modeling.fused import chunked_loss
+from xmcpipe.ops.layer import Positives
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.reference import dense_weight
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from xmcpipe.modeling import heads
-from xmcpipe.modeling.fused import Positives, chunked_loss
+from xmcpipe.modeling.fused import chunked_loss
+from xmcpipe.ops.layer import Positives
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 

@@ -45,7 +45,7 @@ def test_equal_the_dense_definition(device, shape, num_labels, dtypes, name, see
 @pytest.mark.parametrize("dtype", [torch.float64, *FLOATS], ids=str)
 def test_edges_of_tiles_and_slices(num_labels, dtype, name, device, monkeypatch):
     monkeypatch.setattr(ffi_torch, "TILE_VALUES", 64 * 24)
-    monkeypatch.setattr(threads, "LABELS", 64)
+    monkeypatch.setattr(threads, "MIN_LABELS", 64)
     with implementation(name):
         check_products(*make(5, 24, num_labels, 6, dtype, device))
 
@@ -74,7 +74,7 @@ def test_strided_inputs(name, device):
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
     _, weight, index, grad = make(20, 30, 500, 7, torch.float32)
-    monkeypatch.setattr(threads, "LABELS", 32)
+    monkeypatch.setattr(threads, "MIN_LABELS", 32)
     results = []
     for count in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)

@@ -119,7 +119,7 @@ def test_equals_the_dense_definition(device, shape, num_labels, dtypes, momentum
 @pytest.mark.parametrize("num_labels", [63, 64, 65, 200])
 def test_edges_of_tiles_and_slices(num_labels, dtype, loss, device, monkeypatch):
     monkeypatch.setattr(ffi_torch, "TILE_VALUES", 64 * 24)
-    monkeypatch.setattr(threads, "LABELS", 64)
+    monkeypatch.setattr(threads, "MIN_LABELS", 64)
     case = Case(37, 24, num_labels, 6, (dtype, dtype), dtype, device=device)
     for name in IMPLEMENTATIONS:
         with implementation(name):
@@ -192,7 +192,7 @@ def test_weights_are_rounded_by_step_seed_and_label(dtype, name, device):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_the_number_of_threads_changes_no_bit(dtype, monkeypatch):
     case = Case(20, 30, 500, 7, (dtype, dtype))
-    monkeypatch.setattr(threads, "LABELS", 32)
+    monkeypatch.setattr(threads, "MIN_LABELS", 32)
     results = []
     for count in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
