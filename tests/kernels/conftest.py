@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def needs_nvrtc() -> None:
     """Skip where kernels can't be compiled, and say why."""
-    from xmcpipe.ops.nvrtc.compile import missing
+    from xmcpipe.ops.nvrtc.compiler import missing
 
     if reason := missing():
         pytest.skip(reason)

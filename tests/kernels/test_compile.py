@@ -11,7 +11,7 @@ import re
 import pytest
 
 from tests.kernels.cubin_facts import max_threads, parameter_bytes, sections
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
 from xmcpipe.ops.nvrtc.source import folder, parameters
 from xmcpipe.ops.nvrtc.table import KERNELS

@@ -1,4 +1,4 @@
-"""The k best labels of each row, chunk by chunk of labels, in bounded memory; ties go to the lower label id."""
+"""The k best labels of each row, chunk by chunk of labels, in bounded memory; ties go to the lower id."""
 
 from torch import Tensor
 

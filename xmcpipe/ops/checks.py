@@ -76,9 +76,7 @@ def check_chunk(label_chunk: int) -> None:
         raise ValueError(f"expected label_chunk >= 1, got {label_chunk}")
 
 
-def check_step(
-    features: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
-) -> None:
+def check_step(features: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update) -> None:
     """Check the arguments of a training step."""
     check_matrix(features, "features")
     check_layer(layer, features.shape[1])
@@ -94,8 +92,6 @@ def check_step(
     for name, dtype in scalars.items():
         scalar: Tensor = getattr(update, name)
         if scalar.dtype != dtype or scalar.dim() != 0:
-            raise ValueError(
-                f"expected a scalar {name} of {dtype}, got {scalar.dtype} {list(scalar.shape)}"
-            )
+            raise ValueError(f"expected a scalar {name} of {dtype}, got {scalar.dtype} {list(scalar.shape)}")
     loss_named(loss)
     check_chunk(update.label_chunk)

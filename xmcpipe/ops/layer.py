@@ -17,7 +17,7 @@ class SparseLayer(NamedTuple):
 
     weight: Tensor
     """[L, K], bfloat16, float16, float32, or float64 where only products are computed."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
     """uint16 [L, K]: the feature that each weight multiplies."""
     bias: Tensor | None = None
     """float32 [L], or None for a layer without bias."""
@@ -86,7 +86,7 @@ class Rewiring(NamedTuple):
     bits: int
     """float32 bits of the threshold: connections with a smaller |weight| are pruned."""
     ties: int
-    """How many of the connections exactly at the threshold are pruned as well, in order of label and place."""
+    """How many connections exactly at the threshold are pruned as well, in order of label and place."""
     seed: int
     number: int
     """Number of the rewiring, from 1."""

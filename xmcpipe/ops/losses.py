@@ -98,6 +98,6 @@ def loss_named(name: str) -> Loss:
 def unsupported(loss: str, backend: str, supported: Iterable[str]) -> ValueError:
     """The error of a backend that has no implementation of the loss."""
     return ValueError(
-        f"{backend} has no implementation of loss {loss!r}, only of {', '.join(supported)}: add one, or train "
-        "where torch computes the step"
+        f"{backend} has no implementation of loss {loss!r}, only of {', '.join(supported)}: "
+        "add one, or train where torch computes the step"
     )

@@ -34,7 +34,7 @@ def ffi_backward(
 
 
 def squared_hinge(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of max(0, 1 - t * s)^2, with t = +1 where the target is 1 and -1 where it is 0; its gradient."""
+    """The sum of max(0, 1 - t * s)^2 and its gradient; t = +1 where the target is 1, -1 where it is 0."""
     sign_BL = 2.0 * targets_BL - 1.0
     slack_BL = (1.0 - sign_BL * scores_BL).clamp(min=0.0)
     return slack_BL.square().sum(), -2.0 * sign_BL * slack_BL
@@ -68,9 +68,7 @@ class Sgd(NamedTuple):
     momentum_factor: float
 
 
-def ffi_step(
-    features_BD: Tensor, layer: SparseLayer, targets_BL: Tensor, loss: str, sgd: Sgd
-) -> StepResult:
+def ffi_step(features_BD: Tensor, layer: SparseLayer, targets_BL: Tensor, loss: str, sgd: Sgd) -> StepResult:
     """One step of SGD on a layer that has a bias and a momentum; targets are 0 or 1."""
     weight_LK, index_LK, bias_L, momentum_LK = layer
     assert bias_L is not None

@@ -57,7 +57,10 @@ def ffi_rewire_(
     features are those of `topology.regrow` for (seed, rewiring, first_label + l), with weight and moments 0.
     `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
     """
-    layer, settings = SparseLayer(weight, index), Rewiring(bits, ties, seed, rewiring, first_label, num_features)
+    layer, settings = (
+        SparseLayer(weight, index),
+        Rewiring(bits, ties, seed, rewiring, first_label, num_features),
+    )
     check(layer, moments, settings)
     if cuda_kernels_usable(index, weight) and _moments_fit_cuda(moments):
         import xmcpipe.ops.cuda.rewire
@@ -81,9 +84,7 @@ def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewir
         index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
         index_TK = index_bits[touched_T].view(torch.uint16)
         labels_T = touched_T + rewiring.first_label
-        new_TK = regrow(
-            index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features
-        )
+        new_TK = regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
         index_bits[touched_T] = new_TK.view(torch.int16)
         for tensor in [weight, *moments]:
             tensor[touched_T] = tensor[touched_T].masked_fill(pruned_TK, 0.0)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.fused import chunked_loss
-from xmcpipe.ops.layer import Positives
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.optimizer import (
     classifier_optimizer,

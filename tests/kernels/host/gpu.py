@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from tests.kernels.host.kernel import HostKernel
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import launch
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
-from xmcpipe.ops.nvrtc.compile import Cubin, Resources
+from xmcpipe.ops.nvrtc.compiler import Cubin, Resources
 from xmcpipe.ops.nvrtc.source import parameters
 from xmcpipe.ops.nvrtc.variant import Variant
 

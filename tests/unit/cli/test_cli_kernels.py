@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
 from xmcpipe.cli.commands import kernels
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import source as kernel_source
 from xmcpipe.ops.nvrtc import table
 from xmcpipe.ops.nvrtc.architectures import COMMON_ARCHITECTURES

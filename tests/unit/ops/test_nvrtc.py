@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import cubin_cache
 from xmcpipe.ops.nvrtc import source as kernel_source
-from xmcpipe.ops.nvrtc.compile import Resources, resources_in
+from xmcpipe.ops.nvrtc.compiler import Resources, resources_in
 from xmcpipe.ops.nvrtc.variant import Kernel
 
 LOG = """\

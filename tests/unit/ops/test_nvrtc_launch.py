@@ -18,10 +18,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import launch as launching
 from xmcpipe.ops.nvrtc.arguments import pack, packer
-from xmcpipe.ops.nvrtc.compile import Cubin, Resources
+from xmcpipe.ops.nvrtc.compiler import Cubin, Resources
 from xmcpipe.ops.nvrtc.source import Parameter
 from xmcpipe.ops.nvrtc.variant import Kernel
 

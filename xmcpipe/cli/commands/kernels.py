@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
 if TYPE_CHECKING:
-    from xmcpipe.ops.nvrtc.compile import Cubin
+    from xmcpipe.ops.nvrtc.compiler import Cubin
     from xmcpipe.ops.nvrtc.variant import Variant
 
 JOBS_A_PROCESS = 16  # a process takes as long to start as some compilations
@@ -31,7 +31,7 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Compile the kernels into the user's cache: no GPU, nvcc or host compiler is needed."""
-    from xmcpipe.ops.nvrtc import compile as nvrtc
+    from xmcpipe.ops.nvrtc import compiler as nvrtc
     from xmcpipe.ops.nvrtc.cubin_cache import folder
     from xmcpipe.ops.nvrtc.table import KERNELS
 
@@ -58,7 +58,7 @@ def build(
 @commands.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the kernels, their variants, and the architectures they are compiled for in the cache."""
-    from xmcpipe.ops.nvrtc import compile as nvrtc
+    from xmcpipe.ops.nvrtc import compiler as nvrtc
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
     from xmcpipe.ops.nvrtc.table import KERNELS
 
@@ -99,7 +99,7 @@ def _chosen(names: list[str]) -> list[str]:
 def _of_this_machine() -> list[str]:
     import torch
 
-    from xmcpipe.ops.nvrtc.compile import architecture_of
+    from xmcpipe.ops.nvrtc.compiler import architecture_of
 
     if not torch.cuda.is_available():
         raise XmcpipeError("no --arch was given, and no GPU is here", "add --arch sm_90, or --arch all")
@@ -110,7 +110,7 @@ def _of_this_machine() -> list[str]:
 def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", str, "Cubin"]]:
     """Each job with its cubin, in order; by several processes where many are to be compiled."""
     from xmcpipe.cores import usable_cores
-    from xmcpipe.ops.nvrtc.compile import compile_kernel, is_cached
+    from xmcpipe.ops.nvrtc.compiler import compile_kernel, is_cached
 
     num_missing = sum(not is_cached(variant, name) for variant, name in jobs)
     workers = min(usable_cores(), num_missing // JOBS_A_PROCESS)

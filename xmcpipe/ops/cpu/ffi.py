@@ -5,8 +5,8 @@ the batch each, in which a connection's column is one contiguous vector. A panel
 the second-level cache, while weights and indices stream through once. That reads K vectors for a label where
 the dense product reads D, and writes no dense tile.
 
-In the compiled functions, `x` and `dx` are flat panels, `base` is the first row of a panel in them (its number
-times D), and `grad[offset:]` begins with the gradient of a label's scores of that panel.
+In the compiled functions, `x` and `dx` are flat panels, `base` is the first row of a panel in them (D times
+its number), and `grad[offset:]` begins with the gradient of a label's scores of that panel.
 
 B rows, D features, L labels, K fan-in, P panels, W rows of a panel.
 """
@@ -16,16 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from xmcpipe.ops.cpu.panels import (
-    Features,
-    Index,
-    LayerArrays,
-    Panels,
-    Width,
-    array,
-    layer_arrays,
-    unowned_layer,
-)
+from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width, array, arrays_of, unowned_layer
+from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
 from xmcpipe.ops.cpu.simd import (
     LANES,
@@ -173,15 +165,15 @@ def grad_features_slice(
 ) -> None:
     """Add the contributions of labels [begin, end) to the panels `dx`, from `grad` [B, L]."""
     grad, layer, dx = unowned(grad), unowned_layer(layer), unowned(dx)
-    weight_K, block = unowned(buffers.weight), unowned(buffers.block)
-    lanes, num_features = LANES * len(width), dx.size // block.shape[1]
+    weight_K, block, lanes = unowned(buffers.weight), unowned(buffers.block), LANES * len(width)
+    num_panels, num_features = block.shape[1] // lanes, dx.size // block.shape[1]
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
         transpose_block(grad, first, count, block)
-        for number in range(count):
-            decode(layer.weight[first + number], layer.kind, weight_K)
-            grad_B, index_K = block[number], layer.indices[first + number]
-            for panel in range(block.shape[1] // lanes):
+        for label in range(first, first + count):
+            grad_B, index_K = block[label - first], layer.indices[label]
+            decode(layer.weight[label], layer.kind, weight_K)
+            for panel in range(num_panels):
                 row_grad_features(dx, panel * num_features, grad_B, panel * lanes, weight_K, index_K, width)
 
 
@@ -205,7 +197,7 @@ def grad_weight_slice(
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     """See `ffi.Products`."""
     num_rows, num_features = features_BD.shape
-    panels, arrays, out = Panels(num_rows, num_features), layer_arrays(layer), array(out_BL)
+    panels, arrays, out = Panels(num_rows, num_features), arrays_of(layer), array(out_BL)
     few = num_rows <= FEW_ROWS
     x, width = array(features_BD.float()) if few else panels.of(features_BD), panels.width
 
@@ -221,7 +213,7 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
 def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     """See `ffi.Products`. Each slice of labels sums its own partial dX; these are added in order."""
     panels = Panels(*out_BD.shape)
-    grad, arrays, width = array(grad_BL.float()), layer_arrays(layer), panels.width
+    grad, arrays, width = array(grad_BL.float()), arrays_of(layer), panels.width
     parts, partials = panels.partials(layer.num_labels)
     dx = array(partials)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcpipe.ops.cpu.panels import Width
+from xmcpipe.ops.cpu.arrays import Width
 from xmcpipe.ops.cpu.rounding import Floats
 from xmcpipe.ops.cpu.simd import LANES, compiled, dot, float_of, load, splat
 from xmcpipe.ops.losses import unsupported

@@ -1,25 +1,16 @@
-"""The memory layout of a batch and of a layer for the numba kernels.
+"""The memory layout of a batch for the numba kernels.
 
-B rows, D features, L labels, K fan-in, P panels, W rows of a panel.
+B rows, D features, P panels, W rows of a panel.
 """
 
-from typing import Any, NamedTuple
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from xmcpipe.ops.cpu.rounding import KINDS, Bits, Floats
-from xmcpipe.ops.cpu.simd import LANES, compiled, unowned
+from xmcpipe.ops.cpu.arrays import Features, Width, array
+from xmcpipe.ops.cpu.simd import LANES
 from xmcpipe.ops.cpu.threads import SLICES, slices
-from xmcpipe.ops.layer import SparseLayer
 
 PARTIAL_BYTES = 128 << 20  # limit of the partial sums of dX of all slices
-
-Index = NDArray[np.uint16]
-Features = NDArray[np.float32] | NDArray[np.uint16]
-Width = tuple[int, ...]  # W / 16 elements, whose values don't matter: see `ops/cpu/simd.py`
 
 
 class Panels:
@@ -66,48 +57,3 @@ class Panels:
             sums += partial
         panels_PWD = sums.view(self.number, self.num_features, self.lanes).transpose(1, 2)
         return panels_PWD.reshape(-1, self.num_features)[: self.num_rows].contiguous()
-
-
-def array(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's memory as an array; a copy if it is not contiguous. 16-bit floats come as uint16 bits."""
-    tensor = tensor.detach().contiguous()
-    bits: Tensor = tensor.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-    values: NDArray[Any] = bits.numpy()
-    return values
-
-
-class LayerArrays(NamedTuple):
-    """The layer's memory, with the number formats of weight and momentum; see `rounding.KINDS`.
-
-    Bits are uint16 [L, K], or [L, 2K] for float32. Bias and momentum are empty if the layer has none.
-    """
-
-    weight: Bits
-    kind: int
-    indices: Index
-    bias: Floats
-    momentum: Bits
-    momentum_kind: int
-
-
-def layer_arrays(layer: SparseLayer) -> LayerArrays:
-    """The memory of the layer's tensors: their own if they are contiguous."""
-    weight, kind = array(layer.weight).view(np.uint16), KINDS[layer.weight.dtype]
-    bias = np.empty(0, np.float32) if layer.bias is None else array(layer.bias)
-    momentum, momentum_kind = weight[:0], kind
-    if layer.momentum is not None:
-        momentum, momentum_kind = array(layer.momentum).view(np.uint16), KINDS[layer.momentum.dtype]
-    return LayerArrays(weight, kind, array(layer.index), bias, momentum, momentum_kind)
-
-
-@compiled
-def unowned_layer(layer: LayerArrays) -> LayerArrays:
-    """The layer with its arrays `unowned`."""
-    return LayerArrays(
-        unowned(layer.weight),
-        layer.kind,
-        unowned(layer.indices),
-        unowned(layer.bias),
-        unowned(layer.momentum),
-        layer.momentum_kind,
-    )

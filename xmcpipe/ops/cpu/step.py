@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width, array, arrays_of, unowned_layer
 from xmcpipe.ops.cpu.ffi import PanelPair, row_gradients, row_scores
 from xmcpipe.ops.cpu.losses import ZERO, code_of, label_losses, vector_sum
-from xmcpipe.ops.cpu.panels import Features, Index, LayerArrays, Panels, Width, array, layer_arrays, unowned_layer
+from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import FLOAT32, Floats, Randoms, decode, nearest_row, random_row, round_row
 from xmcpipe.ops.cpu.simd import LANES, compiled, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices
@@ -148,9 +149,7 @@ def step_slice(
             last += 1
         rows = rows_P[first:last]
         # From here on the buffer of scores holds their gradient.
-        loss_sum += label_losses(
-            buffers.scores, batch.num_rows, rows, numbers.loss, buffers.losses, width
-        )
+        loss_sum += label_losses(buffers.scores, batch.num_rows, rows, numbers.loss, buffers.losses, width)
         first = last
         gradient_row(pair, layer.indices[label], buffers, width)
         if layer.bias.size:
@@ -179,7 +178,7 @@ def step_(
     """See `ops.step.Step`. Raises ValueError for positives out of range, which would be written there."""
     _check_positives(positives, len(features_BD), layer.num_labels)
     numbers = constants_of(loss, update)
-    panels, arrays = Panels(*features_BD.shape), layer_arrays(layer)
+    panels, arrays = Panels(*features_BD.shape), arrays_of(layer)
     pairs = array(positives.rows), array(positives.labels)
     x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
     parts, partials = panels.partials(layer.num_labels)
