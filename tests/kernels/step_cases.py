@@ -1,6 +1,6 @@
 """The fused step on the host: how it is launched, and what it must have written.
 
-It leaves [blocks, B, D] and [blocks] for `ffi_step_sum`.
+It leaves partial dX [blocks, B, D] and losses [blocks] for `ffi_step_sum`.
 
 B rows, D features, L labels, K fan-in.
 """
@@ -17,7 +17,6 @@ from tests.kernels.cases import (
     BFLOAT16,
     DTYPES,
     FLOAT32,
-    Array,
     Case,
     assert_bands,
     banded,
@@ -29,22 +28,24 @@ from tests.kernels.cases import (
     to_tensor,
 )
 from tests.kernels.host.kernel import HostKernel
-from xmcpipe.ops.rounding import random_bits, round_stochastically
+from tests.kernels.update_cases import (
+    DECAY,
+    FACTOR,
+    FIRST_LABEL,
+    RATE,
+    SCALE,
+    STEP,
+    Layer,
+    assert_same_layer,
+    make_layer,
+    rounded,
+    sgd_arguments,
+    updated,
+)
 
-THREADS, BLOCKS = 256, 2
-SCALE, RATE, DECAY, FACTOR = (np.float32(number) for number in (0.01, 0.03, 0.05, 0.9))
-STEP, SEED, FIRST_LABEL = 2**31 - 3, 2**63 + 12345, 2**32 - 7
+BLOCKS = 2
 FLOAT32_SUMS = 2e-6  # relative error that sums of float32 may have
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a step changes."""
-
-    weight: Array
-    momentum: Array | None
-    bias: Array | None
-    momentum_format: int
+NO_LABEL = 2**40  # label of the padding of a list of positives
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,7 @@ def whole_case(
     return replace(case, weight=to_array(weight.to(DTYPES[number_format])), bias=to_array(bias), exact=exact)
 
 
-def make_layer(case: Case, number_format: int, momentum: int, with_bias: bool = True) -> Layer:
-    """`momentum` is the macro MOMENTUM."""
-    kept = BFLOAT16 if momentum == 2 else number_format
-    random = torch.Generator().manual_seed(7)
-    velocity = torch.randn(case.index.shape, generator=random).div(8).to(DTYPES[kept])
-    return Layer(
-        banded(case.weight),
-        to_array(velocity) if momentum else None,
-        banded(case.bias) if with_bias else None,
-        kept,
-    )
-
-
+# Long: one launch, with a line for each argument.
 def run_step(
     macros: Mapping[str, int],
     shared: int,
@@ -93,53 +82,63 @@ def run_step(
     step: int = STEP,
     first_label: int = FIRST_LABEL,
 ) -> Result:
-    """Make the step of the labels [begin, end) in `layer`."""
-    num_features, fan_in = len(case.x), case.index.shape[1]
+    """Take the step of the labels [begin, end) in `layer`."""
+    num_features = len(case.x)
     partial, losses = poisoned((BLOCKS, case.batch, num_features)), poisoned((BLOCKS,))
-    beyond = np.full(3, 2**40)  # a list of positives may be padded
-    rows, pairs = (banded(np.concatenate(each)) for each in (
-        (case.positive_rows, beyond * 0), (case.positive_labels, beyond)))  # fmt: skip
-    scalars = [banded(np.array([number])) for number in (SCALE, RATE, np.int64(step))]
-    numbers = [DECAY, FACTOR, np.uint64(SEED), np.int64(first_label), *map(np.int64, labels)]
-    sizes = map(np.int32, (case.batch, case.stride, num_features, fan_in))
-    arrays = [case.x, layer.weight, case.index, layer.bias, layer.momentum, partial, losses, rows, pairs]
-    kernel = HostKernel("ffi_step.cu", "ffi_step", macros)
-    kernel((BLOCKS,), THREADS, shared, [*arrays, np.int32(len(rows)), *scalars, *numbers, *sizes], order)
+    # A list of positives may be padded.
+    rows = banded(np.concatenate([case.positive_rows, np.zeros(3, np.int64)]))
+    pairs = banded(np.concatenate([case.positive_labels, np.full(3, NO_LABEL)]))
+    HostKernel("ffi_step", macros)(
+        (BLOCKS,),
+        shared,
+        order,
+        features_DB=case.x,
+        index_LK=case.index,
+        partial_SBD=partial,
+        partial_loss=losses,
+        positive_rows=rows,
+        positive_labels=pairs,
+        num_positives=len(rows),
+        begin=labels[0],
+        end=labels[1],
+        batch=case.batch,
+        **case.sizes,
+        **layer.arguments,
+        **sgd_arguments(step, first_label),
+    )
     out, loss = poisoned((case.batch, num_features)), poisoned((1,))
-    total = HostKernel("ffi_step_sum.cu", "ffi_step_sum", {})
-    total((3,), THREADS, 0, [partial, losses, out, loss, np.int32(BLOCKS), np.int64(out.size)], order)
-    written = (partial, losses, out, loss, layer.weight, layer.momentum, layer.bias)
-    assert_bands(*(array for array in written if array is not None and not isinstance(array, np.memmap)))
+    HostKernel("ffi_step_sum", {})(
+        (3,),
+        0,
+        order,
+        partial_SBD=partial,
+        partial_loss=losses,
+        out_BD=out,
+        loss_sum=loss,
+        blocks=BLOCKS,
+        count=out.size,
+    )
+    assert_bands(partial, losses, out, loss)
+    layer.assert_bands()
     return Result(float(loss[0]), to_tensor(out))
 
 
-def far_away(case: Case, layer: Layer, first: int, folder: Path) -> tuple[Case, Layer]:
-    """The same labels numbered from `first` on."""
+def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Path) -> None:
+    """Labels whose weights start past 2^31 get the bits that they get at the start of an array."""
+    first, labels = 2**31 // 512, 40
+    case = make_case(5, labels, 530, 512)
+    near = make_layer(case, BFLOAT16, momentum)
+    far_layer = near.far(first, folder)
     far_case = replace(
         case,
         index=far(case.index, first, folder / "index"),
         positive_labels=banded(case.positive_labels + first),
     )
-    momentum = None if layer.momentum is None else far(layer.momentum, first, folder / "momentum")
-    bias = None if layer.bias is None else far(layer.bias, first, folder / "bias")
-    return far_case, replace(
-        layer, weight=far(layer.weight, first, folder / "weight"), momentum=momentum, bias=bias
-    )
-
-
-def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Path) -> None:
-    """Labels whose weights lie past 2^31 get the bits that they get at the start of an array."""
-    first, labels = 2**31 // 512, 40
-    case = make_case(5, labels, 530, 512)
-    near = make_layer(case, BFLOAT16, momentum)
-    far_case, far_layer = far_away(case, make_layer(case, BFLOAT16, momentum), first, folder)
     near_result = run_step(macros, shared, case, near, (0, labels), first_label=FIRST_LABEL + first)
     far_result = run_step(macros, shared, far_case, far_layer, (first, first + labels))
     assert far_result.loss == near_result.loss
     assert torch.equal(far_result.features, near_result.features)
-    arrays = ("weight", "momentum", "bias")
-    for got, right in ((getattr(far_layer, name), getattr(near, name)) for name in arrays):
-        assert (got is None and right is None) or got[first:].tobytes() == right.tobytes()
+    assert_same_layer(far_layer, near, first)
 
 
 def check_exact(case: Case, layer: Layer, before: Layer, result: Result, labels: tuple[int, int]) -> None:
@@ -149,30 +148,16 @@ def check_exact(case: Case, layer: Layer, before: Layer, result: Result, labels:
     assert abs(result.loss - float(loss.sum())) < FLOAT32_SUMS * max(1.0, float(loss.sum()))
     assert torch.equal(result.features, gradient @ case.exact.dense()[begin:end])
     dweight = (gradient.T @ case.exact.features).gather(1, case.exact.index[begin:end])
-    number_format = _format_of(case)
-    old = to_tensor(before.weight[begin:end], number_format).float().numpy()
-    change = SCALE * dweight.float().numpy() + DECAY * old
-    if before.momentum is not None and layer.momentum is not None:
-        velocity = to_tensor(before.momentum[begin:end], before.momentum_format).float().numpy()
-        change = FACTOR * velocity + change
-        stored = to_array(torch.from_numpy(change).to(DTYPES[before.momentum_format]))
-        assert layer.momentum[begin:end].tobytes() == stored.tobytes()
-    wanted = banded(before.weight)
-    wanted[begin:end] = to_array(rounded(torch.from_numpy(old - RATE * change), number_format, labels))
-    assert layer.weight.tobytes() == wanted.tobytes()
-    if before.bias is not None and layer.bias is not None:
-        bias = before.bias.copy()
-        bias[begin:end] -= RATE * SCALE * gradient.sum(0).float().numpy()
-        np.testing.assert_allclose(layer.bias, bias, rtol=1e-6, atol=1e-6)
+    assert_same_layer(layer, updated(before, gradient, dweight, labels))
 
 
 def check_close(
     case: Case, layer: Layer, before: Layer, result: Result, loss: int, gradient_error: float
 ) -> None:
-    """A step of all labels is right to the error that each gradient of a score may have, and sums of float32.
+    """A step of all labels is right, up to the error of each gradient of a score and of float32 sums.
 
-    A weight is one of the values that the exact one, give or take its error, is rounded to by its random
-    bits; for many that is one value.
+    The exact weight minus and plus its error are rounded by the weight's random bits: the weight must be
+    between the two. For many weights both are the same value.
     """
     losses, gradient = case.exact.loss_and_gradient(loss)
     bound = gradient_error + FLOAT32_SUMS
@@ -186,7 +171,7 @@ def check_close(
     if before.momentum is not None and layer.momentum is not None:
         change += float(FACTOR) * to_tensor(before.momentum, before.momentum_format)
         assert error(to_tensor(layer.momentum, layer.momentum_format), change) < 2.0**-9 + bound
-    number_format, labels = _format_of(case), (0, len(old))
+    number_format, labels = layer.weight_format, (0, len(old))
     exact = old - float(RATE) * change
     low, high = (rounded((exact + by).float(), number_format, labels).double() for by in (-doubt, doubt))
     got = to_tensor(layer.weight, number_format)
@@ -196,18 +181,3 @@ def check_close(
     if before.bias is not None and layer.bias is not None:
         bias = case.exact.bias - float(RATE * SCALE) * gradient.sum(0)
         assert error(to_tensor(layer.bias), bias) < FLOAT32_SUMS
-
-
-def rounded(values: Tensor, number_format: int, labels: tuple[int, int]) -> Tensor:
-    """As weights are stored: float32 as it is, 16 bits by stochastic rounding."""
-    if number_format == FLOAT32:
-        return values
-    bits = random_bits(SEED, torch.tensor(STEP), FIRST_LABEL + torch.arange(*labels), values.shape[1])
-    return round_stochastically(values, bits, DTYPES[number_format])
-
-
-def _format_of(case: Case) -> int:
-    if case.weight.dtype == np.float32:
-        return FLOAT32
-    halves = to_tensor(case.weight, BFLOAT16)
-    return BFLOAT16 if torch.equal(halves, case.exact.weight) else 2
