@@ -11,7 +11,7 @@ import re
 import pytest
 
 from tests.kernels.cubin_facts import max_threads, parameter_bytes, sections
-from xmcpipe.ops.nvrtc import compiler as nvrtc
+from xmcpipe.ops.nvrtc import compiler
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
 from xmcpipe.ops.nvrtc.source import folder, parameters
 from xmcpipe.ops.nvrtc.table import KERNELS
@@ -39,7 +39,7 @@ def chosen(kernel: Kernel, architecture: str) -> list[Variant]:
 
 def faults(variant: Variant, architecture: str) -> list[str]:
     """What is wrong with a variant's cubin."""
-    entry, cubin = variant.kernel.entry, nvrtc.compile_kernel(variant, architecture)
+    entry, cubin = variant.kernel.entry, compiler.compile_kernel(variant, architecture)
     taken = cubin.resources
     if f".text.{entry}" not in sections(cubin.code):
         return ["its entry is missing"]

@@ -235,7 +235,9 @@ def test_both_zeros_are_equal_and_nan_comes_last() -> None:
     layer = Layer(layer.features.float(), layer.weight.float(), layer.index, bias)
     labels, scores = top(layer, VARIANTS[1], 40)
     order = [[4], [6], [0, 1], [5], [3], [2, 7]]
-    expected = [label for same in order for label in sorted(value + 8 * i for value in same for i in range(5))]
+    expected = [
+        label for same in order for label in sorted(value + 8 * i for value in same for i in range(5))
+    ]
     assert labels.tolist() == [expected] * 2
     assert torch.equal(scores[:, :30].view(torch.int32), (bias[labels[:, :30]] + 0.0).view(torch.int32))
     assert scores[:, 30:].isnan().all()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc import source
 from xmcpipe.ops.nvrtc.source import Parameter, parameters, text_of
 from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros, Variant
@@ -16,7 +16,7 @@ FORMATS = (("WEIGHT", (0, 1, 2)),)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of kernels in place of the package's."""
-    monkeypatch.setattr(kernel_source, "FOLDERS", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(source, "FOLDERS", (tmp_path / "none", tmp_path))
     return tmp_path
 
 
@@ -25,7 +25,7 @@ def declared(folder: Path, declaration: str, **macros: int) -> tuple[Parameter, 
     (folder / "add.cu").write_text(
         f'extern "C" __global__ void __launch_bounds__(256)\nadd({declaration}) {{}}'
     )
-    kernel_source._text_of.cache_clear()
+    source._text_of.cache_clear()
     return parameters(Kernel("add", threads=256, macros=FORMATS, optional=("bias",)).variant(**macros))
 
 
@@ -56,7 +56,7 @@ def test_a_header_that_is_not_there_is_an_error(folder: Path) -> None:
 
 
 def test_an_installation_without_kernels_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_source, "FOLDERS", (tmp_path / "none",))
+    monkeypatch.setattr(source, "FOLDERS", (tmp_path / "none",))
     with pytest.raises(XmcpipeError, match="kernels are missing"):
         text_of("ffi_scores.cu")
 
@@ -92,7 +92,7 @@ def test_a_format_may_be_another_rule(folder: Path) -> None:
         return max(macros["WEIGHT"], 1)
 
     (folder / "add.cu").write_text('extern "C" __global__ void add(held_t* held_LK) {}')
-    kernel_source._text_of.cache_clear()
+    source._text_of.cache_clear()
     kernel = Kernel("add", threads=256, macros=FORMATS, formats=(("held_t", half),))
     assert [parameters(kernel.variant(WEIGHT=code))[0].type for code in range(3)] == [
         *("bfloat16", "bfloat16", "float16")
@@ -109,7 +109,7 @@ def test_a_type_that_has_no_width_here_is_refused(folder: Path, declaration: str
 
 def test_an_entry_that_is_not_there_is_refused(folder: Path) -> None:
     (folder / "add.cu").write_text('// extern "C" __global__ void add(int n)\n__global__ void add(int n) {}')
-    kernel_source._text_of.cache_clear()
+    source._text_of.cache_clear()
     with pytest.raises(ValueError, match=r"has no extern .C. __global__ void add"):
         parameters(Kernel("add", threads=256).variant())
 
