@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from tests.kernels.cubin_facts import max_threads, parameter_bytes, sections
+from tests.kernels.cases.cubin import max_threads, parameter_bytes, sections
 from xmcpipe.ops.nvrtc import compiler
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
 from xmcpipe.ops.nvrtc.source import folder, parameters

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,

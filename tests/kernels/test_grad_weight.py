@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
@@ -21,9 +21,8 @@ from tests.kernels.cases import (
     poisoned,
     to_tensor,
 )
-from tests.kernels.gather_cases import SHAPES, GatherVariant
-from tests.kernels.host.kernel import HostKernel
-from tests.kernels.update_cases import (
+from tests.kernels.cases.gather import SHAPES, GatherVariant
+from tests.kernels.cases.update import (
     FIRST_LABEL,
     Layer,
     assert_same_layer,
@@ -31,6 +30,7 @@ from tests.kernels.update_cases import (
     sgd_arguments,
     updated,
 )
+from tests.kernels.host.kernel import HostKernel
 
 BOUND = 1e-6  # relative error of norms: sums of float32
 

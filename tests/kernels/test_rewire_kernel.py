@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     DTYPES,
     FLOAT16,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BCE,
     FLOAT16,
     FLOAT32,
@@ -20,7 +20,7 @@ from tests.kernels.cases import (
     poisoned,
     to_tensor,
 )
-from tests.kernels.gather_cases import SHAPES, GatherVariant
+from tests.kernels.cases.gather import SHAPES, GatherVariant
 from tests.kernels.host.kernel import HostKernel
 
 BOUND = 2e-6  # relative error of norms: sums of float32

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kernels.cases import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
-from tests.kernels.step_cases import Result, check_close, check_exact, check_far, run_step, whole_case
-from tests.kernels.update_cases import STEP, Layer, make_layer
+from tests.kernels.cases.batch import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
+from tests.kernels.cases.step import Result, check_close, check_exact, check_far, run_step, whole_case
+from tests.kernels.cases.update import STEP, Layer, make_layer
 
 WARPS = 8
 NOT_A_NUMBER = {BFLOAT16: 0x7FC0, FLOAT16: 0x7E00}

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     DTYPES,
     FLOAT16,
     FLOAT32,
@@ -29,7 +29,7 @@ from tests.kernels.cases import (
     poisoned,
     to_array,
 )
-from tests.kernels.gather_cases import GatherVariant
+from tests.kernels.cases.gather import GatherVariant
 from tests.kernels.host.kernel import HostKernel
 
 ORDERS = 3  # of the lanes
@@ -105,6 +105,7 @@ def make_layer(
     return Layer(features_BD, weight_LK[again], index_LK[again], bias_L[again])
 
 
+# Long: two launches, with a line for each argument.
 def top(
     layer: Layer,
     variant: Variant,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     DTYPES,
     FLOAT32,
@@ -27,8 +27,7 @@ from tests.kernels.cases import (
     to_array,
     to_tensor,
 )
-from tests.kernels.host.kernel import HostKernel
-from tests.kernels.update_cases import (
+from tests.kernels.cases.update import (
     DECAY,
     FACTOR,
     FIRST_LABEL,
@@ -42,6 +41,7 @@ from tests.kernels.update_cases import (
     sgd_arguments,
     updated,
 )
+from tests.kernels.host.kernel import HostKernel
 
 BLOCKS = 2
 FLOAT32_SUMS = 2e-6  # relative error that sums of float32 may have

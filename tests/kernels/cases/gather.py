@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.kernels.cases import BFLOAT16, BYTES, Case, make_case
+from tests.kernels.cases.batch import BFLOAT16, BYTES, Case, make_case
 
 THREADS = 256
 LANE_ROWS = 8
@@ -11,7 +11,7 @@ SHAPES = [(1, 1, 8, 8), (7, 2, 9, 8), (150, 33, 25, 24), (3, 40, 517, 512)]  # B
 
 @dataclass(frozen=True)
 class GatherVariant:
-    """A specialisation of a gathering kernel; formats are numbered as in `cases`."""
+    """A specialisation of a gathering kernel; formats are numbered as in `batch`."""
 
     weight: int = BFLOAT16
     feature: int = BFLOAT16

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     DTYPES,
     FLOAT32,

@@ -78,7 +78,6 @@ class Case:
         return {"stride": self.stride, "num_features": len(self.x), "fan_in": self.index.shape[1]}
 
 
-# Long: the arrays of a case, listed once.
 def make_case(
     batch: int,
     num_labels: int,
