@@ -2,7 +2,7 @@
 
 One pass over the labels, and chunks of labels by three kernels (kernels/README.md), over a grid of D, K and
 B; both take the same training step, in turns, with cold caches. Where their times meet is the right value of
-`MAX_PASS_RATIO` in `ops/cuda/geometry.py`. Prints a line of JSON for each shape: milliseconds of both designs,
+`MAX_PASS_RATIO` in `ops/cuda/geometry.py`. Prints a line of JSON for each shape: milliseconds of each,
 and the bandwidth of the faster one as a fraction of a measured copy's.
 """
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def needs_nvrtc() -> None:
-    """Skip where kernels can't be compiled, and say why."""
+    """Skip with the reason if kernels can't be compiled."""
     from xmcpipe.ops.nvrtc.compiler import missing
 
     if reason := missing():

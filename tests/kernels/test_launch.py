@@ -100,11 +100,11 @@ def test_it_runs_on_the_current_stream() -> None:
 
 
 def test_a_new_thread_has_torch_s_context() -> None:
-    x, found = torch.randn(THREADS, device="cuda"), []
-    thread = threading.Thread(target=lambda: found.append(scaled(x, out=torch.empty_like(x))))
+    x, results = torch.randn(THREADS, device="cuda"), []
+    thread = threading.Thread(target=lambda: results.append(scaled(x, out=torch.empty_like(x))))
     thread.start()
     thread.join()
-    assert torch.equal(found[0], expected(x))
+    assert torch.equal(results[0], expected(x))
 
 
 def test_a_graph_records_and_replays_it() -> None:

@@ -109,13 +109,13 @@ def test_one_part_of_the_gradient_is_right_on_average() -> None:
     tile, runs = Tile(batch=16, tile=16), 16
     case = make_case(16, 32, 100, 16)
     right = case.exact.loss_and_gradient(tile.loss)[1] @ case.exact.dense()
-    found = []
+    gradients = []
     for step in range(runs):
         result = tile.run(case, make_layer(case, tile.weight, 0), (0, 32), step=step)
-        found.append(result.features)
-    errors = [error(features, right) for features in found]
+        gradients.append(result.features)
+    errors = [error(features, right) for features in gradients]
     assert min(errors) > 2.0**-11
-    assert error(torch.stack(found).mean(0), right) < 0.4 * sum(errors) / runs
+    assert error(torch.stack(gradients).mean(0), right) < 0.4 * sum(errors) / runs
 
 
 @pytest.mark.parametrize("loss", [SQUARED_HINGE, BCE])

@@ -42,6 +42,7 @@ class Variant(GatherVariant):
 
     one_row: int = 0
     room: int = 32
+    """The macro ROOM: places of a row's list beyond a tile."""
 
     @property
     def rows(self) -> int:
@@ -101,8 +102,8 @@ def make_layer(
     weight_LK = torch.randint(-1, 2, (labels, fan_in), generator=random).to(DTYPES[variant.weight])
     index_LK = distinct_indices(labels, features, fan_in, random)
     bias_L = torch.randint(-1, 2, (labels,), generator=random).float()
-    again = torch.randint(labels, (labels,), generator=random)
-    return Layer(features_BD, weight_LK[again], index_LK[again], bias_L[again])
+    repeated = torch.randint(labels, (labels,), generator=random)
+    return Layer(features_BD, weight_LK[repeated], index_LK[repeated], bias_L[repeated])
 
 
 # Long: two launches, with a line for each argument.
@@ -156,10 +157,10 @@ def sorted_best(scores_BL: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return labels[:, :k], scores[:, :k].float()
 
 
-def assert_same(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
+def assert_same(best: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     """The same labels, and scores of the same bits."""
-    assert torch.equal(found[0], expected[0])
-    assert torch.equal(found[1].view(torch.int32), expected[1].view(torch.int32))
+    assert torch.equal(best[0], expected[0])
+    assert torch.equal(best[1].view(torch.int32), expected[1].view(torch.int32))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

@@ -34,12 +34,12 @@ def _attributes(cubin: bytes, entry: str) -> Iterator[tuple[int, bytes]]:
 
 def parameter_bytes(cubin: bytes, entry: str) -> list[int]:
     """The width of each parameter of the entry, in order."""
-    found = {}
+    widths = {}
     for attribute, payload in _attributes(cubin, entry):
         if attribute == PARAMETER:
             _, ordinal, _, flags = struct.unpack("<IHHI", payload)
-            found[ordinal] = flags >> 18
-    return [found[ordinal] for ordinal in range(len(found))]
+            widths[ordinal] = flags >> 18
+    return [widths[ordinal] for ordinal in range(len(widths))]
 
 
 def max_threads(cubin: bytes, entry: str) -> int:

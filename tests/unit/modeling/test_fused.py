@@ -63,12 +63,12 @@ def test_half_precision_survives_the_loss_scale(num_labels: int, device: str) ->
     head, features, target = make("ffi", device)
     features = 0.1 * features
     positives = Positives.of(*target.nonzero(as_tuple=True))
-    found = {}
+    gradients_by_dtype = {}
     for dtype in (torch.float32, torch.float16):
-        inner = features.to(dtype).requires_grad_()
-        value = 65536.0 * chunked_loss(head, inner, positives, "squared_hinge", 1.0 / (64 * num_labels), 10)
-        found[dtype] = torch.autograd.grad(value, [inner, *head.parameters()])
-    for half, full in zip(found[torch.float16], found[torch.float32], strict=True):
+        cast = features.to(dtype).requires_grad_()
+        value = 65536.0 * chunked_loss(head, cast, positives, "squared_hinge", 1.0 / (64 * num_labels), 10)
+        gradients_by_dtype[dtype] = torch.autograd.grad(value, [cast, *head.parameters()])
+    for half, full in zip(gradients_by_dtype[torch.float16], gradients_by_dtype[torch.float32], strict=True):
         assert torch.isfinite(half).all()
         assert ((half == 0) == (full == 0)).all()
         torch.testing.assert_close(half.float(), full, rtol=2e-2, atol=2e-2 * float(full.abs().max()))

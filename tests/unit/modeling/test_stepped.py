@@ -67,15 +67,15 @@ def test_in_float32_it_is_the_chunked_loss_and_sgd(
     groups = [{"params": [plain.weight], "weight_decay": DECAY}]
     optimizers = [torch.optim.SGD(groups, RATE, momentum), torch.optim.SGD([plain.bias], RATE)]
     for number in range(4):
-        inner = features.clone().requires_grad_()
-        expected = chunked_loss(plain, inner, positives, loss, FACTOR, 10)
+        leaf = features.clone().requires_grad_()
+        expected = chunked_loss(plain, leaf, positives, loss, FACTOR, 10)
         torch.autograd.backward(LOSS_WEIGHT * expected)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
         value, gradient = step(fused, sgd, features, positives, loss, chunk, number)
         torch.testing.assert_close(value, expected.detach(), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(gradient, inner.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(gradient, leaf.grad, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(fused.weight, plain.weight.detach(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(fused.bias, plain.bias.detach(), rtol=1e-4, atol=1e-5)
 
@@ -85,12 +85,12 @@ def test_in_bfloat16_loss_and_gradient_are_those_of_the_rounded_weights(chunk: i
     features, positives = batch(device)
     half, full = make(device, "bfloat16").requires_grad_(False), make(device)
     full.weight.data.copy_(half.weight)
-    inner = features.clone().requires_grad_()
-    expected = chunked_loss(full, inner, positives, "bce", FACTOR, 10)
+    leaf = features.clone().requires_grad_()
+    expected = chunked_loss(full, leaf, positives, "bce", FACTOR, 10)
     torch.autograd.backward(LOSS_WEIGHT * expected)
     value, gradient = step(half, HeadSGD.of(half, 0.0, 0.0), features, positives, "bce", chunk)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(gradient, inner.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-4, atol=1e-5)
     assert full.weight.grad is not None
     moved = full.weight.detach() - RATE * full.weight.grad
     assert half.weight.dtype == torch.bfloat16
@@ -103,8 +103,8 @@ def test_heads_of_two_ranges_step_as_the_whole(device: str) -> None:
     whole = make(device, "bfloat16", bias=False).requires_grad_(False)
     parts = [make(device, "bfloat16", False, *part).requires_grad_(False) for part in ((0, 20), (20, 17))]
     value, gradient = step(whole, HeadSGD.of(whole, 0.0, DECAY), features, positives, "bce", 10)
-    found = [step(part, HeadSGD.of(part, 0.0, DECAY), features, positives, "bce", 10) for part in parts]
-    (first_value, first_gradient), (second_value, second_gradient) = found
+    results = [step(part, HeadSGD.of(part, 0.0, DECAY), features, positives, "bce", 10) for part in parts]
+    (first_value, first_gradient), (second_value, second_gradient) = results
     torch.testing.assert_close(first_value + second_value, value)
     torch.testing.assert_close(first_gradient + second_gradient, gradient)
     weight = torch.cat([part.weight for part in parts]).float()

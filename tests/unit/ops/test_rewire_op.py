@@ -50,14 +50,14 @@ def test_equals_regrowth_of_the_whole(
     pruned = (magnitude < cut) | (tied & (tied.flatten().cumsum(0).view_as(tied) <= ties))
     labels = torch.arange(NUM_LABELS, device=device) + 70
     expected = regrow(index, pruned, 9, 4, labels, NUM_FEATURES)
-    kept = weight.masked_fill(pruned, 0.0)
+    remaining = weight.masked_fill(pruned, 0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rewire, "chunk_rows", lambda num_features: rows)
         replaced = ffi_rewire_(weight, index, moments, bits, ties, 9, 4, 70, NUM_FEATURES)
     assert int(replaced) == int(pruned.sum())
     assert replaced.dtype == torch.int64
     assert torch.equal(index.int(), expected.int())
-    assert torch.equal(weight, kept)
+    assert torch.equal(weight, remaining)
     for moment in moments:
         assert torch.equal(moment.float(), (~pruned).float())
 

@@ -29,6 +29,7 @@ class Signature:
         self.entry = entry
         self._packers = {parameter.name: packer(parameter) for parameter in parameters}
         self._required = frozenset(parameter.name for parameter in parameters if not parameter.optional)
+        self._checked_names: set[tuple[str, ...]] = set()
 
     def pack(self, arguments: Mapping[str, Argument], device: torch.device) -> list[Any]:
         """The values to launch with, in the order of the kernel's parameters.
@@ -36,9 +37,12 @@ class Signature:
         Optional pointers that are not in `arguments` are null. Raises ValueError for a missing or unknown
         argument, and for a value of the wrong type, range, dtype, strides or device.
         """
-        names = arguments.keys()
-        if not self._required <= names or not names <= self._packers.keys():
-            raise ValueError(self._mismatch(arguments))
+        # Each place that launches the kernel passes the same names every time: they are checked once.
+        names = tuple(arguments)
+        if names not in self._checked_names:
+            if not self._required <= arguments.keys() <= self._packers.keys():
+                raise ValueError(self._mismatch(arguments))
+            self._checked_names.add(names)
         try:
             return [pack(arguments.get(name), device) for name, pack in self._packers.items()]
         except ValueError as error:
