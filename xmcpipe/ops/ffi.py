@@ -114,6 +114,7 @@ def ffi_backward(
     return grad_features, grad_weight
 
 
+# dX and dW are operators of their own, so that torch.compile sees them and each backend provides them.
 def _save_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 

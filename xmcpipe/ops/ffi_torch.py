@@ -68,5 +68,6 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
     features_BD, num_features = features_BD.to(out_LK.dtype), features_BD.shape[1]
     tile = DenseTile(out_LK, len(index_LK), num_features)
     for begin, end in tiles(len(index_LK), num_features):
+        # The whole dense dW of the tile, of which only the places of the index are used.
         tile_TD = tile.product(grad_BL[:, begin:end].to(out_LK.dtype), features_BD)
         torch.gather(tile_TD, 1, index_LK[begin:end].to(torch.int64), out=out_LK[begin:end])

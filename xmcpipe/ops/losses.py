@@ -47,9 +47,11 @@ class Loss:
 def squared_hinge_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tensor:
     """Sum of max(0, 1 - t * s)^2 with t = +1 at the positives and -1 elsewhere; see `Loss.in_place`."""
     positive_P = scores_BC[rows_P, columns_P]
+    # All scores as negatives, whose slack is max(0, 1 + s).
     slack_BC = scores_BC.add_(1.0).clamp_(min=0.0)
     total: Tensor = torch.linalg.vector_norm(slack_BC).square()
     positive_slack = (1.0 - positive_P).clamp_(min=0.0)
+    # The positives counted as negatives above: subtract that, add their own loss.
     total = total - (1.0 + positive_P).clamp(min=0.0).square().sum() + positive_slack.square().sum()
     scores_BC.mul_(2.0)
     scores_BC[rows_P, columns_P] = -2.0 * positive_slack
@@ -59,6 +61,7 @@ def squared_hinge_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tens
 def bce_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tensor:
     """Sum of the binary cross entropy with logits; see `Loss.in_place`."""
     positive_P = scores_BC[rows_P, columns_P]
+    # softplus(s) is the loss of a negative; that of a positive is softplus(-s) = softplus(s) - s.
     total = F.softplus(scores_BC).sum() - positive_P.sum()
     scores_BC.sigmoid_()
     scores_BC[rows_P, columns_P] = torch.sigmoid(positive_P) - 1.0

@@ -27,6 +27,7 @@ def philox(counter: Words, key: int) -> Words:
     c0, c1, c2, c3 = counter
     k0, k1 = key & MASK, (key >> 32) & MASK
     for _ in range(ROUNDS):
+        # Each round multiplies two words, swaps the halves of the products, and mixes in the keys.
         product_0, product_1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
         c0, c1, c2, c3 = (
             ((product_1 >> 32) & MASK) ^ c1 ^ k0,
@@ -47,6 +48,7 @@ def random_words(seed: int, stream: int | Tensor, rows_R: Tensor, num_columns: i
     blocks = torch.arange((num_columns + 3) // 4, device=rows_R.device)
     low, high = (rows_R & MASK).unsqueeze(1), ((rows_R >> 32) & MASK).unsqueeze(1)
     zero = torch.zeros(len(rows_R), len(blocks), dtype=torch.int64, device=rows_R.device)
+    # The counter is the row (64 bits), the block of four columns, the stream: no two blocks share one.
     words = philox((low + zero, high + zero, blocks + zero, zero + (stream & MASK)), seed)
     return torch.stack(words, dim=2).flatten(1)[:, :num_columns]
 
@@ -54,5 +56,6 @@ def random_words(seed: int, stream: int | Tensor, rows_R: Tensor, num_columns: i
 def random_normal(seed: int, stream: int, rows_R: Tensor, num_columns: int) -> Tensor:
     """Standard normal numbers, float32 [R, num_columns]: Box-Muller over `random_words`, in float64."""
     words = random_words(seed, stream, rows_R, 2 * num_columns).double()
+    # + 1 keeps the logarithm's argument above 0.
     radius = torch.sqrt(-2.0 * torch.log((words[:, 0::2] + 1.0) / 2.0**32))
     return (radius * torch.cos(words[:, 1::2] * (2.0 * torch.pi / 2.0**32))).float()

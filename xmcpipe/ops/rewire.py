@@ -72,11 +72,13 @@ def ffi_rewire_(
 def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
     weight, index, *_ = layer
     replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
+    # In pieces, since `regrow` needs a random key for each feature of each row.
     rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
         pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
         ties_left -= num_tied
+        # Most rewirings prune in few rows: only those are copied, regrown and written back.
         touched_T = pruned_RK.any(1).nonzero().squeeze(1)
         if len(touched_T) == 0:
             continue

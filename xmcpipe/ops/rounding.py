@@ -25,6 +25,7 @@ def random_bits(seed: int, step: Tensor, labels_R: Tensor, num_places: int) -> T
 
     `step`: int64 scalar, 0 <= step < 2^31 - 1; `labels_R`: the numbers of the labels among all labels, int64.
     """
+    # Half a word for each place: 16 bits are as many as bfloat16 drops, and more than float16 does.
     words = random_words(seed, STREAM_ROUNDING + step, labels_R, (num_places + 1) // 2)
     halves = torch.stack((words & 0xFFFF, words >> 16), dim=2)
     return halves.flatten(1)[:, :num_places].to(torch.int32)
@@ -43,12 +44,14 @@ def round_stochastically(values: Tensor, random: Tensor, dtype: torch.dtype) -> 
 
 def _to_bfloat16(values: Tensor, random: Tensor) -> Tensor:
     bits = values.contiguous().view(torch.int32)
+    # Adding the random bits carries into the upper half with the probability of the dropped part.
     magnitude = ((bits & ~SIGN) + random).clamp_(max=BFLOAT16_MAX_BITS) & ~0xFFFF
     return (magnitude | (bits & SIGN)).view(torch.float32)
 
 
 def _to_float16(values: Tensor, random: Tensor) -> Tensor:
     bits = values.abs().contiguous().view(torch.int32)
+    # float16 has 13 bits of the fraction fewer than float32.
     normal = ((bits + (random & 0x1FFF)) & ~0x1FFF).view(torch.float32)
     # Below 2^-14 float16 is subnormal: its numbers are 2^-24 apart.
     below = torch.floor(values.abs() * 2.0**24 + random.float() * 2.0**-16) * FLOAT16_LAST

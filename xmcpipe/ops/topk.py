@@ -94,6 +94,7 @@ def _top_of_chunk(scores: Tensor, k: int) -> Best:
     `torch.topk` picks any of equal scores. Rows in which the cut falls between equal scores (rare) are
     selected again, by a key that holds the column as well.
     """
+    # One more than k, to see whether the cut falls between equal scores.
     width = min(k + 1, scores.shape[1])
     values, columns = scores.topk(width, dim=1)
     if width > k:
@@ -110,7 +111,8 @@ def _in_order(labels_BN: Tensor, scores_BN: Tensor, k: int) -> Best:
 
     The sort key of an entry is one int64: the score's bits in its upper half, minus the label in its lower.
     """
+    # The bits of a non-negative float are in the order of its value; those of a negative one in reverse.
     bits = scores_BN.contiguous().view(torch.int32).to(torch.int64)
-    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))  # integers in the order of the floats
+    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
     order = ((rising << 32) - labels_BN).topk(min(k, labels_BN.shape[1]), dim=1).indices
     return labels_BN.gather(1, order), scores_BN.gather(1, order)

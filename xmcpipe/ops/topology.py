@@ -50,6 +50,7 @@ def regrow(
     held_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
     held_RD.scatter_(1, index, ~pruned_RK)
     order_RD = _features_by_key(seed, rewiring, labels_R, num_features, held_RD)
+    # The first pruned place of a row gets the first free feature, the second place the second, and so on.
     place_RK = (pruned_RK.cumsum(1) - 1).clamp_(min=0)
     return to_index(torch.where(pruned_RK, order_RD.gather(1, place_RK), index))
 
@@ -62,5 +63,6 @@ def _features_by_key(
     # The feature in the low bits makes the keys distinct, so the sort need not be stable.
     keys = words * MAX_FEATURES + torch.arange(num_features, device=words.device)
     if held_RD is not None:
+        # Features that the row reads already sort behind all others.
         keys.masked_fill_(held_RD, torch.iinfo(torch.int64).max)
     return keys.argsort(dim=1)

@@ -64,7 +64,7 @@ def row_grad_weight(
 ) -> None:
     """Add a panel's contribution to a label's dW."""
     lanes = LANES * len(width)
-    slope = load(grad, offset, width)
+    slope = load(grad, offset, width)  # stays in registers over all connections
     for k in range(len(index_K)):
         out_K[k] += dot(slope, load(x, (base + np.int64(index_K[k])) * lanes, width))
 
@@ -129,6 +129,7 @@ def scores_slice(
             for panel in range(block.shape[1] // lanes):
                 scores = row_scores(x, panel * num_features, ZERO, weight_K, index_K, width)
                 store(block[number], panel * lanes, scores)
+        # Transposed through a small block: scores are label-major here, `out` is row-major.
         for row in range(out.shape[0]):
             for number in range(count):
                 out[row, first + number] = block[number, row]
@@ -139,6 +140,7 @@ def few_scores_slice(
     rows_BD: Floats, layer: LayerArrays, out: Floats, weight_K: Floats, begin: int, end: int
 ) -> None:
     """`scores_slice` for a few rows, which stay in the first-level cache: the CPU gathers from them."""
+    # A panel would be mostly padding for so few rows.
     rows_BD, layer, out = unowned(rows_BD), unowned_layer(layer), unowned(out)
     weight_K = unowned(weight_K)
     for label in range(begin, end):

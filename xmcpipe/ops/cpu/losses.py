@@ -46,10 +46,12 @@ def code_of(loss: str) -> int:
 def exponential(x: Any) -> Any:
     """e^x of a float32 x <= 0; never below 1e-38."""
     x = LOWEST if x < LOWEST else x
+    # e^x = 2^power * e^r with |r| <= ln(2) / 2; ln 2 in two parts keeps r exact.
     power = np.floor(x * LOG2_E + HALF)
     r = (x - power * LN2_HIGH) - power * LN2_LOW
     tail = FACTORIAL_5 + r * (FACTORIAL_6 + r * FACTORIAL_7)
     series = ONE + r * (ONE + r * (HALF + r * (FACTORIAL_3 + r * (FACTORIAL_4 + r * tail))))
+    # 2^power by its bits: the exponent field with its bias, 127.
     return series * float_of(np.uint32((np.int32(power) + np.int32(127)) << np.int32(23)))
 
 

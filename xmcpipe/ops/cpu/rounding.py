@@ -37,7 +37,7 @@ HALF_BITS = np.uint32(0x3F000000)  # 0.5
 @compiled
 def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Randoms) -> None:
     """Write the bits of `rounding.random_bits` for one label; `random_K` has a multiple of 8 places."""
-    for block in range(len(random_K) // 8):
+    for block in range(len(random_K) // 8):  # four words, eight places
         c0, c1, c2, c3 = label & MASK, label >> HALF, np.uint64(block), stream
         k0, k1 = key & MASK, key >> HALF
         for _ in range(philox.ROUNDS):
@@ -61,10 +61,12 @@ def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
     else:
         for k in range(len(bits_K)):
             bits = np.uint32(bits_K[k])
+            # Exponent and fraction moved to float32's places; scaling corrects the bias, also of subnormals.
             magnitude = (bits & np.uint32(0x7FFF)) << np.uint32(13)
             value = bits_of(float_of(magnitude) * FLOAT16_SCALE)
             if magnitude >= np.uint32(0x0F800000):  # infinity or NaN
                 value = magnitude | INFINITY
+            # The sign bit moves from the top of 16 bits to the top of 32.
             values_K[k] = float_of(value | ((bits & np.uint32(0x8000)) << np.uint32(16)))
 
 
@@ -84,6 +86,7 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
             magnitude = bits & MAGNITUDE
+            # Normal and subnormal results are both computed, then selected: branches would stop vectorising.
             normal = min(np.uint32(magnitude + (random_K[k] & np.uint32(0x1FFF))), FLOAT16_MAX)
             places = float_of(min(magnitude, FLOAT16_NORMAL)) * FLOAT16_PLACES
             places += np.float32(random_K[k]) * RANDOM_SCALE

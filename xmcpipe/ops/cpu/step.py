@@ -95,6 +95,7 @@ def update_row(layer: LayerArrays, label: int, buffers: LabelBuffers, numbers: C
         decode(layer.momentum[label], layer.momentum_kind, momentum_K)
         for k in range(fan_in):
             grad_K[k] += numbers.momentum_factor * momentum_K[k]
+        # Momentum is rounded to nearest; the weight uses it unrounded, as on other devices.
         nearest_row(grad_K, layer.momentum_kind, layer.momentum[label])
     for k in range(fan_in):
         weight_K[k] -= numbers.rate * grad_K[k]
@@ -144,6 +145,7 @@ def step_slice(
     loss_sum, first = 0.0, np.searchsorted(labels_P, begin)
     for label in range(begin, end):
         score_row(pair.x, layer, label, buffers, width)
+        # Positives are sorted by label: those of this label are [first, last).
         last = first
         while last < len(labels_P) and labels_P[last] == label:
             last += 1
@@ -182,13 +184,14 @@ def step_(
     pairs = array(positives.rows), array(positives.labels)
     x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
     parts, partials = panels.partials(layer.num_labels)
-    dx = array(partials)
+    dx = array(partials)  # one row of partial sums for each slice, so that threads write apart
 
     def run(number: int, begin: int, end: int) -> float:
         batch = Batch(PanelPair(x, dx[number]), num_rows, *pairs)
         buffers = label_buffers(layer.fan_in, panels.padded_rows)
         return step_slice(batch, arrays, numbers, buffers, begin, end, width)
 
+    # Sums in the order of the slices, not of the threads: the bits don't depend on their number.
     sums = over_slices(run, parts)
     return torch.tensor(sum(sums), dtype=torch.float32), panels.total(partials)
 

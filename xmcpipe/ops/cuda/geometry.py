@@ -134,6 +134,7 @@ def pass_geometries(shape: StepShape, card: Card) -> Iterator[PassGeometry]:
         or card.capability < TENSOR_CORES
     ):
         return
+    # Larger tiles first: x is read from shared memory once for each tile.
     for tile in legal["TILE"]:
         macros = {"WEIGHT": weight_format, "BATCH": min(batches), "FEATURES": min(widths), "TILE": tile}
         shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
@@ -222,5 +223,6 @@ def gradient_shared_bytes(macros: Macros) -> int:
 
 def max_gradient_bytes(num_rows: int, num_features: int, card: Card) -> int:
     """A bound of the partial sums of dX: one slice of a block of rows for each block that runs at once."""
+    # splits <= resident / (slices x row blocks), and slices and row blocks together cover B x D.
     resident = card.multiprocessors * MAX_GRADIENT_BLOCKS
     return SUM_BYTES * max(resident * GRADIENT_ROWS[-1] * SLICE_FEATURES, num_rows * num_features)

@@ -23,6 +23,7 @@ def rewire_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Te
     shared = rewire_shared_bytes(layer.fan_in, rewiring.num_features)
     blocks = min(layer.num_labels, resident_blocks(variant, device, shared))
     replaced = torch.empty(blocks, dtype=torch.int64, device=device)
+    # The kernel edits up to two moments; a missing one is a null pointer.
     first_moment, second_moment = [*moments, None, None][:2]
     launch(
         variant,

@@ -77,10 +77,12 @@ def gathering(entry: str, features_DB: Tensor, **macros: int) -> Gathering:
     """
     kernel, (num_features, stride) = KERNELS[entry], features_DB.shape
     device = features_DB.device
+    # As many lanes as the batch has rows for, up to a limit: more rows reuse each weight that is read.
     group = 1
     while group < MAX_GROUP and group * LANE_ROWS < stride:
         group *= 2
     whole_batch, macros = group, {"FEATURE": FORMATS[features_DB.dtype], **macros}
+    # Then fewer, until the rows of a block fit in shared memory.
     while group:
         shared = LANE_ROWS * group * num_features * features_DB.element_size()
         variant = kernel.variant(GROUP=group, SHARED=1, **macros)

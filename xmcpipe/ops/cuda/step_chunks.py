@@ -29,6 +29,7 @@ def step_(
     updates = _Updates(features_DB, layer, shape, chunk)
     for number, begin in enumerate(range(0, shape.num_labels, chunk)):
         end = min(begin + chunk, shape.num_labels)
+        # dX is computed from the old weights, so before their update.
         scores.run(number, positives, begin, end)
         gradient.add(scores.gradient_LB, begin, end)
         updates.run(scores.gradient_LB, update, begin, end)

@@ -24,6 +24,7 @@ def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> t
     macros = {"WEIGHT": FORMATS[layer.weight.dtype], "ROOM": room}
     kernel = _one_row(features_DB, macros) if num_rows == 1 else gathering("ffi_topk", features_DB, **macros)
     row_blocks = 1 if num_rows == 1 else kernel.row_blocks(stride)
+    # A grid that fills the card, unless the merge of its lists would take longer than the scores.
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     max_blocks = max(processors, MERGED_KEYS // k)
     blocks = min(kernel.label_blocks(device, layer.num_labels, row_blocks), max_blocks)

@@ -116,7 +116,7 @@ def architecture_of(capability: tuple[int, int]) -> str:
     """
     major, minor = capability
     oldest = min(map(number_of, ARCHITECTURES))
-    for below in range(minor, -1, -1):
+    for below in range(minor, -1, -1):  # from the device's own revision down
         number = 10 * major + below
         if oldest <= number and number in _compiled_for():
             return f"sm_{number}"
@@ -131,6 +131,7 @@ def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, s
     from cuda.core import Program, ProgramOptions
 
     log = io.StringIO()
+    # One piece of text without include paths, so that `_key` covers all that the result depends on.
     options = ProgramOptions(
         name=variant.kernel.source,
         arch=architecture,

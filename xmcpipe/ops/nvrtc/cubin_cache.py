@@ -38,6 +38,7 @@ def read(key: str) -> tuple[bytes, dict[str, Any]] | None:
         if not intact or header["bytes"] != len(code) or header["sha256"] != hashlib.sha256(code).hexdigest():
             return None
         return code, dict(header["facts"])
+    # Any content of a damaged or foreign file ends in one of these; all of them mean "compile again".
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -53,7 +54,7 @@ def write(key: str, code: bytes, facts: Mapping[str, Any]) -> bool:
             try:
                 file.write(json.dumps(header, sort_keys=True).encode() + b"\n" + code)
                 file.close()
-                Path(file.name).replace(path)
+                Path(file.name).replace(path)  # atomic: a reader sees no file or all of it
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise

@@ -73,6 +73,7 @@ def launch(
             f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, got {shared_bytes}"
         )
     values = loaded.signature.pack(arguments, device)
+    # The tensors' device may not be the current one, as with a model on cuda:1.
     with torch.cuda.device(device):
         stream = torch.cuda.current_stream(device).cuda_stream
         _driver().launch(
@@ -104,9 +105,11 @@ def _load(variant: Variant, index: int) -> Loaded:
     cubin = compiler.compile_kernel(
         variant, compiler.architecture_of(torch.cuda.get_device_capability(index))
     )
+    # What a block may use, less the static shared memory of the kernel, is left for dynamic use.
     shared = shared_limit(index) - cubin.resources.shared
     with torch.cuda.device(index):
         kernel, widths = _driver().load(cubin.code, entry, index, shared)
+    # A launch trusts the text: if the cubin differs, arguments would be read at the wrong offsets.
     assert widths == [parameter.bytes for parameter in declared], (
         f"the cubin of {entry} has parameters of {widths} bytes, its text declares {declared}"
     )

@@ -74,6 +74,7 @@ def parameters(variant: Variant) -> tuple[Parameter, ...]:
     """The parameters of a kernel's entry, in order. Raises ValueError if its text lacks the entry."""
     kernel, formats = variant.kernel, _formats(variant)
     text = _without_comments(text_of(kernel.source))
+    # Entries are written as: extern "C" __global__ void [__launch_bounds__(...)] NAME(parameters)
     pattern = (
         rf'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?{kernel.entry}\s*\(([^)]*)\)'
     )
@@ -89,6 +90,7 @@ def _text_of(source: str, within: Path) -> str:
 
 
 def _lines(source: str, within: Path, seen: set[str]) -> list[str]:
+    # #line directives make errors of the compiler name the original file and line.
     lines = [f'#line 1 "{source}"']
     for number, line in enumerate((within / source).read_text(encoding="utf-8").splitlines(), 1):
         included = INCLUDE.match(line)
@@ -112,6 +114,7 @@ def _formats(variant: Variant) -> dict[str, str]:
 
 
 def _parameter(text: str, kernel: Kernel, formats: dict[str, str]) -> Parameter:
+    # "const float* __restrict__ x" becomes the words float, *, x.
     words = re.sub(r"\b(const|__restrict__|volatile)\b", " ", text).replace("*", " * ").split()
     *type_words, name = words
     pointer = "*" in type_words

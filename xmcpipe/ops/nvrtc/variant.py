@@ -68,6 +68,7 @@ class Kernel:
     def variants(self, architecture: str, formats_only: bool = False) -> Iterator["Variant"]:
         """The variants compiled ahead for an architecture: each once, the defaults first."""
         legal, number, seen = dict(self.macros), number_of(architecture), set()
+        # The empty group yields the defaults, first.
         for group in ((), *(self.varied[:1] if formats_only else self.varied)):
             choices = dict((each, legal[each]) if isinstance(each, str) else each for each in group)
             for values in itertools.product(*choices.values()):
