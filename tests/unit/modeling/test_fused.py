@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.modeling.test_losses import reference
+from tests.unit.ops.loss_cases import added_loss
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import Head, HeadShape
@@ -54,6 +55,20 @@ def test_equals_plain_autograd(kind: str, loss: str, chunk: int, device: str) ->
     torch.testing.assert_close(value, expected)
     by_autograd = gradients(3.0 * expected, head, features)
     for gradient, right in zip(gradients(3.0 * value, head, features), by_autograd, strict=True):
+        torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
+
+
+def test_an_added_loss_trains_as_by_autograd(device: str) -> None:
+    """Its entry in the table of losses is all that the chunked loss depends on."""
+    head, features, target = make("ffi", device)
+    features.requires_grad_()
+    positives = Positives.of(*target.nonzero(as_tuple=True))
+    expected = (dense_scores(head, features) - target).square().sum()
+    with added_loss() as loss:
+        value = chunked_loss(head, features, positives, loss, 1.0, 7)
+    torch.testing.assert_close(value, expected)
+    by_autograd = gradients(expected, head, features)
+    for gradient, right in zip(gradients(value, head, features), by_autograd, strict=True):
         torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
 
 
