@@ -1,9 +1,9 @@
 """The two designs of the fused step on a GPU, one against the other: `python -m tests.bench.step_designs`.
 
 One pass over the labels, and chunks of labels by three kernels (kernels/README.md), over a grid of D, K and
-B; both make the same training step, in turns, with cold caches. Where they meet is where
-`xmcpipe/ops/cuda/step.py` should change over. Prints a line of JSON for each shape: milliseconds of both, and
-the share of a measured copy's bandwidth that the faster one reaches.
+B; both take the same training step, in turns, with cold caches. Where their times meet is the right value of
+`MAX_PASS_RATIO` in `ops/cuda/geometry.py`. Prints a line of JSON for each shape: milliseconds of each,
+and the bandwidth of the faster one as a fraction of a measured copy's.
 """
 
 import argparse
@@ -17,24 +17,21 @@ from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.problem import WEIGHT_DECAY, Problem, draw
 from xmcpipe.benchmark.timing import COPY, Clock, rounds
 from xmcpipe.benchmark.traffic import bytes_moved
-from xmcpipe.ops.cuda import step_chunks as step_chunks_cuda
-from xmcpipe.ops.cuda import step_pass as step_pass_cuda
-from xmcpipe.ops.step_torch import Update
+from xmcpipe.ops.cuda import step_chunks, step_pass
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 LABEL_CHUNK = 32_768
-DESIGNS = {"one pass": step_pass_cuda, "chunks": step_chunks_cuda}
+DESIGNS = {"one pass": step_pass, "chunks": step_chunks}
 
 
 def call(design: ModuleType, problem: Problem) -> Callable[[], object]:
-    """A step by a design."""
-    numbers = torch.tensor([problem.scale, problem.rate], device=problem.device)
-    count = torch.ones((), dtype=torch.int64, device=problem.device)
-    update = Update(*numbers.unbind(), count, WEIGHT_DECAY, 0.0, 7, 0, LABEL_CHUNK)
-    positives = (problem.positive_rows, problem.positive_labels)
-    weight = problem.weight.clone()
-    return lambda: design.step_(
-        problem.features, weight, problem.index, None, None, positives, "squared_hinge", update
-    )
+    """A function that takes a step in a design."""
+    scale, rate = torch.tensor([problem.scale, problem.rate], device=problem.device)
+    step = torch.ones((), dtype=torch.int64, device=problem.device)
+    update = Update(scale, rate, step, WEIGHT_DECAY, 0.0, seed=7, first_label=0, label_chunk=LABEL_CHUNK)
+    positives = Positives(problem.positive_rows, problem.positive_labels)
+    layer = SparseLayer(problem.weight.clone(), problem.index)
+    return lambda: design.step_(problem.features, layer, positives, "squared_hinge", update)
 
 
 def main() -> None:
@@ -63,7 +60,9 @@ def main() -> None:
 
 
 def _takes(design: ModuleType, problem: Problem) -> bool:
-    return design is step_chunks_cuda or step_pass_cuda.takes(problem.features, problem.weight)
+    return design is step_chunks or step_pass.supports(
+        problem.features, SparseLayer(problem.weight, problem.index)
+    )
 
 
 if __name__ == "__main__":

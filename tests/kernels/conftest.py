@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def needs_nvrtc() -> None:
-    """Skip where kernels can't be compiled, and say why."""
-    from xmcpipe.ops.nvrtc.compile import missing
+    """Skip with the reason if kernels can't be compiled."""
+    from xmcpipe.ops.nvrtc.compiler import missing
 
     if reason := missing():
         pytest.skip(reason)

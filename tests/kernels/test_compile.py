@@ -1,8 +1,8 @@
-"""Every kernel, variant and architecture compiles, exports its entry, spills nothing and keeps its budget.
+"""Every kernel, variant and architecture compiles, exports its entry, spills nothing and stays in its budget.
 
-No GPU is needed. What was compiled is kept in the user's cache under the hash of its text, so that only what
-changed is compiled again. Each kernel is compiled for every architecture, and each of its variants for one,
-in turn; XMCPIPE_COMPILE_ALL=1 asks for every variant on every architecture, which takes minutes.
+No GPU is needed. Cubins are cached for the user by the hash of their text, so that only changed kernels are
+compiled again. Each kernel is compiled for every architecture, and each of its variants for one of them in
+turn; XMCPIPE_COMPILE_ALL=1 compiles every variant for every architecture, which takes minutes.
 """
 
 import os
@@ -10,8 +10,8 @@ import re
 
 import pytest
 
-from tests.kernels.cubin_facts import max_threads, parameter_bytes, sections
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from tests.kernels.cases.cubin import max_threads, parameter_bytes, sections
+from xmcpipe.ops.nvrtc import compiler
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
 from xmcpipe.ops.nvrtc.source import folder, parameters
 from xmcpipe.ops.nvrtc.table import KERNELS
@@ -24,43 +24,43 @@ JOBS = [(kernel, name) for kernel in KERNELS.values() for name in COMMON_ARCHITE
 
 
 def chosen(kernel: Kernel, architecture: str) -> list[Variant]:
-    """The defaults, each number format, and this architecture's share of the other variants."""
+    """The defaults, each number format, and the other variants whose turn this architecture is."""
     variants, default = list(kernel.variants(architecture)), kernel.variant()
     turn, count = COMMON_ARCHITECTURES.index(architecture), len(COMMON_ARCHITECTURES)
-    mine = []
+    selected = []
     for i, variant in enumerate(variants):
         formats = {value for name, value in variant.macros if name in FORMAT_MACROS}
         others = [(name, value) for name, value in variant.macros if name not in FORMAT_MACROS]
         plain = len(formats) <= 1 and all(pair in default.macros for pair in others)
         if EVERY_VARIANT or plain or i == 0 or i % count == turn:
-            mine.append(variant)
-    return mine
+            selected.append(variant)
+    return selected
 
 
 def faults(variant: Variant, architecture: str) -> list[str]:
-    """What is wrong with a variant's cubin."""
-    entry, cubin = variant.kernel.entry, nvrtc.compile_kernel(variant, architecture)
-    taken = cubin.resources
+    """The errors in a variant's cubin."""
+    entry, cubin = variant.kernel.entry, compiler.compile_kernel(variant, architecture)
+    used = cubin.resources
     if f".text.{entry}" not in sections(cubin.code):
         return ["its entry is missing"]
     widths = [parameter.bytes for parameter in parameters(variant)]
     checks = {
-        "spills": taken.spill_stores == taken.spill_loads == 0,
-        "has a stack": taken.stack == 0,
-        f"may take {variant.max_registers} registers": taken.registers <= variant.max_registers,
-        "takes too much shared memory": taken.shared <= min(MAX_STATIC_SHARED, ARCHITECTURES[architecture]),
-        f"is said to have {variant.threads} threads": max_threads(cubin.code, entry) == variant.threads,
-        f"is said to have parameters of {widths} bytes": parameter_bytes(cubin.code, entry) == widths,
+        "spills": used.spill_stores == used.spill_loads == 0,
+        "has a stack": used.stack == 0,
+        f"uses more than {variant.max_registers} registers": used.registers <= variant.max_registers,
+        "uses too much shared memory": used.shared <= min(MAX_STATIC_SHARED, ARCHITECTURES[architecture]),
+        f"was not compiled for {variant.threads} threads": max_threads(cubin.code, entry) == variant.threads,
+        f"has other parameters than {widths} bytes": parameter_bytes(cubin.code, entry) == widths,
     }
-    return [f"{what}: {taken}" for what, right in checks.items() if not right]
+    return [f"{what}: {used}" for what, right in checks.items() if not right]
 
 
 @pytest.mark.parametrize(("kernel", "architecture"), JOBS, ids=lambda each: getattr(each, "entry", each))
 def test_every_variant_compiles_within_its_budget(
     kernel: Kernel, architecture: str, needs_nvrtc: None
 ) -> None:
-    found = {str(variant): faults(variant, architecture) for variant in chosen(kernel, architecture)}
-    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    by_variant = {str(variant): faults(variant, architecture) for variant in chosen(kernel, architecture)}
+    assert {name: errors for name, errors in by_variant.items() if errors} == {}
 
 
 def test_every_entry_of_every_file_is_in_the_table() -> None:

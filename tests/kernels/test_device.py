@@ -1,22 +1,22 @@
 """What only a GPU can show of the operators: streams, graphs, a second card, offsets past 2^31, equal bits.
 
-That the values are right is asked of every device by tests/unit/ops. References are float64 on the CPU.
+tests/unit/ops check the values on every device. References are float64 on the CPU.
 """
 
 import pytest
 import torch
 from torch import Tensor
 
-from xmcpipe.ops import reference as ffi_reference
-from xmcpipe.ops.cuda import step as step_cuda
+from xmcpipe.ops import reference
+from xmcpipe.ops.cuda import geometry
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
-from xmcpipe.ops.step import ffi_step_
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.step import step_
 from xmcpipe.ops.topk import ffi_topk
 
 pytestmark = pytest.mark.gpu
 
-Layer = tuple[Tensor, Tensor, Tensor]
-Positives = tuple[Tensor, Tensor]
+Problem = tuple[Tensor, Tensor, Tensor]
 FORMATS = [torch.float32, torch.bfloat16, torch.float16]
 
 
@@ -28,7 +28,7 @@ def make_layer(
     dtype: torch.dtype,
     device: str = "cuda",
     seed: int = 0,
-) -> Layer:
+) -> Problem:
     """Features [B, D], weight [L, K] and index [L, K], drawn on the device."""
     draw = torch.Generator(device).manual_seed(seed)
     features_BD = torch.randn(batch, features, generator=draw, device=device).to(dtype)
@@ -42,32 +42,16 @@ def make_layer(
 def make_positives(batch: int, labels: int, count: int, device: str = "cuda") -> Positives:
     """Distinct (row, label) pairs sorted by label."""
     pairs = torch.randperm(batch * labels, generator=torch.Generator().manual_seed(1))[:count].sort().values
-    return (pairs % batch).to(device), (pairs // batch).to(device)
+    return Positives((pairs % batch).to(device), (pairs // batch).to(device))
 
 
-def run_step(layer: Layer, positives: Positives, step: int = 3, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+def run_step(layer: Problem, positives: Positives, step: int = 3, chunk: int = 4096) -> tuple[Tensor, Tensor]:
     """One training step in place: BCE, mean over the rows."""
     features, weight, index = layer
-    scalars = torch.tensor([1.0 / len(features), 0.5], device=features.device)
+    scale, rate = torch.tensor([1.0 / len(features), 0.5], device=features.device)
     number = torch.tensor(step, device=features.device)
-    result: tuple[Tensor, Tensor] = ffi_step_(
-        features,
-        weight,
-        index,
-        None,
-        None,
-        *positives,
-        scalars[0],
-        scalars[1],
-        number,
-        "bce",
-        1e-4,
-        0.0,
-        7,
-        0,
-        chunk,
-    )
-    return result
+    update = Update(scale, rate, number, 1e-4, 0.0, seed=7, first_label=0, label_chunk=chunk)
+    return step_(features, SparseLayer(weight, index), positives, "bce", update)
 
 
 def rows_of(index: Tensor, labels: Tensor) -> Tensor:
@@ -75,10 +59,10 @@ def rows_of(index: Tensor, labels: Tensor) -> Tensor:
     return index.view(torch.int16)[labels].long() & 0xFFFF
 
 
-def error(value: Tensor, wanted: Tensor) -> float:
+def error(value: Tensor, expected: Tensor) -> float:
     """Relative error of norms, in float64 on the CPU."""
-    value, wanted = value.double().cpu(), wanted.double().cpu()
-    return float((value - wanted).norm() / wanted.norm())
+    value, expected = value.double().cpu(), expected.double().cpu()
+    return float((value - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
@@ -86,9 +70,9 @@ def error(value: Tensor, wanted: Tensor) -> float:
 def test_scores_and_gradients_equal_float64(dtype: torch.dtype, batch: int) -> None:
     features, weight, index = make_layer(batch, 5003, 64, 768, dtype)
     grad = torch.randn(batch, 5003, device="cuda")
-    exact = [tensor.cpu().double() for tensor in (features, weight)]
-    scores = ffi_reference.ffi_scores(*exact, index.cpu())
-    grad_features, grad_weight = ffi_reference.ffi_backward(grad.cpu().double(), *exact, index.cpu())
+    exact = (features.cpu().double(), weight.cpu().double(), index.cpu())
+    scores = reference.ffi_scores(*exact)
+    grad_features, grad_weight = reference.ffi_backward(grad.cpu().double(), *exact)
     assert error(ffi_scores(features, weight, index), scores) < 1e-5
     assert error(ffi_grad_features(grad, weight, index, 768), grad_features) < 1e-4
     assert error(ffi_grad_weight(grad, features, index), grad_weight) < 1e-5
@@ -112,39 +96,38 @@ def test_same_inputs_give_the_same_bits(dtype: torch.dtype, batch: int) -> None:
 def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, one_pass: bool
 ) -> None:
-    """By either design; one pass is for 16 bits, and rounds the gradients of the scores to as many."""
+    """In both designs; one pass takes 16 bits, and rounds the gradients of the scores to as many."""
     if one_pass and (dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0)):
-        pytest.skip("one pass wants 16-bit weights and tensor cores for them")
-    monkeypatch.setattr(step_cuda, "FEATURES_A_PLACE", 384 if one_pass else 0)
+        pytest.skip("one pass needs 16-bit weights and tensor cores for them")
+    monkeypatch.setattr(geometry, "MAX_PASS_RATIO", 384 if one_pass else 0)
     positives = make_positives(48, 9001, 200)
     layer = make_layer(48, 9001, 64, 384, dtype)
-    host = tuple(tensor.cpu() for tensor in layer)
+    host = (layer[0].cpu(), layer[1].cpu(), layer[2].cpu())
     before = host[1].clone()
     loss, grad = run_step(layer, positives)
-    host_loss, host_grad = run_step(host, tuple(part.cpu() for part in positives))  # type: ignore[arg-type]
+    host_loss, host_grad = run_step(host, Positives(positives.rows.cpu(), positives.labels.cpu()))
     assert error(loss, host_loss) < 1e-5
     assert error(grad, host_grad) < (2.0**-8 if one_pass else 1e-3)
     moved = (layer[1].cpu() != before).float().mean()
     assert moved > 0.1, "the weights must have changed"
     # The same random bits round both: they differ where the sums differ in the last place alone.
-    most = 1.0 if dtype == torch.float32 else 0.4 if one_pass else 0.02
-    assert (layer[1].cpu() != host[1]).float().mean() < most
+    limit = 1.0 if dtype == torch.float32 else 0.4 if one_pass else 0.02
+    assert (layer[1].cpu() != host[1]).float().mean() < limit
     assert error(layer[1], host[1]) < (4e-3 if one_pass else 1e-3)
 
 
 def test_any_stream() -> None:
     layer = make_layer(64, 30_000, 128, 768, torch.bfloat16)
-    wanted = ffi_scores(*layer)
-    stream = torch.cuda.Stream()
+    expected = ffi_scores(*layer)
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(
-            50_000_000
-        )  # were the kernel on another stream, it would read the features too early
+        # If the kernel ran on another stream, it would read the features too early.
+        torch.cuda._sleep(50_000_000)  # type: ignore[no-untyped-call]
         doubled = layer[0] * 2.0
         got = ffi_scores(doubled, *layer[1:])
     stream.synchronize()
-    assert error(got, 2.0 * wanted) < 1e-6
+    assert error(got, 2.0 * expected) < 1e-6
 
 
 def test_inside_a_cuda_graph() -> None:
@@ -156,11 +139,9 @@ def test_inside_a_cuda_graph() -> None:
     scale, rate = torch.tensor(1.0 / 64, device="cuda"), torch.tensor(0.5, device="cuda")
     number = torch.tensor(0, device="cuda")
 
-    def step(of: Layer) -> tuple[Tensor, Tensor]:
-        out: tuple[Tensor, Tensor] = ffi_step_(
-            of[0], of[1], of[2], None, None, *positives, scale, rate, number, "bce", 0.0, 0.0, 7, 0, 4096
-        )
-        return out
+    def step(of: Problem) -> tuple[Tensor, Tensor]:
+        update = Update(scale, rate, number, 0.0, 0.0, seed=7, first_label=0, label_chunk=4096)
+        return step_(of[0], SparseLayer(*of[1:]), positives, "bce", update)
 
     step(make_layer(64, 20_000, 128, 768, torch.bfloat16))  # loads the kernels
     graph = torch.cuda.CUDAGraph()
@@ -197,19 +178,19 @@ def test_offsets_past_two_to_the_31() -> None:
     features, weight, index = make_layer(16, labels, fan_in, 768, torch.bfloat16)
     tail = slice(labels - 1000, labels)
     tail_weight, tail_index = weight[tail].cpu().double(), index[tail].cpu()
-    wanted = ffi_reference.ffi_scores(features.cpu().double(), tail_weight, tail_index)
-    positives = (torch.tensor([3], device="cuda"), torch.tensor([labels - 1], device="cuda"))
+    expected = reference.ffi_scores(features.cpu().double(), tail_weight, tail_index)
+    positives = Positives(torch.tensor([3], device="cuda"), torch.tensor([labels - 1], device="cuda"))
     best, scores = ffi_topk(features, weight, index, None, 5, 0, 1 << 20)
     rows = torch.arange(16, device="cuda").unsqueeze(1)
-    again = torch.stack(
+    recomputed = torch.stack(
         [(features[r].float()[rows_of(index, best[r])] * weight[best[r]].float()).sum(-1) for r in range(16)]
     )
-    assert error(scores, again) < 1e-4
+    assert error(scores, recomputed) < 1e-4
     assert scores[rows, 0].isfinite().all()
     loss, _ = run_step((features, weight, index), positives, chunk=1 << 18)
-    share = torch.sigmoid(wanted)
-    share[3, -1] -= 1.0
-    grad = (share.T @ features.cpu().double()).gather(1, tail_index.long())
+    slope = torch.sigmoid(expected)
+    slope[3, -1] -= 1.0
+    grad = (slope.T @ features.cpu().double()).gather(1, tail_index.long())
     moved = weight[tail].cpu().double() - tail_weight
     assert loss.isfinite()
     assert error(moved, -0.5 * (grad / 16 + 1e-4 * tail_weight)) < 0.3, (

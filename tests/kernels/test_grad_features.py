@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
@@ -22,7 +22,7 @@ from tests.kernels.cases import (
 )
 from tests.kernels.host.kernel import HostKernel
 
-THREADS, SLICE, TILE, PADDING = 256, 256, 32, 8
+SLICE, TILE, PADDING = 256, 32, 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Variant:
 
     @property
     def bound(self) -> float:
-        """Of the relative error of norms: float32's, that of two bfloat16 parts, or of one."""
+        """Bound of the relative error of norms: float32, two parts of bfloat16, or one."""
         return 1e-6 if not self.tensor else 1e-5 if self.parts == 2 else 3e-3
 
     @property
@@ -58,25 +58,33 @@ class Variant:
         order: int = 0,
         add: bool = False,
     ) -> None:
-        """Write the labels' share of dX to `partial_SBD`, or add it."""
+        """Write the labels' contribution to dX to `partial_SBD`, or add it."""
         splits, batch, num_features = partial_SBD.shape
         names = ("WEIGHT", "TENSOR", "ROWS", "GRADIENT_PARTS")
         macros = dict(zip(names, (self.weight, self.tensor, self.rows, self.parts), strict=True))
-        kernel = HostKernel("ffi_grad_features.cu", "ffi_grad_features", macros)
-        sizes = (batch, case.stride, num_features, case.weight.shape[1], add)
-        arrays = [gradient_LB, case.weight, case.index, partial_SBD]
-        grid = (-(-num_features // SLICE), splits, -(-batch // self.rows))
-        arguments = [*arrays, *map(np.int64, labels), *map(np.int32, sizes)]
-        kernel(grid, THREADS, self.shared_bytes, arguments, order)
+        HostKernel("ffi_grad_features", macros)(
+            (-(-num_features // SLICE), splits, -(-batch // self.rows)),
+            self.shared_bytes,
+            order,
+            gradient_LB=gradient_LB,
+            weight_LK=case.weight,
+            index_LK=case.index,
+            partial_SBD=partial_SBD,
+            begin=labels[0],
+            end=labels[1],
+            batch=batch,
+            add=add,
+            **case.sizes,
+        )
         assert_bands(partial_SBD)
 
 
 def total(partial_SBD: Array) -> Array:
     """dX [B, D]: the splits added up."""
     splits, *shape = partial_SBD.shape
-    out_BD, count = poisoned(shape), np.int64(np.prod(shape))
-    kernel = HostKernel("ffi_grad_features.cu", "ffi_grad_features_sum", {})
-    kernel((2,), 256, 0, [partial_SBD, out_BD, np.int32(splits), count])
+    out_BD = poisoned(shape)
+    kernel = HostKernel("ffi_grad_features_sum", {})
+    kernel((2,), 0, partial_SBD=partial_SBD, out_BD=out_BD, splits=splits, count=out_BD.size)
     assert_bands(out_BD)
     return out_BD
 
@@ -132,15 +140,15 @@ def test_gradients_beyond_the_range_of_float16(scale: float) -> None:
 def test_chunks_of_labels_share_a_workspace() -> None:
     variant = VARIANTS[0]
     case = variant.case(11, 90, 33, 8)
-    partial_SBD, wanted = poisoned((2, 11, 33)), 0.0
+    partial_SBD, expected = poisoned((2, 11, 33)), torch.zeros(11, 33, dtype=torch.float64)
     for begin, end in [(5, 50), (50, 51), (51, 87)]:
         gradient_LB, gradient = make_gradient(case, end - begin, seed=begin)
         variant.add(case, gradient_LB, partial_SBD, (begin, end), add=begin > 5)
-        wanted = wanted + gradient @ case.exact.dense()[begin:end]
-    assert error(to_tensor(total(partial_SBD)), wanted) < variant.bound
+        expected += gradient @ case.exact.dense()[begin:end]
+    assert error(to_tensor(total(partial_SBD)), expected) < variant.bound
 
 
-def test_most_features_there_can_be() -> None:
+def test_the_largest_number_of_features() -> None:
     variant = VARIANTS[4]
     case = variant.case(2, 3, 65536, 16)
     assert int(case.exact.index.max()) == 65535

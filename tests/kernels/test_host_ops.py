@@ -1,51 +1,59 @@
-"""The CUDA side of the ops on the host, from tensors to kernels and back, beside the CPU's own ops.
+"""The CUDA side of the ops on the host, from tensors to kernels and back, against the CPU's own ops.
 
-The kernels' arithmetic has tests of its own; this is about what calls them: how they are cut and specialised,
-the order of their arguments, grids and workspaces. Few shapes, since g++ compiles each variant.
+The kernels' arithmetic has tests of its own; these are about the code that calls them: geometry and
+specialisation, arguments, grids and workspaces. There are few shapes, since g++ compiles each variant.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.kernels.host.gpu import HostGpu, install
-from xmcpipe.ops import reference as ffi_reference
-from xmcpipe.ops.cuda import ffi as ffi_cuda
-from xmcpipe.ops.cuda import rewire as rewire_cuda
-from xmcpipe.ops.cuda import step as step_cuda
-from xmcpipe.ops.cuda import step_chunks as step_chunks_cuda
-from xmcpipe.ops.cuda import step_pass as step_pass_cuda
-from xmcpipe.ops.cuda import topk as topk_cuda
+from tests.unit.ops.loss_cases import added_loss
+from xmcpipe.ops import reference, step_torch
+from xmcpipe.ops.cuda import ffi, rewire, step, step_chunks, step_pass, topk
+from xmcpipe.ops.cuda.step_arguments import loss_code
+from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, Update
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
+from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
-from xmcpipe.ops.step_torch import Update
-from xmcpipe.ops.step_torch import step_ as torch_step_
 from xmcpipe.ops.topk import ffi_topk
 
 BATCH, FEATURES, LABELS, FAN_IN = 70, 48, 300, 16  # two blocks of rows, the second one padded
 FIRST_LABEL = 2**33 + 5
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-WIDE = 4200  # features: no eight rows of them fit 64 KB
+WIDE = 4200  # features: no eight rows of them fit in 64 KB
 
 
-def layer(
-    dtype: torch.dtype, batch: int = BATCH, num_features: int = FEATURES
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Features, weights, index, bias."""
+def make(dtype: torch.dtype, batch: int = BATCH, num_features: int = FEATURES) -> tuple[Tensor, SparseLayer]:
+    """Features [B, D] and a layer with a bias."""
     random = torch.Generator().manual_seed(7)
     features_BD = torch.randn(batch, num_features, generator=random).to(dtype)
     weight_LK = (torch.randn(LABELS, FAN_IN, generator=random) / 4).to(dtype)
     chosen = torch.rand(LABELS, num_features, generator=random).argsort(1)[:, :FAN_IN]
-    return features_BD, weight_LK, chosen.to(torch.uint16), torch.randn(LABELS, generator=random)
+    bias_L = torch.randn(LABELS, generator=random)
+    return features_BD, SparseLayer(weight_LK, chosen.to(torch.uint16), bias_L)
 
 
-def positives(batch: int = BATCH) -> tuple[Tensor, Tensor]:
-    """(rows, labels), by label."""
+def copy_of(layer: SparseLayer) -> SparseLayer:
+    """The layer in memory of its own, with the same index."""
+    bias, momentum = (None if each is None else each.clone() for each in (layer.bias, layer.momentum))
+    return SparseLayer(layer.weight.clone(), layer.index, bias, momentum)
+
+
+def make_positives(batch: int = BATCH) -> Positives:
+    """A few pairs for each label."""
     chosen = torch.rand(LABELS, batch, generator=torch.Generator().manual_seed(8)) < 0.03
     labels_P, rows_P = chosen.nonzero(as_tuple=True)
-    return rows_P, labels_P
+    return Positives(rows_P, labels_P)
+
+
+def make_update(momentum_factor: float = 0.0) -> Update:
+    """A step of SGD."""
+    scalars = torch.tensor(0.5), torch.tensor(0.02), torch.tensor(3)
+    return Update(*scalars, 1e-3, momentum_factor, seed=11, first_label=FIRST_LABEL, label_chunk=128)
 
 
 @pytest.mark.parametrize(
@@ -58,46 +66,60 @@ def test_scores_and_gradients(
     gpu = HostGpu(architecture, shared=ARCHITECTURES[architecture])
     install(monkeypatch, gpu)
     num_features = FEATURES if architecture == "sm_90" else WIDE
-    features_BD, weight_LK, index_LK, _ = layer(dtype, num_features=num_features)
-    exact = (features_BD.double(), weight_LK.double(), index_LK)
+    features_BD, layer = make(dtype, num_features=num_features)
+    exact = (features_BD.double(), layer.weight.double(), layer.index)
     scores_BL = torch.full((len(features_BD), LABELS), torch.nan)
-    ffi_cuda.scores(features_BD, weight_LK, index_LK, scores_BL)
-    torch.testing.assert_close(scores_BL.double(), ffi_reference.ffi_scores(*exact), rtol=1e-5, atol=1e-5)
+    ffi.scores(features_BD, layer, scores_BL)
+    torch.testing.assert_close(scores_BL.double(), reference.ffi_scores(*exact), rtol=1e-5, atol=1e-5)
     grad_BL = scores_BL / 10
-    grad_features, grad_weight = ffi_reference.ffi_backward(grad_BL.double(), *exact)
-    found = torch.full(features_BD.shape, torch.nan)
-    ffi_cuda.grad_features(grad_BL, weight_LK, index_LK, found)
-    torch.testing.assert_close(found.double(), grad_features, rtol=1e-4, atol=1e-3)
-    found = torch.full(index_LK.shape, torch.nan)
-    ffi_cuda.grad_weight(grad_BL, features_BD, index_LK, found)
-    torch.testing.assert_close(found.double(), grad_weight, rtol=1e-4, atol=1e-4)
-    kinds = {dict(variant.macros).get("SHARED") for variant, _ in gpu.launches} - {None}
-    assert kinds == {int(architecture == "sm_90")}
+    grad_features, grad_weight = reference.ffi_backward(grad_BL.double(), *exact)
+    out_BD = torch.full(features_BD.shape, torch.nan)
+    ffi.grad_features(grad_BL, layer, out_BD)
+    torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
+    out_LK = torch.full(layer.index.shape, torch.nan)
+    ffi.grad_weight(grad_BL, features_BD, layer.index, out_LK)
+    torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
+    in_shared = {dict(variant.macros).get("SHARED") for variant, _ in gpu.launches} - {None}
+    assert in_shared == {int(architecture == "sm_90")}
+
+
+class Outcome(NamedTuple):
+    """A step's results, and the layer after it."""
+
+    loss_sum: Tensor
+    grad_features: Tensor
+    layer: SparseLayer
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them that the step computes."""
+        weight, _, bias, momentum = self.layer
+        state = [weight, bias, momentum]
+        return [self.loss_sum, self.grad_features, *(each for each in state if each is not None)]
 
 
 def both_steps(
     dtype: torch.dtype, batch: int, momentum_dtype: torch.dtype | None, loss: str
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Loss, dX, bias, weights, momentum after a step of the kernels and of torch; and the weights before."""
-    features_BD, *start = layer(dtype, batch)
-    momentum_LK = None if momentum_dtype is None else torch.randn(LABELS, FAN_IN).to(momentum_dtype)
-    scale, rate, step = torch.tensor(0.5), torch.tensor(0.02), torch.tensor(3)
-    update = Update(scale, rate, step, 1e-3, 0.9 if momentum_dtype else 0.0, 11, FIRST_LABEL, 128)
-    found: list[Tensor] = []
-    wanted: list[Tensor] = []
-    for run, results in ((step_cuda.step_, found), (torch_step_, wanted)):
-        weight_LK, index_LK, bias_L = (tensor.clone() for tensor in start)
-        momentum = None if momentum_LK is None else momentum_LK.clone()
-        loss_sum, grad = run(
-            features_BD, weight_LK, index_LK, bias_L, momentum, positives(batch), loss, update
-        )
-        assert torch.equal(index_LK, start[1])
-        results += [loss_sum, grad, bias_L, weight_LK, *([] if momentum is None else [momentum])]
-    assert [mine.dtype for mine in found] == [theirs.dtype for theirs in wanted]
-    return found, wanted, start[0]
+) -> tuple[Outcome, Outcome, SparseLayer]:
+    """A step of the kernels, the same step of torch, and the layer before it."""
+    features_BD, before = make(dtype, batch)
+    if momentum_dtype is not None:
+        before = before._replace(momentum=torch.randn(LABELS, FAN_IN).to(momentum_dtype))
+    update = make_update(0.9 if momentum_dtype else 0.0)
+    outcomes = []
+    for step_ in (step.step_, step_torch.step_):
+        layer = copy_of(before)
+        index_bits = layer.index.clone()
+        results = step_(features_BD, layer, make_positives(batch), loss, update)
+        assert torch.equal(layer.index, index_bits)
+        outcomes.append(Outcome(*results, layer))
+    ours, expected = outcomes
+    assert [tensor.dtype for tensor in ours.tensors] == [tensor.dtype for tensor in expected.tensors]
+    return ours, expected, before
 
 
 def launched(gpu: HostGpu) -> set[str]:
+    """The entries that were launched."""
     return {variant.kernel.entry for variant, _ in gpu.launches}
 
 
@@ -124,81 +146,108 @@ def test_a_step_by_chunks(
 ) -> None:
     gpu = HostGpu(architecture, shared=ARCHITECTURES[architecture])
     install(monkeypatch, gpu)
-    found, wanted, before = both_steps(dtype, batch, momentum_dtype, loss)
+    ours, expected, before = both_steps(dtype, batch, momentum_dtype, loss)
     assert launched(gpu) == CHUNKS
-    for mine, theirs in zip(found, wanted, strict=True):
+    for tensor, expected_tensor in zip(ours.tensors, expected.tensors, strict=True):
         # A sum in another order may be rounded to the other neighbour.
-        limit = TOLERANCES[mine.dtype]
-        torch.testing.assert_close(mine.float(), theirs.float(), rtol=limit, atol=10 * limit)
-    assert (found[3] == wanted[3]).float().mean() > (0.97 if dtype == torch.bfloat16 else 0.0)
-    assert not torch.equal(found[3], before)
+        limit = TOLERANCES[tensor.dtype]
+        torch.testing.assert_close(tensor.float(), expected_tensor.float(), rtol=limit, atol=10 * limit)
+    same = (ours.layer.weight == expected.layer.weight).float().mean()
+    assert same > (0.97 if dtype == torch.bfloat16 else 0.0)
+    assert not torch.equal(ours.layer.weight, before.weight)
 
 
 @pytest.mark.parametrize(("batch", "momentum_dtype"), [(24, None), (64, torch.bfloat16)])
 def test_a_step_in_one_pass(host_gpu: HostGpu, batch: int, momentum_dtype: torch.dtype | None) -> None:
     """Its gradients of scores are rounded to bfloat16, at random."""
-    found, wanted, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
+    ours, expected, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
     assert launched(host_gpu) == {"ffi_step", "ffi_step_sum"}
-    loss, grad, bias = zip(found[:3], wanted[:3], strict=True)
-    torch.testing.assert_close(*loss, rtol=1e-5, atol=0.0)
-    torch.testing.assert_close(*bias, rtol=1e-5, atol=1e-6)
-    assert float((grad[0] - grad[1]).norm() / grad[1].norm()) < 2.0**-8
-    assert (found[3] == wanted[3]).float().mean() > 0.8  # the others are neighbours
-    for mine, theirs in zip(found[3:], wanted[3:], strict=True):
-        # A momentum near 0 is the difference of sums of gradients of 10, each right to 2^-8.
-        torch.testing.assert_close(mine.float(), theirs.float(), rtol=2e-2, atol=5e-2)
-    assert not torch.equal(found[3], before)
+    torch.testing.assert_close(ours.loss_sum, expected.loss_sum, rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(ours.layer.bias, expected.layer.bias, rtol=1e-5, atol=1e-6)
+    difference = ours.grad_features - expected.grad_features
+    assert float(difference.norm() / expected.grad_features.norm()) < 2.0**-8
+    same = (ours.layer.weight == expected.layer.weight).float().mean()
+    assert same > 0.8  # the others are neighbours
+    state = (ours.layer.weight, expected.layer.weight), (ours.layer.momentum, expected.layer.momentum)
+    for tensor, expected_tensor in state:
+        if tensor is not None and expected_tensor is not None:
+            # A momentum near 0 is the difference of sums of gradients of 10, each right to 2^-8.
+            torch.testing.assert_close(tensor.float(), expected_tensor.float(), rtol=2e-2, atol=5e-2)
+    assert not torch.equal(ours.layer.weight, before.weight)
 
 
 @pytest.mark.parametrize(
     ("num_features", "fan_in", "batch", "shared", "one_pass"),
     [
         (768, 64, 64, ARCHITECTURES["sm_90"], True),
-        (768, 56, 64, ARCHITECTURES["sm_90"], False),  # so few connections are gathered sooner
+        (768, 56, 64, ARCHITECTURES["sm_90"], False),  # gathering is faster for so few connections
         (768, 128, 65, ARCHITECTURES["sm_90"], False),
         (776, 128, 64, ARCHITECTURES["sm_90"], False),
-        (768, 128, 64, ARCHITECTURES["sm_86"], False),  # x alone would fill it
+        (768, 128, 64, ARCHITECTURES["sm_86"], False),  # x alone would fill shared memory
         (384, 128, 64, ARCHITECTURES["sm_86"], True),
     ],
 )
-def test_which_design_takes_a_layer(
+def test_which_design_takes_the_step(
     monkeypatch: pytest.MonkeyPatch, num_features: int, fan_in: int, batch: int, shared: int, one_pass: bool
 ) -> None:
-    chosen: list[str] = []
-    for design in (step_pass_cuda, step_chunks_cuda):
-        monkeypatch.setattr(design, "step_", lambda *_, name=design.__name__: chosen.append(name))
+    calls: list[str] = []
+    for design in (step_pass, step_chunks):
+        monkeypatch.setattr(design, "step_", lambda *_, name=design.__name__: calls.append(name))
     install(monkeypatch, HostGpu(shared=shared))
     features_BD = torch.zeros(batch, num_features, dtype=torch.bfloat16)
     weight_LK = torch.zeros(9, fan_in, dtype=torch.bfloat16)
-    rest: tuple[Any, ...] = (weight_LK.to(torch.uint16), None, None, positives(), "bce", None)
-    step_cuda.step_(features_BD, weight_LK, *rest)
-    assert chosen == [(step_pass_cuda if one_pass else step_chunks_cuda).__name__]
-    step_cuda.step_(features_BD.float(), weight_LK, *rest)  # float32 features aren't rounded
-    assert chosen[1] == step_chunks_cuda.__name__
+    layer = SparseLayer(weight_LK, weight_LK.to(torch.uint16))
+    step.step_(features_BD, layer, make_positives(), "bce", make_update())
+    assert calls == [(step_pass if one_pass else step_chunks).__name__]
+    # Features of float32 are never rounded to take one pass.
+    step.step_(features_BD.float(), layer, make_positives(), "bce", make_update())
+    assert calls[1] == step_chunks.__name__
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # by chunks, in one pass
+def test_a_loss_without_a_kernel_is_refused(host_gpu: HostGpu, dtype: torch.dtype) -> None:
+    features_BD, before = make(dtype, 24)
+    layer = copy_of(before)
+    with added_loss() as name, pytest.raises(ValueError, match=f"the CUDA step has no .* loss '{name}'"):
+        step.step_(features_BD, layer, make_positives(24), name, make_update())
+    assert host_gpu.launches == []
+    assert torch.equal(layer.weight, before.weight)
+
+
+def test_a_code_without_a_kernel_is_refused() -> None:
+    """A code that the table of kernels lacks is an error that names the macro, not another loss."""
+    with added_loss(kernel_code=3) as name, pytest.raises(ValueError, match="expected LOSS in"):
+        KERNELS["ffi_scores"].variant(LOSS=loss_code(name))
 
 
 @pytest.mark.parametrize(("batch", "k"), [(BATCH, 5), (1, 100)])
 def test_the_best_labels(host_gpu: HostGpu, batch: int, k: int) -> None:
-    features_BD, weight_LK, index_LK, bias_L = layer(torch.float32, batch)
+    features_BD, layer = make(torch.float32, batch)
+    assert layer.bias is not None
     # Whole numbers: full of ties.
-    features_BD, weight_LK, bias_L = features_BD.round(), weight_LK.mul(8).round(), bias_L.round()
-    labels_BN, scores_BN = topk_cuda.topk(features_BD, weight_LK, index_LK, bias_L, k, FIRST_LABEL)
-    wanted = ffi_topk(features_BD, weight_LK, index_LK, bias_L, k, FIRST_LABEL, 64)
-    assert torch.equal(labels_BN, wanted[0])
-    assert torch.equal(scores_BN, wanted[1])
+    features_BD = features_BD.round()
+    layer = layer._replace(weight=layer.weight.mul(8).round(), bias=layer.bias.round())
+    labels_BN, scores_BN = topk.topk(features_BD, layer, k, FIRST_LABEL)
+    expected = ffi_topk(features_BD, *layer[:3], k, FIRST_LABEL, 64)
+    assert torch.equal(labels_BN, expected[0])
+    assert torch.equal(scores_BN, expected[1])
 
 
 @pytest.mark.parametrize("ties", [0, 7])
 @pytest.mark.parametrize("num_moments", [0, 2])
 def test_rewiring(host_gpu: HostGpu, ties: int, num_moments: int) -> None:
-    _, weight_LK, index_LK, _ = layer(torch.bfloat16)
-    bits = int(magnitude_bits(weight_LK).flatten().kthvalue(LABELS * FAN_IN // 4).values)
+    _, layer = make(torch.bfloat16)
+    bits = int(magnitude_bits(layer.weight).flatten().kthvalue(LABELS * FAN_IN // 4).values)
+    settings = Rewiring(bits, ties, seed=5, number=2, first_label=FIRST_LABEL, num_features=FEATURES)
     states = []
-    for run in (rewire_cuda.rewire_, ffi_rewire_):
-        weight, index = weight_LK.clone(), index_LK.clone()
+    for on_gpu in (True, False):
+        weight, index = layer.weight.clone(), layer.index.clone()
         moments = [torch.ones_like(weight) for _ in range(num_moments)]
-        replaced = run(weight, index, moments, bits, ties, 5, 2, FIRST_LABEL, FEATURES)
+        if on_gpu:
+            replaced = rewire.rewire_(SparseLayer(weight, index), moments, settings)
+        else:
+            replaced = ffi_rewire_(weight, index, moments, *settings)
         states.append([replaced, weight, index, *moments])
     assert 0 < int(states[0][0]) < LABELS * FAN_IN // 3
-    for mine, theirs in zip(*states, strict=True):
-        assert torch.equal(mine, theirs)
+    for tensor, expected in zip(*states, strict=True):
+        assert torch.equal(tensor, expected)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from xmcpipe.ops.nvrtc import source as kernel_source
+from xmcpipe.ops.nvrtc import source
 from xmcpipe.ops.nvrtc.launch import available, blocks_per_multiprocessor, launch, load, shared_limit
 from xmcpipe.ops.nvrtc.variant import Kernel
 
@@ -34,16 +34,16 @@ SCALE = Kernel("scale", threads=THREADS, macros=(("MORE", (0, 1)),), optional=("
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The kernel in a folder of its own."""
-    monkeypatch.setattr(kernel_source, "FOLDERS", (tmp_path,))
+    monkeypatch.setattr(source, "FOLDERS", (tmp_path,))
     (tmp_path / "scale.cu").write_text(TEXT)
     (tmp_path / "factor.cuh").write_text(
         f"#define THREADS {THREADS}\ntypedef long long i64;\ntypedef unsigned long long u64;\n"
     )
-    kernel_source._text_of.cache_clear()
+    source._text_of.cache_clear()
     if reason := available(torch.device("cuda")):
         pytest.skip(reason)
     yield
-    kernel_source._text_of.cache_clear()
+    source._text_of.cache_clear()
 
 
 def scaled(
@@ -54,10 +54,11 @@ def scaled(
     spins: int = 0,
     more: int = 0,
 ) -> torch.Tensor:
-    """What the kernel makes of a whole number of blocks."""
+    """The kernel's output for a whole number of blocks."""
     out = torch.full_like(x, torch.nan) if out is None else out
-    arguments = (x, out, bias, len(x), 3 << 32, 5 << 60, 0.5, spins)
-    launch(SCALE.variant(MORE=more), x.device, (len(x) // THREADS,), THREADS, shared, *arguments)
+    variant, numbers = SCALE.variant(MORE=more), {"n": len(x), "begin": 3 << 32, "seed": 5 << 60}
+    grid = (len(x) // THREADS,)
+    launch(variant, x.device, grid, shared, x=x, out=out, bias=bias, factor=0.5, spins=spins, **numbers)
     return out
 
 
@@ -73,7 +74,7 @@ def test_every_argument_arrives() -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_all_the_shared_memory_of_a_block_may_be_asked_for(more: int) -> None:
+def test_a_block_may_use_all_of_its_shared_memory(more: int) -> None:
     x = torch.randn(THREADS, device="cuda")
     limit = shared_limit(x.device)
     assert torch.equal(scaled(x, shared=limit, more=more), expected(x))
@@ -87,7 +88,7 @@ def test_it_runs_on_the_current_stream() -> None:
     x = torch.zeros(THREADS, device="cuda")
     out = scaled(x)
     torch.cuda.synchronize()
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(side):
         scaled(x, spins=200_000_000, out=out)  # a tenth of a second
         x.fill_(1.0)  # waits for the kernel, as it is on its stream
@@ -99,11 +100,11 @@ def test_it_runs_on_the_current_stream() -> None:
 
 
 def test_a_new_thread_has_torch_s_context() -> None:
-    x, found = torch.randn(THREADS, device="cuda"), []
-    thread = threading.Thread(target=lambda: found.append(scaled(x, out=torch.empty_like(x))))
+    x, results = torch.randn(THREADS, device="cuda"), []
+    thread = threading.Thread(target=lambda: results.append(scaled(x, out=torch.empty_like(x))))
     thread.start()
     thread.join()
-    assert torch.equal(found[0], expected(x))
+    assert torch.equal(results[0], expected(x))
 
 
 def test_a_graph_records_and_replays_it() -> None:
@@ -133,6 +134,6 @@ def test_it_runs_on_the_second_gpu() -> None:
     for x in (second, first, second):
         assert torch.equal(scaled(x), expected(x))
     assert torch.cuda.current_device() == 0
-    arguments = (first, torch.empty_like(second), None, THREADS, 0, 0, 0.5, 0)
-    with pytest.raises(ValueError, match="x must be contiguous float32 on cuda:1"):
-        launch(SCALE.variant(), second.device, (1,), THREADS, 0, *arguments)
+    out, numbers = torch.empty_like(second), {"n": THREADS, "begin": 0, "seed": 0, "spins": 0}
+    with pytest.raises(ValueError, match="expected x contiguous float32 on cuda:1"):
+        launch(SCALE.variant(), second.device, (1,), 0, x=first, out=out, factor=0.5, **numbers)

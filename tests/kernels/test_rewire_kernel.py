@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BFLOAT16,
     DTYPES,
     FLOAT16,
@@ -27,14 +27,15 @@ from tests.kernels.cases import (
     to_array,
 )
 from tests.kernels.host.kernel import HostKernel
+from xmcpipe.ops.layer import Rewiring
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topology import regrow
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold
 
-THREADS, TIES_THREADS, SLACK = 64, 256, 256
+SLACK = 256
 SEED, REWIRING, FIRST_LABEL = 2**41 + 9, 3, 2**33 - 7
 Formats = tuple[int, int]  # of weights, of moments
-TIGHT = {"MARGIN": 0, "SLACK": 0}  # the first limit seldom lets the right number pass
+TIGHT = {"MARGIN": 0, "SLACK": 0}  # the first guess of the limit seldom passes the right number of keys
 
 
 @dataclass
@@ -77,25 +78,30 @@ def launch(
     first: int = 0,
 ) -> int:
     """The kernel on weight, index and moments from row `first` on, in place; the number replaced."""
-    (end, fan_in), before = arrays[0].shape, None
-    bounds = [np.int64(first), np.int64(end)]
+    end, fan_in = arrays[0].shape
+    common = {"weight_LK": arrays[0], "bits": cut.bits, "begin": first, "end": end, "fan_in": fan_in}
+    before = None
     if cut.ties:
         ties = banded(np.full(end, -1, dtype=np.int64))
-        count = HostKernel("ffi_rewire.cu", "ffi_rewire_ties", {"WEIGHT": formats[0]})
-        arguments = [arrays[0], ties, np.uint32(cut.bits), *bounds, np.int32(fan_in)]
-        count((blocks,), TIES_THREADS, 0, arguments, order)
+        HostKernel("ffi_rewire_ties", {"WEIGHT": formats[0]})((blocks,), 0, order, ties_L=ties, **common)
         before = banded(ties.cumsum() - ties)
     replaced = banded(np.full(blocks, -1, dtype=np.int64))
     macros = {"WEIGHT": formats[0], "MOMENT": formats[1]} | (TIGHT if tight else {})
-    kernel = HostKernel("ffi_rewire.cu", "ffi_rewire", macros)
     keys = fan_in + (0 if tight else SLACK)
-    shared = 8 * keys + 2 * fan_in + 4 * -(-num_features // 32)
-    # So that labels have the same numbers wherever their rows lie.
-    choice = [np.uint64(SEED), np.uint32(REWIRING), np.int64(FIRST_LABEL - first)]
-    numbers = [np.uint32(cut.bits), np.int64(cut.ties), *choice, *bounds]
-    sizes = [np.int32(num_features), np.int32(fan_in)]
-    pointers = [*[*arrays, None, None][:4], before, replaced]
-    kernel((blocks,), THREADS, shared, [*pointers, *numbers, *sizes], order)
+    HostKernel("ffi_rewire", macros)(
+        (blocks,),
+        8 * keys + 2 * fan_in + 4 * -(-num_features // 32),
+        order,
+        **dict(zip(("index_LK", "moment0_LK", "moment1_LK"), arrays[1:], strict=False)),
+        ties_before_L=before,
+        replaced=replaced,
+        ties=cut.ties,
+        seed=SEED,
+        rewiring=REWIRING,
+        first_label=FIRST_LABEL - first,  # labels have the same numbers wherever their rows are
+        num_features=num_features,
+        **common,
+    )
     assert_bands(replaced)
     return int(replaced.sum())
 
@@ -108,13 +114,13 @@ def assert_same(
     order: int = 0,
     tight: bool = False,
 ) -> int:
-    """The kernel does to the layer what the operator does; returns the number replaced."""
-    wanted, arrays = layer.copy(), [to_array(tensor) for tensor in layer.tensors]
-    choice = (SEED, REWIRING, FIRST_LABEL, layer.num_features)
-    replaced = int(ffi_rewire_(wanted.weight, wanted.index, wanted.moments, cut.bits, cut.ties, *choice))
+    """The kernel changes the layer like the operator does; returns the number replaced."""
+    expected, arrays = layer.copy(), [to_array(tensor) for tensor in layer.tensors]
+    settings = Rewiring(cut.bits, cut.ties, SEED, REWIRING, FIRST_LABEL, layer.num_features)
+    replaced = int(ffi_rewire_(expected.weight, expected.index, expected.moments, *settings))
     assert launch(arrays, cut, layer.num_features, formats, blocks, order, tight) == replaced
     assert_bands(*arrays)
-    for array, tensor in zip(arrays, wanted.tensors, strict=True):
+    for array, tensor in zip(arrays, expected.tensors, strict=True):
         assert np.array_equal(array.view(np.uint8), to_array(tensor).view(np.uint8))
     assert all(len(np.unique(row)) == len(row) for row in arrays[1])
     return replaced
@@ -180,10 +186,10 @@ def test_the_limit_is_bisected_where_the_guess_fails() -> None:
 def test_the_places_are_those_of_regrow() -> None:
     layer, cut = make_layer(15, 32, 90, moments=0, seed=3), cut_threshold(0.03)
     pruned = magnitude_bits(layer.weight) < cut.bits
-    wanted = regrow(layer.index, pruned, SEED, REWIRING, torch.arange(15) + FIRST_LABEL, 90)
+    expected = regrow(layer.index, pruned, SEED, REWIRING, torch.arange(15) + FIRST_LABEL, 90)
     weight, index = (to_array(tensor) for tensor in layer.tensors)
     launch([weight, index], cut, 90)
-    assert np.array_equal(index, wanted.numpy())
+    assert np.array_equal(index, expected.numpy())
     assert not weight[pruned.numpy()].any()
 
 

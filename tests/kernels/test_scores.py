@@ -5,13 +5,10 @@ layer in float64.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.kernels.cases import (
+from tests.kernels.cases.batch import (
     BCE,
-    BFLOAT16,
-    BYTES,
     FLOAT16,
     FLOAT32,
     SQUARED_HINGE,
@@ -20,62 +17,53 @@ from tests.kernels.cases import (
     assert_bands,
     error,
     far,
-    make_case,
     poisoned,
     to_tensor,
 )
+from tests.kernels.cases.gather import SHAPES, GatherVariant
 from tests.kernels.host.kernel import HostKernel
 
-THREADS = 256
 BOUND = 2e-6  # relative error of norms: sums of float32
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(GatherVariant):
     """A specialisation of the kernel."""
 
-    weight: int = BFLOAT16
-    feature: int = BFLOAT16
-    group: int = 8
-    shared: int = 1
     loss: int = 0
-
-    @property
-    def rows(self) -> int:
-        return 8 * self.group
-
-    @property
-    def tile(self) -> int:
-        return THREADS // self.group
-
-    def case(self, batch: int, labels: int, features: int, fan_in: int, seed: int = 0) -> Case:
-        return make_case(batch, labels, features, fan_in, self.weight, self.feature, seed=seed)
 
     def launch(
         self,
         case: Case,
         blocks: int = 2,
         order: int = 0,
-        begin: int = 0,
-        end: int | None = None,
+        labels: tuple[int, int] | None = None,
         with_bias: bool = True,
     ) -> tuple[Array, Array]:
         """(scores [B, labels] or gradient [labels, S], losses of the blocks)."""
-        names = ("WEIGHT", "FEATURE", "GROUP", "SHARED", "LOSS")
-        macros = dict(
-            zip(names, (self.weight, self.feature, self.group, self.shared, self.loss), strict=True)
-        )
-        end = len(case.weight) if end is None else end
-        row_blocks, num_features = -(-case.batch // self.rows), len(case.x)
+        begin, end = labels or (0, case.num_labels)
+        row_blocks = -(-case.batch // self.rows)
         out = poisoned((end - begin, case.stride) if self.loss else (case.batch, end - begin))
         losses = poisoned((row_blocks * blocks,))
-        kept = num_features * self.rows * BYTES[self.feature] if self.shared else 0
-        sizes = (case.batch, case.stride, num_features, case.weight.shape[1])
-        arrays = [case.x, case.weight, case.index, case.bias if with_bias else None, out, losses]
-        positives = [case.positive_rows, case.positive_labels, np.int32(len(case.positive_rows))]
-        kernel = HostKernel("ffi_scores.cu", "ffi_scores", macros)
-        arguments = [*arrays, *positives, np.int64(begin), np.int64(end), *map(np.int32, sizes)]
-        kernel((blocks, row_blocks), THREADS, kept, arguments, order)
+        kernel = HostKernel("ffi_scores", self.gather_macros | {"LOSS": self.loss})
+        kernel(
+            (blocks, row_blocks),
+            self.shared_bytes(len(case.x)),
+            order,
+            features_DB=case.x,
+            weight_LK=case.weight,
+            index_LK=case.index,
+            bias_L=case.bias if with_bias else None,
+            out=out,
+            partial_loss=losses,
+            positive_rows=case.positive_rows,
+            positive_labels=case.positive_labels,
+            num_positives=len(case.positive_rows),
+            begin=begin,
+            end=end,
+            batch=case.batch,
+            **case.sizes,
+        )
         assert_bands(out, losses)
         return out, losses
 
@@ -111,13 +99,10 @@ def test_scores_at_every_tile_edge(variant: Variant, edge: int) -> None:
 @pytest.mark.parametrize("edge", [-1, 0, 1])
 def test_gradient_at_every_tile_edge(variant: Variant, edge: int) -> None:
     case = variant.case(variant.rows + edge, 3 * variant.tile + edge, 40 + edge, 16, seed=edge)
-    check_gradient(variant, case, *variant.launch(case), 0, len(case.weight))
+    check_gradient(variant, case, *variant.launch(case), 0, case.num_labels)
 
 
-@pytest.mark.parametrize(
-    ("batch", "labels", "features", "fan_in"),
-    [(1, 1, 8, 8), (7, 2, 9, 8), (150, 33, 25, 24), (3, 40, 517, 512)],
-)
+@pytest.mark.parametrize(("batch", "labels", "features", "fan_in"), SHAPES)
 def test_any_shape(batch: int, labels: int, features: int, fan_in: int) -> None:
     for variant in (SCORES[0], LOSSES[0]):
         case = variant.case(batch, labels, features, fan_in, seed=batch)
@@ -132,7 +117,7 @@ def test_any_shape(batch: int, labels: int, features: int, fan_in: int) -> None:
 def test_a_range_of_labels_without_bias(variant: Variant) -> None:
     case = variant.case(11, 90, 33, 8)
     case.exact.bias.zero_()
-    out, losses = variant.launch(case, begin=5, end=77, with_bias=False)
+    out, losses = variant.launch(case, labels=(5, 77), with_bias=False)
     if variant.loss:
         check_gradient(variant, case, out, losses, 5, 77)
     else:
@@ -148,7 +133,7 @@ def test_bits_depend_on_no_order_of_lanes(variant: Variant) -> None:
         assert losses.tobytes() == runs[0][1].tobytes()
 
 
-def test_most_features_there_can_be() -> None:
+def test_the_largest_number_of_features() -> None:
     variant = SCORES[2]
     case = variant.case(9, 30, 65536, 16)
     assert int(case.exact.index.max()) == 65535
@@ -160,9 +145,9 @@ def test_weights_past_two_to_the_31(tmp_path: Path) -> None:
     first, labels, fan_in = 2**31 // 512, 40, 512
     variant = SCORES[0]
     near = variant.case(5, labels, 530, fan_in)
-    bias = far(near.bias[:, None], first, tmp_path / "bias")
-    weight = far(near.weight, first, tmp_path / "weight")
-    index = far(near.index, first, tmp_path / "index")
+    weight, index, bias = (
+        far(getattr(near, name), first, tmp_path / name) for name in ("weight", "index", "bias")
+    )
     case = replace(near, weight=weight, index=index, bias=bias)
-    out, _ = variant.launch(case, begin=first, end=first + labels)
+    out, _ = variant.launch(case, labels=(first, first + labels))
     assert error(to_tensor(out), near.exact.scores()) < BOUND

@@ -1,4 +1,4 @@
-"""The text of kernels/ffi_step.cu on the host: bit for bit where sums are exact, else near float64."""
+"""The text of kernels/ffi_step.cu on the host: bit for bit if sums are exact, else close to float64."""
 
 import math
 from dataclasses import astuple, dataclass
@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kernels.cases import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
-from tests.kernels.step_cases import (
-    STEP,
-    Layer,
-    Result,
-    check_close,
-    check_exact,
-    check_far,
-    make_layer,
-    run_step,
-    whole_case,
-)
+from tests.kernels.cases.batch import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, error, make_case
+from tests.kernels.cases.step import Result, check_close, check_exact, check_far, run_step, whole_case
+from tests.kernels.cases.update import STEP, Layer, make_layer
 
 WARPS = 8
 NOT_A_NUMBER = {BFLOAT16: 0x7FC0, FLOAT16: 0x7E00}
@@ -44,16 +35,16 @@ class Tile:
 
     @property
     def shared(self) -> int:
-        """As kernels/README.md says."""
+        """The dynamic shared memory, by the layout in kernels/README.md."""
         splits = WARPS * self.score_rows // self.batch
         scores = splits * self.tile * (self.batch + 8) * 4
         work = max(2 * self.tile * self.features + scores, 4 * self.tile * self.features)
-        marks = 4 * self.tile * max(self.batch // 32, 1)
-        return 2 * self.features * self.batch + work + 2 * self.parts * self.tile * self.batch + marks
+        bitmask = 4 * self.tile * max(self.batch // 32, 1)
+        return 2 * self.features * self.batch + work + 2 * self.parts * self.tile * self.batch + bitmask
 
     @property
     def gradient_error(self) -> float:
-        """Of one gradient of a score, relative: the steps of 16 bits, twice where there are two parts."""
+        """Relative error of the gradient of a score: the spacing of 16-bit numbers, squared for two parts."""
         return (2.0**-7 if self.weight == BFLOAT16 else 2.0**-10) ** self.parts
 
     def run(
@@ -63,7 +54,7 @@ class Tile:
 
 
 def check_whole(tile: Tile, case: Case, labels: tuple[int, int] | None = None, bias: bool = True) -> None:
-    labels = labels or (0, len(case.index))
+    labels = labels or (0, case.num_labels)
     layer, before = (make_layer(case, tile.weight, tile.momentum, bias) for _ in range(2))
     check_exact(case, layer, before, tile.run(case, layer, labels), labels)
 
@@ -118,25 +109,25 @@ def test_one_part_of_the_gradient_is_right_on_average() -> None:
     tile, runs = Tile(batch=16, tile=16), 16
     case = make_case(16, 32, 100, 16)
     right = case.exact.loss_and_gradient(tile.loss)[1] @ case.exact.dense()
-    found = []
+    gradients = []
     for step in range(runs):
         result = tile.run(case, make_layer(case, tile.weight, 0), (0, 32), step=step)
-        found.append(result.features)
-    errors = [error(features, right) for features in found]
+        gradients.append(result.features)
+    errors = [error(features, right) for features in gradients]
     assert min(errors) > 2.0**-11
-    assert error(torch.stack(found).mean(0), right) < 0.4 * sum(errors) / runs
+    assert error(torch.stack(gradients).mean(0), right) < 0.4 * sum(errors) / runs
 
 
 @pytest.mark.parametrize("loss", [SQUARED_HINGE, BCE])
 @pytest.mark.parametrize("weight", [BFLOAT16, FLOAT16])
-def test_what_is_not_a_number_is_not_hidden(weight: int, loss: int) -> None:
+def test_nan_is_not_hidden(weight: int, loss: int) -> None:
     tile = Tile(weight=weight, loss=loss)
     case = make_case(5, 40, 100, 16, weight, weight)
     case.x[:, 2] = NOT_A_NUMBER[weight]
     layer = make_layer(case, weight, 0)
     result = tile.run(case, layer, (0, 40))
     assert math.isnan(result.loss)
-    assert result.features[2, case.exact.index.unique()].isnan().all()
+    assert result.features[2, torch.unique(case.exact.index)].isnan().all()
     assert not result.features[[0, 1, 3, 4]].isnan().any()
     assert layer.bias is not None
     assert np.isnan(layer.bias).all()

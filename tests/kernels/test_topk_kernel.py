@@ -7,6 +7,7 @@ must be bit for bit what ffi_scores gives, however the labels are cut into block
 B rows, D features, L labels, K fan-in, k best, N parts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.kernels.cases import (
-    BFLOAT16,
-    BYTES,
+from tests.kernels.cases.batch import (
     DTYPES,
     FLOAT16,
     FLOAT32,
@@ -30,39 +29,24 @@ from tests.kernels.cases import (
     poisoned,
     to_array,
 )
+from tests.kernels.cases.gather import GatherVariant
 from tests.kernels.host.kernel import HostKernel
 
-THREADS, MERGE_THREADS = 256, 128
 ORDERS = 3  # of the lanes
 FIRST_LABEL = 2**33 + 5
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(GatherVariant):
     """A specialisation of the kernel."""
 
-    weight: int = BFLOAT16
-    feature: int = BFLOAT16
-    group: int = 8
-    shared: int = 1
     one_row: int = 0
     room: int = 32
-
-    def macros(self) -> dict[str, int]:
-        """Those that ffi_scores has too."""
-        names = ("WEIGHT", "FEATURE", "GROUP", "SHARED")
-        return dict(zip(names, (self.weight, self.feature, self.group, self.shared), strict=True))
+    """The macro ROOM: places of a row's list beyond a tile."""
 
     @property
     def rows(self) -> int:
-        return 1 if self.one_row else 8 * self.group
-
-    @property
-    def tile(self) -> int:
-        return THREADS // self.group
-
-    def shared_bytes(self, num_features: int) -> int:
-        return self.rows * num_features * BYTES[self.feature] if self.shared else 0
+        return 1 if self.one_row else super().rows
 
 
 VARIANTS = [
@@ -84,20 +68,23 @@ class Layer:
     index: Tensor  # [L, K] int64
     bias: Tensor | None  # float32 [L]
 
-    def arrays(self) -> list[Array | None]:
+    def arrays(self) -> dict[str, Array]:
+        """The features, by the name of the kernels' parameter, and `label_arrays`."""
         features_DB = self.features.new_zeros(self.features.shape[1], padded(len(self.features)))
         features_DB[:, : len(self.features)] = self.features.T
-        index = banded(self.index.numpy().astype(np.uint16))
-        return [
-            to_array(features_DB),
-            to_array(self.weight),
-            index,
-            None if self.bias is None else to_array(self.bias),
-        ]
+        return {"features_DB": to_array(features_DB), **self.label_arrays()}
 
-    def sizes(self) -> list[np.int32]:
+    def label_arrays(self) -> dict[str, Array]:
+        """What a label has a row of, by the names of the kernels' parameters."""
+        index = banded(self.index.numpy().astype(np.uint16))
+        bias = {} if self.bias is None else {"bias_L": to_array(self.bias)}
+        return {"weight_LK": to_array(self.weight), "index_LK": index, **bias}
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes by the names of the kernels' parameters."""
         batch, num_features = self.features.shape
-        return [np.int32(size) for size in (batch, padded(batch), num_features, self.weight.shape[1])]
+        fan_in = self.weight.shape[1]
+        return {"batch": batch, "stride": padded(batch), "num_features": num_features, "fan_in": fan_in}
 
     def scores(self) -> Tensor:
         """float64 [B, L]."""
@@ -109,16 +96,17 @@ class Layer:
 def make_layer(
     batch: int, labels: int, variant: Variant, seed: int, features: int = 40, fan_in: int = 16
 ) -> Layer:
-    """Small whole numbers, also in the bias, and each label there about twice."""
+    """Small whole numbers, also in the bias, and each label about twice."""
     random = torch.Generator().manual_seed(seed)
     features_BD = torch.randint(-1, 2, (batch, features), generator=random).to(DTYPES[variant.feature])
     weight_LK = torch.randint(-1, 2, (labels, fan_in), generator=random).to(DTYPES[variant.weight])
     index_LK = distinct_indices(labels, features, fan_in, random)
     bias_L = torch.randint(-1, 2, (labels,), generator=random).float()
-    again = torch.randint(labels, (labels,), generator=random)
-    return Layer(features_BD, weight_LK[again], index_LK[again], bias_L[again])
+    repeated = torch.randint(labels, (labels,), generator=random)
+    return Layer(features_BD, weight_LK[repeated], index_LK[repeated], bias_L[repeated])
 
 
+# Long: two launches, with a line for each argument.
 def top(
     layer: Layer,
     variant: Variant,
@@ -127,21 +115,38 @@ def top(
     order: int = 0,
     begin: int = 0,
     end: int | None = None,
-    arrays: list[Array | None] | None = None,
+    arrays: Mapping[str, Array] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Labels and scores of the kernel and its merge, [B, k]; `arrays` in place of the layer's own."""
     batch, num_features = layer.features.shape
     end, capacity = len(layer.weight) if end is None else end, variant.tile + variant.room
-    macros = variant.macros() | {"ONE_ROW": variant.one_row, "ROOM": variant.room}
-    kernel = HostKernel("ffi_topk.cu", "ffi_topk", macros)
-    merge = HostKernel("ffi_topk.cu", "ffi_topk_merge", {})
+    macros = variant.gather_macros | {"ONE_ROW": variant.one_row, "ROOM": variant.room}
     keys = banded(np.full((blocks, batch, capacity), -1, dtype=np.int64))
     labels, scores = banded(np.full((batch, k), -1, dtype=np.int64)), poisoned((batch, k))
-    numbers = [np.int64(begin), np.int64(end), *layer.sizes(), np.int32(k)]
-    arguments = [*(arrays or layer.arrays()), keys, *numbers]
-    kernel((blocks, -(-batch // variant.rows)), THREADS, variant.shared_bytes(num_features), arguments, order)
-    sizes = [np.int64(FIRST_LABEL), *(np.int32(size) for size in (blocks, batch, capacity, k))]
-    merge((batch,), MERGE_THREADS, 0, [keys, labels, scores, *sizes], order)
+    HostKernel("ffi_topk", macros)(
+        (blocks, -(-batch // variant.rows)),
+        variant.shared_bytes(num_features),
+        order,
+        keys_PBC=keys,
+        begin=begin,
+        end=end,
+        num_best=k,
+        **(arrays or layer.arrays()),
+        **layer.sizes(),
+    )
+    HostKernel("ffi_topk_merge", {})(
+        (batch,),
+        0,
+        order,
+        keys_PBC=keys,
+        labels_BN=labels,
+        scores_BN=scores,
+        first_label=FIRST_LABEL,
+        parts=blocks,
+        batch=batch,
+        capacity=capacity,
+        num_best=k,
+    )
     assert_bands(keys, labels, scores)
     return torch.from_numpy(labels.copy()) - FIRST_LABEL, torch.from_numpy(scores.copy())
 
@@ -152,10 +157,10 @@ def sorted_best(scores_BL: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return labels[:, :k], scores[:, :k].float()
 
 
-def assert_same(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
+def assert_same(best: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     """The same labels, and scores of the same bits."""
-    assert torch.equal(found[0], wanted[0])
-    assert torch.equal(found[1].view(torch.int32), wanted[1].view(torch.int32))
+    assert torch.equal(best[0], expected[0])
+    assert torch.equal(best[1].view(torch.int32), expected[1].view(torch.int32))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -186,17 +191,23 @@ def test_random_scores_have_the_bits_of_ffi_scores_in_any_cut_and_order() -> Non
     features_BD = torch.randn(11, 50, generator=random).bfloat16()
     layer = Layer(features_BD, weight_LK, distinct_indices(1500, 50, 24, random), None)
     out = poisoned((11, 1500))
-    scores = HostKernel("ffi_scores.cu", "ffi_scores", Variant().macros() | {"LOSS": 0})
-    numbers = [np.int64(0), np.int64(1500), *layer.sizes()]
-    none = [None, None, None, np.int32(0)]
-    scores((3, 1), THREADS, 50 * 64 * 2, [*layer.arrays(), out, *none, *numbers])
+    HostKernel("ffi_scores", Variant().gather_macros | {"LOSS": 0})(
+        (3, 1),
+        Variant().shared_bytes(50),
+        out=out,
+        num_positives=0,
+        begin=0,
+        end=1500,
+        **layer.arrays(),
+        **layer.sizes(),
+    )
     assert torch.allclose(torch.from_numpy(out).double(), layer.scores(), atol=1e-4)
-    wanted = sorted_best(torch.from_numpy(out), 30)
+    expected = sorted_best(torch.from_numpy(out), 30)
     for order, blocks in enumerate([1, 4, 47][:ORDERS]):
-        assert_same(top(layer, Variant(), 30, blocks, order), wanted)
+        assert_same(top(layer, Variant(), 30, blocks, order), expected)
     for row in range(2):  # a document alone
         alone = Layer(features_BD[row : row + 1], weight_LK, layer.index, None)
-        assert_same(top(alone, VARIANTS[4], 30), (wanted[0][row : row + 1], wanted[1][row : row + 1]))
+        assert_same(top(alone, VARIANTS[4], 30), (expected[0][row : row + 1], expected[1][row : row + 1]))
 
 
 def test_rising_scores_cut_the_list_at_every_tile() -> None:
@@ -226,18 +237,17 @@ def test_both_zeros_are_equal_and_nan_comes_last() -> None:
     layer = Layer(layer.features.float(), layer.weight.float(), layer.index, bias)
     labels, scores = top(layer, VARIANTS[1], 40)
     order = [[4], [6], [0, 1], [5], [3], [2, 7]]
-    wanted = [label for same in order for label in sorted(value + 8 * i for value in same for i in range(5))]
-    assert labels.tolist() == [wanted] * 2
+    expected = [
+        label for same in order for label in sorted(value + 8 * i for value in same for i in range(5))
+    ]
+    assert labels.tolist() == [expected] * 2
     assert torch.equal(scores[:, :30].view(torch.int32), (bias[labels[:, :30]] + 0.0).view(torch.int32))
     assert scores[:, 30:].isnan().all()
 
 
 def test_offsets_past_two_to_the_31(tmp_path: Path) -> None:
     layer, first = make_layer(3, 70, Variant(), seed=8), 2**31 // 16
-    x, *of_labels = layer.arrays()
-    arrays = [
-        x,
-        *(far(each, first, tmp_path / str(i)) for i, each in enumerate(of_labels) if each is not None),
-    ]
+    distant = {name: far(array, first, tmp_path / name) for name, array in layer.label_arrays().items()}
+    arrays = {**layer.arrays(), **distant}
     labels, scores = top(layer, Variant(), 20, begin=first, end=first + 70, arrays=arrays)
     assert_same((labels - first, scores), sorted_best(layer.scores(), 20))

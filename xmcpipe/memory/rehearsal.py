@@ -37,9 +37,9 @@ from xmcpipe.memory.workspace import workspace_on_cpu, workspace_on_gpu
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.encoder import recompute_activations
-from xmcpipe.modeling.fused import Positives
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model, embedding_size
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.trainer import Trainer

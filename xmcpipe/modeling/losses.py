@@ -1,28 +1,22 @@
-"""How the losses are averaged, and the bias that minimises them; the losses are in `ops.losses`."""
+"""How a loss is averaged, and the first bias that minimises it; `ops.losses` has the table of losses."""
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 
-from xmcpipe.ops.losses import IN_PLACE, Loss, LossInPlace
-
-__all__ = ["IN_PLACE", "Loss", "LossInPlace", "prior_bias", "scale"]
+from xmcpipe.ops.losses import Reduction, loss_named
 
 
-def scale(loss: Loss, reduction: Literal["mean", "sum"], num_rows: int, num_labels: int) -> float:
-    """What the sum over all scores is multiplied by: squared hinge is a mean over B x L; BCE a sum over L,
-    and over B a mean or a sum.
+def scale(loss: str, reduction: Reduction, num_rows: int, num_labels: int) -> float:
+    """The factor of the sum over all scores.
+
+    For squared hinge it is the mean over B x L. For BCE it is the sum over L, and over B the mean or the sum.
     """
-    if loss == "squared_hinge":
-        return 1.0 / (num_rows * num_labels)
-    return 1.0 / num_rows if reduction == "mean" else 1.0
+    return loss_named(loss).scale(reduction, num_rows, num_labels)
 
 
-def prior_bias(loss: Loss, counts_L: Tensor, num_documents: int) -> Tensor:
+def prior_bias(loss: str, counts_L: Tensor, num_documents: int) -> Tensor:
     """The constant score of each label that minimises the loss, float32 [L], from its number of documents.
 
-    A label without a document is counted as a tenth of one, so that the bias is finite.
+    A label without documents counts as a tenth of one, so that its bias is finite.
     """
     share_L = (counts_L.double().clamp(min=0.1) / max(num_documents, 1)).clamp(max=0.99)
-    return (torch.logit(share_L) if loss == "bce" else 2.0 * share_L - 1.0).float()
+    return loss_named(loss).prior(share_L).float()

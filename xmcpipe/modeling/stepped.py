@@ -1,7 +1,7 @@
-"""Loss and update of the sparse layer in one pass: what `fused` does, taken on to the optimizer.
+"""Loss and update of the sparse layer in one pass: the idea of `fused`, extended to the optimizer.
 
-The forward pass has all that an update by SGD needs, so it happens there, chunk by chunk of labels: neither a
-gradient of the weights nor the scores of more than one chunk exist. Only dX goes through autograd.
+The forward pass has all that an update by SGD requires, so it updates the layer chunk by chunk of labels:
+neither a gradient of the weights nor the scores of more than one chunk exist. Only dX goes through autograd.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.fused import Positives
 from xmcpipe.modeling.heads import FFIHead
-from xmcpipe.modeling.losses import Loss
-from xmcpipe.ops.step import ffi_step_
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.step import step_
 
 
 @dataclass(frozen=True)
 class HeadSGD:
-    """SGD for the weights of a head, and where it is.
+    """The state of SGD for the weights of a head.
 
-    `scale` and `rate` float32 [], `step` int64 [] are on the head's device, and change from step to step;
-    `momentum` is of the weights' shape and dtype, None for none.
+    `scale` and `rate` float32 [] and `step` int64 [] are tensors on the head's device whose values change
+    from step to step; `momentum` has the weights' shape and dtype, None without momentum.
     """
 
     scale: Tensor
@@ -33,46 +32,42 @@ class HeadSGD:
 
     @staticmethod
     def of(head: FFIHead, momentum_factor: float, weight_decay: float) -> "HeadSGD":
-        """At rest: `rate` 0."""
+        """The state before the first step: scale, rate, step and momentum are 0."""
         device = head.weight.device
         scale, rate = (torch.zeros((), device=device) for _ in range(2))
         step = torch.zeros((), dtype=torch.int64, device=device)
         momentum = torch.zeros_like(head.weight.detach()) if momentum_factor else None
         return HeadSGD(scale, rate, step, momentum, momentum_factor, weight_decay)
 
+    def update(self, head: FFIHead, label_chunk: int) -> Update:
+        """The update of this step, as the operator takes it."""
+        return Update(
+            scale=self.scale,
+            rate=self.rate,
+            step=self.step,
+            weight_decay=self.weight_decay,
+            momentum_factor=self.momentum_factor,
+            seed=head.shape.seed,
+            first_label=head.shape.first_label,
+            label_chunk=label_chunk,
+        )
+
 
 class _SteppedLoss(torch.autograd.Function):
+    """dX is ready after forward; backward only scales it."""
+
     @staticmethod
     def forward(
         ctx: Any,
         features_BD: Tensor,
-        head: FFIHead,
+        layer: SparseLayer,
         positives: Positives,
-        loss: Loss,
+        loss: str,
         factor: float,
-        sgd: HeadSGD,
-        label_chunk: int,
+        update: Update,
     ) -> Tensor:
-        first = head.shape.first_label
-        rows, labels = positives.within(first, first + head.num_labels)
-        loss_sum, grad_features = ffi_step_(
-            features_BD,
-            head.weight,
-            head.index,
-            head.bias,
-            sgd.momentum,
-            rows,
-            labels,
-            sgd.scale,
-            sgd.rate,
-            sgd.step,
-            loss,
-            sgd.weight_decay,
-            sgd.momentum_factor,
-            head.shape.seed,
-            first,
-            label_chunk,
-        )
+        local = positives.within(update.first_label, update.first_label + layer.num_labels)
+        loss_sum, grad_features = step_(features_BD, layer, local, loss, update)
         ctx.grad_features, ctx.factor, ctx.dtype = grad_features, factor, features_BD.dtype
         value: Tensor = loss_sum * factor
         return value
@@ -81,24 +76,25 @@ class _SteppedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_features = ctx.grad_features.mul_(grad.float() * ctx.factor).to(ctx.dtype)
         ctx.grad_features = None
-        return grad_features, None, None, None, None, None, None
+        return grad_features, None, None, None, None, None
 
 
 def stepped_loss(
     head: FFIHead,
     features_BD: Tensor,
     positives: Positives,
-    loss: Loss,
+    loss: str,
     factor: float,
     sgd: HeadSGD,
     label_chunk: int,
 ) -> Tensor:
     """`factor` times the loss summed over all rows and all labels of `head`, as `fused.chunked_loss`.
 
-    The head is updated at once, by the gradient of `sgd.scale` times that sum; the value, and the gradient of
-    the features, are those before the update. The head's parameters must not require a gradient.
+    The head is updated at once, with the gradient of `sgd.scale` times that sum; the value, and the gradient
+    of the features, are those before the update. The head's parameters must not require a gradient.
     """
+    layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
     value: Tensor = _SteppedLoss.apply(  # type: ignore[no-untyped-call]
-        features_BD, head, positives, loss, factor, sgd, label_chunk
+        features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk)
     )
     return value

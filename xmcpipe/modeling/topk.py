@@ -1,6 +1,4 @@
-"""The k best labels of each row, chunk by chunk of labels, in bounded memory; ties go to the lower label
-id.
-"""
+"""The k best labels of each row, chunk by chunk of labels, in bounded memory; ties go to the lower id."""
 
 from torch import Tensor
 
@@ -9,18 +7,18 @@ from xmcpipe.ops.topk import Best, ffi_topk, merge
 
 
 def top_labels(head: Head, features_BD: Tensor, k: int, label_chunk: int) -> Best:
-    """Labels int64 [B, k] and their scores float32 [B, k], ordered by (-score, label id); k is at most L.
+    """Labels int64 [B, k] and their scores float32 [B, k], ordered by (-score, label id).
 
-    `features_BD`: float [B, D]. No more than `label_chunk` labels are scored at a time; labels are numbered
-    from the head's first label.
+    `features_BD`: float [B, D]. At most `label_chunk` labels are scored at a time. Labels are numbered from
+    the head's first label; a head of fewer than k labels returns all of them.
     """
-    k, first = min(k, head.num_labels), head.shape.first_label
+    k, first_label = min(k, head.num_labels), head.shape.first_label
     if isinstance(head, FFIHead):
-        found: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first, label_chunk)
-        return found
-    inner_BW = head.inner(features_BD)
+        result: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first_label, label_chunk)
+        return result
+    projected_BW = head.inner(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):
-        best = merge(best, head.scores(inner_BW, begin, end), first + begin, k)
+        best = merge(best, head.scores(projected_BW, begin, end), first_label + begin, k)
     assert best is not None, "a head has at least one label"
     return best

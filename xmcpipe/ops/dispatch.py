@@ -1,11 +1,19 @@
-"""Which implementation runs: on a GPU the CUDA kernels, on a CPU the gathering kernels of numba, or, on
-either, dense tiles and BLAS in torch.
+"""Which implementation of an operator runs: CUDA kernels, numba's gathering kernels on a CPU, or torch.
 
-A gathered connection costs about as much as two dense ones in a BLAS product of float32, so the kernels win
-where few of the features are read. Measured on two Zen 5 cores with MKL, D = 768, how many times slower a
-step by tiles is, in float32 and with weights of bfloat16: K = 128: 4.6 and 6.9 (B = 64), 3.0 and 3.0 (B =
-512); K = 256: 2.9 and 4.5, 1.4 and 1.6; K = 384, B = 256: 1.3 and 1.8. Other BLAS come nearer to the peak
-of their cores, so the kernels run for K <= D / 3. Float64 is for checking and stays with torch.
+On a CPU the choice depends on D / K. A gathered connection costs about as much as two dense ones in a BLAS
+product of float32, so gathering wins where few of the features are read. Times of a step by dense tiles,
+divided by those of the gathering kernels, on two Zen 5 cores with MKL and D = 768:
+
+| K   | B   | float32 | bfloat16 weights |
+|-----|-----|---------|------------------|
+| 128 | 64  | 4.6     | 6.9              |
+| 128 | 512 | 3.0     | 3.0              |
+| 256 | 64  | 2.9     | 4.5              |
+| 256 | 512 | 1.4     | 1.6              |
+| 384 | 256 | 1.3     | 1.8              |
+
+Other BLAS libraries come closer to the peak of their cores, so the gathering kernels run for K <= D / 3 only.
+Float64 is for checking and always runs in torch.
 """
 
 from functools import cache
@@ -13,25 +21,27 @@ from functools import cache
 import torch
 from torch import Tensor
 
-FEATURES_A_PLACE = 3  # D / K from which on the kernels win
+MIN_FEATURES_PER_CONNECTION = 3  # D / K from which on gathering beats dense tiles on a CPU
 
 
-def by_kernel(
-    device: torch.device, sums: torch.dtype, num_rows: int, num_labels: int, fan_in: int, num_features: int
-) -> bool:
-    """Whether numba's kernels compute on `device`, with sums of the dtype `sums`."""
+def numba_preferred(features_BD: Tensor, index_LK: Tensor, sums: torch.dtype) -> bool:
+    """Whether numba's kernels compute a product or a step on these operands, with sums of dtype `sums`.
+
+    `features_BD` is any tensor [B, D] of the device: features, or their gradient.
+    """
+    (num_rows, num_features), (num_labels, fan_in) = features_BD.shape, index_LK.shape
     return (
-        device.type == "cpu"
+        features_BD.device.type == "cpu"
         and sums == torch.float32
         and num_rows > 0
         and num_labels > 0
-        and 0 < fan_in * FEATURES_A_PLACE <= num_features
-        and _numba_is_there()
+        and 0 < fan_in * MIN_FEATURES_PER_CONNECTION <= num_features
+        and _numba_installed()
     )
 
 
 @cache
-def _numba_is_there() -> bool:
+def _numba_installed() -> bool:
     try:
         import numba  # noqa: F401
     except ImportError:
@@ -39,11 +49,11 @@ def _numba_is_there() -> bool:
     return True
 
 
-def on_cuda(index_LK: Tensor, *tensors: Tensor) -> bool:
-    """Whether the CUDA kernels compute with these tensors; a warning says, once, where they can't be had."""
+def cuda_kernels_usable(index_LK: Tensor, *tensors: Tensor) -> bool:
+    """Whether the CUDA kernels compute on these tensors; warns once if they are unavailable on a GPU."""
     if index_LK.device.type != "cuda":
         return False
-    from xmcpipe.ops.cuda.rows import takes
+    from xmcpipe.ops.cuda.rows import supports
     from xmcpipe.ops.nvrtc.launch import usable
 
-    return takes(index_LK, *tensors) and usable(index_LK.device)
+    return supports(index_LK, *tensors) and usable(index_LK.device)

@@ -1,7 +1,8 @@
 """The fixed fan-in products in plain torch, on any device: load as sparse, compute as dense.
 
-A tile of labels is scattered into one reused dense tile [T, D], and the product is BLAS's: the cost of the
-dense layer, the memory of the sparse one. Each function fills `out`, whose dtype is that of the sums.
+A tile of labels is scattered into one reused dense tile [T, D], and BLAS multiplies it: the cost of the dense
+layer, the memory of the sparse one. Functions fill `out`, whose dtype is that of the sums; `ffi.Products`
+defines them.
 
 B rows, D features, L labels, K fan-in, T labels of a tile.
 """
@@ -11,51 +12,54 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-TILE_VALUES = 1 << 22  # of a dense tile: 16 MiB in float32
+from xmcpipe.ops.layer import SparseLayer
+
+TILE_VALUES = 1 << 22  # values of a dense tile: 16 MiB in float32
 
 
-def tiles(num_labels: int, num_features: int, most: int = 0) -> Iterator[tuple[int, int]]:
-    """[begin, end) of the labels of each tile, `most` of them at most (0: no limit of the caller's)."""
+def tiles(num_labels: int, num_features: int, max_labels: int = 0) -> Iterator[tuple[int, int]]:
+    """[begin, end) of the labels of each tile: at most `max_labels`, 0 for no limit beyond TILE_VALUES."""
     rows = max(1, TILE_VALUES // num_features)
-    rows = min(rows, most) if most else rows
+    rows = min(rows, max_labels) if max_labels else rows
     for begin in range(0, num_labels, rows):
         yield begin, min(begin + rows, num_labels)
 
 
 class DenseTile:
-    """One reused dense tile [T, D] of weights."""
+    """One reused dense tile [T, D] of weights, of the dtype and device of `like`."""
 
-    def __init__(self, out: Tensor, num_labels: int, num_features: int, most: int = 0) -> None:
-        rows = next((end for _, end in tiles(num_labels, num_features, most)), 0)
-        self._values = out.new_empty(rows, num_features)
+    def __init__(self, like: Tensor, num_labels: int, num_features: int, max_labels: int = 0) -> None:
+        rows = next((end for _, end in tiles(num_labels, num_features, max_labels)), 0)
+        self._values = like.new_empty(rows, num_features)
 
     def fill(self, weight_TK: Tensor, index_TK: Tensor) -> Tensor:
-        """The weights at their features, [T, D], zeros elsewhere; `index_TK` int64. Valid until the next
-        call.
+        """The weights as a dense [T, D]: at their features, zeros elsewhere. `index_TK` is int64.
+
+        The result is valid until the next call of a method.
         """
         tile_TD = self._values[: len(weight_TK)].zero_()
         return tile_TD.scatter_(1, index_TK, weight_TK.to(tile_TD.dtype))
 
     def product(self, grad_BT: Tensor, features_BD: Tensor) -> Tensor:
-        """grad^T @ features, [T, D], in the tile's memory. Valid until the next call."""
+        """grad^T @ features, [T, D], written over the tile. Valid until the next call of a method."""
         return torch.mm(grad_BT.T, features_BD, out=self._values[: grad_BT.shape[1]])
 
 
-def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
+def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]]."""
     features_BD, num_features = features_BD.to(out_BL.dtype), features_BD.shape[1]
-    tile = DenseTile(out_BL, len(weight_LK), num_features)
-    for begin, end in tiles(len(weight_LK), num_features):
-        tile_TD = tile.fill(weight_LK[begin:end], index_LK[begin:end].to(torch.int64))
+    tile = DenseTile(out_BL, layer.num_labels, num_features)
+    for begin, end in tiles(layer.num_labels, num_features):
+        tile_TD = tile.fill(layer.weight[begin:end], layer.index[begin:end].to(torch.int64))
         out_BL[:, begin:end] = features_BD @ tile_TD.T
 
 
-def grad_features(grad_BL: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BD: Tensor) -> None:
+def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     """dX[b, :] = sum_l grad[b, l] * weight[l, :] scattered at index."""
     out_BD.zero_()
-    tile = DenseTile(out_BD, len(weight_LK), out_BD.shape[1])
-    for begin, end in tiles(len(weight_LK), out_BD.shape[1]):
-        tile_TD = tile.fill(weight_LK[begin:end], index_LK[begin:end].to(torch.int64))
+    tile = DenseTile(out_BD, layer.num_labels, out_BD.shape[1])
+    for begin, end in tiles(layer.num_labels, out_BD.shape[1]):
+        tile_TD = tile.fill(layer.weight[begin:end], layer.index[begin:end].to(torch.int64))
         out_BD.addmm_(grad_BL[:, begin:end].to(out_BD.dtype), tile_TD)
 
 
@@ -64,5 +68,6 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
     features_BD, num_features = features_BD.to(out_LK.dtype), features_BD.shape[1]
     tile = DenseTile(out_LK, len(index_LK), num_features)
     for begin, end in tiles(len(index_LK), num_features):
+        # The whole dense dW of the tile, of which only the places of the index are used.
         tile_TD = tile.product(grad_BL[:, begin:end].to(out_LK.dtype), features_BD)
         torch.gather(tile_TD, 1, index_LK[begin:end].to(torch.int64), out=out_LK[begin:end])

@@ -1,9 +1,11 @@
 """Philox4x32-10, a counter-based random generator: the number depends on (key, counter) alone.
 
-No state, no order: a label's random choices are the same on a CPU and a GPU, in one chunk or many, on one
-process or several. From Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). Torch has no
-unsigned 32-bit arithmetic, so words live in int64 and are masked; an int64 product wraps, and its bits are
-the unsigned product's.
+There is no state and no order: a label's random choices are the same on a CPU and a GPU, in one chunk or
+many, in one process or several. From Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+Torch has no unsigned 32-bit arithmetic, so words are stored in int64 and masked; an int64 product wraps, and
+its bits are those of the unsigned product.
+
+R rows.
 """
 
 import torch
@@ -18,12 +20,14 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def philox(counter: Words, key: int) -> Words:
-    """Four random 32-bit words, int64 in [0, 2^32), for each counter of four such words; `key` is a 64-bit
-    seed.
+    """Four random 32-bit words, int64 in [0, 2^32), for each counter of four such words.
+
+    `key` is a seed of 64 bits.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key & MASK, (key >> 32) & MASK
     for _ in range(ROUNDS):
+        # Each round multiplies two words, swaps the halves of the products, and mixes in the keys.
         product_0, product_1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
         c0, c1, c2, c3 = (
             ((product_1 >> 32) & MASK) ^ c1 ^ k0,
@@ -36,20 +40,22 @@ def philox(counter: Words, key: int) -> Words:
 
 
 def random_words(seed: int, stream: int | Tensor, rows_R: Tensor, num_columns: int) -> Tensor:
-    """32-bit words, int64 [R, num_columns], each a function of (seed, stream, row, column) alone.
+    """Random 32-bit words, int64 [R, num_columns], each a function of (seed, stream, row, column) alone.
 
-    `rows_R`: int64 row numbers below 2^63; `stream`, a number or an int64 scalar
-    of the same device, tells apart the uses of one seed (0 <= stream < 2^32).
+    `rows_R`: int64 row numbers below 2^63; `stream`: a number or an int64 scalar on the same device that
+    separates the uses of one seed (0 <= stream < 2^32).
     """
     blocks = torch.arange((num_columns + 3) // 4, device=rows_R.device)
     low, high = (rows_R & MASK).unsqueeze(1), ((rows_R >> 32) & MASK).unsqueeze(1)
     zero = torch.zeros(len(rows_R), len(blocks), dtype=torch.int64, device=rows_R.device)
+    # The counter is the row (64 bits), the block of four columns, the stream: no two blocks share one.
     words = philox((low + zero, high + zero, blocks + zero, zero + (stream & MASK)), seed)
     return torch.stack(words, dim=2).flatten(1)[:, :num_columns]
 
 
 def random_normal(seed: int, stream: int, rows_R: Tensor, num_columns: int) -> Tensor:
-    """Standard normal float32 [R, num_columns] by Box-Muller over `random_words`, computed in float64."""
+    """Standard normal numbers, float32 [R, num_columns]: Box-Muller over `random_words`, in float64."""
     words = random_words(seed, stream, rows_R, 2 * num_columns).double()
+    # + 1 keeps the logarithm's argument above 0.
     radius = torch.sqrt(-2.0 * torch.log((words[:, 0::2] + 1.0) / 2.0**32))
     return (radius * torch.cos(words[:, 1::2] * (2.0 * torch.pi / 2.0**32))).float()

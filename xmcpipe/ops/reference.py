@@ -1,6 +1,8 @@
-"""The fixed fan-in layer as plain dense maths: what every implementation is held against.
+"""The fixed fan-in layer as plain dense maths: the reference that tests compare every implementation with.
 
-Any float dtype. Nothing is rounded, in place or in chunks.
+Any float dtype. Nothing is rounded, updated in place or cut into chunks.
+
+B rows, D features, L labels, K fan-in.
 """
 
 from typing import NamedTuple
@@ -9,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmcpipe.ops.layer import SparseLayer
+
 
 def dense_weight(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> Tensor:
-    """The layer's weights as the dense matrix they stand for, [L, D]."""
+    """The layer's weights as the equivalent dense matrix, [L, D]."""
     dense_LD = torch.zeros(len(weight_LK), num_features, dtype=weight_LK.dtype, device=weight_LK.device)
     return dense_LD.scatter(1, index_LK.to(torch.int64), weight_LK)
 
@@ -30,7 +34,7 @@ def ffi_backward(
 
 
 def squared_hinge(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of max(0, 1 - t * s)^2, t = +1 where the target is 1 and -1 where it is 0; its gradient."""
+    """The sum of max(0, 1 - t * s)^2 and its gradient; t = +1 where the target is 1, -1 where it is 0."""
     sign_BL = 2.0 * targets_BL - 1.0
     slack_BL = (1.0 - sign_BL * scores_BL).clamp(min=0.0)
     return slack_BL.square().sum(), -2.0 * sign_BL * slack_BL
@@ -45,8 +49,8 @@ def bce(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
 LOSSES = {"squared_hinge": squared_hinge, "bce": bce}
 
 
-class Stepped(NamedTuple):
-    """What `ffi_step` gives: results, and the new state."""
+class StepResult(NamedTuple):
+    """The results of a step, and the new state of the layer."""
 
     loss_sum: Tensor
     grad_features: Tensor
@@ -55,21 +59,24 @@ class Stepped(NamedTuple):
     momentum: Tensor
 
 
-def ffi_step(
-    layer: tuple[Tensor, Tensor, Tensor, Tensor],
-    features_BD: Tensor,
-    targets_BL: Tensor,
-    loss: str,
-    scale: float,
-    rate: float,
-    weight_decay: float,
-    momentum_factor: float,
-) -> Stepped:
-    """One step of SGD; `layer`: weight [L, K], index [L, K], bias [L], momentum [L, K]."""
+class Sgd(NamedTuple):
+    """The numbers of an update; see `ops.layer.Update`."""
+
+    scale: float
+    rate: float
+    weight_decay: float
+    momentum_factor: float
+
+
+def ffi_step(features_BD: Tensor, layer: SparseLayer, targets_BL: Tensor, loss: str, sgd: Sgd) -> StepResult:
+    """One step of SGD on a layer that has a bias and a momentum; targets are 0 or 1."""
     weight_LK, index_LK, bias_L, momentum_LK = layer
+    assert bias_L is not None
+    assert momentum_LK is not None
     scores_BL = ffi_scores(features_BD, weight_LK, index_LK) + bias_L
     loss_sum, grad_BL = LOSSES[loss](scores_BL, targets_BL)
     grad_features, grad_weight = ffi_backward(grad_BL, features_BD, weight_LK, index_LK)
-    momentum_LK = momentum_factor * momentum_LK + scale * grad_weight + weight_decay * weight_LK
-    bias_L = bias_L - rate * scale * grad_BL.sum(0)
-    return Stepped(loss_sum, grad_features, weight_LK - rate * momentum_LK, bias_L, momentum_LK)
+    change_LK = sgd.scale * grad_weight + sgd.weight_decay * weight_LK
+    momentum_LK = sgd.momentum_factor * momentum_LK + change_LK
+    bias_L = bias_L - sgd.rate * sgd.scale * grad_BL.sum(0)
+    return StepResult(loss_sum, grad_features, weight_LK - sgd.rate * momentum_LK, bias_L, momentum_LK)

@@ -1,34 +1,40 @@
-"""Rewiring as a PyTorch operator: prune what a cut says, regrow in the same rows, in place.
+"""Rewiring as a PyTorch operator: prune the connections below a cut, regrow in the same rows, in place.
 
-A cut is "all |weight| whose float32 bits are below `bits`, and of those exactly at it the first `ties`, by
-label, then place": the bits of a float that is not negative are in the order of its value. Finding the cut is
-the trainer's business.
+A cut is "every |weight| whose float32 bits are below `bits`, and of those exactly at it the first `ties`, in
+order of label, then place". The bits of a float that is not negative are in the order of its value. The
+trainer finds the cut (`training.rewiring`).
 
-L labels, K fan-in, R labels of a piece, T of them touched.
+L labels, K fan-in, R labels of a piece, T labels of it that lose a connection.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.dispatch import on_cuda
-from xmcpipe.ops.ffi import FLOATS, check_index
+from xmcpipe.ops.checks import FLOATS, check_index
+from xmcpipe.ops.dispatch import cuda_kernels_usable
+from xmcpipe.ops.layer import Rewiring, SparseLayer
 from xmcpipe.ops.topology import chunk_rows, regrow
 
+MAX_MOMENTS_ON_CUDA = 2
 
-def check(weight: Tensor, index: Tensor, moments: list[Tensor], num_features: int, rewiring: int) -> None:
-    """Raise ValueError unless the tensors are those of a layer; their values are not read."""
-    check_index(weight, index, num_features)
+
+def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None:
+    """Raise ValueError unless the arguments are valid for `ffi_rewire_`; tensor values are not read."""
+    weight = layer.weight
+    check_index(weight, layer.index, rewiring.num_features)
     if weight.dtype not in FLOATS:
-        raise ValueError(f"weight bfloat16, float16 or float32 is wanted, got {weight.dtype}")
+        raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
     for moment in moments:
         if moment.shape != weight.shape:
-            raise ValueError(f"moments {list(weight.shape)} are wanted, got {list(moment.shape)}")
-    if rewiring < 1:
-        raise ValueError(f"rewiring from 1 on is wanted, got {rewiring}")
+            raise ValueError(f"expected moments {list(weight.shape)}, got {list(moment.shape)}")
+    if rewiring.number < 1:
+        raise ValueError(f"expected rewiring >= 1, got {rewiring.number}")
 
 
 def magnitude_bits(weight: Tensor) -> Tensor:
-    """The float32 bits of |weight|, int64, in the order of the values."""
+    """The float32 bits of |weight| as int64, in the order of the values."""
     return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
 
 
@@ -47,62 +53,64 @@ def ffi_rewire_(
     """Prune and regrow in place; returns the number of connections replaced, int64 [].
 
     `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [L, K]; `moments`: optimizer tensors [L, K].
-    What has |weight| below `bits` goes, and the first `ties` that are equal; the new places are those of
-    `topology.regrow` for (seed, rewiring, first_label + l), with weight and moments 0. Raises ValueError for
-    other shapes or dtypes.
+    Connections with |weight| below `bits` are replaced, and the first `ties` of those equal to it. The new
+    features are those of `topology.regrow` for (seed, rewiring, first_label + l), with weight and moments 0.
+    `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
     """
-    check(weight, index, moments, num_features, rewiring)
-    if on_cuda(index, weight) and _moments_on_cuda(moments):
-        from xmcpipe.ops.cuda import rewire as rewire_cuda
+    layer, settings = (
+        SparseLayer(weight, index),
+        Rewiring(bits, ties, seed, rewiring, first_label, num_features),
+    )
+    check(layer, moments, settings)
+    if cuda_kernels_usable(index, weight) and _moments_fit_cuda(moments):
+        import xmcpipe.ops.cuda.rewire
 
-        return rewire_cuda.rewire_(
-            weight, index, moments, bits, ties, seed, rewiring, first_label, num_features
-        )
-    replaced, ties_left = weight.new_zeros((), dtype=torch.int64), ties
-    rows = chunk_rows(num_features)
+        return xmcpipe.ops.cuda.rewire.rewire_(layer, moments, settings)
+    return _rewire_in_torch_(layer, moments, settings)
+
+
+def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
+    weight, index, *_ = layer
+    replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
+    # In pieces, since `regrow` needs a random key for each feature of each row.
+    rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
-        pruned_RK, tied = _pruned(weight[piece], bits, ties_left)
-        ties_left -= tied
+        pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
+        ties_left -= num_tied
+        # Most rewirings prune in few rows: only those are copied, regrown and written back.
         touched_T = pruned_RK.any(1).nonzero().squeeze(1)
         if len(touched_T) == 0:
             continue
         pruned_TK, touched_T = pruned_RK[touched_T], touched_T + begin
-        held = index.view(torch.int16)  # the same bits: torch has no indexing of uint16 on CUDA
-        index_TK = held[touched_T].view(torch.uint16)
-        grown = regrow(index_TK, pruned_TK, seed, rewiring, touched_T + first_label, num_features)
-        held[touched_T] = grown.view(torch.int16)
+        index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
+        index_TK = index_bits[touched_T].view(torch.uint16)
+        labels_T = touched_T + rewiring.first_label
+        new_TK = regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
+        index_bits[touched_T] = new_TK.view(torch.int16)
         for tensor in [weight, *moments]:
             tensor[touched_T] = tensor[touched_T].masked_fill(pruned_TK, 0.0)
         replaced += pruned_TK.sum()
     return replaced
 
 
-def _empty_replaced(
-    weight: Tensor,
-    index: Tensor,
-    moments: list[Tensor],
-    bits: int,
-    ties: int,
-    seed: int,
-    rewiring: int,
-    first_label: int,
-    num_features: int,
-) -> Tensor:
-    check(weight, index, moments, num_features, rewiring)
+@ffi_rewire_.register_fake
+def _empty_rewire(weight: Tensor, index: Tensor, moments: list[Tensor], *schema: Any) -> Tensor:
+    """A result of the right shape; `schema` is the rest of the operator's arguments."""
+    check(SparseLayer(weight, index), moments, Rewiring(*schema))
     return weight.new_empty((), dtype=torch.int64)
 
 
-def _moments_on_cuda(moments: list[Tensor]) -> bool:
-    """Whether the kernel takes them: up to two, of one dtype."""
-    return len(moments) <= 2 and all(
+def _moments_fit_cuda(moments: list[Tensor]) -> bool:
+    """Whether the CUDA kernel can edit the moments: up to two, of one dtype."""
+    return len(moments) <= MAX_MOMENTS_ON_CUDA and all(
         moment.dtype == moments[0].dtype and moment.dtype in FLOATS and moment.is_contiguous()
         for moment in moments
     )
 
 
 def _pruned(weight_RK: Tensor, bits: int, ties: int) -> tuple[Tensor, int]:
-    """Which connections go, bool [R, K], and how many of the `ties` are among them."""
+    """Which connections are pruned, bool [R, K], and how many of the `ties` are among them."""
     bits_RK = magnitude_bits(weight_RK)
     pruned_RK = bits_RK < bits
     if ties == 0:
@@ -110,6 +118,3 @@ def _pruned(weight_RK: Tensor, bits: int, ties: int) -> tuple[Tensor, int]:
     tied_RK = bits_RK == bits
     pruned_RK |= tied_RK & (tied_RK.flatten().cumsum(0).view_as(tied_RK) <= ties)
     return pruned_RK, min(ties, int(tied_RK.sum()))
-
-
-ffi_rewire_.register_fake(_empty_replaced)

@@ -1,32 +1,35 @@
-"""The k best labels of each row as a PyTorch operator, chunk by chunk of labels: no [B, L] tensor.
+"""The k best labels of each row as a PyTorch operator, chunk by chunk of labels: no [B, L] tensor exists.
 
-Labels are in the order of (-score, label id), so that the result is a function of the scores alone, on any
-device and in any chunks; -0.0 counts as 0.0.
+Labels are ordered by (-score, label id), so the result is a function of the scores alone, on any device and
+in any chunks; -0.0 counts as 0.0.
 
-B rows, D features, L labels, K fan-in, C labels of a chunk, N candidates, k best.
+B rows, D features, L labels, K fan-in, N candidates, k best; [B, chunk] is a chunk of scores.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.dispatch import on_cuda
-from xmcpipe.ops.ffi import check_floats, check_index, check_rows, ffi_scores
+from xmcpipe.ops.checks import check_chunk, check_index, check_matrix, sum_dtype
+from xmcpipe.ops.dispatch import cuda_kernels_usable
+from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.layer import SparseLayer
 
 Best = tuple[Tensor, Tensor]
-MOST_ON_CUDA = 128  # of kernels/ffi_topk.cu
+MAX_K_ON_CUDA = 128  # kernels/ffi_topk.cu
 
 
-def check(features: Tensor, weight: Tensor, index: Tensor, bias: Tensor | None, k: int, chunk: int) -> None:
-    """Raise ValueError unless the arguments are those of `ffi_topk`."""
-    check_rows(features, "features")
-    check_index(weight, index, features.shape[1])
-    check_floats(features, weight)
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"bias [{len(weight)}] is wanted, got {list(bias.shape)}")
-    if not 1 <= k <= len(weight):
-        raise ValueError(f"k from 1 to L = {len(weight)} is wanted, got {k}")
-    if chunk < 1:
-        raise ValueError(f"label_chunk of at least 1 is wanted, got {chunk}")
+def check(features: Tensor, layer: SparseLayer, k: int, label_chunk: int) -> None:
+    """Raise ValueError unless the arguments are valid for `ffi_topk`."""
+    check_matrix(features, "features")
+    check_index(layer.weight, layer.index, features.shape[1])
+    sum_dtype(features, layer.weight)
+    if layer.bias is not None and layer.bias.shape != layer.weight.shape[:1]:
+        raise ValueError(f"expected bias [{layer.num_labels}], got {list(layer.bias.shape)}")
+    if not 1 <= k <= layer.num_labels:
+        raise ValueError(f"expected 1 <= k <= L = {layer.num_labels}, got k = {k}")
+    check_chunk(label_chunk)
 
 
 @torch.library.custom_op("xmcpipe::ffi_topk", mutates_args=())
@@ -42,78 +45,74 @@ def ffi_topk(
     """Labels int64 [B, k] and their scores float32 [B, k], ordered by (-score, label id); 1 <= k <= L.
 
     `features` [B, D], `weight` [L, K], `index` uint16 [L, K], `bias` [L]. Labels are numbered from
-    `first_label`; no more than `label_chunk` are scored at a time. Raises ValueError for other shapes or
-    dtypes.
+    `first_label`; at most `label_chunk` are scored at a time. Raises ValueError for other shapes or dtypes.
     """
-    check(features, weight, index, bias, k, label_chunk)
-    if k <= MOST_ON_CUDA and on_cuda(index, features, weight):
-        from xmcpipe.ops.cuda import topk as topk_cuda
+    layer = SparseLayer(weight, index, bias)
+    check(features, layer, k, label_chunk)
+    if k <= MAX_K_ON_CUDA and cuda_kernels_usable(index, features, weight):
+        import xmcpipe.ops.cuda.topk
 
-        return topk_cuda.topk(features, weight, index, bias, k, first_label)
+        return xmcpipe.ops.cuda.topk.topk(features, layer, k, first_label)
     best: Best | None = None
-    for begin in range(0, len(weight), label_chunk):
-        end = min(begin + label_chunk, len(weight))
-        scores_BC = ffi_scores(features, weight[begin:end], index[begin:end]).float()
-        if bias is not None:
-            scores_BC += bias[begin:end]
-        best = merge(best, scores_BC, first_label + begin, k)
-    assert best is not None, "k >= 1, so that there is a label"
+    for begin in range(0, layer.num_labels, label_chunk):
+        part = layer.part(begin, min(begin + label_chunk, layer.num_labels))
+        scores = ffi_scores(features, part.weight, part.index).float()
+        if part.bias is not None:
+            scores += part.bias
+        best = merge(best, scores, first_label + begin, k)
+    assert best is not None, "k >= 1, so the layer has a label"
     return best
 
 
-def _empty_topk(
-    features: Tensor,
-    weight: Tensor,
-    index: Tensor,
-    bias: Tensor | None,
-    k: int,
-    first_label: int,
-    label_chunk: int,
-) -> tuple[Tensor, Tensor]:
-    check(features, weight, index, bias, k, label_chunk)
+@ffi_topk.register_fake
+def _empty_topk(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
+    """Results of the right shapes; `schema` is the rest of the operator's arguments."""
+    k = schema[3]
+    check(features, SparseLayer(*schema[:3]), k, schema[5])
     shape = (len(features), k)
     return features.new_empty(shape, dtype=torch.int64), features.new_empty(shape, dtype=torch.float32)
 
 
-def merge(best: Best | None, scores_BC: Tensor, first: int, k: int) -> Best:
-    """The k best (labels, scores) of `best` (None: none yet) and a chunk of scores, overwritten.
+def merge(best: Best | None, scores: Tensor, first_label: int, k: int) -> Best:
+    """The k best (labels, scores) of `best` (None for the first chunk) and of one more chunk.
 
-    `scores_BC` float32, of the labels from `first` on. Fewer than k while fewer have been seen.
+    `scores` float32 [B, chunk] belong to the labels from `first_label` on, and are overwritten. The result
+    has fewer than k columns until k labels have been seen.
     """
-    scores_BC += 0.0  # -0.0 becomes 0.0, so that equal means equal bits
-    columns_BN, scores_BN = _top_of_chunk(scores_BC, min(k, scores_BC.shape[1]))
-    labels_BN = columns_BN + first
+    scores += 0.0  # turns -0.0 into 0.0, so that equal values have equal bits
+    columns_BN, scores_BN = _top_of_chunk(scores, min(k, scores.shape[1]))
+    labels_BN = columns_BN + first_label
     if best is not None:
         labels_BN = torch.cat([best[0], labels_BN], 1)
         scores_BN = torch.cat([best[1], scores_BN], 1)
-    return _ordered(labels_BN, scores_BN, k)
+    return _in_order(labels_BN, scores_BN, k)
 
 
-def _top_of_chunk(scores_BC: Tensor, k: int) -> Best:
-    """The k best columns of a chunk, in any order.
+def _top_of_chunk(scores: Tensor, k: int) -> Best:
+    """The k best columns of a chunk and their scores, in any order.
 
-    `topk` picks any of equal scores: rows where the cut falls between equal ones (rare) are done again by a
-    key that holds the column too.
+    `torch.topk` picks any of equal scores. Rows in which the cut falls between equal scores (rare) are
+    selected again, by a key that holds the column as well.
     """
-    width = min(k + 1, scores_BC.shape[1])
-    scores, columns = scores_BC.topk(width, dim=1)
+    # One more than k, to see whether the cut falls between equal scores.
+    width = min(k + 1, scores.shape[1])
+    values, columns = scores.topk(width, dim=1)
     if width > k:
-        tied = (scores[:, k - 1] == scores[:, k]).nonzero().squeeze(1)
-        scores, columns = scores[:, :k], columns[:, :k]
+        tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
+        values, columns = values[:, :k], columns[:, :k]
         if len(tied):
-            every = torch.arange(scores_BC.shape[1], device=scores_BC.device).expand(len(tied), -1)
-            columns[tied], scores[tied] = _ordered(every, scores_BC[tied], k)
-    return columns, scores
+            all_columns = torch.arange(scores.shape[1], device=scores.device).expand(len(tied), -1)
+            columns[tied], values[tied] = _in_order(all_columns, scores[tied], k)
+    return columns, values
 
 
-def _ordered(labels_BN: Tensor, scores_BN: Tensor, k: int) -> Best:
-    """The first k by (-score, label id): one int64 key an entry, the score's bits above, the label's
-    below.
+def _in_order(labels_BN: Tensor, scores_BN: Tensor, k: int) -> Best:
+    """The first k by (-score, label id).
+
+    The sort key of an entry is one int64: the score's bits in its upper half, minus the label in its lower.
     """
+    # The bits of a non-negative float are in the order of its value; those of a negative one in reverse.
     bits = scores_BN.contiguous().view(torch.int32).to(torch.int64)
-    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))  # the order of the floats
+    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
     order = ((rising << 32) - labels_BN).topk(min(k, labels_BN.shape[1]), dim=1).indices
     return labels_BN.gather(1, order), scores_BN.gather(1, order)
-
-
-ffi_topk.register_fake(_empty_topk)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from xmcpipe.config import require_at_least, runtime
+from xmcpipe.ops.loss_names import LossName
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
 
@@ -105,7 +106,7 @@ class TrainConfig:
     batch_size: int = 64
     accumulation: int = 1  # batches an optimizer step; the loss is that of one large batch
     memory: Literal["paper", "light"] = "paper"  # light: 16-bit weights, no gradients kept (training.light)
-    loss: Literal["squared_hinge", "bce"] = "squared_hinge"  # over all labels; the hinge is a mean over B x L
+    loss: LossName = "squared_hinge"  # over all labels; the hinge is a mean over B x L
     bce_reduction: Literal["mean", "sum"] = "mean"  # over the rows; over the labels BCE is a sum
     warmup_steps: int = 1000  # linear, then a cosine to 0
     # Of the arithmetic (autocast; float16 with a loss scale), and with memory = "light" of the weights too.

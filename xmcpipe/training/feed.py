@@ -14,7 +14,7 @@ from torch import Tensor
 from xmcpipe.data.shards.batches import collate, epoch_batches, length_order
 from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling.fused import Positives
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 
 COUNTED_ROWS = 1 << 16  # documents whose labels are gathered at a time

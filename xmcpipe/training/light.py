@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.fused import Positives
 from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.optimizer import (
     Group,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.devices import AUTOCAST
-from xmcpipe.modeling.fused import Positives, chunked_loss
+from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.optimizer import (
     classifier_optimizer,

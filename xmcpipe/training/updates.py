@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.fused import Positives
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.ops.layer import Positives
 
 
 class State(Protocol):

@@ -1,7 +1,7 @@
-"""A GPU that is the host: what the package would launch runs as text compiled by g++, on tensors of the CPU.
+"""The host as a GPU: kernels that the package launches run as text compiled by g++, on tensors of the CPU.
 
-So all of the way from an op to the kernel is tested without a GPU, but the driver itself: how the kernel is
-cut and specialised, the order and width of its arguments, the grid, the sizes of workspaces.
+So the whole way from an op to the kernel is tested without a GPU, except the driver itself: geometry and
+specialisation, the order and width of arguments, grids, sizes of workspaces.
 """
 
 import contextlib
@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kernels.host.kernel import HostKernel
-from xmcpipe.ops.nvrtc import compile as nvrtc
-from xmcpipe.ops.nvrtc import launch
+from tests.kernels.host.kernel import HostKernel, scalar_cell
+from xmcpipe.ops.nvrtc import compiler, launch
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
-from xmcpipe.ops.nvrtc.compile import Cubin, Resources
+from xmcpipe.ops.nvrtc.compiler import Cubin, Resources
 from xmcpipe.ops.nvrtc.source import parameters
 from xmcpipe.ops.nvrtc.variant import Variant
 
@@ -29,7 +28,10 @@ MEBIBYTE = 2**20
 
 @dataclass
 class HostGpu:
-    """In place of `ops.driver.Driver`. `shared` is what a block may use, `launches` what was launched."""
+    """Stands in for `ops.nvrtc.driver.Driver`.
+
+    `shared` is the shared memory of a block; `launches` records variants and grids.
+    """
 
     architecture: str = "sm_90"
     shared: int = ARCHITECTURES["sm_90"]
@@ -61,51 +63,48 @@ class HostGpu:
         shared: int,
         arguments: Sequence[Any],
     ) -> None:
-        """Run all blocks, now."""
+        """Run all blocks at once."""
         self.launches.append((kernel, grid))
-        run = HostKernel(kernel.kernel.source, kernel.kernel.entry, dict(kernel.macros))
-        cells = [_cell(argument) for argument in arguments]
-        pointers = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
-        shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), block, shared, self.order)
-        assert run._function(shape, pointers) == len(cells)
+        run = HostKernel(kernel.kernel.entry, dict(kernel.macros)).run
+        run(grid, block, shared, [_cell(argument) for argument in arguments], self.order)
 
     def occupancy(self, _: Variant, __: int, block: int, shared: int) -> int:
-        """As many blocks as threads and shared memory let."""
+        """As many blocks as threads and shared memory allow."""
         return max(1, min(2048 // block, self.shared // max(shared, 1)))
 
 
 def install(monkeypatch: pytest.MonkeyPatch, gpu: HostGpu) -> None:
-    """Make the host torch's only GPU, as far as launching looks at it."""
+    """Make the host torch's only GPU, as far as the launching code can see."""
     properties = SimpleNamespace(
         shared_memory_per_block_optin=gpu.shared,
         multi_processor_count=gpu.multiprocessors,
         L2_cache_size=gpu.cache_bytes,
     )
     number = int(gpu.architecture.removeprefix("sm_"))
-    for where, name, value in (
+    for target, name, value in (
         (launch, "_driver", lambda: gpu),
         (launch, "_numbered", lambda _: CPU),
-        (nvrtc, "compile_kernel", gpu.compile_kernel),
-        (nvrtc, "architecture_of", lambda _: gpu.architecture),
+        (compiler, "compile_kernel", gpu.compile_kernel),
+        (compiler, "architecture_of", lambda _: gpu.architecture),
         (torch.cuda, "device", lambda _: contextlib.nullcontext()),
         (torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=0)),
         (torch.cuda, "is_current_stream_capturing", lambda: False),
         (torch.cuda, "get_device_capability", lambda _=None: divmod(number, 10)),
         (torch.cuda, "get_device_properties", lambda _=None: properties),
     ):
-        monkeypatch.setattr(where, name, value)
+        monkeypatch.setattr(target, name, value)
     forget()
 
 
 def forget() -> None:
-    """Nothing is loaded."""
+    """Forget which kernels are loaded."""
     launch._load.cache_clear()
     launch._blocks.cache_clear()
 
 
 def _cell(argument: Any) -> Any:
-    """A place that holds the argument: an address, or a number of its own width."""
+    """A ctypes object that holds a packed argument: an address, or a number of its own width."""
     if isinstance(argument, int):
         return ctypes.c_void_p(argument or None)
-    assert isinstance(argument, np.generic), f"of unknown width: {argument!r}"
-    return (ctypes.c_char * argument.nbytes).from_buffer_copy(argument.tobytes())
+    assert isinstance(argument, np.generic), f"number of unknown width: {argument!r}"
+    return scalar_cell(argument)

@@ -1,4 +1,4 @@
-"""A kernel of kernels/ run on the host: compiled by g++, host.hpp before its text; called by ctypes."""
+"""A kernel of kernels/ run on the host: compiled by g++ with host.hpp before its text, called by ctypes."""
 
 import ctypes
 import hashlib
@@ -12,90 +12,104 @@ from typing import Any
 
 import numpy as np
 
+from xmcpipe.ops.nvrtc.source import BYTES, Parameter, parameters
+from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.variant import Variant
+
 HERE = Path(__file__).parent
-KERNELS = HERE.parents[2] / "kernels"
-BUILT = Path(tempfile.gettempdir()) / "xmcpipe-host-kernels"
+KERNELS_FOLDER = HERE.parents[2] / "kernels"
+CACHE = Path(tempfile.gettempdir()) / "xmcpipe-host-kernels"
 COMPILER = shutil.which("g++")
+FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-DXMC_HOST", "-Wall", "-Werror"]
+# Kernels declare functions and variables that only some of their variants use.
+FLAGS += ["-Wno-unused-function", "-Wno-unused-variable", "-Wno-unknown-pragmas"]
+ARRAY_BYTES = {**BYTES, "uint8": 1, "uint16": 2, "bfloat16": 2, "float16": 2}
+
+Argument = np.ndarray[Any, Any] | np.generic | int | float | None
+Macros = tuple[tuple[str, int], ...]
 
 
 class HostKernel:
-    """The entry `entry` of kernels/SOURCE specialised by macros, callable with a grid and numpy arguments."""
+    """The entry of kernels/ specialised by `macros`, callable with a grid and arguments by name."""
 
-    def __init__(self, source: str, entry: str, macros: Mapping[str, int]) -> None:
-        library = ctypes.CDLL(str(_build(source, entry, tuple(sorted(macros.items())))))
+    def __init__(self, entry: str, macros: Mapping[str, int]) -> None:
+        self._entry, chosen = entry, tuple(sorted(macros.items()))
+        self._parameters = _parameters(entry, chosen)
+        library = ctypes.CDLL(str(_build(KERNELS[entry].source, entry, chosen)))
         self._function = library.host_run
+        self._threads = macros.get("THREADS", KERNELS[entry].threads)
 
-    def __call__(
-        self, grid: Sequence[int], threads: int, shared: int, arguments: Sequence[Any], seed: int = 0
+    def __call__(self, grid: Sequence[int], shared: int, order: int = 0, /, **arguments: Argument) -> None:
+        """Run all blocks; `order` is the seed of the order of lanes and blocks.
+
+        Arrays are passed by address and numbers by value, in the type that the kernel's text declares.
+        Optional pointers may be left out.
+        """
+        unknown = arguments.keys() - {parameter.name for parameter in self._parameters}
+        assert not unknown, f"{self._entry} has no parameter {unknown}"
+        cells = [argument_cell(parameter, arguments.get(parameter.name)) for parameter in self._parameters]
+        self.run(grid, self._threads, shared, cells, order)
+
+    def run(
+        self, grid: Sequence[int], threads: int, shared: int, cells: Sequence[Any], order: int = 0
     ) -> None:
-        """Run all blocks. Arrays are passed by address, None as a null pointer, numpy scalars by value."""
-        kept = [_cell(argument) for argument in arguments]
-        pointers = (ctypes.c_void_p * len(kept))(*[ctypes.addressof(cell) for cell in kept])
-        shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), threads, shared, seed)
+        """Run all blocks; each cell holds an argument in its width."""
+        pointers = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
+        shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), threads, shared, order)
         count = self._function(shape, pointers)
-        assert count == len(kept), f"the kernel takes {count} arguments, {len(kept)} were given"
+        assert count == len(cells), f"{self._entry} has {count} parameters, got {len(cells)} arguments"
 
 
-def _cell(argument: Any) -> Any:
-    if argument is None:
+def argument_cell(parameter: Parameter, value: Argument) -> Any:
+    """A ctypes object that holds the argument in the width of the parameter."""
+    if not parameter.pointer:
+        assert value is not None, f"no argument for {parameter.name}"
+        return scalar_cell(np.dtype(parameter.type).type(value))
+    if value is None:
+        assert parameter.optional, f"no argument for {parameter.name}"
         return ctypes.c_void_p(None)
-    if isinstance(argument, np.ndarray):
-        assert argument.flags.c_contiguous
-        assert argument.ctypes.data % 16 == 0
-        return ctypes.c_void_p(argument.ctypes.data)
-    assert isinstance(argument, np.generic), (
-        f"a numpy scalar is wanted, so that its width is known: {argument!r}"
-    )
-    return (ctypes.c_char * argument.nbytes).from_buffer_copy(argument.tobytes())
+    assert isinstance(value, np.ndarray), f"expected an array for {parameter.name}"
+    assert value.flags.c_contiguous
+    assert value.ctypes.data % 16 == 0
+    assert value.itemsize == ARRAY_BYTES.get(parameter.type, value.itemsize), parameter
+    return ctypes.c_void_p(value.ctypes.data)
+
+
+def scalar_cell(value: np.generic) -> Any:
+    """A ctypes object that holds the bytes of a number."""
+    return (ctypes.c_char * value.nbytes).from_buffer_copy(value.tobytes())
 
 
 @cache
-def _build(source: str, entry: str, macros: tuple[tuple[str, int], ...]) -> Path:
+def _parameters(entry: str, macros: Macros) -> tuple[Parameter, ...]:
+    """The parameters of an entry; `macros` may also name those of its text that the table lacks."""
+    kernel = KERNELS[entry]
+    merged = {**dict(kernel.variant().macros), **dict(macros)}
+    return parameters(Variant(kernel, tuple(merged.items())))
+
+
+@cache
+def _build(source: str, entry: str, macros: Macros) -> Path:
+    """The shared library of a specialised kernel, compiled once for each text, entry and macros."""
     assert COMPILER is not None
-    texts = [HERE / "host.hpp", KERNELS / source, *sorted(KERNELS.rglob("*.cuh"))]
+    texts = [*sorted(HERE.glob("*.hpp")), KERNELS_FOLDER / source, *sorted(KERNELS_FOLDER.rglob("*.cuh"))]
     digest = hashlib.sha256(b"".join(text.read_bytes() for text in texts))
-    digest.update(repr((entry, macros)).encode())
-    library = BUILT / f"{digest.hexdigest()[:32]}.so"
+    digest.update(repr((entry, macros, FLAGS)).encode())
+    library = CACHE / f"{digest.hexdigest()[:32]}.so"
     if library.exists():
         return library
-    BUILT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         text = Path(folder) / "kernel.cpp"
         text.write_text(
-            f'#include "{KERNELS / source}"\n'
+            f'#include "{KERNELS_FOLDER / source}"\n'
             f'extern "C" int host_run(const int* shape, void** arguments) {{\n'
             f"    return host::launch({entry}, shape, arguments);\n}}\n"
         )
-        command = [
-            COMPILER,
-            "-std=c++20",
-            "-O1",
-            "-ffp-contract=off",
-            "-shared",
-            "-fPIC",
-            "-DXMC_HOST",
-            f"-I{KERNELS}",
-        ]
-        command += [f"-D{name}={value}" for name, value in macros]
-        # Kernels declare what only some of their variants use.
-        command += [
-            "-Wall",
-            "-Werror",
-            "-Wno-unused-function",
-            "-Wno-unused-variable",
-            "-Wno-unknown-pragmas",
-        ]
+        command = [COMPILER, *FLAGS, f"-I{KERNELS_FOLDER}", *(f"-D{name}={value}" for name, value in macros)]
         command += ["-include", str(HERE / "host.hpp"), str(text), "-o", str(text.with_suffix(".so"))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        # A rename is atomic: tests that run at the same time may build the same library.
         text.with_suffix(".so").rename(library)
     return library
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy on a 128-byte boundary, as device memory is."""
-    raw = np.empty(array.nbytes + 128, dtype=np.uint8)
-    start = -raw.ctypes.data % 128
-    out = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    out[...] = array
-    return out

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
 from xmcpipe.cli.commands import kernels
-from xmcpipe.ops.nvrtc import compile as nvrtc
+from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import source as kernel_source
 from xmcpipe.ops.nvrtc import table
 from xmcpipe.ops.nvrtc.architectures import COMMON_ARCHITECTURES
@@ -115,7 +115,7 @@ def test_an_unknown_architecture_is_one_line_that_names_the_known_ones() -> None
     code, output = run("build", "--arch", "sm_91")
     assert code == 2
     if nvrtc.missing() is None:
-        assert output.startswith("error: there is no architecture 'sm_91' (known: sm_75, sm_80,")
+        assert output.startswith("error: unknown architecture 'sm_91' (known: sm_75, sm_80,")
         assert output.count("\n") == 1
 
 

@@ -11,7 +11,7 @@ from xmcpipe.modeling.topk import top_labels
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 50), st.integers(0, 300), st.booleans())
-def test_equals_a_full_sort(num_labels, k, chunk, seed, tied):
+def test_equals_a_full_sort(num_labels: int, k: int, chunk: int, seed: int, tied: bool) -> None:
     torch.manual_seed(seed)
     head = heads.build(HeadShape("dense", 3, num_labels, 3, False))
     values = torch.randint(-1, 2, (num_labels, 3)).float() if tied else torch.randn(num_labels, 3)
@@ -28,7 +28,7 @@ def test_equals_a_full_sort(num_labels, k, chunk, seed, tied):
         np.testing.assert_allclose(scores[row].numpy(), every[row][order], rtol=1e-5, atol=1e-6)
 
 
-def test_negative_zero_ties_with_zero():
+def test_negative_zero_ties_with_zero() -> None:
     head = heads.build(HeadShape("dense", 1, 3, 1, False))
     head.weight.data.copy_(torch.tensor([[-0.0], [0.0], [-1.0]]))
     with torch.no_grad():

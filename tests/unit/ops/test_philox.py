@@ -1,4 +1,4 @@
-"""Philox against the known answers of its authors (Random123), and its uses' independence of chunking."""
+"""Philox against the known answers of its authors (Random123); words don't depend on chunks."""
 
 import pytest
 import torch
@@ -17,12 +17,13 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), ANSWERS)
-def test_known_answers(counter, key, answer, device):
-    words = philox(tuple(torch.tensor([word], device=device) for word in counter), key)
+def test_known_answers(counter: tuple[int, ...], key: int, answer: tuple[int, ...], device: str) -> None:
+    c0, c1, c2, c3 = (torch.tensor([word], device=device) for word in counter)
+    words = philox((c0, c1, c2, c3), key)
     assert tuple(int(word) for word in words) == answer
 
 
-def test_a_word_depends_on_its_row_and_column_alone(device):
+def test_a_word_depends_on_its_row_and_column_alone(device: str) -> None:
     rows = torch.tensor([7, 3, 2**40 + 5, 7], device=device)
     words = random_words(11, 2, rows, 10)
     assert torch.equal(words[0], words[3])
@@ -31,7 +32,7 @@ def test_a_word_depends_on_its_row_and_column_alone(device):
     assert not torch.equal(words, random_words(12, 2, rows, 10))
 
 
-def test_normal_has_the_moments_of_a_normal():
+def test_normal_has_the_moments_of_a_normal() -> None:
     values = random_normal(5, 1, torch.arange(2000), 100).double()
     assert abs(values.mean()) < 0.01
     assert abs(values.std() - 1.0) < 0.01

@@ -4,21 +4,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tests.unit.ops.ffi_cases import make
 from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.topk import ffi_topk
 
 
-def sorted_labels(scores, k, first):
-    """By a stable sort: labels of equal scores stay in their order."""
+def sorted_labels(scores: Tensor, k: int, first: int) -> tuple[Tensor, Tensor]:
+    """Labels and scores by a stable sort: labels of equal scores stay in their order."""
     ordered = (scores + 0.0).sort(dim=1, descending=True, stable=True)
     return ordered.indices[:, :k] + first, ordered.values[:, :k]
 
 
-@pytest.mark.parametrize("fan_in", [3, 8])  # on a GPU torch takes the one, the kernels the other
+@pytest.mark.parametrize("fan_in", [3, 8])  # on a GPU, torch computes K = 3 and the kernels K = 8
 @given(st.integers(1, 5), st.integers(1, 60), st.data())
-def test_equals_a_sort(device, fan_in, num_rows, num_labels, data):
+def test_equals_a_sort(device: str, fan_in: int, num_rows: int, num_labels: int, data: st.DataObject) -> None:
     features, _, index, _ = make(num_rows, 12, num_labels, fan_in, torch.float32, device)
     values = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0])  # many ties, and both zeros
     size = num_labels * fan_in
@@ -36,7 +37,7 @@ def test_equals_a_sort(device, fan_in, num_rows, num_labels, data):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_opcheck_in_each_dtype(dtype, device):
+def test_opcheck_in_each_dtype(dtype: torch.dtype, device: str) -> None:
     features, weight, index, _ = make(3, 11, 7, 3, dtype, device)
     torch.library.opcheck(ffi_topk, (features, weight, index, None, 2, 10, 3))
     labels, scores = ffi_topk(features, weight, index, torch.zeros(7, device=device), 7, 10, 3)
@@ -47,7 +48,7 @@ def test_opcheck_in_each_dtype(dtype, device):
 
 
 @pytest.mark.parametrize(("k", "chunk"), [(0, 3), (8, 3), (2, 0)])
-def test_wrong_numbers_are_refused(k, chunk):
+def test_wrong_numbers_are_refused(k: int, chunk: int) -> None:
     features, weight, index, _ = make(3, 11, 7, 3)
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         ffi_topk(features, weight, index, None, k, 0, chunk)

@@ -3,37 +3,42 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from xmcpipe.ops.topology import initial_index, regrow
 
 SHAPES = st.integers(1, 70).flatmap(lambda d: st.tuples(st.just(d), st.integers(1, d)))
 
 
-def distinct_rows(index):
+def distinct_rows(index: Tensor) -> bool:
     ordered = index.to(torch.int64).sort(1).values
     return bool((ordered[:, 1:] > ordered[:, :-1]).all())
 
 
 @given(SHAPES, st.integers(1, 30), st.integers(0, 2**63))
-def test_first_choice_is_distinct_in_range_and_chunk_free(shape, num_labels, seed):
+def test_first_choice_is_distinct_in_range_and_chunk_free(
+    shape: tuple[int, int], num_labels: int, seed: int
+) -> None:
     num_features, fan_in = shape
     labels = torch.arange(num_labels) + 1000
     index = initial_index(seed, labels, num_features, fan_in)
     assert index.dtype == torch.uint16
     assert distinct_rows(index)
     assert int(index.long().max()) < num_features
-    parts = [initial_index(seed, part, num_features, fan_in) for part in labels.split(7)]
+    parts = [initial_index(seed, part, num_features, fan_in) for part in torch.split(labels, 7)]
     assert torch.equal(torch.cat(parts).int(), index.int())
 
 
-def test_features_are_chosen_uniformly():
+def test_features_are_chosen_uniformly() -> None:
     index = initial_index(1, torch.arange(20_000), 16, 4).long()
-    share = index.flatten().bincount(minlength=16) / index.numel()
-    assert (share - 1 / 16).abs().max() < 0.003
+    frequency = index.flatten().bincount(minlength=16) / index.numel()
+    assert (frequency - 1 / 16).abs().max() < 0.003
 
 
 @given(SHAPES, st.integers(0, 2**32), st.data())
-def test_regrowth_keeps_what_was_kept_and_stays_distinct(shape, seed, data):
+def test_regrowth_changes_pruned_places_only_and_stays_distinct(
+    shape: tuple[int, int], seed: int, data: st.DataObject
+) -> None:
     num_features, fan_in = shape
     labels = torch.arange(9)
     index = initial_index(seed, labels, num_features, fan_in)
@@ -43,23 +48,17 @@ def test_regrowth_keeps_what_was_kept_and_stays_distinct(shape, seed, data):
     assert distinct_rows(grown)
     assert torch.equal(grown.int()[~pruned], index.int()[~pruned])
     one_by_one = [
-        regrow(
-            *(tensor[row : row + 1] for tensor in (index, pruned)),
-            seed,
-            3,
-            labels[row : row + 1],
-            num_features,
-        )
+        regrow(index[row : row + 1], pruned[row : row + 1], seed, 3, labels[row : row + 1], num_features)
         for row in range(9)
     ]
     assert torch.equal(torch.cat(one_by_one).int(), grown.int())
 
 
-def test_regrowth_is_uniform_over_the_features_not_held():
+def test_regrowth_is_uniform_over_the_other_features() -> None:
     labels = torch.arange(30_000)
     index = torch.tensor([[0, 1, 2, 3]]).expand(30_000, 4).to(torch.int32).to(torch.uint16)
     pruned = torch.tensor([[False, True, False, True]]).expand(30_000, 4)
     grown = regrow(index, pruned, 5, 1, labels, 12).long()
-    share = grown[:, [1, 3]].flatten().bincount(minlength=12) / 60_000
-    assert share[0] == share[2] == 0  # held
-    assert (share[[1, 3, 4, 5, 6, 7, 8, 9, 10, 11]] - 0.1).abs().max() < 0.006
+    frequency = grown[:, [1, 3]].flatten().bincount(minlength=12) / 60_000
+    assert frequency[0] == frequency[2] == 0  # these features are in the rows already
+    assert (frequency[[1, 3, 4, 5, 6, 7, 8, 9, 10, 11]] - 0.1).abs().max() < 0.006

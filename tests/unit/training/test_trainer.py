@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit.training.runs import CLUSTERS, LABELS, LIGHT, make
-from xmcpipe.modeling.fused import Positives
+from xmcpipe.ops.layer import Positives
 from xmcpipe.training.gradients import Fork
 
 

@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
 if TYPE_CHECKING:
-    from xmcpipe.ops.nvrtc.compile import Cubin
+    from xmcpipe.ops.nvrtc.compiler import Cubin
     from xmcpipe.ops.nvrtc.variant import Variant
 
 JOBS_PER_PROCESS = 16  # starting a process takes as long as several compilations
@@ -37,11 +37,11 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Compile the kernels into the user's cache. This needs no GPU, nvcc or host compiler."""
-    from xmcpipe.ops.nvrtc import compile as nvrtc
+    from xmcpipe.ops.nvrtc import compiler
     from xmcpipe.ops.nvrtc.cubin_cache import folder
     from xmcpipe.ops.nvrtc.table import KERNELS
 
-    nvrtc.require()
+    compiler.require()
     jobs = [
         (variant, name)
         for name in _chosen(architectures or [])
@@ -64,16 +64,16 @@ def build(
 @commands.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the kernels, their variants, and the architectures that the cache has them for."""
-    from xmcpipe.ops.nvrtc import compile as nvrtc
+    from xmcpipe.ops.nvrtc import compiler
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
     from xmcpipe.ops.nvrtc.table import KERNELS
 
-    unavailable = nvrtc.missing()
+    unavailable = compiler.missing()
     rows = []
     for kernel in KERNELS.values():
         variants = {name: list(kernel.variants(name)) for name in ARCHITECTURES}
         cached = {
-            name: [nvrtc.is_cached(variant, name) for variant in variants[name]]
+            name: [compiler.is_cached(variant, name) for variant in variants[name]]
             for name in ARCHITECTURES
             if not unavailable
         }
@@ -91,7 +91,7 @@ def list_(as_json: JsonOption = False) -> None:
         return
     print_table(["kernel", "source", "macros", "in the cache"], [[*_line(row)] for row in rows], num_left=4)
     if unavailable:
-        typer.echo(f"kernels can't be compiled here: {unavailable} ({nvrtc.INSTALL})")
+        typer.echo(f"kernels can't be compiled here: {unavailable} ({compiler.INSTALL})")
 
 
 def _chosen(names: list[str]) -> list[str]:
@@ -105,7 +105,7 @@ def _chosen(names: list[str]) -> list[str]:
 def _of_this_machine() -> list[str]:
     import torch
 
-    from xmcpipe.ops.nvrtc.compile import architecture_of
+    from xmcpipe.ops.nvrtc.compiler import architecture_of
 
     if not torch.cuda.is_available():
         raise XmcpipeError(
@@ -118,7 +118,7 @@ def _of_this_machine() -> list[str]:
 def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", str, "Cubin"]]:
     """Each job with its cubin, in order; several processes compile if there is much to do."""
     from xmcpipe.cores import usable_cores
-    from xmcpipe.ops.nvrtc.compile import compile_kernel, is_cached
+    from xmcpipe.ops.nvrtc.compiler import compile_kernel, is_cached
 
     num_missing = sum(not is_cached(variant, name) for variant, name in jobs)
     workers = min(usable_cores(), num_missing // JOBS_PER_PROCESS)

@@ -1,9 +1,12 @@
 """The fixed fan-in products on a CPU, compiled by numba: gather rows of x^T, keep sums in registers.
 
-A connection reads the column of its feature over the batch: so x is laid out as panels [P, D, W], W rows of
-the batch in a panel, and a connection's column is one contiguous vector. A panel (100 KB at D = 768) stays in
-the second-level cache, weights and indices stream through once. That reads K vectors a label where the dense
-product reads D, and writes no dense tile.
+A connection reads the column of its feature over the batch. So x is stored as panels [P, D, W] of W rows of
+the batch each, in which a connection's column is one contiguous vector. A panel (100 KB at D = 768) stays in
+the second-level cache, while weights and indices stream through once. That reads K vectors for a label where
+the dense product reads D, and writes no dense tile.
+
+In the compiled functions, `x` and `dx` are flat panels, `base` is the first row of a panel in them (D times
+its number), and `grad[offset:]` begins with the gradient of a label's scores of that panel.
 
 B rows, D features, L labels, K fan-in, P panels, W rows of a panel.
 """
@@ -13,31 +16,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from xmcpipe.ops.cpu.panels import Features, Index, Layer, Panels, Width, array, borrowed_layer, layer_of
+from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width, array, arrays_of, unowned_layer
+from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
 from xmcpipe.ops.cpu.simd import (
     LANES,
-    borrowed,
     compiled,
-    compiled_in_any_order,
+    compiled_reassociating,
     dot,
     fma,
     load,
     splat,
     store,
+    unowned,
 )
 from xmcpipe.ops.cpu.threads import over_slices, slices
+from xmcpipe.ops.layer import SparseLayer
 
-BLOCK = 16  # labels whose scores are turned between label-major and row-major at a time
-FEW = 4  # rows: one connection of one row costs a fifth of one of a panel
+BLOCK = 16  # labels whose scores are transposed between label-major and row-major at a time
+FEW_ROWS = 4  # up to here row by row: one connection of one row costs a fifth of one of a panel
 ZERO = np.float32(0.0)
+
+
+class PanelPair(NamedTuple):
+    """Features and their gradient, as flat panels of the same layout."""
+
+    x: Features
+    dx: Floats
 
 
 @compiled
 def row_scores(
     x: Features, base: int, bias: np.float32, weight_K: Floats, index_K: Index, width: Width
 ) -> Any:
-    """A label's scores of the panel whose features begin at row `base` of `x`: a vector of W."""
+    """A label's scores of one panel: a vector of W."""
     lanes = LANES * len(width)
     scores = splat(bias, width)
     for k in range(len(index_K)):
@@ -50,9 +62,9 @@ def row_scores(
 def row_grad_weight(
     x: Features, base: int, grad: Floats, offset: int, index_K: Index, out_K: Floats, width: Width
 ) -> None:
-    """Add a panel's share of a label's dW; its gradient of the panel's scores begins at `grad[offset]`."""
+    """Add a panel's contribution to a label's dW."""
     lanes = LANES * len(width)
-    slope = load(grad, offset, width)
+    slope = load(grad, offset, width)  # stays in registers over all connections
     for k in range(len(index_K)):
         out_K[k] += dot(slope, load(x, (base + np.int64(index_K[k])) * lanes, width))
 
@@ -61,7 +73,7 @@ def row_grad_weight(
 def row_grad_features(
     dx: Floats, base: int, grad: Floats, offset: int, weight_K: Floats, index_K: Index, width: Width
 ) -> None:
-    """Add a label's share of a panel's dX, laid out as x is."""
+    """Add a label's contribution to a panel of dX."""
     lanes, slope = LANES * len(width), load(grad, offset, width)
     for k in range(len(index_K)):
         column = (base + np.int64(index_K[k])) * lanes
@@ -70,8 +82,7 @@ def row_grad_features(
 
 @compiled
 def row_gradients(
-    x: Features,
-    dx: Floats,
+    panels: PanelPair,
     base: int,
     grad: Floats,
     offset: int,
@@ -80,7 +91,8 @@ def row_gradients(
     out_K: Floats,
     width: Width,
 ) -> None:
-    """`row_grad_weight` and `row_grad_features` at once: a fifth faster than one after the other."""
+    """`row_grad_weight` and `row_grad_features` in one loop: a fifth faster than one after the other."""
+    x, dx = panels.x, panels.dx
     lanes, slope = LANES * len(width), load(grad, offset, width)
     for k in range(len(index_K)):
         column = (base + np.int64(index_K[k])) * lanes
@@ -89,25 +101,25 @@ def row_gradients(
         store(dx, column, fma(splat(weight_K[k], width), slope, before))
 
 
-class Room(NamedTuple):
-    """What a slice is worked on in: a label's weights, float32 [K]; scores of a block [BLOCK, P * W]."""
+class SliceBuffers(NamedTuple):
+    """Workspace of a slice: a label's weights float32 [K], and scores of a block [BLOCK, P * W]."""
 
     weight: Floats
     block: Floats
 
 
-def room_for(fan_in: int, panels: Panels) -> Room:
-    """Memory that no other thread works in."""
-    return Room(np.empty(fan_in, np.float32), np.zeros((BLOCK, panels.padded_rows), np.float32))
+def slice_buffers(fan_in: int, panels: Panels) -> SliceBuffers:
+    """Fresh buffers: each thread needs its own."""
+    return SliceBuffers(np.empty(fan_in, np.float32), np.zeros((BLOCK, panels.padded_rows), np.float32))
 
 
 @compiled
 def scores_slice(
-    x: Features, layer: Layer, out: Floats, room: Room, begin: int, end: int, width: Width
+    x: Features, layer: LayerArrays, out: Floats, buffers: SliceBuffers, begin: int, end: int, width: Width
 ) -> None:
-    """Scores of labels [begin, end), into `out` [B, L]."""
-    x, layer, out = borrowed(x), borrowed_layer(layer), borrowed(out)
-    weight_K, block = borrowed(room.weight), borrowed(room.block)
+    """Write the scores of labels [begin, end) to `out` [B, L]."""
+    x, layer, out = unowned(x), unowned_layer(layer), unowned(out)
+    weight_K, block = unowned(buffers.weight), unowned(buffers.block)
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
@@ -117,18 +129,20 @@ def scores_slice(
             for panel in range(block.shape[1] // lanes):
                 scores = row_scores(x, panel * num_features, ZERO, weight_K, index_K, width)
                 store(block[number], panel * lanes, scores)
+        # Transposed through a small block: scores are label-major here, `out` is row-major.
         for row in range(out.shape[0]):
             for number in range(count):
                 out[row, first + number] = block[number, row]
 
 
-@compiled_in_any_order
+@compiled_reassociating
 def few_scores_slice(
-    rows_BD: Floats, layer: Layer, out: Floats, weight_K: Floats, begin: int, end: int
+    rows_BD: Floats, layer: LayerArrays, out: Floats, weight_K: Floats, begin: int, end: int
 ) -> None:
-    """As `scores_slice`, by the CPU's gather from rows of x: a few of them stay in the first-level cache."""
-    rows_BD, layer, out = borrowed(rows_BD), borrowed_layer(layer), borrowed(out)
-    weight_K = borrowed(weight_K)
+    """`scores_slice` for a few rows, which stay in the first-level cache: the CPU gathers from them."""
+    # A panel would be mostly padding for so few rows.
+    rows_BD, layer, out = unowned(rows_BD), unowned_layer(layer), unowned(out)
+    weight_K = unowned(weight_K)
     for label in range(begin, end):
         decode(layer.weight[label], layer.kind, weight_K)
         index_K = layer.indices[label]
@@ -141,7 +155,7 @@ def few_scores_slice(
 
 @compiled
 def transpose_block(grad: Floats, first: int, count: int, block: Floats) -> None:
-    """Columns [first, first + count) of `grad` [B, L] as rows of `block` [BLOCK, P * W]."""
+    """Copy columns [first, first + count) of `grad` [B, L] to rows of `block` [BLOCK, P * W]."""
     for row in range(grad.shape[0]):
         for number in range(count):
             block[number, row] = grad[row, first + number]
@@ -149,29 +163,28 @@ def transpose_block(grad: Floats, first: int, count: int, block: Floats) -> None
 
 @compiled
 def grad_features_slice(
-    grad: Floats, layer: Layer, dx: Floats, room: Room, begin: int, end: int, width: Width
+    grad: Floats, layer: LayerArrays, dx: Floats, buffers: SliceBuffers, begin: int, end: int, width: Width
 ) -> None:
-    """Add the shares of labels [begin, end) to the panels `dx`, from `grad` [B, L]."""
-    grad, layer, dx = borrowed(grad), borrowed_layer(layer), borrowed(dx)
-    weight_K, block = borrowed(room.weight), borrowed(room.block)
-    lanes, num_features = LANES * len(width), dx.size // block.shape[1]
+    """Add the contributions of labels [begin, end) to the panels `dx`, from `grad` [B, L]."""
+    grad, layer, dx = unowned(grad), unowned_layer(layer), unowned(dx)
+    weight_K, block, lanes = unowned(buffers.weight), unowned(buffers.block), LANES * len(width)
+    num_panels, num_features = block.shape[1] // lanes, dx.size // block.shape[1]
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
         transpose_block(grad, first, count, block)
-        for number in range(count):
-            decode(layer.weight[first + number], layer.kind, weight_K)
-            grad_B, index_K = block[number], layer.indices[first + number]
-            for panel in range(block.shape[1] // lanes):
+        for label in range(first, first + count):
+            grad_B, index_K = block[label - first], layer.indices[label]
+            decode(layer.weight[label], layer.kind, weight_K)
+            for panel in range(num_panels):
                 row_grad_features(dx, panel * num_features, grad_B, panel * lanes, weight_K, index_K, width)
 
 
 @compiled
 def grad_weight_slice(
-    x: Features, grad: Floats, index: Index, out: Floats, room: Room, begin: int, end: int, width: Width
+    x: Features, grad: Floats, index: Index, out: Floats, block: Floats, begin: int, end: int, width: Width
 ) -> None:
-    """dW of labels [begin, end), into `out` [L, K], from `grad` [B, L]."""
-    x, grad, index, out = borrowed(x), borrowed(grad), borrowed(index), borrowed(out)
-    block = borrowed(room.block)
+    """Write dW of labels [begin, end) to `out` [L, K], from `grad` [B, L]; `block` is workspace."""
+    x, grad, index, out, block = unowned(x), unowned(grad), unowned(index), unowned(out), unowned(block)
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
@@ -183,44 +196,44 @@ def grad_weight_slice(
                 row_grad_weight(x, panel * num_features, grad_B, panel * lanes, index_K, out_K, width)
 
 
-def scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BL: Tensor) -> None:
-    """As `ffi_torch.scores`."""
-    (num_rows, num_features), (num_labels, fan_in) = features_BD.shape, weight_LK.shape
-    panels, layer, out = Panels(num_rows, num_features), layer_of(weight_LK, index_LK), array(out_BL)
-    few = num_rows <= FEW
+def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
+    """See `ffi.Products`."""
+    num_rows, num_features = features_BD.shape
+    panels, arrays, out = Panels(num_rows, num_features), arrays_of(layer), array(out_BL)
+    few = num_rows <= FEW_ROWS
     x, width = array(features_BD.float()) if few else panels.of(features_BD), panels.width
 
     def run(_: int, begin: int, end: int) -> None:
         if few:
-            few_scores_slice(x, layer, out, np.empty(fan_in, np.float32), begin, end)
+            few_scores_slice(x, arrays, out, np.empty(layer.fan_in, np.float32), begin, end)
         else:
-            scores_slice(x, layer, out, room_for(fan_in, panels), begin, end, width)
+            scores_slice(x, arrays, out, slice_buffers(layer.fan_in, panels), begin, end, width)
 
-    over_slices(run, slices(num_labels))
+    over_slices(run, slices(layer.num_labels))
 
 
-def grad_features(grad_BL: Tensor, weight_LK: Tensor, index_LK: Tensor, out_BD: Tensor) -> None:
-    """As `ffi_torch.grad_features`."""
+def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
+    """See `ffi.Products`. Each slice of labels sums its own partial dX; these are added in order."""
     panels = Panels(*out_BD.shape)
-    grad, layer, width = array(grad_BL.float()), layer_of(weight_LK, index_LK), panels.width
-    parts, partials = panels.partials(len(weight_LK))
+    grad, arrays, width = array(grad_BL.float()), arrays_of(layer), panels.width
+    parts, partials = panels.partials(layer.num_labels)
     dx = array(partials)
 
     def run(number: int, begin: int, end: int) -> None:
-        room = room_for(weight_LK.shape[1], panels)
-        grad_features_slice(grad, layer, dx[number], room, begin, end, width)
+        buffers = slice_buffers(layer.fan_in, panels)
+        grad_features_slice(grad, arrays, dx[number], buffers, begin, end, width)
 
     over_slices(run, parts)
     out_BD.copy_(panels.total(partials))
 
 
 def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
-    """As `ffi_torch.grad_weight`."""
+    """See `ffi.Products`."""
     panels = Panels(*features_BD.shape)
     x, grad = panels.of(features_BD), array(grad_BL.float())
     index, out, width = array(index_LK), array(out_LK), panels.width
 
     def run(_: int, begin: int, end: int) -> None:
-        grad_weight_slice(x, grad, index, out, room_for(0, panels), begin, end, width)
+        grad_weight_slice(x, grad, index, out, slice_buffers(0, panels).block, begin, end, width)
 
     over_slices(run, slices(len(index_LK)))

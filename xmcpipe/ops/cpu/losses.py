@@ -1,7 +1,10 @@
-"""`ops/losses.py` for one label's scores, in numba.
+"""The losses of `ops/losses.py` for one label's scores, in numba.
 
-The loops are written so that LLVM turns them into vector instructions: no calls, no sums across rows, and an
-exponential of our own (Cody and Waite's reduction, a Taylor polynomial), as numba has none for vectors.
+The loops are written so that LLVM turns them into vector instructions: no calls and no sums across rows. The
+exponential is our own (Cody and Waite's reduction, then a Taylor polynomial), since numba has none for
+vectors.
+
+To add a loss, write its loop for negatives and give it a code in `CODES` and a branch in `label_losses`.
 
 B rows, P positives of the label.
 """
@@ -11,11 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcpipe.ops.cpu.panels import Width
+from xmcpipe.ops.cpu.arrays import Width
 from xmcpipe.ops.cpu.rounding import Floats
 from xmcpipe.ops.cpu.simd import LANES, compiled, dot, float_of, load, splat
+from xmcpipe.ops.losses import unsupported
+
+SQUARED_HINGE, BCE = 1, 2
+CODES = {"squared_hinge": SQUARED_HINGE, "bce": BCE}
 
 ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+NOT_A_NUMBER = np.float32(np.nan)
 LOWEST = np.float32(-87.0)  # e^x is subnormal below
 LOG2_E = np.float32(1.44269504)
 LN2_HIGH, LN2_LOW = np.float32(0.693145751953125), np.float32(1.42860677e-06)
@@ -27,14 +35,23 @@ THIRD, FIFTH, SEVENTH, NINTH, ELEVENTH, THIRTEENTH = np.array(
 )
 
 
+def code_of(loss: str) -> int:
+    """The code by which compiled functions know the loss. Raises ValueError if there is none."""
+    if loss not in CODES:
+        raise unsupported(loss, "the CPU step compiled by numba", CODES)
+    return CODES[loss]
+
+
 @compiled
 def exponential(x: Any) -> Any:
-    """e^x of a float32 that is not positive; never below 1e-38."""
+    """e^x of a float32 x <= 0; never below 1e-38."""
     x = LOWEST if x < LOWEST else x
+    # e^x = 2^power * e^r with |r| <= ln(2) / 2; ln 2 in two parts keeps r exact.
     power = np.floor(x * LOG2_E + HALF)
     r = (x - power * LN2_HIGH) - power * LN2_LOW
     tail = FACTORIAL_5 + r * (FACTORIAL_6 + r * FACTORIAL_7)
     series = ONE + r * (ONE + r * (HALF + r * (FACTORIAL_3 + r * (FACTORIAL_4 + r * tail))))
+    # 2^power by its bits: the exponent field with its bias, 127.
     return series * float_of(np.uint32((np.int32(power) + np.int32(127)) << np.int32(23)))
 
 
@@ -67,30 +84,32 @@ def bce_negatives(scores: Floats, num_rows: int, losses: Floats) -> None:
 
 
 @compiled
-def losses_row(
-    scores: Floats, num_rows: int, rows_P: NDArray[np.int64], hinge: bool, losses: Floats, width: Width
+def label_losses(
+    scores: Floats, num_rows: int, rows_P: NDArray[np.int64], code: int, losses: Floats, width: Width
 ) -> Any:
     """The sum of a label's losses; the first `num_rows` of `scores` become its gradient, the rest 0.
 
-    A positive is a negative of the opposite score. `losses` is room to work in, as long as `scores`, zeros
-    after the first `num_rows`. What is not a number stays so.
+    A positive is a negative of the opposite score. `code` is one of CODES. `losses` is workspace as long as
+    `scores`, with zeros after the first `num_rows`. NaN stays NaN.
     """
     for row in rows_P:
         scores[row] = -scores[row]
-    if hinge:
+    if code == SQUARED_HINGE:
         hinge_negatives(scores, num_rows, losses)
-    else:
+    elif code == BCE:
         bce_negatives(scores, num_rows, losses)
+    else:  # `code_of` refuses such a loss; if a branch is missing here, training stops at a NaN
+        losses[:num_rows] = NOT_A_NUMBER
     for row in rows_P:
         scores[row] = -scores[row]
     scores[num_rows:] = ZERO
-    return row_total(losses, width)
+    return vector_sum(losses, width)
 
 
 @compiled
-def row_total(values: Floats, width: Width) -> Any:
-    """The sum of `values`, a multiple of the width long."""
-    lanes, one, sum_of_rows = LANES * len(width), splat(ONE, width), ZERO
+def vector_sum(values: Floats, width: Width) -> Any:
+    """The sum of `values`, whose length is a multiple of the width."""
+    lanes, one, total = LANES * len(width), splat(ONE, width), ZERO
     for offset in range(0, len(values), lanes):
-        sum_of_rows += dot(load(values, offset, width), one)
-    return sum_of_rows
+        total += dot(load(values, offset, width), one)
+    return total

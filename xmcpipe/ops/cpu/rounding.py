@@ -1,7 +1,7 @@
 """`ops/rounding.py` and `ops/philox.py` for one row of weights, in numba: the same bits.
 
-Rows of weights come as bits, uint16 [K], or [2K] for float32, with a `kind` that says what these stand for,
-so that one compiled function serves all types.
+Rows of weights come as bits, uint16 [K], or [2K] for float32, with a `kind` that gives their format, so that
+one compiled function serves all formats.
 """
 
 import numpy as np
@@ -26,9 +26,9 @@ SIGN, MAGNITUDE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
 BFLOAT16_MAX = np.uint32(0x7F7F0000)
 FLOAT16_MAX = np.uint32(0x477FE000)  # 65504 as float32
 FLOAT16_NORMAL = np.uint32(0x38800000)  # 2^-14, the smallest normal float16
-FLOAT16_BIAS = np.uint32(112 << 23)  # exponents of float32 count from 112 lower
+FLOAT16_BIAS = np.uint32(112 << 23)  # difference of the exponents' biases, 127 - 15, in float32 bits
 FLOAT16_SCALE = np.float32(2.0**112)
-FLOAT16_PLACES = np.float32(2.0**24)  # of 1, below 2^-14
+FLOAT16_PLACES = np.float32(2.0**24)  # places of 1 in a subnormal float16
 RANDOM_SCALE = np.float32(2.0**-16)
 INFINITY, NOT_A_NUMBER = np.uint32(0x7F800000), np.uint32(0x7FC00000)
 HALF_BITS = np.uint32(0x3F000000)  # 0.5
@@ -36,11 +36,8 @@ HALF_BITS = np.uint32(0x3F000000)  # 0.5
 
 @compiled
 def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Randoms) -> None:
-    """16 random bits a place, as `rounding.random_bits`; `random_K` uint32, a multiple of 8 long.
-
-    `key`, `stream`, `label`: uint64.
-    """
-    for block in range(len(random_K) // 8):
+    """Write the bits of `rounding.random_bits` for one label; `random_K` has a multiple of 8 places."""
+    for block in range(len(random_K) // 8):  # four words, eight places
         c0, c1, c2, c3 = label & MASK, label >> HALF, np.uint64(block), stream
         k0, k1 = key & MASK, key >> HALF
         for _ in range(philox.ROUNDS):
@@ -55,7 +52,7 @@ def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Ra
 
 @compiled
 def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
-    """The values, float32 [K], of a row of bits."""
+    """Write the values of a row of bits to `values_K`, float32 [K]."""
     if kind == FLOAT32:
         values_K[:] = bits_K.view(np.float32)
     elif kind == BFLOAT16:
@@ -64,16 +61,18 @@ def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
     else:
         for k in range(len(bits_K)):
             bits = np.uint32(bits_K[k])
+            # Exponent and fraction moved to float32's places; scaling corrects the bias, also of subnormals.
             magnitude = (bits & np.uint32(0x7FFF)) << np.uint32(13)
             value = bits_of(float_of(magnitude) * FLOAT16_SCALE)
-            if magnitude >= np.uint32(0x0F800000):  # infinite, or not a number
+            if magnitude >= np.uint32(0x0F800000):  # infinity or NaN
                 value = magnitude | INFINITY
+            # The sign bit moves from the top of 16 bits to the top of 32.
             values_K[k] = float_of(value | ((bits & np.uint32(0x8000)) << np.uint32(16)))
 
 
 @compiled
 def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> None:
-    """The bits of the values, as `rounding.round_stochastically`; exact for float32."""
+    """Write the bits of the values, rounded like `rounding.round_stochastically`; exact for float32."""
     if kind == FLOAT32:
         bits_K.view(np.float32)[:] = values_K
     elif kind == BFLOAT16:
@@ -87,10 +86,11 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
             magnitude = bits & MAGNITUDE
+            # Normal and subnormal results are both computed, then selected: branches would stop vectorising.
             normal = min(np.uint32(magnitude + (random_K[k] & np.uint32(0x1FFF))), FLOAT16_MAX)
             places = float_of(min(magnitude, FLOAT16_NORMAL)) * FLOAT16_PLACES
             places += np.float32(random_K[k]) * RANDOM_SCALE
-            half = np.uint32(places)  # the places below 2^-14 are the bits
+            half = np.uint32(places)  # below 2^-14 the bits are the number of places
             if magnitude >= FLOAT16_NORMAL:
                 half = (normal - FLOAT16_BIAS) >> np.uint32(13)
             if magnitude > INFINITY:
@@ -100,7 +100,7 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
 
 @compiled
 def nearest_row(values_K: Floats, kind: int, bits_K: Bits) -> None:
-    """The bits of the values, rounded to nearest, ties to even, as torch does."""
+    """Write the bits of the values, rounded to nearest, ties to even, as torch does."""
     if kind == FLOAT32:
         bits_K.view(np.float32)[:] = values_K
     elif kind == BFLOAT16:

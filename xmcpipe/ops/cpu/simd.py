@@ -1,12 +1,12 @@
 """Vectors of float32 as values in numba functions, so that a kernel can keep sums in registers; and the bits
 of a float.
 
-Numba leaves vectorising to LLVM, which will not keep a row of sums in registers through a loop over
-gathered rows, nor prove that two rows don't overlap. A vector type says it outright: `load`, `store`,
-`splat`, `fma` and `total` become the LLVM instructions of that width, and LLVM cuts them into the registers
-of the CPU at hand (AVX-512, AVX2, NEON).
+Numba leaves vectorising to LLVM, which neither keeps a row of sums in registers through a loop over gathered
+rows nor proves that two rows don't overlap. A vector type makes both explicit: `load`, `store`, `splat`,
+`fma` and `dot` become LLVM instructions of that width, and LLVM splits them into the registers of the CPU
+(AVX-512, AVX2, NEON).
 
-The width must be a part of a type: it is the length of the tuple `width`, 16 lanes for each element.
+The width must be part of a type, so it is the length of the tuple `width`: 16 lanes for each element.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,17 +23,17 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(function: Kernel) -> Kernel:
-    """`function` compiled at its first call, to run without the interpreter's lock; kept on disk.
+    """Compile `function` at its first call, to run without the interpreter's lock; cached on disk.
 
-    The copy on disk knows the function's own file alone: after an edit of a file that it calls into, delete
-    `__pycache__`.
+    The cache is invalidated by edits of the function's own file only: after an edit of a file that it calls
+    into, delete `__pycache__`.
     """
     kernel: Any = njit(nogil=True, cache=True, error_model="numpy")(function)
     return cast(Kernel, kernel)
 
 
-def compiled_in_any_order(function: Kernel) -> Kernel:
-    """As `compiled`; its sums may be taken in any order, and so by vectors."""
+def compiled_reassociating(function: Kernel) -> Kernel:
+    """Like `compiled`, but LLVM may reorder sums, and so vectorise them."""
     kernel: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})(
         function
     )
@@ -41,7 +41,7 @@ def compiled_in_any_order(function: Kernel) -> Kernel:
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For kernels: `function` of the arguments' types returns a signature and what emits the instructions."""
+    """An instruction for kernels: `function` maps argument types to a signature and a code generator."""
     wrapped: Callable[..., Any] = intrinsic(function)
     return wrapped
 
@@ -67,23 +67,23 @@ def _of(width: Any) -> VectorType:
 
 
 def _address(context: Any, builder: Any, array_type: Any, arguments: Any, vector: Any) -> Any:
-    """Of the array and the offset that `arguments` begin with, as a pointer to the LLVM type `vector`."""
+    """A pointer to the LLVM type `vector` at the array and offset that `arguments` begin with."""
     data = context.make_array(array_type)(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
 
 
 def _shuffled(builder: Any, a: Any, b: Any, lanes: Iterable[int]) -> Any:
-    """These lanes of `a` and `b` laid end to end."""
+    """These lanes of the concatenation of `a` and `b`."""
     mask = [ir.Constant(ir.IntType(32), lane) for lane in lanes]
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask))
 
 
 @instruction
 def load(typing: Any, array: Any, offset: Any, width: Any) -> Any:
-    """The values from `array[offset]` on; `array` [n] contiguous, float32, or uint16: bits of bfloat16.
+    """The values from `array[offset]` on; `array` [n] is contiguous: float32, or uint16 for bits of bfloat16.
 
-    Of bfloat16 the first half of the lanes lies at even places and the second at odd ones: as 32-bit words,
-    one is shifted to its place and the other masked out.
+    In bfloat16 the first half of the lanes is stored at even places and the second at odd ones. Read as
+    32-bit words, a shift extracts the even ones and a mask the odd ones.
     """
     vector = _of(width)
     half = vector.lanes // 2
@@ -105,7 +105,7 @@ def load(typing: Any, array: Any, offset: Any, width: Any) -> Any:
 
 @instruction
 def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
-    """Write the values to `array[offset]` and on; `array` float32 [n], contiguous."""
+    """Write the values to `array` from `offset` on; float32 [n], contiguous."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _address(context, builder, array, arguments, arguments[2].type)
@@ -116,10 +116,10 @@ def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
 
 
 @instruction
-def borrowed(typing: Any, array: Any) -> Any:
-    """The same array, its references not counted: its rows cost nothing to take, and its owner must live on.
+def unowned(typing: Any, array: Any) -> Any:
+    """The same array without reference counting, so that its rows are free; its owner must outlive it.
 
-    Counting is atomic, some ten of it to a label otherwise, and as much time as the arithmetic.
+    Counting is atomic: about ten operations for each label, which take as long as the arithmetic.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -161,7 +161,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @instruction
 def dot(typing: Any, a: Any, b: Any) -> Any:
-    """The sum over the lanes of a * b, in an order of its own."""
+    """The sum over the lanes of a * b, in a fixed order that is not the lanes'."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         scalar, register = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)

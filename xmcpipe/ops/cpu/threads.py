@@ -1,12 +1,12 @@
 """Slices of labels on torch's own threads.
 
-What a slice computes, and the order in which slices are summed, must not depend on the number of threads: so
-the slices are cut by the shape alone, and threads take the next one when they are free.
+What a slice computes, and the order in which slices are summed, must not depend on the number of threads. So
+the slices depend on the shape alone, and each thread runs the next slice when it is free.
 
-Torch's workers spin for milliseconds after each of its operations, waiting for the next, and a second pool
-beside them (a ThreadPoolExecutor, or numba's parallel loops) gets what is left of the cores: the scores of
-131,072 labels took 42 ms instead of 12 on two cores. So the work goes to torch's workers, as a parallel
-region of the same OpenMP. Its entry is a C function; what the workers call is Python, and leaves the
+Torch's workers spin for milliseconds after each of its operations, waiting for the next. A second pool next
+to them (a ThreadPoolExecutor, or numba's parallel loops) gets only the remaining cores: the scores of 131,072
+labels took 42 ms instead of 12 on two cores. So the work goes to torch's own workers, as a parallel region of
+the same OpenMP. Its entry is a C function; the function that the workers call is Python, and releases the
 interpreter's lock at once for the compiled slice.
 """
 
@@ -20,26 +20,27 @@ from typing import Any, TypeVar
 
 import torch
 
-SLICES = 32  # of a layer: enough to share among that many threads
-LABELS = 2048  # of a slice at least: less is not worth the interpreter's time
+SLICES = 32  # of a layer, at most: enough for as many threads
+MIN_LABELS = 2048  # of a slice: fewer are not worth the interpreter's time
 
 Result = TypeVar("Result")
 Body = Callable[[Any], None]
 Region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def slices(num_labels: int, most: int = SLICES) -> list[tuple[int, int]]:
-    """[begin, end) of at most `most` slices, all of one size but for the last."""
-    size = max(-(-num_labels // most), LABELS)
+def slices(num_labels: int, max_slices: int = SLICES) -> list[tuple[int, int]]:
+    """[begin, end) of at most `max_slices` slices, all of one size except the last."""
+    size = max(-(-num_labels // max_slices), MIN_LABELS)
     return [(begin, min(begin + size, num_labels)) for begin in range(0, num_labels, size)]
 
 
 def over_slices(function: Callable[[int, int, int], Result], parts: list[tuple[int, int]]) -> list[Result]:
-    """The results of `function(number, begin, end)` of each slice, in order; it should release the lock.
+    """The results of `function(number, begin, end)` of each slice, in order of the slices.
 
-    The first exception of a slice is raised here, and no further slice is begun.
+    The function should release the interpreter's lock. The first exception of a slice is raised here, and no
+    further slice starts.
     """
-    waiting = iter([(number, begin, end) for number, (begin, end) in enumerate(parts)])
+    pending = iter([(number, begin, end) for number, (begin, end) in enumerate(parts)])
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
     lock = Lock()
@@ -47,7 +48,7 @@ def over_slices(function: Callable[[int, int, int], Result], parts: list[tuple[i
     def body(_: Any) -> None:
         while True:
             with lock:
-                call = None if errors else next(waiting, None)
+                call = None if errors else next(pending, None)
             if call is None:
                 return
             try:
@@ -62,6 +63,7 @@ def over_slices(function: Callable[[int, int, int], Result], parts: list[tuple[i
 
 
 def _on_threads(body: Body, threads: int) -> None:
+    """Call `body` once on each of so many threads, and wait for them."""
     parallel = _openmp()
     if threads <= 1:
         body(None)
@@ -73,7 +75,7 @@ def _on_threads(body: Body, threads: int) -> None:
 
 @cache
 def _openmp() -> Any:
-    """GCC's entry into a parallel region, in the OpenMP that torch has loaded; None where that has none."""
+    """GCC's entry into a parallel region, from the OpenMP that torch has loaded; None if it lacks one."""
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
     except (AttributeError, OSError, TypeError):
@@ -84,5 +86,5 @@ def _openmp() -> Any:
 
 @cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """One pool a process (a fork has none of its parent's threads) and number of threads."""
+    """The pool of a process: a fork has none of its parent's threads, so each process needs its own."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"xmcpipe-{process}")

@@ -3,48 +3,71 @@
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.rows import FORMATS
-from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, launch
+from xmcpipe.ops.cuda.geometry import FORMATS
+from xmcpipe.ops.cuda.rows import resident_blocks
+from xmcpipe.ops.layer import Rewiring, SparseLayer
+from xmcpipe.ops.nvrtc.launch import launch
 from xmcpipe.ops.nvrtc.table import KERNELS
 
-SLACK = 256  # of kernels/ffi_rewire.cu: keys collected at most, beyond the fan-in
-ROWS_OF_COUNT = 8  # of a block that counts ties
+SLACK = 256  # kernels/ffi_rewire.cu: keys collected beyond the fan-in, at most
+TIES_ROWS, MAX_TIES_BLOCKS = 8, 65_535  # rows of a block that counts ties; size of its grid
 KEY_BYTES, CHOSEN_BYTES = 8, 2
 
 
-def rewire_(
-    weight_LK: Tensor,
-    index_LK: Tensor,
-    moments: list[Tensor],
-    bits: int,
-    ties: int,
-    seed: int,
-    rewiring: int,
-    first_label: int,
-    num_features: int,
-) -> Tensor:
-    """As `ffi_rewire_`, whose arguments are checked; up to two moments, of one dtype."""
-    (num_labels, fan_in), device = weight_LK.shape, weight_LK.device
+def rewire_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
+    """See `ops.rewire.ffi_rewire_`; arguments are checked; up to two moments, of one dtype."""
+    weight_LK, device = layer.weight, layer.weight.device
     weight_format = FORMATS[weight_LK.dtype]
-    ties_before_L = None
-    if ties:
-        counter = KERNELS["ffi_rewire_ties"].variant(WEIGHT=weight_format)
-        counts = torch.zeros(num_labels + 1, dtype=torch.int64, device=device)
-        launch(
-            counter, device, (min(-(-num_labels // ROWS_OF_COUNT), 65_535),), counter.threads, 0,
-            weight_LK, counts[1:], bits, 0, num_labels, fan_in,
-        )  # fmt: skip
-        ties_before_L = torch.cumsum(counts, 0, out=counts)[:num_labels]
     moment_format = FORMATS[moments[0].dtype] if moments else weight_format
     variant = KERNELS["ffi_rewire"].variant(WEIGHT=weight_format, MOMENT=moment_format)
-    shared = KEY_BYTES * (fan_in + SLACK) + CHOSEN_BYTES * fan_in + 4 * (-(-num_features // 32))
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
-    blocks = min(num_labels, processors * blocks_per_multiprocessor(variant, device, shared))
+    shared = rewire_shared_bytes(layer.fan_in, rewiring.num_features)
+    blocks = min(layer.num_labels, resident_blocks(variant, device, shared))
     replaced = torch.empty(blocks, dtype=torch.int64, device=device)
-    first, second = [*moments, None, None][:2]
+    # The kernel edits up to two moments; a missing one is a null pointer.
+    first_moment, second_moment = [*moments, None, None][:2]
     launch(
-        variant, device, (blocks,), variant.threads, shared,
-        weight_LK, index_LK, first, second, ties_before_L, replaced,
-        bits, ties, seed, rewiring, first_label, 0, num_labels, num_features, fan_in,
-    )  # fmt: skip
+        variant,
+        device,
+        (blocks,),
+        shared,
+        weight_LK=weight_LK,
+        index_LK=layer.index,
+        moment0_LK=first_moment,
+        moment1_LK=second_moment,
+        ties_before_L=_ties_before(weight_LK, rewiring.bits) if rewiring.ties else None,
+        replaced=replaced,
+        bits=rewiring.bits,
+        ties=rewiring.ties,
+        seed=rewiring.seed,
+        rewiring=rewiring.number,
+        first_label=rewiring.first_label,
+        begin=0,
+        end=layer.num_labels,
+        num_features=rewiring.num_features,
+        fan_in=layer.fan_in,
+    )
     return replaced.sum()
+
+
+def rewire_shared_bytes(fan_in: int, num_features: int) -> int:
+    """The dynamic shared memory of ffi_rewire: keys, chosen features, and a bitmask of the features."""
+    return KEY_BYTES * (fan_in + SLACK) + CHOSEN_BYTES * fan_in + 4 * (-(-num_features // 32))
+
+
+def _ties_before(weight_LK: Tensor, bits: int) -> Tensor:
+    """The number of ties in the labels before each, int64 [L]."""
+    num_labels, fan_in = weight_LK.shape
+    counts = torch.zeros(num_labels + 1, dtype=torch.int64, device=weight_LK.device)
+    launch(
+        KERNELS["ffi_rewire_ties"].variant(WEIGHT=FORMATS[weight_LK.dtype]),
+        weight_LK.device,
+        (min(-(-num_labels // TIES_ROWS), MAX_TIES_BLOCKS),),
+        0,
+        weight_LK=weight_LK,
+        ties_L=counts[1:],
+        bits=bits,
+        begin=0,
+        end=num_labels,
+        fan_in=fan_in,
+    )
+    return torch.cumsum(counts, 0, out=counts)[:num_labels]

@@ -1,27 +1,26 @@
-"""How the gathering CUDA kernels are cut: features transposed and padded, the rows of the batch that a block
-holds, and a grid that fills the card.
+"""What the gathering CUDA kernels share: features transposed and padded, rows of the batch in shared memory.
 
 B rows, D features; `stride` is B rounded up to whole groups of eight rows, padded with zeros.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded, persistent_blocks
 from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, load
 from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Variant
 
-FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-LANE_ROWS = 8  # rows of the batch that a lane holds
-MAX_GROUP = 8  # lanes to a label
 MAX_FAN_IN = 512
-SUM_THREADS, SUM_BLOCKS = 256, 2048  # of the kernels that add up shares
+WIDE_THREADS = 512  # of a block that fills a multiprocessor's shared memory alone
 
 
-def takes(index_LK: Tensor, *tensors: Tensor) -> bool:
-    """Whether the kernels are for such a layer: 16- or 32-bit floats, K a multiple of 8 up to 512.
+def supports(index_LK: Tensor, *tensors: Tensor) -> bool:
+    """Whether the kernels support such a layer: 16- or 32-bit floats, K a multiple of 8 up to 512.
 
-    Rows are read 16 bytes at a time, so that they must begin at such a place.
+    Rows are read 16 bytes at a time, so they must start at multiples of 16 bytes.
     """
     fan_in = index_LK.shape[1]
     rows = [index_LK, *(tensor for tensor in tensors if tensor.shape == index_LK.shape)]
@@ -32,11 +31,6 @@ def takes(index_LK: Tensor, *tensors: Tensor) -> bool:
         and all(tensor.numel() > 0 and tensor.dtype in FORMATS for tensor in tensors)
         and all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in rows)
     )
-
-
-def padded(rows: int) -> int:
-    """`stride` for a batch of so many rows."""
-    return -(-rows // LANE_ROWS) * LANE_ROWS
 
 
 def transposed(features_BD: Tensor) -> Tensor:
@@ -53,47 +47,56 @@ def by_label(grad_BL: Tensor) -> Tensor:
     return grad_LB
 
 
-def gathering(entry: str, features_DB: Tensor, **macros: int) -> tuple[Variant, int, int]:
-    """The variant of a gathering kernel for these features, its dynamic shared memory, its lanes to a label.
+class Gathering(NamedTuple):
+    """How a gathering kernel is launched for some features: `group` lanes compute a label."""
 
-    As many rows as fit are kept in shared memory; where not even eight fit, they are read from global memory,
-    that is from L2. A block that fills a multiprocessor's shared memory alone gets twice the threads.
+    variant: Variant
+    shared_bytes: int
+    group: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch that a block holds."""
+        return LANE_ROWS * self.group
+
+    def row_blocks(self, stride: int) -> int:
+        """Blocks along the rows of the batch."""
+        return -(-stride // self.rows)
+
+    def label_blocks(self, device: torch.device, num_labels: int, row_blocks: int = 1) -> int:
+        """Blocks along the labels of a grid that runs all at once."""
+        tiles = -(-num_labels * self.group // self.variant.threads)
+        return persistent_blocks(resident_blocks(self.variant, device, self.shared_bytes), tiles, row_blocks)
+
+
+def gathering(entry: str, features_DB: Tensor, **macros: int) -> Gathering:
+    """How to launch the gathering kernel `entry` for these features.
+
+    As many rows as fit are stored in shared memory. If not even eight fit, they are read from global memory,
+    which means from L2. A block that fills a multiprocessor's shared memory alone gets twice the threads.
     """
     kernel, (num_features, stride) = KERNELS[entry], features_DB.shape
-    wanted = 1
-    while wanted < MAX_GROUP and wanted * LANE_ROWS < stride:
-        wanted *= 2
-    group, macros = wanted, {"FEATURE": FORMATS[features_DB.dtype], **macros}
+    device = features_DB.device
+    # As many lanes as the batch has rows for, up to a limit: more rows reuse each weight that is read.
+    group = 1
+    while group < MAX_GROUP and group * LANE_ROWS < stride:
+        group *= 2
+    whole_batch, macros = group, {"FEATURE": FORMATS[features_DB.dtype], **macros}
+    # Then fewer, until the rows of a block fit in shared memory.
     while group:
-        rows = LANE_ROWS * group
-        shared = rows * num_features * features_DB.element_size()
+        shared = LANE_ROWS * group * num_features * features_DB.element_size()
         variant = kernel.variant(GROUP=group, SHARED=1, **macros)
-        room = load(variant, features_DB.device).shared
-        if shared <= room:
-            wide = 2 * shared > room and "THREADS" in dict(kernel.macros)
-            if (
-                wide
-                and shared
-                <= load(kernel.variant(GROUP=group, THREADS=512, **macros), features_DB.device).shared
-            ):
-                variant = kernel.variant(GROUP=group, SHARED=1, THREADS=512, **macros)
-            return variant, shared, group
+        limit = load(variant, device).shared
+        if shared <= limit:
+            if 2 * shared > limit and "THREADS" in dict(kernel.macros):
+                wide = kernel.variant(GROUP=group, SHARED=1, THREADS=WIDE_THREADS, **macros)
+                variant = wide if shared <= load(wide, device).shared else variant
+            return Gathering(variant, shared, group)
         group //= 2
-    return kernel.variant(GROUP=wanted, SHARED=0, **macros), 0, wanted
+    return Gathering(kernel.variant(GROUP=whole_batch, SHARED=0, **macros), 0, whole_batch)
 
 
-def persistent(variant: Variant, device: torch.device, shared: int, tiles: int, beside: int = 1) -> int:
-    """Blocks along the labels: as many as run at once, `beside` others to each, and no more than tiles."""
+def resident_blocks(variant: Variant, device: torch.device, shared_bytes: int) -> int:
+    """The number of blocks of a kernel that the card runs at once."""
     processors = torch.cuda.get_device_properties(device).multi_processor_count
-    at_once = blocks_per_multiprocessor(variant, device, shared) * processors
-    return max(1, min(tiles, at_once // beside))
-
-
-def sum_grid(count: int) -> tuple[int]:
-    """The grid of a kernel that adds up the shares of `count` numbers."""
-    return (min(-(-count // SUM_THREADS), SUM_BLOCKS),)
-
-
-def momentum_kind(weight: Tensor, momentum: Tensor | None) -> int:
-    """The macro MOMENTUM: 0 for none, 1 in the weight's format, 2 bfloat16 beside another."""
-    return 0 if momentum is None else 1 if momentum.dtype == weight.dtype else 2
+    return blocks_per_multiprocessor(variant, device, shared_bytes) * processors

@@ -1,31 +1,21 @@
-"""The fused classifier step on kernels/: which of two designs takes a layer.
+"""The fused classifier step on the CUDA kernels: one pass over the labels, or chunk by chunk.
 
-One pass over the labels (`step_pass_cuda`) computes each product densely on tensor cores, whatever K is;
-chunks (`step_chunks_cuda`) gather, at a cost that goes with K, and take any shape and format. Counted in
-kernels/README.md, for B = 64 and D = 768 they meet at K = 64.
+`geometry.one_pass` chooses by the shape. `step_pass` computes each product densely on tensor cores;
+`step_chunks` gathers, and takes any shape and format.
 """
 
 from torch import Tensor
 
-from xmcpipe.ops.cuda import step_chunks as step_chunks_cuda
-from xmcpipe.ops.cuda import step_pass as step_pass_cuda
-from xmcpipe.ops.step_torch import Update
-
-FEATURES_A_PLACE = 12  # D / K up to which one pass is faster
+from xmcpipe.ops.cuda import step_chunks, step_pass
+from xmcpipe.ops.cuda.geometry import StepShape, card_of, one_pass
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 
 def step_(
-    features_BD: Tensor,
-    weight_LK: Tensor,
-    index_LK: Tensor,
-    bias_L: Tensor | None,
-    momentum_LK: Tensor | None,
-    positives: tuple[Tensor, Tensor],
-    loss: str,
-    update: Update,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """As `ffi_step_`, whose arguments are checked and such as `cuda_rows.takes`."""
-    dense_enough = index_LK.shape[1] * FEATURES_A_PLACE >= features_BD.shape[1]
-    one_pass = dense_enough and step_pass_cuda.takes(features_BD, weight_LK)
-    step_of_design = step_pass_cuda.step_ if one_pass else step_chunks_cuda.step_
-    return step_of_design(features_BD, weight_LK, index_LK, bias_L, momentum_LK, positives, loss, update)
+    """See `ops.step.Step`; `rows.supports` the arguments."""
+    shape = StepShape.of(features_BD, layer)
+    if one_pass(shape, card_of(features_BD.device)) is None:
+        return step_chunks.step_(features_BD, layer, positives, loss, update)
+    return step_pass.step_(features_BD, layer, positives, loss, update)

@@ -1,7 +1,7 @@
-"""The fused classifier step on kernels/, chunk by chunk of labels: for any shape and format.
+"""The fused classifier step on the CUDA kernels, chunk by chunk of labels: for any shape and format.
 
-Three kernels a chunk (scores and loss, dX, dW and update), the chunk so small that weights, indices and
-gradients stay in L2 between them, so that device memory is touched about once.
+Three kernels run for each chunk: scores and loss, dX, dW and update. A chunk is so small that its weights,
+indices and gradients stay in L2 between them, so that device memory is accessed about once.
 
 B rows, D features, L labels, K fan-in, P positives.
 """
@@ -10,103 +10,102 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.cuda.ffi import FeatureGradient
-from xmcpipe.ops.cuda.rows import FORMATS, LANE_ROWS, gathering, momentum_kind, persistent, transposed
+from xmcpipe.ops.cuda.geometry import FORMATS, StepShape, card_of, chunk_labels, sums_before_update
+from xmcpipe.ops.cuda.rows import gathering, transposed
+from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.nvrtc.table import LOSSES
-from xmcpipe.ops.step_torch import Update
-
-INDEX_BYTES = 2
-CACHE_SHARE = 0.5  # of L2, for a chunk: the rest is for features and partial results
-CHUNK_STEP = 1024  # labels
 
 
 def step_(
-    features_BD: Tensor,
-    weight_LK: Tensor,
-    index_LK: Tensor,
-    bias_L: Tensor | None,
-    momentum_LK: Tensor | None,
-    positives: tuple[Tensor, Tensor],
-    loss: str,
-    update: Update,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """As `step_cuda.step_`."""
-    features_DB, num_labels = transposed(features_BD), len(weight_LK)
-    chunk = min(update.label_chunk, cached_labels(weight_LK, features_DB), num_labels)
-    chunks = _Chunks(
-        features_DB, weight_LK, index_LK, bias_L, momentum_LK, positives, LOSSES[loss], update, chunk
-    )
-    gradient = FeatureGradient(weight_LK, index_LK, len(features_BD), features_BD.shape[1], chunk)
-    for number, begin in enumerate(range(0, num_labels, chunk)):
-        end = min(begin + chunk, num_labels)
-        chunks.score(number, begin, end, len(features_BD))
-        gradient.add(chunks.gradient_LB, begin, end)
-        chunks.update(begin, end)
+    """See `ops.step.Step`."""
+    shape = StepShape.of(features_BD, layer)
+    chunk = chunk_labels(shape, card_of(features_BD.device), update.label_chunk)
+    features_DB = transposed(features_BD)
+    scores = _Scores(features_DB, layer, shape, chunk, loss_code(loss))
+    gradient = FeatureGradient(layer, shape.num_rows, shape.num_features, chunk)
+    updates = _Updates(features_DB, layer, shape, chunk)
+    for number, begin in enumerate(range(0, shape.num_labels, chunk)):
+        end = min(begin + chunk, shape.num_labels)
+        # dX is computed from the old weights, so before their update.
+        scores.run(number, positives, begin, end)
+        gradient.add(scores.gradient_LB, begin, end)
+        updates.run(scores.gradient_LB, update, begin, end)
     grad_features = torch.empty(features_BD.shape, dtype=torch.float32, device=features_BD.device)
     gradient.total(grad_features)
-    return chunks.losses.sum(), grad_features
+    return scores.losses.sum(), grad_features
 
 
-def cached_labels(weight_LK: Tensor, features_DB: Tensor) -> int:
-    """How many labels' weights, indices and gradients stay in L2."""
-    per_label = weight_LK.shape[1] * (weight_LK.element_size() + INDEX_BYTES) + 4 * features_DB.shape[1]
-    cache = torch.cuda.get_device_properties(features_DB.device).L2_cache_size
-    return max(1, int(CACHE_SHARE * cache / per_label) // CHUNK_STEP) * CHUNK_STEP
-
-
-class _Chunks:
-    """Scores with loss, and dW with update, of one chunk of labels after another."""
+class _Scores:
+    """Scores with loss: `gradient_LB` of the latest chunk, and the partial losses of all chunks."""
 
     def __init__(
-        self,
-        features_DB: Tensor,
-        weight_LK: Tensor,
-        index_LK: Tensor,
-        bias_L: Tensor | None,
-        momentum_LK: Tensor | None,
-        positives: tuple[Tensor, Tensor],
-        loss: int,
-        update: Update,
-        chunk: int,
+        self, features_DB: Tensor, layer: SparseLayer, shape: StepShape, chunk: int, code: int
     ) -> None:
-        self._x, self._weight, self._index, self._bias = features_DB, weight_LK, index_LK, bias_L
-        self._momentum, self._positives, self._update = momentum_LK, positives, update
-        device, weight_format = features_DB.device, FORMATS[weight_LK.dtype]
-        variant, shared, group = gathering("ffi_scores", features_DB, WEIGHT=weight_format, LOSS=loss)
-        row_blocks = -(-features_DB.shape[1] // (LANE_ROWS * group))
-        blocks = persistent(variant, device, shared, -(-chunk * group // variant.threads), row_blocks)
-        self._scores, self._scores_shared, self._scores_grid = variant, shared, (blocks, row_blocks)
-        self.gradient_LB = features_DB.new_empty(chunk, features_DB.shape[1], dtype=torch.float32)
-        num_chunks = -(-len(weight_LK) // chunk)
+        self._features_DB, self._layer, self._shape = features_DB, layer, shape
+        stride = features_DB.shape[1]
+        self._kernel = gathering("ffi_scores", features_DB, WEIGHT=FORMATS[shape.weight_dtype], LOSS=code)
+        row_blocks = self._kernel.row_blocks(stride)
+        blocks = self._kernel.label_blocks(features_DB.device, chunk, row_blocks)
+        self._grid = blocks, row_blocks
+        self.gradient_LB = features_DB.new_empty(chunk, stride, dtype=torch.float32)
+        num_chunks = -(-shape.num_labels // chunk)
         self.losses = features_DB.new_empty(num_chunks, blocks * row_blocks, dtype=torch.float32)
-        kind = momentum_kind(weight_LK, momentum_LK)
-        variant, shared, group = gathering(
+
+    def run(self, number: int, positives: Positives, begin: int, end: int) -> None:
+        """Compute chunk `number`, the labels [begin, end)."""
+        launch(
+            self._kernel.variant,
+            self._features_DB.device,
+            self._grid,
+            self._kernel.shared_bytes,
+            features_DB=self._features_DB,
+            weight_LK=self._layer.weight,
+            index_LK=self._layer.index,
+            bias_L=self._layer.bias,
+            out=self.gradient_LB,
+            partial_loss=self.losses[number],
+            **positive_arguments(positives),
+            begin=begin,
+            end=end,
+            batch=self._shape.num_rows,
+            stride=self._features_DB.shape[1],
+            num_features=self._shape.num_features,
+            fan_in=self._shape.fan_in,
+        )
+
+
+class _Updates:
+    """dW and the update of weights, momentum and bias."""
+
+    def __init__(self, features_DB: Tensor, layer: SparseLayer, shape: StepShape, chunk: int) -> None:
+        self._features_DB, self._layer, self._shape = features_DB, layer, shape
+        weight_format, kind = FORMATS[shape.weight_dtype], momentum_kind(layer.weight, layer.momentum)
+        self._kernel = gathering(
             "ffi_grad_weight", features_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind
         )
-        blocks = persistent(variant, device, shared, -(-chunk * group // variant.threads))
-        self._updates, self._updates_shared, self._updates_grid = variant, shared, (blocks,)
-        # A batch of several blocks of rows adds its gradient up before the update.
-        several = features_DB.shape[1] > LANE_ROWS * group
-        self._sums = (
-            features_DB.new_empty(chunk, weight_LK.shape[1], dtype=torch.float32) if several else None
+        self._grid = (self._kernel.label_blocks(features_DB.device, chunk),)
+        self._sums_LK: Tensor | None = None
+        if sums_before_update(shape, self._kernel.rows):
+            self._sums_LK = features_DB.new_empty(chunk, shape.fan_in, dtype=torch.float32)
+
+    def run(self, gradient_LB: Tensor, update: Update, begin: int, end: int) -> None:
+        """Update the labels [begin, end) from the gradients of their scores."""
+        launch(
+            self._kernel.variant,
+            self._features_DB.device,
+            self._grid,
+            self._kernel.shared_bytes,
+            gradient_LB=gradient_LB,
+            features_DB=self._features_DB,
+            index_LK=self._layer.index,
+            dweight_LK=self._sums_LK,
+            **update_arguments(self._layer, update),
+            begin=begin,
+            end=end,
+            stride=self._features_DB.shape[1],
+            num_features=self._shape.num_features,
+            fan_in=self._shape.fan_in,
         )
-
-    def score(self, number: int, begin: int, end: int, batch: int) -> None:
-        """gradient_LB, and the losses of chunk `number`."""
-        (num_features, stride), variant = self._x.shape, self._scores
-        launch(
-            variant, self._x.device, self._scores_grid, variant.threads, self._scores_shared,
-            self._x, self._weight, self._index, self._bias, self.gradient_LB, self.losses[number],
-            *self._positives, len(self._positives[0]), begin, end, batch, stride, num_features,
-            self._weight.shape[1],
-        )  # fmt: skip
-
-    def update(self, begin: int, end: int) -> None:
-        """The step of the chunk's weights, momentum and bias."""
-        (num_features, stride), variant, by = self._x.shape, self._updates, self._update
-        launch(
-            variant, self._x.device, self._updates_grid, variant.threads, self._updates_shared,
-            self.gradient_LB, self._x, self._index, self._sums, self._weight, self._momentum, self._bias,
-            by.scale, by.rate, by.step, by.weight_decay, by.momentum_factor, by.seed, by.first_label,
-            begin, end, stride, num_features, self._weight.shape[1],
-        )  # fmt: skip

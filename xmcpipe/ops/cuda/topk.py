@@ -1,51 +1,83 @@
-"""The k best labels on kernels/ffi_topk.cu: no scores of more than a tile of labels exist.
+"""The k best labels on kernels/ffi_topk.cu: scores of more than a tile of labels never exist.
 
-B rows, D features, L labels, K fan-in.
+B rows, D features, L labels, K fan-in, k best, P parts (blocks along the labels), N best of a row.
 """
 
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.rows import FORMATS, LANE_ROWS, gathering, persistent, transposed
+from xmcpipe.ops.cuda.geometry import FORMATS
+from xmcpipe.ops.cuda.rows import Gathering, gathering, transposed
+from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.launch import launch, load
 from xmcpipe.ops.nvrtc.table import KERNELS
 
-MERGED_KEYS = 32_768
-SMALL_ROOM, LARGE_ROOM = 128, 256  # keys that a row's list holds beyond a tile's
+MERGED_KEYS = 32_768  # of a row: one block merges them, which should not take longer than the scores
+SMALL_ROOM, LARGE_ROOM = 128, 256  # values of ROOM: keys that a row's list holds beyond a tile's
 
 
-def topk(
-    features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor, bias_L: Tensor | None, k: int, first_label: int
-) -> tuple[Tensor, Tensor]:
-    """As `ffi_topk`, whose arguments are checked and such as `cuda_rows.takes`; k is at most 128."""
-    features_DB, (num_labels, fan_in), batch = transposed(features_BD), weight_LK.shape, len(features_BD)
-    (num_features, stride), device = features_DB.shape, features_DB.device
-    macros = {"WEIGHT": FORMATS[weight_LK.dtype], "ROOM": SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM}
-    if batch == 1:
-        shared, group, row_blocks = num_features * features_DB.element_size(), 1, 1
-        macros |= {"FEATURE": FORMATS[features_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
-        variant = KERNELS["ffi_topk"].variant(**macros, SHARED=1)
-        if shared > load(variant, device).shared:
-            variant, shared = KERNELS["ffi_topk"].variant(**macros, SHARED=0), 0
-    else:
-        variant, shared, group = gathering("ffi_topk", features_DB, **macros)
-        row_blocks = -(-stride // (LANE_ROWS * group))
-    tile = variant.threads // group
-    capacity = tile + macros["ROOM"]
+def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> tuple[Tensor, Tensor]:
+    """See `ops.topk.ffi_topk`; arguments are checked, `rows.supports` them, and k is at most 128."""
+    features_DB, num_rows, device = transposed(features_BD), len(features_BD), features_BD.device
+    num_features, stride = features_DB.shape
+    room = SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM
+    macros = {"WEIGHT": FORMATS[layer.weight.dtype], "ROOM": room}
+    kernel = _one_row(features_DB, macros) if num_rows == 1 else gathering("ffi_topk", features_DB, **macros)
+    row_blocks = 1 if num_rows == 1 else kernel.row_blocks(stride)
+    # A grid that fills the card, unless the merge of its lists would take longer than the scores.
     processors = torch.cuda.get_device_properties(device).multi_processor_count
-    most = max(processors, MERGED_KEYS // k)  # one block merges a row's: it should not become the longer part
-    blocks = min(persistent(variant, device, shared, -(-num_labels // tile), row_blocks), most)
-    keys_PBC = torch.empty(blocks, batch, capacity, dtype=torch.int64, device=device)
+    max_blocks = max(processors, MERGED_KEYS // k)
+    blocks = min(kernel.label_blocks(device, layer.num_labels, row_blocks), max_blocks)
+    capacity = kernel.variant.threads // kernel.group + room
+    keys_PBC = torch.empty(blocks, num_rows, capacity, dtype=torch.int64, device=device)
     launch(
-        variant, device, (blocks, row_blocks), variant.threads, shared,
-        features_DB, weight_LK, index_LK, None if bias_L is None else bias_L.float(), keys_PBC,
-        0, num_labels, batch, stride, num_features, fan_in, k,
-    )  # fmt: skip
-    labels_BN = torch.empty(batch, k, dtype=torch.int64, device=device)
-    scores_BN = torch.empty(batch, k, dtype=torch.float32, device=device)
-    merge = KERNELS["ffi_topk_merge"].variant()
+        kernel.variant,
+        device,
+        (blocks, row_blocks),
+        kernel.shared_bytes,
+        features_DB=features_DB,
+        weight_LK=layer.weight,
+        index_LK=layer.index,
+        bias_L=None if layer.bias is None else layer.bias.float(),
+        keys_PBC=keys_PBC,
+        begin=0,
+        end=layer.num_labels,
+        batch=num_rows,
+        stride=stride,
+        num_features=num_features,
+        fan_in=layer.fan_in,
+        num_best=k,
+    )
+    return _merge(keys_PBC, k, first_label)
+
+
+def _one_row(features_DB: Tensor, macros: dict[str, int]) -> Gathering:
+    """How to launch the kernel for a single row: a lane computes a label."""
+    shared = features_DB.shape[0] * features_DB.element_size()
+    macros = macros | {"FEATURE": FORMATS[features_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
+    variant = KERNELS["ffi_topk"].variant(**macros, SHARED=1)
+    if shared > load(variant, features_DB.device).shared:
+        variant, shared = KERNELS["ffi_topk"].variant(**macros, SHARED=0), 0
+    return Gathering(variant, shared, group=1)
+
+
+def _merge(keys_PBC: Tensor, k: int, first_label: int) -> tuple[Tensor, Tensor]:
+    """Labels and scores [B, k] from the lists of all parts."""
+    blocks, num_rows, capacity = keys_PBC.shape
+    labels_BN = torch.empty(num_rows, k, dtype=torch.int64, device=keys_PBC.device)
+    scores_BN = torch.empty(num_rows, k, dtype=torch.float32, device=keys_PBC.device)
     launch(
-        merge, device, (batch,), merge.threads, 0,
-        keys_PBC, labels_BN, scores_BN, first_label, blocks, batch, capacity, k,
-    )  # fmt: skip
+        KERNELS["ffi_topk_merge"].variant(),
+        keys_PBC.device,
+        (num_rows,),
+        0,
+        keys_PBC=keys_PBC,
+        labels_BN=labels_BN,
+        scores_BN=scores_BN,
+        first_label=first_label,
+        parts=blocks,
+        batch=num_rows,
+        capacity=capacity,
+        num_best=k,
+    )
     return labels_BN, scores_BN

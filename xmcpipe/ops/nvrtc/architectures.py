@@ -1,4 +1,4 @@
-"""The GPU architectures that the kernels compile for, and what one block may use of each.
+"""The GPU architectures that the kernels compile for, and their limits for one block.
 
 From the CUDA programming guide, "technical specifications per compute capability".
 """
@@ -8,7 +8,7 @@ from xmcpipe.errors import XmcpipeError
 KIB = 1024
 REGISTER_FILE, MAX_REGISTERS, REGISTER_STEP = 65_536, 255, 8
 
-# Name -> bytes of shared memory, static and dynamic.
+# Name -> most shared memory of a block, static and dynamic, in bytes.
 ARCHITECTURES = {
     "sm_75": 64 * KIB,
     "sm_80": 163 * KIB,
@@ -22,7 +22,7 @@ ARCHITECTURES = {
     "sm_120": 99 * KIB,
     "sm_121": 99 * KIB,
 }
-# What `--arch all` means and the tests try; the rest are boards and later revisions of these.
+# `--arch all`, and the architectures of the tests; the others are boards and later revisions of these.
 COMMON_ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 
@@ -32,7 +32,7 @@ def number_of(architecture: str) -> int:
 
 
 def require_architecture(name: str) -> str:
-    """`name` if it is an architecture the kernels compile for. Raises XmcpipeError that names those."""
+    """Return `name` if the kernels compile for it. Raises XmcpipeError that lists the architectures."""
     if name not in ARCHITECTURES:
-        raise XmcpipeError(f"there is no architecture {name!r}", f"known: {', '.join(ARCHITECTURES)}")
+        raise XmcpipeError(f"unknown architecture {name!r}", f"known: {', '.join(ARCHITECTURES)}")
     return name

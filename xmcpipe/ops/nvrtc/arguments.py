@@ -1,11 +1,11 @@
-"""Arguments of a kernel, checked against the parameters in its text and given their widths.
+"""Arguments of a kernel by name, checked against the parameters in its text and converted to their widths.
 
-CUDA checks nothing: a wrong width or a tensor of another type is no error there, only wrong numbers or a
-write astray. cuda-core would take a Python int for 64 bits whatever the kernel wants, hence NumPy scalars for
-all but addresses.
+CUDA checks nothing: a wrong width or a tensor of another dtype is no error there, only wrong numbers or a
+write out of bounds. cuda-core passes a Python int as 64 bits whatever the kernel takes, hence NumPy scalars
+for all but addresses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,29 +18,56 @@ from xmcpipe.ops.nvrtc.source import Parameter
 Argument = Tensor | int | float | None
 Packer = Callable[[Argument, torch.device], Any]
 
-# A pointer to bits takes them signed or not: torch has few operations on unsigned integers.
+# A pointer to bits accepts them signed or unsigned: torch has few operations on unsigned integers.
 SAME_BITS = {"uint16": ("int16",), "uint32": ("int32",), "uint64": ("int64",)}
 
 
-def packer(parameter: Parameter) -> Packer:
-    """What turns an argument into what cuda-core passes on, or raises ValueError.
+class Signature:
+    """The parameters of a kernel, prepared once so that a launch only looks its arguments up."""
 
-    A pointer takes a contiguous tensor of its type on the device, or None where it may be null; a number
-    takes a Python number in its range.
+    def __init__(self, entry: str, parameters: Sequence[Parameter]) -> None:
+        self.entry = entry
+        self._packers = {parameter.name: packer(parameter) for parameter in parameters}
+        self._required = frozenset(parameter.name for parameter in parameters if not parameter.optional)
+        self._checked_names: set[tuple[str, ...]] = set()
+
+    def pack(self, arguments: Mapping[str, Argument], device: torch.device) -> list[Any]:
+        """The values to launch with, in the order of the kernel's parameters.
+
+        Optional pointers that are not in `arguments` are null. Raises ValueError for a missing or unknown
+        argument, and for a value of the wrong type, range, dtype, strides or device.
+        """
+        # Each place that launches the kernel passes the same names every time: they are checked once.
+        names = tuple(arguments)
+        if names not in self._checked_names:
+            if not self._required <= arguments.keys() <= self._packers.keys():
+                raise ValueError(self._mismatch(arguments))
+            self._checked_names.add(names)
+        try:
+            return [pack(arguments.get(name), device) for name, pack in self._packers.items()]
+        except ValueError as error:
+            raise ValueError(f"{self.entry}: {error}") from error
+
+    def _mismatch(self, arguments: Mapping[str, Argument]) -> str:
+        missing = [name for name in self._packers if name in self._required and name not in arguments]
+        unknown = [name for name in arguments if name not in self._packers]
+        parts = [f"no argument for {', '.join(missing)}"] if missing else []
+        parts += [f"no parameter {', '.join(unknown)}"] if unknown else []
+        return f"{self.entry}: {'; '.join(parts)}; its parameters are {', '.join(self._packers)}"
+
+
+def packer(parameter: Parameter) -> Packer:
+    """A function that converts an argument to what cuda-core passes on, or raises ValueError.
+
+    A pointer takes a contiguous tensor of its dtype on the device, or None if it may be null; a number takes
+    a Python number in its range.
     """
     if parameter.pointer:
         return _address_packer(parameter)
-    scalar = _float_of(parameter) if parameter.type.startswith("float") else _whole_of(parameter)
-    # Sizes and rates come again every step, and a NumPy scalar takes longer to make than to find.
-    kept = lru_cache(maxsize=1024, typed=True)(scalar)
-    return lambda value, _: kept(value)
-
-
-def pack(packers: Sequence[Packer], arguments: Sequence[Argument], device: torch.device) -> list[Any]:
-    """Each argument through its packer. Raises ValueError, also for a wrong number of them."""
-    if len(arguments) != len(packers):
-        raise ValueError(f"{len(packers)} arguments are wanted, got {len(arguments)}")
-    return [pack(value, device) for pack, value in zip(packers, arguments, strict=True)]
+    convert = _float_converter(parameter) if parameter.type.startswith("float") else _int_converter(parameter)
+    # The same sizes and rates recur at every step, and a NumPy scalar takes longer to make than to look up.
+    cached = lru_cache(maxsize=1024, typed=True)(convert)
+    return lambda value, _: cached(value)
 
 
 def _address_packer(parameter: Parameter) -> Packer:
@@ -51,10 +78,10 @@ def _address_packer(parameter: Parameter) -> Packer:
         if value is None and parameter.optional:
             return 0
         if not isinstance(value, Tensor):
-            raise ValueError(f"{parameter.name} must be a tensor, got {value!r}")
+            raise ValueError(f"expected a tensor for {parameter.name}, got {value!r}")
         if value.device != device or not value.is_contiguous() or (accepted and value.dtype not in accepted):
             raise ValueError(
-                f"{parameter.name} must be contiguous {parameter.type} on {device}, "
+                f"expected {parameter.name} contiguous {parameter.type} on {device}, "
                 f"got {value.dtype} {list(value.shape)} of strides {value.stride()} on {value.device}"
             )
         return value.data_ptr()
@@ -62,25 +89,25 @@ def _address_packer(parameter: Parameter) -> Packer:
     return pack
 
 
-def _float_of(parameter: Parameter) -> Callable[[Argument], Any]:
+def _float_converter(parameter: Parameter) -> Callable[[Argument], Any]:
     scalar = np.dtype(parameter.type).type
 
     def convert(value: Argument) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{parameter.name} must be a number, got {value!r}")
+            raise ValueError(f"expected a number for {parameter.name}, got {value!r}")
         return scalar(value)
 
     return convert
 
 
-def _whole_of(parameter: Parameter) -> Callable[[Argument], Any]:
+def _int_converter(parameter: Parameter) -> Callable[[Argument], Any]:
     scalar, limits = np.dtype(parameter.type).type, np.iinfo(parameter.type)
 
     def convert(value: Argument) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{parameter.name} must be a whole number, got {value!r}")
+            raise ValueError(f"expected an integer for {parameter.name}, got {value!r}")
         if not limits.min <= value <= limits.max:
-            raise ValueError(f"{parameter.name} = {value} doesn't fit {parameter.type}")
+            raise ValueError(f"expected {parameter.type} for {parameter.name}, got {value}, out of its range")
         return scalar(value)
 
     return convert

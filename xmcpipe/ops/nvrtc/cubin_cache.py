@@ -1,8 +1,9 @@
-"""Compiled kernels kept between runs: a file for each, named by the hash of all that made it.
+"""Compiled kernels cached between runs: a file for each, named by the hash of everything it depends on.
 
-A file is a line of JSON (what it is, the length and sha256 of the rest) and the cubin. It is written beside
-its place and renamed, so that two processes may write the same one; a file that is torn, foreign or of
-another format is passed over, and compiled anew. A folder that can't be written costs time, and is no error.
+A file is a line of JSON (key, format, length and sha256 of the cubin, facts) and the cubin. It is written to
+a temporary file in the same folder and renamed, so that two processes may write the same one. A file that is
+truncated, foreign or of another format counts as missing, and the kernel is compiled again. A folder that
+can't be written costs time but is no error.
 """
 
 import hashlib
@@ -18,41 +19,42 @@ FORMAT = 1
 
 
 def folder() -> Path:
-    """kernels/ in the cache (see xmcpipe.cache)."""
+    """The folder kernels/ of the cache (see xmcpipe.cache)."""
     return cache.folder("kernels")
 
 
-def key(made_of: Mapping[str, Any]) -> str:
-    """The name of what is made of these JSON values: 64 hex digits."""
-    text = json.dumps({"format": FORMAT, **made_of}, sort_keys=True, ensure_ascii=True)
+def key(inputs: Mapping[str, Any]) -> str:
+    """The key of a cubin that depends on these JSON values: 64 hex digits."""
+    text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(key: str) -> tuple[bytes, dict[str, Any]] | None:
-    """The cubin of this key and the facts kept with it; None where there is none that is whole."""
+    """The cubin of this key and the facts stored with it; None if there is no intact file."""
     try:
-        head, newline, code = _place(key).read_bytes().partition(b"\n")
+        head, newline, code = _path(key).read_bytes().partition(b"\n")
         header = json.loads(head)
-        whole = newline and header["key"] == key and header["format"] == FORMAT
-        if not whole or header["bytes"] != len(code) or header["sha256"] != hashlib.sha256(code).hexdigest():
+        intact = newline and header["key"] == key and header["format"] == FORMAT
+        if not intact or header["bytes"] != len(code) or header["sha256"] != hashlib.sha256(code).hexdigest():
             return None
         return code, dict(header["facts"])
+    # Any content of a damaged or foreign file ends in one of these; all of them mean "compile again".
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def write(key: str, code: bytes, facts: Mapping[str, Any]) -> bool:
-    """Keep a cubin and JSON facts of it; False where the folder can't be written."""
+    """Store a cubin and JSON facts about it; False if the folder can't be written."""
     header = {"format": FORMAT, "key": key, "bytes": len(code), "facts": dict(facts)}
     header["sha256"] = hashlib.sha256(code).hexdigest()
-    place = _place(key)
+    path = _path(key)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".", delete=False) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             try:
                 file.write(json.dumps(header, sort_keys=True).encode() + b"\n" + code)
                 file.close()
-                Path(file.name).replace(place)
+                Path(file.name).replace(path)  # atomic: a reader sees no file or all of it
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
@@ -61,5 +63,5 @@ def write(key: str, code: bytes, facts: Mapping[str, Any]) -> bool:
     return True
 
 
-def _place(key: str) -> Path:
+def _path(key: str) -> Path:
     return folder() / f"{key}.cubin"

@@ -1,7 +1,7 @@
 """Kernels loaded and launched: on torch's current stream, in torch's own context, on the tensors' device.
 
-A kernel is compiled and loaded at its first launch on a device. Loading is forbidden while a CUDA graph is
-captured, so a step runs once before it is captured; launching is then what a capture records.
+A kernel is compiled and loaded at its first launch on a device. CUDA forbids loading while a graph is
+captured, so a step must run once before it is captured; the capture then records its launches.
 """
 
 import warnings
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.nvrtc import compile as nvrtc
-from xmcpipe.ops.nvrtc.arguments import Argument, Packer, pack, packer
+from xmcpipe.ops.nvrtc import compiler
+from xmcpipe.ops.nvrtc.arguments import Argument, Signature
 from xmcpipe.ops.nvrtc.driver import Driver
 from xmcpipe.ops.nvrtc.source import parameters
 from xmcpipe.ops.nvrtc.variant import Variant
@@ -22,15 +22,15 @@ from xmcpipe.ops.nvrtc.variant import Variant
 
 @dataclass(frozen=True)
 class Loaded:
-    """A kernel that is ready on a device; `shared` is the dynamic shared memory that a block may ask for."""
+    """A kernel that is ready on a device; `shared` is the most dynamic shared memory of a block, in bytes."""
 
     kernel: Any
-    packers: tuple[Packer, ...]
+    signature: Signature
     shared: int
 
 
 def available(device: torch.device) -> str | None:
-    """Why kernels can't be used on this device, in a line; None where they can."""
+    """The reason why kernels can't run on this device, in one line; None if they can."""
     if device.type != "cuda":
         return f"{device} is no CUDA device"
     if torch.version.cuda is None:
@@ -41,7 +41,7 @@ def available(device: torch.device) -> str | None:
 
 
 def usable(device: torch.device) -> bool:
-    """Whether kernels can be used on this device; where they can't, a warning says so, once."""
+    """Whether kernels can run on this device; if they can't, warns with the reason, once."""
     reason = available(device)
     if reason is not None:
         _warn(reason)
@@ -52,35 +52,37 @@ def launch(
     variant: Variant,
     device: torch.device,
     grid: Sequence[int],
-    block: int,
     shared_bytes: int,
-    *arguments: Argument,
+    /,
+    **arguments: Argument,
 ) -> None:
-    """Start a kernel on the current stream of `device`; it runs on when this returns.
+    """Start a kernel on the current stream of `device` and return without waiting for it.
 
-    `grid` has one to three sizes, `block` is the number of threads, `shared_bytes` the dynamic shared memory.
-    `arguments` are as `arguments.packer` takes them. Raises ValueError for what the kernel's text or the
-    device doesn't take.
+    `grid` has one to three sizes, in blocks of `variant.threads`; `shared_bytes` is the dynamic shared memory
+    of a block. `arguments` are named as in the kernel's text; optional pointers may be left out. Raises
+    ValueError that names the kernel for a grid, a size or an argument that the kernel or the device can't
+    take.
     """
-    entry, device = variant.kernel.entry, _numbered(device)
+    device = _numbered(device)
     loaded = load(variant, device)
-    if block != variant.threads or min(grid) < 1:
-        raise ValueError(f"{entry}: a grid of blocks of {variant.threads} is wanted, got {grid}, {block}")
+    entry = variant.kernel.entry
+    if min(grid) < 1:
+        raise ValueError(f"{entry}: expected at least one block, got the grid {tuple(grid)}")
     if shared_bytes > loaded.shared:
         raise ValueError(
-            f"{entry}: at most {loaded.shared} bytes of shared memory are there, got {shared_bytes}"
+            f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, got {shared_bytes}"
         )
-    try:
-        values = pack(loaded.packers, arguments, device)
-    except ValueError as error:
-        raise ValueError(f"{entry}: {error}") from error
+    values = loaded.signature.pack(arguments, device)
+    # The tensors' device may not be the current one, as with a model on cuda:1.
     with torch.cuda.device(device):
         stream = torch.cuda.current_stream(device).cuda_stream
-        _driver().launch(loaded.kernel, device.index, stream, tuple(grid), block, shared_bytes, values)
+        _driver().launch(
+            loaded.kernel, device.index, stream, tuple(grid), variant.threads, shared_bytes, values
+        )
 
 
 def load(variant: Variant, device: torch.device) -> Loaded:
-    """The kernel on a device, compiled and loaded at the first call, which a capture forbids."""
+    """The kernel on a device, compiled and loaded at the first call, which must not be in a capture."""
     return _load(variant, _numbered(device).index)
 
 
@@ -91,23 +93,27 @@ def shared_limit(device: torch.device | int) -> int:
 
 
 def blocks_per_multiprocessor(variant: Variant, device: torch.device, shared_bytes: int) -> int:
-    """How many blocks of a kernel run on a multiprocessor at once: what sizes a persistent grid."""
+    """The number of blocks of a kernel that run on a multiprocessor at once; sizes a persistent grid."""
     return _blocks(variant, _numbered(device).index, shared_bytes)
 
 
 @cache
 def _load(variant: Variant, index: int) -> Loaded:
-    entry, takes = variant.kernel.entry, parameters(variant)
+    entry, declared = variant.kernel.entry, parameters(variant)
     if torch.cuda.is_current_stream_capturing():
         raise RuntimeError(f"{entry} isn't loaded on cuda:{index} yet: run the step once before capturing it")
-    cubin = nvrtc.compile_kernel(variant, nvrtc.architecture_of(torch.cuda.get_device_capability(index)))
+    cubin = compiler.compile_kernel(
+        variant, compiler.architecture_of(torch.cuda.get_device_capability(index))
+    )
+    # What a block may use, less the static shared memory of the kernel, is left for dynamic use.
     shared = shared_limit(index) - cubin.resources.shared
     with torch.cuda.device(index):
         kernel, widths = _driver().load(cubin.code, entry, index, shared)
-    assert widths == [parameter.bytes for parameter in takes], (
-        f"{entry} takes {widths}, its text says {takes}"
+    # A launch trusts the text: if the cubin differs, arguments would be read at the wrong offsets.
+    assert widths == [parameter.bytes for parameter in declared], (
+        f"the cubin of {entry} has parameters of {widths} bytes, its text declares {declared}"
     )
-    return Loaded(kernel, tuple(packer(parameter) for parameter in takes), shared)
+    return Loaded(kernel, Signature(entry, declared), shared)
 
 
 @cache
@@ -123,12 +129,12 @@ def _driver() -> Driver:
 
 @cache
 def _unavailable(index: int) -> str | None:
-    if reason := nvrtc.missing():
-        return f"{reason} ({nvrtc.INSTALL})"
-    if (newest := _driver().newest_cuda()) < nvrtc.version()[0]:
-        return f"the driver knows CUDA {newest}, NVRTC is of CUDA {nvrtc.version()[0]} (update the driver)"
+    if reason := compiler.missing():
+        return f"{reason} ({compiler.INSTALL})"
+    if (newest := _driver().newest_cuda()) < compiler.version()[0]:
+        return f"the driver supports CUDA {newest}, NVRTC is CUDA {compiler.version()[0]} (update the driver)"
     try:
-        nvrtc.architecture_of(torch.cuda.get_device_capability(index))
+        compiler.architecture_of(torch.cuda.get_device_capability(index))
     except XmcpipeError as error:
         return str(error)
     return None
@@ -136,7 +142,7 @@ def _unavailable(index: int) -> str | None:
 
 @cache
 def _warn(reason: str) -> None:
-    warnings.warn(f"the CUDA kernels aren't used, but torch's slower ways: {reason}", stacklevel=4)
+    warnings.warn(f"CUDA kernels unavailable, using slower PyTorch code: {reason}", stacklevel=4)
 
 
 def _numbered(device: torch.device) -> torch.device:

@@ -1,8 +1,8 @@
-"""The text of a kernel as NVRTC gets it: in one piece, includes written in; and its parameters, read from it.
+"""The text of a kernel as NVRTC gets it, in one piece with its includes expanded, and its parameters.
 
-With nothing outside the text, its hash is all a cubin depends on besides macros, architecture and compiler.
-The parameters are read from the `extern "C"` declaration, so that a launch checks its arguments against the
-very text that was compiled. By convention `weight_t` is the number format that the macro WEIGHT chooses.
+Since nothing is outside the text, a cubin depends only on the text's hash, macros, architecture and compiler.
+Parameters are parsed from the `extern "C"` declaration, so a launch checks its arguments against the same
+text that was compiled. By convention `weight_t` is the number format that the macro WEIGHT chooses.
 """
 
 import re
@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc.variant import FORMAT_NAMES, Kernel, Variant
 
 _PACKAGE = Path(__file__).parents[2]
-FOLDERS = (_PACKAGE / "_kernels", _PACKAGE.parent / "kernels")  # of a wheel, of a checkout
+FOLDERS = (_PACKAGE / "_kernels", _PACKAGE.parent / "kernels")  # in a wheel, in a checkout
 
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 TYPES = {
@@ -41,7 +41,7 @@ BYTES = {"float32": 4, "float64": 8, "int32": 4, "uint32": 4, "int64": 8, "uint6
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel: `type` is a number format as NumPy and torch name it ("any" for void*)."""
+    """A parameter of a kernel: `type` is a number format as NumPy and torch name it, "any" for void*."""
 
     name: str
     type: str
@@ -55,32 +55,33 @@ class Parameter:
 
 
 def folder() -> Path:
-    """Where the kernels' files are. Raises XmcpipeError where the installation lacks them."""
+    """The folder of the kernels' files. Raises XmcpipeError if the installation lacks it."""
     for path in FOLDERS:
         if path.is_dir():
             return path
-    raise XmcpipeError(f"the kernels are missing: {FOLDERS[0]} isn't there", "install xmcpipe again")
+    raise XmcpipeError(f"the kernels are missing: {FOLDERS[0]} does not exist", "install xmcpipe again")
 
 
 def text_of(source: str) -> str:
-    """The file `source` of `folder()` with its includes written in, each once.
+    """The file `source` of `folder()` with its includes expanded, each once.
 
-    Raises FileNotFoundError for an include that isn't in the folder: kernels use no other headers.
+    Raises FileNotFoundError for an include that is not in the folder: kernels use no other headers.
     """
     return _text_of(source, folder())
 
 
 def parameters(variant: Variant) -> tuple[Parameter, ...]:
-    """The parameters of a kernel's entry, in order. Raises ValueError where its text has no such entry."""
+    """The parameters of a kernel's entry, in order. Raises ValueError if its text lacks the entry."""
     kernel, formats = variant.kernel, _formats(variant)
     text = _without_comments(text_of(kernel.source))
+    # Entries are written as: extern "C" __global__ void [__launch_bounds__(...)] NAME(parameters)
     pattern = (
         rf'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?{kernel.entry}\s*\(([^)]*)\)'
     )
-    found = re.search(pattern, text)
-    if found is None:
+    declaration = re.search(pattern, text)
+    if declaration is None:
         raise ValueError(f'{kernel.source} has no extern "C" __global__ void {kernel.entry}(…)')
-    return tuple(_parameter(part, kernel, formats) for part in found[1].split(",") if part.strip())
+    return tuple(_parameter(part, kernel, formats) for part in declaration[1].split(",") if part.strip())
 
 
 @cache
@@ -89,6 +90,7 @@ def _text_of(source: str, within: Path) -> str:
 
 
 def _lines(source: str, within: Path, seen: set[str]) -> list[str]:
+    # #line directives make errors of the compiler name the original file and line.
     lines = [f'#line 1 "{source}"']
     for number, line in enumerate((within / source).read_text(encoding="utf-8").splitlines(), 1):
         included = INCLUDE.match(line)
@@ -103,7 +105,7 @@ def _lines(source: str, within: Path, seen: set[str]) -> list[str]:
 
 
 def _formats(variant: Variant) -> dict[str, str]:
-    """What the types whose format a macro chooses are in this variant: {"weight_t": "bfloat16"}."""
+    """The formats of the types that a macro chooses, in this variant: {"weight_t": "bfloat16"}."""
     macros = dict(variant.macros)
     by_macro = {
         f"{name.lower()}_t": FORMAT_NAMES[value] for name, value in macros.items() if value in FORMAT_NAMES
@@ -112,11 +114,12 @@ def _formats(variant: Variant) -> dict[str, str]:
 
 
 def _parameter(text: str, kernel: Kernel, formats: dict[str, str]) -> Parameter:
+    # "const float* __restrict__ x" becomes the words float, *, x.
     words = re.sub(r"\b(const|__restrict__|volatile)\b", " ", text).replace("*", " * ").split()
     *type_words, name = words
     pointer = "*" in type_words
-    written = " ".join(word for word in type_words if word != "*")
-    type_ = TYPES.get(written) or formats.get(written)
+    c_type = " ".join(word for word in type_words if word != "*")
+    type_ = TYPES.get(c_type) or formats.get(c_type)
     if type_ is None or type_words.count("*") > 1 or not (pointer or type_ in BYTES):
         raise ValueError(f"{kernel.source}: {kernel.entry} has a parameter of unknown type: {text.strip()!r}")
     return Parameter(name, type_, pointer, name in kernel.optional)

@@ -1,6 +1,6 @@
-"""The table of the CUDA kernels: their files, macros, null pointers. What a macro means stands there.
+"""The table of the CUDA kernels: their files, macros and optional pointers; the files explain each macro.
 
-A new kernel, or a new value of a macro, is a line here: then it compiles ahead, is tested for every
+A new kernel, or a new value of a macro, is a line here. It is then compiled ahead, tested for every
 architecture, and can be launched.
 """
 
@@ -9,10 +9,11 @@ from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
 FORMATS = (1, 0, 2)  # bfloat16 first: a macro's first value is its default
 WEIGHT, FEATURE = ("WEIGHT", FORMATS), ("FEATURE", FORMATS)
+# LOSS is 0 or a `kernel_code` of ops/losses.py; MOMENTUM is 0 for none, 1 for the weight's format, 2 for
+# bfloat16.
 LOSS, MOMENTUM = ("LOSS", (0, 1, 2)), ("MOMENTUM", (0, 1, 2))
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
-LOSSES = {"squared_hinge": 1, "bce": 2}  # values of LOSS
-# Of kernels/ffi_step.cu: how it shares out the scores, and what it keeps in static shared memory at most.
+# kernels/ffi_step.cu: how it splits the scores over warps, and a bound of its static shared memory.
 STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
 HALF_WEIGHT, WITH_LOSS = ("WEIGHT", (1, 2)), ("LOSS", (1, 2))
 
@@ -26,26 +27,30 @@ def _momentum_of_updates(macros: Macros, _: int) -> bool:
 
 
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
-    """From sm_80 on; the parts of a gradient are for them alone."""
+    """Tensor cores take bfloat16 from sm_80 on; without them a gradient is not split into parts."""
     return architecture >= 80 if macros["TENSOR"] else macros["GRADIENT_PARTS"] == 2
 
 
 def step_bytes(macros: Macros) -> int:
-    """The dynamic shared memory of ffi_step: x; weights and scores of a tile, or its dW; gradients; marks."""
+    """The dynamic shared memory of ffi_step, in bytes; kernels/README.md draws the layout.
+
+    It holds x, then weights and partial scores of a tile (or, later, its dW), gradients, and the bitmask of
+    positives.
+    """
     batch, features, tile = macros["BATCH"], macros["FEATURES"], macros["TILE"]
-    shares = STEP_WARPS * STEP_SCORE_ROWS // batch  # of the features, in a score
-    work = max(2 * tile * features + 4 * shares * tile * (batch + 8), 4 * tile * features)
-    gradients, marks = 2 * macros["GRADIENT_PARTS"] * tile * batch, 4 * tile * max(batch // 32, 1)
-    return 2 * features * batch + work + gradients + marks
+    splits = STEP_WARPS * STEP_SCORE_ROWS // batch  # parts of the features, each with its partial scores
+    work = max(2 * tile * features + 4 * splits * tile * (batch + 8), 4 * tile * features)
+    gradients, bitmask = 2 * macros["GRADIENT_PARTS"] * tile * batch, 4 * tile * max(batch // 32, 1)
+    return 2 * features * batch + work + gradients + bitmask
 
 
 def _step_fits(macros: Macros, architecture: int) -> bool:
-    """Tensor cores, and room in shared memory."""
-    room = ARCHITECTURES[f"sm_{architecture}"]
-    return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= room
+    """It needs tensor cores, and must fit in shared memory."""
+    limit = ARCHITECTURES[f"sm_{architecture}"]
+    return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= limit
 
 
-def _one_row_alone(macros: Macros, _: int) -> bool:
+def _one_row_without_groups(macros: Macros, _: int) -> bool:
     return not macros["ONE_ROW"] or macros["GROUP"] == 1
 
 
@@ -89,7 +94,7 @@ _TABLE = (
         entry="ffi_grad_features_sum",
         threads=256,
         file="ffi_grad_features.cu",
-        macros=(("TENSOR", (0,)),),  # sm_75 couldn't compile the file otherwise
+        macros=(("TENSOR", (0,)),),  # with 1, sm_75 can't compile the file
         varied=(("TENSOR",),),
     ),
     Kernel(
@@ -128,7 +133,7 @@ _TABLE = (
             (("ONE_ROW", (1,)), ("GROUP", (1,)), "WEIGHT", "SHARED"),
             (("ONE_ROW", (1,)), ("GROUP", (1,)), "FEATURE"),
         ),
-        allows=_one_row_alone,
+        allows=_one_row_without_groups,
         optional=("bias_L",),
     ),
     Kernel(entry="ffi_topk_merge", threads=128, file="ffi_topk.cu"),

@@ -1,8 +1,8 @@
-"""What a CUDA kernel is to the package: an `extern "C"` entry of a file in kernels/, specialised by macros.
+"""A CUDA kernel, as the package sees it: an `extern "C"` entry of a file in kernels/, specialised by macros.
 
-Macros have whole numbers as values; WEIGHT, FEATURE and their like choose a number format: 0 float32,
-1 bfloat16, 2 float16. Whatever is legal may be compiled when it is first launched. What `varied` lists is
-what `xmcpipe kernels build` compiles ahead and what the tests compile for every architecture.
+The values of macros are integers; WEIGHT, FEATURE and MOMENT choose a number format: 0 float32, 1 bfloat16,
+2 float16. Any legal combination is compiled when it is first launched. `xmcpipe kernels build` compiles those
+in `varied` ahead of time, and the tests compile them for every architecture.
 """
 
 import itertools
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from xmcpipe.ops.nvrtc.architectures import MAX_REGISTERS, REGISTER_FILE, REGISTER_STEP, number_of
 
 FORMAT_NAMES = {0: "float32", 1: "bfloat16", 2: "float16"}
-FORMAT_CODES = {name: code for code, name in FORMAT_NAMES.items()}
 
 Macros = Mapping[str, int]
 Choice = tuple[str, tuple[int, ...]]
@@ -20,32 +19,34 @@ Group = tuple[str | Choice, ...]
 
 
 def anything(_: Macros, __: int) -> bool:
-    """Every combination of macros is for every architecture."""
+    """Allow every combination of macros on every architecture."""
     return True
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: a launch looks its variant up
+@dataclass(frozen=True, eq=False)  # compared by identity, which makes the lookup of a launch fast
 class Kernel:
-    """One entry.
-
-    `threads` a block and `blocks` a multiprocessor are those of its `__launch_bounds__`, where the macros
-    THREADS and BLOCKS don't say otherwise. `macros` are (name, legal values), the default first. `varied` are
-    groups of macros, with all their legal values or those beside them: every combination within a group, all
-    other macros at their defaults, is compiled ahead; the first group is that of the number formats.
-    `allows` says whether macros go together, on an architecture (90 for sm_90). `optional` names the pointers
-    that may be null. `formats` says which number format a type of a parameter is, where it isn't that of the
-    macro NAME for the type `NAME_t`.
-    """
+    """One entry."""
 
     entry: str
     threads: int
+    """Threads of a block, as in its `__launch_bounds__`; a macro THREADS overrides it."""
     blocks: int = 1
+    """Blocks of a multiprocessor, as in its `__launch_bounds__`; a macro BLOCKS overrides it."""
     file: str = ""
+    """The file's name in kernels/, by default ENTRY.cu."""
     macros: tuple[Choice, ...] = ()
+    """(name, legal values), the default first."""
     varied: tuple[Group, ...] = ()
+    """Groups of macros, each with all its legal values or the ones listed with it.
+
+    Every combination within a group, with all other macros at their defaults, is compiled ahead. The first
+    group is that of the number formats."""
     allows: Callable[[Macros, int], bool] = anything
+    """Whether a combination of macros is valid on an architecture (90 for sm_90)."""
     optional: tuple[str, ...] = ()
+    """The pointers that may be null."""
     formats: tuple[tuple[str, Callable[[Macros], int]], ...] = ()
+    """Formats of parameter types `NAME_t` that are not chosen by the macro NAME."""
 
     @property
     def source(self) -> str:
@@ -53,19 +54,21 @@ class Kernel:
         return self.file or f"{self.entry}.cu"
 
     def variant(self, **values: int) -> "Variant":
-        """The kernel with these macros, the others at their defaults.
+        """The kernel with these macros, and the others at their defaults.
 
-        Raises ValueError for a macro or a value that isn't legal.
+        Raises ValueError for an unknown macro or an illegal value.
         """
         legal = dict(self.macros)
         for name, value in values.items():
             if value not in legal.get(name, ()):
-                raise ValueError(f"{self.entry}: {name}={value} was given, one of {legal} was wanted")
-        return Variant(self, tuple((name, values.get(name, among[0])) for name, among in self.macros))
+                expected = f"{name} in {legal[name]}" if name in legal else f"a macro of {', '.join(legal)}"
+                raise ValueError(f"{self.entry}: expected {expected}, got {name}={value}")
+        return Variant(self, tuple((name, values.get(name, choices[0])) for name, choices in self.macros))
 
     def variants(self, architecture: str, formats_only: bool = False) -> Iterator["Variant"]:
-        """What is compiled ahead for an architecture: each variant once, the defaults first."""
+        """The variants compiled ahead for an architecture: each once, the defaults first."""
         legal, number, seen = dict(self.macros), number_of(architecture), set()
+        # The empty group yields the defaults, first.
         for group in ((), *(self.varied[:1] if formats_only else self.varied)):
             choices = dict((each, legal[each]) if isinstance(each, str) else each for each in group)
             for values in itertools.product(*choices.values()):
@@ -92,7 +95,7 @@ class Variant:
 
     @property
     def max_registers(self) -> int:
-        """The registers a thread may use, so that as many blocks as wanted fit a multiprocessor."""
+        """The most registers of a thread with which the kernel's blocks fit on a multiprocessor."""
         blocks = dict(self.macros).get("BLOCKS", self.kernel.blocks)
-        share = REGISTER_FILE // (self.threads * blocks)
-        return min(MAX_REGISTERS, share - share % REGISTER_STEP)
+        registers = REGISTER_FILE // (self.threads * blocks)
+        return min(MAX_REGISTERS, registers - registers % REGISTER_STEP)

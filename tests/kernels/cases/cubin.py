@@ -1,7 +1,7 @@
-"""What a cubin says of a kernel: an ELF file whose section .nv.info.ENTRY lists attributes of the entry.
+"""Facts about a kernel from its cubin, an ELF file whose section .nv.info.ENTRY lists the entry's attributes.
 
-NVIDIA doesn't document the attributes; `cuobjdump -elf` names them, and these two read the same for every
-architecture.
+NVIDIA doesn't document the attributes; `cuobjdump -elf` names them, and these two have the same encoding for
+every architecture.
 """
 
 import struct
@@ -34,18 +34,18 @@ def _attributes(cubin: bytes, entry: str) -> Iterator[tuple[int, bytes]]:
 
 def parameter_bytes(cubin: bytes, entry: str) -> list[int]:
     """The width of each parameter of the entry, in order."""
-    found = {}
+    widths = {}
     for attribute, payload in _attributes(cubin, entry):
         if attribute == PARAMETER:
             _, ordinal, _, flags = struct.unpack("<IHHI", payload)
-            found[ordinal] = flags >> 18
-    return [found[ordinal] for ordinal in range(len(found))]
+            widths[ordinal] = flags >> 18
+    return [widths[ordinal] for ordinal in range(len(widths))]
 
 
 def max_threads(cubin: bytes, entry: str) -> int:
     """The threads of a block that the entry was compiled for."""
     return next(
-        struct.unpack_from("<I", payload)[0]
+        int(struct.unpack_from("<I", payload)[0])
         for attribute, payload in _attributes(cubin, entry)
         if attribute == MAX_THREADS
     )

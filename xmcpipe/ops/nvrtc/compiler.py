@@ -1,7 +1,7 @@
 """Kernels compiled on the user's machine by NVRTC, through cuda-core: no nvcc, no host compiler, no build at
-installation. A fraction of a second a kernel, once: the cubin is kept in the user's cache.
+installation. Each takes a fraction of a second, once: the cubin is stored in the user's cache.
 
-Nothing here needs a GPU or a driver. The register and shared memory use is read from what ptxas says (`-v`).
+Nothing here needs a GPU or a driver. Registers and shared memory are read from the log of ptxas (`-v`).
 """
 
 import io
@@ -22,9 +22,7 @@ INSTALL = "pip install 'xmcpipe[gpu]'"
 
 @dataclass(frozen=True)
 class Resources:
-    """What a kernel takes: registers a thread; bytes of stack and spills a thread, of static shared memory a
-    block.
-    """
+    """What a kernel uses: registers and bytes of stack and spills per thread, shared memory per block."""
 
     registers: int
     stack: int
@@ -35,7 +33,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Cubin:
-    """A compiled kernel; `seconds` is what it took, 0 where it came from the cache."""
+    """A compiled kernel; `seconds` is the time to compile it, 0 if it came from the cache."""
 
     code: bytes
     resources: Resources
@@ -45,27 +43,27 @@ class Cubin:
 
 @cache
 def missing() -> str | None:
-    """Why nothing can be compiled here, in a line; None where it can."""
+    """The reason why nothing can be compiled here, in one line; None if it can."""
     try:
         import cuda.core  # noqa: F401
 
         _version()
     except ImportError as error:
         return f"the 'gpu' extra isn't installed: {error}"
-    except (RuntimeError, OSError) as error:  # the first is also that of a library that isn't found
+    except (RuntimeError, OSError) as error:  # RuntimeError also stands for a library that isn't found
         return f"NVRTC doesn't load: {' '.join(str(error).split())}"
     return None
 
 
 def require() -> None:
-    """Raise XmcpipeError where nothing can be compiled here."""
+    """Raise XmcpipeError if nothing can be compiled here."""
     if reason := missing():
         raise XmcpipeError(f"kernels can't be compiled: {reason}", INSTALL)
 
 
 @cache
 def version() -> tuple[int, int]:
-    """NVRTC's version. Raises XmcpipeError where it is missing."""
+    """NVRTC's version. Raises XmcpipeError if it is missing."""
     require()
     return _version()
 
@@ -73,12 +71,12 @@ def version() -> tuple[int, int]:
 def compile_kernel(variant: Variant, architecture: str) -> Cubin:
     """The cubin of a kernel's variant for an architecture ("sm_90"), from the cache or compiled now.
 
-    Raises XmcpipeError where NVRTC is missing, and NVRTC's own error where the text doesn't compile.
+    Raises XmcpipeError if NVRTC is missing, and NVRTC's own error if the text doesn't compile.
     """
     text = text_of(variant.kernel.source)
     key = _key(variant, architecture, text)
-    if kept := cubin_cache.read(key):
-        code, facts = kept
+    if cached := cubin_cache.read(key):
+        code, facts = cached
         return Cubin(code, Resources(**facts), cached=True, seconds=0.0)
     begin = time.perf_counter()
     try:
@@ -97,15 +95,15 @@ def is_cached(variant: Variant, architecture: str) -> bool:
 
 
 def resources_in(log: str, entry: str) -> Resources:
-    """What ptxas said of the kernel `entry`. Raises ValueError where it said nothing."""
-    _, found, rest = log.partition(f"Compiling entry function '{entry}'")
-    said = rest.partition("Compiling entry function")[0]
-    used = re.search(r"Used (\d+) registers", said)
-    # A function that isn't inlined has its own line: what all of them take counts.
-    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
-    if not found or used is None or not frames:
-        raise ValueError(f"ptxas said nothing of {entry}:\n{log}")
-    shared = re.search(r"(\d+) bytes smem", said)
+    """The resources that ptxas reports for the kernel `entry`. Raises ValueError if the log lacks it."""
+    _, heading, rest = log.partition(f"Compiling entry function '{entry}'")
+    report = rest.partition("Compiling entry function")[0]
+    used = re.search(r"Used (\d+) registers", report)
+    # A function that isn't inlined has a line of its own: the sum over all of them counts.
+    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    if not heading or used is None or not frames:
+        raise ValueError(f"expected ptxas to report on {entry}, got:\n{log}")
+    shared = re.search(r"(\d+) bytes smem", report)
     stack, stores, loads = (sum(map(int, column)) for column in zip(*frames, strict=True))
     return Resources(int(used[1]), stack, stores, loads, int(shared[1]) if shared else 0)
 
@@ -113,26 +111,27 @@ def resources_in(log: str, entry: str) -> Resources:
 def architecture_of(capability: tuple[int, int]) -> str:
     """The architecture to compile for, for a device of this compute capability.
 
-    Code runs on later revisions of the same major number, so the nearest one below does where NVRTC doesn't
-    know the device's own. Raises XmcpipeError where there is none.
+    Code runs on later revisions of the same major number, so if NVRTC doesn't know the device's own, the
+    nearest one below it is used. Raises XmcpipeError if there is none.
     """
     major, minor = capability
-    least = min(map(number_of, ARCHITECTURES))
-    for below in range(minor, -1, -1):
+    oldest = min(map(number_of, ARCHITECTURES))
+    for below in range(minor, -1, -1):  # from the device's own revision down
         number = 10 * major + below
-        if least <= number and number in _compiled_for():
+        if oldest <= number and number in _compiled_for():
             return f"sm_{number}"
     raise XmcpipeError(
         f"NVRTC {version()[0]}.{version()[1]} doesn't compile for compute capability {major}.{minor}",
-        f"sm_{least} or newer is wanted, and a newer card wants a newer 'gpu' extra",
+        f"use a GPU of sm_{oldest} or newer; for a newer GPU than NVRTC knows, upgrade the 'gpu' extra",
     )
 
 
 def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, str]:
-    """The cubin, and what the compiler said."""
+    """The cubin, and the compiler's log."""
     from cuda.core import Program, ProgramOptions
 
     log = io.StringIO()
+    # One piece of text without include paths, so that `_key` covers all that the result depends on.
     options = ProgramOptions(
         name=variant.kernel.source,
         arch=architecture,
@@ -144,7 +143,7 @@ def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, s
 
 
 def _key(variant: Variant, architecture: str, text: str) -> str:
-    """All that a cubin depends on, hashed."""
+    """The hash of everything that a cubin depends on."""
     return cubin_cache.key(
         {
             "text": text,
@@ -172,5 +171,5 @@ def _version() -> tuple[int, int]:
 
     status, major, minor = nvrtc.nvrtcVersion()
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise RuntimeError(f"nvrtcVersion says {status}")
+        raise RuntimeError(f"nvrtcVersion failed: {status}")
     return int(major), int(minor)

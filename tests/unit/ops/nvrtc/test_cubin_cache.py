@@ -1,4 +1,4 @@
-"""Cubins kept between runs: whole or not at all."""
+"""Cubins cached between runs: intact or missing, never partial."""
 
 import json
 import subprocess
@@ -36,32 +36,32 @@ def test_the_key_depends_on_every_value_and_not_on_their_order() -> None:
 
 
 @given(st.data())
-def test_a_torn_or_changed_file_is_not_there(data: st.DataObject) -> None:
+def test_a_truncated_or_changed_file_is_missing(data: st.DataObject) -> None:
     cubin_cache.write(KEY, CODE, FACTS)
-    place = cubin_cache.folder() / f"{KEY}.cubin"
-    whole = place.read_bytes()
-    at = data.draw(st.integers(0, len(whole) - 1))
+    path = cubin_cache.folder() / f"{KEY}.cubin"
+    intact = path.read_bytes()
+    at = data.draw(st.integers(0, len(intact) - 1))
     if data.draw(st.booleans()):
-        place.write_bytes(whole[:at])
+        path.write_bytes(intact[:at])
     else:
-        flipped = bytes([whole[at] ^ data.draw(st.integers(1, 255))])
-        place.write_bytes(whole[:at] + flipped + whole[at + 1 :])
-    found = cubin_cache.read(KEY)
-    # What is compiled is never another's; the facts beside it hold no secret worth a hash of their own.
-    assert found is None or found[0] == CODE
+        flipped = bytes([intact[at] ^ data.draw(st.integers(1, 255))])
+        path.write_bytes(intact[:at] + flipped + intact[at + 1 :])
+    cached = cubin_cache.read(KEY)
+    # The code is never another's; the facts stored with it have no hash of their own.
+    assert cached is None or cached[0] == CODE
 
 
 @pytest.mark.parametrize(
     "contents",
     [b"", b"\n", b"not JSON\n", b"[1]\n", b"{}\n", b'{"key": 1, "format": 1}\n', b"null\n", b"\xff\xfe\n"],
 )
-def test_a_foreign_file_is_not_there(folder: Path, contents: bytes) -> None:
+def test_a_foreign_file_is_missing(folder: Path, contents: bytes) -> None:
     folder.mkdir()
     (folder / f"{KEY}.cubin").write_bytes(contents)
     assert cubin_cache.read(KEY) is None
 
 
-def test_the_file_of_another_key_or_format_is_not_there(folder: Path) -> None:
+def test_a_file_of_another_key_or_format_is_missing(folder: Path) -> None:
     cubin_cache.write(KEY, CODE, FACTS)
     other = cubin_cache.key({"text": "int y;"})
     contents = (folder / f"{KEY}.cubin").read_bytes()
@@ -82,7 +82,7 @@ def test_a_folder_that_can_not_be_written_is_no_error(
     assert cubin_cache.read(KEY) is None
 
 
-def test_writers_at_once_leave_one_whole_file(folder: Path) -> None:
+def test_concurrent_writers_leave_one_intact_file(folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: cubin_cache.write(KEY, CODE, FACTS), range(40)))
     assert cubin_cache.read(KEY) == (CODE, FACTS)
@@ -102,7 +102,7 @@ def test_the_folder_is_the_variable_s_or_in_the_user_s_cache(monkeypatch: pytest
 
 def test_the_cache_loads_nothing_heavy() -> None:
     program = (
-        "import sys, xmcpipe.ops.nvrtc.compile;"
+        "import sys, xmcpipe.ops.nvrtc.compiler;"
         "print([name for name in ('torch', 'numpy', 'cuda', 'cuda.core') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
 """Random cases for the kernels: what they are passed, as numpy, and the same numbers in float64.
 
 B rows, S the stride of rows (B rounded up to a multiple of 8), D features, L labels, K fan-in, P positives.
-Formats are numbered as in kernels/include/formats.cuh. Every array lies between bands of 0xFF bytes, which
-are NaN as floats, the feature 65,535 as an index and -1 as an int64: a kernel that reads beside an array
-spoils its result, and one that writes there is found by `assert_bands`.
+Formats are numbered as in kernels/include/formats.cuh. Every array is surrounded by bands of 0xFF bytes,
+which are NaN as floats, the feature 65,535 as an index and -1 as an int64: a kernel that reads next to an
+array spoils its result, and `assert_bands` finds one that writes there.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Case:
-    """A batch and a layer as kernels take them; 16-bit floats are there as uint16."""
+    """A batch and a layer as kernels take them; 16-bit floats come as uint16."""
 
     batch: int
     stride: int
@@ -66,6 +66,16 @@ class Case:
     positive_rows: Array  # [P] int64
     positive_labels: Array  # [P] int64, ascending
     exact: Exact
+
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return len(self.index)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes by the names of the kernels' parameters, except the batch."""
+        return {"stride": self.stride, "num_features": len(self.x), "fan_in": self.index.shape[1]}
 
 
 def make_case(
@@ -126,7 +136,7 @@ def make_gradient(
 
 
 def numbers(shape: tuple[int, int], random: torch.Generator, whole: bool) -> Tensor:
-    """Normal numbers, or whole ones whose sums of products are exact in float32, in any order."""
+    """Normal numbers, or whole ones whose sums of products are exact in float32 in any order."""
     if whole:
         return torch.randint(-3, 4, shape, generator=random).float()
     return torch.randn(shape, generator=random)
@@ -165,7 +175,7 @@ def poisoned(shape: Sequence[int], number_format: int = FLOAT32) -> Array:
 
 
 def assert_bands(*arrays: Array) -> None:
-    """No kernel has written beside these arrays."""
+    """No kernel has written next to these arrays."""
     for array in arrays:
         raw, start = array.base, array.ctypes.data
         assert raw is not None
@@ -174,15 +184,15 @@ def assert_bands(*arrays: Array) -> None:
         assert (raw[start + array.nbytes :] == 0xFF).all(), "written past the end of an array"
 
 
-def error(got: Tensor, wanted: Tensor) -> float:
-    """Relative error of norms; NaN, which no bound holds for, if anything is NaN."""
-    assert got.shape == wanted.shape, f"{list(got.shape)} instead of {list(wanted.shape)}"
-    norm = float(wanted.norm())
-    return float((got.double() - wanted).norm()) / (norm if norm else 1.0)
+def error(got: Tensor, expected: Tensor) -> float:
+    """Relative error of norms; NaN, for which no bound holds, if anything is NaN."""
+    assert got.shape == expected.shape, f"expected {list(expected.shape)}, got {list(got.shape)}"
+    norm = float(expected.norm())
+    return float((got.double() - expected).norm()) / (norm if norm else 1.0)
 
 
 def far(rows: Array, first: int, path: Path) -> Array:
-    """A matrix whose rows from `first` on are these; the rest takes neither memory nor disk."""
+    """An array whose rows from `first` on are these; the rest takes neither memory nor disk."""
     out = np.memmap(path, rows.dtype, "w+", shape=(first + len(rows), *rows.shape[1:]))
     out[first:] = rows
     return out

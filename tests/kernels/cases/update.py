@@ -1,0 +1,142 @@
+"""An update by SGD, as kernels are passed it and as NumPy computes it, operation by operation in float32.
+
+Weights and momentum must have the very bits that these operations give, rounded by `ops/rounding.py`. So sums
+must be exact in any order: features and gradients are small whole numbers.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.kernels.cases.batch import (
+    BFLOAT16,
+    DTYPES,
+    FLOAT32,
+    Array,
+    Case,
+    assert_bands,
+    banded,
+    far,
+    to_array,
+    to_tensor,
+)
+from tests.kernels.host.kernel import Argument
+from xmcpipe.ops.rounding import random_bits, round_stochastically
+
+SCALE, RATE, DECAY, FACTOR = (np.float32(number) for number in (0.01, 0.03, 0.05, 0.9))
+STEP, SEED, FIRST_LABEL = 2**31 - 3, 2**63 + 12345, 2**32 - 7
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a step changes, and its number formats."""
+
+    weight: Array
+    momentum: Array | None
+    bias: Array | None
+    weight_format: int
+    momentum_format: int
+
+    @property
+    def arguments(self) -> dict[str, Array | None]:
+        """The arrays by the names of the kernels' parameters."""
+        return {"weight_LK": self.weight, "momentum_LK": self.momentum, "bias_L": self.bias}
+
+    def copy(self) -> "Layer":
+        """The layer in arrays of its own."""
+        momentum, bias = (None if each is None else banded(each) for each in (self.momentum, self.bias))
+        return replace(self, weight=banded(self.weight), momentum=momentum, bias=bias)
+
+    def far(self, first: int, folder: Path) -> "Layer":
+        """The layer as the labels from `first` on; the rest takes neither memory nor disk."""
+        weight = far(self.weight, first, folder / "weight")
+        momentum = None if self.momentum is None else far(self.momentum, first, folder / "momentum")
+        bias = None if self.bias is None else far(self.bias, first, folder / "bias")
+        return replace(self, weight=weight, momentum=momentum, bias=bias)
+
+    def assert_bands(self) -> None:
+        """No kernel has written next to the arrays."""
+        assert_bands(
+            *(
+                array
+                for array in self.arguments.values()
+                if array is not None and not isinstance(array, np.memmap)
+            )
+        )
+
+
+def make_layer(case: Case, weight_format: int, momentum: int, with_bias: bool = True) -> Layer:
+    """The case's layer; `momentum` is the macro MOMENTUM."""
+    momentum_format = BFLOAT16 if momentum == 2 else weight_format
+    random = torch.Generator().manual_seed(7)
+    velocity = torch.randn(case.index.shape, generator=random).div(8).to(DTYPES[momentum_format])
+    return Layer(
+        banded(case.weight),
+        to_array(velocity) if momentum else None,
+        banded(case.bias) if with_bias else None,
+        weight_format,
+        momentum_format,
+    )
+
+
+def sgd_arguments(step: int = STEP, first_label: int = FIRST_LABEL) -> dict[str, Argument]:
+    """The numbers of an update by the names of the kernels' parameters."""
+    scalars = {"scale": SCALE, "rate": RATE, "step": np.int64(step)}
+    arrays = {name: banded(np.array([number])) for name, number in scalars.items()}
+    return {
+        **arrays,
+        "weight_decay": DECAY,
+        "momentum_factor": FACTOR,
+        "seed": SEED,
+        "first_label": first_label,
+    }
+
+
+def updated(
+    before: Layer,
+    gradient: Tensor,
+    dweight: Tensor,
+    labels: tuple[int, int],
+    first_label: int = FIRST_LABEL,
+) -> Layer:
+    """The layer after the step of the labels [begin, end).
+
+    `gradient` float64 [B, end - begin] is that of the scores, `dweight` float64 [end - begin, K].
+    """
+    begin, end = labels
+    after = before.copy()
+    old = to_tensor(before.weight[begin:end], before.weight_format).float().numpy()
+    change = SCALE * dweight.float().numpy() + DECAY * old
+    if before.momentum is not None and after.momentum is not None:
+        velocity = to_tensor(before.momentum[begin:end], before.momentum_format).float().numpy()
+        change = FACTOR * velocity + change
+        after.momentum[begin:end] = to_array(torch.from_numpy(change).to(DTYPES[before.momentum_format]))
+    new = torch.from_numpy(old - RATE * change)
+    after.weight[begin:end] = to_array(rounded(new, before.weight_format, labels, first_label))
+    if after.bias is not None:
+        after.bias[begin:end] -= RATE * SCALE * gradient.sum(0).float().numpy()
+    return after
+
+
+def rounded(
+    values: Tensor, number_format: int, labels: tuple[int, int], first_label: int = FIRST_LABEL
+) -> Tensor:
+    """As weights are stored: float32 as it is, 16 bits by stochastic rounding."""
+    if number_format == FLOAT32:
+        return values
+    numbers = first_label + torch.arange(*labels)
+    bits = random_bits(SEED, torch.tensor(STEP), numbers, values.shape[1])
+    return round_stochastically(values, bits, DTYPES[number_format])
+
+
+def assert_same_layer(layer: Layer, expected: Layer, first: int = 0) -> None:
+    """Weights and momentum from row `first` on have the same bits; biases are sums, and close."""
+    assert layer.weight[first:].tobytes() == expected.weight.tobytes()
+    assert (layer.momentum is None) == (expected.momentum is None)
+    if layer.momentum is not None and expected.momentum is not None:
+        assert layer.momentum[first:].tobytes() == expected.momentum.tobytes()
+    if layer.bias is not None and expected.bias is not None:
+        np.testing.assert_allclose(layer.bias[first:], expected.bias, rtol=1e-6, atol=1e-6)

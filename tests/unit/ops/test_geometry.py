@@ -1,0 +1,101 @@
+"""The geometry of the CUDA kernels as pure functions: designs, chunks, and bounds of workspaces."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmcpipe.ops.cuda.geometry import (
+    CHUNK_MULTIPLE,
+    GRADIENT_ROWS,
+    MAX_GRADIENT_BLOCKS,
+    SUM_BYTES,
+    Card,
+    StepShape,
+    chunk_labels,
+    chunk_workspace_bytes,
+    gradient_geometry,
+    gradient_rows,
+    max_gradient_bytes,
+    max_pass_blocks,
+    max_step_workspace_bytes,
+    one_pass,
+    pass_workspace_bytes,
+    persistent_blocks,
+)
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
+
+H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
+T4 = Card(40, cache_bytes=4 << 20, shared_bytes=ARCHITECTURES["sm_75"], capability=(7, 5))
+BLOCKS = st.integers(1, MAX_GRADIENT_BLOCKS)
+
+
+def make(
+    num_rows: int = 64,
+    num_features: int = 768,
+    num_labels: int = 670_091,
+    fan_in: int = 128,
+    feature: torch.dtype = torch.bfloat16,
+    weight: torch.dtype = torch.bfloat16,
+) -> StepShape:
+    return StepShape(num_rows, num_features, num_labels, fan_in, feature, weight)
+
+
+@pytest.mark.parametrize(
+    ("shape", "card", "expected"),
+    [
+        (make(), H100, True),
+        (make(), T4, False),  # no tensor cores for bfloat16
+        (make(fan_in=56), H100, False),  # gathering is faster
+        (make(num_rows=65), H100, False),
+        (make(feature=torch.float32), H100, False),
+        (make(weight=torch.float16), H100, False),
+        (make(feature=torch.float16, weight=torch.float16), H100, True),
+    ],
+)
+def test_the_design_depends_on_shape_dtypes_and_card(shape: StepShape, card: Card, expected: bool) -> None:
+    geometry = one_pass(shape, card)
+    assert (geometry is not None) == expected
+    if geometry is not None:
+        assert geometry.shared_bytes <= card.shared_bytes
+        assert geometry.blocks(shape, resident=132) == 132
+        assert geometry.blocks(shape._replace(num_labels=1), resident=132) == 1
+
+
+def test_a_chunk_fills_half_of_the_cache() -> None:
+    shape = make(num_rows=512, num_features=512)
+    chunk = chunk_labels(shape, H100, label_chunk=32_768)
+    assert chunk % CHUNK_MULTIPLE == 0
+    per_label = 128 * (2 + 2) + 4 * 512
+    assert chunk * per_label <= H100.cache_bytes / 2 < (chunk + CHUNK_MULTIPLE) * per_label
+    assert chunk_labels(shape, H100, label_chunk=100) == 100
+    assert chunk_labels(shape._replace(num_labels=7), H100, label_chunk=32_768) == 7
+    assert chunk_labels(make(num_rows=100_000), T4, label_chunk=32_768) == CHUNK_MULTIPLE
+
+
+@given(
+    st.integers(1, 1000), st.integers(8, 5000), st.integers(1, 100_000), st.integers(1, MAX_GRADIENT_BLOCKS)
+)
+def test_partial_gradients_stay_in_their_bound(
+    num_rows: int, num_features: int, num_labels: int, blocks: int
+) -> None:
+    """Whatever the number of blocks that run at once, up to the largest."""
+    grid = gradient_geometry(num_rows, num_features, num_labels, H100.multiprocessors * blocks)
+    assert gradient_rows(num_rows) in GRADIENT_ROWS
+    allocated = SUM_BYTES * grid.splits * num_rows * num_features
+    assert allocated <= max_gradient_bytes(num_rows, num_features, H100)
+
+
+def test_the_bound_follows_the_design() -> None:
+    shape, chunked = make(), make(num_rows=72)
+    blocks = max_pass_blocks(shape, H100)
+    assert blocks == 132
+    assert max_step_workspace_bytes(shape, H100, 32_768) == pass_workspace_bytes(shape, blocks)
+    by_chunks = chunk_workspace_bytes(chunked, H100, 32_768)
+    assert max_step_workspace_bytes(chunked, H100, 32_768) == by_chunks
+
+
+def test_a_persistent_grid_has_a_block_at_least_and_no_more_than_tiles() -> None:
+    assert persistent_blocks(resident=264, tiles=1000, siblings=2) == 132
+    assert persistent_blocks(resident=264, tiles=10) == 10
+    assert persistent_blocks(resident=4, tiles=10, siblings=9) == 1

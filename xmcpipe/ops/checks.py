@@ -1,0 +1,97 @@
+"""Checks of the operators' arguments: shapes, dtypes, strides.
+
+A tensor's values are never read, so the checks also run on fake tensors and force no synchronisation with a
+GPU. All of them raise ValueError with what was expected and what came.
+
+B rows, D features, L labels, K fan-in.
+"""
+
+import torch
+from torch import Tensor
+
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.losses import loss_named
+from xmcpipe.ops.topology import INDEX_DTYPE, MAX_FEATURES
+
+FLOATS = (torch.bfloat16, torch.float16, torch.float32)
+
+
+def check_matrix(matrix: Tensor, name: str, width: int | None = None) -> None:
+    """Check that `matrix` has two dimensions and, if `width` is given, that many columns."""
+    if matrix.dim() != 2 or (width is not None and matrix.shape[1] != width):
+        expected = "[B, D]" if width is None else f"[B, {width}]"
+        raise ValueError(f"expected {name} {expected}, got {list(matrix.shape)}")
+
+
+def check_index(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> None:
+    """Check that weight and index are rows of the same shape for D = `num_features`."""
+    if weight_LK.dim() != 2 or index_LK.shape != weight_LK.shape:
+        shapes = f"{list(weight_LK.shape)} and {list(index_LK.shape)}"
+        raise ValueError(f"expected weight [L, K] and index [L, K], got {shapes}")
+    if index_LK.dtype != INDEX_DTYPE:
+        raise ValueError(f"expected index {INDEX_DTYPE}, got {index_LK.dtype}")
+    if not weight_LK.shape[1] <= num_features <= MAX_FEATURES:
+        raise ValueError(f"expected K <= D <= {MAX_FEATURES}, got K={weight_LK.shape[1]}, D={num_features}")
+
+
+def check_layer(layer: SparseLayer, num_features: int) -> None:
+    """Check a layer that an operator writes: 16- or 32-bit floats, contiguous, bias and momentum alike."""
+    weight, index, bias, momentum = layer
+    check_index(weight, index, num_features)
+    if weight.dtype not in FLOATS:
+        raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
+    if not (weight.is_contiguous() and index.is_contiguous()):
+        raise ValueError("expected contiguous weight and index, since rows are written in place")
+    if bias is not None and (
+        bias.dtype != torch.float32 or bias.shape != weight.shape[:1] or not bias.is_contiguous()
+    ):
+        raise ValueError(
+            f"expected contiguous bias float32 [{len(weight)}], got {bias.dtype} {list(bias.shape)}"
+        )
+    if momentum is None:
+        return
+    if momentum.shape != weight.shape or not momentum.is_contiguous():
+        raise ValueError(f"expected contiguous momentum {list(weight.shape)}, got {list(momentum.shape)}")
+    if momentum.dtype not in (weight.dtype, torch.bfloat16):
+        raise ValueError(f"expected momentum {weight.dtype} or bfloat16, got {momentum.dtype}")
+
+
+def sum_dtype(*tensors: Tensor) -> torch.dtype:
+    """The dtype of sums and results: float64 if all tensors are float64, else float32.
+
+    Raises ValueError for any other mix, and for dtypes that are not floats.
+    """
+    dtypes = {tensor.dtype for tensor in tensors}
+    if dtypes == {torch.float64}:
+        return torch.float64
+    if not dtypes <= set(FLOATS):
+        names = ", ".join(str(tensor.dtype) for tensor in tensors)
+        raise ValueError(f"expected bfloat16, float16 or float32 each, or all float64, got {names}")
+    return torch.float32
+
+
+def check_chunk(label_chunk: int) -> None:
+    """Check that a chunk holds a label."""
+    if label_chunk < 1:
+        raise ValueError(f"expected label_chunk >= 1, got {label_chunk}")
+
+
+def check_step(features: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update) -> None:
+    """Check the arguments of a training step."""
+    check_matrix(features, "features")
+    check_layer(layer, features.shape[1])
+    if features.dtype not in FLOATS:
+        raise ValueError(f"expected features bfloat16, float16 or float32, got {features.dtype}")
+    if [tensor.dim() for tensor in positives] != [1, 1] or positives.rows.shape != positives.labels.shape:
+        shapes = " and ".join(str(list(tensor.shape)) for tensor in positives)
+        raise ValueError(f"expected rows [P] and labels [P] of positives, got {shapes}")
+    if any(tensor.dtype != torch.int64 for tensor in positives):
+        dtypes = " and ".join(str(tensor.dtype) for tensor in positives)
+        raise ValueError(f"expected int64 rows and labels of positives, got {dtypes}")
+    scalars = {"scale": torch.float32, "rate": torch.float32, "step": torch.int64}
+    for name, dtype in scalars.items():
+        scalar: Tensor = getattr(update, name)
+        if scalar.dtype != dtype or scalar.dim() != 0:
+            raise ValueError(f"expected a scalar {name} of {dtype}, got {scalar.dtype} {list(scalar.shape)}")
+    loss_named(loss)
+    check_chunk(update.label_chunk)

@@ -1,0 +1,64 @@
+"""Tensors as arrays of the numba kernels; 16-bit floats come as uint16 bits, since NumPy has no bfloat16.
+
+L labels, K fan-in.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xmcpipe.ops.cpu.rounding import KINDS, Bits, Floats
+from xmcpipe.ops.cpu.simd import compiled, unowned
+from xmcpipe.ops.layer import SparseLayer
+
+Index = NDArray[np.uint16]
+Features = NDArray[np.float32] | NDArray[np.uint16]
+Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `ops/cpu/simd.py`
+
+
+def array(tensor: Tensor) -> NDArray[Any]:
+    """The tensor's memory as an array; a copy if it is not contiguous. 16-bit floats come as uint16 bits."""
+    tensor = tensor.detach().contiguous()
+    bits: Tensor = tensor.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    values: NDArray[Any] = bits.numpy()
+    return values
+
+
+class LayerArrays(NamedTuple):
+    """The layer's memory, with the number formats of weight and momentum; see `rounding.KINDS`.
+
+    Bits are uint16 [L, K], or [L, 2K] for float32. Bias and momentum are empty if the layer has none.
+    """
+
+    weight: Bits
+    kind: int
+    indices: Index
+    bias: Floats
+    momentum: Bits
+    momentum_kind: int
+
+
+def arrays_of(layer: SparseLayer) -> LayerArrays:
+    """The memory of the layer's tensors: their own if they are contiguous."""
+    weight, kind = array(layer.weight).view(np.uint16), KINDS[layer.weight.dtype]
+    bias = np.empty(0, np.float32) if layer.bias is None else array(layer.bias)
+    momentum, momentum_kind = weight[:0], kind
+    if layer.momentum is not None:
+        momentum, momentum_kind = array(layer.momentum).view(np.uint16), KINDS[layer.momentum.dtype]
+    return LayerArrays(weight, kind, array(layer.index), bias, momentum, momentum_kind)
+
+
+@compiled
+def unowned_layer(layer: LayerArrays) -> LayerArrays:
+    """The layer with its arrays `unowned`."""
+    return LayerArrays(
+        unowned(layer.weight),
+        layer.kind,
+        unowned(layer.indices),
+        unowned(layer.bias),
+        unowned(layer.momentum),
+        layer.momentum_kind,
+    )

@@ -1,0 +1,228 @@
+"""How the CUDA kernels are launched for a shape: designs, chunks, blocks, shared memory, workspaces.
+
+Pure functions of shapes and of a `Card`, so that the code that launches and the plan of memory, which has no
+GPU, follow the same rules. The number of blocks that run at once on a multiprocessor is known only of a
+compiled kernel, so it is an argument; bounds that hold without it are here too.
+
+B rows, D features, L labels, K fan-in; `stride` is B rounded up to whole groups of eight rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.nvrtc.table import KERNELS, STEP_STATIC_BYTES, step_bytes
+from xmcpipe.ops.nvrtc.variant import Macros
+
+FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
+LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
+MAX_GROUP = 8  # lanes of a label, at most
+SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # of the kernels that add up partial sums
+
+# One pass computes each product densely on tensor cores, at a cost that does not depend on K; chunks gather,
+# at a cost proportional to K. By the counts in kernels/README.md they meet at K = 64 for B = 64 and D = 768.
+MAX_PASS_RATIO = 12  # D / K up to which one pass is faster
+TENSOR_CORES = (8, 0)  # compute capability from which on mma.sync takes bfloat16
+MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
+
+CACHE_FRACTION = 0.5  # of L2 for a chunk of labels; the rest is for features and partial sums
+CHUNK_MULTIPLE = 1024  # labels
+INDEX_BYTES, SUM_BYTES = 2, 4
+
+# kernels/ffi_grad_features.cu
+TILE_LABELS, SLICE_FEATURES, PADDING = 32, 256, 8
+GRADIENT_ROWS = (16, 32, 64)  # rows of the batch of a block: values of ROWS
+MAX_GRADIENT_BLOCKS = 4  # blocks on a multiprocessor at once, at most
+
+
+class Card(NamedTuple):
+    """The properties of a GPU that decide how kernels are launched."""
+
+    multiprocessors: int
+    cache_bytes: int
+    """Size of L2."""
+    shared_bytes: int
+    """Shared memory that a block may use, static and dynamic."""
+    capability: tuple[int, int]
+
+
+def card_of(device: torch.device) -> Card:
+    """The properties of a device."""
+    properties = torch.cuda.get_device_properties(device)
+    return Card(
+        multiprocessors=properties.multi_processor_count,
+        cache_bytes=properties.L2_cache_size,
+        shared_bytes=int(properties.shared_memory_per_block_optin),  # type: ignore[attr-defined]
+        capability=torch.cuda.get_device_capability(device),
+    )
+
+
+class StepShape(NamedTuple):
+    """The sizes and dtypes of a step."""
+
+    num_rows: int
+    num_features: int
+    num_labels: int
+    fan_in: int
+    feature_dtype: torch.dtype
+    weight_dtype: torch.dtype
+
+    @staticmethod
+    def of(features_BD: Tensor, layer: SparseLayer) -> "StepShape":
+        """The shape of a step on these tensors."""
+        num_rows, num_features = features_BD.shape
+        dtypes = features_BD.dtype, layer.weight.dtype
+        return StepShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes)
+
+    @property
+    def transposed_bytes(self) -> int:
+        """Size of the features transposed and padded, [D, stride]."""
+        return self.feature_dtype.itemsize * self.num_features * padded(self.num_rows)
+
+
+def padded(num_rows: int) -> int:
+    """`stride` for a batch of so many rows."""
+    return -(-num_rows // LANE_ROWS) * LANE_ROWS
+
+
+def persistent_blocks(resident: int, tiles: int, siblings: int = 1) -> int:
+    """Blocks along the labels of a grid whose blocks all run at once: no more than there are tiles.
+
+    `resident` is the number of blocks that the card runs at once; each block along the labels has `siblings`
+    along the other dimensions.
+    """
+    return max(1, min(tiles, resident // siblings))
+
+
+def sum_grid(count: int) -> tuple[int]:
+    """The grid of a kernel that adds up partial sums of `count` numbers."""
+    return (min(-(-count // SUM_THREADS), MAX_SUM_BLOCKS),)
+
+
+# One pass: kernels/ffi_step.cu
+
+
+@dataclass(frozen=True)
+class PassGeometry:
+    """A step in one pass over the labels: the macros that depend on the shape, and the shared memory."""
+
+    macros: Macros
+    shared_bytes: int
+
+    def blocks(self, shape: StepShape, resident: int) -> int:
+        """Number of blocks; each sums up a partial dX [B, D]."""
+        return persistent_blocks(resident, -(-shape.num_labels // self.macros["TILE"]))
+
+
+def pass_geometries(shape: StepShape, card: Card) -> Iterator[PassGeometry]:
+    """The ways in which one pass can take a step, best first; none if the kernel is not for the shape.
+
+    It takes features and weights of the same 16-bit dtype, B up to 64 and D up to 768, from sm_80 on, if x
+    and a tile of labels fit in shared memory.
+    """
+    legal, weight_format = dict(KERNELS["ffi_step"].macros), FORMATS.get(shape.weight_dtype)
+    batches = [size for size in legal["BATCH"] if size >= shape.num_rows]
+    widths = [size for size in legal["FEATURES"] if size >= shape.num_features]
+    if (
+        shape.feature_dtype != shape.weight_dtype
+        or weight_format not in legal["WEIGHT"]
+        or not (batches and widths)
+        or card.capability < TENSOR_CORES
+    ):
+        return
+    # Larger tiles first: x is read from shared memory once for each tile.
+    for tile in legal["TILE"]:
+        macros = {"WEIGHT": weight_format, "BATCH": min(batches), "FEATURES": min(widths), "TILE": tile}
+        shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
+        if shared_bytes + STEP_STATIC_BYTES <= card.shared_bytes:
+            yield PassGeometry(macros, shared_bytes)
+
+
+def one_pass(shape: StepShape, card: Card) -> PassGeometry | None:
+    """The geometry of the step in one pass; None if the step is taken by chunks."""
+    if shape.fan_in * MAX_PASS_RATIO < shape.num_features:
+        return None
+    return next(pass_geometries(shape, card), None)
+
+
+def pass_workspace_bytes(shape: StepShape, blocks: int) -> int:
+    """Workspace of one pass: the transposed features, and a partial dX of each block."""
+    return shape.transposed_bytes + SUM_BYTES * blocks * shape.num_rows * shape.num_features
+
+
+def max_pass_blocks(shape: StepShape, card: Card) -> int:
+    """A bound of the blocks of one pass: x of 768 features fills the shared memory of a multiprocessor."""
+    return card.multiprocessors * max(MAX_PASS_FEATURES // shape.num_features, 1)
+
+
+# Chunks: kernels/ffi_scores.cu, ffi_grad_features.cu, ffi_grad_weight.cu
+
+
+def chunk_labels(shape: StepShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
+    """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
+    weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES)
+    cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded(shape.num_rows)))
+    return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
+
+
+def sums_before_update(shape: StepShape, rows_of_block: int = LANE_ROWS * MAX_GROUP) -> bool:
+    """Whether dW of a chunk needs a workspace: a batch of several blocks of rows is summed up first."""
+    return padded(shape.num_rows) > rows_of_block
+
+
+def chunk_workspace_bytes(shape: StepShape, card: Card, label_chunk: int) -> int:
+    """A bound of the workspace of a step by chunks.
+
+    Transposed features, gradients [chunk, stride], sums of dW [chunk, K] for a large batch, partial dX. The
+    chunk is not rounded down to a multiple.
+    """
+    chunk = chunk_labels(shape, card, label_chunk, multiple=1)
+    sums = shape.fan_in if sums_before_update(shape) else 0
+    partial = max_gradient_bytes(shape.num_rows, shape.num_features, card)
+    return shape.transposed_bytes + SUM_BYTES * chunk * (padded(shape.num_rows) + sums) + partial
+
+
+def max_step_workspace_bytes(shape: StepShape, card: Card, label_chunk: int) -> int:
+    """A bound of the workspace of a step, by the design that takes it on this card."""
+    if one_pass(shape, card) is not None:
+        return pass_workspace_bytes(shape, max_pass_blocks(shape, card))
+    return chunk_workspace_bytes(shape, card, label_chunk)
+
+
+class GradientGeometry(NamedTuple):
+    """How dX [B, D] is cut: slices of features, splits of the labels, blocks of rows."""
+
+    slices: int
+    splits: int
+    row_blocks: int
+
+
+def gradient_rows(num_rows: int) -> int:
+    """Rows of a block of ffi_grad_features for a batch of `num_rows`."""
+    return next((rows for rows in GRADIENT_ROWS if num_rows <= rows), GRADIENT_ROWS[-1])
+
+
+def gradient_geometry(num_rows: int, num_features: int, num_labels: int, resident: int) -> GradientGeometry:
+    """The grid of ffi_grad_features for `num_labels` labels at a time; each split sums up a partial dX."""
+    slices, row_blocks = -(-num_features // SLICE_FEATURES), -(-num_rows // gradient_rows(num_rows))
+    splits = persistent_blocks(resident, -(-num_labels // TILE_LABELS), slices * row_blocks)
+    return GradientGeometry(slices, splits, row_blocks)
+
+
+def gradient_shared_bytes(macros: Macros) -> int:
+    """The dynamic shared memory of ffi_grad_features: a tile of weights, and one of gradients."""
+    if not macros["TENSOR"]:
+        return 4 * TILE_LABELS * (SLICE_FEATURES + macros["ROWS"])
+    weights = (1 if macros["WEIGHT"] == 1 else 2) * (SLICE_FEATURES + PADDING)
+    return 2 * TILE_LABELS * (weights + macros["GRADIENT_PARTS"] * (macros["ROWS"] + PADDING))
+
+
+def max_gradient_bytes(num_rows: int, num_features: int, card: Card) -> int:
+    """A bound of the partial sums of dX: one slice of a block of rows for each block that runs at once."""
+    # splits <= resident / (slices x row blocks), and slices and row blocks together cover B x D.
+    resident = card.multiprocessors * MAX_GRADIENT_BLOCKS
+    return SUM_BYTES * max(resident * GRADIENT_ROWS[-1] * SLICE_FEATURES, num_rows * num_features)

@@ -1,0 +1,35 @@
+"""The arguments that both designs of the step pass to their kernels."""
+
+from torch import Tensor
+
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.losses import LOSSES, loss_named, unsupported
+from xmcpipe.ops.nvrtc.arguments import Argument
+
+
+def loss_code(loss: str) -> int:
+    """The macro LOSS for a loss. Raises ValueError if no kernel computes it."""
+    code = loss_named(loss).kernel_code
+    if code is None:
+        supported = [name for name, entry in LOSSES.items() if entry.kernel_code is not None]
+        raise unsupported(loss, "the CUDA step", supported)
+    return code
+
+
+def momentum_kind(weight: Tensor, momentum: Tensor | None) -> int:
+    """The macro MOMENTUM: 0 for none, 1 for the weight's format, 2 for bfloat16 if the weight's differs."""
+    return 0 if momentum is None else 1 if momentum.dtype == weight.dtype else 2
+
+
+def positive_arguments(positives: Positives) -> dict[str, Argument]:
+    """The positives."""
+    rows, labels = positives
+    return {"positive_rows": rows, "positive_labels": labels, "num_positives": len(rows)}
+
+
+def update_arguments(layer: SparseLayer, update: Update) -> dict[str, Argument]:
+    """The tensors that an update writes, and its numbers."""
+    numbers = update._asdict()
+    del numbers["label_chunk"]
+    state = {"weight_LK": layer.weight, "momentum_LK": layer.momentum, "bias_L": layer.bias}
+    return {**state, **numbers}

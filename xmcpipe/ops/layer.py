@@ -1,0 +1,96 @@
+"""The arguments that the operators of the sparse layer share, bundled.
+
+An operator registered with torch must have a flat schema. Below it, each implementation (torch, numba, CUDA)
+takes the same few tuples: `step_(features, layer, positives, loss, update)`.
+
+B rows, D features, L labels, K fan-in, P positives.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class SparseLayer(NamedTuple):
+    """A fixed fan-in layer in ELLPACK rows: the K indices of a label are distinct and in [0, D)."""
+
+    weight: Tensor
+    """[L, K], bfloat16, float16, float32, or float64 where only products are computed."""
+    index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
+    """uint16 [L, K]: the feature that each weight multiplies."""
+    bias: Tensor | None = None
+    """float32 [L], or None for a layer without bias."""
+    momentum: Tensor | None = None
+    """[L, K], the weight's dtype or bfloat16; None for SGD without momentum."""
+
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return len(self.weight)
+
+    @property
+    def fan_in(self) -> int:
+        """K."""
+        return self.weight.shape[1]
+
+    def part(self, begin: int, end: int) -> "SparseLayer":
+        """Views of the labels [begin, end)."""
+        return SparseLayer(*(None if tensor is None else tensor[begin:end] for tensor in self))  # type: ignore[arg-type]
+
+
+class Positives(NamedTuple):
+    """The (row, label) pairs whose target is 1: int64 [P] each, distinct pairs, labels ascending."""
+
+    rows: Tensor
+    labels: Tensor
+
+    @staticmethod
+    def of(rows: Tensor, labels: Tensor) -> "Positives":
+        """Sort pairs of any order by label; pairs of one label keep their order."""
+        order = labels.argsort(stable=True)
+        return Positives(rows[order], labels[order])
+
+    def within(self, begin: int, end: int) -> "Positives":
+        """The pairs whose label is in [begin, end), labels counted from `begin`."""
+        bounds = torch.tensor([begin, end], device=self.labels.device)
+        first, last = torch.searchsorted(self.labels, bounds).tolist()
+        return Positives(self.rows[first:last], self.labels[first:last] - begin)
+
+
+class Update(NamedTuple):
+    """One step of SGD: d = scale * dW + weight_decay * w, through momentum if any; then w -= rate * d.
+
+    `scale`, `rate` and `step` are tensors on the layer's device, so that a CUDA graph reads their new values
+    at each replay.
+    """
+
+    scale: Tensor
+    """float32 []: factor of the gradient of the summed loss."""
+    rate: Tensor
+    """float32 []: learning rate."""
+    step: Tensor
+    """int64 []: number of the step; with `seed` it chooses the random bits of stochastic rounding."""
+    weight_decay: float
+    momentum_factor: float
+    seed: int
+    first_label: int
+    """Number of the layer's first label among all labels; random bits depend on a label's own number."""
+    label_chunk: int
+    """Number of labels scored at a time, at most."""
+
+
+class Rewiring(NamedTuple):
+    """What a rewiring prunes and how it regrows; see `ops.rewire.ffi_rewire_`."""
+
+    bits: int
+    """float32 bits of the threshold: connections with a smaller |weight| are pruned."""
+    ties: int
+    """How many connections exactly at the threshold are pruned as well, in order of label and place."""
+    seed: int
+    number: int
+    """Number of the rewiring, from 1."""
+    first_label: int
+    """Number of the layer's first label among all labels."""
+    num_features: int
+    """D."""
