@@ -83,7 +83,7 @@ def chunked_loss(
     `features_BD`: float [B, D]. `label_chunk` labels are scored at a time; the value doesn't depend on it,
     but for the order of float sums. Backward may be called once.
     """
-    inner_BW = head.inner(features_BD)
+    inner_BW = head.project(features_BD)
     loss_value: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
         inner_BW, head.weight, head.bias, head, positives, loss, scale, label_chunk
     )

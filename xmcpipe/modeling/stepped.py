@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.fused import Positives
-from xmcpipe.modeling.heads import FFIHead
+from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.losses import Loss
 from xmcpipe.ops.step import ffi_step_
 
@@ -32,7 +32,7 @@ class HeadSGD:
     weight_decay: float
 
     @staticmethod
-    def of(head: FFIHead, momentum_factor: float, weight_decay: float) -> "HeadSGD":
+    def of(head: Head, momentum_factor: float, weight_decay: float) -> "HeadSGD":
         """At rest: `rate` 0."""
         device = head.weight.device
         scale, rate = (torch.zeros((), device=device) for _ in range(2))
@@ -46,7 +46,7 @@ class _SteppedLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         features_BD: Tensor,
-        head: FFIHead,
+        head: Head,
         positives: Positives,
         loss: Loss,
         factor: float,
@@ -85,7 +85,7 @@ class _SteppedLoss(torch.autograd.Function):
 
 
 def stepped_loss(
-    head: FFIHead,
+    head: Head,
     features_BD: Tensor,
     positives: Positives,
     loss: Loss,

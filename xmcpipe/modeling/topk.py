@@ -4,7 +4,7 @@ id.
 
 from torch import Tensor
 
-from xmcpipe.modeling.heads import FFIHead, Head
+from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.topk import Best, ffi_topk, merge
 
 
@@ -15,10 +15,10 @@ def top_labels(head: Head, features_BD: Tensor, k: int, label_chunk: int) -> Bes
     from the head's first label.
     """
     k, first = min(k, head.num_labels), head.shape.first_label
-    if isinstance(head, FFIHead):
+    if head.is_sparse:
         found: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first, label_chunk)
         return found
-    inner_BW = head.inner(features_BD)
+    inner_BW = head.project(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):
         best = merge(best, head.scores(inner_BW, begin, end), first + begin, k)

@@ -24,8 +24,8 @@ def make(kind, device="cpu", bias=True):
 
 
 def dense_scores(head, features):
-    inner = head.inner(features)
-    weight = dense_weight(head.weight, head.index, D) if isinstance(head, heads.FFIHead) else head.weight
+    inner = head.project(features)
+    weight = dense_weight(head.weight, head.index, D) if head.is_sparse else head.weight
     return inner @ weight.T + (0.0 if head.bias is None else head.bias)
 
 

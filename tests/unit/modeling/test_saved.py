@@ -26,7 +26,7 @@ def scores(model):
     ids = torch.tensor([[2, 9, 11, 3], [2, 8, 3, 0]])
     with torch.no_grad():
         features = model.features(model.embed(ids, (ids > 0).long()))
-        return model.head.scores(model.head.inner(features), 0, 30)
+        return model.head.scores(model.head.project(features), 0, 30)
 
 
 def test_a_loaded_model_scores_the_same(saved):

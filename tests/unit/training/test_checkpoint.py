@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from xmcpipe.training.optimizer import restore_state, state_tensors
 
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
-from xmcpipe.training.optimizer import restore_state, state_tensors
 
 CPU = torch.device("cpu")
 

@@ -2,11 +2,6 @@
 
 import pytest
 import torch
-
-from xmcpipe.modeling import encoder, heads
-from xmcpipe.modeling.heads import HeadShape
-from xmcpipe.modeling.model import Model
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig
 from xmcpipe.training.optimizer import (
     classifier_optimizer,
     drop_group,
@@ -14,6 +9,11 @@ from xmcpipe.training.optimizer import (
     moments,
     set_rate,
 )
+
+from xmcpipe.modeling import encoder, heads
+from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.model import Model
+from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig
 
 
 @pytest.fixture
