@@ -33,6 +33,7 @@ COPIES = 10  # of which the fastest is the bandwidth
 Device = Literal["cuda", "cpu"]
 
 
+# Long: a command's options are declared in its signature, one after another.
 def plan(
     recipe_argument: RecipeArgument = None,
     recipe: RecipeOption = None,
