@@ -113,7 +113,7 @@ def test_times_at_a_stated_speed(cli: Any) -> None:
         assert each["step_seconds"] == pytest.approx(expected)
     lines = cli(*stated, *speeds).stdout.splitlines()
     assert [line.partition(":")[0] for line in lines[-4:]] == ["light", "light", "paper", "paper"]
-    assert lines[-1].endswith(" hours in all")
+    assert lines[-1].endswith(" hours in total")
 
 
 def test_a_bandwidth_can_be_measured(cli: Any) -> None:
@@ -165,7 +165,7 @@ def test_no_recipe_is_needed(cli: Any, tiny_encoder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["r.toml"], "the number of labels is unknown: the shards of this recipe are not in the store"),
         (["r.toml", "--recipe", "r.toml", "--labels", "9"], "expected one recipe, got two"),
@@ -175,10 +175,10 @@ def test_no_recipe_is_needed(cli: Any, tiny_encoder: Path) -> None:
         (["r.toml", "--labels", "9", "--set", "train.encoder.name=no/such-encoder"], "can't be read"),
     ],
 )
-def test_an_error_is_one_line(cli: Any, arguments: list[str], says: str) -> None:
+def test_an_error_is_one_line(cli: Any, arguments: list[str], message: str) -> None:
     result = cli(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
-    assert says in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1

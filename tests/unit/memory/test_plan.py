@@ -239,7 +239,7 @@ def test_operations_of_the_encoder(tiny_encoder: Path) -> None:
     products = 2 * rows * tokens * sum(part.weight.numel() for part in linear)
     without = {"auxiliary.weight": 0.0}
     plain = planned(tiny_encoder, "cuda", **without).encoder_flops
-    assert 3 * products < plain < 4 * products  # attention is the rest
+    assert 3 * products < plain < 4 * products  # the remainder is attention
     assert planned(tiny_encoder, "cpu", **without).encoder_flops == pytest.approx(plain, rel=0.1)
     recomputed = planned(tiny_encoder, "cuda", **without, **CHECKPOINTING).encoder_flops
     assert recomputed == pytest.approx(plain * 4 / 3, rel=0.02)

@@ -74,7 +74,7 @@ def plan(
         typer.Option(
             "--tflops",
             min=0,
-            help="Speed of the processor that encoders reach in 16 bits, used to print times.",
+            help="TFLOP/s that encoders reach in 16 bits on the processor, used to print times.",
         ),
     ] = 0.0,
     measure: Annotated[
@@ -87,7 +87,8 @@ def plan(
 ) -> None:
     """Predict the peak memory of a training, by part, and the lower bound on step time.
 
-    The shape of the data comes from the shards in the store, or from options if there are no shards yet.
+    The shape of the data is that of the shards in the store. Options override it, so that no shards are
+    needed.
     """
     if recipe_argument is not None and recipe is not None:
         raise XmcpipeError("expected one recipe, got two", "give the argument or --recipe, not both")
@@ -198,14 +199,16 @@ def _gib(count: int) -> str:
 def _floor_line(plan: "Plan", speed: float) -> str:
     floor = plan.floor
     line = (
-        f"a classifier step moves {floor.bytes / GB:,.3f} GB at least, and computes "
+        f"a classifier step moves at least {floor.bytes / GB:,.3f} GB and computes "
         f"{floor.flops / GIGA:,.1f} GFLOP ({floor.dense_flops / GIGA:,.1f} as dense tiles)"
     )
     return f"{line}: {1000 * floor.seconds(speed):,.3f} ms at {speed / GB:,.0f} GB/s" if speed else line
 
 
 def _time_line(plan: "Plan", step: float, steps: tuple[int, int]) -> str:
-    line = f"with {plan.encoder_flops / TERA:,.3f} TFLOP of the encoder {1000 * step:,.1f} ms a step at best"
+    flops, milliseconds = plan.encoder_flops / TERA, 1000 * step
+    line = f"with {flops:,.3f} TFLOP of the encoder at least {milliseconds:,.1f} ms per step"
     if not steps[0]:
         return line
-    return f"{line}, {step * steps[0] / 60:,.1f} minutes an epoch, {step * steps[1] / 3600:,.1f} hours in all"
+    minutes, hours = step * steps[0] / 60, step * steps[1] / 3600
+    return f"{line}, {minutes:,.1f} minutes per epoch, {hours:,.1f} hours in total"
