@@ -45,7 +45,7 @@ def make_runs(root: Path, dataset: str = "synthetic") -> tuple[Store, list[Path]
 
 def make_run(store: Store, shards: Artifact, kind: str, eval_config: EvalConfig | None = None) -> Artifact:
     """Model, predictions and metrics of a run with this kind of head; the dense one is right more often."""
-    config = TrainConfig(head=HeadConfig(kind=kind, fan_in=FAN_IN))  # type: ignore[arg-type]
+    config = TrainConfig(head=HeadConfig(kind=kind, fan_in=FAN_IN))
     figures = {
         "head": kind, "head_parameters": 48 if kind == "ffi" else 192, "encoder_parameters": 1000,
         "seconds": 90.0, "documents_per_second": 20.0, "steps": 60, "best_step": 60, "device": "cpu",

@@ -89,7 +89,13 @@ PYTEST = (sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider")
 
 def check_tests(check: Check, on_gpu: bool) -> None:
     """Run the tests that need a GPU; without one, those of the step."""
-    places = ["tests/kernels", "tests/unit/ops", "tests/unit/modeling", "tests/unit/training"]
+    places = [
+        "tests/kernels",
+        "tests/unit/ops",
+        "tests/unit/modeling",
+        "tests/unit/training",
+        "tests/unit/memory",
+    ]
     marked = ["-m", "gpu"]
     if not on_gpu:
         places, marked = ["tests/unit/ops"], ["-k", "step"]

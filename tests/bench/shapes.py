@@ -30,10 +30,11 @@ import torch
 
 from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.memory.compare import memory_figures
+from xmcpipe.memory.measure import FirstStepsMeter
 from xmcpipe.memory.plan import plan
 from xmcpipe.memory.shape import StepShape
 from xmcpipe.modeling.devices import pick_device
-from xmcpipe.training.build import build_model
+from xmcpipe.training.build import new_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.trainer import Trainer
@@ -112,7 +113,7 @@ def predict(name: str, shape: Shape, memory: str) -> dict[str, object]:
     positives = round(shape.batch * shape.labels_per_document)
     step = StepShape(shape.labels, shape.clusters, shape.batch, shape.tokens, positives)
     found = plan(configure(shape, memory, "cpu", 100), encoder, step, "cuda")
-    parts = {part: size for part, size in found.most.items() if size}
+    parts = {part: size for part, size in found.part_peaks.items() if size}
     facts = {"shape": name, "memory": memory, **asdict(shape), "parts": parts, "total_bytes": found.total}
     return {**facts, "classifier_step_bytes": found.floor.bytes}
 
@@ -169,10 +170,11 @@ def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) 
         write_shards(folder, shape, shape.batch * 8, vocabulary)
         feed = Feed(folder, config, 0, device)
         begin = time.perf_counter()
-        model = build_model(config, str(folder / "encoder"), vocabulary, feed, shape.clusters, device)
+        model = new_model(config, str(folder / "encoder"), vocabulary, feed, shape.clusters, device)
         built = time.perf_counter() - begin
         clusters = torch.arange(shape.labels) % shape.clusters if shape.clusters else None
-        trainer = Trainer(config, model, feed, clusters, device, folder)
+        meter = FirstStepsMeter()
+        trainer = Trainer(config, model, feed, clusters, device, folder, meter)
         times = trainer.time_steps(WARM_UP + steps)[WARM_UP:]
     step = statistics.median(times)
     return {
@@ -185,7 +187,7 @@ def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) 
         "step_seconds": round(step, 5),
         "slowest_step_seconds": round(max(times), 5),
         "epoch_minutes": round(step * shape.documents / shape.batch / 60, 2),
-        "memory_bytes": memory_figures(trainer),
+        "memory_bytes": memory_figures(trainer, meter),
         "rewirings": trainer.progress.rewirings,
     }
 

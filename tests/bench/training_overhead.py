@@ -20,11 +20,10 @@ import torch
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import from_table
-from xmcpipe.training.build import build_model
+from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed, read_clusters
-from xmcpipe.training.gradients import Fork
-from xmcpipe.training.paper import PaperUpdates
+from xmcpipe.training.gradients import SplitEmbedding
 from xmcpipe.training.trainer import Trainer
 
 
@@ -55,29 +54,29 @@ def make_trainer(config: TrainConfig, shards: Path, clusters_folder: Path | None
     feed = Feed(shards, config, 0, device)
     clusters = read_clusters(clusters_folder, feed.num_labels) if clusters_folder else None
     encoder = Artifact.at(shards).manifest.config["encoder"]
-    model = build_model(config, encoder, 0, feed, int(clusters.max()) + 1 if clusters is not None else 0)
+    model = new_model(config, encoder, 0, feed, int(clusters.max()) + 1 if clusters is not None else 0)
     model.train()
     return Trainer(config, model, feed, clusters, device, Path(tempfile.mkdtemp()))
 
 
 def measure(trainer: Trainer, batches: list[Any]) -> dict[str, Any]:
     """Time both on each batch."""
-    updates = trainer.updates
-    assert isinstance(updates, PaperUpdates), "the default memory mode"
 
     def bare(rows: Any) -> None:
         batch = ready[len(rows), int(rows[0])]
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = trainer.model.encoder(input_ids=batch.input_ids, attention_mask=batch.mask)
+            hidden = trainer.model.encoder(input_ids=batch.input_ids_BS, attention_mask=batch.mask_BS)
         torch.autograd.backward(hidden.last_hidden_state.float().sum())
 
     def whole(rows: Any) -> None:
         batch = trainer.feed.batch(rows)
-        fork = Fork(trainer.model.dropout(trainer._embed(batch)))
-        main_loss, auxiliary, weight = trainer._losses(fork, batch, len(rows))
+        step = trainer.gradient_step
+        split = SplitEmbedding(trainer.model.dropout(step.embed(batch)))
+        main_loss, auxiliary, weight = step.losses(split, batch, len(rows), trainer.auxiliary_weight)
         torch.autograd.backward((1.0 - weight) * main_loss + weight * auxiliary)
-        fork.backward()
-        updates.optimizers["classifier"].step()
+        split.backward()
+        _, classifier = trainer.updates.optimizers()
+        classifier.step()
 
     ready = {(len(rows), int(rows[0])): trainer.feed.batch(rows) for rows in batches}
     seconds: dict[str, list[float]] = {"bare": [], "whole": []}

@@ -25,4 +25,4 @@ UNKNOWN = [
 @pytest.mark.parametrize(("entry", "macros", "macro"), UNKNOWN, ids=str)
 def test_an_unknown_value_is_a_compile_error(entry: str, macros: dict[str, int], macro: str) -> None:
     with pytest.raises(AssertionError, match=f"unknown {macro}: expected"):
-        HostKernel(f"{entry}.cu", entry, macros)
+        HostKernel(entry, macros)

@@ -1,6 +1,6 @@
-"""A model artifact as one object: text in, label names and scores out.
+"""A model artifact as one object that maps texts to label names and scores.
 
-It needs neither shards nor raw data.
+It needs neither shards nor raw data. B texts of a batch, K labels for each.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from xmcpipe.modeling.saved import load_model
 
 
 class Prediction(NamedTuple):
-    """One label of a text: its name, its description where the vocabulary has one, and its score."""
+    """One label of a text: its name, its description if the vocabulary has one, and its score."""
 
     label: str
     text: str | None
@@ -40,7 +40,7 @@ class Bundle:
     ) -> "Bundle":
         """The model artifact in `folder`.
 
-        Raises XmcpipeError for a folder that holds none.
+        Raises XmcpipeError if the folder is not a model artifact.
         """
         model, facts = load_model(folder)
         scorer = Scorer(model, torch.device(device), precision, label_chunk)
@@ -48,7 +48,7 @@ class Bundle:
         return Bundle(scorer, tokenizer, facts["max_length"], pq.read_table(folder / "labels.parquet"))
 
     def predict(self, texts: Iterable[str], k: int = 5, batch_size: int = 64) -> Iterator[list[Prediction]]:
-        """The k best labels of each text, best first, in the order of the texts; reads them as it goes."""
+        """The k best labels of each text, best first, in the order of the texts, which are read lazily."""
         stream = iter(texts)
         while batch := list(islice(stream, batch_size)):
             labels_BK, scores_BK = self._scorer.top(self._encode(batch), k)
@@ -61,8 +61,8 @@ class Bundle:
     def _encode(self, texts: list[str]) -> HostBatch:
         pad_id = self._tokenizer.pad_token_id or 0
         encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)["input_ids"]
-        lists = [tokens or [pad_id] for tokens in encoded]  # an encoder can't pool nothing
+        lists = [tokens or [pad_id] for tokens in encoded]  # an encoder can't pool an empty sequence
         lengths = np.array([len(tokens) for tokens in lists], np.int32)
-        input_ids, mask = pad(np.concatenate(lists).astype(np.int32), lengths, pad_id)
-        none = np.empty(0, np.int64)
-        return HostBatch(input_ids, mask, none, none)
+        input_ids_BS, mask_BS = pad(np.concatenate(lists).astype(np.int32), lengths, pad_id)
+        no_pairs = np.empty(0, np.int64)
+        return HostBatch(input_ids_BS, mask_BS, no_pairs, no_pairs)

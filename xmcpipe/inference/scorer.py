@@ -1,4 +1,7 @@
-"""A loaded model that gives the k best labels of a batch of token ids."""
+"""A loaded model that finds the k best labels of a batch of token ids.
+
+B rows, S tokens, E width of the embedding, D features that the head reads, K number of labels to find.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +14,7 @@ from xmcpipe.modeling.topk import top_labels
 
 
 class Scorer:
-    """Scores batches with `model` on its device; no more than [B, label_chunk] scores exist at a time."""
+    """Scores batches with `model` on `device`; at most [B, label_chunk] scores exist at a time."""
 
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
@@ -19,13 +22,12 @@ class Scorer:
 
     @torch.inference_mode()
     def top(self, batch: HostBatch, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k at most L."""
-        input_ids = torch.from_numpy(batch.input_ids).to(self.device)
-        mask = torch.from_numpy(batch.mask).to(self.device)
+        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k is at most L."""
+        input_ids_BS = torch.from_numpy(batch.input_ids).to(self.device)
+        mask_BS = torch.from_numpy(batch.mask).to(self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            embedding_BD = self.model.embed(input_ids, mask)
-        features_BD = self.model.features(
-            embedding_BD
-        )  # float32: half precision would make ties of near scores
+            embedding_BE = self.model.embed(input_ids_BS, mask_BS)
+        # The features stay in float32: in 16 bits, scores close to each other would become equal.
+        features_BD = self.model.features(embedding_BE)
         labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()

@@ -1,13 +1,14 @@
-"""What an encoder's operators allocate on a device, played with tensors that have no memory.
+"""Makes tensors on "meta" allocate what an encoder's operators allocate on a real device.
 
-Tensors of the device "meta" run through the same Python and the same autograd as real ones, and an operator
-gives a result of the right shape. Three things do not happen to them by themselves, and are done here:
+Tensors of the device "meta" pass through the same Python code and the same autograd as real ones, and an
+operator returns a result of the right shape without memory. Three things depend on the real device, and are
+emulated here:
 
-- autocast, which goes by the device of a tensor. A weight cast to half precision is kept until the region
-  ends, as torch's own does (at::autocast::cached_cast);
-- attention: torch chooses its kernel by the device. With a mask CUDA takes the memory-efficient one, which
-  keeps no probabilities; a CPU takes its flash kernel, or without one for dropout the plain maths;
-- dropout, which keeps one byte an element on CUDA, and a whole tensor of factors on a CPU.
+- autocast depends on the device of a tensor. A weight that is cast to 16 bits lives until the autocast region
+  ends, as in torch (at::autocast::cached_cast);
+- attention: torch chooses the kernel by the device. With a mask, CUDA uses the memory-efficient kernel, which
+  stores no probabilities. A CPU uses its flash kernel, which has no dropout, or else plain operators;
+- dropout stores one byte per element on CUDA, and a tensor of factors on a CPU.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 Call = Callable[..., Any]
 
-# Of autocast's list (docs.pytorch.org/docs/stable/amp.html), what encoders call; CPU and CUDA agree here.
+# The functions of autocast's list (docs.pytorch.org/docs/stable/amp.html) that encoders call; CPU and CUDA
+# have the same.
 IN_HALF: frozenset[Call] = frozenset(
     [
         F.linear,
@@ -40,12 +42,12 @@ IN_HALF: frozenset[Call] = frozenset(
         F.scaled_dot_product_attention,
     ]
 )
-BIAS_ALIGNMENT = 16  # the memory-efficient kernel reads its bias in rows of a multiple of so many
-CPU_AUTOCAST = "cpu"  # whatever the device: the region in which a training step runs its encoder
+BIAS_ALIGNMENT = 16  # the memory-efficient kernel requires rows of its bias in multiples of this
+CPU_AUTOCAST = "cpu"  # a rehearsed step enters autocast for the CPU, whichever device is emulated
 
 
-class AsOnDevice(TorchFunctionMode):
-    """Operators on meta tensors as they are on `device`, "cpu" or "cuda"."""
+class EmulatedDevice(TorchFunctionMode):
+    """While it is entered, functions on meta tensors behave as on `device`, "cpu" or "cuda"."""
 
     def __init__(self, device: str) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class AsOnDevice(TorchFunctionMode):
         return self._replaced.get(func, func)(*args, **kwargs)
 
     def forget_casts(self) -> None:
-        """To be called at any operator: casts live as long as the region of autocast."""
+        """Drop the cached casts if the autocast region has ended; to be called at every operator."""
         if self._casts and not torch.is_autocast_enabled(CPU_AUTOCAST):
             self._casts.clear()
 
@@ -78,7 +80,7 @@ class AsOnDevice(TorchFunctionMode):
             or value.dtype in (dtype, torch.float64)
         ):
             return value
-        if not (value.is_leaf and value.requires_grad):
+        if not (value.is_leaf and value.requires_grad):  # torch caches the casts of weights only
             return value.to(dtype)
         if id(value) not in self._casts:
             self._casts[id(value)] = (value, value.to(dtype))
@@ -103,7 +105,7 @@ def _attention_cuda(
 ) -> Tensor:
     bias = None
     if attn_mask is not None:
-        bias = attn_mask.to(query.dtype)  # 0 and -inf of a mask of bools
+        bias = attn_mask.to(query.dtype)  # torch makes 0 and -inf of a mask of bools
         missing = -bias.shape[-1] % BIAS_ALIGNMENT
         if missing:
             bias = F.pad(bias, (0, missing))[..., : bias.shape[-1]]
@@ -123,7 +125,7 @@ def _attention_cpu(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    if dropout_p or enable_gqa:  # the plain maths is what a tensor of no device gets too
+    if dropout_p or enable_gqa:  # on "meta", too, torch falls back to plain operators
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )

@@ -1,11 +1,11 @@
-"""Bytes of live tensors, counted storage by storage as operators make them and Python lets them go.
+"""Bytes of live tensors, counted per storage from the operator that allocates it until Python frees it.
 
-A mode of the dispatcher sees every operator with its tensors (the idea is that of
-torch.distributed._tools.mem_tracker). A storage is counted from the first tensor that shows it until it is
-freed, which a weak reference tells; views share one. Every step of that history is kept, so that the peak can
-be taken apart afterwards, when it is known which storage was a gradient and which a moment.
+A mode of torch's dispatcher sees every operator with its tensors (the idea is that of
+torch.distributed._tools.mem_tracker). A storage is counted from the first tensor that uses it until it is
+freed, which a weak reference reports; views share a storage. The whole history is recorded, so that the peak
+can be divided into parts afterwards, when it is known which storage was a gradient and which was a moment.
 
-Works on real tensors, and on those of the device "meta", which have sizes and no memory.
+It works on real tensors, and on tensors of the device "meta", which have sizes but no memory.
 """
 
 import weakref
@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-NAMESPACE = "xmcpipe"  # of our own operators, which are looked into
+NAMESPACE = "xmcpipe"  # of our own operators; what they allocate inside is counted too
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts while it is entered; it may be entered again and again, and goes on counting.
+    """Counts while it is entered; it may be entered repeatedly, and continues to count.
 
     Storages are rounded up to `block` bytes. `live` and `peak` are bytes. A storage belongs to the part of
-    the innermost region in which it was made, unless `name` says otherwise.
+    the innermost region in which it was allocated, unless `assign` gives it another part.
     """
 
     def __init__(self, block: int = 1) -> None:
@@ -32,63 +32,63 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.block = block
         self.live = self.peak = 0
         self._regions: list[str] = []
-        self._parts: list[str] = []  # of each storage ever seen, in the order of seeing
+        self._parts: list[str] = []  # of each storage that was ever counted, in the order of their numbers
         self._bytes: list[int] = []
-        self._history: list[int] = []  # n: the n-th storage (from 1) came; -n: it went
+        self._history: list[int] = []  # n: storage number n (from 1) was allocated; -n: it was freed
         self._alive: dict[int, tuple[int, Any]] = {}  # address of a storage: its number and a weak reference
 
-    def hold(self, tensors: Iterable[Tensor], part: str) -> None:
-        """Count tensors that were there before, or give another part to those that are counted."""
+    def count(self, tensors: Iterable[Tensor], part: str) -> None:
+        """Count tensors that existed before, or assign tensors that are counted already to `part`."""
         for tensor in tensors:
             self._see(tensor)
-            self.name(tensor, part)
+            self.assign(tensor, part)
 
-    def name(self, tensor: Tensor, part: str) -> None:
-        """The tensor's storage, for all of its life, belongs to `part`."""
+    def assign(self, tensor: Tensor, part: str) -> None:
+        """Assign the tensor's storage to `part`, for all of its lifetime."""
         found = self._alive.get(tensor.untyped_storage()._cdata)
         if found is not None:
             self._parts[found[0] - 1] = part
 
     def begin(self, part: str) -> None:
-        """What is made from here on, until `end`, belongs to `part`; regions nest."""
+        """Begin a region: what is allocated until `end` belongs to `part`. Regions nest."""
         self._regions.append(part)
 
     def end(self) -> None:
-        """The innermost region ends."""
+        """End the innermost region."""
         self._regions.pop()
 
     def add(self, part: str, size: int) -> Callable[[], None]:
-        """Count `size` bytes that no tensor shows, until the returned function is called."""
-        number = self._came(size, part)
-        return lambda: self._went(number)
+        """Count `size` bytes that belong to no tensor, until the returned function is called."""
+        number = self._allocated(size, part)
+        return lambda: self._released(number)
 
-    def at_peak(self) -> dict[str, int]:
-        """Bytes of each part when all together were the most; they add up to `peak`."""
+    def parts_at_peak(self) -> dict[str, int]:
+        """Bytes of each part at the moment of the peak; their sum is `peak`."""
         live: Counter[str] = Counter()
-        best: Counter[str] = Counter()
-        total = most = 0
+        at_peak: Counter[str] = Counter()
+        total = peak = 0
         for part, size in self._changes():
             live[part] += size
             total += size
-            if total > most:
-                most, best = total, live.copy()
-        return {part: size for part, size in best.items() if size}
+            if total > peak:
+                peak, at_peak = total, live.copy()
+        return {part: size for part, size in at_peak.items() if size}
 
-    def now(self) -> dict[str, int]:
-        """Bytes of each part that live now; they add up to `live`."""
+    def live_parts(self) -> dict[str, int]:
+        """Bytes of each part that are live at present; their sum is `live`."""
         live: Counter[str] = Counter()
         for part, size in self._changes():
             live[part] += size
         return {part: size for part, size in live.items() if size}
 
-    def most(self) -> dict[str, int]:
-        """Bytes of each part when that part was the largest."""
+    def part_peaks(self) -> dict[str, int]:
+        """The peak of each part by itself, in bytes."""
         live: Counter[str] = Counter()
-        most: Counter[str] = Counter()
+        peaks: Counter[str] = Counter()
         for part, size in self._changes():
             live[part] += size
-            most[part] = max(most[part], live[part])
-        return dict(most)
+            peaks[part] = max(peaks[part], live[part])
+        return dict(peaks)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -100,14 +100,14 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run an operator; what our own ones do inside on a CPU is counted too."""
+        """Run an operator; on a CPU, what our own operators allocate inside is counted too."""
         if func.namespace == NAMESPACE and _device(args) == "cpu":
             with self:
                 return func.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), *args, **kwargs)
         return func(*args, **kwargs)
 
     def part(self) -> str:
-        """The part of a storage that is made now."""
+        """The part of a storage that is allocated at this point."""
         return self._regions[-1] if self._regions else "other"
 
     def see(self, value: Any) -> None:
@@ -115,8 +115,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, Tensor):
             self._see(value)
         elif isinstance(value, (list, tuple)):
-            for one in value:
-                self.see(one)
+            for item in value:
+                self.see(item)
 
     def _see(self, tensor: Tensor) -> None:
         if not torch._C._has_storage(tensor):
@@ -127,15 +127,15 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if found is not None:
             if self._bytes[found[0] - 1] == self._rounded(size):
                 return
-            self._went(found[0])  # resized
-        number = self._came(size, self.part() if found is None else self._parts[found[0] - 1])
-        # The storage's Python object lives as long as the storage, whoever holds it.
+            self._released(found[0])  # the storage was resized
+        number = self._allocated(size, self.part() if found is None else self._parts[found[0] - 1])
+        # torch preserves the Python object of a storage for as long as the storage lives.
         self._alive[key] = (number, weakref.ref(storage, lambda _: self._freed(key)))
 
     def _freed(self, key: int) -> None:
-        self._went(self._alive.pop(key)[0])
+        self._released(self._alive.pop(key)[0])
 
-    def _came(self, size: int, part: str) -> int:
+    def _allocated(self, size: int, part: str) -> int:
         self._parts.append(part)
         self._bytes.append(self._rounded(size))
         self._history.append(len(self._parts))
@@ -143,7 +143,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak = max(self.peak, self.live)
         return len(self._parts)
 
-    def _went(self, number: int) -> None:
+    def _released(self, number: int) -> None:
         self._history.append(-number)
         self.live -= self._bytes[number - 1]
 

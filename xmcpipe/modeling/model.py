@@ -1,35 +1,41 @@
-"""The whole model: encoder, pooling, dropout, optional intermediate layer, head, and the auxiliary branch
-beside it.
+"""The whole model: encoder, pooling, dropout, optional intermediate layer, head, and auxiliary branch.
+
+`build_model` is the one way to a model: for a new training, for a saved model that is loaded, and on the
+device "meta" to plan the memory of a training.
+
+B rows, S tokens, E width of the pooled embedding, D features that the head reads, C clusters, P pairs.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmcpipe.modeling.encoder import Pooling, pool
-from xmcpipe.modeling.heads import Head
+from xmcpipe.modeling import heads
+from xmcpipe.modeling.encoder import Pooling, pool, recompute_activations
+from xmcpipe.modeling.heads import DTYPES, Head, HeadShape
 
 
 class Auxiliary(nn.Linear):
-    """A dense layer that scores the clusters of labels from the embedding; main scores never see it."""
+    """A dense layer that scores clusters of labels from the embedding; the head doesn't read its scores."""
 
-    def loss(self, embedding_BD: Tensor, rows_P: Tensor, clusters_P: Tensor) -> Tensor:
-        """BCE, mean over B x C, against the set of each row's clusters; pairs may repeat.
+    def loss(self, embedding_BE: Tensor, rows_P: Tensor, clusters_P: Tensor) -> Tensor:
+        """BCE against the set of each row's clusters, the mean over B x C: a float32 scalar.
 
-        A float32 scalar.
+        The pairs (row, cluster) may repeat.
         """
-        scores_BC = self(embedding_BD.to(self.weight.dtype)).float()
+        scores_BC = self(embedding_BE.to(self.weight.dtype)).float()
         target_BC = torch.zeros_like(scores_BC)
         target_BC[rows_P, clusters_P] = 1.0
         return F.binary_cross_entropy_with_logits(scores_BC, target_BC)
 
 
 class Model(nn.Module):
-    """Encoder to features.
+    """From token ids to the features that `head` reads, and the head.
 
-    `auxiliary` is None without the branch, and after it was dropped.
+    `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped.
     """
 
     def __init__(
@@ -39,23 +45,62 @@ class Model(nn.Module):
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        hidden = embedding_size(encoder)
-        self.intermediate = nn.Linear(hidden, intermediate) if intermediate else None
+        width = embedding_size(encoder)
+        self.intermediate = nn.Linear(width, intermediate) if intermediate else None
         self.head = head
-        self.auxiliary = Auxiliary(hidden, num_clusters) if num_clusters else None
+        self.auxiliary = Auxiliary(width, num_clusters) if num_clusters else None
 
     def embed(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
-        """The pooled embedding, float32 [B, D0], before dropout."""
+        """The pooled embedding, float32 [B, E], before dropout."""
         output = self.encoder(input_ids=input_ids_BS, attention_mask=mask_BS)
         return pool(output.last_hidden_state, mask_BS, self.pooling)
 
-    def features(self, embedding_BD: Tensor) -> Tensor:
+    def features(self, embedding_BE: Tensor) -> Tensor:
         """What the head reads, [B, D]: the embedding, or ReLU of the intermediate layer, in its dtype."""
         if self.intermediate is None:
-            return embedding_BD
-        return F.relu(self.intermediate(embedding_BD.to(self.intermediate.weight.dtype)))
+            return embedding_BE
+        return F.relu(self.intermediate(embedding_BE.to(self.intermediate.weight.dtype)))
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """All that a model is built from, except the encoder.
+
+    `intermediate` is the width of the intermediate layer, 0 for none; `num_clusters` is C, 0 for no auxiliary
+    branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
+    `checkpointing`: backward recomputes the encoder's activations.
+    """
+
+    head: HeadShape
+    pooling: Pooling
+    intermediate: int = 0
+    num_clusters: int = 0
+    dropout: float = 0.0
+    dtype: str = "float32"
+    checkpointing: bool = False
+
+
+def build_model(
+    encoder: Any, shape: ModelShape, device: torch.device | str = "cpu", draw: bool = False
+) -> Model:
+    """The model of `shape` around `encoder`, on `device`.
+
+    `draw`: the head's weights are drawn from its seed; otherwise they are left empty, to be read from a file
+    or never (on "meta"). The layers next to the head are drawn by torch's generator in either case. Raises
+    XmcpipeError for K > D.
+    """
+    if shape.checkpointing:
+        recompute_activations(encoder)
+    head = heads.build(shape.head, device)
+    if draw:
+        head.reset_parameters()
+    model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
+    for part in (model.encoder, model.intermediate, model.auxiliary):  # not the head: its bias is float32
+        if part is not None:
+            part.to(DTYPES[shape.dtype])
+    return model.to(device)
 
 
 def embedding_size(encoder: Any) -> int:
-    """D0, the width of the encoder's last hidden state."""
+    """E, the width of the encoder's last hidden state."""
     return int(encoder.config.hidden_size)

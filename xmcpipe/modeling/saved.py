@@ -1,9 +1,9 @@
-"""A trained model on disk, which needs no shards to load.
+"""A trained model on disk, which can be loaded without the shards it was trained on.
 
 model.json          schema version, head, pooling, max_length, validation figures, the recipe's tables
-model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (what the model has), each
-                    in the dtype that it was trained in
-encoder/            config.json of the encoder, as AutoConfig reads it
+model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (those that the model
+                    has), each in the dtype in which it was trained
+encoder/            config.json of the encoder, in the form that AutoConfig reads
 """
 
 import json
@@ -14,14 +14,17 @@ import torch
 
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling import heads, tensors
+from xmcpipe.modeling import tensors
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.heads import HeadShape
-from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.model import Model, ModelShape, build_model
 
 
 def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any]) -> None:
-    """Write the model into `folder`; `facts` (JSON types) go into model.json as they are."""
+    """Write the model into `folder`; `facts` (JSON types) are copied into model.json.
+
+    The auxiliary branch serves training only and is not saved.
+    """
     model.encoder.config.save_pretrained(folder / "encoder")
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("auxiliary.")}
     tensors.save(folder / "model.safetensors", state)
@@ -39,18 +42,19 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, dict[str, Any]]:
     """The model of `folder` in evaluation mode, and the contents of model.json.
 
-    All is in float32, but the head's weights in the dtype they were trained in: that is where the bytes are.
-    Raises XmcpipeError for a folder that holds no model, or one of another schema version.
+    All tensors are float32, except the head's weights, which are the largest part of a model: they keep the
+    dtype they were trained in. Raises XmcpipeError for a folder without a model, and for a model of another
+    schema version.
     """
     facts = read_facts(folder)
-    encoder = from_config(str(folder / "encoder"))
-    head = heads.build(HeadShape(**facts["head"]), device)
-    model = Model(encoder, facts["pooling"], 0.0, facts["intermediate"], head, num_clusters=0).to(device)
+    shape = ModelShape(HeadShape(**facts["head"]), facts["pooling"], facts["intermediate"])
+    model = build_model(from_config(str(folder / "encoder")), shape, device)
     file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()
     if state.keys() != file.names:
         odd = sorted(state.keys() ^ file.names)[0]
         raise XmcpipeError(
-            f"{folder}: model.safetensors doesn't fit model.json: {odd}", "train the model again"
+            f"{folder}: model.json and model.safetensors don't match: only one of them has {odd}",
+            "train the model again",
         )
     for name, tensor in state.items():
         file.read_into(name, tensor)
@@ -60,18 +64,19 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
 def read_facts(folder: Path) -> dict[str, Any]:
     """model.json of `folder`.
 
-    Raises XmcpipeError as `load_model`.
+    Raises XmcpipeError as `load_model` does.
     """
     path = folder / "model.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise XmcpipeError(
-            f"{folder} holds no model: {path.name} can't be read", "name a model artifact"
+            f"{folder} is not a model artifact: {path.name} can't be read",
+            "give the folder of a model artifact",
         ) from error
     if facts.get("schema_version") != MODEL_VERSION:
         raise XmcpipeError(
-            f"{folder} has model format {facts.get('schema_version')}, this xmcpipe reads {MODEL_VERSION}",
+            f"{folder}: expected model format {MODEL_VERSION}, got {facts.get('schema_version')}",
             "run `xmcpipe train` again",
         )
     return facts

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.heads import FFIHead
+from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
 
@@ -31,7 +31,7 @@ class HeadSGD:
     weight_decay: float
 
     @staticmethod
-    def of(head: FFIHead, momentum_factor: float, weight_decay: float) -> "HeadSGD":
+    def of(head: Head, momentum_factor: float, weight_decay: float) -> "HeadSGD":
         """The state before the first step: scale, rate, step and momentum are 0."""
         device = head.weight.device
         scale, rate = (torch.zeros((), device=device) for _ in range(2))
@@ -39,7 +39,7 @@ class HeadSGD:
         momentum = torch.zeros_like(head.weight.detach()) if momentum_factor else None
         return HeadSGD(scale, rate, step, momentum, momentum_factor, weight_decay)
 
-    def update(self, head: FFIHead, label_chunk: int) -> Update:
+    def update(self, head: Head, label_chunk: int) -> Update:
         """The update of this step, as the operator takes it."""
         return Update(
             scale=self.scale,
@@ -80,7 +80,7 @@ class _SteppedLoss(torch.autograd.Function):
 
 
 def stepped_loss(
-    head: FFIHead,
+    head: Head,
     features_BD: Tensor,
     positives: Positives,
     loss: str,

@@ -1,8 +1,9 @@
-"""Tensors to and from safetensors files in small pieces, so that a layer of gigabytes is never held twice.
+"""Tensors to and from safetensors files in small pieces, so that memory never holds a large layer twice.
 
-The format (github.com/huggingface/safetensors) is simple: the header's length in 8 bytes, little-endian; the
-header, JSON that maps each name to dtype, shape and the range of its bytes; the bytes. Its own library makes
-a bytes object of every tensor to write it, and maps the whole file into memory to read it.
+A file (github.com/huggingface/safetensors) has three sections: the length of the header in 8 bytes,
+little-endian; the header, JSON that maps each name to dtype, shape and byte range; the bytes. The library
+copies every tensor into a bytes object to write it, and maps the whole file into memory to read it. This
+module copies PIECE_BYTES at a time.
 """
 
 import json
@@ -36,8 +37,8 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write `tensors`, from any device, to `path`: beside it first, synced, and renamed once."""
-    # The widest elements first: each tensor then starts at a multiple of its element's size.
+    """Write `tensors`, from any device, to `path`: to a temporary file that is synced and then renamed."""
+    # The widest elements come first, so that each tensor starts at a multiple of its element's size.
     ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     table, begin = {}, 0
     for name in ordered:
@@ -50,21 +51,22 @@ def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
         begin = end
     header = json.dumps(table).encode()
     header += b" " * (-len(header) % 8)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for name in ordered:
             for piece in _pieces(tensors[name].detach()):
                 file.write(piece.cpu().view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())
-    beside.rename(path)
+    temporary.rename(path)
 
 
 class TensorFile:
     """A safetensors file, whose tensors are read one by one.
 
-    `names` are those in it. Raises XmcpipeError for a file that is cut off or isn't safetensors.
+    `names` are the names of its tensors. Raises XmcpipeError for a file that is truncated or of another
+    format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,16 +74,16 @@ class TensorFile:
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                # Looked at before it is read: a file of another kind may ask for any length.
+                # In a file of another format these 8 bytes can be any number: check before reading so many.
                 if length > path.stat().st_size - 8:
-                    raise ValueError("its header is cut off")
+                    raise ValueError("its header is truncated")
                 table: dict[str, dict[str, Any]] = json.loads(file.read(length))
             table.pop("__metadata__", None)
             self._table = {name: _checked(entry) for name, entry in table.items()}
             self._data = 8 + length
             end = self._data + max((entry["data_offsets"][1] for entry in table.values()), default=0)
             if path.stat().st_size != end:
-                raise ValueError(f"it has {path.stat().st_size} bytes, {end} were wanted")
+                raise ValueError(f"expected {end} bytes, got {path.stat().st_size}")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise XmcpipeError(
                 f"{path} can't be read as safetensors: {error}", "run the stage again"
@@ -99,15 +101,15 @@ class TensorFile:
     def read_into(self, name: str, tensor: Tensor) -> None:
         """Fill `tensor` (contiguous, on any device, of any dtype) in place.
 
-        Raises XmcpipeError where the file's has another shape.
+        Raises XmcpipeError if the tensor in the file has another shape.
         """
         entry = self._table[name]
         if entry["shape"] != list(tensor.shape):
             raise XmcpipeError(
-                f"{self._path}: {name} has shape {entry['shape']}, {list(tensor.shape)} was wanted",
+                f"{self._path}: {name}: expected shape {list(tensor.shape)}, got {entry['shape']}",
                 "run the stage again",
             )
-        assert tensor.is_contiguous(), "else its pieces are copies"
+        assert tensor.is_contiguous(), "otherwise its pieces are copies"
         dtype = DTYPES[entry["dtype"]]
         with self._path.open("rb") as file:
             file.seek(self._data + entry["data_offsets"][0])
@@ -118,24 +120,24 @@ class TensorFile:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """All tensors of `path`. Raises XmcpipeError as TensorFile."""
+    """All tensors of `path`. Raises XmcpipeError as TensorFile does."""
     file = TensorFile(path)
     return {name: file.read(name, device) for name in file.names}
 
 
 def _pieces(tensor: Tensor) -> Iterator[Tensor]:
-    """The elements of a tensor in order, some at a time: views of it where it is contiguous."""
+    """The elements of a tensor in order, some at a time; they are views if the tensor is contiguous."""
     flat, step = tensor.reshape(-1), PIECE_BYTES // tensor.element_size()
     for begin in range(0, len(flat), step):
         yield flat[begin : begin + step]
 
 
 def _checked(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry, whose bytes are as many as its shape says."""
+    """The entry, after a check that its byte range is as long as dtype and shape require."""
     begin, end = entry["data_offsets"]
     size = DTYPES[entry["dtype"]].itemsize
     for length in entry["shape"]:
         size *= length
     if end - begin != size:
-        raise ValueError(f"a tensor of {size} bytes has {end - begin}")
+        raise ValueError(f"expected {size} bytes for a tensor, got {end - begin}")
     return entry

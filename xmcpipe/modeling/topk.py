@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from xmcpipe.modeling.heads import FFIHead, Head
+from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.topk import Best, ffi_topk, merge
 
 
@@ -13,10 +13,10 @@ def top_labels(head: Head, features_BD: Tensor, k: int, label_chunk: int) -> Bes
     the head's first label; a head of fewer than k labels returns all of them.
     """
     k, first_label = min(k, head.num_labels), head.shape.first_label
-    if isinstance(head, FFIHead):
+    if head.is_sparse:
         result: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first_label, label_chunk)
         return result
-    projected_BW = head.inner(features_BD)
+    projected_BW = head.project(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):
         best = merge(best, head.scores(projected_BW, begin, end), first_label + begin, k)

@@ -8,7 +8,8 @@ To add a loss, add its name to `loss_names.LossName` and an entry to `LOSSES`. I
 computes the step. The fused backends look losses up by name or code and refuse what they don't have:
 
 - numba on a CPU: `CODES` and `label_losses` in `ops/cpu/losses.py`;
-- CUDA: `kernel_code` here, `loss_gradient` in kernels/include/loss.cuh, the legal values in `ops/nvrtc/table.py`.
+- CUDA: `kernel_code` here, `loss_gradient` in kernels/include/loss.cuh, the legal values in
+  `ops/nvrtc/table.py`.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,5 +1,6 @@
-"""`train`: shards and clusters to a model, chosen by a validation split, going on where a killed run
-stopped.
+"""`train`: trains a model on shards and clusters, and chooses the best one by a validation split.
+
+A run that was killed continues from its last checkpoint.
 """
 
 import shutil
@@ -17,19 +18,21 @@ from xmcpipe.training.config import TrainConfig
 if TYPE_CHECKING:
     import torch
 
+    from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.training.trainer import Trainer
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Train on the shards and write the model artifact into `out`; checkpoints are kept in `scratch`.
+    """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` holds "shards", and "clusters" where the auxiliary loss is on. Raises XmcpipeError for K > D, an
+    `inputs` has "shards", and "clusters" if the auxiliary loss is on. Raises XmcpipeError for K > D, an
     encoder that can't be found, clusters of another vocabulary, and a loss that isn't finite.
     """
+    from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer
     from xmcpipe.modeling.saved import save_model
-    from xmcpipe.training.build import build_model
+    from xmcpipe.training.build import new_model
     from xmcpipe.training.feed import Feed, read_clusters
     from xmcpipe.training.trainer import Trainer
 
@@ -44,10 +47,11 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
     num_clusters = 0 if clusters is None else int(clusters.max()) + 1
     encoder_name = config.encoder.name or tokenized["encoder"]
-    model = build_model(config, encoder_name, len(tokenizer), feed, num_clusters, device)
-    trainer = Trainer(config, model, feed, clusters, device, scratch)
+    model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device)
+    meter = FirstStepsMeter()
+    trainer = Trainer(config, model, feed, clusters, device, scratch, meter)
     trainer.fit()
-    figures = _figures(trainer, device)
+    figures = _figures(trainer, meter, device)
     recipe = {"tokenize": tokenized, "train": to_table(config)}
     if "clusters" in inputs:
         recipe["cluster"] = Artifact.at(inputs["clusters"]).manifest.config
@@ -59,29 +63,30 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
 
 
 def _required(config: TrainConfig) -> tuple[str, ...]:
-    """The inputs that this training can't do without: clusters only for the auxiliary loss."""
+    """The required inputs of this training: clusters only for the auxiliary loss."""
     return ("shards", "clusters") if config.auxiliary.weight else ("shards",)
 
 
 def _require_clusters_of(shards: Path, clusters: Path) -> None:
-    """Raise XmcpipeError unless the clusters were made of these very shards: an equal L isn't enough."""
-    made_of = Artifact.at(clusters).manifest.inputs.get("shards")
-    given = Artifact.at(shards).manifest.fingerprint
-    if made_of != given:
+    """Raise XmcpipeError unless the clusters were made from these shards: the same L isn't enough."""
+    source = Artifact.at(clusters).manifest.inputs.get("shards")
+    expected = Artifact.at(shards).manifest.fingerprint
+    if source != expected:
         raise XmcpipeError(
-            f"the clusters are of shards {str(made_of)[:16]}, the shards are {given[:16]}",
+            f"expected clusters of shards {expected[:16]}, got clusters of shards {str(source)[:16]}",
             "run `xmcpipe cluster` on the shards that are trained on",
         )
 
 
-def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
-    """Validation figures, and what the training and the layer cost; `first_connections`: the share that no
-    rewiring replaced.
+def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device") -> dict[str, Any]:
+    """Figures for the manifest: validation, and the cost of the training and of the output layer.
+
+    `first_connections` is the fraction of the connections that no rewiring replaced.
     """
     from xmcpipe.memory.compare import memory_figures
-    from xmcpipe.modeling.heads import FFIHead
 
     state, head = trainer.progress, trainer.model.head
+    first = head.first_connections()
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
     return {
         "validation": {name: value for name, value in best.items() if name.startswith("P@")},
@@ -89,15 +94,15 @@ def _figures(trainer: "Trainer", device: "torch.device") -> dict[str, Any]:
         "steps": state.step,
         "epochs": round(state.step / trainer.feed.steps_per_epoch, 3),
         "rewirings": state.rewirings,
-        **({"first_connections": round(head.first_connections(), 4)} if isinstance(head, FFIHead) else {}),
-        "head": trainer.model.head.shape.kind,
+        **({} if first is None else {"first_connections": round(first, 4)}),
+        "head": head.shape.kind,
         "head_parameters": head.num_parameters,
         "head_bytes": head.num_bytes,
         "encoder_parameters": sum(p.numel() for p in trainer.model.encoder.parameters()),
         "seconds": round(state.seconds, 1),
         "seconds_per_step": round(state.seconds / max(state.step, 1), 4),
         "documents_per_second": round(state.documents / max(state.seconds, 1e-9), 1),
-        "memory": memory_figures(trainer),
+        "memory": memory_figures(trainer, meter),
         "device": str(device),
     }
 

@@ -1,18 +1,47 @@
-"""From shards and a configuration to a model ready to train."""
+"""From the configuration of a training to its model.
+
+`model_shape` is the one place where the recipe's tables become a HeadShape.
+"""
 
 import torch
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import encoder as encoders
-from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.losses import prior_bias
-from xmcpipe.modeling.model import Model, embedding_size
+from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_size
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 
 
-def build_model(
+def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_clusters: int) -> ModelShape:
+    """The shape of the model of `config`; `embedding` is the width E of the encoder.
+
+    With memory = "light" the weights have the dtype that `precision` names, otherwise float32.
+    """
+    dtype = config.precision if config.memory == "light" else "float32"
+    head = HeadShape(
+        kind=config.head.kind,
+        in_features=config.head.intermediate or embedding,
+        num_labels=num_labels,
+        fan_in=config.head.fan_in,
+        bias=config.head.bias,
+        init_std=config.head.init_std,
+        seed=config.seed,
+        dtype=dtype,
+    )
+    return ModelShape(
+        head=head,
+        pooling=config.encoder.pooling,
+        intermediate=config.head.intermediate,
+        num_clusters=num_clusters,
+        dropout=config.encoder.dropout,
+        dtype=dtype,
+        checkpointing=config.encoder.checkpointing,
+    )
+
+
+def new_model(
     config: TrainConfig,
     encoder_name: str,
     num_tokens: int,
@@ -20,40 +49,23 @@ def build_model(
     num_clusters: int,
     device: torch.device | str = "cpu",
 ) -> Model:
-    """The model of `config` on `device`, its head drawn from the seed; torch's generator is seeded first.
+    """The untrained model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
-    With memory = "light" weights are of the dtype that `precision` names. `num_tokens` is the size of the
-    vocabulary that the shards were tokenized with. Raises XmcpipeError for an encoder that can't be found or
-    embeds fewer tokens than that, and for K > D.
+    torch's generator is seeded first. `num_tokens` is the size of the vocabulary that the shards were
+    tokenized with. Raises XmcpipeError for an encoder that can't be found or has fewer embeddings than that,
+    and for K > D.
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
     num_embeddings = encoder.get_input_embeddings().num_embeddings
     if num_tokens > num_embeddings:
         raise XmcpipeError(
-            f"the shards use {num_tokens} tokens, encoder {encoder_name!r} has {num_embeddings}",
+            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
+            f"{num_embeddings} of encoder {encoder_name!r}",
             "set tokenize.encoder to the encoder that is trained",
         )
-    if config.encoder.checkpointing:
-        encoders.recompute_activations(encoder)
-    dtype = config.precision if config.memory == "light" else "float32"
-    shape = HeadShape(
-        kind=config.head.kind,
-        in_features=config.head.intermediate or embedding_size(encoder),
-        num_labels=feed.num_labels,
-        fan_in=config.head.fan_in,
-        bias=config.head.bias,
-        init_std=config.head.init_std,
-        seed=config.seed,
-        dtype=dtype,
-    )
-    head = heads.build(shape, device)
-    head.reset_parameters()
-    if head.bias is not None and config.head.bias_init == "prior":
-        head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
-    pooling, dropout = config.encoder.pooling, config.encoder.dropout
-    model = Model(encoder, pooling, dropout, config.head.intermediate, head, num_clusters)
-    for part in (model.encoder, model.intermediate, model.auxiliary):  # not the head: its bias is float32
-        if part is not None:
-            part.to(heads.DTYPES[dtype])
-    return model.to(device)
+    shape = model_shape(config, embedding_size(encoder), feed.num_labels, num_clusters)
+    model = build_model(encoder, shape, device, draw=True)
+    if model.head.bias is not None and config.head.bias_init == "prior":
+        model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
+    return model

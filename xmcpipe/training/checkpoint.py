@@ -1,9 +1,9 @@
-"""The whole state of a training, so that a killed run goes on as if it had not been killed.
+"""The complete state of a training, so that a killed run continues as if it had not been killed.
 
-A checkpoint is a folder: `state.json` (counters, schedules' place, best so far) and `tensors.safetensors`
-(weights, topology, what the optimizers keep, random generators), written and read piece by piece. It is
-written beside its place and renamed once; the one before is removed after that, so a kill at any moment
-leaves a whole one. Nothing is pickled.
+A checkpoint is a folder: `state.json` (counters, position in the schedules, best evaluation so far) and
+`tensors.safetensors` (weights, topology, optimizer state, random generators), written and read in pieces. It
+is written under a temporary name and renamed once. The previous checkpoint is removed after that, so that a
+kill at any moment leaves a complete one. Nothing is pickled.
 """
 
 import json
@@ -15,17 +15,19 @@ from pathlib import Path
 import torch
 
 from xmcpipe.modeling.tensors import TensorFile, save
-from xmcpipe.training.updates import State
+from xmcpipe.training.updates.protocol import State
 
 PREFIX = "checkpoint-"
-MODEL, STATE = "model.", "state."  # how tensors' names begin
+MODEL, STATE = "model.", "state."  # prefixes of the tensors' names
 
 
 @dataclass
 class Progress:
-    """Where a training is.
+    """How far a training has come; state.json stores it.
 
-    `step`: optimizer steps done; `position`: groups of batches done in `epoch`.
+    `step`: optimizer steps done. `position`: groups of batches done in `epoch`. `auxiliary`: whether the
+    auxiliary branch still exists. `since_best`: evaluations since the best one. `loss_sum` and `loss_count`
+    accumulate the loss for the next line of the log.
     """
 
     step: int = 0
@@ -47,33 +49,34 @@ class Progress:
 def write(
     folder: Path, progress: Progress, model: torch.nn.Module, state: State, device: torch.device
 ) -> None:
-    """Write a checkpoint into `folder` and remove older ones; the random state is that of `device` too."""
+    """Write a checkpoint into `folder` and remove older ones; the random state includes that of `device`."""
     tensors = {f"{MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"{STATE}{name}": tensor for name, tensor in state.tensors().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
-    # With the epoch, so that the one at an epoch's end has its own name and replaces nothing half-way.
+    # The epoch is part of the name: the checkpoint at the end of an epoch must not overwrite the one that was
+    # written within the epoch after the same step.
     place = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
     if place.is_dir():
         return
-    beside = folder / f".{place.name}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    save(beside / "tensors.safetensors", tensors)
-    with (beside / "state.json").open("w", encoding="utf-8") as file:
+    temporary = folder / f".{place.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save(temporary / "tensors.safetensors", tensors)
+    with (temporary / "state.json").open("w", encoding="utf-8") as file:
         json.dump({"progress": asdict(progress), "state": state.facts()}, file)
         file.flush()
         os.fsync(file.fileno())
-    beside.rename(place)
+    temporary.rename(place)
     for older in folder.glob(f"{PREFIX}*"):
         if older != place:
-            doomed = older.rename(older.with_name(f".{older.name}"))  # in one step: never seen half-deleted
-            shutil.rmtree(doomed)
+            # Renamed first, so that `latest` never finds a partly deleted folder.
+            shutil.rmtree(older.rename(older.with_name(f".{older.name}")))
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint in `folder`, or None."""
+    """The newest complete checkpoint in `folder`, or None."""
     return max(folder.glob(f"{PREFIX}*"), default=None)
 
 
@@ -83,9 +86,9 @@ def read_progress(place: Path) -> Progress:
 
 
 def restore(place: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
-    """Load weights, topology, what `state` keeps and random generators from a checkpoint, in place.
+    """Load weights, topology, `state` and random generators from a checkpoint, in place.
 
-    Model and state must have the parts they had then (see Progress.auxiliary).
+    Model and state must have the parts that they had when it was written (see Progress.auxiliary).
     """
     facts = json.loads((place / "state.json").read_text(encoding="utf-8"))
     file = TensorFile(place / "tensors.safetensors")

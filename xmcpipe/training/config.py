@@ -1,12 +1,14 @@
-"""The [train] table of a recipe.
+"""The [train] table of a recipe, with the documentation of each key under it.
 
-Settings of the paper: Ullah et al. 2024, Tables 8 and 9. Imports nothing heavy.
+The paper's settings are in Ullah et al. 2024 (arXiv 2411.03171), Tables 8 and 9. This module imports nothing
+heavy.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from xmcpipe.config import require_at_least, runtime
+from xmcpipe.modeling.head_table import HEADS, require_head
 from xmcpipe.ops.loss_names import LossName
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
@@ -14,44 +16,83 @@ OptimizerKind = Literal["adamw", "adam", "sgd"]
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """[train.encoder]: `name` "" is the encoder that the shards were tokenized for."""
+    """[train.encoder]: the text encoder and its optimizer."""
 
     name: str = ""
+    """Encoder to train: a hub id, a folder or package:NAME; "" is the encoder of the tokenized shards."""
+
     pooling: Literal["cls", "mean"] = "cls"
+    """How token states become an embedding: the first token's state (cls), or the mean of all (mean)."""
+
     dropout: float = 0.5
-    checkpointing: bool = False  # activations are computed again for backward, not kept
+    """Dropout probability of the embedding, from 0 to less than 1."""
+
+    checkpointing: bool = False
+    """Recompute the encoder's activations in backward instead of storing them: slower, with less memory."""
+
     optimizer: OptimizerKind = "adamw"
+    """Optimizer of the encoder: adamw, adam or sgd."""
+
     lr: float = 1e-5
+    """Peak learning rate of the encoder, reached at the end of the warm-up."""
+
     weight_decay: float = 0.01
+    """Weight decay of the encoder; biases and norms are not decayed."""
+
     momentum: float = 0.9
-    max_grad_norm: float = 0.0  # 0: not clipped
+    """Momentum of the encoder under sgd."""
+
+    max_grad_norm: float = 0.0
+    """Norm to which the encoder's gradient is clipped before each step; 0 turns clipping off."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "lr", "weight_decay", "momentum", "max_grad_norm")
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout = {self.dropout} was given, 0 <= dropout < 1 is wanted")
+            raise ValueError(f"expected 0 <= dropout < 1, got dropout = {self.dropout}")
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """[train.head]: the output layer.
+    """[train.head]: the output layer, the layer before it, and their optimizer."""
 
-    `fan_in` is K; `intermediate` the width of the layer before it, 0 for none.
-    """
+    kind: str = "ffi"
+    """Kind of output layer: ffi (each label reads fan_in features), dense (each label reads all features), or
+    bottleneck (two dense layers with as many parameters as ffi)."""
 
-    kind: Literal["ffi", "dense", "bottleneck"] = "ffi"  # bottleneck: as many parameters as ffi
     fan_in: int = 128
+    """Number of features that each label reads (K)."""
+
     bias: bool = False
-    bias_init: Literal["zero", "prior"] = "zero"  # prior: the constant score that is best for each label
-    init_std: float = 0.0  # of the normal weights; 0: 1 / sqrt(features a label reads)
+    """Give each label a trained bias."""
+
+    bias_init: Literal["zero", "prior"] = "zero"
+    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior)."""
+
+    init_std: float = 0.0
+    """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
+
     intermediate: int = 0
+    """Width of a dense layer with ReLU between encoder and output layer; 0 omits the layer."""
+
     intermediate_lr: float = 2.01e-4
+    """Peak learning rate of the intermediate layer."""
+
     optimizer: OptimizerKind = "adamw"
+    """Optimizer of the output layer, the intermediate layer and the auxiliary branch: adamw, adam or sgd.
+    With memory = "light" it must be sgd, and the two other layers use the encoder's optimizer."""
+
     lr: float = 0.01
+    """Peak learning rate of the output layer."""
+
     weight_decay: float = 1e-4
-    momentum: float = 0.9  # of sgd; 0: none is kept
+    """Weight decay of the output layer, the intermediate layer and the auxiliary branch; the biases of the
+    output layer are not decayed."""
+
+    momentum: float = 0.9
+    """Momentum of the output layer under sgd; 0 needs no memory for it."""
 
     def __post_init__(self) -> None:
+        require_head(self.kind)
         require_at_least(self, 1, "fan_in")
         require_at_least(
             self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
@@ -60,71 +101,139 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class RewireConfig:
-    """[train.rewire]: SET.
-
-    `interval` in optimizer steps, 0 for a fixed topology; `until` is a share of all steps.
-    """
+    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
+    """Which connections a rewiring replaces: a fixed fraction of the smallest weights of the whole layer
+    (fraction), or all weights below a threshold that decreases (threshold)."""
+
     interval: int = 1000
+    """Number of optimizer steps between rewirings; 0 keeps the first connections."""
+
     until: float = 0.66
-    fraction: float = 0.25  # of all connections, the smallest of the whole layer
-    threshold: float = 0.01  # all smaller weights go; it falls by a cosine …
-    final_threshold: float = 1e-4  # … to this at the last rewiring
+    """Fraction of all optimizer steps after which no rewiring happens."""
+
+    fraction: float = 0.25
+    """Fraction of all connections that a rewiring replaces, in mode fraction."""
+
+    threshold: float = 0.01
+    """Initial threshold in mode threshold: weights with a smaller magnitude are replaced. It decreases along
+    a cosine to final_threshold."""
+
+    final_threshold: float = 1e-4
+    """Threshold of the last rewiring, in mode threshold."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "interval", "until", "fraction", "threshold", "final_threshold")
         for name in ("until", "fraction"):
             if getattr(self, name) > 1.0:
-                raise ValueError(f"{name} = {getattr(self, name)} was given, at most 1 is wanted")
+                raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
 class AuxiliaryConfig:
-    """[train.auxiliary]: the loss over clusters of labels; `weight` 0 turns it off."""
+    """[train.auxiliary]: the loss over clusters of labels, which helps the encoder early in training."""
 
-    weight: float = 0.0  # s in (1 - s) * main + s * auxiliary; it falls by a cosine …
-    cutoff_epoch: float = 15.0  # … to 0 here, where the branch is dropped
+    weight: float = 0.0
+    """Initial weight s of the auxiliary loss in (1 - s) * main + s * auxiliary; it decreases along a cosine
+    to 0 at cutoff_epoch. 0 trains without the auxiliary branch."""
+
+    cutoff_epoch: float = 15.0
+    """Epoch at which the weight reaches 0 and the auxiliary branch is dropped."""
+
     lr: float = 5.01e-4
+    """Peak learning rate of the auxiliary branch."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "lr")
         if self.cutoff_epoch <= 0.0:
-            raise ValueError(f"cutoff_epoch = {self.cutoff_epoch} was given, more than 0 is wanted")
+            raise ValueError(f"expected cutoff_epoch > 0, got cutoff_epoch = {self.cutoff_epoch}")
         if not 0.0 <= self.weight < 1.0:
-            raise ValueError(f"weight = {self.weight} was given, 0 <= weight < 1 is wanted")
+            raise ValueError(f"expected 0 <= weight < 1, got weight = {self.weight}")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The table [train]."""
+    """[train]: how a model is trained."""
 
     seed: int = 0
+    """Seed of all random numbers of the training."""
+
     epochs: int = 10
-    max_steps: int = 0  # optimizer steps after which training ends, schedules and all; 0: after all epochs
-    label_features: bool = False  # label texts are training documents too, each labelled by itself
+    """Number of passes over the training documents."""
+
+    max_steps: int = 0
+    """Number of optimizer steps after which training ends, and all schedules with it; 0 means all epochs."""
+
+    label_features: bool = False
+    """Train on the label texts too, as documents that have only their own label."""
+
     batch_size: int = 64
-    accumulation: int = 1  # batches an optimizer step; the loss is that of one large batch
-    memory: Literal["paper", "light"] = "paper"  # light: 16-bit weights, no gradients kept (training.light)
-    loss: LossName = "squared_hinge"  # over all labels; the hinge is a mean over B x L
-    bce_reduction: Literal["mean", "sum"] = "mean"  # over the rows; over the labels BCE is a sum
-    warmup_steps: int = 1000  # linear, then a cosine to 0
-    # Of the arithmetic (autocast; float16 with a loss scale), and with memory = "light" of the weights too.
+    """Number of documents in a batch."""
+
+    accumulation: int = 1
+    """Number of batches per optimizer step; the loss is that of one large batch."""
+
+    memory: Literal["paper", "light"] = "paper"
+    """What is in memory: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
+    without gradients of the output layer (light)."""
+
+    loss: LossName = "squared_hinge"
+    """Loss over all labels: squared hinge, a mean over documents and labels, or binary cross-entropy (bce), a
+    sum over labels."""
+
+    bce_reduction: Literal["mean", "sum"] = "mean"
+    """Reduction of the bce loss over the documents of a step: mean or sum."""
+
+    warmup_steps: int = 1000
+    """Number of optimizer steps in which learning rates rise linearly; then they fall along a cosine to 0."""
+
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    label_chunk: int = 32768  # bounds the scores in memory: [batch_size, label_chunk] float32
-    validation: float = 0.05  # share of the training documents set aside …
-    validation_max: int = 5000  # … but no more than these
-    evaluate_every: int = 1  # epochs between evaluations on the validation split
-    best_by: Literal["P@1", "P@3", "P@5"] = "P@1"  # what the kept model is the best in
-    patience: int = 0  # evaluations without a gain before training stops; 0: never
+    """Precision of the arithmetic (autocast; float16 uses a loss scaler), and with memory = "light" also of
+    the weights."""
+
+    label_chunk: int = 32768
+    """Number of labels that are scored at a time; it limits the scores in memory to batch_size x label_chunk
+    float32 values."""
+
+    validation: float = 0.05
+    """Fraction of the training documents that is set aside for validation."""
+
+    validation_max: int = 5000
+    """Largest number of documents that is set aside for validation."""
+
+    evaluate_every: int = 1
+    """Number of epochs between evaluations on the validation split."""
+
+    best_by: Literal["P@1", "P@3", "P@5"] = "P@1"
+    """Metric on the validation split by which the best model is chosen."""
+
+    patience: int = 0
+    """Number of evaluations without a gain after which training stops; 0 never stops early."""
+
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Table of the text encoder."""
+
     head: HeadConfig = field(default_factory=HeadConfig)
+    """Table of the output layer."""
+
     rewire: RewireConfig = field(default_factory=RewireConfig)
+    """Table of the rewiring."""
+
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
-    device: str = runtime("auto")  # auto, cpu, cuda, cuda:1
+    """Table of the auxiliary loss."""
+
+    device: str = runtime("auto")
+    """Device to train on: auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
+
     checkpoint_minutes: float = runtime(10.0)
-    log_every: int = runtime(50)  # optimizer steps
-    gradients_every: int = runtime(500)  # steps between norms of the encoder's gradients; 0: never
+    """Minutes between checkpoints within an epoch; each epoch ends with a checkpoint."""
+
+    log_every: int = runtime(50)
+    """Number of optimizer steps between lines in the training log."""
+
+    gradients_every: int = runtime(500)
+    """Number of optimizer steps between measurements of the encoder's gradient norms; 0 turns them off."""
 
     def __post_init__(self) -> None:
         ones = ("epochs", "batch_size", "accumulation", "label_chunk", "evaluate_every", "log_every")
@@ -132,9 +241,12 @@ class TrainConfig:
         zeros = ("seed", "max_steps", "warmup_steps", "validation_max", "patience")
         require_at_least(self, 0, *zeros, "checkpoint_minutes", "gradients_every")
         if self.patience and not (self.validation and self.validation_max):
-            raise ValueError("patience needs a validation split: set validation above 0, or patience = 0")
+            raise ValueError(
+                f"expected validation > 0 and validation_max > 0 with patience = {self.patience}, got "
+                f"validation = {self.validation} and validation_max = {self.validation_max}"
+            )
         if not 0.0 <= self.validation < 1.0:
-            raise ValueError(f"validation = {self.validation} was given, 0 <= validation < 1 is wanted")
+            raise ValueError(f"expected 0 <= validation < 1, got validation = {self.validation}")
         if self.memory == "light":
             _require_light(self)
 
@@ -145,19 +257,21 @@ class TrainConfig:
 
 
 def _require_light(config: TrainConfig) -> None:
-    """Raise ValueError for what can't be where a weight is updated as soon as its gradient is there."""
+    """Raise ValueError for settings that an update in the middle of forward or backward can't follow."""
     head, encoder = config.head, config.encoder
-    wanted: list[tuple[str, object, tuple[object, ...]]] = [
-        ("head.kind", head.kind, ("ffi",)),
+    in_place = tuple(name for name, kind in HEADS.items() if kind.updates_in_place)
+    settings: list[tuple[str, object, tuple[object, ...]]] = [
+        ("head.kind", head.kind, in_place),
         ("head.optimizer", head.optimizer, ("sgd",)),
         ("encoder.optimizer", encoder.optimizer, ("adamw",)),
-        ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),  # known once all gradients are
+        ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),  # the norm is known after all gradients
         ("accumulation", config.accumulation, (1,)),
-        ("precision", config.precision, ("bfloat16", "float32")),  # no loss scale for a step that is done
+        ("precision", config.precision, ("bfloat16", "float32")),  # a loss scaler would have to undo a step
     ]
-    for name, given, allowed in wanted:
-        if given not in allowed:
+    for name, value, allowed in settings:
+        if value not in allowed:
             choices = " or ".join(map(repr, allowed))
             raise ValueError(
-                f"{name} = {given!r} was given, memory = 'light' wants {choices}: set it, or memory = 'paper'"
+                f"expected {name} = {choices} with memory = 'light', got {name} = {value!r}: "
+                "change it, or set memory = 'paper'"
             )

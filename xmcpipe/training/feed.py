@@ -1,5 +1,6 @@
-"""From shards to batches on the device: the validation split, the epoch's order, and groups for
-accumulation.
+"""From shards to batches on the device: the validation split, the order of an epoch, and groups of batches.
+
+A group is the batches of one optimizer step: `accumulation` of them.
 """
 
 from collections.abc import Iterator
@@ -17,27 +18,30 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
 
-COUNTED_ROWS = 1 << 16  # documents whose labels are gathered at a time
+COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a time
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B documents on the device: `input_ids`, `mask` int64 [B, S], and the positive pairs sorted by label."""
+    """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label."""
 
-    input_ids: Tensor
-    mask: Tensor
+    input_ids_BS: Tensor
+    mask_BS: Tensor
     positives: Positives
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        return len(self.input_ids_BS)
 
 
 class Feed:
-    """The training split of a shards artifact, parted into training and validation rows by the seed.
+    """The training split of a shards artifact, divided into training and validation rows by the seed.
 
-    With `config.label_features` the label texts are training rows too, behind the documents, and never in the
-    validation split: what is wanted of a model is labels of documents. `label_counts` float64 [L] and
-    `num_documents` are those of the training rows alone.
+    With `config.label_features` the label texts are training rows too, after the documents. They are never in
+    the validation split, because a model is judged by the labels of documents. `label_counts` float64 [L] and
+    `num_documents` count the training rows only.
+
+    Raises XmcpipeError for shards without a document or a label, for label_features without label texts, and
+    for a label id that the vocabulary doesn't have.
     """
 
     def __init__(self, folder: Path, config: TrainConfig, pad_id: int, device: torch.device) -> None:
@@ -47,28 +51,30 @@ class Feed:
         total = len(Shards(folder, "train"))
         if total == 0 or self.num_labels == 0:
             raise XmcpipeError(
-                f"{folder} holds {total} training documents and {self.num_labels} labels", "import more"
+                f"expected training documents and labels in {folder}, got {total} documents and "
+                f"{self.num_labels} labels",
+                "import more data",
             )
         if config.label_features and len(self.shards) == total:
             raise XmcpipeError(
-                f"train.label_features is set, and no label in {folder} has a text",
-                "import a label table with texts, or leave it out",
+                f"train.label_features is set, but no label in {folder} has a text",
+                "import a label table with texts, or leave train.label_features out",
             )
-        aside = min(int(config.validation * total), config.validation_max)
+        held_out = min(int(config.validation * total), config.validation_max)
         order = np.random.default_rng([config.seed, 1]).permutation(total)
-        self.validation_rows: Int64s = np.sort(order[:aside])
+        self.validation_rows: Int64s = np.sort(order[:held_out])
         texts = np.arange(total, len(self.shards))
-        self.train_rows: Int64s = np.concatenate([np.sort(order[aside:]), texts])
+        self.train_rows: Int64s = np.concatenate([np.sort(order[held_out:]), texts])
         self.label_counts = self._label_counts()
 
     def _label_counts(self) -> Tensor:
-        """Raises XmcpipeError for a label that the vocabulary doesn't have."""
+        """Number of training rows of each label, float64 [L]."""
         counts = np.zeros(self.num_labels)
         for begin in range(0, len(self.train_rows), COUNTED_ROWS):
             labels, _ = self.shards.labels.gather(self.train_rows[begin : begin + COUNTED_ROWS])
             if labels.max(initial=0) >= self.num_labels:
                 raise XmcpipeError(
-                    f"{self.shards.folder} has label id {labels.max()}, but only {self.num_labels} labels",
+                    f"{self.shards.folder}: expected label ids below {self.num_labels}, got {labels.max()}",
                     "run `xmcpipe tokenize` again",
                 )
             counts += np.bincount(labels, minlength=self.num_labels)
@@ -76,17 +82,17 @@ class Feed:
 
     @property
     def num_documents(self) -> int:
-        """Training documents, the validation split not counted."""
+        """Number of training rows, without the validation split."""
         return len(self.train_rows)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps an epoch."""
+        """Optimizer steps per epoch."""
         batches = -(-self.num_documents // self._config.batch_size)
         return -(-batches // self._config.accumulation)
 
     def groups(self, epoch: int) -> list[list[Int64s]]:
-        """The epoch's batches (rows of the split), `accumulation` of them an optimizer step."""
+        """The rows of each batch of an epoch, in groups of `accumulation` batches: one per optimizer step."""
         lengths = self.shards.lengths[self.train_rows]
         batches = epoch_batches(lengths, self._config.batch_size, self._config.seed, epoch)
         rows = [self.train_rows[batch] for batch in batches]
@@ -99,11 +105,11 @@ class Feed:
         tensors = (torch.from_numpy(array) for array in (host.input_ids, host.mask, host.rows, host.labels))
         if self._device.type == "cuda":
             tensors = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors)
-        input_ids, mask, pair_rows, labels = tensors
-        return Batch(input_ids, mask, Positives.of(pair_rows, labels))
+        input_ids_BS, mask_BS, rows_P, labels_P = tensors
+        return Batch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P))
 
     def validation_batches(self) -> Iterator[Batch]:
-        """The validation split once, in batches of similar length."""
+        """The batches of the validation split, each of documents of similar length."""
         lengths = self.shards.lengths[self.validation_rows]
         for batch in length_order(lengths, self._config.batch_size):
             yield self.batch(self.validation_rows[batch])
@@ -112,14 +118,15 @@ class Feed:
 def read_clusters(folder: Path, num_labels: int) -> Tensor:
     """The cluster of each label, int64 [L].
 
-    Raises XmcpipeError where the clusters are for another vocabulary.
+    Raises XmcpipeError if the clusters are of another vocabulary.
     """
     clusters = torch.from_numpy(
         pq.read_table(folder / "clusters.parquet")["cluster"].to_numpy().astype(np.int64)
     )
     if len(clusters) != num_labels:
         raise XmcpipeError(
-            f"{folder} holds clusters of {len(clusters)} labels, the shards have {num_labels}",
+            f"{folder}: expected clusters of {num_labels} labels, as in the shards, got clusters of "
+            f"{len(clusters)} labels",
             "run `xmcpipe cluster` on these shards",
         )
     return clusters

@@ -1,14 +1,15 @@
-"""How strongly each loss pulls at the encoder: the norms of its gradients, as in the paper's Figure 2.
+"""The norms of each loss's gradient in the encoder, as in the paper's Figure 2.
 
-Backward is linear in what comes in at the encoder's end. So the embedding is where the losses part (`Fork`):
-each reads a leaf of its own, which ends up with that loss's gradient. Their sum is what trains the encoder;
-to measure, each is sent through the encoder by itself before that. No parameter's gradient outlives its norm,
-so measuring holds no set of gradients, whatever `memory` does with them; only activations are kept for
-longer. A step that is measured takes 1.6 times as long, 2.4 times with both losses.
+Backward through the encoder is linear in the gradient of the embedding. Therefore the embedding is split
+(`SplitEmbedding`): each loss reads a leaf of its own, which collects the gradient of that loss. The sum of
+both trains the encoder. To measure, the gradient of each leaf is first sent through the encoder by itself. A
+parameter's gradient is freed as soon as its norm is known, so that measuring never stores a set of gradients,
+with either `memory`; only activations live longer. A measured step takes 1.6 times as long, 2.4 times with
+both losses.
 
 Source: Ullah et al. 2024 (arXiv 2411.03171), Figure 2.
 
-B rows, D features of the embedding.
+B rows, E width of the embedding.
 """
 
 import math
@@ -18,55 +19,61 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-# Steps, from 1, which are measured too: so soon a training changes fast, and a short one ends. Not the first,
-# in which the optimizers have no state yet, so that a rehearsal of two steps (plan_rehearsal) sees it all.
+# These steps, counted from 1, are measured too: a training changes fast at its beginning, and a short one has
+# no other. Not the first: it has no optimizer state yet, and the second step of a rehearsal of two steps
+# (memory.rehearsal) must see both the state and the measurement.
 EARLY = (2, 8, 32, 128)
 
 
-def due(number: int, every: int) -> bool:
-    """Whether step `number`, from 1, is measured; `every` 0: none is."""
+def is_measured(number: int, every: int) -> bool:
+    """Whether step `number`, from 1, is measured; with `every` = 0 none is."""
     return every > 0 and (number % every == 0 or number in EARLY)
 
 
-class Fork:
-    """The embedding [B, D] as two leaves, `main` and `auxiliary`, one for each loss to read."""
+class SplitEmbedding:
+    """The embedding [B, E] as two leaves, one for each loss: `main_BE` and `auxiliary_BE`."""
 
-    def __init__(self, embedding_BD: Tensor) -> None:
-        self.embedding = embedding_BD
-        learns = embedding_BD.requires_grad
-        self.main, self.auxiliary = (embedding_BD.detach().requires_grad_(learns) for _ in range(2))
+    def __init__(self, embedding_BE: Tensor) -> None:
+        self.embedding_BE = embedding_BE
+        trains = embedding_BE.requires_grad
+        self.main_BE, self.auxiliary_BE = (embedding_BE.detach().requires_grad_(trains) for _ in range(2))
 
     def backward(self) -> None:
-        """Send the sum of what the losses left here on through the encoder, as if there had been no fork."""
-        gradients = [leaf.grad for leaf in (self.main, self.auxiliary) if leaf.grad is not None]
+        """Send the sum of the leaves' gradients through the encoder, as if the embedding were not split."""
+        gradients = [leaf.grad for leaf in (self.main_BE, self.auxiliary_BE) if leaf.grad is not None]
         if gradients:
-            torch.autograd.backward(self.embedding, reduce(torch.add, gradients))
+            torch.autograd.backward(self.embedding_BE, reduce(torch.add, gradients))
 
     def norms(self, parameters: Sequence[nn.Parameter], scale: float) -> dict[str, float | None]:
-        """{"main": …, "auxiliary": …}: the L2 norm, over all of the encoder's `parameters`, of the gradient
-        of each loss as it was weighted when it went back to its leaf, which it must have; over `scale`.
+        """{"main": …, "auxiliary": …}: the L2 norm of each loss's gradient over the encoder's `parameters`.
 
-        None for a loss that sent nothing, and for what isn't finite. The encoder's graph is kept.
+        The losses must have been sent back to their leaves. A gradient counts with the weight of its loss in
+        the total; the norm is divided by `scale`. It is None for a loss that sent no gradient, and if it
+        isn't finite. The encoder's graph is retained.
         """
-        leaves = {"main": self.main, "auxiliary": self.auxiliary}
+        leaves = {"main": self.main_BE, "auxiliary": self.auxiliary_BE}
         return {
             name: None if leaf.grad is None else _finite(self._norm(parameters, leaf.grad) / scale)
             for name, leaf in leaves.items()
         }
 
-    def _norm(self, parameters: Sequence[nn.Parameter], gradient_BD: Tensor) -> Tensor:
+    def _norm(self, parameters: Sequence[nn.Parameter], grad_embedding_BE: Tensor) -> Tensor:
         norms: list[Tensor] = []
 
-        def take(gradient: Tensor) -> Tensor:
+        def measure(gradient: Tensor) -> Tensor:
             norms.append(torch.linalg.vector_norm(gradient, dtype=torch.float32))
-            return gradient.new_zeros(()).expand_as(gradient)  # kept in its place, and of no size
+            # autograd.grad stores what this hook returns: one zero, expanded, in place of the gradient.
+            return gradient.new_zeros(()).expand_as(gradient)
 
-        # Of size 1 on its way, for float16 to neither overflow nor underflow.
-        size = gradient_BD.abs().amax().clamp(min=torch.finfo(gradient_BD.dtype).tiny)
-        handles = [parameter.register_hook(take) for parameter in parameters]  # type: ignore[no-untyped-call]
+        # The gradient is scaled to magnitude 1 on its way, so that float16 neither overflows nor underflows.
+        size = grad_embedding_BE.abs().amax().clamp(min=torch.finfo(grad_embedding_BE.dtype).tiny)
+        handles = [
+            parameter.register_hook(measure)  # type: ignore[no-untyped-call]
+            for parameter in parameters
+        ]
         try:
             torch.autograd.grad(
-                self.embedding, parameters, gradient_BD / size, retain_graph=True, allow_unused=True
+                self.embedding_BE, parameters, grad_embedding_BE / size, retain_graph=True, allow_unused=True
             )
         finally:
             for handle in handles:

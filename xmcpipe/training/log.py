@@ -1,14 +1,14 @@
-"""The training log: a JSON object a line in metrics.jsonl, and the same numbers for TensorBoard.
+"""The training log: one JSON object per line in metrics.jsonl, and the same numbers for TensorBoard.
 
-Each line has its `kind` and the `step`, from 1, after which it was written:
+Each line has a `kind` and the `step`, from 1, after which it was written:
 
-- train: `epoch`, `loss` (the main one, a mean since the last such line), `auxiliary_weight` (s),
+- train: `epoch`, `loss` (the main loss, its mean since the last such line), `auxiliary_weight` (s),
   `rate_factor`, `documents_per_second`, `memory_bytes`;
-- gradient: `main`, `auxiliary`: L2 norms over all of the encoder's parameters of the gradients of
-  (1 - s) * main and of s * auxiliary, which add up to what the step is taken by, without a loss scale and
-  before any clipping; null where there is none (the branch is dropped), or none that is finite. Every
-  `gradients_every` steps and at a few early ones (training.gradients);
-- rewire: `replaced` connections, and their `share`;
+- gradient: `main`, `auxiliary`: L2 norms, over all parameters of the encoder, of the gradients of
+  (1 - s) * main and of s * auxiliary. The sum of the two gradients is the gradient of the step, without the
+  loss scale and before clipping. A norm is null if the branch is dropped or if it isn't finite. Written every
+  `gradients_every` steps and after a few early steps (training.gradients);
+- rewire: `replaced` connections, and `share`, their fraction of all connections;
 - validation: P@1, P@3, P@5.
 """
 
@@ -20,20 +20,21 @@ from typing import Any
 class MetricsLog:
     """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/.
 
-    A resumed training hands over the step of its checkpoint: lines after it belong to the attempt that was
-    killed, and are cut off. TensorBoard's files are skipped where tensorboardX isn't installed.
+    `resume_step` is the step of the checkpoint that a training resumes from, 0 for a new training: lines
+    after it belong to the run that was killed, and are removed. TensorBoard files are written only if
+    tensorboardX is installed.
     """
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
-        path.write_text("".join(kept), encoding="utf-8")
+        valid = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
+        path.write_text("".join(valid), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._board = _board(folder / "tensorboard", resume_step)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """One line: {"kind": …, "step": …, **values}; floats go to TensorBoard as KIND/NAME too."""
+        """Write {"kind": …, "step": …, **values}; numbers also go to TensorBoard as KIND/NAME."""
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -42,7 +43,7 @@ class MetricsLog:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Close both."""
+        """Close the file and the TensorBoard writer."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -52,7 +53,7 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n")]  # a killed writer may leave half a line
+    return [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
 
 
 def _board(folder: Path, resume_step: int) -> Any:

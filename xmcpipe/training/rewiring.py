@@ -1,9 +1,11 @@
-"""SET: prune the weakest connections, grow as many at random in the same rows (Mocanu et al., 2018).
+"""SET: prune the weakest connections and grow as many at random in the same rows (Mocanu et al., 2018).
 
-Both prune modes come down to "all below a threshold, and of those exactly at it the first few". For a
-fraction the threshold is found exactly from two histograms of the bits of |weight| (the bits of a float that
-isn't negative are in the order of its value), summed over chunks and processes, so that no chunking changes
-the topology.
+Both modes of pruning reduce to "all weights below a threshold, and the first few that equal it". For a
+fraction the threshold is computed exactly, from two histograms of the bits of |weight|: the bits of
+non-negative floats have the same order as the floats. The histograms are summed over chunks and processes,
+so that the topology doesn't depend on the chunking.
+
+L labels, K fan-in.
 """
 
 from dataclasses import dataclass
@@ -12,15 +14,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.heads import FFIHead
+from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topology import chunk_rows
+from xmcpipe.training.config import RewireConfig
+from xmcpipe.training.schedule import prune_threshold
 
 HIGH_BINS, LOW_BINS = 1 << 15, 1 << 16
 
 
 class Ranks(Protocol):
-    """The processes that share a layer, each with a range of labels, in rank order."""
+    """The processes that share a layer; each has a range of labels, in the order of their ranks."""
 
     rank: int
 
@@ -40,8 +44,9 @@ class OneProcess:
 
 @dataclass(frozen=True)
 class Cut:
-    """What goes: |weight| whose bits are below `bits`, and the first `ties` of this process's that are
-    equal.
+    """What is pruned: weights whose |weight| has bits below `bits`, and the first `ties` that equal it.
+
+    The ties are counted within this process.
     """
 
     bits: int
@@ -49,8 +54,10 @@ class Cut:
 
 
 def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
-    """The floor(fraction * connections) smallest |weight| of the whole layer; ties by label number, then
-    place.
+    """The floor(fraction * connections) smallest |weight| of the whole layer.
+
+    Ties are broken by label id, then by position in the row. `rows` labels are read at a time, 0 for a
+    default.
     """
     device = weight_LK.device
     total = int(ranks.gather(torch.tensor(weight_LK.numel(), device=device)).sum())
@@ -58,6 +65,7 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0
     if target == 0:
         return Cut(0, 0)
     rows = rows or chunk_rows(weight_LK.shape[1])
+    # Two passes of radix selection: the upper 16 bits of the threshold, then the lower 16 within that bin.
     pieces = [weight_LK[begin : begin + rows] for begin in range(0, len(weight_LK), rows)]
     high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
@@ -69,21 +77,31 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0
         low += torch.bincount(bits[bits >> 16 == high_bin] & 0xFFFF, minlength=LOW_BINS)
     lows = ranks.gather(low)
     low_bin, below_in_bin = _bin_of(lows.sum(0), target - below)
-    before = int(lows[: ranks.rank, low_bin].sum())  # ties that lower ranks hold come first
+    before = int(lows[: ranks.rank, low_bin].sum())  # ties of lower ranks come first
     return Cut((high_bin << 16) | low_bin, max(target - below - below_in_bin - before, 0))
 
 
 def cut_threshold(threshold: float) -> Cut:
-    """All with |weight| < threshold."""
+    """All weights with |weight| < threshold."""
     return Cut(int(torch.tensor(threshold, dtype=torch.float32).view(torch.int32)), 0)
 
 
-@torch.no_grad()
-def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int) -> int:
-    """Prune `cut` and regrow in place; returns how many connections of this head were replaced.
+def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: int) -> Cut | None:
+    """What to prune after `step`, from 1; None if no rewiring is due then."""
+    last = config.until * total_steps
+    if not config.interval or step % config.interval or step > last:
+        return None
+    if config.mode == "fraction":
+        return cut_fraction(weight_LK, config.fraction, OneProcess())
+    return cut_threshold(prune_threshold(step, last, config.threshold, config.final_threshold))
 
-    Regrown connections get weight 0 and moments 0. `moments_LK`: optimizer tensors of the weight's shape;
-    `rewiring`: 1 for the first.
+
+@torch.no_grad()
+def rewire(head: Head, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: int) -> int:
+    """Prune `cut` and regrow in place; returns the number of connections of this head that were replaced.
+
+    New connections have weight 0 and moments 0. `moments_LK` are optimizer tensors of the weight's shape;
+    `rewiring` is the number of this rewiring, from 1. The head must rewire (`Head.rewires`).
     """
     first, width = head.shape.first_label, head.shape.in_features
     replaced = ffi_rewire_(
@@ -93,7 +111,7 @@ def rewire(head: FFIHead, moments_LK: list[Tensor], cut: Cut, seed: int, rewirin
 
 
 def _bin_of(histogram: Tensor, target: int) -> tuple[int, int]:
-    """The bin in which the `target`-th element (from 1) lies, and how many lie in the bins before it."""
+    """The bin of the `target`-th element (from 1), and the number of elements in the bins before it."""
     cumulative = histogram.cumsum(0)
     number = int(torch.searchsorted(cumulative, target))
     return number, int(cumulative[number] - histogram[number])

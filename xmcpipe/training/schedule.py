@@ -1,12 +1,10 @@
-"""Everything that changes with the step: learning rates, the auxiliary weight, the pruning threshold."""
+"""Schedules: learning rates, the weight of the auxiliary loss, the threshold of rewiring."""
 
 import math
 
 
 def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
-    """What learning rates are multiplied by at `step` (0 is the first): linear warm-up to 1, then a cosine to
-    0.
-    """
+    """The factor of all learning rates at `step`, from 0: linear warm-up to 1, then a cosine to 0."""
     warmup_steps = min(warmup_steps, total_steps)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
@@ -14,16 +12,14 @@ def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
 
 
 def auxiliary_weight(epoch: float, weight: float, cutoff_epoch: float) -> float:
-    """The weight s at a point of training, in epochs: from `weight` to 0 at `cutoff_epoch`, 0 from there
-    on.
-    """
+    """The weight s of the auxiliary loss: a cosine from `weight` to 0 at `cutoff_epoch`, then 0."""
     return _cosine(weight, 0.0, epoch / cutoff_epoch) if epoch < cutoff_epoch else 0.0
 
 
 def prune_threshold(step: int, last_step: float, first: float, final: float) -> float:
-    """The threshold below which connections go, from `first` at step 0 to `final` at `last_step`."""
+    """The magnitude below which weights are pruned: a cosine from `first` to `final` at `last_step`."""
     return _cosine(first, final, step / max(last_step, 1.0))
 
 
-def _cosine(first: float, last: float, share: float) -> float:
-    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+def _cosine(first: float, last: float, fraction: float) -> float:
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))

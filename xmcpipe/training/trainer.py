@@ -1,21 +1,18 @@
-"""The training loop: one optimizer step, and around it schedule, rewiring, validation, checkpoints and the
-log.
-"""
+"""The training loop: optimizer steps, with schedules, rewiring, validation, checkpoints and the log."""
 
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.measure import StepMeter
 from xmcpipe.modeling.devices import AUTOCAST
-from xmcpipe.modeling.heads import FFIHead
-from xmcpipe.modeling.losses import scale
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.progress import Bar, progress
@@ -23,13 +20,14 @@ from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
-from xmcpipe.training.gradients import Fork, due
-from xmcpipe.training.light import LightUpdates
+from xmcpipe.training.gradients import is_measured
 from xmcpipe.training.log import MetricsLog
-from xmcpipe.training.paper import PaperUpdates
-from xmcpipe.training.rewiring import OneProcess, cut_fraction, cut_threshold, rewire
-from xmcpipe.training.schedule import auxiliary_weight, prune_threshold, rate_factor
-from xmcpipe.training.updates import Updates
+from xmcpipe.training.rewiring import next_cut, rewire
+from xmcpipe.training.schedule import auxiliary_weight, rate_factor
+from xmcpipe.training.step import GradientStep
+from xmcpipe.training.updates.light import LightUpdates
+from xmcpipe.training.updates.paper import PaperUpdates
+from xmcpipe.training.updates.protocol import Updates
 from xmcpipe.training.used_memory import used_bytes
 from xmcpipe.training.validation import validate
 
@@ -39,11 +37,28 @@ UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {
 }
 
 
-class Trainer:
-    """Trains `model` on `feed`.
+class StepMeter(Protocol):
+    """Something that watches the steps of a training, to measure them (memory.measure)."""
 
-    `clusters` (int64 [L]) are wanted where the model has an auxiliary branch. What outlives a kill
-    (checkpoint, best weights, log) is kept in `scratch`.
+    def watch(self, trainer: "Trainer", group: list[Int64s]) -> AbstractContextManager[None]:
+        """A context around the step over the batches of `group`."""
+        ...
+
+
+class NoMeter:
+    """The StepMeter that measures nothing."""
+
+    def watch(self, trainer: "Trainer", group: list[Int64s]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Trainer:
+    """Trains `model` on `feed`; `updates` is how its parameters change.
+
+    `clusters` (int64 [L]) are required if the model has an auxiliary branch. `scratch` is the folder of what
+    must survive a kill: checkpoint, best weights, log. `meter` is entered around every step. `device_type` is
+    the type of the device whose arithmetic the head uses, that of `device` by default; a rehearsal
+    (memory.rehearsal) states another one.
     """
 
     def __init__(
@@ -54,23 +69,40 @@ class Trainer:
         clusters: Tensor | None,
         device: torch.device,
         scratch: Path,
+        meter: StepMeter | None = None,
+        device_type: str = "",
     ) -> None:
         self.config, self.model, self.feed, self.device, self.scratch = config, model, feed, device, scratch
-        self.clusters = None if clusters is None else clusters.to(device, torch.int32)
+        place = model.head.weight.device
+        self.clusters = None if clusters is None else clusters.to(place, torch.int32)
         self.total_steps = feed.steps_per_epoch * config.epochs
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
         self.updates = UPDATES[config.memory](config, model, device)
-        # Half precision for the head pays on a GPU's tensor cores; a CPU sums scores in float32 throughout.
-        half = AUTOCAST[config.precision]
-        self.head_dtype = half if device.type == "cuda" and half else torch.float32
+        # 16 bits in the head pay off on a GPU's tensor cores; a CPU sums scores in float32 throughout.
+        half = AUTOCAST[config.precision] if (device_type or device.type) == "cuda" else None
+        self.gradient_step = GradientStep(
+            config, model, feed, self.clusters, self.updates, half or torch.float32, device.type
+        )
         self.progress = Progress(auxiliary=model.auxiliary is not None)
-        self.meter = StepMeter()
-        self.norms: dict[str, float | None] = {}  # of the encoder's gradients in the last step, if taken
+        self.meter = meter or NoMeter()
+
+    @property
+    def norms(self) -> dict[str, float | None]:
+        """Norms of the encoder's gradients in the last step, {} if they were not measured."""
+        return self.gradient_step.norms
+
+    @property
+    def auxiliary_weight(self) -> float:
+        """The weight s of the auxiliary loss at the current step."""
+        epoch = self.progress.step / self.feed.steps_per_epoch
+        return auxiliary_weight(epoch, self.config.auxiliary.weight, self.config.auxiliary.cutoff_epoch)
 
     def fit(self) -> Progress:
-        """Train to the end, from the last checkpoint in `scratch` if there is one; the model ends as the best
-        seen.
+        """Train to the end, from the last checkpoint in `scratch` if there is one.
+
+        Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
+        finite.
         """
         self._resume()
         log = MetricsLog(self.scratch / "log", self.progress.step)
@@ -92,26 +124,38 @@ class Trainer:
         return self.progress
 
     def time_steps(self, count: int) -> list[float]:
-        """Seconds of each of the first `count` steps, rewiring included: for benchmarks.
+        """Seconds of each of the first `count` steps, with rewiring, for benchmarks.
 
-        No validation and no checkpoint; the last batch of an epoch may be smaller. On a CPU the
-        first MEASURED_STEPS are slower, and everywhere those that take norms of gradients.
+        There is no validation and no checkpoint. The last batch of an epoch may be smaller. Steps that a
+        meter measures are slower, and so are those that measure gradients.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
         self.model.train()
         for group in itertools.islice(groups, count):
             begin = time.perf_counter()
-            self._before_step()
-            with self.meter.watch(self, group):
-                self._step(group)  # ends by reading the loss: the device has done all of it
-            self.progress.step += 1
+            self.step(group)
             self._rewire(log)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             times.append(time.perf_counter() - begin)
         log.close()
         return times
+
+    def step(self, group: list[Int64s]) -> float:
+        """One optimizer step over the batches of `group` (rows of the shards); returns the main loss.
+
+        First it sets the learning rates, and drops the auxiliary branch if its weight has reached 0.
+        """
+        state, config = self.progress, self.config
+        if state.auxiliary and self.auxiliary_weight == 0.0:
+            self._drop_auxiliary()
+        self.updates.begin(state.step, rate_factor(state.step, config.warmup_steps, self.total_steps))
+        measured = is_measured(state.step + 1, config.gradients_every)
+        with self.meter.watch(self, group):
+            loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
+        state.step += 1
+        return loss
 
     def _resume(self) -> None:
         place = checkpoint.latest(self.scratch)
@@ -126,11 +170,9 @@ class Trainer:
         state = self.progress
         groups = self.feed.groups(state.epoch)
         for group in groups[state.position :]:
-            self._before_step()
-            with self.meter.watch(self, group):
-                loss = self._step(group)
+            loss = self.step(group)
             state.documents += sum(len(rows) for rows in group)
-            state.step, state.position = state.step + 1, state.position + 1
+            state.position += 1
             self._after_step(loss, log, bar)
             if state.step >= self.total_steps:
                 break
@@ -141,67 +183,6 @@ class Trainer:
         patience = self.config.patience
         state.finished = last or bool(patience and state.since_best >= patience)
         self._checkpoint()
-
-    def _step(self, group: list[Int64s]) -> float:
-        """One optimizer step over the batches of `group`; returns the main loss."""
-        num_rows, total = sum(len(rows) for rows in group), 0.0
-        self.norms = {}
-        for number, rows in enumerate(group):
-            batch = self.feed.batch(rows)
-            fork = Fork(self.model.dropout(self._embed(batch)))
-            main, auxiliary, weight = self._losses(fork, batch, num_rows)
-            self.updates.backward((1.0 - weight) * main + weight * auxiliary)
-            if number == 0:
-                self._measure(fork, num_rows / len(rows))
-            fork.backward()
-            total += float(main.detach())
-        self.updates.step()
-        return total
-
-    def _measure(self, fork: Fork, batches: float) -> None:
-        """Where they are due, take the norms of the gradients of (1 - s) * main and of s * auxiliary over all
-        of the encoder, without a loss scale and before any clipping.
-
-        Together these two gradients are what the step is taken by. Of accumulated batches it is the first,
-        its gradients times their number `batches`.
-        """
-        if not due(self.progress.step + 1, self.config.gradients_every):
-            return
-        learning = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
-        if learning:
-            self.norms = fork.norms(learning, self.updates.loss_scale / batches)
-
-    def _losses(self, fork: Fork, batch: Batch, num_rows: int) -> tuple[Tensor, Tensor | float, float]:
-        """Main loss, auxiliary loss, and the weight s of the latter, for a batch of a group of `num_rows`
-        rows.
-        """
-        config, model = self.config, self.model
-        weight = self.auxiliary_weight if model.auxiliary is not None else 0.0
-        features_BD = model.features(fork.main).to(self.head_dtype)
-        factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
-        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
-        if model.auxiliary is None or self.clusters is None or weight == 0.0:
-            return main, 0.0, 0.0
-        clusters_P = self.clusters[batch.positives.labels].long()
-        auxiliary = model.auxiliary.loss(fork.auxiliary, batch.positives.rows, clusters_P)
-        return main, auxiliary * (len(batch) / num_rows), weight
-
-    def _embed(self, batch: Batch) -> Tensor:
-        dtype = self.updates.autocast
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            return self.model.embed(batch.input_ids, batch.mask)
-
-    @property
-    def auxiliary_weight(self) -> float:
-        """The weight s at the current step."""
-        epoch = self.progress.step / self.feed.steps_per_epoch
-        return auxiliary_weight(epoch, self.config.auxiliary.weight, self.config.auxiliary.cutoff_epoch)
-
-    def _before_step(self) -> None:
-        if self.progress.auxiliary and self.auxiliary_weight == 0.0:
-            self._drop_auxiliary()
-        step = self.progress.step
-        self.updates.begin(step, rate_factor(step, self.config.warmup_steps, self.total_steps))
 
     def _drop_auxiliary(self) -> None:
         self.updates.drop_auxiliary()
@@ -220,39 +201,37 @@ class Trainer:
         self._rewire(log)
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
-            rate = state.documents / self._clock()
-            mean, memory = state.loss_sum / state.loss_count, used_bytes(self.device)
-            state.loss_sum, state.loss_count = 0.0, 0
-            log.write(
-                "train",
-                state.step,
-                epoch=state.step / self.feed.steps_per_epoch,
-                loss=mean,
-                auxiliary_weight=self.auxiliary_weight,
-                rate_factor=rate_factor(state.step - 1, self.config.warmup_steps, self.total_steps),
-                documents_per_second=rate,
-                memory_bytes=memory,
-            )
-            bar.set_postfix_str(f"loss {mean:.4g}, {rate:.0f} documents/s, {memory / 2**30:.2f} GiB")
+            self._log_line(log, bar)
         due = time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes
         inside = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
-        if due and inside:  # the end of an epoch writes its own, after the evaluation
+        if due and inside:  # the end of an epoch writes its own checkpoint, after the evaluation
             self._checkpoint()
 
+    def _log_line(self, log: MetricsLog, bar: Bar) -> None:
+        """Write a line with the mean loss since the last one, speed and memory, and restart the mean."""
+        state = self.progress
+        rate = state.documents / self._clock()
+        mean, memory = state.loss_sum / state.loss_count, used_bytes(self.device)
+        state.loss_sum, state.loss_count = 0.0, 0
+        log.write(
+            "train",
+            state.step,
+            epoch=state.step / self.feed.steps_per_epoch,
+            loss=mean,
+            auxiliary_weight=self.auxiliary_weight,
+            rate_factor=rate_factor(state.step - 1, self.config.warmup_steps, self.total_steps),
+            documents_per_second=rate,
+            memory_bytes=memory,
+        )
+        bar.set_postfix_str(f"loss {mean:.4g}, {rate:.0f} documents/s, {memory / 2**30:.2f} GiB")
+
     def _rewire(self, log: MetricsLog) -> None:
-        config, head, state = self.config.rewire, self.model.head, self.progress
-        last = config.until * self.total_steps
-        if (
-            not isinstance(head, FFIHead)
-            or not config.interval
-            or state.step % config.interval
-            or state.step > last
-        ):
+        head, state = self.model.head, self.progress
+        if not head.rewires:
             return
-        if config.mode == "fraction":
-            cut = cut_fraction(head.weight, config.fraction, OneProcess())
-        else:
-            cut = cut_threshold(prune_threshold(state.step, last, config.threshold, config.final_threshold))
+        cut = next_cut(self.config.rewire, head.weight, state.step, self.total_steps)
+        if cut is None:
+            return
         state.rewirings += 1
         replaced = rewire(head, self.updates.moments(), cut, self.config.seed, state.rewirings)
         log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel())
@@ -270,9 +249,8 @@ class Trainer:
             state.since_best += 1
 
     def _features(self, batch: Batch) -> Tensor:
-        return self.model.features(
-            self._embed(batch)
-        )  # float32: half precision would make ties of near scores
+        """Features for an evaluation: float32, because in 16 bits scores close to each other become equal."""
+        return self.model.features(self.gradient_step.embed(batch))
 
     def _checkpoint(self) -> None:
         self.progress.seconds = self._clock()

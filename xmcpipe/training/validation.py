@@ -1,6 +1,6 @@
-"""P@1, P@3, P@5 on the validation split: what chooses the best model.
+"""P@1, P@3, P@5 on the validation split, by which the best model is chosen. The test split is not read.
 
-The test split is never looked at.
+B rows, D features that the head reads, K number of labels to find.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,14 +23,16 @@ def validate(
     num_labels: int,
     label_chunk: int,
 ) -> dict[str, float]:
-    """{"P@1": …, "P@3": …, "P@5": …}, shares of 1 over all documents of `batches`.
+    """{"P@1": …, "P@3": …, "P@5": …}, each from 0 to 1, over all documents of `batches`.
 
-    `features` gives float32 [B, D] for a batch; `num_labels` is L, which may be more than the head's own.
+    `features` returns float32 [B, D] for a batch. `num_labels` is L, which may be more than the labels of the
+    head.
     """
     model.eval()
     hits, documents = torch.zeros(max(CUTS), dtype=torch.float64), 0
     for batch in batches:
         labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk)
+        # One number per (row, label) pair, row x L + label, so that one isin finds all hits of the batch.
         rows = torch.arange(len(batch), device=labels_BK.device).unsqueeze(1)
         truth = batch.positives.rows * num_labels + batch.positives.labels
         hit_BK = torch.isin(rows * num_labels + labels_BK, truth)

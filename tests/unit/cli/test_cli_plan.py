@@ -1,4 +1,4 @@
-"""`xmcpipe plan`: from a stated shape or from shards, as a table and as JSON; and where it can't, a line."""
+"""`xmcpipe plan`: from a stated shape or from shards, as a table and as JSON, and its errors."""
 
 import json
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_times_at_a_stated_speed(cli: Any) -> None:
         assert each["step_seconds"] == pytest.approx(expected)
     lines = cli(*stated, *speeds).stdout.splitlines()
     assert [line.partition(":")[0] for line in lines[-4:]] == ["light", "light", "paper", "paper"]
-    assert lines[-1].endswith(" hours in all")
+    assert lines[-1].endswith(" hours in total")
 
 
 def test_a_bandwidth_can_be_measured(cli: Any) -> None:
@@ -124,7 +124,9 @@ def test_a_bandwidth_can_be_measured(cli: Any) -> None:
         assert each["floor"]["seconds"] == pytest.approx(expected)
 
 
-def test_shards_and_clusters_that_exist_say_what_the_data_is(cli: Any, artifacts: list[str]) -> None:
+def test_shards_and_clusters_that_exist_determine_the_shape_of_the_data(
+    cli: Any, artifacts: list[str]
+) -> None:
     found = facts(cli("--recipe", "r.toml", *artifacts, "--json"))
     of_shards = {"labels": 50, "documents": 30, "tokens": 12, "positives": 2.0, "clusters": 4}
     assert found["data"] == {**of_shards, "label_texts": 0}
@@ -139,7 +141,7 @@ def test_label_texts_are_training_documents_too(cli: Any, artifacts: list[str], 
     stated = ("r.toml", "--labels", 400, "--documents", 200, "--positives", 3, "--json")
     without, found = facts(cli(*stated)), facts(cli(*stated, *WITH_TEXTS))
     assert (without["data"]["label_texts"], found["data"]["label_texts"]) == (0, 400)
-    # a twentieth of the documents is set aside for validation, and no text of a label
+    # a twentieth of the documents is set aside for validation, but no label texts
     assert (without["steps"]["an_epoch"], found["steps"]["an_epoch"]) == (-(-190 // 16), -(-590 // 16))
     assert found["steps"]["all"] == 10 * found["steps"]["an_epoch"]
     for each in found["plans"]:
@@ -163,20 +165,20 @@ def test_no_recipe_is_needed(cli: Any, tiny_encoder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        (["r.toml"], "the number of labels isn't known: the shards of this recipe are not in the store"),
-        (["r.toml", "--recipe", "r.toml", "--labels", "9"], "two recipes were given"),
-        (["--labels", "9"], "no encoder is named (give --set train.encoder.name=NAME)"),
-        (["r.toml", "--labels", "9", "--set", "train.head.fan_in=33"], "fan_in K = 33 was given for D = 32"),
-        (["r.toml", "--labels", "9", "--tokens", "999"], "999 tokens were given"),
+        (["r.toml"], "the number of labels is unknown: the shards of this recipe are not in the store"),
+        (["r.toml", "--recipe", "r.toml", "--labels", "9"], "expected one recipe, got two"),
+        (["--labels", "9"], "the recipe names no encoder (give --set train.encoder.name=NAME)"),
+        (["r.toml", "--labels", "9", "--set", "train.head.fan_in=33"], "got K = 33 and D = 32"),
+        (["r.toml", "--labels", "9", "--tokens", "999"], "expected at most 64 tokens for encoder "),
         (["r.toml", "--labels", "9", "--set", "train.encoder.name=no/such-encoder"], "can't be read"),
     ],
 )
-def test_what_cannot_be_planned_is_one_line(cli: Any, arguments: list[str], says: str) -> None:
+def test_an_error_is_one_line(cli: Any, arguments: list[str], message: str) -> None:
     result = cli(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
-    assert says in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1

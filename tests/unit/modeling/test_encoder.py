@@ -1,5 +1,7 @@
 """Finding and loading encoders."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.encoder import from_config, load, load_tokenizer, locate, pool
 
 
-def test_a_folder_loads(tiny_encoder):
+def test_a_folder_loads(tiny_encoder: Path) -> None:
     model, tokenizer = load(str(tiny_encoder)), load_tokenizer(str(tiny_encoder))
     assert model.config.hidden_size == 32
     assert tokenizer("word3 word4")["input_ids"] == [2, 7, 8, 3]
@@ -21,14 +23,14 @@ def test_a_folder_loads(tiny_encoder):
         ("./no/such/folder", "there is no such folder"),
     ],
 )
-def test_what_is_not_there_is_named(name, message):
+def test_the_error_names_what_does_not_exist(name: str, message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
         locate(name)
 
 
-def test_a_hub_id_offline_says_what_to_do(monkeypatch):
+def test_a_hub_id_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(XmcpipeError, match=r"HF_HUB_OFFLINE is set.*name a folder"):
+    with pytest.raises(XmcpipeError, match=r"HF_HUB_OFFLINE is set.*use a folder"):
         load("nobody/no-such-encoder")
 
 
@@ -40,19 +42,19 @@ def test_a_hub_id_offline_says_what_to_do(monkeypatch):
         ("sentence-transformers/paraphrase-distilroberta-base-v2", 82_118_400),
     ],
 )
-def test_known_encoders_have_their_published_sizes(name, parameters):
-    """Without a file: the sizes that the hub states of their weights."""
+def test_known_encoders_have_their_published_sizes(name: str, parameters: int) -> None:
+    """Without reading a file; the hub states these sizes."""
     with torch.device("meta"):
         model = from_config(name)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
-def test_a_folder_without_a_model_is_named(tmp_path):
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match=r"no config\.json"):
         locate(str(tmp_path))
 
 
-def test_pooling_leaves_padding_out():
+def test_pooling_ignores_padding() -> None:
     hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]]])
     mask = torch.tensor([[1, 1, 0]])
     assert pool(hidden, mask, "mean").tolist() == [[2.0, 3.0]]

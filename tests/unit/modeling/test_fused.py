@@ -12,6 +12,7 @@ from tests.unit.ops.loss_cases import added_loss
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import Head, HeadShape
+from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.loss_names import LOSS_NAMES
 from xmcpipe.ops.reference import dense_weight
@@ -33,8 +34,8 @@ def make(kind: str, device: str = "cpu", bias: bool = True) -> tuple[Head, Tenso
 
 def dense_scores(head: Head, features: Tensor) -> Tensor:
     """The head's scores of all labels at once, with autograd."""
-    projected = head.inner(features)
-    weight = dense_weight(head.weight, head.index, D) if isinstance(head, heads.FFIHead) else head.weight
+    projected = head.project(features)
+    weight = dense_weight(head.weight, head.index, D) if head.is_sparse else head.weight
     return projected @ weight.T + (0.0 if head.bias is None else head.bias)
 
 
@@ -123,14 +124,14 @@ def test_no_tensor_is_larger_than_a_chunk_of_scores() -> None:
 def test_a_head_of_a_range_of_labels_is_that_part_of_the_whole() -> None:
     """Two heads of half the labels give the loss and gradient of one; several processes rely on it."""
     whole, features, target = make("ffi", bias=False)
-    assert isinstance(whole, heads.FFIHead)
+    assert isinstance(whole, FFIHead)
     positives = Positives.of(*target.nonzero(as_tuple=True))
     features.requires_grad_()
     expected = chunked_loss(whole, features, positives, "bce", 1.0, 10)
     parts = []
     for first, count in ((0, 20), (20, 17)):
         part = heads.build(HeadShape("ffi", D, count, K, False, seed=3, first_label=first))
-        assert isinstance(part, heads.FFIHead)
+        assert isinstance(part, FFIHead)
         part.reset_parameters()
         assert torch.equal(part.index.int(), whole.index[first : first + count].int())
         assert torch.equal(part.weight, whole.weight[first : first + count])

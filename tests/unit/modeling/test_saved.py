@@ -1,6 +1,7 @@
-"""A model on disk: what is loaded gives the same features and scores, and what doesn't fit is refused."""
+"""A model on disk: a loaded model scores the same, and inconsistent files are errors."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,23 +14,24 @@ from xmcpipe.modeling.saved import load_model, save_model
 
 
 @pytest.fixture(params=["ffi", "dense", "bottleneck"])
-def saved(request, tiny_encoder, tmp_path):
+def saved(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path: Path) -> tuple[Model, Path]:
     head = heads.build(HeadShape(request.param, 24, 30, 5, bias=True, seed=2))
     head.reset_parameters()
+    assert head.bias is not None
     head.bias.data.normal_()
     model = Model(encoder.load(str(tiny_encoder)), "mean", 0.5, 24, head, num_clusters=3)
     save_model(tmp_path, model, 48, {"figures": {"P@1": 0.5}})
     return model.eval(), tmp_path
 
 
-def scores(model):
+def scores(model: Model) -> torch.Tensor:
     ids = torch.tensor([[2, 9, 11, 3], [2, 8, 3, 0]])
     with torch.no_grad():
         features = model.features(model.embed(ids, (ids > 0).long()))
-        return model.head.scores(model.head.inner(features), 0, 30)
+        return model.head.scores(model.head.project(features), 0, 30)
 
 
-def test_a_loaded_model_scores_the_same(saved):
+def test_a_loaded_model_scores_the_same(saved: tuple[Model, Path]) -> None:
     model, folder = saved
     loaded, facts = load_model(folder)
     assert torch.equal(scores(loaded), scores(model))
@@ -39,7 +41,7 @@ def test_a_loaded_model_scores_the_same(saved):
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "encoder"}
 
 
-def test_an_encoder_that_asks_for_half_precision_is_loaded_in_full(saved):
+def test_an_encoder_saved_in_half_precision_is_loaded_in_full(saved: tuple[Model, Path]) -> None:
     model, folder = saved
     path = folder / "encoder" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float16"}))
@@ -48,7 +50,7 @@ def test_an_encoder_that_asks_for_half_precision_is_loaded_in_full(saved):
     assert torch.equal(scores(loaded), scores(model))
 
 
-def test_a_light_model_keeps_its_head_in_half_precision(tiny_encoder, tmp_path):
+def test_the_head_of_a_light_model_stays_in_half_precision(tiny_encoder: Path, tmp_path: Path) -> None:
     head = heads.build(HeadShape("ffi", 32, 30, 8, bias=True, seed=2, dtype="bfloat16"))
     head.reset_parameters()
     model = Model(encoder.load(str(tiny_encoder)).bfloat16(), "mean", 0.5, 0, head, num_clusters=0)
@@ -73,17 +75,19 @@ def test_a_light_model_keeps_its_head_in_half_precision(tiny_encoder, tmp_path):
     torch.testing.assert_close(loaded.head.scores(features, 0, 30), full.scores(features, 0, 30))
 
 
-def test_another_format_or_no_model_is_refused(saved, tmp_path_factory):
+def test_another_format_or_no_model_is_an_error(
+    saved: tuple[Model, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     _, folder = saved
     table = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**table, "schema_version": 99}))
-    with pytest.raises(XmcpipeError, match=r"model format 99.*run `xmcpipe train` again"):
+    with pytest.raises(XmcpipeError, match=r"expected model format .*got 99.*run `xmcpipe train` again"):
         load_model(folder)
-    with pytest.raises(XmcpipeError, match="holds no model"):
+    with pytest.raises(XmcpipeError, match="is not a model artifact"):
         load_model(tmp_path_factory.mktemp("empty"))
 
 
-def test_weights_that_do_not_fit_are_refused(saved):
+def test_weights_that_do_not_match_are_an_error(saved: tuple[Model, Path]) -> None:
     _, folder = saved
     state = tensors.load(folder / "model.safetensors")
     state.pop("head.bias")
@@ -92,7 +96,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
         load_model(folder)
 
 
-def test_a_cut_off_file_is_refused(saved):
+def test_a_truncated_file_is_an_error(saved: tuple[Model, Path]) -> None:
     _, folder = saved
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
@@ -100,7 +104,7 @@ def test_a_cut_off_file_is_refused(saved):
         load_model(folder)
 
 
-def test_tensors_that_share_memory_are_saved(tmp_path):
+def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
     one = torch.arange(6.0)
     tensors.save(tmp_path / "t.safetensors", {"a": one, "b": one, "index": one.int().to(torch.uint16)})
     loaded = tensors.load(tmp_path / "t.safetensors")

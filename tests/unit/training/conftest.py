@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.runs import LABELS
-from tests.unit.training.test_feed import write_shards
+from tests.unit.training.shard_files import write_shards
 
 
 @pytest.fixture

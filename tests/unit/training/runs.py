@@ -1,23 +1,41 @@
 """Tiny trainings: a trainer over 64 documents and 40 labels, in four clusters."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
+from torch import Tensor
 
 from xmcpipe.config import from_table
-from xmcpipe.training.build import build_model
+from xmcpipe.data.shards.files import Int64s
+from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.trainer import Trainer
+from xmcpipe.training.updates.light import LightUpdates
+from xmcpipe.training.updates.paper import PaperUpdates
 
 CPU = torch.device("cpu")
 LABELS = 40
 CLUSTERS = torch.arange(LABELS) % 4
-HEAD = {"fan_in": 8, "bias": True, "optimizer": "sgd", "lr": 0.5, "momentum": 0.9, "weight_decay": 1e-3}
-LIGHT = {"memory": "light", "precision": "bfloat16", "loss": "bce", "head": HEAD}
+HEAD: dict[str, Any] = {
+    "fan_in": 8, "bias": True, "optimizer": "sgd", "lr": 0.5, "momentum": 0.9, "weight_decay": 1e-3,
+}  # fmt: skip
+LIGHT: dict[str, Any] = {"memory": "light", "precision": "bfloat16", "loss": "bce", "head": HEAD}
 
 
-def make(shards, encoder_folder, scratch, /, frozen=False, dropout=0.0, **changes):
-    """A trainer, without dropout inside the encoder unless it is asked for; `frozen`: the encoder."""
-    table = {
+def make(
+    shards: Path,
+    encoder: Path,
+    scratch: Path,
+    /,
+    frozen: bool = False,
+    dropout: float = 0.0,
+    **changes: Any,
+) -> Trainer:
+    """A trainer; `changes` are keys of [train], `frozen` the encoder, `dropout` that inside the encoder."""
+    table: dict[str, Any] = {
         "epochs": 4,
         "batch_size": 16,
         "warmup_steps": 2,
@@ -31,9 +49,46 @@ def make(shards, encoder_folder, scratch, /, frozen=False, dropout=0.0, **change
     config = from_table(TrainConfig, {**table, **changes}, "train")
     feed = Feed(shards, config, 0, CPU)
     on = config.auxiliary.weight > 0
-    model = build_model(config, str(encoder_folder), 204, feed, 4 if on else 0)
+    model = new_model(config, str(encoder), 204, feed, 4 if on else 0)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     return Trainer(config, model, feed, CLUSTERS if on else None, CPU, scratch)
+
+
+def recorded_losses(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The main loss of every step of a whole training."""
+    losses: list[float] = []
+    step = trainer.step
+
+    def watched(group: list[Int64s]) -> float:
+        losses.append(step(group))
+        return losses[-1]
+
+    monkeypatch.setattr(trainer, "step", watched)
+    trainer.fit()
+    return losses
+
+
+def paper(trainer: Trainer) -> PaperUpdates:
+    """The updates of a trainer with memory = "paper"."""
+    assert isinstance(trainer.updates, PaperUpdates)
+    return trainer.updates
+
+
+def light(trainer: Trainer) -> LightUpdates:
+    """The updates of a trainer with memory = "light"."""
+    assert isinstance(trainer.updates, LightUpdates)
+    return trainer.updates
+
+
+def states(trainer: Trainer) -> dict[str, Tensor]:
+    """The tensors of the model and of the updates, copied."""
+    tensors = {**trainer.model.state_dict(), **trainer.updates.tensors()}
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of the same shape and dtype have the same bytes."""
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))

@@ -1,84 +1,98 @@
-"""Checkpoints: whole at any moment, and all that they hold comes back."""
+"""Checkpoints are complete at any moment, and restore everything that they hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress
-from xmcpipe.training.optimizer import restore_state, state_tensors
+from xmcpipe.training.updates.optimizer import restore_state, state_tensors
 
 CPU = torch.device("cpu")
 
 
 class Momentum:
-    """The least that has a state."""
+    """The smallest class with a state: SGD with momentum."""
 
-    def __init__(self, model):
+    def __init__(self, model: torch.nn.Linear) -> None:
         self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
-    def tensors(self):
+    def tensors(self) -> dict[str, Tensor]:
         return state_tensors(self.optimizer)
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         return {"lr": self.optimizer.param_groups[0]["lr"]}
 
-    def restore(self, file, prefix, facts):
+    def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
         restore_state(self.optimizer, file, prefix)
         assert facts == self.facts()
 
 
-def make():
+def make() -> tuple[torch.nn.Linear, Momentum]:
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     return model, Momentum(model)
 
 
-def step(model, state):
-    model(torch.rand(4, 3)).square().sum().backward()
+def latest(folder: Path) -> Path:
+    place = checkpoint.latest(folder)
+    assert place is not None
+    return place
+
+
+def step(model: torch.nn.Linear, state: Momentum) -> None:
+    torch.autograd.backward(model(torch.rand(4, 3)).square().sum())
     state.optimizer.step()
     state.optimizer.zero_grad()
 
 
-def test_everything_comes_back(tmp_path):
+def test_everything_is_restored(tmp_path: Path) -> None:
     model, state = make()
     step(model, state)
     checkpoint.write(tmp_path, Progress(step=1, loss_sum=0.25), model, state, CPU)
     step(model, state)
     expected = [parameter.clone() for parameter in model.parameters()]
     model, state = make()
-    place = checkpoint.latest(tmp_path)
+    place = latest(tmp_path)
     assert checkpoint.read_progress(place) == Progress(step=1, loss_sum=0.25)
     checkpoint.restore(place, model, state, CPU)
-    step(model, state)  # the same random batch, momentum and all
+    step(model, state)  # draws the same random batch, and uses the restored momentum
     for one, other in zip(model.parameters(), expected, strict=True):
         assert torch.equal(one, other)
 
 
-def test_the_newest_alone_is_kept(tmp_path):
-    parts = make()
+def test_only_the_newest_checkpoint_remains(tmp_path: Path) -> None:
+    model, state = make()
     for progress in (Progress(step=9), Progress(step=10), Progress(step=10, epoch=1)):
-        checkpoint.write(tmp_path, progress, *parts, CPU)
-        assert checkpoint.read_progress(checkpoint.latest(tmp_path)) == progress
+        checkpoint.write(tmp_path, progress, model, state, CPU)
+        assert checkpoint.read_progress(latest(tmp_path)) == progress
     assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("second", [Progress(step=7), Progress(step=7, epoch=1), Progress(step=8)])
-def test_a_write_that_dies_leaves_the_one_before(tmp_path, monkeypatch, second):
-    parts = make()
-    checkpoint.write(tmp_path, Progress(step=7), *parts, CPU)
+def test_a_write_that_dies_leaves_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Progress
+) -> None:
+    model, state = make()
+    checkpoint.write(tmp_path, Progress(step=7), model, state, CPU)
 
-    def die(path, tensors):
+    def die(path: Path, tensors: Mapping[str, Tensor]) -> None:
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", die)
         try:
-            checkpoint.write(tmp_path, second, *parts, CPU)
+            checkpoint.write(tmp_path, second, model, state, CPU)
         except KeyboardInterrupt:
             assert second != Progress(step=7)
-    place = checkpoint.latest(tmp_path)
+    place = latest(tmp_path)
     assert checkpoint.read_progress(place).step == 7
-    checkpoint.restore(place, *parts, CPU)
-    checkpoint.write(tmp_path, Progress(step=8), *parts, CPU)
-    assert checkpoint.read_progress(checkpoint.latest(tmp_path)).step == 8
+    checkpoint.restore(place, model, state, CPU)
+    checkpoint.write(tmp_path, Progress(step=8), model, state, CPU)
+    assert checkpoint.read_progress(latest(tmp_path)).step == 8

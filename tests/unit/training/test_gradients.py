@@ -1,43 +1,51 @@
-"""Norms of the encoder's gradients: those of plain autograd, and the training doesn't notice."""
+"""Norms of the encoder's gradients equal those of plain autograd, and don't change the training."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.unit.training.runs import CLUSTERS, HEAD, LIGHT, make
-from tests.unit.training.test_resume import end
+from tests.unit.training.runs import CLUSTERS, HEAD, LIGHT, make, same_bits, states
+from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.losses import scale
-from xmcpipe.training.gradients import Fork, due
+from xmcpipe.training.gradients import SplitEmbedding, is_measured
+from xmcpipe.training.trainer import Trainer
 
 ROWS = np.arange(16)
 CHECKPOINTING = {"encoder": {"dropout": 0.0, "checkpointing": True}}
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "paper": {},
     "paper, bce, intermediate": {"loss": "bce", "head": {"fan_in": 6, "intermediate": 48}},
     "paper, dense, checkpointing": {"head": {"kind": "dense"}, **CHECKPOINTING},
     "paper, bottleneck": {"head": {"kind": "bottleneck", "fan_in": 6}},
-    "paper, float16": {"precision": "float16", "loss": "bce"},  # at first its scale is too large for this
+    "paper, float16": {
+        "precision": "float16",
+        "loss": "bce",
+    },  # the initial loss scale is too large for plain float16
     "light": LIGHT,
     "light, float32, checkpointing": {**LIGHT, **CHECKPOINTING, "precision": "float32"},
 }
 
 
-def expected(trainer, rows):
-    """Of those losses that there are. By torch.autograd.grad, in float32, all gradients at once; the trainer
-    can't be used any more.
+def expected(trainer: Trainer, rows: Int64s) -> dict[str, float]:
+    """The norms of the existing losses, by torch.autograd.grad in float32 with all gradients at once.
+
+    The trainer can't be used afterwards.
     """
     model, batch = trainer.model.float(), trainer.feed.batch(rows)
     s = trainer.auxiliary_weight
-    embedding = model.embed(batch.input_ids, batch.mask)
+    embedding = model.embed(batch.input_ids_BS, batch.mask_BS)
     factor = scale(trainer.config.loss, "mean", len(rows), trainer.feed.num_labels)
     main = chunked_loss(
         model.head, model.features(embedding), batch.positives, trainer.config.loss, factor, 1000
     )
     losses = {"main": (1 - s) * main}
     if s:
+        assert model.auxiliary is not None
         clusters = CLUSTERS[batch.positives.labels]
         losses["auxiliary"] = s * model.auxiliary.loss(embedding, batch.positives.rows, clusters)
     parameters = list(model.encoder.parameters())
@@ -49,27 +57,30 @@ def expected(trainer, rows):
     return norms
 
 
-def measured(trainer, group):
+def measured(trainer: Trainer, group: list[Int64s]) -> dict[str, float | None]:
     trainer.model.train()
-    trainer._before_step()
-    trainer._step(group)
+    trainer.step(group)
     return trainer.norms
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("step", [2, 12])  # with the auxiliary branch, and without it
-def test_norms_are_those_of_autograd(shards, tiny_encoder, tmp_path, mode, step):
+def test_norms_are_those_of_autograd(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, mode: str, step: int
+) -> None:
     pair = [make(shards, tiny_encoder, tmp_path, gradients_every=1, **MODES[mode]) for _ in range(2)]
     for trainer in pair:
         trainer.progress.step = step
-    found, wanted = measured(pair[0], [ROWS]), expected(pair[1], ROWS)
+    found, reference = measured(pair[0], [ROWS]), expected(pair[1], ROWS)
     if step == 12:
         assert found.pop("auxiliary") is None
     exact = pair[0].config.precision == "float32"
-    assert found == pytest.approx(wanted, rel=1e-4 if exact else 0.02)
+    assert found == pytest.approx(reference, rel=1e-4 if exact else 0.02)
 
 
-def test_of_accumulated_batches_it_is_the_first_as_if_all_were_like_it(shards, tiny_encoder, tmp_path):
+def test_with_accumulation_the_first_batch_stands_for_all(
+    shards: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
     pair = [make(shards, tiny_encoder, tmp_path, gradients_every=1) for _ in range(2)]
     found = measured(pair[0], [ROWS[:4], ROWS[4:]])
     assert found == pytest.approx(expected(pair[1], ROWS[:4]), rel=1e-4)
@@ -85,24 +96,28 @@ def test_of_accumulated_batches_it_is_the_first_as_if_all_were_like_it(shards, t
     ],
     ids=["paper", "paper, float16", "light", "light, intermediate"],
 )
-def test_a_training_that_is_measured_ends_in_the_same_bits(shards, tiny_encoder, tmp_path, changes):
+def test_a_training_that_is_measured_ends_in_the_same_bits(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     ends = []
     for every in (0, 1):
-        table = {"gradients_every": every, "dropout": 0.1, "epochs": 3, **changes}
+        table: dict[str, Any] = {"gradients_every": every, "dropout": 0.1, "epochs": 3, **changes}
         trainer = make(shards, tiny_encoder, tmp_path / str(every), **table)
         trainer.fit()
-        ends.append(end(trainer))
+        ends.append(states(trainer))
     assert ends[0].keys() == ends[1].keys()
     for name, tensor in ends[0].items():
-        assert torch.equal(tensor.view(-1).view(torch.uint8), ends[1][name].view(-1).view(torch.uint8)), name
+        assert same_bits(tensor, ends[1][name]), name
 
 
 @pytest.mark.parametrize(("every", "steps"), [(0, []), (6, [2, 6, 8, 12])])
-def test_the_lines_of_the_log(shards, tiny_encoder, tmp_path, every, steps):
+def test_the_lines_of_the_log(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, every: int, steps: list[int]
+) -> None:
     trainer = make(shards, tiny_encoder, tmp_path, gradients_every=every)
     trainer.fit()
-    lines = map(json.loads, (tmp_path / "log" / "metrics.jsonl").read_text().splitlines())
-    lines = [line for line in lines if line["kind"] == "gradient"]
+    text = (tmp_path / "log" / "metrics.jsonl").read_text()
+    lines = [line for line in map(json.loads, text.splitlines()) if line["kind"] == "gradient"]
     assert [line["step"] for line in lines] == steps
     for line in lines:
         assert line.keys() == {"kind", "step", "main", "auxiliary"}
@@ -110,25 +125,26 @@ def test_the_lines_of_the_log(shards, tiny_encoder, tmp_path, every, steps):
         assert line["auxiliary"] is None if line["step"] > 8 else line["auxiliary"] > 0
 
 
-def test_a_frozen_encoder_has_no_gradients(shards, tiny_encoder, tmp_path):
-    changes = {**LIGHT, "auxiliary": {"weight": 0.0}, "gradients_every": 1}
+def test_a_frozen_encoder_has_no_gradients(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {**LIGHT, "auxiliary": {"weight": 0.0}, "gradients_every": 1}
     assert measured(make(shards, tiny_encoder, tmp_path, frozen=True, **changes), [ROWS]) == {}
 
 
-def test_when_it_is_due():
-    assert [number for number in range(1, 1101) if due(number, 500)] == [2, 8, 32, 128, 500, 1000]
-    assert all(due(number, 1) for number in range(1, 10))
-    assert not any(due(number, 0) for number in range(200))
+def test_which_steps_are_measured() -> None:
+    assert [number for number in range(1, 1101) if is_measured(number, 500)] == [2, 8, 32, 128, 500, 1000]
+    assert all(is_measured(number, 1) for number in range(1, 10))
+    assert not any(is_measured(number, 0) for number in range(200))
 
 
 @pytest.mark.parametrize(
     ("gradient", "norm"), [([3.0, 4.0], 2.5), ([0.0, 0.0], 0.0), ([float("inf"), 1.0], None)]
 )
-def test_no_gradient_is_left_where_it_was_measured(gradient, norm):
+def test_measuring_leaves_no_gradient(gradient: list[float], norm: float | None) -> None:
     encoder, unused = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
-    fork = Fork(2.0 * encoder)
-    fork.main.grad = torch.tensor(gradient)
-    assert fork.norms([encoder, unused], 4.0) == {"main": norm, "auxiliary": None}
+    split = SplitEmbedding(2.0 * encoder)
+    split.main_BE.grad = torch.tensor(gradient)
+    assert split.norms([encoder, unused], 4.0) == {"main": norm, "auxiliary": None}
     assert encoder.grad is None
-    fork.backward()
+    split.backward()
+    assert encoder.grad is not None
     assert encoder.grad.tolist() == [2 * value for value in gradient]

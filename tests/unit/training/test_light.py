@@ -1,12 +1,14 @@
-"""The light mode: in float32 it trains as the paper mode with SGD does; in bfloat16 nothing large is kept."""
+"""memory = "light": in float32 it trains as "paper" with SGD does; in bfloat16 it stores nothing large."""
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.unit.training.runs import HEAD, LIGHT, make
+from tests.unit.training.runs import HEAD, LIGHT, light, make, recorded_losses, states
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.training.config import TrainConfig
@@ -14,17 +16,19 @@ from xmcpipe.training.config import TrainConfig
 OFF = {"weight": 0.0}
 
 
-def states(trainer):
-    """The model's tensors and what the updates keep, copied."""
-    kept = {**trainer.model.state_dict(), **trainer.updates.tensors()}
-    return {name: tensor.clone() for name, tensor in kept.items()}
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_in_float32_it_trains_as_the_paper_mode_with_sgd(shards, tiny_encoder, tmp_path, momentum):
-    """Encoder by AdamW, head by SGD, rewired twice: two implementations of one training."""
-    head = {**HEAD, "momentum": momentum, "bias": momentum == 0.0}  # a bias has no momentum in the light mode
-    common = {"precision": "float32", "loss": "bce", "head": head, "auxiliary": OFF, "epochs": 2}
+def test_in_float32_it_trains_as_the_paper_mode_with_sgd(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, momentum: float
+) -> None:
+    """AdamW for the encoder, SGD for the head, one rewiring: two implementations of the same training."""
+    head = {**HEAD, "momentum": momentum, "bias": momentum == 0.0}  # with "light" a bias has no momentum
+    common: dict[str, Any] = {
+        "precision": "float32",
+        "loss": "bce",
+        "head": head,
+        "auxiliary": OFF,
+        "epochs": 2,
+    }
     found = {}
     for memory in ("paper", "light"):
         trainer = make(shards, tiny_encoder, tmp_path / memory, memory=memory, **common)
@@ -34,30 +38,31 @@ def test_in_float32_it_trains_as_the_paper_mode_with_sgd(shards, tiny_encoder, t
         found[memory] = trainer.model.state_dict()
     assert torch.equal(found["light"].pop("head.index").int(), found["paper"]["head.index"].int())
     for name, tensor in found["light"].items():
-        # By their norms: Adam makes whole steps of gradients that are rounding errors alone.
+        # Compare norms: Adam makes full steps from gradients that consist of rounding errors only.
         moved = (found["paper"][name] - start[name]).norm()
-        if "key.bias" not in name:  # softmax takes no notice of it
+        if "key.bias" not in name:  # softmax doesn't depend on it
             assert (tensor - found["paper"][name]).norm() <= 1e-3 * moved, name
         assert moved > 0 or "pooler" in name
 
 
-def test_weights_are_half_and_no_gradient_is_left(shards, tiny_encoder, tmp_path):
+def test_weights_are_half_and_no_gradient_is_left(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     trainer = make(shards, tiny_encoder, tmp_path, **LIGHT)
     model = trainer.model
     assert {p.dtype for p in model.encoder.parameters()} == {torch.bfloat16}
+    assert model.auxiliary is not None
+    assert model.head.bias is not None
     assert model.auxiliary.weight.dtype == model.head.weight.dtype == torch.bfloat16
     assert model.head.bias.dtype == torch.float32
     before = states(trainer)
     trainer.model.train()
-    trainer._before_step()
-    trainer._step([np.arange(16)])
+    trainer.step([np.arange(16)])
     assert all(parameter.grad is None for parameter in model.parameters())
     after = states(trainer)
     for name in ("head.weight", "head.bias", "auxiliary.weight", "encoder.embeddings.word_embeddings.weight"):
         assert not torch.equal(before[name], after[name]), name
-    kept = trainer.updates.tensors()
-    assert kept["momentum"].dtype == torch.bfloat16
-    assert {name.split(".")[-1] for name in kept} == {
+    stored = trainer.updates.tensors()
+    assert stored["momentum"].dtype == torch.bfloat16
+    assert {name.split(".")[-1] for name in stored} == {
         "exp_avg",
         "exp_avg_sq",
         "kahan_comp",
@@ -66,63 +71,70 @@ def test_weights_are_half_and_no_gradient_is_left(shards, tiny_encoder, tmp_path
     }
 
 
-def test_without_momentum_the_head_keeps_nothing(shards, tiny_encoder, tmp_path):
+def test_without_momentum_the_head_has_no_state(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     trainer = make(shards, tiny_encoder, tmp_path, **{**LIGHT, "head": {**HEAD, "momentum": 0.0}})
     trainer.fit()
     assert trainer.updates.moments() == []
     assert not [
         name
-        for name, kept in trainer.updates.tensors().items()
-        if kept.shape == trainer.model.head.weight.shape
+        for name, tensor in trainer.updates.tensors().items()
+        if tensor.shape == trainer.model.head.weight.shape
     ]
 
 
-def test_gradients_are_freed_as_backward_goes(shards, tiny_encoder, tmp_path):
-    """At no parameter's turn is another one's gradient still there."""
+def test_gradients_are_freed_as_backward_goes(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    """When a parameter's gradient is computed, no other gradient exists."""
     trainer = make(shards, tiny_encoder, tmp_path, **LIGHT)
-    parameters, alive = list(trainer.model.parameters()), []
+    parameters = list(trainer.model.parameters())
+    alive: list[int] = []
     for parameter in parameters:
         if parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(
+            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
                 lambda _: alive.append(sum(p.grad is not None for p in parameters))
             )
     trainer.model.train()
-    trainer._before_step()
-    trainer._step([np.arange(16)])
+    trainer.step([np.arange(16)])
     assert len(alive) > 20
     assert max(alive) <= 1
 
 
-def test_a_small_step_is_not_lost(shards, tiny_encoder, tmp_path):
-    """Of steps far below the last place of a weight, plain bfloat16 would make nothing."""
+def test_a_small_step_is_not_lost(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    """Plain bfloat16 would lose all steps that are far below the last place of a weight."""
     encoder = {"dropout": 0.0, "lr": 1e-5}
-    changes = {"warmup_steps": 0, "epochs": 12, "encoder": encoder, "auxiliary": OFF}
+    changes: dict[str, Any] = {"warmup_steps": 0, "epochs": 12, "encoder": encoder, "auxiliary": OFF}
     ends = {}
     for precision in ("float32", "bfloat16"):
         trainer = make(
             shards, tiny_encoder, tmp_path / precision, **{**LIGHT, **changes, "precision": precision}
         )
-        # The whole weights, as the compensated ones stand for them.
+        # The value of a weight is the stored one plus its compensation.
         start = trainer.model.encoder.encoder.layer[0].output.dense.weight.detach().clone().float()
         trainer.fit()
         weight = trainer.model.encoder.encoder.layer[0].output.dense.weight
-        kept = trainer.updates.optimizer.state[weight].get("kahan_comp")
-        ends[precision] = weight.detach().float() + (0.0 if kept is None else kept.float()) - start
+        optimizer = light(trainer).optimizer
+        assert optimizer is not None
+        compensation = optimizer.state[weight].get("kahan_comp")
+        rest = 0.0 if compensation is None else compensation.float()
+        ends[precision] = weight.detach().float() + rest - start
     one, other = (end.flatten() for end in ends.values())
     assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.5
     assert 0.5 < other.abs().mean() / one.abs().mean() < 2.0
 
 
-def test_the_auxiliary_branch_is_freed_after_its_cutoff(shards, tiny_encoder, tmp_path):
+def test_the_auxiliary_branch_is_freed_after_its_cutoff(
+    shards: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
     trainer = make(shards, tiny_encoder, tmp_path, **LIGHT)
-    held = len(trainer.updates.optimizer.state)
+    optimizer = light(trainer).optimizer
+    assert optimizer is not None
+    count = len(optimizer.state)
     trainer.fit()
     assert trainer.model.auxiliary is None
-    assert len(trainer.updates.optimizer.state) == held - 2
-    assert [g["name"] for g in trainer.updates.optimizer.param_groups if "name" in g] == []
+    assert len(optimizer.state) == count - 2
+    assert [group["name"] for group in optimizer.param_groups if "name" in group] == []
 
 
-def test_a_frozen_encoder_still_trains_the_head(shards, tiny_encoder, tmp_path):
+def test_a_frozen_encoder_still_trains_the_head(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     trainer = make(shards, tiny_encoder, tmp_path, frozen=True, **{**LIGHT, "auxiliary": OFF})
     before = states(trainer)
     trainer.fit()
@@ -134,17 +146,14 @@ def test_a_frozen_encoder_still_trains_the_head(shards, tiny_encoder, tmp_path):
     assert changed == {"head.weight", "head.bias", "head.index", "momentum"}
 
 
-def test_it_learns(shards, tiny_encoder, tmp_path):
+def test_it_learns(shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an intermediate layer, recomputed activations and rewiring."""
     encoder = {"dropout": 0.0, "lr": 3e-3, "checkpointing": True}
     head = {**HEAD, "intermediate": 48, "intermediate_lr": 3e-3}
     trainer = make(
         shards, tiny_encoder, tmp_path, **{**LIGHT, "encoder": encoder, "head": head, "epochs": 20}
     )
-    losses = []
-    step = trainer._step
-    trainer._step = lambda group: losses.append(step(group)) or losses[-1]
-    trainer.fit()
+    losses = recorded_losses(trainer, monkeypatch)
     assert trainer.progress.rewirings > 3
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
 
@@ -152,18 +161,27 @@ def test_it_learns(shards, tiny_encoder, tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"head": {"kind": "dense", "optimizer": "sgd"}}, r"head\.kind = 'dense' was given.*wants 'ffi'"),
-        ({}, r"head\.optimizer = 'adamw' was given.*wants 'sgd': set it, or memory = 'paper'"),
-        ({"encoder": {"optimizer": "sgd"}, "head": {"optimizer": "sgd"}}, r"encoder\.optimizer = 'sgd'"),
+        (
+            {"head": {"kind": "dense", "optimizer": "sgd"}},
+            r"expected head\.kind = 'ffi' with memory = 'light', got head\.kind = 'dense'",
+        ),
+        (
+            {},
+            r"optimizer = 'sgd' with.*got head\.optimizer = 'adamw': change it, or set memory = 'paper'",
+        ),
+        ({"encoder": {"optimizer": "sgd"}, "head": {"optimizer": "sgd"}}, r"got encoder\.optimizer = 'sgd'"),
         (
             {"encoder": {"max_grad_norm": 1.0}, "head": {"optimizer": "sgd"}},
-            r"max_grad_norm = 1\.0.*wants 0\.0",
+            r"max_grad_norm = 0\.0 with.*got encoder\.max_grad_norm = 1\.0",
         ),
-        ({"accumulation": 2, "head": {"optimizer": "sgd"}}, r"accumulation = 2 was given.*wants 1"),
-        ({"precision": "float16", "head": {"optimizer": "sgd"}}, r"wants 'bfloat16' or 'float32'"),
+        ({"accumulation": 2, "head": {"optimizer": "sgd"}}, r"accumulation = 1 with.*got accumulation = 2"),
+        (
+            {"precision": "float16", "head": {"optimizer": "sgd"}},
+            r"expected precision = 'bfloat16' or 'float32'",
+        ),
     ],
 )
-def test_what_it_can_not_do_is_refused(table, message):
+def test_settings_that_it_does_not_support_are_errors(table: dict[str, Any], message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
         from_table(TrainConfig, {"memory": "light", **table}, "train")
-    from_table(TrainConfig, table, "train")  # memory = "paper" can
+    from_table(TrainConfig, table, "train")  # memory = "paper" supports them

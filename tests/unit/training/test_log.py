@@ -1,11 +1,12 @@
-"""The log after a kill: lines past the checkpoint, and half a line, are gone."""
+"""The log after a kill: lines after the checkpoint and incomplete lines are removed."""
 
 import json
+from pathlib import Path
 
 from xmcpipe.training.log import MetricsLog
 
 
-def test_lines_after_the_checkpoint_are_cut_off(tmp_path):
+def test_lines_after_the_checkpoint_are_removed(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, 0)
     for step in (10, 20, 30):
         log.write("train", step, loss=1.0 / step)

@@ -1,4 +1,7 @@
-"""Groups and their rates; dropping one frees its state."""
+"""Parameter groups and their rates; dropping a group frees its state."""
+
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -7,7 +10,7 @@ from xmcpipe.modeling import encoder, heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig
-from xmcpipe.training.optimizer import (
+from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
     drop_group,
     encoder_optimizer,
@@ -17,13 +20,13 @@ from xmcpipe.training.optimizer import (
 
 
 @pytest.fixture
-def model(tiny_encoder):
+def model(tiny_encoder: Path) -> Model:
     head = heads.build(HeadShape("ffi", 16, 12, 4, bias=True))
     head.reset_parameters()
     return Model(encoder.load(str(tiny_encoder)), "cls", 0.0, 16, head, num_clusters=3)
 
 
-def test_every_parameter_has_one_group_and_its_own_rate(model):
+def test_every_parameter_has_one_group_and_its_own_rate(model: Model) -> None:
     config = HeadConfig(lr=0.02, intermediate_lr=0.003)
     classifier = classifier_optimizer(model, config, AuxiliaryConfig(weight=0.4, lr=0.0005))
     rates = {group["name"]: group["lr"] for group in classifier.param_groups}
@@ -37,15 +40,19 @@ def test_every_parameter_has_one_group_and_its_own_rate(model):
 
 
 @pytest.mark.parametrize(("kind", "count"), [("adamw", 2), ("adam", 2), ("sgd", 1)])
-def test_moments_are_of_the_parameters_shape_and_go_with_the_group(model, kind, count):
+def test_moments_have_the_parameters_shape_and_are_dropped_with_the_group(
+    model: Model, kind: Literal["adamw", "adam", "sgd"], count: int
+) -> None:
     optimizer = classifier_optimizer(model, HeadConfig(optimizer=kind), AuxiliaryConfig(weight=0.4))
-    for parameter in [*model.head.parameters(), *model.auxiliary.parameters()]:
+    auxiliary = model.auxiliary
+    assert auxiliary is not None
+    for parameter in [*model.head.parameters(), *auxiliary.parameters()]:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     found = moments(optimizer, model.head.weight)
     assert len(found) == count
     assert all(moment.shape == model.head.weight.shape for moment in found)
     drop_group(optimizer, "auxiliary")
-    assert not moments(optimizer, model.auxiliary.weight)
-    assert model.auxiliary.weight.grad is None
+    assert auxiliary.weight not in optimizer.state
+    assert auxiliary.weight.grad is None
     assert len(moments(optimizer, model.head.weight)) == count

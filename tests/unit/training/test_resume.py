@@ -1,61 +1,56 @@
-"""A training that stops anywhere and goes on from its checkpoint ends in the same bits."""
+"""A training that is killed anywhere and resumes from its checkpoint ends in the same bits."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.unit.training.runs import HEAD, LIGHT, make
+from tests.unit.training.runs import HEAD, LIGHT, make, same_bits, states
+from xmcpipe.data.shards.files import Int64s
 
-WHOLE = {
-    "light, float32": {**LIGHT, "precision": "float32"},
-    "light, no momentum": {**LIGHT, "head": {**HEAD, "momentum": 0.0}},
-}
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "paper": {},
     "paper, sgd": {"loss": "bce", "head": HEAD, "accumulation": 2},
     "paper, float16": {"precision": "float16"},
     "light": LIGHT,
-    **WHOLE,
+    "light, float32": {**LIGHT, "precision": "float32"},
+    "light, no momentum": {**LIGHT, "head": {**HEAD, "momentum": 0.0}},
     "light, intermediate": {**LIGHT, "head": {**HEAD, "intermediate": 48}},
 }
 
 
 class Killed(BaseException):
-    pass
-
-
-def end(trainer):
-    """Everything there is after the last step, copied."""
-    tensors = {**trainer.model.state_dict(), **trainer.updates.tensors()}
-    return {name: tensor.clone() for name, tensor in tensors.items()}
+    """The signal that ends a run."""
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("stop", [3, 10])  # with the auxiliary branch, just rewired; and without it
-def test_the_same_bits(shards, tiny_encoder, tmp_path, mode, stop):
-    changes = {"dropout": 0.1, "checkpoint_minutes": 0.0, "validation": 0.2, **MODES[mode]}
-    whole = make(shards, tiny_encoder, tmp_path / "whole", **changes)
+@pytest.mark.parametrize("stop", [3, 10])  # with the auxiliary branch, just after a rewiring; and without it
+def test_the_same_bits(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, stop: int
+) -> None:
+    changes: dict[str, Any] = {"checkpoint_minutes": 0.0, "validation": 0.2, **MODES[mode]}
+    whole = make(shards, tiny_encoder, tmp_path / "whole", dropout=0.1, **changes)
     whole.fit()
     stop = stop // changes.get("accumulation", 1)
     assert whole.progress.rewirings > 1 or "accumulation" in changes
-    killed = make(shards, tiny_encoder, tmp_path / "killed", **changes)
-    before = killed._before_step
+    killed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **changes)
+    step = killed.step
 
-    def die():
+    def step_or_die(group: list[Int64s]) -> float:
         if killed.progress.step == stop:
             raise Killed
-        before()
+        return step(group)
 
-    killed._before_step = die
+    monkeypatch.setattr(killed, "step", step_or_die)
     with pytest.raises(Killed):
         killed.fit()
-    assert (stop < 8) == (killed.model.auxiliary is not None) or "accumulation" in changes
-    resumed = make(shards, tiny_encoder, tmp_path / "killed", **changes)
-    torch.rand(7)  # the generator's state is the checkpoint's
+    assert (stop <= 8) == (killed.model.auxiliary is not None) or "accumulation" in changes
+    resumed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **changes)
+    torch.rand(7)  # changes the generator's state, which the checkpoint restores
     resumed.fit()
-    expected, found = end(whole), end(resumed)
+    expected, found = states(whole), states(resumed)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
-        assert torch.equal(found[name].reshape(-1).view(torch.uint8), tensor.reshape(-1).view(torch.uint8)), (
-            name
-        )
+        assert same_bits(found[name], tensor), name
     assert resumed.progress.evaluations == whole.progress.evaluations

@@ -1,4 +1,4 @@
-"""SET rewiring: how many go, which, what is left; the same topology in any chunking and process count."""
+"""SET rewiring: which connections are pruned, and the same topology for any chunks and processes."""
 
 import threading
 from itertools import pairwise
@@ -7,15 +7,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from xmcpipe.modeling import heads
-from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.heads import Head, HeadShape
+from xmcpipe.ops import topology
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, rewire
 
 L, D, K = 23, 12, 5
 
 
-def make(seed=0, tied=False, first=0, count=L):
+def make(seed: int = 0, tied: bool = False, first: int = 0, count: int = L) -> Head:
     head = heads.build(HeadShape("ffi", D, count, K, False, seed=seed, first_label=first))
     head.reset_parameters()
     if tied:
@@ -23,11 +25,7 @@ def make(seed=0, tied=False, first=0, count=L):
     return head
 
 
-def sorted_bits(head):
-    return head.weight.detach().abs().flatten()
-
-
-def test_connections_that_no_rewiring_replaced_are_counted(monkeypatch):
+def test_connections_that_no_rewiring_replaced_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     head = make(seed=3)
     assert head.first_connections() == 1.0
     first = head.index.clone().int()
@@ -35,14 +33,16 @@ def test_connections_that_no_rewiring_replaced_are_counted(monkeypatch):
         cut = cut_fraction(head.weight, 0.4, OneProcess())
         rewire(head, [], cut, 3, rewiring)
         head.weight.data += 0.01 * torch.randn(L, K, generator=torch.Generator().manual_seed(rewiring))
-    kept = float((head.index.int() == first).float().mean())
-    assert 0.3 < kept < 0.8  # what was grown first goes first
-    monkeypatch.setattr(heads.topology, "chunk_rows", lambda features: 4)
-    assert head.first_connections() == pytest.approx(kept)
+    unchanged = float((head.index.int() == first).float().mean())
+    assert 0.3 < unchanged < 0.8  # new connections have small weights, so they are pruned first
+    monkeypatch.setattr(topology, "chunk_rows", lambda features: 4)
+    assert head.first_connections() == pytest.approx(unchanged)
 
 
 @given(st.floats(0, 1), st.integers(0, 50), st.booleans(), st.integers(1, 30))
-def test_a_fraction_prunes_that_many_of_the_smallest(fraction, seed, tied, chunk):
+def test_a_fraction_prunes_that_many_of_the_smallest(
+    fraction: float, seed: int, tied: bool, chunk: int
+) -> None:
     head = make(seed, tied)
     before, index = head.weight.detach().clone(), head.index.clone().int()
     moments = [torch.ones_like(before), torch.full_like(before, 2.0)]
@@ -50,23 +50,23 @@ def test_a_fraction_prunes_that_many_of_the_smallest(fraction, seed, tied, chunk
     replaced = rewire(head, moments, cut, seed, 1)
     target = int(fraction * L * K)
     assert replaced == target
-    # Stable: among equal magnitudes the first by label number and place go.
-    gone = torch.zeros(L * K, dtype=torch.bool)
-    gone[before.abs().flatten().argsort(stable=True)[:target]] = True
-    gone = gone.view(L, K)
-    assert torch.equal(head.index.int()[~gone], index[~gone])
-    assert torch.equal(head.weight[~gone], before[~gone])
-    assert (head.weight[gone] == 0).all()
+    # Stable: of equal magnitudes the first by label and position are pruned.
+    pruned = torch.zeros(L * K, dtype=torch.bool)
+    pruned[before.abs().flatten().argsort(stable=True)[:target]] = True
+    pruned = pruned.view(L, K)
+    assert torch.equal(head.index.int()[~pruned], index[~pruned])
+    assert torch.equal(head.weight[~pruned], before[~pruned])
+    assert (head.weight[pruned] == 0).all()
     for moment, value in zip(moments, (1.0, 2.0), strict=True):
-        assert (moment[gone] == 0).all()
-        assert (moment[~gone] == value).all()
+        assert (moment[pruned] == 0).all()
+        assert (moment[~pruned] == value).all()
     ordered = head.index.long().sort(1).values
     assert (ordered[:, 1:] > ordered[:, :-1]).all()
     assert int(ordered.max()) < D
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 100.0])
-def test_a_threshold_prunes_all_below_it(threshold):
+def test_a_threshold_prunes_all_below_it(threshold: float) -> None:
     head = make()
     below = head.weight.detach().abs() < threshold
     replaced = rewire(head, [], cut_threshold(threshold), 0, 1)
@@ -74,7 +74,7 @@ def test_a_threshold_prunes_all_below_it(threshold):
     assert (head.weight[below] == 0).all()
 
 
-def test_nothing_to_prune_changes_nothing():
+def test_nothing_to_prune_changes_nothing() -> None:
     head = make()
     weight, index = head.weight.detach().clone(), head.index.clone()
     assert rewire(head, [], Cut(0, 0), 0, 1) == 0
@@ -83,12 +83,12 @@ def test_nothing_to_prune_changes_nothing():
 
 
 class Threads:
-    """Ranks as threads that meet at a barrier: what torch.distributed's all_gather does."""
+    """Ranks as threads that meet at a barrier, which do what all_gather of torch.distributed does."""
 
-    def __init__(self, rank, barrier, board):
+    def __init__(self, rank: int, barrier: threading.Barrier, board: dict[int, Tensor]) -> None:
         self.rank, self._barrier, self._board = rank, barrier, board
 
-    def gather(self, tensor):
+    def gather(self, tensor: Tensor) -> Tensor:
         self._board[self.rank] = tensor
         self._barrier.wait()
         gathered = torch.stack([self._board[rank] for rank in sorted(self._board)])
@@ -98,14 +98,15 @@ class Threads:
 
 @pytest.mark.parametrize("bounds", [(0, L), (0, 1, L), (0, 9, 10, L), (0, 5, 11, 17, L)])
 @pytest.mark.parametrize("tied", [False, True])
-def test_any_number_of_processes_gives_the_same_topology(bounds, tied):
+def test_any_number_of_processes_gives_the_same_topology(bounds: tuple[int, ...], tied: bool) -> None:
     whole = make(4, tied)
     rewire(whole, [], cut_fraction(whole.weight, 0.4, OneProcess()), 4, 2)
     ranges = list(pairwise(bounds))
     parts = [make(4, tied, first, last - first) for first, last in ranges]
-    barrier, board = threading.Barrier(len(parts)), {}
+    barrier = threading.Barrier(len(parts))
+    board: dict[int, Tensor] = {}
 
-    def work(rank):
+    def work(rank: int) -> None:
         cut = cut_fraction(parts[rank].weight, 0.4, Threads(rank, barrier, board), 3)
         rewire(parts[rank], [], cut, 4, 2)
 

@@ -11,8 +11,9 @@ from xmcpipe.cli.output import print_json, size
 from xmcpipe.data.registry import Dataset
 from xmcpipe.data.registry import datasets as registered
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory.recipe_plan import plan_recipe
+from xmcpipe.memory.shape import DataShape
 from xmcpipe.recipe import load, packaged_recipes
-from xmcpipe.stages.plan import DataShape, run
 
 GIB = 1 << 30
 HEADER = ("dataset", "train", "test", "labels", "archive", "here", "GPU (GiB)")
@@ -65,7 +66,7 @@ def _plan(dataset: Dataset) -> dict[str, Any] | None:
     counts = dataset.versions[0]
     stated = DataShape(counts.labels, counts.train, positives=dataset.labels_per_document)
     try:
-        planned = run(load(str(path)).configs, {}, stated, "cuda")
+        planned = plan_recipe(load(str(path)).configs, {}, stated, "cuda")
     except XmcpipeError as error:
         return {"recipe": str(path), "bytes": None, "fault": str(error)}
     return {"recipe": str(path), "bytes": planned.plans[0].total, "fault": None}

@@ -1,4 +1,4 @@
-"""`plan`: the memory that a recipe's training is predicted to need, before anything runs."""
+"""`plan`: predicts the memory of a recipe's training, before anything runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -20,61 +20,83 @@ from xmcpipe.cli.options import (
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory.recipe_plan import RecipePlan, plan_recipe
+from xmcpipe.memory.shape import DataShape
 from xmcpipe.stages.chain import Chain
-from xmcpipe.stages.plan import DataShape, Planned, run
 
 if TYPE_CHECKING:
     from xmcpipe.memory.plan import Plan
 
 GIB, GB = 1 << 30, 10**9
 GIGA, TERA = 10**9, 10**12
-COPIES = 10
+COPIES = 10  # of which the fastest is the bandwidth
 Device = Literal["cuda", "cpu"]
 
 
+# Long: a command's options are declared in its signature, one after another.
 def plan(
     recipe_argument: RecipeArgument = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
-    labels: Annotated[int, typer.Option("--labels", min=0, help="L; by default the shards'.")] = 0,
-    documents: Annotated[int, typer.Option("--documents", min=0, help="N; by default the shards'.")] = 0,
+    labels: Annotated[
+        int, typer.Option("--labels", min=0, help="Number of labels L; by default that of the shards.")
+    ] = 0,
+    documents: Annotated[
+        int, typer.Option("--documents", min=0, help="Number of documents N; by default that of the shards.")
+    ] = 0,
     tokens: Annotated[
-        int, typer.Option("--tokens", min=0, help="Of the longest document; by default the shards'.")
+        int,
+        typer.Option(
+            "--tokens", min=0, help="Tokens of the longest document; by default those of the shards."
+        ),
     ] = 0,
     positives: Annotated[
-        float, typer.Option("--positives", min=0, help="Labels a document; by default the shards'.")
+        float, typer.Option("--positives", min=0, help="Labels per document; by default those of the shards.")
     ] = 0.0,
-    clusters: Annotated[int, typer.Option("--num-clusters", min=0, help="C; by default the recipe's.")] = 0,
-    device: Annotated[Device, typer.Option("--device", help="Where training shall run.")] = "cuda",
+    clusters: Annotated[
+        int,
+        typer.Option("--num-clusters", min=0, help="Number of clusters C; by default that of the recipe."),
+    ] = 0,
+    device: Annotated[
+        Device, typer.Option("--device", help="Device that the training will run on.")
+    ] = "cuda",
     bandwidth: Annotated[
         float,
-        typer.Option("--bandwidth", metavar="GB/S", min=0, help="Of the memory, for the floor in time."),
+        typer.Option(
+            "--bandwidth",
+            metavar="GB/S",
+            min=0,
+            help="Memory bandwidth, used to print the lower bound on step time.",
+        ),
     ] = 0.0,
     tflops: Annotated[
         float,
         typer.Option(
-            "--tflops", min=0, help="Of the processor, in 16 bits, as encoders reach it: for times."
+            "--tflops",
+            min=0,
+            help="TFLOP/s that encoders reach in 16 bits on the processor, used to print times.",
         ),
     ] = 0.0,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure the bandwidth on this machine: a copy.")
+        bool, typer.Option("--measure", help="Measure the memory bandwidth of this machine with a copy.")
     ] = False,
     shards_artifact: ShardsOption = None,
     clusters_artifact: ClustersOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict the peak memory of a training, by part, and the floor of a step.
+    """Predict the peak memory of a training, by part, and the lower bound on step time.
 
-    What the shards in the store say of the data can be stated instead, so that nothing need exist.
+    The shape of the data is that of the shards in the store. Options override it, so that no shards are
+    needed.
     """
     if recipe_argument is not None and recipe is not None:
-        raise XmcpipeError("two recipes were given, one was wanted", "name one")
+        raise XmcpipeError("expected one recipe, got two", "give the argument or --recipe, not both")
     loaded = read_recipe(recipe_argument or recipe, settings, {"train": {}})
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
     stated = DataShape(labels, documents, tokens, positives, clusters)
     artifacts = _existing(chain, () if labels and shards_artifact is None else ("shards", "clusters"))
-    planned = run(loaded.configs, artifacts, stated, device)
+    planned = plan_recipe(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
     if as_json:
         print_json(_facts(planned, speed, tflops * TERA))
@@ -83,12 +105,12 @@ def plan(
 
 
 def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
-    """The artifacts of these kinds that there are."""
+    """The existing artifacts of these kinds."""
     found = {}
     for kind in kinds:
         try:
             artifact = chain.input(kind)[1]
-        except (KeyError, XmcpipeError):  # nothing makes it, or it is made of files that aren't there
+        except (KeyError, XmcpipeError):  # the recipe doesn't make it, or its files don't exist
             artifact = None
         if artifact is not None:
             found[kind] = artifact
@@ -96,7 +118,7 @@ def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
 
 
 def _copy_speed(device: str) -> float:
-    """Bytes a second that a copy of a large tensor moves on this machine, read and written."""
+    """Bytes per second that a copy of a large tensor reads and writes on this machine."""
     from xmcpipe.benchmark.timing import Clock
     from xmcpipe.modeling.devices import pick_device
 
@@ -105,14 +127,14 @@ def _copy_speed(device: str) -> float:
     return 1000.0 * clock.copied_bytes / best
 
 
-def _facts(planned: Planned, speed: float, flops: float) -> dict[str, Any]:
-    """In JSON types."""
+def _facts(planned: RecipePlan, speed: float, flops: float) -> dict[str, Any]:
+    """The plans in JSON types."""
     plans = [
         {
             "memory": each.memory,
             "device": each.device,
             "device_bytes": {**each.parts, "total": each.total},
-            "most_bytes": each.most,
+            "most_bytes": each.part_peaks,
             "host_bytes": {**(host := _host(planned, each)), "total": sum(host.values())},
             "floor": {
                 **asdict(each.floor),
@@ -134,7 +156,7 @@ def _facts(planned: Planned, speed: float, flops: float) -> dict[str, Any]:
     }
 
 
-def _print(planned: Planned, speed: float, flops: float) -> None:
+def _print(planned: RecipePlan, speed: float, flops: float) -> None:
     from xmcpipe.cli.text_table import print_table
 
     data, plans = planned.data, planned.plans
@@ -152,13 +174,13 @@ def _print(planned: Planned, speed: float, flops: float) -> None:
             typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
 
 
-def _host(planned: Planned, plan: "Plan") -> dict[str, int]:
-    """Bytes on the host, by part."""
+def _host(planned: RecipePlan, plan: "Plan") -> dict[str, int]:
+    """Bytes on the host by part, including the process itself."""
     return {"process": planned.process, **plan.host}
 
 
 def _rows(columns: Sequence[Mapping[str, int]]) -> list[tuple[str, ...]]:
-    """A row a part that any column has, and their totals."""
+    """One row for each part that any column has, and a row of totals."""
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [(name, *(_gib(column.get(name, 0)) for column in columns)) for name in _ordered(names)]
     return [*rows, ("total", *(_gib(sum(column.values())) for column in columns))]
@@ -177,14 +199,16 @@ def _gib(count: int) -> str:
 def _floor_line(plan: "Plan", speed: float) -> str:
     floor = plan.floor
     line = (
-        f"a classifier step moves {floor.bytes / GB:,.3f} GB at least, and computes "
+        f"a classifier step moves at least {floor.bytes / GB:,.3f} GB and computes "
         f"{floor.flops / GIGA:,.1f} GFLOP ({floor.dense_flops / GIGA:,.1f} as dense tiles)"
     )
     return f"{line}: {1000 * floor.seconds(speed):,.3f} ms at {speed / GB:,.0f} GB/s" if speed else line
 
 
 def _time_line(plan: "Plan", step: float, steps: tuple[int, int]) -> str:
-    line = f"with {plan.encoder_flops / TERA:,.3f} TFLOP of the encoder {1000 * step:,.1f} ms a step at best"
+    flops, milliseconds = plan.encoder_flops / TERA, 1000 * step
+    line = f"with {flops:,.3f} TFLOP of the encoder at least {milliseconds:,.1f} ms per step"
     if not steps[0]:
         return line
-    return f"{line}, {step * steps[0] / 60:,.1f} minutes an epoch, {step * steps[1] / 3600:,.1f} hours in all"
+    minutes, hours = step * steps[0] / 60, step * steps[1] / 3600
+    return f"{line}, {minutes:,.1f} minutes per epoch, {hours:,.1f} hours in total"

@@ -1,6 +1,6 @@
-"""`memory = "paper"`: float32 weights, autocast, and two of torch's optimizers, as the paper trained.
+"""`memory = "paper"`: float32 weights, autocast, and two optimizers of torch, as in the paper.
 
-A gradient and the optimizer's moments of every weight are kept.
+The gradient and the optimizer's moments of every weight are in memory.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.optimizer import (
+from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
     drop_group,
     encoder_optimizer,
@@ -26,12 +26,13 @@ from xmcpipe.training.optimizer import (
 
 
 class PaperUpdates:
-    """Updates (see training.updates) of `model` on `device`; float16 with a loss scale."""
+    """Updates (see `protocol`) of `model` on `device`; float16 uses a loss scaler."""
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         self.config, self.model = config, model
         self.autocast = AUTOCAST[config.precision]
-        self.optimizers = {
+        # The names are part of the checkpoint's format.
+        self.named_optimizers = {
             "encoder": encoder_optimizer(model, config.encoder),
             "classifier": classifier_optimizer(model, config.head, config.auxiliary),
         }
@@ -41,11 +42,14 @@ class PaperUpdates:
     def loss_scale(self) -> float:
         return float(self.scaler.get_scale())
 
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return list(self.named_optimizers.values())
+
     def begin(self, step: int, rate_factor: float) -> None:
-        for optimizer in self.optimizers.values():
+        for optimizer in self.optimizers():
             set_rate(optimizer, rate_factor)
 
-    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, share: float) -> Tensor:
+    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
         config = self.config
         return chunked_loss(self.model.head, features_BD, positives, config.loss, factor, config.label_chunk)
 
@@ -53,24 +57,25 @@ class PaperUpdates:
         torch.autograd.backward(self.scaler.scale(total))
 
     def step(self) -> None:
+        # Clipping needs the gradients themselves, so their loss scale is removed first.
         if self.config.encoder.max_grad_norm:
-            self.scaler.unscale_(self.optimizers["encoder"])
+            self.scaler.unscale_(self.named_optimizers["encoder"])
             torch.nn.utils.clip_grad_norm_(self.model.encoder.parameters(), self.config.encoder.max_grad_norm)
-        for optimizer in self.optimizers.values():
+        for optimizer in self.optimizers():
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
 
     def moments(self) -> list[Tensor]:
-        return moments(self.optimizers["classifier"], self.model.head.weight)
+        return moments(self.named_optimizers["classifier"], self.model.head.weight)
 
     def drop_auxiliary(self) -> None:
-        drop_group(self.optimizers["classifier"], "auxiliary")
+        drop_group(self.named_optimizers["classifier"], "auxiliary")
 
     def tensors(self) -> dict[str, Tensor]:
         return {
             f"{name}.{key}": tensor
-            for name, optimizer in self.optimizers.items()
+            for name, optimizer in self.named_optimizers.items()
             for key, tensor in state_tensors(optimizer).items()
         }
 
@@ -78,6 +83,6 @@ class PaperUpdates:
         return {"scaler": self.scaler.state_dict()}
 
     def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
-        for name, optimizer in self.optimizers.items():
+        for name, optimizer in self.named_optimizers.items():
             restore_state(optimizer, file, f"{prefix}{name}.")
         self.scaler.load_state_dict(facts["scaler"])

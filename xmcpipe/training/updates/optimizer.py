@@ -1,4 +1,4 @@
-"""Parameter groups and their rates, torch's optimizers over them, and access to what an optimizer keeps."""
+"""Parameter groups with their learning rates, torch's optimizers over them, and access to optimizer state."""
 
 from typing import Any
 
@@ -13,10 +13,7 @@ Group = dict[str, Any]
 
 
 def encoder_groups(model: Model, config: EncoderConfig) -> list[Group]:
-    """The encoder's.
-
-    Biases and norms (tensors of one dimension) are not decayed.
-    """
+    """The groups of the encoder: weights, and biases and norms (one dimension), which are not decayed."""
     parameters = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
@@ -26,7 +23,7 @@ def encoder_groups(model: Model, config: EncoderConfig) -> list[Group]:
 
 
 def branch_groups(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> list[Group]:
-    """Those of the intermediate layer and the auxiliary branch, each with its own rate, where they are."""
+    """A group each for the intermediate layer and the auxiliary branch, if they exist, with its own rate."""
     groups: list[Group] = []
     for name, layer, lr in (
         ("intermediate", model.intermediate, head.intermediate_lr),
@@ -39,12 +36,12 @@ def branch_groups(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) ->
 
 
 def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimizer:
-    """The encoder's."""
+    """The optimizer of the encoder."""
     return _build(config.optimizer, encoder_groups(model, config), config.lr, config.momentum)
 
 
 def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> torch.optim.Optimizer:
-    """The head's, with the intermediate layer and the auxiliary branch."""
+    """The optimizer of the head, the intermediate layer and the auxiliary branch."""
     decayed = [p for p in model.head.parameters() if p.dim() > 1]
     biases = [p for p in model.head.parameters() if p.dim() <= 1]
     groups: list[Group] = [{"name": "head", "params": decayed, "weight_decay": head.weight_decay}]
@@ -55,7 +52,7 @@ def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryCon
 
 
 def drop_group(optimizer: torch.optim.Optimizer, name: str) -> None:
-    """Forget the group called `name`: its parameters, their gradients and moments are freed."""
+    """Remove the group called `name`, and free the gradients and moments of its parameters."""
     for group in optimizer.param_groups:
         if group.get("name") == name:
             for parameter in group["params"]:
@@ -65,21 +62,22 @@ def drop_group(optimizer: torch.optim.Optimizer, name: str) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set every group's rate to `factor` times the rate it was built with."""
+    """Set every group's rate to `factor` times its configured rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 
 
 def moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> list[Tensor]:
-    """The optimizer's tensors of the parameter's own shape (Adam's two moments, SGD's momentum), to be
-    edited.
+    """The optimizer's tensors of the parameter's own shape (Adam's two moments, SGD's momentum).
+
+    They are not copied, so that a rewiring can edit them.
     """
     state = optimizer.state.get(parameter, {})
     return [value for value in state.values() if torch.is_tensor(value) and value.shape == parameter.shape]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimizer keeps, not copied: `NUMBER.NAME`, the parameters numbered through all groups."""
+    """The optimizer's state, not copied, as `NUMBER.NAME`; parameters are numbered across all groups."""
     return {
         f"{number}.{name}": value
         for number, parameter in enumerate(_parameters(optimizer))
@@ -89,7 +87,7 @@ def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_state(optimizer: torch.optim.Optimizer, file: TensorFile, prefix: str) -> None:
-    """Take back `state_tensors` from `file`, where their names begin with `prefix`."""
+    """Read `state_tensors` back from `file`, where their names begin with `prefix`."""
     parameters = _parameters(optimizer)
     for key in file.names:
         if key.startswith(prefix):
@@ -99,9 +97,7 @@ def restore_state(optimizer: torch.optim.Optimizer, file: TensorFile, prefix: st
 
 
 def with_rates(groups: list[Group], lr: float) -> list[Group]:
-    """The groups, each with its rate (`lr` unless it has its own), which is noted as the one to come back
-    to.
-    """
+    """The groups, each with a rate (`lr` unless it has its own), stored as `base_lr` for `set_rate`."""
     for group in groups:
         group["base_lr"] = group.setdefault("lr", lr)
     return groups
@@ -114,6 +110,6 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 def _build(kind: str, groups: list[Group], lr: float, momentum: float) -> torch.optim.Optimizer:
     with_rates(groups, lr)
     if kind == "sgd":
-        # Not fused: that one starts from uninitialised momentum where the loss scaler skips the first step.
+        # Not fused: the fused SGD starts from uninitialised momentum if the loss scaler skips the first step.
         return torch.optim.SGD(groups, lr=lr, momentum=momentum)
     return (torch.optim.AdamW if kind == "adamw" else torch.optim.Adam)(groups, lr=lr, fused=True)

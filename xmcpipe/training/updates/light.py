@@ -1,12 +1,14 @@
-"""`memory = "light"`: 16-bit weights, and neither a gradient nor the scores of more than one chunk kept.
+"""`memory = "light"`: 16-bit weights; no gradient of the classifier, and the scores of one chunk at a time.
 
-The classifier is updated by SGD in the forward pass (modeling.stepped), its bfloat16 weights rounded at
-random, so that small steps count on average. The encoder and the layers beside it have bfloat16 weights and
-an AdamW that carries what rounding takes from a weight on to the next step (Kahan summation; Zamirai et al.,
-"Revisiting bfloat16 training", 2020), and that updates each weight as soon as backward has its gradient,
-which is freed there (LOMO, Lv et al., 2023): torch-optimi's. At an encoder's rates, rate times decay is
-below the last place of a bfloat16: those weights do not decay, and would hardly in float32. With `precision =
-"float32"` all this happens to float32 weights.
+The classifier is updated by SGD in the forward pass (modeling.stepped). Its bfloat16 weights are rounded
+stochastically, so that small steps are right on average. The encoder and the layers next to it have bfloat16
+weights and the AdamW of torch-optimi, which does two things. It carries the rounding error of a weight over
+to the next step (Kahan summation; Zamirai et al., "Revisiting bfloat16 training", 2020). It updates each
+weight as soon as backward has computed its gradient, and frees the gradient then (LOMO, Lv et al., 2023).
+
+At the usual rates of an encoder, rate times weight decay is below the last place of a bfloat16, so these
+weights do not decay; in float32 they would decay very little. With `precision = "float32"` all this applies
+to float32 weights.
 """
 
 import shutil
@@ -15,13 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.heads import FFIHead
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.optimizer import (
+from xmcpipe.training.updates.optimizer import (
     Group,
     branch_groups,
     drop_group,
@@ -32,23 +33,27 @@ from xmcpipe.training.optimizer import (
     with_rates,
 )
 
-# A second moment in bfloat16 would never fall by a thousandth of itself: that is less than its last place.
+# In bfloat16 a second moment can't decrease by a thousandth, which is less than its last place: beta2 = 0.999
+# would keep it at its maximum.
 BETAS = {torch.bfloat16: (0.9, 0.99), torch.float32: (0.9, 0.999)}
 
 
 class LightUpdates:
-    """Updates (see training.updates) of `model` on `device`; its weights are of the wanted dtype already."""
+    """Updates (see `protocol`) of `model` on `device`; its weights already have the dtype of `precision`."""
 
     autocast: torch.dtype | None = None
     loss_scale = 1.0
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
-        assert isinstance(model.head, FFIHead), "the config says so"
+        assert model.head.updates_in_place, "TrainConfig has checked it"
         self.config, self.head = config, model.head
         self.sgd = HeadSGD.of(model.head, config.head.momentum, config.head.weight_decay)
         model.head.requires_grad_(False)
         groups = encoder_groups(model, config.encoder) + branch_groups(model, config.head, config.auxiliary)
         self.optimizer = _releasing_adamw(model, groups, config.encoder.lr, device)
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [] if self.optimizer is None else [self.optimizer]
 
     def begin(self, step: int, rate_factor: float) -> None:
         if self.optimizer is not None:
@@ -56,19 +61,19 @@ class LightUpdates:
         self.sgd.rate.fill_(self.config.head.lr * rate_factor)
         self.sgd.step.fill_(step)
 
-    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, share: float) -> Tensor:
+    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
         config = self.config
-        self.sgd.scale.fill_(share * factor)
+        self.sgd.scale.fill_(weight * factor)
         return stepped_loss(
             self.head, features_BD, positives, config.loss, factor, self.sgd, config.label_chunk
         )
 
     def backward(self, total: Tensor) -> None:
-        if total.requires_grad:  # not with a frozen encoder and nothing between it and the head
+        if total.requires_grad:  # False if the encoder is frozen and no other layer precedes the head
             torch.autograd.backward(total)
 
     def step(self) -> None:
-        """All of it has happened in the forward pass and in backward."""
+        """Nothing is left to do: the forward pass and backward have updated all parameters."""
 
     def moments(self) -> list[Tensor]:
         return [] if self.sgd.momentum is None else [self.sgd.momentum]
@@ -78,8 +83,8 @@ class LightUpdates:
             drop_group(self.optimizer, "auxiliary")
 
     def tensors(self) -> dict[str, Tensor]:
-        held = {} if self.optimizer is None else state_tensors(self.optimizer)
-        tensors = {f"adamw.{key}": tensor for key, tensor in held.items()}
+        state = {} if self.optimizer is None else state_tensors(self.optimizer)
+        tensors = {f"adamw.{key}": tensor for key, tensor in state.items()}
         return tensors if self.sgd.momentum is None else {**tensors, "momentum": self.sgd.momentum}
 
     def facts(self) -> dict[str, Any]:
@@ -91,13 +96,14 @@ class LightUpdates:
         if self.optimizer is not None:
             restore_state(self.optimizer, file, f"{prefix}adamw.")
             for state in self.optimizer.state.values():
-                if "step" in state:  # it counts on the host, and takes a state without this key for a new one
+                # optimi counts steps on the host, and resets a state that lacks the key "kahan_comp".
+                if "step" in state:
                     state["step"] = state["step"].cpu()
                     state.setdefault("kahan_comp", None)
 
 
 def _triton_runs(device: torch.device) -> bool:
-    """It compiles a launcher on this machine, and knows bfloat16 from compute capability 8.0 on."""
+    """Whether Triton works: it compiles a launcher with a C compiler, and bfloat16 needs capability 8.0."""
     if device.type != "cuda" or not any(map(shutil.which, ("cc", "gcc", "clang"))):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -106,7 +112,7 @@ def _triton_runs(device: torch.device) -> bool:
 def _releasing_adamw(
     model: Model, groups: list[Group], lr: float, device: torch.device
 ) -> torch.optim.Optimizer | None:
-    """AdamW over `groups`, stepped by backward itself; None where nothing but the head is trained."""
+    """AdamW over `groups` that backward itself steps; None if only the head is trained."""
     from optimi import AdamW, prepare_for_gradient_release
     from optimi.utils import HAS_TRITON
 
@@ -117,7 +123,7 @@ def _releasing_adamw(
         with_rates(groups, lr),
         lr=lr,
         betas=BETAS[dtype],
-        eps=1e-8,  # torch's: the gradient of a mean over B x L is small
+        eps=1e-8,  # as in torch, not optimi's 1e-6: the gradient of a mean over B x L is small
         kahan_sum=True,
         triton=HAS_TRITON and _triton_runs(device),
         gradient_release=True,

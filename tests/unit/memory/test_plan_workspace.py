@@ -1,7 +1,10 @@
-"""What operators of the classifier need beside operands and results, by running them and by reckoning."""
+"""The workspace of the classifier's operators: measured by running them, and computed from shapes."""
+
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.workspace import (
@@ -13,11 +16,13 @@ from xmcpipe.memory.workspace import (
 from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.step import ffi_step_
 
-META = torch.device("meta")
+CPU, META = torch.device("cpu"), torch.device("meta")
 B, D, L = 24, 96, 5000
 
 
-def layer(fan_in, device, labels=L, dtype=torch.bfloat16):
+def layer(
+    fan_in: int, device: torch.device, labels: int = L, dtype: torch.dtype = torch.bfloat16
+) -> tuple[Tensor, Tensor, Tensor]:
     """Features, weight and index of zeros."""
     weight = torch.zeros(labels, fan_in, dtype=dtype, device=device)
     return (
@@ -27,7 +32,7 @@ def layer(fan_in, device, labels=L, dtype=torch.bfloat16):
     )
 
 
-def step_arguments(fan_in, device, labels=L):
+def step_arguments(fan_in: int, device: torch.device, labels: int = L) -> tuple[Any, ...]:
     pairs = [torch.zeros(7, dtype=torch.int64, device=device) for _ in range(2)]
     numbers = [torch.zeros((), device=device), torch.zeros((), device=device)]
     count = torch.zeros((), dtype=torch.int64, device=device)
@@ -35,11 +40,11 @@ def step_arguments(fan_in, device, labels=L):
     return (features, weight, index, None, None, *pairs, *numbers, count, "bce", 1e-4, 0.0, 0, 0, 1024)
 
 
-@pytest.mark.parametrize("fan_in", [8, 64])  # few enough for the gathering kernels, and not
+@pytest.mark.parametrize("fan_in", [8, 64])  # few enough for the kernels that gather, and more
 @pytest.mark.parametrize("step", [False, True])
-def test_on_a_cpu_it_is_what_the_operator_takes(fan_in, step):
+def test_on_a_cpu_it_is_what_the_operator_allocates(fan_in: int, step: bool) -> None:
     op = torch.ops.xmcpipe.ffi_step_.default if step else torch.ops.xmcpipe.ffi_scores.default
-    real = step_arguments(fan_in, "cpu") if step else layer(fan_in, "cpu")
+    real: tuple[Any, ...] = step_arguments(fan_in, CPU) if step else layer(fan_in, CPU)
     planned = workspace_on_cpu(op, step_arguments(fan_in, META) if step else layer(fan_in, META))
     meter = LiveBytes()
     with meter:
@@ -49,13 +54,13 @@ def test_on_a_cpu_it_is_what_the_operator_takes(fan_in, step):
     del results
 
 
-def test_more_labels_than_are_taken_at_a_time_need_no_more():
+def test_more_labels_than_one_slice_need_no_more_memory() -> None:
     op, few, many = torch.ops.xmcpipe.ffi_step_.default, 100_000, 100_000_000
     planned = [workspace_on_cpu(op, step_arguments(8, META, labels)) for labels in (few, many)]
     assert planned[0] == planned[1] < 64 << 20
 
 
-def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs():
+def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs() -> None:
     small = classifier_workspace_bytes(128, 768, 670_091, 128, 2, 32_768)
     assert small == classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 32_768)
     assert classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 1024) < small < 100 << 20
@@ -64,8 +69,8 @@ def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs():
     )
 
 
-def test_one_pass_keeps_no_gradients_of_a_chunk():
-    """A batch of 64 rows in 16 bits is taken in one pass, one more row or float32 by chunks."""
+def test_one_pass_stores_no_gradients_of_a_chunk() -> None:
+    """64 rows in 16 bits are processed in one pass; more rows, float32 or a smaller K use chunks."""
     one_pass, *chunks = (
         classifier_workspace_bytes(rows, 768, 670_091, fan_in, size, 32_768)
         for rows, fan_in, size in [(64, 64, 2), (72, 64, 2), (64, 64, 4), (64, 56, 2)]
@@ -75,7 +80,7 @@ def test_one_pass_keeps_no_gradients_of_a_chunk():
 
 
 @pytest.mark.parametrize("name", ["ffi_scores", "ffi_grad_features", "ffi_grad_weight"])
-def test_on_a_gpu_each_product_transposes_what_it_gathers(name):
+def test_on_a_gpu_each_product_transposes_what_it_gathers(name: str) -> None:
     features, weight, index = layer(8, META)
     gradient = torch.zeros(B, L, device=META)
     arguments = {
@@ -86,6 +91,6 @@ def test_on_a_gpu_each_product_transposes_what_it_gathers(name):
     assert workspace_on_gpu(name, arguments) >= 4 * B * (D if name == "ffi_scores" else L)
 
 
-def test_a_rewiring_is_bounded_but_for_ties_on_a_gpu():
+def test_a_rewiring_is_bounded_except_for_ties_on_a_gpu() -> None:
     assert rewiring_bytes("cpu", 100_000_000, 768, 128) == rewiring_bytes("cpu", 1_000_000, 768, 128)
     assert rewiring_bytes("cuda", 100_000_000, 768, 128) == 16 * 100_000_000

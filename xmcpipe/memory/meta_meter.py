@@ -1,0 +1,77 @@
+"""Counts the bytes of meta tensors as if they were on a real device, and the operations of the encoder."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import flop_registry
+
+from xmcpipe.memory.device import EmulatedDevice
+from xmcpipe.memory.live_bytes import NAMESPACE, LiveBytes
+from xmcpipe.memory.parts import ACTIVATIONS, SCORES
+from xmcpipe.memory.workspace import workspace_on_cpu, workspace_on_gpu
+
+CPU = torch.device("cpu")
+CUDA_BLOCK = 512  # bytes; torch's allocator returns multiples of it
+
+
+class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
+    """LiveBytes for meta tensors that stand for tensors on `device`, "cpu" or "cuda".
+
+    `functions` is to be entered together with it. `flops`: operations so far, except those of our own
+    operators.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__(CUDA_BLOCK if device == "cuda" else 1)
+        self.device = device
+        self.functions = EmulatedDevice(device)
+        self.flops = 0
+        self._workspaces: dict[Any, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """As LiveBytes; casts of autocast are dropped if its region has ended."""
+        self.functions.forget_casts()
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator on tensors without memory."""
+        # Two operators need values: reading a scalar (.item()) and copying to the host.
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return _scalar(args[0])
+        if func is torch.ops.aten._to_copy.default and kwargs.get("device") == CPU and args[0].is_meta:
+            return torch.zeros(args[0].shape, dtype=args[0].dtype)
+        if func.namespace != NAMESPACE:
+            result = func(*args, **kwargs)
+            formula = flop_registry.get(func.overloadpacket)
+            self.flops += formula(*args, **kwargs, out_val=result) if formula else 0
+            return result
+        # Our own operators allocate nothing on "meta": their workspace is known, and counted by hand.
+        release = self.add(SCORES, self._workspace(func, args))
+        result = func(*args, **kwargs)
+        self.see(result)
+        release()
+        return result
+
+    def part(self) -> str:
+        """Outside a region, forward is the classifier's part, and backward is that of the activations."""
+        if self._regions:
+            return self._regions[-1]
+        return ACTIVATIONS if torch._C._current_graph_task_id() != -1 else SCORES
+
+    def _workspace(self, func: Any, args: tuple[Any, ...]) -> int:
+        if self.device == "cuda":
+            return workspace_on_gpu(func._schema.name.split("::")[1], args)
+        key = (func, *((value.shape, value.dtype) if isinstance(value, Tensor) else value for value in args))
+        if key not in self._workspaces:
+            self._workspaces[key] = workspace_on_cpu(func, args)
+        return self._workspaces[key]
+
+
+def _scalar(value: Tensor) -> bool | int | float:
+    """A plausible value of a tensor without values: no mask is all ones, and no step is step 0."""
+    if value.dtype == torch.bool:
+        return False
+    return 0.0 if value.is_floating_point() else 1

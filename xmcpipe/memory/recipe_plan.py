@@ -1,0 +1,158 @@
+"""The memory plan of a recipe: from its shards and clusters if they exist, otherwise from a stated shape."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.clustering.config import default_clusters
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory.shape import DataShape, StepShape
+from xmcpipe.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from xmcpipe.memory.plan import Plan
+
+POSITIVES = 5.0  # labels of a document if their number is unknown
+TOKENS = 128  # of a document if there is no [tokenize] table
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """The plans of a recipe's training.
+
+    `plans`: with the recipe's own `memory`, then with the other one, if the head supports it. `process`:
+    resident bytes of a process that has imported what training imports. `steps`: optimizer steps of an epoch
+    and of the whole training, 0 if the number of documents is unknown.
+    """
+
+    data: DataShape
+    batch: int
+    encoder: str
+    plans: list["Plan"]
+    process: int
+    steps: tuple[int, int]
+
+
+def plan_recipe(
+    configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None], stated: DataShape, device: str
+) -> RecipePlan:
+    """The plans of a recipe's `configs` on `device`, "cpu" or "cuda".
+
+    `artifacts` maps "shards" and "clusters" to those that exist; `stated` has precedence over them. Raises
+    XmcpipeError if the number of labels or the encoder is unknown, for an encoder whose config can't be
+    found, and for K > D.
+    """
+    from xmcpipe.memory.plan import other_memory, plan
+    from xmcpipe.training.used_memory import host_bytes
+
+    config: TrainConfig = configs["train"]
+    data = data_shape(configs, artifacts, stated)
+    name = encoder_name(config, configs, artifacts)
+    make_encoder = _encoder_factory(name, data.tokens)
+    rows = min(config.batch_size, data.rows or config.batch_size)
+    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
+    plans, process = [], 0
+    for variant in (config, other_memory(config)):
+        if variant is not None:
+            plans.append(plan(variant, make_encoder, shape, device, data.rows))
+            process = process or host_bytes()  # after the first plan all modules are imported
+    return RecipePlan(data, rows, name, plans, process, _steps(config, data))
+
+
+def _steps(config: TrainConfig, data: DataShape) -> tuple[int, int]:
+    held_out = min(int(config.validation * data.documents), config.validation_max)
+    per_epoch = -(-max(data.rows - held_out, 0) // (config.batch_size * config.accumulation))
+    total = per_epoch * config.epochs
+    return per_epoch, min(total, config.max_steps) if config.max_steps else total
+
+
+def data_shape(
+    configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None], stated: DataShape
+) -> DataShape:
+    """The stated shape, completed from the shards and clusters that exist, then from the recipe.
+
+    Raises XmcpipeError if the number of labels is unknown.
+    """
+    shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
+    with_texts = configs["train"].label_features
+    if shards is None:  # without shards, every label is assumed to have a text
+        data = stated.or_else(DataShape(label_texts=stated.labels if with_texts else 0))
+    else:
+        data = stated.or_else(_shape_of_shards(shards.path, with_texts))
+    if not data.labels:
+        raise XmcpipeError(
+            "the number of labels is unknown: the shards of this recipe are not in the store",
+            "give --labels N, or run `xmcpipe tokenize` first",
+        )
+    tokenize = configs.get("tokenize")
+    data = data.or_else(DataShape(tokens=tokenize.max_length if tokenize else TOKENS, positives=POSITIVES))
+    if not configs["train"].auxiliary.weight:
+        return replace(data, clusters=0)
+    if clusters is not None:
+        data = data.or_else(DataShape(clusters=_count_clusters(clusters.path)))
+    of_recipe = getattr(configs.get("cluster"), "num_clusters", 0) or default_clusters(data.labels)
+    return data.or_else(DataShape(clusters=of_recipe))
+
+
+def encoder_name(
+    config: TrainConfig, configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None]
+) -> str:
+    """The encoder that is trained: that of [train.encoder], or the one that the shards are tokenized for."""
+    shards, tokenize = artifacts.get("shards"), configs.get("tokenize")
+    name = config.encoder.name or (
+        shards.manifest.config["encoder"] if shards else getattr(tokenize, "encoder", "")
+    )
+    if not name:
+        raise XmcpipeError("the recipe names no encoder", "give --set train.encoder.name=NAME")
+    return str(name)
+
+
+def _encoder_factory(name: str, tokens: int) -> Callable[[], Any]:
+    """A function that returns the encoder called `name`; only its config.json is read."""
+    from xmcpipe.modeling.encoder import from_config, locate
+
+    locate(name)  # raises XmcpipeError for a missing folder or package
+
+    def make() -> Any:
+        try:
+            encoder = from_config(name)
+        except (OSError, ValueError) as error:
+            raise XmcpipeError(
+                f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",
+                "offline, use a folder with its config.json",
+            ) from error
+        limit = getattr(encoder.config, "max_position_embeddings", None)
+        if limit and tokens > limit:
+            raise XmcpipeError(
+                f"expected at most {limit} tokens for encoder {name}, got {tokens}", "lower --tokens"
+            )
+        return encoder
+
+    return make
+
+
+def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
+    import pyarrow.parquet as pq
+
+    from xmcpipe.data.shards.files import Shards
+
+    shards = Shards(folder, "train")
+    texts = Shards(folder, "label") if with_texts else None
+    documents = len(shards)
+    longest = max(int(split.lengths.max(initial=0)) for split in (shards, texts) if split is not None)
+    return DataShape(
+        labels=pq.ParquetFile(folder / "labels.parquet").metadata.num_rows,
+        documents=documents,
+        tokens=longest,
+        positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
+        label_texts=len(texts) if texts is not None else 0,
+    )
+
+
+def _count_clusters(folder: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return int(pc.max(pq.read_table(folder / "clusters.parquet")["cluster"]).as_py()) + 1

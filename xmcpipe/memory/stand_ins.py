@@ -1,0 +1,77 @@
+"""What replaces parts of a training in a rehearsal: batches without documents, and optimizer kernels.
+
+The rest of the training is the real code.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import numpy as np
+import torch
+
+from xmcpipe.data.shards.files import Int64s
+from xmcpipe.memory.live_bytes import LiveBytes
+from xmcpipe.memory.parts import BATCH
+from xmcpipe.memory.shape import StepShape
+from xmcpipe.ops.layer import Positives
+from xmcpipe.training.feed import Batch, Feed
+
+META = torch.device("meta")
+
+
+class PlannedFeed(Feed):
+    """Batches of a stated shape on "meta", without documents; `meter` counts them as BATCH."""
+
+    def __init__(self, shape: StepShape, meter: LiveBytes) -> None:
+        self.num_labels, self.shape = shape.labels, shape
+        self.train_rows = np.arange(shape.rows)
+        self.validation_rows = self.train_rows[:0]
+        self.label_counts = torch.empty(shape.labels, dtype=torch.float64, device=META)
+        self._meter = meter
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """So many that no schedule reaches its end."""
+        return 1 << 30
+
+    def batch(self, rows: Int64s) -> Batch:
+        """A batch of the stated shape, the same for any rows."""
+        shape = self.shape
+        size = (shape.rows, shape.tokens)
+        self._meter.begin(BATCH)
+        ids, mask = (torch.empty(size, dtype=torch.int64, device=META) for _ in range(2))
+        pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
+        batch = Batch(ids, mask, Positives.of(*pairs))
+        self._meter.end()
+        return batch
+
+
+def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
+    """[begin, end) of the first two chunks and the last one of a head.
+
+    Those in between allocate the same, and may be thousands.
+    """
+    begins = range(0, num_labels, size)
+    for begin in dict.fromkeys([*begins[:2], begins[-1]]):
+        yield begin, min(begin + size, num_labels)
+
+
+@contextmanager
+def optimizer_kernels_on_meta(device: str) -> Iterator[None]:
+    """Lets torch's fused Adam and optimi's Triton kernel run on meta tensors.
+
+    Neither has an implementation for "meta", and both update in place and allocate nothing. There is no hook
+    for that, so their functions are replaced while this context is entered.
+    """
+    replaced = [(import_module("torch.optim.adam"), "_device_dtype_check_for_fused", lambda *_, **__: None)]
+    if device == "cuda":  # the Triton kernel; on a CPU optimi uses torch's operators
+        replaced.append((import_module("optimi.adam"), "_single_param_adam", lambda *_, **__: None))
+    originals = [getattr(module, name) for module, name, _ in replaced]
+    for module, name, function in replaced:
+        setattr(module, name, function)
+    try:
+        yield
+    finally:
+        for (module, name, _), function in zip(replaced, originals, strict=True):
+            setattr(module, name, function)

@@ -1,0 +1,157 @@
+"""What all output layers have in common.
+
+A head owns the labels [first_label, first_label + num_labels) of L. It never assumes that these are all
+labels, and its random numbers depend on a label's own id only, so that several processes can share a layer.
+It works on chunks of its labels: `scores` returns the scores of a chunk, and `backward` returns a chunk's
+contribution to the gradient of the features and writes the gradient of its weights. No tensor [B, L] is
+needed anywhere.
+
+B rows, D features, W width of what the weights are multiplied with (D, or that of a bottleneck's projection),
+C labels of a chunk.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from xmcpipe.modeling.head_table import HEADS
+from xmcpipe.ops import topology
+from xmcpipe.ops.philox import random_normal
+
+STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Device = torch.device | str
+Chunking = Callable[[int, int], Iterator[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """All that a head is built from; model.json stores it.
+
+    `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
+    `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
+    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES.
+    """
+
+    kind: str
+    in_features: int
+    num_labels: int
+    fan_in: int
+    bias: bool
+    init_std: float = 0.0
+    seed: int = 0
+    first_label: int = 0
+    total_labels: int = 0
+    dtype: str = "float32"
+
+
+def all_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
+    """[begin, end) of every chunk of `size` labels; the last one may be smaller."""
+    for begin in range(0, num_labels, size):
+        yield begin, min(begin + size, num_labels)
+
+
+class Head(nn.Module, ABC):
+    """An output layer: weight [n, W] in the shape's dtype and bias float32 [n] or None, over n labels.
+
+    A subclass implements `_product` and `backward`, and has a line in `head_table.HEADS`. Chunks are
+    [begin, end) of the head's labels; `chunking` lists those that a pass over the layer visits.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    index: Tensor  # uint16 [n, K], of sparse heads only
+
+    def __init__(self, shape: HeadShape, device: Device, width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.chunking: Chunking = all_chunks
+        dtype = DTYPES[shape.dtype]
+        self.weight = nn.Parameter(torch.empty(shape.num_labels, width, dtype=dtype, device=device))
+        self.bias = nn.Parameter(torch.zeros(shape.num_labels, device=device)) if shape.bias else None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the head has an `index` of the features that each label reads."""
+        return HEADS[self.shape.kind].is_sparse
+
+    @property
+    def rewires(self) -> bool:
+        """Whether connections can be pruned and grown again."""
+        return HEADS[self.shape.kind].rewires
+
+    @property
+    def updates_in_place(self) -> bool:
+        """Whether SGD can update the weights in the forward pass."""
+        return HEADS[self.shape.kind].updates_in_place
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index per connection, 0 without an index."""
+        return self.index.element_size() if self.is_sparse else 0
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels of this head."""
+        return self.shape.num_labels
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained values of the layer."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the parameters and indices in the dtypes they are trained in."""
+        return sum(tensor.nbytes for tensor in [*self.parameters(), *self.buffers()])
+
+    def first_connections(self) -> float | None:
+        """Fraction of the connections that no rewiring replaced; None for a head that doesn't rewire."""
+        return None
+
+    def label_ids(self, begin: int, end: int) -> Tensor:
+        """The ids of a chunk's labels, int64 [end - begin]."""
+        return torch.arange(begin, end, device=self.weight.device) + self.shape.first_label
+
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """[begin, end) of the chunks to visit, of at most `size` labels each."""
+        return self.chunking(self.num_labels, size)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights from a normal distribution, each from (seed, label id, position) alone.
+
+        The bias stays 0. In bfloat16 the weights are the same numbers, rounded to nearest.
+        """
+        width = self.weight.shape[1]
+        std = self.shape.init_std or 1.0 / math.sqrt(width)
+        with torch.no_grad():
+            for begin, end in self.chunks(topology.chunk_rows(2 * width)):
+                labels = self.label_ids(begin, end)
+                self.weight[begin:end] = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
+
+    def project(self, features_BD: Tensor) -> Tensor:
+        """What the weights are multiplied with, [B, W]: the features, unless a subclass projects them."""
+        return features_BD
+
+    def scores(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        """float32 scores of a chunk, [B, C], in a new tensor; without autograd."""
+        scores_BC = self._product(projected_BW, begin, end).float()
+        return scores_BC if self.bias is None else scores_BC.add_(self.bias[begin:end])
+
+    @abstractmethod
+    def backward(
+        self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
+    ) -> Tensor:
+        """A chunk's contribution to the gradient of `projected_BW`, [B, W], from that of its scores.
+
+        Writes the gradient of the chunk's weights into `grad_weight_LW[begin:end]`.
+        """
+
+    @abstractmethod
+    def _product(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        """Scores of a chunk without the bias, [B, C], in any float dtype."""

@@ -1,0 +1,70 @@
+"""The head with a fixed fan-in: each label reads K of the D features, with an index of which (SPARTEX).
+
+Source: Ullah et al. 2024 (arXiv 2411.03171). B rows, D features, K fan-in, C labels of a chunk.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.heads.base import Device, Head, HeadShape
+from xmcpipe.ops import topology
+from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+
+
+class FFIHead(Head):
+    """Fixed fan-in: weight [n, K] and index uint16 [n, K].
+
+    Raises XmcpipeError for K > D.
+    """
+
+    def __init__(self, shape: HeadShape, device: Device) -> None:
+        if not shape.fan_in <= shape.in_features <= topology.MAX_FEATURES:
+            raise XmcpipeError(
+                f"expected fan_in K <= features D <= {topology.MAX_FEATURES}, got K = {shape.fan_in} and "
+                f"D = {shape.in_features}",
+                "lower train.head.fan_in, or set train.head.intermediate to have more features",
+            )
+        super().__init__(shape, device, shape.fan_in)
+        size = (shape.num_labels, shape.fan_in)
+        self.register_buffer("index", torch.zeros(size, dtype=topology.INDEX_DTYPE, device=device))
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for begin, end, first_CK in self._initial_index():
+            self.index[begin:end] = first_CK
+
+    def first_connections(self) -> float:
+        """Fraction of the connections that the training began with, each at its first position.
+
+        A connection that was pruned and then drawn again for the same position counts as one of them.
+        """
+        unchanged = sum(
+            int((self.index[begin:end].int() == first_CK.int()).sum())
+            for begin, end, first_CK in self._initial_index()
+        )
+        return unchanged / self.index.numel()
+
+    def backward(
+        self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
+    ) -> Tensor:
+        # The gradient stays in float32: rounded to 16 bits, it would be one and the same number for all
+        # scores near 0.
+        weight_CK, index_CK = self.weight[begin:end], self.index[begin:end]
+        grad_weight_LW[begin:end] = ffi_grad_weight(grad_scores_BC, projected_BW, index_CK)
+        width = projected_BW.shape[1]
+        grad_projected_BW: Tensor = ffi_grad_features(grad_scores_BC, weight_CK, index_CK, width)
+        return grad_projected_BW
+
+    def _product(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        scores_BC: Tensor = ffi_scores(projected_BW, self.weight[begin:end], self.index[begin:end])
+        return scores_BC
+
+    def _initial_index(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Chunks [begin, end), and the index uint16 [C, K] that each begins with."""
+        shape = self.shape
+        for begin, end in self.chunks(topology.chunk_rows(shape.in_features)):
+            labels = self.label_ids(begin, end)
+            yield begin, end, topology.initial_index(shape.seed, labels, shape.in_features, shape.fan_in)

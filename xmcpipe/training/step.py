@@ -1,0 +1,94 @@
+"""One optimizer step: forward, both losses, backward, update.
+
+A batch passes through these tensors: input_ids_BS -> embedding_BE (encoder, pooling, dropout) -> features_BD
+(the embedding, or the intermediate layer) -> main loss over all L labels, and next to it embedding_BE ->
+auxiliary loss over C clusters.
+
+B rows, S tokens, E width of the embedding, D features that the head reads, P positive pairs.
+"""
+
+import torch
+from torch import Tensor
+
+from xmcpipe.data.shards.files import Int64s
+from xmcpipe.modeling.losses import scale
+from xmcpipe.modeling.model import Model
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.feed import Batch, Feed
+from xmcpipe.training.gradients import SplitEmbedding
+from xmcpipe.training.updates.protocol import Updates
+
+
+class GradientStep:
+    """The step of `model` on batches of `feed`, with what all steps of a training have in common.
+
+    `clusters_L`, int64 or int32 [L], is required if the model has an auxiliary branch. `head_dtype` is the
+    dtype of the features that the head reads.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Model,
+        feed: Feed,
+        clusters_L: Tensor | None,
+        updates: Updates,
+        head_dtype: torch.dtype,
+        device_type: str,
+    ) -> None:
+        self.config, self.model, self.feed, self.updates = config, model, feed, updates
+        self.clusters_L, self.head_dtype, self.device_type = clusters_L, head_dtype, device_type
+        self.norms: dict[str, float | None] = {}  # of the encoder's gradients in the last step, if measured
+
+    def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
+        """One optimizer step over the batches of `group`; returns the main loss.
+
+        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. `measured`: `norms` are computed, of the
+        first batch, its gradients multiplied by the number of batches. Reading the loss waits for the device.
+        """
+        num_rows, total = sum(len(rows) for rows in group), 0.0
+        self.norms = {}
+        for number, rows in enumerate(group):
+            batch = self.feed.batch(rows)
+            split = SplitEmbedding(self.model.dropout(self.embed(batch)))
+            main, auxiliary, weight = self.losses(split, batch, num_rows, auxiliary_weight)
+            self.updates.backward((1.0 - weight) * main + weight * auxiliary)
+            if measured and number == 0:
+                self._measure(split, num_rows / len(rows))
+            split.backward()
+            total += float(main.detach())
+        self.updates.step()
+        return total
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The pooled embedding, float32 [B, E], before dropout."""
+        dtype = self.updates.autocast
+        with torch.autocast(self.device_type, dtype, enabled=dtype is not None):
+            return self.model.embed(batch.input_ids_BS, batch.mask_BS)
+
+    def losses(
+        self, split: SplitEmbedding, batch: Batch, num_rows: int, auxiliary_weight: float
+    ) -> tuple[Tensor, Tensor | float, float]:
+        """Main loss, auxiliary loss, and the weight of the latter, of a batch in a group of `num_rows` rows.
+
+        The weight is 0 if the model has no auxiliary branch.
+        """
+        config, model = self.config, self.model
+        weight = auxiliary_weight if model.auxiliary is not None else 0.0
+        features_BD = model.features(split.main_BE).to(self.head_dtype)
+        factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
+        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
+        if model.auxiliary is None or self.clusters_L is None or weight == 0.0:
+            return main, 0.0, 0.0
+        clusters_P = self.clusters_L[batch.positives.labels].long()
+        auxiliary = model.auxiliary.loss(split.auxiliary_BE, batch.positives.rows, clusters_P)
+        return main, auxiliary * (len(batch) / num_rows), weight
+
+    def _measure(self, split: SplitEmbedding, batches: float) -> None:
+        """Compute the norms of the gradients of (1 - s) * main and of s * auxiliary over all of the encoder.
+
+        They are without the loss scale and before clipping.
+        """
+        trained = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
+        if trained:
+            self.norms = split.norms(trained, self.updates.loss_scale / batches)

@@ -1,0 +1,77 @@
+"""What the trainer requires of a `memory`: how a step changes the parameters, and the state that this needs.
+
+The trainer's loop is the same for all: the loss of a batch, backward, step. In addition, an implementation
+sets the learning rates, drops the auxiliary branch, gives access to the tensors that a rewiring has to edit,
+and names what a checkpoint must hold.
+
+B rows, D features that the head reads.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.ops.layer import Positives
+
+
+class State(Protocol):
+    """What a checkpoint holds in addition to the model's own tensors."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name; they are not copied."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Everything else, in JSON types."""
+        ...
+
+    def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
+        """Read both back; a tensor is called `prefix` + name in `file`."""
+        ...
+
+
+class Updates(State, Protocol):
+    """How the parameters of a model are updated.
+
+    `autocast` is the dtype of autocast in the encoder, None for no autocast.
+    """
+
+    autocast: torch.dtype | None
+
+    @property
+    def loss_scale(self) -> float:
+        """The factor by which `backward` multiplies a loss, 1.0 without a loss scaler."""
+        ...
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """The optimizers that hold state; an update without an optimizer is not among them."""
+        ...
+
+    def begin(self, step: int, rate_factor: float) -> None:
+        """Begin step number `step`, from 0: all rates are `rate_factor` times the configured ones."""
+        ...
+
+    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
+        """`factor` times the loss over all rows and labels: a float32 scalar with autograd.
+
+        `weight` is the factor of this loss in the total loss.
+        """
+        ...
+
+    def backward(self, total: Tensor) -> None:
+        """Compute the gradients of a batch's total loss, added to those of the step's other batches."""
+        ...
+
+    def step(self) -> None:
+        """Update all parameters that are not updated yet, and free the gradients."""
+        ...
+
+    def moments(self) -> list[Tensor]:
+        """The optimizer tensors of the shape of the head's weight, which belong to its connections."""
+        ...
+
+    def drop_auxiliary(self) -> None:
+        """Free the state of the auxiliary branch."""
+        ...
