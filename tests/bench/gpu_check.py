@@ -9,7 +9,7 @@
 6. compute-sanitizer, memcheck and racecheck, on small layers, where it is installed.
 
 Each part is a process with a time limit, so that one that fails takes nothing with it: what it said
-stands in the report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/), NAME being the card's.
+stands in the report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), NAME being the card's.
 Without a GPU the same parts run on the CPU on small shapes, which shows that the script works; the files
 are then called cpu-check.
 """
@@ -158,7 +158,7 @@ def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
 def main() -> int:
     """Run all parts; the exit status is 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=ROOT / "results")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--seconds", type=float, default=570.0)
     given = parser.parse_args()
     import torch

@@ -1,6 +1,6 @@
 """A dataset of full size from its archive to metrics, on generated text: `make rehearse-amazon670k`.
 
-    python -m tests.bench.rehearse amazon670k --out results/rehearsal-amazon670k.json
+    python -m tests.bench.rehearse amazon670k --out results/rehearsals/amazon670k.json
 
 The archive has the true layout and the true counts, which the download verifies. Each stage is the real
 command in a process of its own. Printed are its wall time and two peaks of memory, looked up five times a
