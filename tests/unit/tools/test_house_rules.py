@@ -115,7 +115,7 @@ def test_a_repeated_block_of_the_ops(tmp_path: Path) -> None:
         f"\n    {line}" for line in BLOCK.replace(" = ", "   = ").splitlines(keepends=True)
     )
     found = tree(tmp_path, {"xmcpipe/ops/a.py": BLOCK, "xmcpipe/ops/cpu/b.py": other})
-    assert found == ["xmcpipe/ops/cpu/b.py:6: 6 or more lines repeat xmcpipe/ops/a.py:1, expected them once"]
+    assert found == ["xmcpipe/ops/cpu/b.py:6: 6 or more lines repeat xmcpipe/ops/a.py:1, expected them in one place"]
     assert tree(tmp_path, {"xmcpipe/ops/cpu/b.py": other.replace("line3", "other")}) == []
 
 
