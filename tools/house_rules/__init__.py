@@ -12,6 +12,7 @@ nothing of xmcpipe.
 | parameters | at most 8 in xmcpipe/ops, except what torch.library registers | `functions` |
 | imports | no cycle between the modules of xmcpipe | `imports` |
 | repeats | no block of six lines twice in xmcpipe/ops | `repeats` |
+| pointers | a file named in a comment, docstring or page exists | `pointers` |
 
 import-linter checks the rest (the contracts in pyproject.toml): imports between packages go only downward,
 and packages next to each other don't import each other in a cycle.

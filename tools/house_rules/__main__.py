@@ -7,14 +7,16 @@ from tools.house_rules.cuda import long_cuda_functions
 from tools.house_rules.files import CUDA, Finding, modules, sources
 from tools.house_rules.functions import long_functions, many_parameters
 from tools.house_rules.imports import import_cycles
+from tools.house_rules.pointers import dangling_pointers
 from tools.house_rules.repeats import repeated_blocks
 from tools.house_rules.sizes import crowded_folders, long_files
 
 
 def findings(root: Path) -> list[Finding]:
-    """All findings below `root`, sorted by path and line."""
+    """All findings below `root`, sorted by path and line. Raises SyntaxError for a file that isn't Python."""
     python = modules(root)
-    found = crowded_folders(root) + long_files(root) + import_cycles(python) + repeated_blocks(python)
+    found = crowded_folders(root) + long_files(root) + dangling_pointers(root)
+    found += import_cycles(python) + repeated_blocks(python)
     for module in python:
         found += long_functions(module) + many_parameters(module)
     for source in sources(root, CUDA):
@@ -23,7 +25,10 @@ def findings(root: Path) -> list[Finding]:
 
 
 def main(arguments: list[str]) -> int:
-    found = findings(Path(arguments[0] if arguments else "."))
+    try:
+        found = findings(Path(arguments[0] if arguments else "."))
+    except SyntaxError as error:
+        found = [Finding(str(error.filename), error.lineno or 1, f"{error.msg}, expected valid Python")]
     for finding in found:
         print(finding)
     if found:

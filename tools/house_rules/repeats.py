@@ -40,7 +40,7 @@ def repeated_blocks(modules: list[Module]) -> list[Finding]:
             if original is lines[place]:
                 continue
             if place != previous + 1:
-                text = f"{BLOCK} or more lines repeat {original.path}:{original.number}, expected them in one place"
+                text = f"{BLOCK} or more lines repeat {original.path}:{original.number}, expected one place"
                 found.append(Finding(lines[place].path, lines[place].number, text))
             previous = place
     return found

@@ -115,7 +115,7 @@ def test_a_repeated_block_of_the_ops(tmp_path: Path) -> None:
         f"\n    {line}" for line in BLOCK.replace(" = ", "   = ").splitlines(keepends=True)
     )
     found = tree(tmp_path, {"xmcpipe/ops/a.py": BLOCK, "xmcpipe/ops/cpu/b.py": other})
-    assert found == ["xmcpipe/ops/cpu/b.py:6: 6 or more lines repeat xmcpipe/ops/a.py:1, expected them in one place"]
+    assert found == ["xmcpipe/ops/cpu/b.py:6: 6 or more lines repeat xmcpipe/ops/a.py:1, expected one place"]
     assert tree(tmp_path, {"xmcpipe/ops/cpu/b.py": other.replace("line3", "other")}) == []
 
 
@@ -158,6 +158,22 @@ def test_a_long_function_of_cuda(tmp_path: Path) -> None:
     expected = "function f of 41 lines, expected at most 40, or `// Long: REASON` directly above"
     assert tree(tmp_path, {"kernels/a.cu": function}) == [f"kernels/a.cu:1: {expected}"]
     assert tree(tmp_path, {"kernels/a.cu": "// Long: unrolled by hand\n" + function}) == []
+
+
+def test_a_pointer_to_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    comment = "# see xmcpipe/data/gone.py, xmcpipe/a.py, kernels/NAME.cu and a/xmcpipe/b.py\n"
+    found = tree(tmp_path, {"xmcpipe/a.py": comment, "tests/a.py": comment, "README.md": "docs/README.md"})
+    assert found == [
+        "README.md:1: points to docs/README.md, expected a file that exists",
+        "xmcpipe/a.py:1: points to xmcpipe/data/gone.py, expected a file that exists",
+    ]
+
+
+def test_a_file_that_is_not_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "a.py").write_text("x = 1\n<<<<<<< HEAD\n", "utf-8")
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out == "tests/a.py:2: invalid syntax, expected valid Python\n"
 
 
 def test_the_command_prints_one_line_for_each_finding_and_fails(
