@@ -1,8 +1,8 @@
 """No pointer to a file that isn't there.
 
 Comments, docstrings and pages name files of this repository by their path from the root, and are easily
-forgotten when a file moves. Every path that begins with one of FOLDERS and has a usual ending must exist. NAME
-stands for any name: `kernels/NAME.cu`. Tests are exempt, since they name made-up files.
+forgotten when a file moves. Every path that begins with one of FOLDERS and has a usual ending must exist.
+NAME stands for any name: `kernels/NAME.cu`. Tests are exempt, since they name made-up files.
 """
 
 import re
