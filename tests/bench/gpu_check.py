@@ -9,7 +9,7 @@
 6. compute-sanitizer, with memcheck and racecheck, on small layers, if it is installed.
 
 Each part is a process with a time limit, so that a failure doesn't stop the other parts: its output is in the
-report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/), where NAME is that of the GPU. Without a
+report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), where NAME is that of the GPU. Without a
 GPU the same parts run on the CPU with small shapes, which shows that the script works; the files are then
 called cpu-check.
 """
@@ -165,7 +165,7 @@ def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
 def main() -> int:
     """Run all parts; the exit status is 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=ROOT / "results")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--seconds", type=float, default=570.0)
     options = parser.parse_args()
     import torch

@@ -1,6 +1,6 @@
 """Runs a dataset of full size, from its archive to metrics, on generated text: `make rehearse-amazon670k`.
 
-    python -m tests.bench.rehearse amazon670k --out results/rehearsal-amazon670k.json
+    python -m tests.bench.rehearse amazon670k --out results/rehearsals/amazon670k.json
 
 The archive has the layout and the counts of the real one, which the download verifies. Each stage runs as the
 real command in its own process. Its wall time is printed, and two peaks of memory that are sampled five times

@@ -34,8 +34,9 @@ class HostKernel:
 
     def __init__(self, entry: str, macros: Mapping[str, int]) -> None:
         self._entry, chosen = entry, tuple(sorted(macros.items()))
-        self._parameters = _parameters(entry, chosen)
+        # Compiled first: a macro's unknown value is the kernel's own error.
         library = ctypes.CDLL(str(_build(KERNELS[entry].source, entry, chosen)))
+        self._parameters = _parameters(entry, chosen)
         self._function = library.host_run
         self._threads = macros.get("THREADS", KERNELS[entry].threads)
 

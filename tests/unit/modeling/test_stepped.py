@@ -6,7 +6,8 @@ from torch import Tensor
 
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.fused import chunked_loss
-from xmcpipe.modeling.heads.ffi import FFIHead, HeadShape
+from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.loss_names import LOSS_NAMES

@@ -1,0 +1,26 @@
+"""No pointer to a file that isn't there.
+
+Comments, docstrings and pages name files of this repository by their path from the root, and are easily
+forgotten when a file moves. Every path that begins with one of FOLDERS and has a usual ending must exist.
+NAME stands for any name: `kernels/NAME.cu`. Tests are exempt, since they name made-up files.
+"""
+
+import re
+from pathlib import Path
+
+from tools.house_rules.files import CUDA, FOLDERS, PYTHON, Finding, Source, sources
+
+PAGES = (".md",)
+POINTER = re.compile(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./-]*\.(?:py|cuh?|hpp|md|toml|json|png)\b")
+
+
+def dangling_pointers(root: Path) -> list[Finding]:
+    pages = [Source(page.name, page.read_text("utf-8").splitlines()) for page in sorted(root.glob("*.md"))]
+    return [
+        Finding(source.path, number, f"points to {pointer}, expected a file that exists")
+        for source in [*pages, *sources(root, PYTHON + CUDA + PAGES)]
+        if not source.path.startswith("tests/")
+        for number, line in enumerate(source.lines, start=1)
+        for pointer in POINTER.findall(line)
+        if "/NAME." not in pointer and not (root / pointer).exists()
+    ]
