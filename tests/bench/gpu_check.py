@@ -9,9 +9,9 @@
 6. compute-sanitizer, with memcheck and racecheck, on small layers, if it is installed.
 
 Each part is a process with a time limit, so that a failure doesn't stop the other parts: its output is in the
-report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), where NAME is that of the GPU. Without a
-GPU the same parts run on the CPU with small shapes, which shows that the script works; the files are then
-called cpu-check.
+report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), where NAME is that of the GPU.
+Without a GPU the same parts run on the CPU with small shapes, which shows that the script works; the files
+are then called cpu-check.
 """
 
 import argparse
