@@ -7,6 +7,7 @@ must not take five seconds.
 
 from xmcpipe.stages.cluster import CLUSTER
 from xmcpipe.stages.download import DOWNLOAD
+from xmcpipe.stages.embed import EMBED
 from xmcpipe.stages.evaluate import EVAL
 from xmcpipe.stages.importing import IMPORT
 from xmcpipe.stages.predict import PREDICT
@@ -14,4 +15,4 @@ from xmcpipe.stages.stage import Stage
 from xmcpipe.stages.tokenize import TOKENIZE
 from xmcpipe.stages.train import TRAIN
 
-CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, TRAIN, PREDICT, EVAL)
+CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, EMBED, TRAIN, PREDICT, EVAL)

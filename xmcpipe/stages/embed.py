@@ -1,0 +1,98 @@
+"""`embed`: the embedding of every document by an encoder as it is, so that the encoder runs once.
+
+A head can then be trained on these embeddings in minutes, and whatever looks at all documents (which features
+stand out for a label, say) reads a file instead of running an encoder.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.config import require_at_least, runtime
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.stage import Result, Stage
+
+EMBEDDINGS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """The recipe table [embed]: how documents are embedded."""
+
+    encoder: str = ""
+    """Text encoder, as in tokenize.encoder; by default the one that the shards were tokenized for."""
+
+    pooling: Literal["cls", "mean"] = "cls"
+    """How the encoder's output becomes one embedding: that of the first token (cls), or the mean of all."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Floating-point type in which the encoder computes; embeddings are stored as float16."""
+
+    batch_size: int = runtime(128)
+    """Number of documents that are encoded at a time."""
+
+    device: str = runtime("auto")
+    """Device to run on, such as "cpu" or "cuda"; "auto" uses a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number out of range."""
+        require_at_least(self, 1, "batch_size")
+
+
+def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+    """Write train, test and label .safetensors into `out`: float16 [N, E] each, rows as in the shards.
+
+    `scratch` holds the files until all are whole, so that a killed run continues. Raises XmcpipeError for an
+    encoder that can't be found or has fewer embeddings than the shards have tokens, and for an embedding that
+    isn't finite.
+    """
+    from xmcpipe.data.embeddings import EmbeddingWriter, embeddings_path
+    from xmcpipe.data.shards.files import SPLITS, Shards
+    from xmcpipe.inference.embedding import Embedder, embed_rows
+    from xmcpipe.modeling.devices import pick_device
+    from xmcpipe.modeling.encoder import load, load_tokenizer
+    from xmcpipe.modeling.model import embedding_size
+    from xmcpipe.progress import progress
+
+    shards, started = inputs["shards"], time.monotonic()
+    name = config.encoder or str(Artifact.at(shards).manifest.config["encoder"])
+    tokenizer, encoder = load_tokenizer(str(shards / "tokenizer")), load(name)
+    _require_embeddings(len(tokenizer), encoder.get_input_embeddings().num_embeddings, name)
+    embedder = Embedder(encoder, config.pooling, pick_device(config.device), config.precision)
+    splits = {split: Shards(shards, split) for split in SPLITS}
+    width, total = embedding_size(encoder), sum(map(len, splits.values()))
+    pad_id = tokenizer.pad_token_id or 0
+    scratch.mkdir(parents=True, exist_ok=True)
+    with progress("embed", total, "documents", scale=True) as bar:
+        for split, documents in splits.items():
+            writer = EmbeddingWriter(embeddings_path(scratch, split), len(documents), width)
+            bar.update(writer.done)
+            embed_rows(embedder, documents, writer, pad_id, config.batch_size, bar.update)
+    for split in splits:
+        embeddings_path(scratch, split).rename(embeddings_path(out, split))
+    seconds = round(time.monotonic() - started, 1)
+    figures = {"documents": total, "width": width, "encoder": name, "seconds": seconds}
+    return Result(figures, {embeddings_path(out, split).name: len(rows) for split, rows in splits.items()})
+
+
+def _require_embeddings(num_tokens: int, num_embeddings: int, name: str) -> None:
+    if num_tokens > num_embeddings:
+        raise XmcpipeError(
+            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
+            f"{num_embeddings} of encoder {name!r}",
+            "leave out embed.encoder, or tokenize for that encoder",
+        )
+
+
+EMBED = Stage(
+    name="embed",
+    kind="embeddings",
+    config=EmbedConfig,
+    schema_version=EMBEDDINGS_VERSION,
+    inputs=("shards",),
+    run=run,
+    help="Encode every document once, with an encoder that is not trained.",
+)
