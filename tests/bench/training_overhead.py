@@ -22,7 +22,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import from_table
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Feed, read_clusters
+from xmcpipe.training.feed import Feed, TokenBatch, read_clusters
 from xmcpipe.training.gradients import SplitEmbedding
 from xmcpipe.training.trainer import Trainer
 
@@ -64,6 +64,7 @@ def measure(trainer: Trainer, batches: list[Any]) -> dict[str, Any]:
 
     def bare(rows: Any) -> None:
         batch = ready[len(rows), int(rows[0])]
+        assert isinstance(batch, TokenBatch), "no training with a frozen encoder is measured"
         with torch.autocast("cpu", torch.bfloat16):
             hidden = trainer.model.encoder(input_ids=batch.input_ids_BS, attention_mask=batch.mask_BS)
         torch.autograd.backward(hidden.last_hidden_state.float().sum())

@@ -73,6 +73,30 @@ class EmbeddingWriter:
         self.done = done
 
 
+class EmbeddingTable:
+    """The embeddings of one split, or of several end to end, in the order of `Shards` of the same splits.
+
+    Raises XmcpipeError as `read_embeddings` does.
+    """
+
+    def __init__(self, folder: Path, *splits: str) -> None:
+        self._parts = [read_embeddings(embeddings_path(folder, split)) for split in splits]
+        self._first_row = np.cumsum([0, *map(len, self._parts)])
+        self.width = self._parts[0].shape[1]
+
+    def __len__(self) -> int:
+        return int(self._first_row[-1])
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The embeddings of `rows`, int64 [B]: float32 [B, E]."""
+        values = np.empty((len(rows), self.width), np.float32)
+        part_of_row = np.searchsorted(self._first_row, rows, side="right") - 1
+        for number in np.unique(part_of_row):
+            here = part_of_row == number
+            values[here] = self._parts[number][rows[here] - self._first_row[number]]
+        return values
+
+
 def read_embeddings(path: Path) -> Embeddings:
     """The embeddings of a split, float16 [N, E], mapped into memory and read-only.
 

@@ -108,7 +108,7 @@ def _trainer(
         # The layers that backward recomputes must run on the emulated device as well.
         recompute_activations(encoder, lambda: (nullcontext(), meter.functions))
     clusters = torch.empty(shape.labels, dtype=torch.int64, device=META) if shape.clusters else None
-    feed = PlannedFeed(shape, meter)
+    feed = PlannedFeed(shape, meter, embedding_size(encoder) if config.encoder.frozen else 0)
     trainer = Trainer(config, model, feed, clusters, CPU, Path(), device_type=meter.device)
     model.train()
     return trainer

@@ -15,16 +15,19 @@ from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import BATCH
 from xmcpipe.memory.shape import StepShape
 from xmcpipe.ops.layer import Positives
-from xmcpipe.training.feed import Batch, Feed
+from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed, TokenBatch
 
 META = torch.device("meta")
 
 
 class PlannedFeed(Feed):
-    """Batches of a stated shape on "meta", without documents; `meter` counts them as BATCH."""
+    """Batches of a stated shape on "meta", without documents; `meter` counts them as BATCH.
 
-    def __init__(self, shape: StepShape, meter: LiveBytes) -> None:
-        self.num_labels, self.shape = shape.labels, shape
+    They are of tokens, or, if it is not 0, of embeddings of the width `embedding`.
+    """
+
+    def __init__(self, shape: StepShape, meter: LiveBytes, embedding: int = 0) -> None:
+        self.num_labels, self.shape, self._embedding = shape.labels, shape, embedding
         self.train_rows = np.arange(shape.rows)
         self.validation_rows = self.train_rows[:0]
         self.label_counts = torch.empty(shape.labels, dtype=torch.float64, device=META)
@@ -37,14 +40,18 @@ class PlannedFeed(Feed):
 
     def batch(self, rows: Int64s) -> Batch:
         """A batch of the stated shape, the same for any rows."""
-        shape = self.shape
-        size = (shape.rows, shape.tokens)
         self._meter.begin(BATCH)
-        ids, mask = (torch.empty(size, dtype=torch.int64, device=META) for _ in range(2))
-        pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
-        batch = Batch(ids, mask, Positives.of(*pairs))
+        batch = self._batch(self.shape)
         self._meter.end()
         return batch
+
+    def _batch(self, shape: StepShape) -> Batch:
+        pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
+        if self._embedding:
+            return EmbeddedBatch(torch.empty(shape.rows, self._embedding, device=META), Positives.of(*pairs))
+        size = (shape.rows, shape.tokens)
+        ids, mask = (torch.empty(size, dtype=torch.int64, device=META) for _ in range(2))
+        return TokenBatch(ids, mask, Positives.of(*pairs))
 
 
 def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:

@@ -68,7 +68,8 @@ class ModelShape:
 
     `intermediate` is the width of the intermediate layer, 0 for none; `num_clusters` is C, 0 for no auxiliary
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
-    `checkpointing`: backward recomputes the encoder's activations.
+    `checkpointing`: backward recomputes the encoder's activations. `frozen`: the encoder stays as it is, in
+    float32 and without gradients.
     """
 
     head: HeadShape
@@ -78,6 +79,7 @@ class ModelShape:
     dropout: float = 0.0
     dtype: str = "float32"
     checkpointing: bool = False
+    frozen: bool = False
 
 
 def build_model(
@@ -95,7 +97,10 @@ def build_model(
     if draw:
         head.reset_parameters()
     model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
-    for part in (model.encoder, model.intermediate, model.auxiliary):  # not the head: its bias is float32
+    if shape.frozen:
+        model.encoder.requires_grad_(False)
+    trained = (None if shape.frozen else model.encoder, model.intermediate, model.auxiliary)
+    for part in trained:  # not the head: its bias is float32
         if part is not None:
             part.to(DTYPES[shape.dtype])
     return model.to(device)

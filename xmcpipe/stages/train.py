@@ -18,6 +18,7 @@ from xmcpipe.training.config import TrainConfig
 if TYPE_CHECKING:
     import torch
 
+    from xmcpipe.data.embeddings import EmbeddingTable
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.training.trainer import Trainer
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` has "shards", and "clusters" if the auxiliary loss is on. Raises XmcpipeError for K > D, an
-    encoder that can't be found, clusters of another vocabulary, and a loss that isn't finite.
+    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen.
+    Raises XmcpipeError for K > D, an encoder that can't be found, clusters or embeddings of other shards, and
+    a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
@@ -40,22 +42,20 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     tokenized = Artifact.at(shards).manifest.config
     device = pick_device(config.device)
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
-    feed = Feed(shards, config, tokenizer.pad_token_id or 0, device)
+    encoder_name = config.encoder.name or tokenized["encoder"]
+    embeddings = _embeddings(config, encoder_name, inputs)
+    feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, embeddings)
     clusters = None
     if config.auxiliary.weight:
-        _require_clusters_of(shards, inputs["clusters"])
+        _require_same_shards(inputs, "clusters", "cluster")
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
     num_clusters = 0 if clusters is None else int(clusters.max()) + 1
-    encoder_name = config.encoder.name or tokenized["encoder"]
     model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device)
     meter = FirstStepsMeter()
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter)
     trainer.fit()
     figures = _figures(trainer, meter, device)
-    recipe = {"tokenize": tokenized, "train": to_table(config)}
-    if "clusters" in inputs:
-        recipe["cluster"] = Artifact.at(inputs["clusters"]).manifest.config
-    save_model(out, model, tokenized["max_length"], {"recipe": recipe, "figures": figures})
+    save_model(out, model, tokenized["max_length"], {"recipe": _recipe(config, inputs), "figures": figures})
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
@@ -63,18 +63,51 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
 
 
 def _required(config: TrainConfig) -> tuple[str, ...]:
-    """The required inputs of this training: clusters only for the auxiliary loss."""
-    return ("shards", "clusters") if config.auxiliary.weight else ("shards",)
+    """The required inputs: clusters only for the auxiliary loss, embeddings only for a frozen encoder."""
+    clusters = ("clusters",) if config.auxiliary.weight else ()
+    return ("shards", *clusters, *(("embeddings",) if config.encoder.frozen else ()))
 
 
-def _require_clusters_of(shards: Path, clusters: Path) -> None:
-    """Raise XmcpipeError unless the clusters were made from these shards: the same L isn't enough."""
-    source = Artifact.at(clusters).manifest.inputs.get("shards")
-    expected = Artifact.at(shards).manifest.fingerprint
+def _recipe(config: TrainConfig, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """The tables that made the model, for model.json."""
+    tables = {"tokenize": "shards", "cluster": "clusters", "embed": "embeddings"}
+    found = {name: inputs[kind] for name, kind in tables.items() if kind in inputs}
+    made = {name: Artifact.at(folder).manifest.config for name, folder in found.items()}
+    return {"tokenize": made.pop("tokenize"), "train": to_table(config), **made}
+
+
+def _embeddings(config: TrainConfig, encoder: str, inputs: Mapping[str, Path]) -> "EmbeddingTable | None":
+    """The embeddings of the splits that are trained on; None if the encoder is trained as well.
+
+    Raises XmcpipeError if they are of other shards, another encoder or another pooling: the model would
+    predict from embeddings of another kind than those its output layer was trained on.
+    """
+    from xmcpipe.data.embeddings import EmbeddingTable
+
+    if not config.encoder.frozen:
+        return None
+    _require_same_shards(inputs, "embeddings", "embed")
+    manifest = Artifact.at(inputs["embeddings"]).manifest
+    for key, got, expected in (
+        ("encoder", manifest.figures["encoder"], encoder),
+        ("pooling", manifest.config["pooling"], config.encoder.pooling),
+    ):
+        if got != expected:
+            raise XmcpipeError(
+                f"expected embeddings with {key} {expected!r}, as in [train.encoder], got {got!r}",
+                f"set the {key} of [embed] and of [train.encoder] to the same",
+            )
+    return EmbeddingTable(inputs["embeddings"], *config.splits)
+
+
+def _require_same_shards(inputs: Mapping[str, Path], kind: str, stage: str) -> None:
+    """Raise XmcpipeError unless the input `kind` was made from the shards: the same N or L isn't enough."""
+    source = Artifact.at(inputs[kind]).manifest.inputs.get("shards")
+    expected = Artifact.at(inputs["shards"]).manifest.fingerprint
     if source != expected:
         raise XmcpipeError(
-            f"expected clusters of shards {expected[:16]}, got clusters of shards {str(source)[:16]}",
-            "run `xmcpipe cluster` on the shards that are trained on",
+            f"expected {kind} of shards {expected[:16]}, got {kind} of shards {str(source)[:16]}",
+            f"run `xmcpipe {stage}` on the shards that are trained on",
         )
 
 
@@ -112,10 +145,13 @@ TRAIN = Stage(
     kind="model",
     config=TrainConfig,
     schema_version=MODEL_VERSION,
-    inputs=("shards", "clusters"),
+    inputs=("shards", "clusters", "embeddings"),
     run=run,
     required=_required,
-    alternatives={"clusters": "set train.auxiliary.weight = 0"},
+    alternatives={
+        "clusters": "set train.auxiliary.weight = 0",
+        "embeddings": "set train.encoder.frozen = false",
+    },
     help="Train a model. A training that was killed continues from its last checkpoint.",
     options=(
         Option(

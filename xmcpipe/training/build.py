@@ -37,7 +37,8 @@ def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_cluste
         num_clusters=num_clusters,
         dropout=config.encoder.dropout,
         dtype=dtype,
-        checkpointing=config.encoder.checkpointing,
+        checkpointing=config.encoder.checkpointing and not config.encoder.frozen,
+        frozen=config.encoder.frozen,
     )
 
 

@@ -7,7 +7,7 @@ heavy.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import require_at_least, runtime
+from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS, require_head
 from xmcpipe.ops.loss_names import LossName
 
@@ -20,6 +20,10 @@ class EncoderConfig:
 
     name: str = ""
     """Encoder to train: a hub id, a folder or package:NAME; "" is the encoder of the tokenized shards."""
+
+    frozen: bool = later(False)
+    """Train the output layer only, on the embeddings of an [embed] table, which must name the same encoder
+    and pooling. The encoder does not run and its weights do not change."""
 
     pooling: Literal["cls", "mean"] = "cls"
     """How token states become an embedding: the first token's state (cls), or the mean of all (mean)."""
@@ -247,6 +251,11 @@ class TrainConfig:
             )
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"expected 0 <= validation < 1, got validation = {self.validation}")
+        if self.encoder.frozen and self.auxiliary.weight:
+            raise ValueError(
+                "expected auxiliary.weight = 0 with encoder.frozen = true, because the auxiliary loss "
+                f"trains the encoder alone, got {self.auxiliary.weight}"
+            )
         if self.memory == "light":
             _require_light(self)
 

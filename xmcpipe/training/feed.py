@@ -6,13 +6,16 @@ A group is the batches of one optimizer step: `accumulation` of them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from xmcpipe.data.shards.batches import collate, epoch_batches, length_order
+from xmcpipe.data.embeddings import EmbeddingTable
+from xmcpipe.data.shards.batches import collate, epoch_batches, length_order, positive_pairs
 from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.layer import Positives
@@ -22,7 +25,7 @@ COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a tim
 
 
 @dataclass(frozen=True)
-class Batch:
+class TokenBatch:
     """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label."""
 
     input_ids_BS: Tensor
@@ -33,19 +36,42 @@ class Batch:
         return len(self.input_ids_BS)
 
 
+@dataclass(frozen=True)
+class EmbeddedBatch:
+    """B documents on the device, encoded before: float32 [B, E], and the positive pairs sorted by label."""
+
+    embedding_BE: Tensor
+    positives: Positives
+
+    def __len__(self) -> int:
+        return len(self.embedding_BE)
+
+
+Batch = TokenBatch | EmbeddedBatch
+
+
 class Feed:
     """The training split of a shards artifact, divided into training and validation rows by the seed.
 
     With `config.label_features` the label texts are training rows too, after the documents. They are never in
     the validation split, because a model is judged by the labels of documents. `label_counts` float64 [L] and
-    `num_documents` count the training rows only.
+    `num_documents` count the training rows only. With `embeddings`, of the rows of the shards, batches hold
+    these instead of tokens.
 
     Raises XmcpipeError for shards without a document or a label, for label_features without label texts, and
     for a label id that the vocabulary doesn't have.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, pad_id: int, device: torch.device) -> None:
-        self.shards = Shards(folder, *config.splits)
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        pad_id: int,
+        device: torch.device,
+        embeddings: EmbeddingTable | None = None,
+    ) -> None:
+        self.shards, self.embeddings = Shards(folder, *config.splits), embeddings
+        assert embeddings is None or len(embeddings) == len(self.shards), "embeddings of these shards"
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
         total = len(Shards(folder, "train"))
@@ -101,12 +127,20 @@ class Feed:
 
     def batch(self, rows: Int64s) -> Batch:
         """The documents of `rows` on the device."""
+        if self.embeddings is not None:
+            rows_P, labels_P = self._to_device(*positive_pairs(self.shards, rows))
+            (embedding_BE,) = self._to_device(self.embeddings.gather(rows))
+            return EmbeddedBatch(embedding_BE, Positives.of(rows_P, labels_P))
         host = collate(self.shards, rows, self._pad_id)
-        tensors = (torch.from_numpy(array) for array in (host.input_ids, host.mask, host.rows, host.labels))
+        input_ids_BS, mask_BS = self._to_device(host.input_ids, host.mask)
+        rows_P, labels_P = self._to_device(host.rows, host.labels)
+        return TokenBatch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P))
+
+    def _to_device(self, *arrays: npt.NDArray[Any]) -> list[Tensor]:
+        tensors = [torch.from_numpy(array) for array in arrays]
         if self._device.type == "cuda":
-            tensors = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors)
-        input_ids_BS, mask_BS, rows_P, labels_P = tensors
-        return Batch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P))
+            tensors = [tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors]
+        return tensors
 
     def validation_batches(self) -> Iterator[Batch]:
         """The batches of the validation split, each of documents of similar length."""

@@ -14,7 +14,7 @@ from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.losses import scale
 from xmcpipe.modeling.model import Model
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Batch, Feed
+from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed
 from xmcpipe.training.gradients import SplitEmbedding
 from xmcpipe.training.updates.protocol import Updates
 
@@ -62,6 +62,8 @@ class GradientStep:
 
     def embed(self, batch: Batch) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""
+        if isinstance(batch, EmbeddedBatch):
+            return batch.embedding_BE
         dtype = self.updates.autocast
         with torch.autocast(self.device_type, dtype, enabled=dtype is not None):
             return self.model.embed(batch.input_ids_BS, batch.mask_BS)

@@ -34,7 +34,8 @@ COMMANDS = {
     },
     "tokenize": SHARED | {"--raw"},
     "cluster": SHARED | {"--shards", "--random"},
-    "train": SHARED | {"--shards", "--clusters", "--steps"},
+    "embed": SHARED | {"--shards"},
+    "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
     "eval": SHARED
     | {

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.encoders import HIDDEN
 from tests.unit.training.shard_files import write_shards
 from xmcpipe.config import from_table
+from xmcpipe.data.embeddings import EmbeddingTable, EmbeddingWriter, embeddings_path
+from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory import compare as plan_compare
 from xmcpipe.memory.compare import memory_figures
@@ -27,6 +30,7 @@ CPU = torch.device("cpu")
 LABELS, CLUSTERS, VOCABULARY = 3000, 64, 204
 LIGHT: dict[str, Any] = {"memory": "light", "head.optimizer": "sgd", "head.momentum": 0.0}
 CHECKPOINTING: dict[str, Any] = {"encoder.checkpointing": True}
+FROZEN: dict[str, Any] = {"encoder.frozen": True, "auxiliary.weight": 0.0}
 FLOAT32: dict[str, Any] = {"precision": "float32"}
 # 90 to 110% are promised; a rehearsal that runs the same code should be closer.
 CLOSE = 0.03
@@ -69,11 +73,18 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def random_embeddings(folder: Path, rows: int) -> EmbeddingTable:
+    writer = EmbeddingWriter(embeddings_path(folder, "train"), rows, HIDDEN)
+    writer.write(np.random.default_rng(1).normal(size=(rows, HIDDEN)).astype(np.float16))
+    return EmbeddingTable(folder, "train")
+
+
 def trained(
     shards: Path, encoder: Path, scratch: Path, config: TrainConfig
 ) -> tuple[Trainer, FirstStepsMeter]:
     """A trainer after its training, and the meter that watched the first steps."""
-    feed, branch = Feed(shards, config, 0, CPU), config.auxiliary.weight > 0
+    embeddings = random_embeddings(scratch, len(Shards(shards, "train"))) if config.encoder.frozen else None
+    feed, branch = Feed(shards, config, 0, CPU, embeddings), config.auxiliary.weight > 0
     model = new_model(config, str(encoder), VOCABULARY, feed, CLUSTERS if branch else 0, CPU)
     clusters = torch.arange(LABELS) % CLUSTERS if branch else None
     meter = FirstStepsMeter()
@@ -97,6 +108,9 @@ def trained(
         {"precision": "float16", "loss": "bce"},
         {"accumulation": 2, "encoder.max_grad_norm": 1.0},
         {"head.kind": "dense"},
+        {**FROZEN},
+        {**FROZEN, **LIGHT},
+        {**FROZEN, "head.intermediate": 64},
         {"head.kind": "bottleneck"},
         {"head.intermediate": 48, "auxiliary.weight": 0.0, "encoder.pooling": "mean"},
         {"precision": "float16", "gradients_every": 1},

@@ -17,7 +17,7 @@ from xmcpipe.data.shards.batches import collate, epoch_batches, length_order
 from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Feed, read_clusters
+from xmcpipe.training.feed import Feed, TokenBatch, read_clusters
 
 CPU = torch.device("cpu")
 
@@ -104,6 +104,7 @@ def test_label_texts_are_trained_on_and_never_validated(tmp_path: Path, document
     assert added.tolist() == [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]
     assert feed.num_documents == without.num_documents + 3
     batch = feed.batch(np.array([23, 25, 1]))
+    assert isinstance(batch, TokenBatch)
     assert batch.input_ids_BS[:2, 0].tolist() == [50, 59]
     positives = batch.positives
     assert {(0, 0), (1, 9)} <= set(zip(positives.rows.tolist(), positives.labels.tolist(), strict=True))

@@ -12,6 +12,7 @@ from tests.unit.training.runs import CLUSTERS, HEAD, LIGHT, make, same_bits, sta
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.losses import scale
+from xmcpipe.training.feed import TokenBatch
 from xmcpipe.training.gradients import SplitEmbedding, is_measured
 from xmcpipe.training.trainer import Trainer
 
@@ -37,6 +38,7 @@ def expected(trainer: Trainer, rows: Int64s) -> dict[str, float]:
     The trainer can't be used afterwards.
     """
     model, batch = trainer.model.float(), trainer.feed.batch(rows)
+    assert isinstance(batch, TokenBatch)
     s = trainer.auxiliary_weight
     embedding = model.embed(batch.input_ids_BS, batch.mask_BS)
     factor = scale(trainer.config.loss, "mean", len(rows), trainer.feed.num_labels)

@@ -55,7 +55,7 @@ def test_the_total_loss_is_the_weighted_sum_of_main_and_auxiliary(
     twice = Positives.of(torch.cat([rows, rows]), torch.cat([labels, (labels + 4) % LABELS]))
     branch = trainer.model.auxiliary
     assert branch is not None
-    embedding = trainer.model.embed(batch.input_ids_BS, batch.mask_BS)
+    embedding = trainer.gradient_step.embed(batch)
     scores = branch(embedding)
     target = torch.zeros_like(scores)
     for row, label in zip(rows.tolist(), labels.tolist(), strict=True):

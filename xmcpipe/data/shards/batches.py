@@ -52,11 +52,15 @@ def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
 
 def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
     """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
-    tokens, lengths = shards.tokens.gather(rows)
+    input_ids, mask = pad(*shards.tokens.gather(rows), pad_id)
+    return HostBatch(input_ids, mask, *positive_pairs(shards, rows))
+
+
+def positive_pairs(shards: Shards, rows: Int64s) -> tuple[Int64s, Int64s]:
+    """The positive pairs of the documents of `rows`: positions in the batch and labels, int64 [P] each."""
     labels, counts = shards.labels.gather(rows)
-    input_ids, mask = pad(tokens, lengths, pad_id)
     owners = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
-    return HostBatch(input_ids, mask, owners, labels.astype(np.int64))
+    return owners, labels.astype(np.int64)
 
 
 def pad(tokens: Int32s, lengths: Int32s, pad_id: int) -> tuple[Int64s, Int64s]:

@@ -17,6 +17,7 @@ from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
     drop_group,
+    encoder_groups,
     encoder_optimizer,
     moments,
     restore_state,
@@ -32,10 +33,10 @@ class PaperUpdates:
         self.config, self.model = config, model
         self.autocast = AUTOCAST[config.precision]
         # The names are part of the checkpoint's format.
-        self.named_optimizers = {
-            "encoder": encoder_optimizer(model, config.encoder),
-            "classifier": classifier_optimizer(model, config.head, config.auxiliary),
-        }
+        self.named_optimizers = {"classifier": classifier_optimizer(model, config.head, config.auxiliary)}
+        if encoder_groups(model, config.encoder):  # none if the encoder is frozen
+            encoder = encoder_optimizer(model, config.encoder)
+            self.named_optimizers = {"encoder": encoder, **self.named_optimizers}
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
 
     @property
@@ -58,7 +59,7 @@ class PaperUpdates:
 
     def step(self) -> None:
         # Clipping needs the gradients themselves, so their loss scale is removed first.
-        if self.config.encoder.max_grad_norm:
+        if self.config.encoder.max_grad_norm and "encoder" in self.named_optimizers:
             self.scaler.unscale_(self.named_optimizers["encoder"])
             torch.nn.utils.clip_grad_norm_(self.model.encoder.parameters(), self.config.encoder.max_grad_norm)
         for optimizer in self.optimizers():
