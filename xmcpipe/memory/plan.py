@@ -81,7 +81,9 @@ def plan(
     if config.rewire.interval and head.rewires:
         # A rewiring happens between two steps, so the peak is the larger of the two.
         in_features, fan_in = head.shape.in_features, head.shape.fan_in
-        peaks[REWIRING] = rewiring_bytes(device, shape.labels, in_features, fan_in)
+        # Torch rewires row by row on any device.
+        where = "cpu" if config.rewire.prune == "row" else device
+        peaks[REWIRING] = rewiring_bytes(where, shape.labels, in_features, fan_in)
         if sum(found.between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
             parts = {**found.between_steps, REWIRING: peaks[REWIRING]}
     host = _host_bytes(found, sum(parts.values()), shape, documents)

@@ -94,3 +94,5 @@ class Rewiring(NamedTuple):
     """Number of the layer's first label among all labels."""
     num_features: int
     """D."""
+    row_count: int = 0
+    """If not 0: the smallest |weight| of each row, so many of them, are pruned in place of bits and ties."""

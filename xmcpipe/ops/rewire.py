@@ -31,6 +31,8 @@ def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None
             raise ValueError(f"expected moments {list(weight.shape)}, got {list(moment.shape)}")
     if rewiring.number < 1:
         raise ValueError(f"expected rewiring >= 1, got {rewiring.number}")
+    if not 0 <= rewiring.row_count <= layer.fan_in:
+        raise ValueError(f"expected 0 <= row_count <= K = {layer.fan_in}, got {rewiring.row_count}")
 
 
 def magnitude_bits(weight: Tensor) -> Tensor:
@@ -49,20 +51,23 @@ def ffi_rewire_(
     rewiring: int,
     first_label: int,
     num_features: int,
+    row_count: int = 0,
 ) -> Tensor:
     """Prune and regrow in place; returns the number of connections replaced, int64 [].
 
     `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [L, K]; `moments`: optimizer tensors [L, K].
-    Connections with |weight| below `bits` are replaced, and the first `ties` of those equal to it. The new
+    Connections with |weight| below `bits` are replaced, and the first `ties` of those equal to it; if
+    `row_count` is not 0, the `row_count` smallest of each row instead, of equal ones the first. The new
     features are those of `topology.regrow` for (seed, rewiring, first_label + l), with weight and moments 0.
     `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
     """
     layer, settings = (
         SparseLayer(weight, index),
-        Rewiring(bits, ties, seed, rewiring, first_label, num_features),
+        Rewiring(bits, ties, seed, rewiring, first_label, num_features, row_count),
     )
     check(layer, moments, settings)
-    if cuda_kernels_usable(index, weight) and _moments_fit_cuda(moments):
+    # The kernel takes one threshold for the whole layer.
+    if not row_count and cuda_kernels_usable(index, weight) and _moments_fit_cuda(moments):
         import xmcpipe.ops.cuda.rewire
 
         return xmcpipe.ops.cuda.rewire.rewire_(layer, moments, settings)
@@ -76,8 +81,11 @@ def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewir
     rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
-        pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
-        ties_left -= num_tied
+        if rewiring.row_count:
+            pruned_RK = _smallest_of_each_row(weight[piece], rewiring.row_count)
+        else:
+            pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
+            ties_left -= num_tied
         # Most rewirings prune in few rows: only those are copied, regrown and written back.
         touched_T = pruned_RK.any(1).nonzero().squeeze(1)
         if len(touched_T) == 0:
@@ -118,3 +126,10 @@ def _pruned(weight_RK: Tensor, bits: int, ties: int) -> tuple[Tensor, int]:
     tied_RK = bits_RK == bits
     pruned_RK |= tied_RK & (tied_RK.flatten().cumsum(0).view_as(tied_RK) <= ties)
     return pruned_RK, min(ties, int(tied_RK.sum()))
+
+
+def _smallest_of_each_row(weight_RK: Tensor, count: int) -> Tensor:
+    """The `count` connections of each row with the smallest |weight|, bool [R, K]; the first of equal ones."""
+    order_RK = magnitude_bits(weight_RK).argsort(dim=1, stable=True)
+    pruned_RK = torch.zeros_like(order_RK, dtype=torch.bool)
+    return pruned_RK.scatter_(1, order_RK[:, :count], True)

@@ -120,6 +120,10 @@ class RewireConfig:
     fraction: float = 0.25
     """Fraction of all connections that a rewiring replaces, in mode fraction."""
 
+    prune: Literal["layer", "row"] = later("layer")
+    """Among which weights the smallest are chosen in mode fraction: those of the whole layer, or of each
+    label (row), so that every label replaces the same number."""
+
     threshold: float = 0.01
     """Initial threshold in mode threshold: weights with a smaller magnitude are replaced. It decreases along
     a cosine to final_threshold."""
@@ -132,6 +136,8 @@ class RewireConfig:
         for name in ("until", "fraction"):
             if getattr(self, name) > 1.0:
                 raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
+        if self.mode == "threshold" and self.prune == "row":
+            raise ValueError("expected prune = 'layer' with mode = 'threshold', got prune = 'row'")
 
 
 @dataclass(frozen=True)

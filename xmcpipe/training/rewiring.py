@@ -5,6 +5,9 @@ fraction the threshold is computed exactly, from two histograms of the bits of |
 non-negative floats have the same order as the floats. The histograms are summed over chunks and processes,
 so that the topology doesn't depend on the chunking.
 
+The smallest weights of the whole layer are mostly those of rare labels, whose rows then change all the time.
+With `prune = "row"` every label replaces the same number of its own.
+
 L labels, K fan-in.
 """
 
@@ -46,11 +49,13 @@ class OneProcess:
 class Cut:
     """What is pruned: weights whose |weight| has bits below `bits`, and the first `ties` that equal it.
 
-    The ties are counted within this process.
+    The ties are counted within this process. If `row_count` is not 0, the `row_count` smallest of each row
+    are pruned instead.
     """
 
     bits: int
     ties: int
+    row_count: int = 0
 
 
 def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
@@ -91,6 +96,8 @@ def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: in
     last = config.until * total_steps
     if not config.interval or step % config.interval or step > last:
         return None
+    if config.mode == "fraction" and config.prune == "row":
+        return Cut(0, 0, int(config.fraction * weight_LK.shape[1]))
     if config.mode == "fraction":
         return cut_fraction(weight_LK, config.fraction, OneProcess())
     return cut_threshold(prune_threshold(step, last, config.threshold, config.final_threshold))
@@ -105,7 +112,7 @@ def rewire(head: Head, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: 
     """
     first, width = head.shape.first_label, head.shape.in_features
     replaced = ffi_rewire_(
-        head.weight, head.index, moments_LK, cut.bits, cut.ties, seed, rewiring, first, width
+        head.weight, head.index, moments_LK, cut.bits, cut.ties, seed, rewiring, first, width, cut.row_count
     )
     return int(replaced)
 

@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from xmcpipe.config import from_table
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import Head, HeadShape
+from xmcpipe.ops import rewire as rewire_op
 from xmcpipe.ops import topology
-from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, rewire
+from xmcpipe.training.config import RewireConfig
+from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, next_cut, rewire
 
 L, D, K = 23, 12, 5
 
@@ -63,6 +67,43 @@ def test_a_fraction_prunes_that_many_of_the_smallest(
     ordered = head.index.long().sort(1).values
     assert (ordered[:, 1:] > ordered[:, :-1]).all()
     assert int(ordered.max()) < D
+
+
+@given(st.integers(0, K), st.integers(0, 50), st.booleans(), st.integers(1, 30))
+def test_by_row_each_label_loses_as_many_of_its_smallest(
+    count: int, seed: int, tied: bool, chunk: int
+) -> None:
+    head = make(seed, tied)
+    before, index = head.weight.detach().clone(), head.index.clone().int()
+    moment = torch.ones_like(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rewire_op, "chunk_rows", lambda features: chunk)
+        assert rewire(head, [moment], Cut(0, 0, count), seed, 1) == count * L
+    for label in range(L):
+        # Of equal magnitudes the first are pruned: a stable sort by hand.
+        order = sorted(range(K), key=lambda place: (abs(float(before[label, place])), place))
+        pruned, rest = order[:count], order[count:]
+        assert head.weight[label, pruned].tolist() == moment[label, pruned].tolist() == [0.0] * count
+        assert torch.equal(head.weight[label, rest], before[label, rest])
+        assert torch.equal(head.index[label].int()[rest], index[label, rest])
+        assert len(set(head.index[label].tolist())) == K
+
+
+@pytest.mark.parametrize("cut", [1, 8])
+def test_by_row_any_number_of_processes_gives_the_same_topology(cut: int) -> None:
+    whole, parts = make(4), [make(4, False, 0, cut), make(4, False, cut, L - cut)]
+    for head in (whole, *parts):
+        rewire(head, [], Cut(0, 0, 2), 4, 2)
+    assert torch.equal(torch.cat([part.index.int() for part in parts]), whole.index.int())
+
+
+def test_the_cut_by_row_is_the_fraction_of_the_fan_in() -> None:
+    weight = torch.randn(L, 10)
+    config = from_table(RewireConfig, {"interval": 5, "fraction": 0.25, "prune": "row"}, "rewire")
+    assert next_cut(config, weight, 5, 100) == Cut(0, 0, 2)
+    assert next_cut(config, weight, 6, 100) is None
+    with pytest.raises(XmcpipeError, match="expected prune = 'layer' with mode = 'threshold'"):
+        from_table(RewireConfig, {"mode": "threshold", "prune": "row"}, "rewire")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 100.0])
