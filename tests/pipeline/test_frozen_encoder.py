@@ -77,7 +77,7 @@ def test_a_recipe_without_embed_is_told_what_to_add(workplace: Workplace) -> Non
     done = workplace.call("run", "tiny.toml", *settings(FROZEN), code=2)
     assert "train needs embeddings" in done.stderr
     assert "add [embed] to the recipe" in done.stderr
-    assert "set train.encoder.frozen = false" in done.stderr
+    assert "set train.encoder.frozen = false and" in done.stderr
 
 
 def test_a_recipe_without_the_key_finds_its_old_model(workplace: Workplace, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from xmcpipe.memory.measure import FirstStepsMeter, shape_of
 from xmcpipe.memory.plan import plan
 from xmcpipe.memory.rehearsal import rehearse
 from xmcpipe.memory.shape import StepShape
+from xmcpipe.training.feed import count_clusters
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.used_memory import peak_bytes
 
@@ -65,5 +66,5 @@ def _largest(trainer: Trainer) -> StepShape:
     ]
     shape = shape_of(trainer, longest)
     # Not from the model: the auxiliary branch may have been dropped by now.
-    clusters = 0 if trainer.clusters is None else int(trainer.clusters.max()) + 1
+    clusters = count_clusters(trainer.clusters)
     return replace(shape, clusters=clusters)

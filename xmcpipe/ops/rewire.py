@@ -129,7 +129,7 @@ def _pruned(weight_RK: Tensor, bits: int, ties: int) -> tuple[Tensor, int]:
 
 
 def _smallest_of_each_row(weight_RK: Tensor, count: int) -> Tensor:
-    """The `count` connections of each row with the smallest |weight|, bool [R, K]; the first of equal ones."""
+    """The `count` smallest |weight| of each row, bool [R, K]; of equal ones the first."""
     order_RK = magnitude_bits(weight_RK).argsort(dim=1, stable=True)
     pruned_RK = torch.zeros_like(order_RK, dtype=torch.bool)
     return pruned_RK.scatter_(1, order_RK[:, :count], True)

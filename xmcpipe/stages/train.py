@@ -35,7 +35,8 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     from xmcpipe.modeling.encoder import load_tokenizer
     from xmcpipe.modeling.saved import save_model
     from xmcpipe.training.build import new_model
-    from xmcpipe.training.feed import Feed, read_clusters
+    from xmcpipe.training.feed import Feed, count_clusters, read_clusters
+    from xmcpipe.training.informed import choose_connections
     from xmcpipe.training.trainer import Trainer
 
     shards = inputs["shards"]
@@ -44,13 +45,15 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
     encoder_name = config.encoder.name or tokenized["encoder"]
     embeddings = _embeddings(config, encoder_name, inputs)
-    feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, embeddings)
+    frozen = embeddings if config.encoder.frozen else None
+    feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, frozen)
     clusters = None
     if config.auxiliary.weight:
         _require_same_shards(inputs, "clusters", "cluster")
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
-    num_clusters = 0 if clusters is None else int(clusters.max()) + 1
-    model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device)
+    model = new_model(config, encoder_name, len(tokenizer), feed, count_clusters(clusters), device)
+    if embeddings is not None and config.head.topology == "informed":
+        choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     meter = FirstStepsMeter()
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter)
     trainer.fit()
@@ -63,9 +66,13 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
 
 
 def _required(config: TrainConfig) -> tuple[str, ...]:
-    """The required inputs: clusters only for the auxiliary loss, embeddings only for a frozen encoder."""
+    """The required inputs: clusters for the auxiliary loss, embeddings where something reads them."""
     clusters = ("clusters",) if config.auxiliary.weight else ()
-    return ("shards", *clusters, *(("embeddings",) if config.encoder.frozen else ()))
+    return ("shards", *clusters, *(("embeddings",) if _reads_embeddings(config) else ()))
+
+
+def _reads_embeddings(config: TrainConfig) -> bool:
+    return config.encoder.frozen or config.head.topology == "informed"
 
 
 def _recipe(config: TrainConfig, inputs: Mapping[str, Path]) -> dict[str, Any]:
@@ -77,14 +84,14 @@ def _recipe(config: TrainConfig, inputs: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _embeddings(config: TrainConfig, encoder: str, inputs: Mapping[str, Path]) -> "EmbeddingTable | None":
-    """The embeddings of the splits that are trained on; None if the encoder is trained as well.
+    """The embeddings of the splits that are trained on; None if nothing reads them.
 
     Raises XmcpipeError if they are of other shards, another encoder or another pooling: the model would
     predict from embeddings of another kind than those its output layer was trained on.
     """
     from xmcpipe.data.embeddings import EmbeddingTable
 
-    if not config.encoder.frozen:
+    if not _reads_embeddings(config):
         return None
     _require_same_shards(inputs, "embeddings", "embed")
     manifest = Artifact.at(inputs["embeddings"]).manifest
@@ -119,7 +126,8 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
     from xmcpipe.memory.compare import memory_figures
 
     state, head = trainer.progress, trainer.model.head
-    first = head.first_connections()
+    # Those of an informed topology are not a function of the seed, with which they could be compared.
+    first = head.first_connections() if trainer.config.head.topology == "random" else None
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
     return {
         "validation": {name: value for name, value in best.items() if name.startswith("P@")},
@@ -150,7 +158,7 @@ TRAIN = Stage(
     required=_required,
     alternatives={
         "clusters": "set train.auxiliary.weight = 0",
-        "embeddings": "set train.encoder.frozen = false",
+        "embeddings": 'set train.encoder.frozen = false and train.head.topology = "random"',
     },
     help="Train a model. A training that was killed continues from its last checkpoint.",
     options=(

@@ -66,6 +66,11 @@ class HeadConfig:
     fan_in: int = 128
     """Number of features that each label reads (K)."""
 
+    topology: Literal["random", "informed"] = later("random")
+    """Which features a label reads at first: random ones, or those in which the mean embedding of its
+    documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
+    sparse head without an intermediate layer."""
+
     bias: bool = False
     """Give each label a trained bias."""
 
@@ -262,6 +267,8 @@ class TrainConfig:
                 "expected auxiliary.weight = 0 with encoder.frozen = true, because the auxiliary loss "
                 f"trains the encoder alone, got {self.auxiliary.weight}"
             )
+        if self.head.topology == "informed":
+            _require_informed(self.head)
         if self.memory == "light":
             _require_light(self)
 
@@ -269,6 +276,17 @@ class TrainConfig:
     def splits(self) -> tuple[str, ...]:
         """The splits of the shards that are trained on."""
         return ("train", "label") if self.label_features else ("train",)
+
+
+def _require_informed(head: HeadConfig) -> None:
+    """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
+    if not HEADS[head.kind].is_sparse:
+        raise ValueError(f"expected a sparse head with topology = 'informed', got kind = {head.kind!r}")
+    if head.intermediate:
+        raise ValueError(
+            "expected head.intermediate = 0 with topology = 'informed', because its features are not those "
+            f"of the embeddings, got {head.intermediate}"
+        )
 
 
 def _require_light(config: TrainConfig) -> None:

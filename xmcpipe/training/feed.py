@@ -164,3 +164,8 @@ def read_clusters(folder: Path, num_labels: int) -> Tensor:
             "run `xmcpipe cluster` on these shards",
         )
     return clusters
+
+
+def count_clusters(clusters_L: Tensor | None) -> int:
+    """C, 0 without clusters."""
+    return 0 if clusters_L is None else int(clusters_L.max()) + 1
