@@ -146,7 +146,7 @@ def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig
         epochs=1000,
         max_steps=steps,
         batch_size=shape.batch,
-        loss=shape.loss,  # type: ignore[arg-type]
+        loss=shape.loss,
         memory=memory,  # type: ignore[arg-type]
         warmup_steps=1,
         validation=0.0,

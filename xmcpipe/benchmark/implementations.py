@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
-from xmcpipe.ops.losses import squared_hinge_
+from xmcpipe.ops.losses.squared_hinge import squared_hinge_
 from xmcpipe.ops.step import ffi_step_
 from xmcpipe.ops.topk import ffi_topk
 

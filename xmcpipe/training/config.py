@@ -9,7 +9,7 @@ from typing import Literal
 
 from xmcpipe.config import require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS, require_head
-from xmcpipe.ops.loss_names import LossName
+from xmcpipe.ops.losses.table import require_loss
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
 
@@ -178,7 +178,7 @@ class TrainConfig:
     """What is in memory: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
     without gradients of the output layer (light)."""
 
-    loss: LossName = "squared_hinge"
+    loss: str = "squared_hinge"
     """Loss over all labels: squared hinge, a mean over documents and labels, or binary cross-entropy (bce), a
     sum over labels."""
 
@@ -247,6 +247,7 @@ class TrainConfig:
             )
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"expected 0 <= validation < 1, got validation = {self.validation}")
+        require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)
 
