@@ -18,7 +18,7 @@ from xmcpipe.ops.cuda import ffi, rewire, step, step_chunks, step_pass, topk
 from xmcpipe.ops.cuda.step_arguments import loss_code
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, Update
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
-from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topk import ffi_topk
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from xmcpipe.config import require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS, require_head
-from xmcpipe.ops.losses.table import require_loss
+from xmcpipe.ops.losses.loss_table import require_loss
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
 

@@ -14,7 +14,7 @@ from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.reference import dense_weight
 
 B, D, L, K = 6, 20, 37, 5

@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.unit.ops.loss_cases import added_loss
 from xmcpipe.modeling.losses import prior_bias, scale
 from xmcpipe.ops.losses.loss import loss_named
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 
 
 def reference(loss: str, scores: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 
 B, D, L, K = 6, 20, 37, 8
 FACTOR, LOSS_WEIGHT, RATE, DECAY = 0.25, 0.6, 0.3, 0.01

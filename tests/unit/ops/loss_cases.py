@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.losses.loss import Loss, mean_over_scores
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 
 NAME = "squared_error"
 

@@ -23,7 +23,7 @@ from tests.unit.ops.step_cases import (
 from xmcpipe.ops import ffi_torch, reference
 from xmcpipe.ops.cpu import threads
 from xmcpipe.ops.cuda import geometry
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.step import step_
 

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named, unsupported
-from xmcpipe.ops.losses.table import LOSSES
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.nvrtc.arguments import Argument
 
 

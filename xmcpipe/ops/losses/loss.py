@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.losses.table import LOSSES, require_loss
+from xmcpipe.ops.losses.loss_table import LOSSES, require_loss
 
 Reduction = Literal["mean", "sum"]
 LossInPlace = Callable[[Tensor, Tensor, Tensor], Tensor]
