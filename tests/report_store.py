@@ -23,7 +23,8 @@ from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.measuring.metrics_json import METRICS_VERSION
 from xmcpipe.stages.evaluate import EvalConfig, run
-from xmcpipe.training.config import HeadConfig, TrainConfig
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.head_config import HeadConfig
 
 SCRIPT = "<script>alert(1)</script>"
 TEXT = "</script><script>alert(2)</script> \u2028 & <b>bold</b> <!-- {{ 7 * 7 }}"

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from xmcpipe.data import registry
-from xmcpipe.data.layouts import Layout, LayoutOptions, table
+from xmcpipe.data.layouts import Layout, LayoutOptions, catalog
 from xmcpipe.data.layouts.layout import Files
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.errors import XmcpipeError
@@ -110,4 +110,4 @@ LINES = Layout(
 
 def use_lines_layout(patch: pytest.MonkeyPatch) -> None:
     """Add the made-up layout LINES to the table: a text, a tab and labels per line, and a list of labels."""
-    patch.setattr(table, "LAYOUTS", (*table.LAYOUTS, LINES))
+    patch.setattr(catalog, "LAYOUTS", (*catalog.LAYOUTS, LINES))

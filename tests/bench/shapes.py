@@ -35,8 +35,9 @@ from xmcpipe.memory.plan import plan
 from xmcpipe.memory.shape import StepShape
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import new_model
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig, RewireConfig, TrainConfig
+from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.head_config import HeadConfig, RewireConfig
 from xmcpipe.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig
         epochs=1000,
         max_steps=steps,
         batch_size=shape.batch,
-        loss=shape.loss,  # type: ignore[arg-type]
+        loss=shape.loss,
         memory=memory,  # type: ignore[arg-type]
         warmup_steps=1,
         validation=0.0,

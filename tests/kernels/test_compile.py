@@ -13,8 +13,8 @@ import pytest
 from tests.kernels.cases.cubin import max_threads, parameter_bytes, sections
 from xmcpipe.ops.nvrtc import compiler
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, KIB
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.source import folder, parameters
-from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Kernel, Variant
 
 MAX_STATIC_SHARED = 48 * KIB

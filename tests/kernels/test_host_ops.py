@@ -12,12 +12,13 @@ from torch import Tensor
 
 from tests.kernels.host.gpu import HostGpu, install
 from tests.unit.ops.loss_cases import added_loss
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import reference, step_torch
 from xmcpipe.ops.cuda import ffi, rewire, step, step_chunks, step_pass, topk
 from xmcpipe.ops.cuda.step_arguments import loss_code
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, Update
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
-from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topk import ffi_topk
 
@@ -208,7 +209,8 @@ def test_which_design_takes_the_step(
 def test_a_loss_without_a_kernel_is_refused(host_gpu: HostGpu, dtype: torch.dtype) -> None:
     features_BD, before = make(dtype, 24)
     layer = copy_of(before)
-    with added_loss() as name, pytest.raises(ValueError, match=f"the CUDA step has no .* loss '{name}'"):
+    message = "expected one of the losses that the CUDA step computes, .*, got 'squared_error'"
+    with added_loss() as name, pytest.raises(XmcpipeError, match=message):
         step.step_(features_BD, layer, make_positives(24), name, make_update())
     assert host_gpu.launches == []
     assert torch.equal(layer.weight, before.weight)
@@ -216,7 +218,7 @@ def test_a_loss_without_a_kernel_is_refused(host_gpu: HostGpu, dtype: torch.dtyp
 
 def test_a_code_without_a_kernel_is_refused() -> None:
     """A code that the table of kernels lacks is an error that names the macro, not another loss."""
-    with added_loss(kernel_code=3) as name, pytest.raises(ValueError, match="expected LOSS in"):
+    with added_loss("WITH_A_KERNEL_CODE") as name, pytest.raises(ValueError, match="expected LOSS in"):
         KERNELS["ffi_scores"].variant(LOSS=loss_code(name))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-FOLDERS = ("xmcpipe", "kernels", "tests", "pipelines", "docs", "results", "tools")
+OUTPUTS = ("artifacts", "build", "dist")  # what commands make in a checkout
 PYTHON = (".py",)
 CUDA = (".cu", ".cuh", ".hpp", ".cpp")
 
@@ -42,11 +42,11 @@ class Module(NamedTuple):
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """Each folder that the rules cover, without hidden ones and `__pycache__`."""
-    for name in FOLDERS:
-        for folder, below, _ in os.walk(root / name):
-            below[:] = sorted(each for each in below if not each.startswith(".") and each != "__pycache__")
-            yield Path(folder)
+    """The root and each folder below it, without hidden ones, `__pycache__` and what commands make."""
+    for folder, below, _ in os.walk(root):
+        skipped = {"__pycache__", *(OUTPUTS if Path(folder) == root else ())}
+        below[:] = sorted(each for each in below if not each.startswith(".") and each not in skipped)
+        yield Path(folder)
 
 
 def files(folder: Path) -> list[Path]:

@@ -8,17 +8,17 @@ NAME stands for any name: `kernels/NAME.cu`. Tests are exempt, since they name m
 import re
 from pathlib import Path
 
-from tools.house_rules.files import CUDA, FOLDERS, PYTHON, Finding, Source, sources
+from tools.house_rules.files import CUDA, PYTHON, Finding, sources
 
 PAGES = (".md",)
+FOLDERS = ("xmcpipe", "kernels", "tests", "pipelines", "docs", "results", "tools")
 POINTER = re.compile(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./-]*\.(?:py|cuh?|hpp|md|toml|json|png)\b")
 
 
 def dangling_pointers(root: Path) -> list[Finding]:
-    pages = [Source(page.name, page.read_text("utf-8").splitlines()) for page in sorted(root.glob("*.md"))]
     return [
         Finding(source.path, number, f"points to {pointer}, expected a file that exists")
-        for source in [*pages, *sources(root, PYTHON + CUDA + PAGES)]
+        for source in sources(root, PYTHON + CUDA + PAGES)
         if not source.path.startswith("tests/")
         for number, line in enumerate(source.lines, start=1)
         for pointer in POINTER.findall(line)

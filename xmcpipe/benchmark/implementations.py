@@ -16,8 +16,9 @@ from torch import Tensor
 
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
-from xmcpipe.ops.losses import squared_hinge_
-from xmcpipe.ops.step import ffi_step_
+from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.losses.squared_hinge import squared_hinge_
+from xmcpipe.ops.step import step_
 from xmcpipe.ops.topk import ffi_topk
 
 LABEL_CHUNK = 32_768  # the default of training and prediction
@@ -113,13 +114,19 @@ class FixedFanIn(Implementation):
         return grad_features, grad_weight
 
     def step(self) -> Output:
-        positives = self.problem.positive_rows, self.problem.positive_labels
-        scalars = self.scale, self.rate, self.number
-        settings = ("squared_hinge", WEIGHT_DECAY, 0.0, 0, 0, LABEL_CHUNK)
-        output: Output = ffi_step_(
-            self.features_BD, self.weight, self.index_LK, None, None, *positives, *scalars, *settings
+        positives = Positives(self.problem.positive_rows, self.problem.positive_labels)
+        update = Update(
+            self.scale,
+            self.rate,
+            self.number,
+            weight_decay=WEIGHT_DECAY,
+            momentum_factor=0.0,
+            seed=0,
+            first_label=0,
+            label_chunk=LABEL_CHUNK,
         )
-        return output
+        layer = SparseLayer(self.weight, self.index_LK)
+        return step_(self.features_BD, layer, positives, "squared_hinge", update)
 
     def topk(self) -> Output:
         output: Output = ffi_topk(self.features_BD, self.weight, self.index_LK, None, TOP, 0, LABEL_CHUNK)

@@ -30,10 +30,6 @@ StoreOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run the stage even if its artifact exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-RawOption = Annotated[
-    Path | None,
-    typer.Option("--raw", metavar="DIR", help="Read this raw artifact instead of the recipe's."),
-]
 ShardsOption = Annotated[
     Path | None,
     typer.Option("--shards", metavar="DIR", help="Read these shards instead of the recipe's."),

@@ -60,7 +60,7 @@ class Mirror:
     """A URL (https), a file's id (gdrive), or `ID/h?rlkey=KEY` of a shared folder (dropbox)."""
 
     layout: str
-    """The name of the layout of the files inside (see data.layouts.table)."""
+    """The name of the layout of the files inside (see data.layouts.catalog)."""
 
     encoding: str = "utf-8"
     """The encoding of the texts."""

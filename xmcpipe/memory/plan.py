@@ -17,7 +17,8 @@ from xmcpipe.memory.shape import StepShape
 from xmcpipe.memory.workspace import rewiring_bytes
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
-from xmcpipe.training.config import HeadConfig, TrainConfig
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.head_config import HeadConfig
 
 REWIRING = "rewiring"
 # Bytes per document on the host: where its tokens and labels begin, their numbers, its position in an epoch.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
-from xmcpipe.ops.cuda.geometry import Card, StepShape, max_gradient_bytes, max_step_workspace_bytes, padded
+from xmcpipe.ops.cuda.geometry import Card, LayerShape, max_gradient_bytes, max_step_workspace_bytes, padded
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
@@ -33,7 +33,7 @@ def classifier_workspace_bytes(
     `value_bytes`: size of a weight and of a feature, 2 or 4.
     """
     dtype = DTYPES[value_bytes]
-    shape = StepShape(num_rows, num_features, num_labels, fan_in, feature_dtype=dtype, weight_dtype=dtype)
+    shape = LayerShape(num_rows, num_features, num_labels, fan_in, feature_dtype=dtype, weight_dtype=dtype)
     return max_step_workspace_bytes(shape, H100, label_chunk)
 
 

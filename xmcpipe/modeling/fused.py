@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.losses import loss_named
+from xmcpipe.ops.losses.loss import loss_named
 
 
 class _ChunkedLoss(torch.autograd.Function):

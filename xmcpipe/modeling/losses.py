@@ -1,8 +1,8 @@
-"""How a loss is averaged, and the first bias that minimises it; `ops.losses` has the table of losses."""
+"""How a loss is averaged, and the first bias that minimises it; the losses are in `ops.losses`."""
 
 from torch import Tensor
 
-from xmcpipe.ops.losses import Reduction, loss_named
+from xmcpipe.ops.losses.loss import Reduction, loss_named
 
 
 def scale(loss: str, reduction: Reduction, num_rows: int, num_labels: int) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.losses import loss_named
+from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.topology import INDEX_DTYPE, MAX_FEATURES
 
 FLOATS = (torch.bfloat16, torch.float16, torch.float32)

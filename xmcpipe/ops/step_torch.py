@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xmcpipe.ops.ffi_torch import DenseTile, tiles
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.losses import LOSSES
+from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 
 
@@ -21,6 +21,7 @@ def step_(
     grad_features = torch.zeros_like(features_BD)
     loss_sum = features_BD.new_zeros(())
     tile = DenseTile(features_BD, num_labels, num_features, update.label_chunk)
+    loss_in_place = loss_named(loss).in_place
     bounds = list(tiles(num_labels, num_features, update.label_chunk))
     # One search for the positives of all tiles: each costs a synchronisation on a GPU.
     edges = torch.tensor([begin for begin, _ in bounds] + [num_labels], device=layer.weight.device)
@@ -33,7 +34,7 @@ def step_(
         if part.bias is not None:
             scores_BT += part.bias
         columns_P = positives.labels[pairs] - begin
-        loss_sum += LOSSES[loss].in_place(scores_BT, positives.rows[pairs], columns_P)
+        loss_sum += loss_in_place(scores_BT, positives.rows[pairs], columns_P)
         # From here on `scores_BT` holds the gradient. dX needs the tile before dW overwrites it.
         grad_features.addmm_(scores_BT, tile_TD)
         grad_TK = tile.product(scores_BT, features_BD).gather(1, index_TK)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from xmcpipe.config import later, require_at_least, runtime
-from xmcpipe.modeling.head_table import HEADS, require_head
-from xmcpipe.ops.loss_names import LossName
-
-OptimizerKind = Literal["adamw", "adam", "sgd"]
+from xmcpipe.modeling.head_table import HEADS
+from xmcpipe.ops.losses.loss_table import require_loss
+from xmcpipe.training.head_config import HeadConfig, OptimizerKind, RewireConfig, require_informed
 
 
 @dataclass(frozen=True)
@@ -53,96 +52,6 @@ class EncoderConfig:
         require_at_least(self, 0, "lr", "weight_decay", "momentum", "max_grad_norm")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"expected 0 <= dropout < 1, got dropout = {self.dropout}")
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """[train.head]: the output layer, the layer before it, and their optimizer."""
-
-    kind: str = "ffi"
-    """Kind of output layer: ffi (each label reads fan_in features), dense (each label reads all features), or
-    bottleneck (two dense layers with as many parameters as ffi)."""
-
-    fan_in: int = 128
-    """Number of features that each label reads (K)."""
-
-    topology: Literal["random", "informed"] = later("random")
-    """Which features a label reads at first: random ones, or those in which the mean embedding of its
-    documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
-    sparse head without an intermediate layer."""
-
-    bias: bool = False
-    """Give each label a trained bias."""
-
-    bias_init: Literal["zero", "prior"] = "zero"
-    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior)."""
-
-    init_std: float = 0.0
-    """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
-
-    intermediate: int = 0
-    """Width of a dense layer with ReLU between encoder and output layer; 0 omits the layer."""
-
-    intermediate_lr: float = 2.01e-4
-    """Peak learning rate of the intermediate layer."""
-
-    optimizer: OptimizerKind = "adamw"
-    """Optimizer of the output layer, the intermediate layer and the auxiliary branch: adamw, adam or sgd.
-    With memory = "light" it must be sgd, and the two other layers use the encoder's optimizer."""
-
-    lr: float = 0.01
-    """Peak learning rate of the output layer."""
-
-    weight_decay: float = 1e-4
-    """Weight decay of the output layer, the intermediate layer and the auxiliary branch; the biases of the
-    output layer are not decayed."""
-
-    momentum: float = 0.9
-    """Momentum of the output layer under sgd; 0 needs no memory for it."""
-
-    def __post_init__(self) -> None:
-        require_head(self.kind)
-        require_at_least(self, 1, "fan_in")
-        require_at_least(
-            self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
-        )
-
-
-@dataclass(frozen=True)
-class RewireConfig:
-    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
-
-    mode: Literal["fraction", "threshold"] = "fraction"
-    """Which connections a rewiring replaces: a fixed fraction of the smallest weights of the whole layer
-    (fraction), or all weights below a threshold that decreases (threshold)."""
-
-    interval: int = 1000
-    """Number of optimizer steps between rewirings; 0 keeps the first connections."""
-
-    until: float = 0.66
-    """Fraction of all optimizer steps after which no rewiring happens."""
-
-    fraction: float = 0.25
-    """Fraction of all connections that a rewiring replaces, in mode fraction."""
-
-    prune: Literal["layer", "row"] = later("layer")
-    """Among which weights the smallest are chosen in mode fraction: those of the whole layer, or of each
-    label (row), so that every label replaces the same number."""
-
-    threshold: float = 0.01
-    """Initial threshold in mode threshold: weights with a smaller magnitude are replaced. It decreases along
-    a cosine to final_threshold."""
-
-    final_threshold: float = 1e-4
-    """Threshold of the last rewiring, in mode threshold."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "interval", "until", "fraction", "threshold", "final_threshold")
-        for name in ("until", "fraction"):
-            if getattr(self, name) > 1.0:
-                raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
-        if self.mode == "threshold" and self.prune == "row":
-            raise ValueError("expected prune = 'layer' with mode = 'threshold', got prune = 'row'")
 
 
 @dataclass(frozen=True)
@@ -193,7 +102,7 @@ class TrainConfig:
     """What is in memory: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
     without gradients of the output layer (light)."""
 
-    loss: LossName = "squared_hinge"
+    loss: str = "squared_hinge"
     """Loss over all labels: squared hinge, a mean over documents and labels, or binary cross-entropy (bce), a
     sum over labels."""
 
@@ -239,7 +148,7 @@ class TrainConfig:
     """Table of the auxiliary loss."""
 
     device: str = runtime("auto")
-    """Device to train on: auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
+    """Device to train on, such as cpu, cuda or cuda:1; auto uses a GPU if there is one."""
 
     checkpoint_minutes: float = runtime(10.0)
     """Minutes between checkpoints within an epoch; each epoch ends with a checkpoint."""
@@ -268,7 +177,8 @@ class TrainConfig:
                 f"trains the encoder alone, got {self.auxiliary.weight}"
             )
         if self.head.topology == "informed":
-            _require_informed(self.head)
+            require_informed(self.head)
+        require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)
 
@@ -276,17 +186,6 @@ class TrainConfig:
     def splits(self) -> tuple[str, ...]:
         """The splits of the shards that are trained on."""
         return ("train", "label") if self.label_features else ("train",)
-
-
-def _require_informed(head: HeadConfig) -> None:
-    """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
-    if not HEADS[head.kind].is_sparse:
-        raise ValueError(f"expected a sparse head with topology = 'informed', got kind = {head.kind!r}")
-    if head.intermediate:
-        raise ValueError(
-            "expected head.intermediate = 0 with topology = 'informed', because its features are not those "
-            f"of the embeddings, got {head.intermediate}"
-        )
 
 
 def _require_light(config: TrainConfig) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.topology import chunk_rows
-from xmcpipe.training.config import RewireConfig
+from xmcpipe.training.head_config import RewireConfig
 from xmcpipe.training.schedule import prune_threshold
 
 HIGH_BINS, LOW_BINS = 1 << 15, 1 << 16

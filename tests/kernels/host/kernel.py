@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.source import BYTES, Parameter, parameters
-from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Variant
 
 HERE = Path(__file__).parent

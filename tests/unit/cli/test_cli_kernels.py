@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from xmcpipe.cli.app import app
 from xmcpipe.cli.commands import kernels
 from xmcpipe.ops.nvrtc import compiler as nvrtc
+from xmcpipe.ops.nvrtc import kernel_table
 from xmcpipe.ops.nvrtc import source as kernel_source
-from xmcpipe.ops.nvrtc import table
 from xmcpipe.ops.nvrtc.architectures import COMMON_ARCHITECTURES
 from xmcpipe.ops.nvrtc.variant import Kernel
 
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """One small kernel, and an empty cache."""
     (tmp_path / "fill.cu").write_text(TEXT)
     monkeypatch.setattr(kernel_source, "FOLDERS", (tmp_path,))
-    monkeypatch.setattr(table, "KERNELS", {"fill": FILL})
+    monkeypatch.setattr(kernel_table, "KERNELS", {"fill": FILL})
     monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
     kernel_source._text_of.cache_clear()
     yield tmp_path / "cache" / "kernels"
@@ -104,7 +104,7 @@ def test_many_kernels_are_compiled_by_several_processes(monkeypatch: pytest.Monk
     # A spawned process has the package's own folder of kernels.
     monkeypatch.setattr(kernel_source, "FOLDERS", (kernel_source._PACKAGE.parent / "kernels",))
     scores = Kernel("ffi_grad_features_sum", threads=256, file="ffi_grad_features.cu")
-    monkeypatch.setattr(table, "KERNELS", {"sum": scores})
+    monkeypatch.setattr(kernel_table, "KERNELS", {"sum": scores})
     code, output = run("build", "--arch", "sm_90", "--arch", "sm_80", "--json")
     assert code == 0
     assert [row["cached"] for row in json.loads(output)["kernels"]] == [False, False]

@@ -14,7 +14,7 @@ from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.loss_names import LOSS_NAMES
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.reference import dense_weight
 
 B, D, L, K = 6, 20, 37, 5
@@ -45,7 +45,7 @@ def gradients(value: Tensor, head: Head, features: Tensor) -> tuple[Tensor, ...]
 
 
 @pytest.mark.parametrize("kind", ["ffi", "dense", "bottleneck"])
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("chunk", [1, 7, 36, 37, 1000])
 def test_equals_plain_autograd(kind: str, loss: str, chunk: int, device: str) -> None:
     head, features, target = make(kind, device)

@@ -10,7 +10,7 @@ from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.loss_names import LOSS_NAMES
+from xmcpipe.ops.losses.loss_table import LOSSES
 
 B, D, L, K = 6, 20, 37, 8
 FACTOR, LOSS_WEIGHT, RATE, DECAY = 0.25, 0.6, 0.3, 0.01
@@ -54,7 +54,7 @@ def step(
     return value.detach(), features.grad
 
 
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("chunk", [1, 7, 37, 1000])
 def test_in_float32_it_is_the_chunked_loss_and_sgd(

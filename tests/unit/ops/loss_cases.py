@@ -1,5 +1,6 @@
 """A loss that is not in the package, in the table for the time of a test."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
@@ -7,7 +8,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.losses import LOSSES, Loss, mean_over_scores
+from xmcpipe.ops.losses.loss import Loss, mean_over_scores
+from xmcpipe.ops.losses.loss_table import LOSSES
 
 NAME = "squared_error"
 
@@ -25,9 +27,12 @@ def share_itself(share: Tensor) -> Tensor:
     return torch.clone(share)
 
 
+SQUARED_ERROR = Loss(squared_error_, mean_over_scores, share_itself)
+WITH_A_KERNEL_CODE = Loss(squared_error_, mean_over_scores, share_itself, kernel_code=3)
+
+
 @contextmanager
-def added_loss(kernel_code: int | None = None) -> Iterator[str]:
-    """The loss's name; its entry is all that is added."""
-    entry = Loss(NAME, squared_error_, mean_over_scores, share_itself, kernel_code)
-    with mock.patch.dict(LOSSES, {NAME: entry}):
+def added_loss(entry: str = "SQUARED_ERROR") -> Iterator[str]:
+    """The loss's name. This file has its `Loss`, and its line in the table is all that is added."""
+    with mock.patch.dict(LOSSES, {NAME: f"{sys.modules[__name__].__name__}:{entry}"}):
         yield NAME

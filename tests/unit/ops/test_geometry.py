@@ -11,7 +11,7 @@ from xmcpipe.ops.cuda.geometry import (
     MAX_GRADIENT_BLOCKS,
     SUM_BYTES,
     Card,
-    StepShape,
+    LayerShape,
     chunk_labels,
     chunk_workspace_bytes,
     gradient_geometry,
@@ -37,8 +37,8 @@ def make(
     fan_in: int = 128,
     feature: torch.dtype = torch.bfloat16,
     weight: torch.dtype = torch.bfloat16,
-) -> StepShape:
-    return StepShape(num_rows, num_features, num_labels, fan_in, feature, weight)
+) -> LayerShape:
+    return LayerShape(num_rows, num_features, num_labels, fan_in, feature, weight)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def make(
         (make(feature=torch.float16, weight=torch.float16), H100, True),
     ],
 )
-def test_the_design_depends_on_shape_dtypes_and_card(shape: StepShape, card: Card, expected: bool) -> None:
+def test_the_design_depends_on_shape_dtypes_and_card(shape: LayerShape, card: Card, expected: bool) -> None:
     geometry = one_pass(shape, card)
     assert (geometry is not None) == expected
     if geometry is not None:

@@ -23,7 +23,7 @@ from tests.unit.ops.step_cases import (
 from xmcpipe.ops import ffi_torch, reference
 from xmcpipe.ops.cpu import threads
 from xmcpipe.ops.cuda import geometry
-from xmcpipe.ops.loss_names import LOSS_NAMES
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.step import step_
 
@@ -35,7 +35,7 @@ Dtypes = tuple[torch.dtype, torch.dtype]
     st.integers(1, 30),
     st.sampled_from([(x, w) for x in FLOATS for w in FLOATS]),
     st.sampled_from(["none", "same", "bfloat16"]),
-    st.sampled_from(LOSS_NAMES),
+    st.sampled_from(list(LOSSES)),
     st.sampled_from(IMPLEMENTATIONS),
     st.integers(0, 1000),
 )
@@ -59,7 +59,7 @@ def test_equals_the_dense_definition(
         check(case, loss, case.run(loss, update))
 
 
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("num_labels", [63, 64, 65, 200])
 def test_edges_of_tiles_and_slices(
@@ -155,7 +155,7 @@ def test_the_number_of_threads_changes_no_bit(dtype: torch.dtype, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_large_scores(name: str, loss: str, device: str) -> None:
     case = Case(Sizes(8, 24, 30, 8), (torch.float32, torch.float32), device=device)
     case.layer.weight.mul_(1000.0)
@@ -167,7 +167,7 @@ def test_large_scores(name: str, loss: str, device: str) -> None:
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
-@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_nan_is_not_hidden(name: str, loss: str, device: str) -> None:
     case = Case(Sizes(8, 24, 30, 8), (torch.float32, torch.bfloat16), device=device)
     case.features[2, :] = torch.nan

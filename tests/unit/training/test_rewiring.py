@@ -15,7 +15,7 @@ from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.ops import rewire as rewire_op
 from xmcpipe.ops import topology
-from xmcpipe.training.config import RewireConfig
+from xmcpipe.training.head_config import RewireConfig
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, next_cut, rewire
 
 L, D, K = 23, 12, 5

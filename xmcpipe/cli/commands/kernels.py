@@ -39,7 +39,7 @@ def build(
     """Compile the kernels into the user's cache. This needs no GPU, nvcc or host compiler."""
     from xmcpipe.ops.nvrtc import compiler
     from xmcpipe.ops.nvrtc.cubin_cache import folder
-    from xmcpipe.ops.nvrtc.table import KERNELS
+    from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 
     compiler.require()
     jobs = [
@@ -66,7 +66,7 @@ def list_(as_json: JsonOption = False) -> None:
     """List the kernels, their variants, and the architectures that the cache has them for."""
     from xmcpipe.ops.nvrtc import compiler
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
-    from xmcpipe.ops.nvrtc.table import KERNELS
+    from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 
     unavailable = compiler.missing()
     rows = []

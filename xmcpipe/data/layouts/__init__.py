@@ -12,16 +12,16 @@ trn.json, and lines of *.raw.txt may be `id->text`. In a layout with a file of l
 of that file, and documents and filter pairs refer to it by the row number: labels keep the repository's
 order, whatever their names.
 
-Each layout is one module, which describes its files and how to read them, and one line in `table`. Nothing
+Each layout is one module, which describes its files and how to read them, and one line in `catalog`. Nothing
 here imports polars before documents are read.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
+from xmcpipe.data.layouts.catalog import find_layout, layout_names
 from xmcpipe.data.layouts.detect import NoTextError, detect_layout, layout_files
 from xmcpipe.data.layouts.layout import Layout, LayoutOptions
-from xmcpipe.data.layouts.table import find_layout, layout_names
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.errors import XmcpipeError
 

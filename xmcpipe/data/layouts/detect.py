@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmcpipe.data.layouts import table
+from xmcpipe.data.layouts import catalog
 from xmcpipe.errors import XmcpipeError, require_file
 
 DEPTH = 4  # how many levels of subfolders are searched
@@ -31,12 +31,12 @@ def detect_layout(folder: Path) -> str:
     found = _FoundFiles.below(folder)
     missing = {
         layout.name: [names for names in layout.required.values() if not found.find(names)]
-        for layout in table.LAYOUTS
+        for layout in catalog.LAYOUTS
     }
     # A layout whose training texts are there is a candidate; of several, the most complete one counts.
     candidates = {
         layout.name: missing[layout.name]
-        for layout in table.LAYOUTS
+        for layout in catalog.LAYOUTS
         if layout.required["train_text"] not in missing[layout.name]
     }
     if candidates:
@@ -50,7 +50,7 @@ def detect_layout(folder: Path) -> str:
         )
     if found.find(BAG_OF_WORDS) or found.find_ending("_train.txt"):
         raise NoTextError(f"{folder} holds bags of words and no text", TEXT_HINT)
-    known = ", ".join(sorted({layout.required["train_text"][0] for layout in table.LAYOUTS}))
+    known = ", ".join(sorted({layout.required["train_text"][0] for layout in catalog.LAYOUTS}))
     raise XmcpipeError(f"{folder} holds no dataset of a known layout", f"looked for {known}, also as .gz")
 
 
@@ -59,7 +59,7 @@ def layout_files(folder: Path, name: str) -> dict[str, Path]:
 
     Raises XmcpipeError for an unknown layout, a missing file, and several files for one role.
     """
-    layout, found = table.find_layout(name), _FoundFiles.below(folder)
+    layout, found = catalog.find_layout(name), _FoundFiles.below(folder)
     files: dict[str, Path] = {}
     for role, names in (*layout.required.items(), *layout.optional.items()):
         paths = found.find(names)

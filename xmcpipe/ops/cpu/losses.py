@@ -1,4 +1,4 @@
-"""The losses of `ops/losses.py` for one label's scores, in numba.
+"""The losses of `ops/losses` for one label's scores, in numba.
 
 The loops are written so that LLVM turns them into vector instructions: no calls and no sums across rows. The
 exponential is our own (Cody and Waite's reduction, then a Taylor polynomial), since numba has none for
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xmcpipe.ops.cpu.arrays import Width
 from xmcpipe.ops.cpu.rounding import Floats
 from xmcpipe.ops.cpu.simd import LANES, compiled, dot, float_of, load, splat
-from xmcpipe.ops.losses import unsupported
+from xmcpipe.ops.losses.loss import unsupported
 
 SQUARED_HINGE, BCE = 1, 2
 CODES = {"squared_hinge": SQUARED_HINGE, "bce": BCE}

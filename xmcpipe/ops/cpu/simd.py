@@ -9,12 +9,15 @@ rows nor proves that two rows don't overlap. A vector type makes both explicit: 
 The width must be part of a type, so it is the length of the tuple `width`: 16 lanes for each element.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16  # float32 in an AVX-512 register
@@ -23,21 +26,33 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compile `function` at its first call, to run without the interpreter's lock; cached on disk.
-
-    The cache is invalidated by edits of the function's own file only: after an edit of a file that it calls
-    into, delete `__pycache__`.
-    """
-    kernel: Any = njit(nogil=True, cache=True, error_model="numpy")(function)
-    return cast(Kernel, kernel)
+    """Compile `function` at its first call, to run without the interpreter's lock; cached on disk."""
+    return _cached(function)
 
 
 def compiled_reassociating(function: Kernel) -> Kernel:
     """Like `compiled`, but LLVM may reorder sums, and so vectorise them."""
-    kernel: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})(
-        function
-    )
+    return _cached(function, fastmath={"reassoc", "contract"})
+
+
+def _cached(function: Kernel, **options: Any) -> Kernel:
+    """Numba drops a compiled function when the function's own file changes, but not when one does that it
+    calls into. So the folder of the cache is named by the text of all kernels.
+    """
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_cache_folder())  # read when the decorator is applied
+    try:
+        kernel: Any = njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+    finally:
+        config.CACHE_DIR = before
     return cast(Kernel, kernel)
+
+
+@cache
+def _cache_folder() -> Path:
+    here = Path(__file__).parent
+    texts = [path.read_bytes() for path in sorted(here.glob("*.py"))]
+    return here / "__pycache__" / hashlib.sha256(b"".join(texts)).hexdigest()[:16]
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:

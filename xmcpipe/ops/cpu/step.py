@@ -25,7 +25,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.rounding import STREAM_ROUNDING
 
 
-class Batch(NamedTuple):
+class RowBatch(NamedTuple):
     """What a slice reads of the batch, and the dX that it adds to.
 
     The positives are sorted by label. `num_rows` is B, the panels without their padding.
@@ -130,7 +130,7 @@ def gradient_row(pair: PanelPair, index_K: Index, buffers: LabelBuffers, width: 
 
 @compiled
 def step_slice(
-    batch: Batch,
+    batch: RowBatch,
     layer: LayerArrays,
     numbers: Constants,
     buffers: LabelBuffers,
@@ -187,7 +187,7 @@ def step_(
     dx = array(partials)  # one row of partial sums for each slice, so that threads write apart
 
     def run(number: int, begin: int, end: int) -> float:
-        batch = Batch(PanelPair(x, dx[number]), num_rows, *pairs)
+        batch = RowBatch(PanelPair(x, dx[number]), num_rows, *pairs)
         buffers = label_buffers(layer.fan_in, panels.padded_rows)
         return step_slice(batch, arrays, numbers, buffers, begin, end, width)
 

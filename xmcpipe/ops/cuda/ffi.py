@@ -17,8 +17,8 @@ from xmcpipe.ops.cuda.geometry import (
 )
 from xmcpipe.ops.cuda.rows import by_label, gathering, resident_blocks, transposed
 from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.nvrtc.table import KERNELS
 
 
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:

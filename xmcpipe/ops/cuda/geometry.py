@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer
-from xmcpipe.ops.nvrtc.table import KERNELS, STEP_STATIC_BYTES, step_bytes
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
 from xmcpipe.ops.nvrtc.variant import Macros
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
@@ -61,7 +61,7 @@ def card_of(device: torch.device) -> Card:
     )
 
 
-class StepShape(NamedTuple):
+class LayerShape(NamedTuple):
     """The sizes and dtypes of a step."""
 
     num_rows: int
@@ -72,11 +72,11 @@ class StepShape(NamedTuple):
     weight_dtype: torch.dtype
 
     @staticmethod
-    def of(features_BD: Tensor, layer: SparseLayer) -> "StepShape":
+    def of(features_BD: Tensor, layer: SparseLayer) -> "LayerShape":
         """The shape of a step on these tensors."""
         num_rows, num_features = features_BD.shape
         dtypes = features_BD.dtype, layer.weight.dtype
-        return StepShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes)
+        return LayerShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes)
 
     @property
     def transposed_bytes(self) -> int:
@@ -113,12 +113,12 @@ class PassGeometry:
     macros: Macros
     shared_bytes: int
 
-    def blocks(self, shape: StepShape, resident: int) -> int:
+    def blocks(self, shape: LayerShape, resident: int) -> int:
         """Number of blocks; each sums up a partial dX [B, D]."""
         return persistent_blocks(resident, -(-shape.num_labels // self.macros["TILE"]))
 
 
-def pass_geometries(shape: StepShape, card: Card) -> Iterator[PassGeometry]:
+def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
     """The ways in which one pass can take a step, best first; none if the kernel is not for the shape.
 
     It takes features and weights of the same 16-bit dtype, B up to 64 and D up to 768, from sm_80 on, if x
@@ -142,19 +142,19 @@ def pass_geometries(shape: StepShape, card: Card) -> Iterator[PassGeometry]:
             yield PassGeometry(macros, shared_bytes)
 
 
-def one_pass(shape: StepShape, card: Card) -> PassGeometry | None:
+def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
     """The geometry of the step in one pass; None if the step is taken by chunks."""
     if shape.fan_in * MAX_PASS_RATIO < shape.num_features:
         return None
     return next(pass_geometries(shape, card), None)
 
 
-def pass_workspace_bytes(shape: StepShape, blocks: int) -> int:
+def pass_workspace_bytes(shape: LayerShape, blocks: int) -> int:
     """Workspace of one pass: the transposed features, and a partial dX of each block."""
     return shape.transposed_bytes + SUM_BYTES * blocks * shape.num_rows * shape.num_features
 
 
-def max_pass_blocks(shape: StepShape, card: Card) -> int:
+def max_pass_blocks(shape: LayerShape, card: Card) -> int:
     """A bound of the blocks of one pass: x of 768 features fills the shared memory of a multiprocessor."""
     return card.multiprocessors * max(MAX_PASS_FEATURES // shape.num_features, 1)
 
@@ -162,19 +162,19 @@ def max_pass_blocks(shape: StepShape, card: Card) -> int:
 # Chunks: kernels/ffi_scores.cu, ffi_grad_features.cu, ffi_grad_weight.cu
 
 
-def chunk_labels(shape: StepShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
+def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
     """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
     weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES)
     cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded(shape.num_rows)))
     return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
 
 
-def sums_before_update(shape: StepShape, rows_of_block: int = LANE_ROWS * MAX_GROUP) -> bool:
+def sums_before_update(shape: LayerShape, rows_of_block: int = LANE_ROWS * MAX_GROUP) -> bool:
     """Whether dW of a chunk needs a workspace: a batch of several blocks of rows is summed up first."""
     return padded(shape.num_rows) > rows_of_block
 
 
-def chunk_workspace_bytes(shape: StepShape, card: Card, label_chunk: int) -> int:
+def chunk_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
     """A bound of the workspace of a step by chunks.
 
     Transposed features, gradients [chunk, stride], sums of dW [chunk, K] for a large batch, partial dX. The
@@ -186,7 +186,7 @@ def chunk_workspace_bytes(shape: StepShape, card: Card, label_chunk: int) -> int
     return shape.transposed_bytes + SUM_BYTES * chunk * (padded(shape.num_rows) + sums) + partial
 
 
-def max_step_workspace_bytes(shape: StepShape, card: Card, label_chunk: int) -> int:
+def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
     """A bound of the workspace of a step, by the design that takes it on this card."""
     if one_pass(shape, card) is not None:
         return pass_workspace_bytes(shape, max_pass_blocks(shape, card))

@@ -6,8 +6,8 @@ from torch import Tensor
 from xmcpipe.ops.cuda.geometry import FORMATS
 from xmcpipe.ops.cuda.rows import resident_blocks
 from xmcpipe.ops.layer import Rewiring, SparseLayer
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.nvrtc.table import KERNELS
 
 SLACK = 256  # kernels/ffi_rewire.cu: keys collected beyond the fan-in, at most
 TIES_ROWS, MAX_TIES_BLOCKS = 8, 65_535  # rows of a block that counts ties; size of its grid

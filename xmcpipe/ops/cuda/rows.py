@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded, persistent_blocks
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, load
-from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Variant
 
 MAX_FAN_IN = 512

@@ -7,7 +7,7 @@
 from torch import Tensor
 
 from xmcpipe.ops.cuda import step_chunks, step_pass
-from xmcpipe.ops.cuda.geometry import StepShape, card_of, one_pass
+from xmcpipe.ops.cuda.geometry import LayerShape, card_of, one_pass
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 
@@ -15,7 +15,7 @@ def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`; `rows.supports` the arguments."""
-    shape = StepShape.of(features_BD, layer)
+    shape = LayerShape.of(features_BD, layer)
     if one_pass(shape, card_of(features_BD.device)) is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update)
     return step_pass.step_(features_BD, layer, positives, loss, update)

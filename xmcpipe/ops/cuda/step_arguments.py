@@ -3,15 +3,16 @@
 from torch import Tensor
 
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.losses import LOSSES, loss_named, unsupported
+from xmcpipe.ops.losses.loss import loss_named, unsupported
+from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.nvrtc.arguments import Argument
 
 
 def loss_code(loss: str) -> int:
-    """The macro LOSS for a loss. Raises ValueError if no kernel computes it."""
+    """The macro LOSS for a loss. Raises XmcpipeError if no kernel computes it."""
     code = loss_named(loss).kernel_code
     if code is None:
-        supported = [name for name, entry in LOSSES.items() if entry.kernel_code is not None]
+        supported = [name for name in LOSSES if loss_named(name).kernel_code is not None]
         raise unsupported(loss, "the CUDA step", supported)
     return code
 

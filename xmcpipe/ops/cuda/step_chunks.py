@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.cuda.ffi import FeatureGradient
-from xmcpipe.ops.cuda.geometry import FORMATS, StepShape, card_of, chunk_labels, sums_before_update
+from xmcpipe.ops.cuda.geometry import FORMATS, LayerShape, card_of, chunk_labels, sums_before_update
 from xmcpipe.ops.cuda.rows import gathering, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
@@ -21,7 +21,7 @@ def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`."""
-    shape = StepShape.of(features_BD, layer)
+    shape = LayerShape.of(features_BD, layer)
     chunk = chunk_labels(shape, card_of(features_BD.device), update.label_chunk)
     features_DB = transposed(features_BD)
     scores = _Scores(features_DB, layer, shape, chunk, loss_code(loss))
@@ -42,7 +42,7 @@ class _Scores:
     """Scores with loss: `gradient_LB` of the latest chunk, and the partial losses of all chunks."""
 
     def __init__(
-        self, features_DB: Tensor, layer: SparseLayer, shape: StepShape, chunk: int, code: int
+        self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int, code: int
     ) -> None:
         self._features_DB, self._layer, self._shape = features_DB, layer, shape
         stride = features_DB.shape[1]
@@ -80,7 +80,7 @@ class _Scores:
 class _Updates:
     """dW and the update of weights, momentum and bias."""
 
-    def __init__(self, features_DB: Tensor, layer: SparseLayer, shape: StepShape, chunk: int) -> None:
+    def __init__(self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int) -> None:
         self._features_DB, self._layer, self._shape = features_DB, layer, shape
         weight_format, kind = FORMATS[shape.weight_dtype], momentum_kind(layer.weight, layer.momentum)
         self._kernel = gathering(

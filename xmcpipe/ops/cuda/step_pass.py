@@ -8,24 +8,24 @@ B rows, D features, L labels, K fan-in; S blocks, each with a partial dX.
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import PassGeometry, StepShape, card_of, pass_geometries, sum_grid
+from xmcpipe.ops.cuda.geometry import LayerShape, PassGeometry, card_of, pass_geometries, sum_grid
 from xmcpipe.ops.cuda.rows import resident_blocks, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.nvrtc.table import KERNELS
 
 
 def supports(features_BD: Tensor, layer: SparseLayer) -> bool:
     """Whether the kernel supports these shapes and formats on this device."""
-    return _geometry(StepShape.of(features_BD, layer), features_BD.device) is not None
+    return _geometry(LayerShape.of(features_BD, layer), features_BD.device) is not None
 
 
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`; `supports` the arguments. Gradients of scores are rounded to 16 bits at random."""
-    shape, device = StepShape.of(features_BD, layer), features_BD.device
+    shape, device = LayerShape.of(features_BD, layer), features_BD.device
     geometry = _geometry(shape, device)
     assert geometry is not None, "`supports` says whether there is one"
     variant = KERNELS["ffi_step"].variant(
@@ -55,7 +55,7 @@ def step_(
     return _sum(partial_SBD, partial_loss, out_BD), out_BD
 
 
-def _geometry(shape: StepShape, device: torch.device) -> PassGeometry | None:
+def _geometry(shape: LayerShape, device: torch.device) -> PassGeometry | None:
     return next(pass_geometries(shape, card_of(device)), None)
 
 

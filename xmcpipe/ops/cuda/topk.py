@@ -9,8 +9,8 @@ from torch import Tensor
 from xmcpipe.ops.cuda.geometry import FORMATS
 from xmcpipe.ops.cuda.rows import Gathering, gathering, transposed
 from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch, load
-from xmcpipe.ops.nvrtc.table import KERNELS
 
 MERGED_KEYS = 32_768  # of a row: one block merges them, which should not take longer than the scores
 SMALL_ROOM, LARGE_ROOM = 128, 256  # values of ROOM: keys that a row's list holds beyond a tile's

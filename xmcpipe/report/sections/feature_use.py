@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.report import charts
 from xmcpipe.report.cells import NONE, Cell, Row, Table
 from xmcpipe.report.facts.curves import Points
@@ -51,10 +52,10 @@ def feature_use(
 def _why_missing(run: Run) -> str:
     if not run.folder("model"):
         return "its model was deleted"
-    kind = run.settings.get("train.head.kind")
-    if kind in ("ffi", None):
-        return "its weights were deleted, or can't be read"
-    return f"its layer is {kind}, in which every label reads every feature"
+    kind = run.settings.get("train.head.kind", "ffi")
+    if kind in HEADS and not HEADS[kind].is_sparse:
+        return f"its layer is {kind}, which has no index of features"
+    return "its weights were deleted, or can't be read"
 
 
 def _layer_table(layers: Mapping[str, Topology], figures: Mapping[str, Mapping[str, Any]]) -> Table:

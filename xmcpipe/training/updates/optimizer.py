@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, HeadConfig
+from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig
+from xmcpipe.training.head_config import HeadConfig
 
 Group = dict[str, Any]
 

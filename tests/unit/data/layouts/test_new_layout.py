@@ -10,7 +10,7 @@ import pytest
 
 from tests.layout_folders import lines, write
 from xmcpipe.config import from_table
-from xmcpipe.data.layouts import Layout, LayoutOptions, table
+from xmcpipe.data.layouts import Layout, LayoutOptions, catalog
 from xmcpipe.data.layouts.layout import Files
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.registry import Mirror
@@ -37,7 +37,7 @@ FASTTEXT = Layout(
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(table, "LAYOUTS", (*table.LAYOUTS, FASTTEXT))  # the one line
+    monkeypatch.setattr(catalog, "LAYOUTS", (*catalog.LAYOUTS, FASTTEXT))  # the one line
     write(tmp_path / "given/below/ft.train", lines(["red|a fox", "blue|a bird"]))
     write(tmp_path / "given/below/ft.test", lines(["blue|a fish"]))
     return tmp_path / "given"

@@ -6,8 +6,8 @@ import pytest
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc import source
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.source import Parameter, parameters, text_of
-from xmcpipe.ops.nvrtc.table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros, Variant
 
 FORMATS = (("WEIGHT", (0, 1, 2)),)

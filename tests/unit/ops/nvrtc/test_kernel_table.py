@@ -6,7 +6,7 @@ import pytest
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, require_architecture
-from xmcpipe.ops.nvrtc.table import KERNELS
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
 

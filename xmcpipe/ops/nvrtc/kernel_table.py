@@ -9,7 +9,7 @@ from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
 FORMATS = (1, 0, 2)  # bfloat16 first: a macro's first value is its default
 WEIGHT, FEATURE = ("WEIGHT", FORMATS), ("FEATURE", FORMATS)
-# LOSS is 0 or a `kernel_code` of ops/losses.py; MOMENTUM is 0 for none, 1 for the weight's format, 2 for
+# LOSS is 0 or a `kernel_code` of ops/losses; MOMENTUM is 0 for none, 1 for the weight's format, 2 for
 # bfloat16.
 LOSS, MOMENTUM = ("LOSS", (0, 1, 2)), ("MOMENTUM", (0, 1, 2))
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
