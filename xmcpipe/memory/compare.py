@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 def memory_figures(trainer: Trainer, meter: FirstStepsMeter) -> dict[str, Any]:
     """{"predicted_bytes": {part: …, "total": …, "host": …}, "measured_bytes": {"total", "host"}, "ratio"}.
 
-    `meter` is the one that watched the trainer. Measured is what lived at the same time: on a CPU the tensors
-    of the first steps, on a GPU the allocator's blocks of the whole training. Predicted is the same, for a
-    batch of that shape or for one of the longest documents. `host` is resident memory; it is predicted on a
-    CPU only, as the tensors and what else is resident between steps.
+    `meter` is the one that watched the trainer. Measured are peaks: on a CPU, of the bytes of live tensors in
+    the first steps; on a GPU, of the allocator's blocks in the whole training. Predicted is the same peak,
+    for a batch of that shape (CPU) or of the longest documents (GPU). `host` is resident memory; it is
+    predicted on a CPU only, as the tensors and what else is resident between steps.
     """
     gpu = trainer.device.type == "cuda"
     peaks = peak_bytes(trainer.device)

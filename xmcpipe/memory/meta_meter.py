@@ -56,7 +56,7 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
         return result
 
     def part(self) -> str:
-        """Outside a region, forward is the classifier's part, and backward is that of the activations."""
+        """The part that is being computed. Outside a region: SCORES in forward, ACTIVATIONS in backward."""
         if self._regions:
             return self._regions[-1]
         return ACTIVATIONS if torch._C._current_graph_task_id() != -1 else SCORES

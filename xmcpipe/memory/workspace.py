@@ -20,7 +20,7 @@ from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
-HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # bits of |weight| as int64, a piece of the layer at a time, four times
+HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 

@@ -1,7 +1,7 @@
 """Metrics over labels: what one is made of, and the counts per label that all of them are computed from.
 
-Over which labels a macro figure is a mean is a choice that changes it several times over, so three are
-reported, under different names:
+A macro figure is a mean over labels, and the choice of these labels can change it several times over. So
+three choices are reported, under different names:
 
     _all      all L labels, those of the training set and the test set together
     _tested   labels with at least one document in the test set
@@ -29,9 +29,10 @@ SCOPES = {"all": "all labels", "tested": "labels in test", "trained": "labels in
 class ScopeCounts:
     """The counts at one k over the labels of one scope.
 
-    `right`, `predicted` and `support` int64 [H] are of the labels with at least one hit: how often each is
-    predicted and true, predicted, and true. Every other label has precision, recall and F1 0. The totals are
-    over all labels of the scope; `num_labels` counts them, and is 1 for an empty scope, where all is 0.
+    `right`, `predicted` and `support`, int64 [H], have an entry for each label with at least one hit: its
+    hits, its predictions, and the documents that have it. Every other label has precision, recall and F1 0.
+    The totals are over all labels of the scope; `num_labels` counts them, and is 1 for an empty scope, where
+    all is 0.
     """
 
     right: Ints

@@ -1,7 +1,8 @@
 """Scores, loss and gradient chunk by chunk of labels, in the forward pass, so that no [B, L] tensor exists.
 
 The idea is that of fused linear cross entropy: the gradient of a chunk's scores depends on no other chunk. So
-it is computed right after the scores, added to dX, written to the chunk's part of dW, and dropped.
+it is computed right after the scores. Its two products are added to dX and written to the chunk's part of
+dW; then it is dropped.
 
 B rows, D features, L labels, W inputs of a label (K or D), P positives.
 """

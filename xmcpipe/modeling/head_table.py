@@ -15,7 +15,7 @@ class HeadKind:
     `is_sparse`: it has an index [L, K] of the features that each label reads, in the layout of `ops.ffi`.
     `rewires`: its connections can be pruned and grown again (`training.rewiring`).
     `updates_in_place`: its weights can be updated by SGD in the forward pass (`modeling.stepped`), which
-    memory = "light" requires.
+    memory = "light" requires; it needs an index, so only a sparse head can have it.
     """
 
     path: str

@@ -1,8 +1,8 @@
 """Rewiring as a PyTorch operator: prune the connections below a cut, regrow in the same rows, in place.
 
-A cut is "every |weight| whose float32 bits are below `bits`, and of those exactly at it the first `ties`, in
-order of label, then place". The bits of a float that is not negative are in the order of its value. The
-trainer finds the cut (`training.rewiring`).
+A cut prunes every |weight| below a threshold, and the first `ties` of those that equal it, in the order of
+label and place. The threshold is given as the bits of a float32: for floats that are not negative, bits and
+values have the same order. The trainer computes the cut (`training.rewiring`).
 
 L labels, K fan-in, R labels of a piece, T labels of it that lose a connection.
 """

@@ -1,9 +1,9 @@
 """The fused classifier step as a PyTorch operator: scores, loss, dX, and the update of weights and bias.
 
 A label's score, the gradient of its loss, its contribution to dX, its dW and its update depend on no other
-label. So neither a gradient nor scores of more than one chunk exist, and no optimizer stores any: the weights
-are read once and written once. The idea is that of fused linear cross entropy, extended to the optimizer
-(LOMO, Lv et al., 2023; Renee, Jain et al., MLSys 2023).
+label. So a step works chunk by chunk of labels: only one chunk's scores and gradients exist at a time, and
+the weights are read once and written once. The idea is that of fused linear cross entropy, extended to the
+optimizer (LOMO, Lv et al., 2023; Renee, Jain et al., MLSys 2023).
 
 B rows, D features, L labels, K fan-in, P positives.
 """

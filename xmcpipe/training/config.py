@@ -99,12 +99,12 @@ class TrainConfig:
     """Number of batches per optimizer step; the loss is that of one large batch."""
 
     memory: Literal["paper", "light"] = "paper"
-    """What is in memory: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
-    without gradients of the output layer (light)."""
+    """What is in memory: float32 weights with gradients and optimizer moments (paper), or weights in the
+    type of `precision` and no gradient of the output layer (light)."""
 
     loss: str = "squared_hinge"
-    """Loss over all labels: squared hinge, a mean over documents and labels, or binary cross-entropy (bce), a
-    sum over labels."""
+    """Loss over all labels, such as squared_hinge, a mean over documents and labels, or bce (binary
+    cross-entropy), a sum over labels."""
 
     bce_reduction: Literal["mean", "sum"] = "mean"
     """Reduction of the bce loss over the documents of a step: mean or sum."""
@@ -189,7 +189,7 @@ class TrainConfig:
 
 
 def _require_light(config: TrainConfig) -> None:
-    """Raise ValueError for settings that an update in the middle of forward or backward can't follow."""
+    """Raise ValueError for settings that memory = "light" does not support."""
     head, encoder = config.head, config.encoder
     in_place = tuple(name for name, kind in HEADS.items() if kind.updates_in_place)
     settings: list[tuple[str, object, tuple[object, ...]]] = [

@@ -45,7 +45,7 @@ class HeadConfig:
 
     optimizer: OptimizerKind = "adamw"
     """Optimizer of the output layer, the intermediate layer and the auxiliary branch: adamw, adam or sgd.
-    With memory = "light" it must be sgd, and the two other layers use the encoder's optimizer."""
+    With memory = "light" it must be sgd, for the output layer alone; the two other layers use AdamW."""
 
     lr: float = 0.01
     """Peak learning rate of the output layer."""

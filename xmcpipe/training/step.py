@@ -43,8 +43,8 @@ class GradientStep:
     def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
         """One optimizer step over the batches of `group`; returns the main loss.
 
-        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. `measured`: `norms` are computed, of the
-        first batch, its gradients multiplied by the number of batches. Reading the loss waits for the device.
+        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are
+        computed from the first batch, scaled by the number of batches. Reading the loss waits for the device.
         """
         num_rows, total = sum(len(rows) for rows in group), 0.0
         self.norms = {}

@@ -1,4 +1,4 @@
-"""The commands of the stages, made from the catalog: a new stage has one without a line here.
+"""The commands of the stages, made from the catalog: a new stage gets its command without a line here.
 
 A command reads the stage's inputs from the store or, named with --KIND, from anywhere, and has an option for
 each of the stage's own. Stages whose command does more than run the stage have a function in OWN.

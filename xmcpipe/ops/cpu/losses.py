@@ -89,7 +89,8 @@ def label_losses(
 ) -> Any:
     """The sum of a label's losses; the first `num_rows` of `scores` become its gradient, the rest 0.
 
-    A positive is a negative of the opposite score. `code` is one of CODES. `losses` is workspace as long as
+    Positives are computed as negatives of the opposite score, so a loss here must have loss(+1, s) =
+    loss(-1, -s). `code` is one of CODES. `losses` is workspace as long as
     `scores`, with zeros after the first `num_rows`. NaN stays NaN.
     """
     for row in rows_P:

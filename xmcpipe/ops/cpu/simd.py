@@ -176,7 +176,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @instruction
 def dot(typing: Any, a: Any, b: Any) -> Any:
-    """The sum over the lanes of a * b, in a fixed order that is not the lanes'."""
+    """The sum of a * b over the lanes. The order of the additions is fixed, but is not that of the lanes."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         scalar, register = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)

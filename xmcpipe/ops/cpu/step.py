@@ -177,7 +177,7 @@ def constants_of(loss: str, update: Update) -> Constants:
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`. Raises ValueError for positives out of range, which would be written there."""
+    """See `ops.step.Step`. Raises ValueError for positives out of range: they would write out of bounds."""
     _check_positives(positives, len(features_BD), layer.num_labels)
     numbers = constants_of(loss, update)
     panels, arrays = Panels(*features_BD.shape), arrays_of(layer)

@@ -14,7 +14,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`; `rows.supports` the arguments."""
+    """See `ops.step.Step`. The caller has checked the arguments with `rows.supports`."""
     shape = LayerShape.of(features_BD, layer)
     if one_pass(shape, card_of(features_BD.device)) is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update)

@@ -24,10 +24,13 @@ def supports(features_BD: Tensor, layer: SparseLayer) -> bool:
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`; `supports` the arguments. Gradients of scores are rounded to 16 bits at random."""
+    """See `ops.step.Step`. The caller has checked the arguments with `supports`.
+
+    Gradients of the scores are rounded to 16 bits stochastically.
+    """
     shape, device = LayerShape.of(features_BD, layer), features_BD.device
     geometry = _geometry(shape, device)
-    assert geometry is not None, "`supports` says whether there is one"
+    assert geometry is not None, "the caller has checked `supports`"
     variant = KERNELS["ffi_step"].variant(
         **geometry.macros, LOSS=loss_code(loss), MOMENTUM=momentum_kind(layer.weight, layer.momentum)
     )
