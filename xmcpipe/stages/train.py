@@ -1,6 +1,6 @@
-"""`train`: trains a model on shards and clusters, and chooses the best one by a validation split.
+"""`train`: trains a model on shards and clusters, and chooses the best checkpoint by a validation split.
 
-A run that was killed continues from its last checkpoint.
+A training that was killed continues from its last checkpoint.
 """
 
 import shutil
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` has "shards", and "clusters" if the auxiliary loss is on. Raises XmcpipeError for K > D, an
-    encoder that can't be found, clusters of another vocabulary, and a loss that isn't finite.
+    `inputs` has "shards" and, if the auxiliary loss has a weight, "clusters". Raises XmcpipeError for K > D,
+    an encoder that can't be found, clusters of other shards, and a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
@@ -63,12 +63,12 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
 
 
 def _required(config: TrainConfig) -> tuple[str, ...]:
-    """The required inputs of this training: clusters only for the auxiliary loss."""
+    """The inputs that this config requires; only the auxiliary loss requires clusters."""
     return ("shards", "clusters") if config.auxiliary.weight else ("shards",)
 
 
 def _require_clusters_of(shards: Path, clusters: Path) -> None:
-    """Raise XmcpipeError unless the clusters were made from these shards: the same L isn't enough."""
+    """Raise XmcpipeError unless the clusters were made from these shards: an equal L is not enough."""
     source = Artifact.at(clusters).manifest.inputs.get("shards")
     expected = Artifact.at(shards).manifest.fingerprint
     if source != expected:
@@ -79,9 +79,9 @@ def _require_clusters_of(shards: Path, clusters: Path) -> None:
 
 
 def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device") -> dict[str, Any]:
-    """Figures for the manifest: validation, and the cost of the training and of the output layer.
+    """The figures for the manifest: validation, and the cost of the training and of the output layer.
 
-    `first_connections` is the fraction of the connections that no rewiring replaced.
+    `first_connections` is the fraction of the initial connections that no rewiring has replaced.
     """
     from xmcpipe.memory.compare import memory_figures
 
