@@ -1,4 +1,4 @@
-"""The folder of files that all stores and runs share: compiled kernels and downloaded archives."""
+"""The cache folder, which all stores and runs share: compiled kernels and downloaded archives."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ VARIABLE = "XMCPIPE_CACHE"
 
 
 def folder(part: str) -> Path:
-    """Folder `part` of the cache: $XMCPIPE_CACHE, or else xmcpipe's folder in the user's cache (XDG).
+    """The folder `part` of the cache; it may not exist yet.
 
-    It may not exist yet.
+    The cache is $XMCPIPE_CACHE if that is set, else `xmcpipe` in the user's cache folder (XDG).
     """
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen).expanduser() / part

@@ -4,5 +4,5 @@ import os
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may run on, or of all cores if the system has no affinity."""
+    """The number of cores that this process may run on; all cores if the system has no CPU affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

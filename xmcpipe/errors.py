@@ -1,13 +1,13 @@
-"""The error that users see: one line that says what was expected and what was found, and a hint."""
+"""The error for users: one line that states what was expected and what was found, and a hint."""
 
 import os
 from pathlib import Path
 
 
 class XmcpipeError(Exception):
-    """A fault of the input, not of the program: the CLI prints it in one line and exits with code 2.
+    """A fault in the input, not in the program: the CLI prints one line and exits with code 2.
 
-    `message` says what was expected and what was found; `hint` says what to do next.
+    `message` states what was expected and what was found; `hint` states what to do next.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -17,7 +17,7 @@ class XmcpipeError(Exception):
 
 
 def require_file(path: Path, what: str) -> Path:
-    """Return `path` if it is a readable file, else raise XmcpipeError; `what` says what should be in it."""
+    """Return `path` if it is a readable file, else raise XmcpipeError; `what` names its expected content."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise XmcpipeError(f"{what}: expected a file, but {path} {kind}", "check the path")

@@ -20,15 +20,15 @@ def progress(
     description: str, total: float | None, unit: str, scale: bool = False, initial: float = 0
 ) -> Iterator[Bar]:
     """A progress bar on standard error if that is a terminal, with `initial` of `total` units done."""
-    from tqdm import tqdm  # takes a tenth of a second, which `--help` need not pay
+    from tqdm import tqdm  # the import takes a tenth of a second, which would slow `--help`
 
     with tqdm(
         total=total,
         initial=initial,
         desc=description,
         unit=f" {unit}",
-        disable=None,
-        delay=2,
+        disable=None,  # off unless standard error is a terminal
+        delay=2,  # seconds
         unit_scale=scale,
         leave=False,
     ) as bar:

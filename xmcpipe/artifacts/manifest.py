@@ -1,4 +1,4 @@
-"""manifest.json: what an artifact is, what made it, and the hash of each of its files. It is written last."""
+"""manifest.json: what an artifact is, how it was made, and the hash of each file. It is written last."""
 
 import dataclasses
 import json
@@ -9,12 +9,13 @@ from typing import Any
 from xmcpipe.errors import XmcpipeError
 
 FILE_NAME = "manifest.json"
-SOURCE = "source"  # in `inputs`: not a kind of artifact, but the sha256 of bytes from outside the store
+# A key of `inputs` that is no kind of artifact: its value is the sha256 of bytes from outside the store.
+SOURCE = "source"
 
 
 @dataclass(frozen=True)
 class Output:
-    """One file of an artifact."""
+    """One file of an artifact; `rows` is its number of rows if it is a table."""
 
     bytes: int
     sha256: str
@@ -25,10 +26,10 @@ class Output:
 class Manifest:
     """The contents of manifest.json.
 
-    `config` is the stage's table as it was hashed, without the runtime fields. `inputs` maps an input's kind
-    to its fingerprint, and SOURCE to the sha256 of the bytes of raw data. `outputs` maps each file, by its
-    path relative to the artifact, to its size and hash. `figures` are the stage's headline numbers. `made_by`
-    holds versions, host, time and memory, which are not hashed.
+    `config` is the stage's table as it was hashed, without the runtime fields. `inputs` maps the kind of each
+    input to its fingerprint; for raw data, it maps SOURCE to the sha256 of the source bytes. `outputs` maps
+    the path of each file, relative to the artifact, to its size and hash. `figures` are the headline numbers
+    of the stage (JSON types). `made_by` holds versions, host, time and memory, which are not hashed.
     """
 
     stage: str
@@ -55,7 +56,7 @@ class Manifest:
         path = folder / FILE_NAME
         if not path.is_file():
             raise XmcpipeError(
-                f"{folder} is no artifact: it has no {FILE_NAME}", "name a folder that a stage wrote"
+                f"{folder} is not an artifact: it has no {FILE_NAME}", "name a folder that a stage wrote"
             )
         try:
             table = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The folder of artifacts. Each is written to a temporary folder, synced, and renamed in one step.
+"""The store of artifacts. An artifact is written to a temporary folder, synced, and renamed in one step.
 
 STORE/KIND/FINGERPRINT16/              a finished artifact, its manifest.json written last
 STORE/.building/NAME.HOST.PID.RANDOM/  an artifact being written; if its process is killed, `gc` removes it
@@ -38,7 +38,7 @@ class Artifact:
 
     @property
     def bytes(self) -> int:
-        """Size of all outputs."""
+        """Total size of the outputs in bytes, without the manifest."""
         return sum(output.bytes for output in self.manifest.outputs.values())
 
     @staticmethod
@@ -47,7 +47,7 @@ class Artifact:
         return Artifact(path, Manifest.read(path))
 
     def faults(self) -> list[str]:
-        """One line for each file that is missing, changed or not in the manifest. Reads every byte."""
+        """One line for each file that is missing, changed or unknown to the manifest. Reads every byte."""
         lines = []
         identity = self.manifest
         if identity.fingerprint != fingerprint(
@@ -72,21 +72,21 @@ class Store:
         self.root = root
 
     def place(self, kind: str, fingerprint: str) -> Path:
-        """The folder for the artifact of this kind and fingerprint (64 hex digits). It may not exist."""
+        """The folder of the artifact of this kind and fingerprint (64 hex digits); it may not exist."""
         return self.root / kind / fingerprint[:16]
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
-        """The finished artifact, or None if there is none."""
+        """The finished artifact of this kind and fingerprint, or None if there is none."""
         return _readable(self.place(kind, fingerprint))
 
     def all(self, kind: str = "[!.]*") -> Iterator[Artifact]:
-        """Every finished artifact, or those of one kind, ordered by kind and fingerprint."""
+        """Yield all finished artifacts, or those of one kind, ordered by kind and fingerprint."""
         for manifest in sorted(self.root.glob(f"{kind}/*/{FILE_NAME}")):
             if artifact := _readable(manifest.parent):
                 yield artifact
 
     def scratch(self, kind: str, fingerprint: str) -> Path:
-        """A folder that survives a killed attempt at this artifact; `forget` removes it after publishing."""
+        """A folder for files that survive a killed attempt; `forget` removes it once the artifact exists."""
         path = self._scratch(kind, fingerprint)
         _make_folder(path)
         return path
@@ -103,23 +103,26 @@ class Store:
 
     @contextmanager
     def exclusive(self, kind: str, fingerprint: str) -> Iterator[None]:
-        """Be the only process that makes this artifact during the block; waits for another one that does."""
+        """Be the only process that makes this artifact during the block; wait for any other first."""
         scratch = self._scratch(kind, fingerprint)
         _make_folder(scratch.parent)
         with exclusive(scratch.with_name(f"{scratch.name}.lock"), f"{kind} {fingerprint[:16]}"):
             yield
 
     def building(self, kind: str) -> Path:
-        """A new empty folder to write an artifact in, on the same file system as its final place."""
+        """A new empty folder to write an artifact in.
+
+        It is in the store, so it is on the same file system as the final place, and can be renamed to it.
+        """
         path = self._unique(kind)
         _make_folder(path)
         return path
 
     def publish(self, building: Path, manifest: Manifest, rows: Mapping[str, int], replace: bool) -> Artifact:
-        """Hash and sync the files in `building`, then rename it to its place in one step.
+        """Hash and sync the files in `building`, then rename the folder to its final place in one step.
 
-        `manifest.outputs` is filled in here; `rows` has the number of rows of files that are tables. If
-        another run has published the same artifact before, that one is returned, unless `replace`.
+        This fills in `manifest.outputs`; `rows` has the number of rows of files that are tables. If another
+        run has already published the same artifact, that artifact is returned, unless `replace` is set.
         """
         outputs = {
             name: Output((building / name).stat().st_size, sha256_of_file(building / name), rows.get(name))
@@ -131,7 +134,7 @@ class Store:
         _sync_tree(building)
         place = self.place(manifest.kind, manifest.fingerprint)
         place.parent.mkdir(parents=True, exist_ok=True)
-        # A folder without a readable manifest is no artifact and must not block the place.
+        # A folder without a readable manifest is not an artifact, and must not block the rename.
         trash = self._set_aside(place) if replace or _readable(place) is None else None
         try:
             building.rename(place)
@@ -145,15 +148,15 @@ class Store:
         return Artifact.at(place)
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact. It is renamed first, so that no process ever sees half of it."""
+        """Delete an artifact. It is renamed first, so that no process sees a partly deleted one."""
         if trash := self._set_aside(artifact.path):
             shutil.rmtree(trash)
 
     def leftovers(self, older_than_seconds: float) -> list[Path]:
-        """Folders that killed stages left: building folders without a process, and scratch without a lock.
+        """Folders that killed stages left: building folders without a process, and unlocked scratch folders.
 
-        Scratch folders, and building folders of other hosts, only count if nothing in them has been written
-        for `older_than_seconds`.
+        Scratch folders, and building folders of other hosts (whose processes can't be checked), count only if
+        nothing in them was written during the last `older_than_seconds`.
         """
         building = [
             path
@@ -174,7 +177,7 @@ class Store:
         return self.root / BUILDING / f"{name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
     def _set_aside(self, path: Path) -> Path | None:
-        """Rename `path` to a temporary name, which is returned; None if it doesn't exist (any more)."""
+        """Rename `path` to a temporary path and return that; None if `path` doesn't exist (any more)."""
         trash = self._unique("trash")
         trash.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -208,7 +211,7 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _is_ours(building: Path) -> bool:
-    """Whether a process of this host made `building`, so that its process id can be checked."""
+    """Whether a process of this host made `building`: only then can its process id be checked."""
     parts = building.name.split(".")
     return len(parts) == 4 and parts[1] == _HOST and parts[2].isdigit()
 
@@ -225,7 +228,7 @@ def _alive(building: Path) -> bool:
 
 
 def _age(folder: Path) -> float:
-    """Seconds since the last write to anything in `folder`."""
+    """Seconds since the last write in `folder` or below it."""
     return time.time() - max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
 
 
@@ -235,6 +238,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to disk; a rename is durable only once its folder is synced."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

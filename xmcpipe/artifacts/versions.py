@@ -1,8 +1,9 @@
-"""Versions of the formats that packages below the stages read or write too.
+"""Versions of those formats that packages below the stages read or write too.
 
-Change a version with its format: older artifacts are then refused. The numbers are not in the modules of the
-formats (xmcpipe/data/schema.py, xmcpipe/modeling/saved.py), since the command line reads them and must not
-load pyarrow or torch. A format that only its stage knows has its version in that stage.
+If you change a format, change its version: older artifacts are then refused. The versions are not in the
+modules of the formats (xmcpipe/data/schema.py, xmcpipe/modeling/saved.py), because the command line reads
+them and must not load pyarrow or torch. A format that only its stage reads and writes has its version in that
+stage.
 """
 
 RAW_VERSION = 1

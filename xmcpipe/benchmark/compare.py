@@ -23,7 +23,7 @@ TIMED, WRONG, SKIPPED = "timed", "wrong", "skipped"
 
 
 @dataclass
-class Result:
+class ImplementationResult:
     """The result of one implementation: `state` is timed, wrong or skipped, and `note` is why.
 
     `error` is the largest of its errors, in units of what is allowed. `ms` and `ms_min` are the median and
@@ -59,7 +59,7 @@ class Comparison:
 
     what: str
     shape: Shape
-    results: list[Result]
+    results: list[ImplementationResult]
     copy_gb_per_second: float | None = None
     floor_ms: float | None = None  # the time to move our bytes at the speed of that copy
 
@@ -86,7 +86,7 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
     return comparison
 
 
-def _validate(problem: Problem, what: str, seed: int) -> list[Result]:
+def _validate(problem: Problem, what: str, seed: int) -> list[ImplementationResult]:
     """One result for each implementation; those in the state `timed` are right, and have no times yet."""
     labels_R = sample_labels(problem, seed)
     exact = expected(problem, what, labels_R)
@@ -104,8 +104,8 @@ def _validate(problem: Problem, what: str, seed: int) -> list[Result]:
 
 def _state(
     kind: type[Implementation], problem: Problem, what: str, check: Callable[[type[Implementation]], Check]
-) -> Result:
-    result = Result(kind.name, SKIPPED)
+) -> ImplementationResult:
+    result = ImplementationResult(kind.name, SKIPPED)
     if (reason := _lacks_memory(kind, problem)) is not None:
         result.note = reason
         return result

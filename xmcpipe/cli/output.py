@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.stages.chain import Step
+from xmcpipe.stages.chain import ChainStep
 from xmcpipe.stages.runner import Outcome
 
 MAX_FIGURES = 5
@@ -76,7 +76,7 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-def step_line(step: Step, now: datetime) -> str:
+def step_line(step: ChainStep, now: datetime) -> str:
     """One line: name, fingerprint, present or missing, age, size, headline figures."""
     if step.artifact is None:
         named = step.fingerprint or "(not known yet)"

@@ -1,16 +1,16 @@
 """Data: from users' tables and public datasets to token ids, and from files of any origin to lists of labels.
 
-Rooms, each above those that it imports (a contract in pyproject.toml checks it):
+Subpackages and modules; each may import only those below it (a contract in pyproject.toml checks this):
 
-    sources      datasets that `download` knows by name: the registry's, Debian's packages, synthetic text
+    sources      datasets that `download` knows by name: registered ones, Debian's packages, synthetic text
     fetch        files from the web: mirrors, resumed transfers, the cache of archives
-    registry     datasets.toml: which public datasets there are, where they come from, what they must hold
-    layouts      public datasets in a folder: which file holds what, one module per layout
+    registry     datasets.toml: the public datasets, their mirrors, and their numbers of documents and labels
+    layouts      folders of public datasets: one module per layout describes its files
     label_lists  predictions, truth and training labels from files of any format, in one numbering
-    raw          documents to the raw artifact: policies, split, vocabulary
+    raw          from documents to the raw artifact: policies, split, vocabulary
     shards       token ids in Arrow files: written by `tokenize`, read by training
     tables       CSV, TSV, JSON lines and Parquet as batches of documents
 
-At the top are the formats that several rooms share: `schema` (the columns of all artifacts), `npz` (CSR
+The other modules are shared by several subpackages: `schema` (the columns of all artifacts), `npz` (CSR
 matrices), `filter_pairs`, `predictions`, and `arrays`.
 """

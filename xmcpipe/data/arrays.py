@@ -1,4 +1,4 @@
-"""NumPy operations that several rooms share."""
+"""NumPy operations that several subpackages share."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -10,12 +10,12 @@ S = TypeVar("S", bound=np.generic)
 
 
 def concatenate(parts: Sequence[npt.NDArray[Any]], dtype: type[S]) -> npt.NDArray[S]:
-    """The arrays end to end as `dtype`; an empty array if there are none, where NumPy raises an error."""
+    """The arrays end to end, as `dtype`; an empty array for no arrays, for which NumPy raises an error."""
     return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
 
 
 def row_offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The `indptr` of a CSR matrix, int64 [N + 1], from the number of entries of each row, [N]."""
+    """The `indptr` of a CSR matrix, int64 [N + 1], given the number of entries of each row, [N]."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets

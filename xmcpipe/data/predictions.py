@@ -1,4 +1,4 @@
-"""Writes predictions: the Parquet table of the artifact, and optionally a CSR matrix for other tools.
+"""Writes predictions: the Parquet table of the artifact and, optionally, a CSR matrix for other tools.
 
 Legend: B documents of a batch · K labels predicted for each · N documents · L labels.
 """
@@ -25,7 +25,7 @@ class PredictionsWriter:
         self.rows = 0
 
     def write(self, ids: pa.Array, labels_BK: Ints, scores_BK: Scores) -> None:
-        """Append B documents: their ids, string [B], their labels, best first and -1 for none, and scores."""
+        """Append B documents: ids, string [B]; labels, best first, with -1 for no label; and their scores."""
         present_BK = labels_BK >= 0
         ends = np.cumsum(present_BK.sum(axis=1))
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())

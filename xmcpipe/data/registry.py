@@ -1,9 +1,9 @@
 """The registry: the public benchmarks that `download` knows by name, read from datasets.toml.
 
-Facts that hold for every copy of a dataset are keys of the dataset; facts that depend on who packed it
-(layout, encoding, which version of the counts) are keys of each mirror. Datasets of one name come in several
-versions, so the counts of a mirror are verified only if its version is known: because the mirror states it,
-or because the dataset has only one.
+Facts that hold for every copy of a dataset are keys of the dataset. Facts that depend on the archive (layout,
+encoding, version) are keys of each mirror. Several versions of a dataset may have the same name, so the
+counts of a mirror are verified only if its version is known: because the mirror states it, or because there
+is only one version.
 """
 
 import re
@@ -18,13 +18,14 @@ from xmcpipe.data.layouts import find_layout
 from xmcpipe.errors import XmcpipeError
 
 FILE = Path(__file__).parent / "datasets.toml"
+# Kind of mirror -> what its addresses look like.
 ADDRESSES = {"https": r"https?://\S+", "gdrive": r"[\w-]{10,}", "dropbox": r"\w+/\w+\?rlkey=\w+"}
 TITLE = ("title",)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One version of a dataset: its numbers of documents and labels, and the source of these numbers."""
+    """A version of a dataset: its numbers of documents and labels, and the source of these numbers."""
 
     name: str
     train: int
@@ -42,7 +43,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Propensity:
-    """The constants A and B of the propensity model, and who uses them."""
+    """The constants A and B of the propensity model, and a source that uses them."""
 
     a: float
     b: float
@@ -51,7 +52,7 @@ class Propensity:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place to download the archive from."""
+    """A place to download the archive from."""
 
     kind: Literal["https", "gdrive", "dropbox"]
     """How the address is turned into a URL (see data.fetch)."""
@@ -66,7 +67,7 @@ class Mirror:
     """The encoding of the texts."""
 
     version: str | None = None
-    """The name of the Counts that this archive must hold, if it is known."""
+    """The name of the version (see Counts) that this archive must hold, if it is known."""
 
     bytes: int = 0
     """The approximate size of the archive, for display only."""
@@ -92,7 +93,7 @@ class Dataset:
     """One dataset of the registry."""
 
     name: str
-    """The name in commands, and of its recipe."""
+    """The name in commands, and the name of its recipe."""
 
     title: str
     """The name in papers."""
@@ -104,10 +105,10 @@ class Dataset:
     """Where to download it, in the order in which the mirrors are tried."""
 
     propensity: tuple[Propensity, ...]
-    """The constants A and B in use; of several, the first are those of the SPARTEX paper."""
+    """The constants A and B in use; if there are several, those of the SPARTEX paper come first."""
 
     text_fields: tuple[str, ...]
-    """The fields that make a document's text, in layouts with fields; they apply to label texts too."""
+    """The fields that make up a text, in layouts with fields: of documents and of labels."""
 
     labels_per_document: float
     """The published mean number of labels of a document."""
@@ -128,7 +129,7 @@ class Dataset:
     """Further pages for a manual download."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError if something is missing or repeated, or a mirror has an unknown version."""
+        """Raise ValueError for missing or repeated entries, and for a mirror with an unknown version."""
         for part in ("versions", "mirrors", "propensity", "text_fields"):
             if not getattr(self, part):
                 raise ValueError(f"expected one or more {part}, got none")
@@ -145,15 +146,15 @@ class Dataset:
             raise ValueError("the same mirror is listed twice")
 
     def counts_of(self, mirror: Mirror) -> Counts | None:
-        """The counts that the mirror's archive must have; None if its version isn't known."""
+        """The counts that the archive of a mirror must have; None if its version is unknown."""
         if mirror.version is None:
             return self.versions[0] if len(self.versions) == 1 else None
         return next(version for version in self.versions if version.name == mirror.version)
 
     def with_fields(self) -> "Dataset":
-        """The dataset with only those mirrors whose documents have fields.
+        """The dataset without the mirrors whose documents have no fields.
 
-        Raises XmcpipeError if there are none.
+        Raises XmcpipeError if no mirror is left.
         """
         mirrors = tuple(mirror for mirror in self.mirrors if find_layout(mirror.layout).has_fields)
         if not mirrors:
@@ -195,4 +196,4 @@ def _dataset(path: Path, name: str, facts: Any) -> Dataset:
         raise XmcpipeError(f"{path}: {error.message}", error.hint) from error
 
 
-_load = cache(load)
+_load = cache(load)  # the program's own registry is read once; `load` itself reads a file each time

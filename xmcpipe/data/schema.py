@@ -1,12 +1,12 @@
-"""The columns of the tables that stages pass to each other; artifacts/versions.py has their versions.
+"""The columns of the tables that stages pass to each other. Their versions are in artifacts/versions.py.
 
 raw/          train.parquet, test.parquet   id string · text string · labels list<int32>
               labels.parquet                label string · text string or null; row i is label id i
-              filter_{train,test}.parquet   row int64 of that split · label int32; sorted, distinct: pairs
-                                            that are neither hits nor misses. Only if there are any.
+              filter_{train,test}.parquet   row int64 in that split · label int32; sorted, distinct. Filter
+                                            pairs (see filter_pairs.py); no file if there are none.
 shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>, with special tokens ·
               labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
-              Split `label` holds the label texts: one row for each label with a text, labelled by itself.
+              Split `label` holds the label texts: a row for each label with a text, with that one label.
               labels.parquet, filter_{train,test}.parquet   as in raw/, for the same rows
               tokenizer/                    the files that AutoTokenizer.from_pretrained reads
 clusters/     clusters.parquet              cluster int32; row i is label id i

@@ -1,4 +1,4 @@
-"""Measure what the user names: files in any format of label lists, or artifacts."""
+"""Measures files in any format of label lists, or artifacts, that the user names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class EvalInputs:
     """The files or artifacts that the user named.
 
-    `predictions` of one or more systems, the `truth`, and (or None) the training labels and the pairs of a
-    document and a label that count neither as hits nor as misses.
+    `predictions` has one path per system. `train` (the training labels) and `filter` (pairs of a document and
+    a label that count neither as hits nor as misses) are optional.
     """
 
     predictions: Sequence[Path]
@@ -27,8 +27,9 @@ class EvalInputs:
 
 
 def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, propensity: str) -> Measurement:
-    """Measure files or artifacts. If the truth is an artifact, its filter pairs are excluded as well.
+    """Measure files or artifacts at the ranks `ks`, with the propensity constants `a` and `b`.
 
+    If no filter pairs are named and the truth is an artifact, the filter pairs of that artifact are excluded.
     `propensity` is `standard`, or `paper` if the training labels are shards with label texts.
 
     Raises XmcpipeError for inputs that can't be read, or whose rows or labels don't match.
@@ -38,7 +39,7 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists, read_training_lists
     from xmcpipe.data.label_lists.lists import common_vocabulary
 
-    # Training labels are read first and reduced to counts at once: they may be larger than all other inputs.
+    # Training labels are read first and reduced to counts, because they may be larger than all other inputs.
     train, training = None, None
     if inputs.train:
         train, training = _counted(read_training_lists(inputs.train, propensity), propensity)
@@ -48,12 +49,13 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
         if inputs.filter
         else filter_of_artifact(inputs.truth, truth)
     )
-    # Filtering removes candidates before the top k is cut, so that many more are read.
+    # Filtering removes candidates before the top k is cut, so that many more candidates must be read.
     filtered, extra = pairs is not None, 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + extra) for path in inputs.predictions]
     common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
-    del truth, predictions, pairs  # free the copies that have their own numbering
+    del truth, predictions, pairs  # frees the copies in the numberings of their files
     if training and common.train:
+        # `training.counts` follows the order of the labels in `train`; put it into the common numbering.
         counts = np.zeros(common.num_labels, np.int64)
         counts[common.train.labels] = training.counts
         training = replace(training, counts=counts)
@@ -61,7 +63,7 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
 
 
 def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Training]":
-    """The labels that occur in the training lists, as lists of one row, and the count of each."""
+    """The labels that occur in the training lists, as lists of one row, and the count of each label."""
     import numpy as np
 
     from xmcpipe.data.label_lists.lists import with_small_ids

@@ -1,8 +1,8 @@
-"""Measure label lists of one numbering against the truth: rows joined, pairs excluded, figures and facts.
+"""Measures label lists of one numbering against the truth: joins rows, excludes pairs, computes figures.
 
-A figure alone can't be compared with another, so the facts that decide it come with it: the counts of
-documents and labels and where the labels come from, A, B and N of the propensity, and how many inputs were
-unusual.
+A figure alone can't be compared with another figure. The facts that influence it are therefore reported too:
+the numbers of documents and labels, where the labels come from, A, B and N of the propensity, and how many
+inputs were unusual.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Measurement:
     """Systems measured against the same truth.
 
-    `systems` are in the order of the predictions; `popularity` is the baseline, None without training labels.
-    `facts` hold for all systems and `system_facts` for one each, in JSON types.
+    `systems` are in the order of the predictions. `popularity` is the baseline, or None without training
+    labels. `facts` hold for all systems; `system_facts` has one table per system. Both have JSON types.
     """
 
     systems: "list[Evaluation]"
@@ -44,8 +44,8 @@ def measure_lists(
 ) -> Measurement:
     """Measure lists of one numbering at the ranks `ks`, with the propensity constants `a` and `b`.
 
-    If `filtered`, the last of `common.others` are the pairs to exclude. Raises XmcpipeError, naming the
-    source of the lists, for a truth or for predictions that can't be measured.
+    If `filtered`, the last element of `common.others` has the pairs to exclude. Raises XmcpipeError, naming
+    the source of the lists, for a truth or for predictions that can't be measured.
     """
     from xmcpipe.data.label_lists.lists import pair_rows
     from xmcpipe.metrics.api import without_pairs
@@ -59,7 +59,7 @@ def measure_lists(
         reference = Reference(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
     ranked = [_ranked(lists, truth, k, pairs, common.num_labels) for lists in predictions]
     rankings, joins = zip(*ranked, strict=True)
-    # The baseline is one more system: all are measured in one pass over the truth.
+    # The baseline is measured as one more system, in the same pass over the truth.
     tops = [ranking.top for ranking in rankings]
     if training:
         tops.append(_popular(training.counts, len(truth), k, pairs))
@@ -70,8 +70,9 @@ def measure_lists(
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
             evaluation.unusual |= ranking.filter_cost()
     system_facts = [
-        {"joined_by": joined_by} | {name: count for name, count in each.unusual.items() if name not in facts}
-        for joined_by, each in zip(joins, evaluations, strict=True)
+        {"joined_by": joined_by}
+        | {name: count for name, count in evaluation.unusual.items() if name not in facts}
+        for joined_by, evaluation in zip(joins, evaluations, strict=True)
     ]
     return Measurement(evaluations, popularity, facts, system_facts)
 
@@ -79,7 +80,10 @@ def measure_lists(
 def _facts(
     common: "CommonVocabulary", reference: "Reference", first: "Evaluation", pairs: "LabelLists | None"
 ) -> dict[str, Any]:
-    """The facts that hold for all systems, `first` being one of them; `pairs` were excluded."""
+    """The facts that hold for all systems (JSON types).
+
+    `first` is the evaluation of any of the systems; `pairs` are the excluded pairs.
+    """
     import numpy as np
 
     training = reference.training
@@ -104,6 +108,7 @@ def _facts(
 
 
 def _distinct_pairs(pairs: "LabelLists") -> int:
+    """The number of pairs, without repetitions within a row."""
     from xmcpipe.metrics.truth import count_labels
 
     _, repeated = count_labels(pairs.indptr, pairs.labels, 1 + int(pairs.labels.max(initial=0)))
@@ -125,7 +130,8 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
     same_NK = np.broadcast_to(most_frequent(counts, k), (documents, k))
     if pairs is None or not len(pairs.labels):
         return same_NK
-    # Only documents with pairs are ranked again: [N, k + most pairs] for all of them would not fit in memory.
+    # Only documents with excluded pairs are ranked again: for all N documents, an array of k + (the largest
+    # number of pairs) candidates would not fit in memory.
     sizes = np.diff(pairs.indptr)
     filtered = np.flatnonzero(sizes)
     candidates = most_frequent(counts, k + int(sizes.max()))
@@ -140,7 +146,7 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
 def _ranked(
     lists: "LabelLists", truth: "LabelLists", k: int, pairs: "LabelLists | None", num_labels: int
 ) -> "tuple[Ranking, str]":
-    """The rankings of one system in the order of the truth (N documents), and how rows were joined."""
+    """The rankings of one system, in the order of the N documents of the truth, and how rows were joined."""
     import numpy as np
 
     from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
@@ -148,6 +154,7 @@ def _ranked(
     from xmcpipe.metrics.ranking import Ranking
 
     rows, joined_by = prediction_rows(lists, truth)
+    # `rows` is the permutation from the truth to the file; its argsort is the inverse, from file to truth.
     if rows is not None and pairs is not None:
         pairs = select_rows(pairs, np.argsort(rows))
     with _naming(lists):
@@ -168,12 +175,12 @@ def _naming(lists: "LabelLists") -> Iterator[None]:
 
 
 def most_pairs(pairs: "LabelLists") -> int:
-    """The largest number of excluded pairs of one document: as many additional candidates may be needed."""
+    """The largest number of excluded pairs of one document: that many candidates may be removed."""
     import numpy as np
 
     return int(np.diff(pairs.indptr).max(initial=0))
 
 
 def without_names(lists: "LabelLists") -> "LabelLists":
-    """The lists without label names, for lists whose ids already are of one vocabulary."""
+    """The lists without label names, for lists whose ids are of the same vocabulary already."""
     return replace(lists, names=None)

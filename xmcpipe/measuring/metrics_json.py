@@ -1,14 +1,14 @@
-"""metrics.json, the file of a metrics artifact: its format, how it is built, written and read.
+"""metrics.json, the file of a metrics artifact: its format, and how to build, write and read it.
 
     version             METRICS_VERSION
     model, popularity   metric@k -> fraction (see xmcpipe/metrics for the definitions)
-    intervals           of the bootstrap: {rounds, level, seed, model: metric@k -> [low, high]}
-    by_frequency        the model's metrics by bins of the labels' training frequency, a list of tables
+    intervals           bootstrap intervals: {rounds, level, seed, model: metric@k -> [low, high]}
+    by_frequency        the metrics of the model in bins of the training frequency of labels: a list of tables
     filter              {pairs, true} if pairs were excluded
 
-and what is needed to compare the figures with others: the counts of documents and labels, A, B and N of the
-propensity, and how many inputs were unusual (`Measurement.facts`). Without training labels `popularity`,
-`propensity` and `by_frequency` are null; without bootstrap rounds `intervals` is null.
+It also holds the facts that decide whether figures can be compared: the numbers of documents and labels, A, B
+and N of the propensity, and how many inputs were unusual (`Measurement.facts`). Without training labels,
+`popularity`, `propensity` and `by_frequency` are null; without bootstrap rounds, `intervals` is null.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 FILE_NAME = "metrics.json"
 # Change it with the format. `read_metrics` reads older versions; the stage `eval` makes the artifact again.
 METRICS_VERSION = 2
-ADDED_IN_2 = ("labels_in_training", "filter", "intervals", "by_frequency")
-DIGITS = 4  # of the headline figures
+ADDED_IN_2 = ("labels_in_training", "filter", "intervals", "by_frequency")  # keys that version 1 lacks
+DIGITS = 4  # decimal places of the headline figures
 
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """`rounds` of resampling (0: no intervals), the `level` of confidence, and the `seed`."""
+    """Settings of the bootstrap: resampling `rounds` (0: no intervals), confidence `level` and `seed`."""
 
     rounds: int
     level: float
@@ -40,9 +40,9 @@ class Bootstrap:
 
 
 def metrics_table(measurement: "Measurement", bins: int, bootstrap: Bootstrap) -> dict[str, Any]:
-    """The contents of metrics.json for a measurement of one system, in JSON types.
+    """The contents of metrics.json (JSON types) for a measurement of exactly one system.
 
-    `bins` is the number of bins of label frequency.
+    `bins` is the number of bins by training frequency of labels.
     """
     (model,), (facts,) = measurement.systems, measurement.system_facts
     popularity = measurement.popularity
@@ -74,10 +74,10 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The contents of metrics.json, of any format version, in the form of this version.
+    """Read metrics.json of any known format version, and return it in the form of the current version.
 
-    Keys that an older version did not have are null. Raises XmcpipeError if there is no such file, or it
-    holds no metrics.
+    Keys that an older version lacks are null. Raises XmcpipeError if there is no such file, if it can't be
+    read, or if its version is unknown.
     """
     path = require_file(folder / FILE_NAME, "metrics")
     try:
@@ -93,14 +93,16 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             "install a newer xmcpipe",
         )
     if metrics.get("propensity"):
+        # Older files have no kind: they were all computed with the standard propensity.
         metrics["propensity"] = {"kind": "standard", **metrics["propensity"]}
     return {**dict.fromkeys(ADDED_IN_2), **metrics}
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures for the manifest and the terminal, as fractions with four digits.
+    """The figures for the manifest and the terminal; fractions are rounded to four decimal places.
 
-    P and normalised PSP at each k, the popularity baseline's P, and A, B and N of the propensity.
+    They are P and normalised PSP at each k, P of the popularity baseline at the first k, and the kind, A, B
+    and N of the propensity.
     """
     model, popular = metrics["model"], metrics["popularity"]
     names = [f"{name}@{k}" for name in ("P", "PSP") for k in metrics["k"]]

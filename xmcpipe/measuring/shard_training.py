@@ -1,4 +1,4 @@
-"""The training labels of a shards artifact, as the counts that propensities and frequency bins need."""
+"""Counts the training labels of a shards artifact, for propensities and frequency bins."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 def training_of_shards(folder: Path, propensity: str) -> "Training":
     """The number of training documents of each label, int64 [L], and the number of documents N.
 
-    With `propensity` = "paper" each label text counts as one more document, labelled by itself (see
-    EvalConfig). Only one piece of a shard is in memory at a time. Raises XmcpipeError if `paper` is chosen
-    and no label has a text.
+    With `propensity` = "paper", each label text counts as one more document, which has that label (see
+    EvalConfig). Only one record batch of a shard is in memory at a time. Raises XmcpipeError for "paper" if
+    no label has a text.
     """
     import numpy as np
     import pyarrow.parquet as pq

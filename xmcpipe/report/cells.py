@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-NONE = "–"
+NONE = "–"  # the text of an empty cell
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`text` and, smaller below it, `below`; `strong` marks the best of a column, or a significant value."""
+    """A cell: `text` and, in small print, `below`. `strong` marks the best or a significant value (bold)."""
 
     text: str = NONE
     below: str = ""
@@ -17,7 +17,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """`kind`: run, difference, baseline, quoted, or group (a heading over the rows that follow)."""
+    """A row of cells, with its `name` and, in small print, `below`.
+
+    `kind` is run, difference, baseline, quoted, or group (a heading above the rows that follow).
+    """
 
     kind: str
     name: str
@@ -27,35 +30,35 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Column heads and rows."""
+    """A table: `heads` names the columns, without that of the row names."""
 
     heads: list[str]
     rows: list[Row]
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction in per cent, without the sign."""
+    """A fraction in per cent, without a per cent sign."""
     return NONE if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
 def signed_percent(fraction: float, digits: int) -> str:
-    """A difference of fractions in per cent, with + or −; zero has no sign."""
+    """A difference of fractions in per cent, with the sign + or − (U+2212); zero has no sign."""
     text = f"{100 * fraction:+.{digits}f}"
     return text.replace("-", "−") if float(text) else text[1:]
 
 
 def plain(value: float | None) -> str:
-    """A quoted figure with the digits that were published, at least one after the point."""
+    """A quoted figure with one or two decimal places, as it was published."""
     return NONE if value is None else f"{value:.2f}".removesuffix("0")
 
 
 def gib(value: float | None) -> str:
-    """A quoted number of GiB."""
+    """A quoted amount of memory, in GiB."""
     return NONE if value is None else f"{plain(value)} GiB"
 
 
 def gib_of(count: int) -> str:
-    """Bytes in GiB or, if there are few, in MiB or KiB."""
+    """A number of bytes in GiB or, if it is small, in MiB or KiB."""
     if count >= GIB / 10:
         return f"{count / GIB:.2f} GiB"
     return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / 1024:.1f} KiB"
@@ -67,7 +70,7 @@ def millions(count: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as s, min:s or h:min:s."""
+    """A time in seconds as text: `7.5 s`, `3:05 min` or `1:02:03 h`."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     whole = round(seconds)

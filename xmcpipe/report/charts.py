@@ -1,8 +1,8 @@
-"""Vega-Lite charts, made by Altair: each is a dict that the page's JavaScript draws as SVG.
+"""Charts as Vega-Lite specifications, made with Altair; the JavaScript of the page draws them as SVG.
 
 A run has the same colour in every chart (`colours`). The colours have a contrast of at least 3:1 on white and
-on black, and are distinct for colour-blind readers. The colours of texts and axes are set by the page's style
-sheet, so that a change of theme, or printing, needs no new drawing.
+on black, and colour-blind readers can distinguish them. The style sheet of the page sets the colours of texts
+and axes, so charts are not drawn again for another theme or for printing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from typing import Any
 from xmcpipe.report.facts.curves import Points
 
 COLOURS = ("#2f7fc1", "#d9630d", "#0f9670", "#b25fa6", "#8a7a1f", "#5f7480", "#c23b4e", "#6c6bd1")
-FEW_POINTS = 24  # a line with at most so many shows its points
-HEIGHT = 190
-BAR = 11  # pixels
+FEW_POINTS = 24  # lines with at most this many points show them
+HEIGHT = 190  # of a chart, in pixels
+BAR = 11  # height of a horizontal bar, in pixels
 INK = "#555"
-WIDTHS = (2.8, 1.5)  # of lines, in pixels
+WIDTHS = (2.8, 1.5)  # of the first run's line and of the other lines, in pixels
 Spec = dict[str, Any]
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Run -> colour, the same in the whole page; they repeat after the eighth run."""
+    """Run -> colour, the same on the whole page; colours repeat after the eighth run."""
     return {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
 
 
@@ -37,9 +37,10 @@ def lines(
 ) -> Spec | None:
     """A chart with a line for each part of each run; None if there are no points.
 
-    `series` maps runs to parts to points. If there are several parts, each has its own dash pattern, with a
-    legend. `y` names the values and `unit` is their number format. `log` makes the axis logarithmic, `zero`
-    starts it at 0, `even` draws a dashed line at 1, and x reaches at least to `end`.
+    `series` maps each run to its parts, and each part to its points. If there are several parts, each has its
+    own dash pattern, with a legend. `x` and `y` are the titles of the axes, and `unit` is the number format
+    (d3-format) of y. `log` makes the y axis logarithmic, `zero` starts it at 0, and `even` draws a dashed
+    line at 1. The x axis reaches at least to `end`.
     """
     import altair as alt
 
@@ -48,7 +49,7 @@ def lines(
         for run, parts in series.items()
         for part, points in parts.items()
         for at, value in points
-        if not log or value > 0
+        if not log or value > 0  # a logarithmic axis has no place for 0
     ]
     if not rows:
         return None
@@ -57,7 +58,7 @@ def lines(
     dots = {name: each for name, each in encodings.items() if not name.startswith("stroke")}
     layers: list[Any] = [
         alt.Chart().mark_line().encode(**encodings),
-        # Many points are invisible, but show their values under the mouse pointer.
+        # If there are many points, they are invisible, but still show their values under the mouse pointer.
         alt.Chart().mark_point(filled=True, size=28 if few else 60, opacity=1 if few else 0).encode(**dots),
     ]
     if even:
@@ -75,14 +76,14 @@ def _encodings(
     zero: bool,
     end: float,
 ) -> dict[str, Any]:
-    """How the columns of the rows of a line chart are shown; `titles` are those of x and y."""
+    """The encodings of a line chart: which column of the rows is shown how. `titles` are those of x and y."""
     import altair as alt
 
     x, y = titles
     parts = list(dict.fromkeys(row["part"] for row in rows))
     positions = [row["x"] for row in rows]
     first, last = 0.0 if x == "epoch" else min(positions), max(end, *positions)
-    # Slightly beyond the last point: Vega drops a tick that rounding puts outside the domain.
+    # The domain ends slightly beyond the last point: Vega drops a tick that rounding puts outside of it.
     across = alt.Scale(domain=[first, last + 1e-4 * (last - first or 1.0)], nice=False)
     up = alt.Scale(type="log") if log else alt.Scale(zero=zero)
     encodings: dict[str, Any] = {
@@ -106,7 +107,10 @@ def _encodings(
 
 
 def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: str) -> Spec | None:
-    """Vertical bars, grouped by bin, one per run; rows have bin, run, value and a `detail` of the bin."""
+    """Vertical bars, grouped by bin, with one bar per run; None without rows.
+
+    Rows have the keys bin, run, value, and `detail`, a description of the bin.
+    """
     import altair as alt
 
     if not rows:
@@ -134,7 +138,10 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
 def across(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str], x: str, unit: str, order: Sequence[str]
 ) -> Spec | None:
-    """Horizontal bars, grouped by part (in `order`), one per run; rows have part, run, value and `detail`."""
+    """Horizontal bars, grouped by part in the given `order`, with one bar per run; None without rows.
+
+    Rows have the keys part, run, value, and `detail`, the value as text.
+    """
     import altair as alt
 
     if not rows:
@@ -166,7 +173,7 @@ def _colour(names: Sequence[str]) -> Any:
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """A logarithmic axis with a grid line at each power of ten only; by default there are nine for each."""
+    """A logarithmic axis with grid lines at powers of ten only; by default there are nine per decade."""
     import math
 
     import altair as alt
@@ -177,19 +184,19 @@ def _decades(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _width(names: Sequence[str]) -> Any:
-    """The line of the first run is wider, so that it shows under another that covers it."""
+    """The encoding of line widths: the first run's line is wider, so it shows under a line that covers it."""
     import altair as alt
 
-    if len(names) == 1:  # with one run, the scale has no step and gives NaN
+    if len(names) == 1:  # a scale over one value has no step, and returns NaN
         return alt.value(sum(WIDTHS) / 2)
     widths = [WIDTHS[0], *[WIDTHS[1]] * (len(names) - 1)]
     return alt.StrokeWidth("run:O", scale=alt.Scale(domain=list(names), range=widths), legend=None)
 
 
 def _spec(chart: Any, rows: Sequence[Mapping[str, Any]], height: int) -> Spec:
-    """The chart of these rows as a Vega-Lite spec, as wide as its container, with light axes.
+    """The chart of these rows as a Vega-Lite specification, as wide as its container, with light axes.
 
-    The rows are put in last, since Altair copies everything that a chart holds at every step.
+    The rows are added last, because Altair copies all data of a chart at every step.
     """
     import altair as alt
 

@@ -10,10 +10,10 @@ from xmcpipe.progress import progress
 from xmcpipe.report import charts
 from xmcpipe.report.cells import listed
 from xmcpipe.report.facts.curves import read_curves
-from xmcpipe.report.facts.measurement import LEVEL, RunMeasurement, TestSet, measure
+from xmcpipe.report.facts.measurement import LEVEL, RunMeasurement, TestSet, measure_runs
 from xmcpipe.report.facts.published import published
 from xmcpipe.report.facts.runs import Run, differing, known_datasets, unknown_stages
-from xmcpipe.report.facts.sample import Sample, draw
+from xmcpipe.report.facts.sample import Sample, draw_sample
 from xmcpipe.report.facts.topology import read_topology
 from xmcpipe.report.page.output import require_writable, write_whole
 from xmcpipe.report.page.render import render, require_packages
@@ -28,23 +28,29 @@ from xmcpipe.report.sections.speed import speed
 
 
 @dataclass(frozen=True)
-class Options:
-    """`documents` of the test to show; `rounds` of the bootstrap, 0 for none; `seed` of both random draws."""
+class ReportOptions:
+    """Settings of a report.
+
+    `documents` is the number of test documents to show, `rounds` the number of bootstrap rounds (0: none),
+    and `seed` the seed of both the sample and the bootstrap.
+    """
 
     documents: int = 1000
     rounds: int = 1000
     seed: int = 0
 
 
-def make_report(runs: Sequence[Run], options: Options, path: Path) -> dict[str, Any]:
-    """Write the page of `runs`, which all have names, to `path`; returns a summary of it (JSON types).
+def make_report(runs: Sequence[Run], options: ReportOptions, path: Path) -> dict[str, Any]:
+    """Write the page about `runs` to `path`; returns a summary of the page (JSON types).
 
-    Raises XmcpipeError, before anything is measured, if a package is missing or the file can't be written.
+    Each run must have a name (see `named`). Raises XmcpipeError, before anything is measured, if a package is
+    missing or the file can't be written.
     """
     require_packages()
     require_writable(path)
+    # Two parts per measured run (reading, evaluating), then the sample, the context and the rendering.
     with progress("report", 2 * len(runs) + 3, "parts") as bar:
-        measurements, tests = measure(runs, options.rounds, options.seed, bar.update)
+        measurements, tests = measure_runs(runs, options.rounds, options.seed, bar.update)
         sample, notes = _sample(runs, measurements, tests, options)
         bar.update()
         context = _context(runs, measurements, sample, notes)
@@ -72,9 +78,9 @@ def _sample(
     runs: Sequence[Run],
     measurements: Sequence[RunMeasurement],
     tests: dict[str, TestSet],
-    options: Options,
+    options: ReportOptions,
 ) -> tuple[Sample | None, list[str]]:
-    """Documents of the first test that still exists, with all runs on it; and notes on other runs."""
+    """A sample of the first test set that still exists, with all runs on it, and notes on the other runs."""
     pairs = list(zip(runs, measurements, strict=True))
     notes = [
         f"No documents of {run.name}: its predictions, or their shards, were deleted or can't be read."
@@ -88,7 +94,7 @@ def _sample(
     notes += [f"No documents of {run.name}: it has another test." for run, _ in pairs if run.test_set != name]
     same_runs = [run for run, _ in pairs if run.test_set == name]
     same_measurements = [measurement for run, measurement in pairs if run.test_set == name]
-    sample = draw(same_runs, same_measurements, tests[name], options.documents, options.seed)
+    sample = draw_sample(same_runs, same_measurements, tests[name], options.documents, options.seed)
     if sample.ids and not any(sample.texts):
         notes.append("No texts: the raw artifact was deleted, or can't be read.")
     return sample, notes
@@ -128,7 +134,7 @@ def _context(
 
 
 def _chart_sections(runs: Sequence[Run], measurements: Sequence[RunMeasurement]) -> dict[str, Section]:
-    """The sections with charts, in the order of the page. Logs and weights are read once for all of them."""
+    """Name -> section, for the sections with charts. Logs and weights are read once for all of them."""
     names = [run.name for run in runs]
     curves = {run.name: read_curves(run.folder("model")) for run in runs}
     layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}

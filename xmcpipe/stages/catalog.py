@@ -1,8 +1,8 @@
-"""The stages, in the order in which a recipe's chain runs them. A new stage is one file and one line here.
+"""The stages, in the order in which a chain runs them. A new stage is one file and one line here.
 
-The command line, recipes and chains all read this table when they are called. None of these modules imports
-torch, transformers, polars, pyarrow or faiss before its `run` is called: `xmcpipe --help` reads the table and
-must not take five seconds.
+The command line, recipes and chains all read this table when they are called. No module of a stage may import
+torch, transformers, polars, pyarrow or faiss before its `run` is called: `xmcpipe --help` imports them all,
+and would otherwise take five seconds.
 """
 
 from xmcpipe.stages.cluster import CLUSTER

@@ -1,9 +1,9 @@
 """The artifacts of a chain of stages: their fingerprints, and which of them exist in the store.
 
-The fingerprint of a stage needs only its config and the fingerprints of its inputs, so the whole chain has
-names before anything has run. The one exception is `download`, whose fingerprint depends on the bytes that
-the network sends: its artifact is found in the store by its stage and config, and the stages after it have no
-fingerprint until it has run.
+The fingerprint of an artifact depends only on the stage's config and the fingerprints of its inputs, so all
+fingerprints of a chain are known before anything has run. The one exception is `download`, whose fingerprint
+depends on the bytes that the network sends: its artifact is found in the store by stage and config, and the
+stages after it have no fingerprint until it has run.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,11 +20,12 @@ from xmcpipe.stages.stage import Stage
 
 
 @dataclass(frozen=True)
-class Step:
-    """A stage of the chain, as the store has it now.
+class ChainStep:
+    """A stage of the chain, with its fingerprints and its artifact in the store.
 
-    `inputs` maps each input to its fingerprint, and SOURCE to the sha256 of raw bytes that is known before
-    the stage runs. `fingerprint` is None while an input has none; `artifact` is None until it exists.
+    `inputs` maps the kind of each input to its fingerprint; if the source bytes are known before the stage
+    runs, it also maps SOURCE to their sha256. `fingerprint` is None while the fingerprint of an input is
+    unknown; `artifact` is None until the artifact exists.
     """
 
     stage: Stage
@@ -35,9 +36,9 @@ class Step:
 
 
 class Chain:
-    """The stages named in `configs` (stage name -> its typed config), in the order of the catalog.
+    """The stages named in `configs` (stage name -> typed config), in the order of the catalog.
 
-    `given` maps kinds to artifacts from outside the chain. Each replaces the stage that makes that kind.
+    `given` maps kinds to artifacts from outside the chain; each replaces the stage that makes its kind.
     """
 
     def __init__(
@@ -52,33 +53,34 @@ class Chain:
         self.stages = [stage for stage in self.catalog if stage.name in configs]
         self._configs = configs
         self._given = dict(given or {})
-        # Kind -> stage. A recipe has one stage per kind: of several that make raw data, it names one.
+        # Kind -> stage. A recipe has at most one stage per kind: it names only one of those for raw data.
         self._makers = {stage.kind: stage for stage in self.stages}
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, ChainStep] = {}
         for kind, artifact in self._given.items():
             artifact.manifest.require(kind, next(s.schema_version for s in self.catalog if s.kind == kind))
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name. Raises XmcpipeError if the chain has none."""
+        """The stage called `name`. Raises XmcpipeError if it is not in the chain."""
         names = [stage.name for stage in self.stages]
         if name not in names:
             raise XmcpipeError(f"there is no stage {name!r} in this chain", nearest(name, names))
         return self.stages[names.index(name)]
 
-    def steps(self) -> list[Step]:
-        """Every step as the store has it now. Raises XmcpipeError for an input that no stage makes."""
+    def steps(self) -> list[ChainStep]:
+        """All steps of the chain, in order. Raises XmcpipeError for an input that no stage makes."""
+        # Check all inputs first: looking up a step may hash large files.
         for stage in self.stages:
             self.inputs(stage)
         return [self.step(stage) for stage in self.stages]
 
-    def step(self, stage: Stage) -> Step:
-        """The step of `stage`. Cached, since hashing the files of an import takes seconds; see `update`."""
+    def step(self, stage: Stage) -> ChainStep:
+        """The step of `stage`. It is cached until `update`, since hashing imported files takes seconds."""
         if stage.name not in self._steps:
             self._steps[stage.name] = self._look_up(stage)
         return self._steps[stage.name]
 
     def inputs(self, stage: Stage) -> list[str]:
-        """The kinds that `stage` reads in this chain. Raises XmcpipeError for one that no stage makes."""
+        """The kinds that `stage` reads here. Raises XmcpipeError if no stage makes a required kind."""
         available = [kind for kind in stage.inputs if kind in self._given or kind in self._makers]
         for kind in stage.needs(self._configs[stage.name]):
             if kind not in available:
@@ -90,21 +92,21 @@ class Chain:
         return available
 
     def input(self, kind: str) -> tuple[str | None, Artifact | None]:
-        """Fingerprint and artifact of one kind, as far as they are known."""
+        """The fingerprint and the artifact of one kind; None if it is unknown or doesn't exist yet."""
         if kind in self._given:
             return self._given[kind].manifest.fingerprint, self._given[kind]
         step = self.step(self._makers[kind])
         return step.fingerprint, step.artifact
 
     def require_inputs(self, stage: Stage, kinds: Collection[str] | None = None) -> None:
-        """Raise XmcpipeError unless the inputs of `stage` (or those of the kinds `kinds`) exist.
+        """Raise XmcpipeError unless the inputs of `stage` exist: all of them, or only those of `kinds`.
 
         The error names the command to run first.
         """
         absent = [kind for kind in self._absent(stage) if kinds is None or kind in kinds]
         if not absent:
             return
-        # Go back to the first stage that can run now.
+        # Follow missing inputs back to a stage that has all of its own, and so can run now.
         maker = self._makers[absent[0]]
         while earlier := self._absent(maker):
             maker = self._makers[earlier[0]]
@@ -114,45 +116,46 @@ class Chain:
             f"chain, or name an artifact with --{absent[0]} PATH",
         )
 
-    def find(self, step: Step) -> Artifact | None:
-        """The artifact of `step`, looked up in the store again: another process may have made it."""
+    def find(self, step: ChainStep) -> Artifact | None:
+        """The artifact of `step`, without the cache: another process may have made it in the meantime."""
         if step.fingerprint:
             return self.store.find(step.stage.kind, step.fingerprint)
         return None if step.stage.inputs else self._newest(step.stage)
 
-    def name(self, stage: Stage, inputs: Mapping[str, str]) -> str:
-        """The fingerprint of what `stage` makes of inputs with these fingerprints."""
+    def fingerprint(self, stage: Stage, inputs: Mapping[str, str]) -> str:
+        """The fingerprint of the artifact that `stage` makes from inputs with these fingerprints."""
         identity = to_table(self._configs[stage.name], identity=True)
         return fingerprint(stage.name, stage.schema_version, identity, inputs)
 
-    def update(self, step: Step, artifact: Artifact) -> None:
-        """Record `artifact` as that of `step`. Later steps are looked up again: their names may change."""
+    def update(self, step: ChainStep, artifact: Artifact) -> None:
+        """Record `artifact` as that of `step`. Later steps are looked up again: fingerprints may change."""
         manifest = artifact.manifest
-        self._steps[step.stage.name] = Step(
+        self._steps[step.stage.name] = ChainStep(
             step.stage, step.config, manifest.inputs, manifest.fingerprint, artifact
         )
         for later in self.stages[self.stages.index(step.stage) + 1 :]:
             self._steps.pop(later.name, None)
 
-    def _look_up(self, stage: Stage) -> Step:
+    def _look_up(self, stage: Stage) -> ChainStep:
+        """The step of `stage`, computed from its inputs and the store."""
         config = self._configs[stage.name]
         source = stage.source(config) if stage.source else None
         if not stage.inputs and source is None:  # a download: its bytes can't be hashed before it runs
             artifact = self._newest(stage)
             if artifact is None:
-                return Step(stage, config, {}, None, None)
-            return Step(stage, config, {}, artifact.manifest.fingerprint, artifact)
+                return ChainStep(stage, config, {}, None, None)
+            return ChainStep(stage, config, {}, artifact.manifest.fingerprint, artifact)
         inputs: dict[str, str | None] = {kind: self.input(kind)[0] for kind in self.inputs(stage)}
         if source is not None:
             inputs[SOURCE] = source
-        known = {kind: name for kind, name in inputs.items() if name is not None}
-        if len(known) < len(inputs):  # a download before it has not run yet
-            return Step(stage, config, known, None, None)
-        name = self.name(stage, known)
-        return Step(stage, config, known, name, self.store.find(stage.kind, name))
+        known = {kind: value for kind, value in inputs.items() if value is not None}
+        if len(known) < len(inputs):  # an earlier download has not run yet
+            return ChainStep(stage, config, known, None, None)
+        identity = self.fingerprint(stage, known)
+        return ChainStep(stage, config, known, identity, self.store.find(stage.kind, identity))
 
     def _newest(self, stage: Stage) -> Artifact | None:
-        """The latest artifact of this stage with this config, whatever bytes it was made of."""
+        """The latest artifact of this stage with this config, whatever its source bytes were, or None."""
         identity = to_table(self._configs[stage.name], identity=True)
         same = [
             artifact
@@ -164,4 +167,5 @@ class Chain:
         return max(same, key=lambda artifact: str(artifact.manifest.made_by.get("started", "")), default=None)
 
     def _absent(self, stage: Stage) -> list[str]:
+        """The kinds of those inputs of `stage` that don't exist yet."""
         return [kind for kind in self.inputs(stage) if self.input(kind)[1] is None]

@@ -1,4 +1,4 @@
-"""`cluster`: a balanced partition of the labels, which the auxiliary loss uses as coarse labels."""
+"""`cluster`: makes a balanced partition of the labels. The auxiliary loss uses the clusters as labels."""
 
 import time
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from xmcpipe.stages.stage import Option, Result, Stage
 
 
 def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write clusters.parquet into `out`: the cluster of each label of the shards.
+    """Write clusters.parquet into `out`: the cluster of each label in the vocabulary of the shards.
 
-    Raises XmcpipeError for more clusters than labels, and as `cluster_labels` does.
+    Raises XmcpipeError if there are more clusters than labels, and the errors of `cluster_labels`.
     """
     import numpy as np
     import pyarrow as pa
@@ -46,7 +46,7 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
 
 
 def _num_clusters(config: ClusterConfig, num_labels: int) -> int:
-    """The number of clusters C: the configured one, or the default for this number of labels."""
+    """The number of clusters C: the configured number, or the default for `num_labels`."""
     if num_labels == 0:
         raise XmcpipeError(
             "expected shards with labels to cluster, got none", "check the labels column of the import"

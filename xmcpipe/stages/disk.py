@@ -1,4 +1,4 @@
-"""A full disk is for the user to fix, so it is reported in one line wherever it happens."""
+"""Detects a full disk, wherever it occurs, and reports it in one line: it is not a fault of the program."""
 
 import errno
 import shutil
@@ -7,23 +7,24 @@ from pathlib import Path
 from xmcpipe.errors import XmcpipeError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-# Libraries that write through C++ or Rust raise errors without an errno: check their text.
+# Libraries that write through C++ or Rust raise errors without an errno, so their text is checked.
 MESSAGES = ("no space left on device", "disk quota exceeded")
 
 
 def disk_full(error: BaseException, what: str, folder: Path) -> XmcpipeError | None:
-    """The error for the user if `error`, or one that caused it, is a full disk; None for any other error.
+    """The error to report if `error` or one of its causes is a full disk; None for any other error.
 
-    `what` names the stage or program that was writing, and `folder` where.
+    `what` names the stage or program that was writing into `folder`.
     """
     cause: BaseException | None = error
+    # The chain of causes: a library's error is often raised from the OSError, or while handling it.
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in FULL:
             break
         if any(message in str(cause).lower() for message in MESSAGES):
             break
         cause = cause.__cause__ or cause.__context__
-    else:
+    else:  # no error in the chain matched
         return None
     return XmcpipeError(
         f"disk full: {what} could not write to {folder}{_free_space(folder)}; incomplete output was removed",

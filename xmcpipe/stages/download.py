@@ -1,7 +1,7 @@
-"""`download`: a public dataset by name, prepared like imported data, as the raw artifact.
+"""`download`: fetches a public dataset by its name and prepares it, like imported data, as the raw artifact.
 
 The datasets of the registry (xmcpipe/data/datasets.toml) come with their own split, and published figures are
-for exactly that split: by default none of their documents or labels is dropped.
+for exactly that split. By default, therefore, none of their documents and labels are dropped.
 """
 
 from collections.abc import Mapping
@@ -29,26 +29,26 @@ class DownloadConfig(Policies):
     """
 
     archive: str | None = runtime(None)
-    """Archive, or its unpacked folder, of a dataset of the registry that you fetched by hand: no mirror is
-    used.
+    """Archive that you downloaded by hand, or its unpacked folder; no mirror is used then. Only for datasets
+    of the registry.
     """
 
     titles_only: bool = later(False)
-    """Whether the title alone is the text of documents (and labels) that have several fields. Mirrors with
-    one text per document are then not used. For datasets of the registry.
+    """Whether the text of a document (and of a label) is its title alone. Mirrors without separate titles are
+    not used then. Only for datasets of the registry.
     """
 
     documents: int = 0
-    """Number of documents to use, before any are dropped; 0 uses all packages of debian, or 4,000 synthetic
-    documents. For debian and synthetic.
+    """Number of documents before any are dropped; 0 is all packages for debian, and 4,000 documents for
+    synthetic. Only for these two.
     """
 
     labels: int = 0
     """Number of labels to generate for synthetic; 0 generates 500."""
 
     data_seed: int = 0
-    """Seed of the choice of debian documents, or of the synthetic text. It is not `seed`, so that runs with
-    several seeds use the same data.
+    """Seed of the choice of debian documents, or of the synthetic text. It is separate from `seed`, so that
+    runs with different seeds use the same data.
     """
 
     suite: str = "bookworm"
@@ -58,20 +58,21 @@ class DownloadConfig(Policies):
     """URL of the debian mirror. `http:` becomes `https:` if there is no apt-get to verify the index."""
 
     via: Literal["auto", "apt", "https"] = runtime("auto")
-    """How the debian index is fetched: "apt", "https", or "auto": apt-get if it is installed and works, else
-    HTTPS.
+    """How the debian index is fetched: "apt", "https" or "auto", which uses apt-get if it is installed and
+    works, and HTTPS otherwise.
     """
 
     min_label_count: int = 2
     """Minimum number of training documents of a label: labels with fewer are dropped from both splits."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a number out of range, or a key that only other datasets have."""
+        """Raise ValueError for a number out of range, or for a key that this dataset does not have."""
         super().__post_init__()
         for name in ("documents", "labels", "data_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"expected {name} >= 0, got {name} = {getattr(self, name)}")
-        # Each kind of dataset has keys of its own: setting one of the other kind is a mistake, not ignored.
+        # Registered and generated datasets have different keys. A key of the other kind is an error: ignoring
+        # it would hide a mistake.
         registered = self.dataset in registry.datasets()
         if not registered and self.dataset not in MAKERS:
             known = [*registry.datasets(), *MAKERS]
@@ -85,12 +86,12 @@ class DownloadConfig(Policies):
 
     @staticmethod
     def defaults(table: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The defaults for the dataset that `table` names, if they differ from those of the class."""
+        """The defaults that differ from those of the class, for the dataset that `table` names."""
         return AS_GIVEN if str(table.get("dataset")) in registry.datasets() else {}
 
 
 def source(config: DownloadConfig) -> str | None:
-    """The sha256 of an archive that was fetched by hand; None if the data comes from the network."""
+    """The sha256 of an archive that was downloaded by hand; None if the data comes from the network."""
     if config.archive is None:
         return None
     from xmcpipe.data.sources.registered import source_of, text_mirrors_in_hint
@@ -102,7 +103,7 @@ def source(config: DownloadConfig) -> str | None:
 def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write the raw artifact into `out`. An interrupted download in `scratch` is resumed.
 
-    Raises XmcpipeError for a fault of the network, a mirror, an archive or an index.
+    Raises XmcpipeError for an error of the network, a mirror, an archive or an index.
     """
     return MAKERS.get(config.dataset, _registered)(config, out, scratch)
 
@@ -111,7 +112,7 @@ def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     from xmcpipe.data.sources.registered import DatasetWriter
 
     dataset = registry.find(config.dataset)
-    # If all mirrors have titles alone, a line of text is a title too, and any layout will do.
+    # If the dataset has titles only, every text is a title in any layout, so no mirror is excluded.
     titles_only = config.titles_only and dataset.text_fields != registry.TITLE
     writer = DatasetWriter(dataset, config, out, scratch, titles_only)
     archive = source(config)
@@ -125,7 +126,7 @@ def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
     from xmcpipe.data.sources import debian
     from xmcpipe.data.sources.debian_index import fetch_index
 
-    # Labels are packages that others depend on. Their table covers all packages, not only the chosen ones.
+    # A chosen document may depend on any package, so the label table has all packages.
     index = fetch_index(config.mirror, config.suite, config.via, scratch)
     packages = debian.read_packages(index)
     chosen = debian.choose(packages, config.documents, config.data_seed)

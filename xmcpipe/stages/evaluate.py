@@ -1,6 +1,7 @@
-"""`eval`: predictions against the truth of the test split, next to a popularity baseline, as metrics.json.
+"""`eval`: measures predictions against the truth of the test split, and writes metrics.json.
 
-The format of the file is described in xmcpipe/measuring/metrics_json.py, the metrics in xmcpipe/metrics.
+A popularity baseline is measured too. The format of the file is described in
+xmcpipe/measuring/metrics_json.py, the metrics in xmcpipe/metrics.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ class EvalConfig:
     """The recipe table [eval]: ranks, propensity, frequency bins and bootstrap."""
 
     k: tuple[int, ...] = (1, 3, 5)
-    """Ranks at which the metrics are measured, in rising order."""
+    """Ranks k at which the metrics are measured, in ascending order."""
 
     a: float = 0.55
     """Propensity constant A of the dataset: 0.5 for Wikipedia, 0.6 for Amazon, 0.55 for others."""
@@ -41,12 +42,12 @@ class EvalConfig:
     """Propensity constant B of the dataset: 0.4 for Wikipedia, 2.6 for Amazon, 1.5 for others."""
 
     propensity: Literal["standard", "paper"] = "standard"
-    """Which training documents the propensity counts: "standard" counts the documents alone; "paper" counts
-    each label text as one more document, labelled by itself, as papers do that train on label features.
+    """Which training documents the propensity counts: "standard" counts the documents alone; "paper" also
+    counts each label text as a document with that label, as papers do that train on label features.
     """
 
     bins: int = 3
-    """Number of bins of the labels' training frequency: 3 for head, torso and tail, 10 for deciles."""
+    """Number of bins by training frequency of labels: 3 for head, torso and tail, 10 for deciles."""
 
     rounds: int = 1000
     """Number of bootstrap rounds for the confidence intervals; 0 computes no intervals."""
@@ -78,22 +79,22 @@ class EvalConfig:
 def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Measure the predictions artifact against the test split of the shards; write metrics.json into `out`.
 
-    Raises XmcpipeError if the predictions are of other documents than the test's, or of other labels.
+    Raises XmcpipeError if the predictions are of other documents or labels than those of the test split.
     """
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists.lists import common_vocabulary
 
     shards = inputs["shards"]
-    training = training_of_shards(shards, config.propensity)  # the largest input, counted first
+    training = training_of_shards(shards, config.propensity)  # the largest input: counted first, then freed
     truth = read_label_lists(shards, "truth")
     pairs = filter_of_artifact(shards, truth)
-    # Filter pairs are removed before the top k is cut, so that more candidates are read.
+    # Filter pairs are removed before the top k is cut, so more candidates than k must be read.
     top = config.k[-1] + (0 if pairs is None else most_pairs(pairs))
     predictions = read_label_lists(inputs["predictions"], "predictions", top=top)
     _require_same_names(predictions, truth)
     others = [without_names(lists) for lists in (predictions, pairs) if lists is not None]
     common = common_vocabulary(others, without_names(truth), None)
-    del predictions, truth, pairs  # free the label names, which can be the largest part
+    del predictions, truth, pairs  # frees the label names, which can take most of the memory
     measurement = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
     metrics = metrics_table(measurement, config.bins, config.bootstrap)
     write_metrics(out, metrics)
@@ -103,18 +104,19 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
 def evaluate_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
     """The contents of metrics.json for files or artifacts that the user names.
 
-    There are no propensity-scored metrics without training labels.
+    Without training labels, there are no propensity-scored metrics.
 
-    Raises XmcpipeError for files that can't be read, hold other documents or have labels of another kind.
+    Raises XmcpipeError for files that can't be read, or whose documents or labels don't match.
     """
     measurement = measure_files(inputs, config.k, config.a, config.b, config.propensity)
     return metrics_table(measurement, config.bins, config.bootstrap)
 
 
 def compare_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
-    """Two systems compared: metric@k -> both figures, their difference, its interval and p, in JSON types.
+    """Compare two systems by a paired bootstrap over documents; the result has JSON types.
 
-    Raises XmcpipeError as `evaluate_files` does, and if the bootstrap has no rounds.
+    Its key `differences` maps metric@k to both figures, their difference, its interval and p. Raises the
+    errors of `evaluate_files`, and XmcpipeError if the bootstrap has no rounds.
     """
     from xmcpipe.metrics.evaluation import compare
 
@@ -144,7 +146,7 @@ def compare_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
 
 
 def _require_same_names(predictions: "LabelLists", truth: "LabelLists") -> None:
-    """Raise XmcpipeError unless both number the same labels in the same order."""
+    """Raise XmcpipeError unless both have the same label vocabulary, in the same order."""
     for lists in (predictions, truth):
         if lists.names is None:
             raise XmcpipeError(

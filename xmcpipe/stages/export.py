@@ -1,13 +1,13 @@
-"""Export: a raw or predictions artifact as files that other systems read.
+"""Exports a raw or predictions artifact to files that other systems read.
 
 pecos: X.trn.txt, X.tst.txt (one text per line), Y.trn.npz, Y.tst.npz (CSR), output-items.txt; for
     predictions P.tst.npz, the scores as a CSR matrix.
 xc: raw/trn_X.txt, raw/tst_X.txt, raw/Y.txt (one text per line), trn_X_Y.txt, tst_X_Y.txt (`N L`, then label:1
     pairs); for predictions tst_predictions.txt, `N L` and then label:score pairs, best first.
 
-Both also have lbl.json with the names and texts of the labels, and the filter pairs under the file names of
-the Extreme Classification Repository. Rows and labels are in the artifact's order, counted from 0. One batch
-of documents and the label matrix are in memory at a time.
+Both formats also have lbl.json with the names and texts of the labels, and the filter pairs under the file
+names of the Extreme Classification Repository. Rows and labels keep the order of the artifact and are counted
+from 0. Memory holds one batch of documents at a time, and the label matrix.
 """
 
 import shutil
@@ -22,15 +22,15 @@ from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, RAW_VERSION
 from xmcpipe.errors import XmcpipeError
 
 Format = Literal["pecos", "xc"]
-SHORT = {"train": "trn", "test": "tst"}
+SHORT = {"train": "trn", "test": "tst"}  # the names of the splits in file names of both formats
 VERSIONS = {"raw": RAW_VERSION, "predictions": PREDICTIONS_VERSION}
 
 
 def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
-    """Write the artifact in `folder` into `out`, a new or empty folder: all files or, on an error, none.
+    """Export the artifact in `folder` to `out`, a new or empty folder; after an error, no files are left.
 
-    Returns the size in bytes of each file by its name. Raises XmcpipeError if `folder` is no artifact of raw
-    data or predictions, or `out` is not empty.
+    Returns the size in bytes of each file, by file name. Raises XmcpipeError if `folder` is not an artifact
+    of raw data or predictions, or if `out` is not empty.
     """
     manifest = Artifact.at(folder).manifest
     if manifest.kind not in VERSIONS:
@@ -58,7 +58,7 @@ def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
 
 @contextmanager
 def _atomic(out: Path) -> Iterator[Path]:
-    """A folder next to `out`, renamed to `out` if nothing is raised."""
+    """A temporary folder next to `out`; it is renamed to `out` unless the block raises an error."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise XmcpipeError(
             f"expected a new or empty folder, got {out}, which has files in it", "name another folder"
@@ -71,7 +71,7 @@ def _atomic(out: Path) -> Iterator[Path]:
         raise XmcpipeError(f"{out} can't be written: {error.strerror}", "name another folder") from error
     try:
         yield building
-        building.rename(out)  # replaces an empty folder
+        building.rename(out)  # POSIX rename replaces an empty folder
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

@@ -1,8 +1,8 @@
-"""`import`: the user's own tables, or the folder of a public dataset, as the raw artifact.
+"""`import`: makes the raw artifact from the user's own tables, or from the folder of a public dataset.
 
-Labels are numbered in the order of the label table if there is one, with labels missing from it at the end;
-else they are sorted, whole numbers first and by value. Files are identified by their bytes: a renamed or
-moved file gives the same artifact.
+If there is a label table, labels are numbered in its order, followed by the labels that it lacks. Otherwise
+they are sorted, whole numbers first and by value. Files are identified by their bytes: a renamed or moved
+file gives the same artifact.
 """
 
 import dataclasses
@@ -27,15 +27,15 @@ class ImportConfig(Policies):
     """The recipe table [import]: what to read, and (Policies) which documents to keep."""
 
     folder: str | None = runtime(None)
-    """Folder of a dataset in a public layout (see xmcpipe/data/layouts), in place of tables. Of the keys for
-    tables, only text, text_separator and encoding then apply.
+    """Folder of a dataset in a public layout (see xmcpipe/data/layouts), instead of tables. Of the keys for
+    tables, only text, text_separator and encoding apply then.
     """
 
     layout: str = runtime("auto")
     """Layout of the folder; "auto" detects it from the file names."""
 
     train: str | None = runtime(None)
-    """Table of the training documents: JSONL, CSV, TSV (each also .gz) or Parquet, by the file's ending."""
+    """Table of the training documents: JSONL, CSV, TSV (each also .gz) or Parquet, by file extension."""
 
     test: str | None = runtime(None)
     """Table of the test documents; without it, the table of `train` is split by a hash of the ids."""
@@ -44,24 +44,24 @@ class ImportConfig(Policies):
     """Column of the document ids; by default "id" if there is such a column, else the row number from 0."""
 
     text: tuple[str, ...] | None = None
-    """Columns that make up a document's text, joined by text_separator; empty ones are skipped. The default
-    is "text", and "title" and "content" in a folder of layout xc_raw.
+    """Columns whose values, joined by text_separator, are the text of a document; empty values are skipped.
+    The default is "text", or "title" and "content" in a folder of layout xc_raw.
     """
 
     text_separator: str = " "
-    """Text that is put between the text columns."""
+    """Text between the values of two text columns."""
 
     labels: str = "labels"
-    """Column of a document's labels: a list, or (with label_separator) a string."""
+    """Column of the labels of a document: lists, or (with label_separator) strings."""
 
     label_separator: str | None = None
-    """Separator of the labels in a string, such as ";" for "a; b"; not set, the column holds lists."""
+    """Separator of labels in a string, such as ";" for "a; b". Without it, the column must hold lists."""
 
     encoding: str = "utf-8"
     """Text encoding of JSONL, CSV and TSV files."""
 
     header: bool = True
-    """Whether CSV and TSV tables have a header line; without one, the columns are called 1, 2, and so on."""
+    """Whether CSV and TSV tables have a header line; without a header, columns are called 1, 2, and so on."""
 
     quotes: Literal["auto", "double", "none"] = "auto"
     """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
@@ -76,12 +76,12 @@ class ImportConfig(Policies):
     """Column of the label texts in the label table."""
 
     label_header: bool = True
-    """Whether the label table has a header line. Without one (CSV and TSV), a line is the label, the
-    separator, and the label's text.
+    """Whether the label table has a header line. Without a header (CSV and TSV), a line is the label, the
+    delimiter, and the text of the label.
     """
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a combination of keys that can't be read."""
+        """Raise ValueError for keys that don't fit together."""
         super().__post_init__()
         if (self.folder is None) == (self.train is None):
             got = "neither" if self.train is None else "both"
@@ -95,7 +95,7 @@ class ImportConfig(Policies):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files to read, by role, in a fixed order.
+        """The files to read: role -> path, in a fixed order.
 
         Raises XmcpipeError for a folder of unknown layout.
         """
@@ -120,8 +120,8 @@ def _require_layout(name: str) -> None:
 
 
 def source(config: ImportConfig) -> str:
-    """One sha256 over the files' roles and bytes, not their names. Raises XmcpipeError for a missing file."""
-    # The roles are hashed too: the same files as train and test, or the other way round, are different data.
+    """One sha256 over the roles and bytes of the files. Raises XmcpipeError for a missing file."""
+    # The roles are part of the hash, because swapping the training and the test file gives other data.
     digest = hashlib.sha256(config.folder_layout.encode())
     for role, path in config.files.items():
         digest.update(f"{role} {sha256_of_file(require_file(path, f'import.{role}'))}\n".encode())
@@ -129,7 +129,10 @@ def source(config: ImportConfig) -> str:
 
 
 def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
-    """Write the raw artifact into `out`. Raises XmcpipeError for a faulty file, or if a policy refuses it."""
+    """Write the raw artifact into `out`.
+
+    Raises XmcpipeError for a file that can't be read, and if a policy refuses the documents.
+    """
     from xmcpipe.data.raw.writing import write_raw
 
     documents = _tables(config) if config.folder is None else _folder(config)
@@ -158,7 +161,7 @@ def _tables(config: ImportConfig) -> DocumentSet:
         labels = read_label_table(
             files["label_table"], config.label_column, config.label_text_column, label_options
         )
-    # With one table, the split "all" is divided later by a hash of the ids.
+    # If there is one table, its split "all" is divided later, by a hash of the ids.
     text = config.text or ("text",)
     columns = DocumentColumns(config.id, text, config.text_separator, config.labels, config.label_separator)
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}

@@ -1,4 +1,4 @@
-"""`predict`: the k best labels of every test document, written batch by batch to a Parquet table."""
+"""`predict`: writes the k best labels of every test document to a Parquet table, batch by batch."""
 
 import json
 import shutil
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from xmcpipe.data.shards.files import Shards
     from xmcpipe.inference.scorer import Scorer
 
-# Documents are scored in order of their length within a window and written in their own order: a window's
-# predictions are what is held in memory.
+# Within a window of this many rows, documents are scored in order of their length, which needs less padding,
+# and then written in their own order. The predictions of one window are in memory at a time.
 WINDOW_ROWS = 32_768
 
 
@@ -31,19 +31,19 @@ class PredictConfig:
     """Number of labels to predict for each document, best first."""
 
     npz: bool = False
-    """Whether to write the predictions also as predictions.npz, a SciPy CSR matrix [N, L]."""
+    """Whether to also write the predictions as predictions.npz, a SciPy CSR matrix [N, L]."""
 
     filter_pairs: bool = True
     """Whether to leave out the pairs of a document and a label that the dataset excludes (filter pairs)."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Floating-point type in which encoder and scores are computed."""
+    """Floating-point type in which the encoder and the scores are computed."""
 
     batch_size: int = runtime(128)
     """Number of documents that are scored at a time."""
 
     label_chunk: int = runtime(32_768)
-    """Number of labels that are scored at a time: lower it to save memory."""
+    """Number of labels that are scored at a time; a smaller number takes less memory."""
 
     device: str = runtime("auto")
     """Device to run on, such as "cpu" or "cuda"; "auto" uses a GPU if there is one."""
@@ -98,7 +98,7 @@ def _write_predictions(
     k: int,
     batch_size: int,
 ) -> None:
-    """Write the k best labels of each of the N documents of `test` that `pairs` don't exclude."""
+    """Write the k best labels of each of the N documents in `test`, without those that `pairs` exclude."""
     import numpy as np
 
     from xmcpipe.data.predictions import PredictionsWriter
@@ -111,8 +111,8 @@ def _write_predictions(
             count = min(WINDOW_ROWS, len(test) - begin)
             labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
             for rows in length_order(test.lengths[begin : begin + count], batch_size):
-                # Excluded labels may be among the best: score as many more as the most excluded of a
-                # document.
+                # Excluded labels may be among the best, so get as many more candidates as the largest number
+                # of labels that is excluded for one document of the batch.
                 candidates = min(k + pairs.most(rows + begin), pairs.num_labels)
                 best = scorer.top(collate(test, rows + begin, pad_id), candidates)
                 labels_NK[rows], scores_NK[rows] = pairs.best_allowed(rows + begin, *best, k)
@@ -121,9 +121,9 @@ def _write_predictions(
 
 
 def _require_same_vocabulary(model: Path, shards: Path) -> int:
-    """The number of labels L.
+    """Check that model and shards belong together; returns the number of labels L.
 
-    Raises XmcpipeError unless model and shards have the same labels, and tokens, in the same order.
+    Raises XmcpipeError unless both have the same labels in the same order, and the same tokenizer.
     """
     import pyarrow.parquet as pq
 
@@ -144,7 +144,10 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
 
 
 def _tokenizer_table(folder: Path) -> dict[str, Any]:
-    """tokenizer.json without its lengths: a model may be used on documents that were cut elsewhere."""
+    """The contents of tokenizer.json without truncation and padding.
+
+    A model may be used on documents that were truncated at another length.
+    """
     text = (folder / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
     return {key: value for key, value in json.loads(text).items() if key not in ("truncation", "padding")}
 

@@ -1,6 +1,6 @@
-"""Provenance of an artifact: versions, host, command, time and memory.
+"""The provenance of an artifact: versions, host, command, time and memory.
 
-It is recorded in the manifest (`made_by`) and is no part of the artifact's fingerprint.
+It is recorded in the manifest (`made_by`), and is not part of the fingerprint.
 """
 
 import os
@@ -19,14 +19,14 @@ LIBRARIES = (
     "faiss-cpu", "faiss-gpu-cu12", "numpy", "polars", "pyarrow", "safetensors", "scikit-learn", "scipy",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
-# Linux resets a process's peak memory when 5 is written to clear_refs, so that each stage of one `run` has
-# its own peak (proc(5)).
+# Linux resets the peak memory of a process when 5 is written to clear_refs, see proc(5). This gives each
+# stage of one `run` its own peak.
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass
 class Meter:
-    """Measures time and memory of a stage: create it before the stage runs, read it afterwards."""
+    """Measures the time and memory of a stage: create it before the stage runs, and read it afterwards."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _start: float = field(default_factory=time.perf_counter)
@@ -40,9 +40,9 @@ class Meter:
         return round(time.perf_counter() - self._start, 3)
 
     def made_by(self, command: list[str], runtime: dict[str, Any]) -> dict[str, Any]:
-        """The manifest's `made_by` (JSON types).
+        """The value of `made_by` in the manifest (JSON types).
 
-        `runtime` holds the settings that no fingerprint contains.
+        `runtime` holds those settings that are not part of the fingerprint.
         """
         return {
             "xmcpipe": xmcpipe.__version__,
@@ -63,10 +63,8 @@ class Meter:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import (  # slow to import: a tenth of the time of `--help`
-        PackageNotFoundError,
-        version,
-    )
+    # Imported here because it takes a tenth of the time of `--help`.
+    from importlib.metadata import PackageNotFoundError, version
 
     versions = {}
     for name in LIBRARIES:
@@ -81,11 +79,11 @@ def _reset_peak() -> None:
     try:
         CLEAR_REFS.write_text("5", encoding="ascii")
     except OSError:
-        return  # not Linux, or not permitted: the peak is then that of the whole process
+        return  # not Linux, or not permitted: `_peak` then reports the peak since the process started
 
 
 def _peak() -> int:
-    """Peak resident memory in bytes: since `_reset_peak` on Linux, else of the whole process."""
+    """Peak resident memory in bytes: since `_reset_peak` on Linux, else since the process started."""
     try:
         for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):  # the "high water mark" of resident memory, in KiB
@@ -96,5 +94,5 @@ def _peak() -> int:
 
 
 def _kilobytes(value: int) -> int:
-    """Bytes of a value of getrusage, which is in KiB, but on macOS in bytes."""
+    """A value of getrusage in bytes: it is in KiB on Linux, and in bytes on macOS."""
     return value if sys.platform == "darwin" else value * 1024

@@ -1,8 +1,8 @@
-"""Runs a chain of stages: makes what is missing, reuses what exists, and leaves nothing incomplete.
+"""Runs a chain of stages: makes missing artifacts, reuses the others, and leaves no incomplete ones.
 
 A stage writes into a building folder, which becomes its artifact in one rename after the stage has returned.
-If the stage fails, the folder is removed. If the process is killed, the folder stays but is never read, and
-`xmcpipe gc` removes it.
+If the stage fails, the folder is removed. If the process is killed, the folder remains, but no stage reads
+it, and `xmcpipe gc` removes it.
 """
 
 import logging
@@ -15,7 +15,7 @@ from xmcpipe.artifacts.manifest import SOURCE, Manifest
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages.chain import Chain, Step
+from xmcpipe.stages.chain import Chain, ChainStep
 from xmcpipe.stages.disk import disk_full
 from xmcpipe.stages.provenance import Meter
 from xmcpipe.stages.stage import Result, Stage
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one stage of a chain: its artifact, and whether this run made it or reused it.
+    """The result of one stage of a chain: its artifact, and whether this run made it (`made`) or reused it.
 
-    `seconds` is how long making it took, 0 if it was reused.
+    `seconds` is the wall-clock time of making it, or 0 if it was reused.
     """
 
     stage: Stage
@@ -47,10 +47,10 @@ class Runner:
     def run(
         self, start: str | None = None, stop: str | None = None, force: bool = False
     ) -> Iterator[Outcome]:
-        """Make missing artifacts and reuse the others; yields one outcome per stage.
+        """Make missing artifacts and reuse the others; returns an iterator over one outcome per stage.
 
-        The stages from `start` on run even if their artifacts exist, with `force` all stages do. The run ends
-        after the stage `stop`. Raises XmcpipeError, before anything has run, for a chain that can't run.
+        Stages from `start` on, or with `force` all stages, run even if their artifacts exist. The run ends
+        after the stage `stop`. Raises XmcpipeError, before anything runs, for a chain that can't run.
         """
         stages = self.chain.stages
         last = len(stages) if stop is None else stages.index(self.chain.stage(stop)) + 1
@@ -59,14 +59,15 @@ class Runner:
             raise XmcpipeError(
                 f"--from {start} comes after --to {stop}", "name an earlier --from or a later --to"
             )
-        self.chain.steps()  # raises if an input is missing; not in the generator, which starts only later
+        # Called here, and not in the generator, so that an error is raised before the caller iterates.
+        self.chain.steps()
         return (
             self._ensure(stage, redo=force or position >= first)
             for position, stage in enumerate(stages[:last])
         )
 
     def run_one(self, name: str, force: bool = False) -> Outcome:
-        """Make or reuse the artifact of one stage. Raises XmcpipeError if an input doesn't exist."""
+        """Make or reuse the artifact of the stage `name`. Raises XmcpipeError if an input doesn't exist."""
         stage = self.chain.stage(name)
         self.chain.require_inputs(stage)
         return self._ensure(stage, force)
@@ -76,8 +77,8 @@ class Runner:
         step = self.chain.step(stage)
         if step.artifact and not redo:
             return Outcome(stage, step.artifact, made=False, seconds=0.0)
-        # A download has no fingerprint before it has run: its attempts are named by its config alone.
-        attempt = step.fingerprint or self.chain.name(stage, {})
+        # A download has no fingerprint before it has run: lock and scratch are named by its config alone.
+        attempt = step.fingerprint or self.chain.fingerprint(stage, {})
         try:
             with self.store.exclusive(stage.kind, attempt):
                 existing = None if redo else self.chain.find(step)
@@ -92,10 +93,11 @@ class Runner:
         self.chain.update(step, outcome.artifact)
         return outcome
 
-    def _make(self, step: Step, attempt: str, redo: bool) -> Outcome:
+    def _make(self, step: ChainStep, attempt: str, redo: bool) -> Outcome:
+        """Run the stage and publish its artifact; `attempt` is the name of the scratch folder."""
         stage = step.stage
         logger.info("%s: running", stage.name)
-        if redo:
+        if redo:  # from the beginning, not from a checkpoint
             self.store.forget(stage.kind, attempt)
         meter = Meter()
         building = self.store.building(stage.kind)
@@ -106,7 +108,7 @@ class Runner:
             artifact = self.store.publish(building, manifest, result.rows, replace=redo)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
-            # Checkpoints and partial downloads in the scratch folder stay for the next attempt.
+            # The scratch folder stays for the next attempt if it holds checkpoints or a partial download.
             self.store.forget_empty(stage.kind, attempt)
             raise
         self.store.forget(stage.kind, attempt)
@@ -114,6 +116,7 @@ class Runner:
         return Outcome(stage, artifact, made=made, seconds=meter.seconds if made else 0.0)
 
     def _folders(self, stage: Stage) -> dict[str, Path]:
+        """Kind -> folder of the artifact, for all inputs of a stage."""
         folders = {}
         for kind in self.chain.inputs(stage):
             artifact = self.chain.input(kind)[1]
@@ -121,10 +124,11 @@ class Runner:
             folders[kind] = artifact.path
         return folders
 
-    def _manifest(self, step: Step, result: Result, meter: Meter) -> Manifest:
-        """The manifest of what the stage wrote; the store adds the outputs."""
+    def _manifest(self, step: ChainStep, result: Result, meter: Meter) -> Manifest:
+        """The manifest of the new artifact, without the outputs, which the store adds."""
         stage, inputs = step.stage, dict(step.inputs)
         if result.source is not None and not stage.inputs:
+            # The hash from before the run named the artifact; the stage hashed the files again after reading.
             if inputs.get(SOURCE, result.source) != result.source:
                 raise XmcpipeError(f"the files that {stage.name} reads changed while it ran", "run it again")
             inputs = {SOURCE: result.source}
@@ -133,7 +137,7 @@ class Runner:
             stage=stage.name,
             kind=stage.kind,
             schema_version=stage.schema_version,
-            fingerprint=self.chain.name(stage, inputs),
+            fingerprint=self.chain.fingerprint(stage, inputs),
             config=identity,
             inputs=inputs,
             outputs={},

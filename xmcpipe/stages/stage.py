@@ -1,7 +1,8 @@
-"""A stage: one function `run(config, inputs, out, scratch)` and a description that everything else reads.
+"""A stage: a function `run(config, inputs, out, scratch)`, and a description that all other code reads.
 
-The chain names its artifact by it, the recipe checks its table, and the command line makes its command. So a
-new stage is one file with a config class, a function `run` and a `Stage`, and one line in catalog.py:
+From the description, the recipe checks the stage's table, the chain computes the fingerprint, and the command
+line makes a command. So a new stage is one file with a config class, a function `run` and a `Stage`, and one
+line in catalog.py:
 
     @dataclass(frozen=True)
     class DedupeConfig:
@@ -20,10 +21,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage reports about the artifact that it wrote.
+    """Facts about the artifact that a stage wrote.
 
-    `figures`: headline numbers for the manifest and the terminal (JSON types). `rows`: rows of each output
-    file by its path relative to the artifact. `source`: for raw data, the sha256 of the bytes it was made of.
+    `figures`: headline numbers for the manifest and the terminal (JSON types). `rows`: path of an output
+    file, relative to the artifact -> its number of rows. `source`: for raw data, the sha256 of the source
+    bytes.
     """
 
     figures: dict[str, Any]
@@ -35,8 +37,8 @@ class Result:
 class Option:
     """A command-line option that sets a key of the stage's config: short for --set STAGE.KEY=VALUE.
 
-    An option with a `value` is a flag that sets the key to it. Else the option takes a value of type `type`,
-    shown as `metavar` and, for numbers, not below `least`.
+    With `value`, the option is a flag that sets the key to that value. Without it, the option takes a value
+    of type `type`, shown as `metavar` in the help; a number must be at least `least`.
     """
 
     flag: str
@@ -50,16 +52,18 @@ class Option:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: `name` is its command and its recipe table, `kind` its artifact, `inputs` the kinds it reads.
+    """The description of a stage.
 
-    `schema_version` is the version of the artifact's format: change it with the format, and older artifacts
-    are refused. `help` is the help text of its command, and `options` are the command's own.
+    `name` is the name of its command and of its recipe table, `kind` is the kind of artifact that it makes,
+    and `inputs` are the kinds that it reads. `schema_version` is the version of the artifact's format; if it
+    changes, older artifacts are refused. `help` is the help text of the command, and `options` are options
+    that only this command has.
 
-    `run(config, inputs, out, scratch)` writes into the empty folder `out`; `inputs` maps each kind to the
-    folder of a finished artifact; `scratch` survives a killed attempt. `source(config)` returns the sha256 of
-    the bytes that a stage without inputs reads, or None if they aren't known before it runs.
-    `required(config)` returns the inputs that are needed with this config; by default all of them.
-    `alternatives` maps an input to a hint on how to do without it.
+    `run(config, inputs, out, scratch)` writes into the empty folder `out`. `inputs` maps each kind to the
+    folder of a finished artifact. The folder `scratch` survives a killed attempt. `source(config)` returns
+    the sha256 of the bytes that a stage without inputs reads, or None if they aren't known before it runs.
+    `required(config)` returns the inputs that this config requires; by default all are required.
+    `alternatives` maps an input to a hint on how to run without it.
     """
 
     name: str
@@ -75,5 +79,5 @@ class Stage:
     options: tuple[Option, ...] = ()
 
     def needs(self, config: Any) -> tuple[str, ...]:
-        """The kinds of artifact that this stage can't run without."""
+        """The kinds of artifact that this stage requires with this config."""
         return self.inputs if self.required is None else self.required(config)

@@ -1,4 +1,4 @@
-"""`tokenize`: raw text as shards of token ids, with the encoder's own tokenizer and special tokens."""
+"""`tokenize`: turns raw text into shards of token ids, with the encoder's tokenizer and special tokens."""
 
 import shutil
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class TokenizeConfig:
     """Encoder whose tokenizer is used: a Hugging Face hub id, a folder, or package:NAME (Python package)."""
 
     max_length: int = 128
-    """Maximum number of tokens of a document, special tokens included; longer documents are cut."""
+    """Maximum number of tokens of a document, special tokens included; longer documents are truncated."""
 
     rows_per_shard: int = 65_536
-    """Number of documents of a shard file."""
+    """Number of documents in a shard file."""
 
     num_workers: int = runtime(0)
     """Number of processes that tokenize in parallel; 0 uses one per core."""
@@ -41,10 +41,10 @@ class TokenizeConfig:
 def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write the shards of the splits train, test and label into `out`.
 
-    The tokenizer and copies of the raw artifact's labels and filter pairs go there too.
+    The tokenizer, and copies of the raw artifact's labels and filter pairs, are written there too.
 
     Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that leaves no space
-    next to the special tokens or exceeds the encoder's positions.
+    in addition to the special tokens, or that exceeds the positions of the encoder.
     """
     from xmcpipe.cores import usable_cores
     from xmcpipe.data.shards.encoding_pool import encode_shards
@@ -53,20 +53,17 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
     tokenizer = _fast_tokenizer(config)
     tasks, documents = _tasks(config, raw, out, tokenizer)
     tokenizer.save_pretrained(out / "tokenizer")
-    for table in (
-        "labels",
-        "filter_train",
-        "filter_test",
-    ):  # they still apply: rows and labels keep their numbers
+    # These tables still apply: tokenizing changes neither the row numbers nor the label ids.
+    for table in ("labels", "filter_train", "filter_test"):
         if (raw / f"{table}.parquet").is_file():
             shutil.copyfile(raw / f"{table}.parquet", out / f"{table}.parquet")
-    # No more processes than full shards: little data is done by one process that runs a thread per core,
-    # since a process for each of three small splits would leave most cores idle.
+    # At most one process per full shard. A small dataset is tokenized by one process with a thread per core:
+    # one process for each of three small splits would leave most cores idle.
     full_shards = -(-sum(documents) // config.rows_per_shard)
     num_workers = min(config.num_workers or usable_cores(), full_shards)
     with progress("tokenize", sum(documents), "documents", scale=True) as bar:
         lengths = encode_shards(tasks, num_workers, lambda _, done: bar.update(done.documents))
-    # Shards of a split count their lengths separately; the figures are of their sum.
+    # Each shard counts its own lengths; the figures of a split are of their sum.
     figures: dict[str, Any] = {}
     for split in dict.fromkeys(_split(task) for task in tasks):
         parts = [part for task, part in zip(tasks, lengths, strict=True) if _split(task) == split]
@@ -76,15 +73,16 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 
 
 def _split(task: "ShardTask") -> str:
+    """The split of a task, from the name of its file: {split}-{number}.arrow."""
     return task.out.name.split("-")[0]
 
 
 def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
-    """A task for each shard, and the number of documents of each.
+    """One task per shard, and the number of documents of each shard.
 
-    The shards of split `label` hold the label texts, one row for each label that has one.
+    The shards of split `label` hold the label texts, with a row for each label that has a text.
     """
     from xmcpipe.data.shards.files import shard_path
     from xmcpipe.data.shards.tokenizing import ShardTask, label_ranges, num_rows
@@ -115,7 +113,7 @@ def _tasks(
 
 
 def _row_ranges(num_rows: int, size: int) -> list[tuple[int, int, int]]:
-    """First row, number of rows and number of documents of each shard of `size` rows."""
+    """Ranges (first row, rows, documents) of shards of at most `size` rows, in the form of `label_ranges`."""
     return [
         (first, min(size, num_rows - first), min(size, num_rows - first))
         for first in range(0, num_rows, size)
@@ -123,7 +121,10 @@ def _row_ranges(num_rows: int, size: int) -> list[tuple[int, int, int]]:
 
 
 def _fast_tokenizer(config: TokenizeConfig) -> Any:
-    """The encoder's tokenizer. Raises XmcpipeError if it isn't fast or can't take `max_length` tokens."""
+    """The tokenizer of the encoder.
+
+    Raises XmcpipeError if it isn't a fast tokenizer, or if `max_length` is too small or too large for it.
+    """
     from xmcpipe.modeling.encoder import load_tokenizer
 
     tokenizer = load_tokenizer(config.encoder)
@@ -150,7 +151,7 @@ def _fast_tokenizer(config: TokenizeConfig) -> Any:
 
 
 def _max_tokens(encoder: str, tokenizer: Any) -> int | None:
-    """The maximum length of the encoder; None if its config has none, or its positions are only relative."""
+    """The maximum number of tokens of the encoder; None if its positions are relative, or not configured."""
     from transformers import AutoConfig
 
     from xmcpipe.modeling.encoder import locate
@@ -159,15 +160,15 @@ def _max_tokens(encoder: str, tokenizer: Any) -> int | None:
     positions = getattr(model, "max_position_embeddings", None)
     if positions is None or positions < 1 or not getattr(model, "position_biased_input", True):
         return None
-    # RoBERTa and its kind number positions from the padding id + 1: 514 positions hold 512 tokens, and only
+    # RoBERTa and its relatives number positions from padding id + 1, so 514 positions hold 512 tokens. Only
     # the tokenizer states the 512.
     stated = int(tokenizer.model_max_length)
     return stated if positions - 2 <= stated < positions else int(positions)
 
 
 def _backend_text(tokenizer: Any, max_length: int) -> str:
-    """The tokenizer as JSON text, set to truncate at `max_length` and not to pad, however it was saved."""
-    # With this, tokenizer(text, truncation=True) of the saved tokenizer gives the ids that are in the shards.
+    """The tokenizer as JSON text, with truncation at `max_length` and no padding, whatever was saved."""
+    # The saved tokenizer must give the ids of the shards for tokenizer(text, truncation=True).
     tokenizer.model_max_length = max_length
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
@@ -176,7 +177,7 @@ def _backend_text(tokenizer: Any, max_length: int) -> str:
 
 
 def _filler(tokenizer: Any) -> int:
-    """The token for a text without tokens. Only tokenizers that add no special tokens need it."""
+    """The id of the token that replaces an empty text, if the tokenizer adds no special tokens."""
     for token in (tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id):
         if token is not None:
             return int(token)

@@ -1,6 +1,6 @@
-"""`train`: trains a model on shards and clusters, and chooses the best one by a validation split.
+"""`train`: trains a model on shards and clusters, and chooses the best checkpoint by a validation split.
 
-A run that was killed continues from its last checkpoint.
+A training that was killed continues from its last checkpoint.
 """
 
 import shutil
@@ -119,9 +119,9 @@ def _require_same_shards(inputs: Mapping[str, Path], kind: str, stage: str) -> N
 
 
 def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device") -> dict[str, Any]:
-    """Figures for the manifest: validation, and the cost of the training and of the output layer.
+    """The figures for the manifest: validation, and the cost of the training and of the output layer.
 
-    `first_connections` is the fraction of the connections that no rewiring replaced.
+    `first_connections` is the fraction of the initial connections that no rewiring has replaced.
     """
     from xmcpipe.memory.compare import memory_figures
 

@@ -35,7 +35,7 @@ def test_what_is_no_manifest_is_one_error(tmp_path: Path, text: str) -> None:
 
 
 def test_a_folder_without_one_is_no_artifact(tmp_path: Path) -> None:
-    with pytest.raises(XmcpipeError, match="is no artifact"):
+    with pytest.raises(XmcpipeError, match="is not an artifact"):
         Manifest.read(tmp_path)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from xmcpipe.benchmark import compare as module
 from xmcpipe.benchmark import memory, timing
-from xmcpipe.benchmark.compare import SKIPPED, TIMED, WRONG, Result, compare
+from xmcpipe.benchmark.compare import SKIPPED, TIMED, WRONG, ImplementationResult, compare
 from xmcpipe.benchmark.grid import WHAT, Grid, Shape
 from xmcpipe.benchmark.implementations import IMPLEMENTATIONS, Dense, FixedFanIn, Implementation, Output
 from xmcpipe.benchmark.timing import Clock
@@ -31,7 +31,7 @@ def results(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     *implementations: type[Implementation],
-) -> dict[str, Result]:
+) -> dict[str, ImplementationResult]:
     monkeypatch.setattr(module, "IMPLEMENTATIONS", implementations or IMPLEMENTATIONS)
     return {result.implementation: result for result in compare(shape, what, GRID, clock, seed=1).results}
 

@@ -56,7 +56,7 @@ RECIPE = '[download]\ndataset = "debian"\n[tokenize]\nencoder = "x"\n[train]\n[p
         (["r.toml"], "r.toml has no metrics in the store"),
         (["short.toml"], "short.toml has no table [eval]"),
         (["RAW"], "expected a run, got an artifact of raw"),
-        (["."], "is no artifact"),
+        (["."], "is not an artifact"),
         (["FIRST", "FIRST"], "expected distinct runs"),
         (["FIRST", "-o", "nowhere/page.html"], "the folder nowhere does not exist"),
         (["FIRST", "-o", "."], "expected a file, got the folder"),

@@ -18,7 +18,7 @@ from tests.report_store import SCRIPT, make_runs
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.runs import named, read_run
-from xmcpipe.report.make import Options, make_report
+from xmcpipe.report.make import ReportOptions, make_report
 from xmcpipe.report.page import output, render
 
 SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "settings")
@@ -26,7 +26,7 @@ SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "
 
 def made(shelf: Any, folder: Path, **options: int) -> tuple[str, dict[str, Any]]:
     path = folder / "page.html"
-    facts = make_report(named(shelf.runs(), ["ffi", "dense"]), Options(rounds=30, **options), path)
+    facts = make_report(named(shelf.runs(), ["ffi", "dense"]), ReportOptions(rounds=30, **options), path)
     return path.read_text(encoding="utf-8"), facts
 
 
@@ -67,7 +67,7 @@ def test_names_and_texts_stay_text(finished_shelf: Any, tmp_path: Path) -> None:
 def test_a_name_that_is_a_script_is_text_too(finished_shelf: Any, tmp_path: Path) -> None:
     runs = named(finished_shelf.runs(), [SCRIPT, "\x01"])
     path = tmp_path / "page.html"
-    make_report(runs, Options(rounds=0), path)
+    make_report(runs, ReportOptions(rounds=0), path)
     text = path.read_text(encoding="utf-8")
     assert SCRIPT not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text  # in a table
@@ -145,7 +145,7 @@ def test_why_nothing_is_quoted(finished_shelf: Any, tmp_path: Path, num_raw: int
         run if at < num_raw else dataclasses.replace(run, artifacts=without(run.artifacts, "raw"))
         for at, run in enumerate(finished_shelf.runs())
     ]
-    facts = make_report(runs, Options(rounds=0, documents=0), tmp_path / "page.html")
+    facts = make_report(runs, ReportOptions(rounds=0, documents=0), tmp_path / "page.html")
     assert f"No published rows: {why}." in facts["notes"]
     title = "synthetic" if num_raw else "own data"
     assert f"<h1>{title}</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -179,7 +179,7 @@ def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) 
 
 def test_one_run_has_no_differences(finished_shelf: Any, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    make_report(finished_shelf.runs()[:1], Options(rounds=20), path)
+    make_report(finished_shelf.runs()[:1], ReportOptions(rounds=20), path)
     text = path.read_text(encoding="utf-8")
     assert 'class="difference"' not in text
     assert "runs differ" not in text
@@ -189,7 +189,7 @@ def test_one_run_has_no_differences(finished_shelf: Any, tmp_path: Path) -> None
 def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
     store, metrics = make_runs(tmp_path / "store", "amazon670k")
     runs = named([read_run(Artifact.at(path), store) for path in metrics])
-    make_report(runs, Options(rounds=0, documents=0), tmp_path / "page.html")
+    make_report(runs, ReportOptions(rounds=0, documents=0), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<h1>Amazon-670K</h1>" in text
     assert text.count('<tr class="quoted">') == 12 + 24
@@ -223,7 +223,7 @@ def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(XmcpipeError, match="expected a regular file"):
-        make_report([], Options(), pipe)
+        make_report([], ReportOptions(), pipe)
     assert pipe.is_fifo()
 
 
@@ -231,7 +231,7 @@ def test_a_page_that_cannot_be_written_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(XmcpipeError, match="can't be written: File name too long"):
-        make_report([], Options(), tmp_path / ("x" * 300))
+        make_report([], ReportOptions(), tmp_path / ("x" * 300))
     longest = tmp_path / ("x" * 255)
     output.write_whole(longest, "old")
 
@@ -247,5 +247,5 @@ def test_a_page_that_cannot_be_written_is_one_clear_line(
 def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(render, "find_spec", lambda name: None if name == "altair" else object())
     with pytest.raises(XmcpipeError, match="a report needs altair") as caught:
-        make_report([], Options(), tmp_path / "page.html")
+        make_report([], ReportOptions(), tmp_path / "page.html")
     assert "xmcpipe[report]" in caught.value.hint

@@ -14,17 +14,17 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.metrics import evaluate
 from xmcpipe.report.cells import clock, gib_of, millions
-from xmcpipe.report.facts.measurement import measure
+from xmcpipe.report.facts.measurement import measure_runs
 from xmcpipe.report.facts.runs import named, read_run
-from xmcpipe.report.facts.sample import Sample, cut, draw, ndcg
+from xmcpipe.report.facts.sample import Sample, cut, draw_sample, ndcg
 from xmcpipe.report.page.render import packed
-from xmcpipe.report.sections.headline import headline, memory
+from xmcpipe.report.sections.headline import headline, training_memory
 from xmcpipe.stages.evaluate import EvalConfig
 
 
 def test_figures_are_those_of_the_metrics_and_differences_are_paired(finished_shelf: Any) -> None:
     runs = finished_shelf.runs()
-    (sparse, dense), tests = measure(runs, rounds=60, seed=3)
+    (sparse, dense), tests = measure_runs(runs, rounds=60, seed=3)
     assert sparse.figures["P@1"] == runs[0].metrics["model"]["P@1"]
     assert sparse.intervals["P@1"] == tuple(runs[0].metrics["intervals"]["model"]["P@1"])
     assert sparse.differences == {}
@@ -36,7 +36,7 @@ def test_figures_are_those_of_the_metrics_and_differences_are_paired(finished_sh
 
 
 def test_without_rounds_there_are_no_differences(finished_shelf: Any) -> None:
-    (_, dense), _ = measure(finished_shelf.runs(), rounds=0, seed=0)
+    (_, dense), _ = measure_runs(finished_shelf.runs(), rounds=0, seed=0)
     assert dense.differences == {}
 
 
@@ -49,7 +49,7 @@ def test_older_metrics_are_measured_again(shelf: Any) -> None:
             if key not in ("version", "intervals", "by_frequency")
         }
         (path / "metrics.json").write_text(json.dumps(old))
-    mine = measure(shelf.runs(), rounds=60, seed=3)[0][0]
+    mine = measure_runs(shelf.runs(), rounds=60, seed=3)[0][0]
     low, high = mine.intervals["P@1"]
     assert low <= mine.figures["P@1"] <= high
     assert sum(each["figures"]["P@1"] for each in mine.bins) == pytest.approx(mine.figures["P@1"])
@@ -58,7 +58,7 @@ def test_older_metrics_are_measured_again(shelf: Any) -> None:
 def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> None:
     runs = shelf.runs()
     shelf.lose("shards")
-    sparse, dense = measure(shelf.runs(), rounds=60, seed=3)[0]
+    sparse, dense = measure_runs(shelf.runs(), rounds=60, seed=3)[0]
     assert sparse.intervals["P@1"] == tuple(runs[0].metrics["intervals"]["model"]["P@1"])
     assert sparse.bins
     assert dense.differences == {}
@@ -68,7 +68,7 @@ def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> No
 def test_a_note_on_an_error_ends_once(shelf: Any) -> None:
     path = shelf.runs()[0].artifacts["predictions"].path / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    sparse, dense = measure(shelf.runs(), rounds=0, seed=0)[0]
+    sparse, dense = measure_runs(shelf.runs(), rounds=0, seed=0)[0]
     assert sparse.notes[0].startswith("it could not be measured again")
     assert not sparse.notes[0].endswith(".")
     assert dense.predictions is None
@@ -76,7 +76,7 @@ def test_a_note_on_an_error_ends_once(shelf: Any) -> None:
 
 def test_the_headline_has_a_row_for_each_and_marks_the_best(finished_shelf: Any) -> None:
     runs = finished_shelf.runs()
-    measured, _ = measure(runs, rounds=60, seed=3)
+    measured, _ = measure_runs(runs, rounds=60, seed=3)
     table = headline(runs, measured, [])
     assert [row.kind for row in table.rows] == ["run", "run", "difference", "baseline"]
     assert table.heads[-3:] == ["Memory", "Training", "Parameters"]
@@ -89,9 +89,9 @@ def test_the_headline_has_a_row_for_each_and_marks_the_best(finished_shelf: Any)
 
 def test_memory_says_what_was_counted() -> None:
     new = {"memory": {"measured_bytes": {"total": 7, "host": 9}}, "device": "cuda:0"}
-    assert memory(new) == (7, "GPU")
-    assert memory({"peak_bytes": {"host": 9}, "device": "cpu"}) == (9, "resident")
-    assert memory({}) is None
+    assert training_memory(new) == (7, "GPU")
+    assert training_memory({"peak_bytes": {"host": 9}, "device": "cpu"}) == (9, "resident")
+    assert training_memory({}) is None
     assert [clock(seconds) for seconds in (2.54, 59, 61, 3725)] == ["2.5 s", "59 s", "1:01 min", "1:02:05 h"]
     assert [gib_of(count) for count in (1024, 3 << 20, 3 << 30)] == ["1.0 KiB", "3.0 MiB", "3.00 GiB"]
     assert [millions(count) for count in (1_400_000, 360_000_000)] == ["1.40 M", "360 M"]
@@ -99,16 +99,16 @@ def test_memory_says_what_was_counted() -> None:
 
 def sample_of(shelf: Any, count: int, seed: int = 0) -> Any:
     runs = shelf.runs()
-    measured, tests = measure(runs, rounds=0, seed=0)
-    return draw(runs, measured, tests[runs[0].test_set], count, seed)
+    measured, tests = measure_runs(runs, rounds=0, seed=0)
+    return draw_sample(runs, measured, tests[runs[0].test_set], count, seed)
 
 
 def test_the_sample_is_drawn_by_its_seed_and_hardest_first(finished_shelf: Any) -> None:
     sample = sample_of(finished_shelf, 15)
     assert sample.ids == sample_of(finished_shelf, 15).ids
     assert set(sample.ids) != set(sample_of(finished_shelf, 15, seed=1).ids)
-    assert (len(set(sample.ids)), sample.of) == (15, TEST)
-    mean = np.mean(list(sample.found.values()), axis=0)
+    assert (len(set(sample.ids)), sample.num_test_documents) == (15, TEST)
+    mean = np.mean(list(sample.ndcg.values()), axis=0)
     assert (np.diff(mean) >= 0).all()
 
 
@@ -172,7 +172,7 @@ def test_pairs_that_the_dataset_leaves_out_are_neither_true_nor_predicted(shelf:
 def test_runs_on_other_documents_are_not_compared(finished_shelf: Any, tmp_path: Path) -> None:
     store, metrics = make_runs(tmp_path / "store", "other")
     runs = named([finished_shelf.runs()[0], read_run(Artifact.at(metrics[1]), store)], ["here", "there"])
-    (here, there), tests = measure(runs, rounds=20, seed=0)
+    (here, there), tests = measure_runs(runs, rounds=20, seed=0)
     assert len(tests) == 2
     assert (here.notes, there.differences) == ([], {})
     assert "other documents than here" in there.notes[0]
@@ -184,7 +184,7 @@ def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
     first, second = shelf.runs()
     shutil.rmtree(first.artifacts["predictions"].path)
     runs = named([*shelf.runs(), second], ["deleted", "present", "repeated"])
-    measured, _ = measure(runs, rounds=20, seed=0)
+    measured, _ = measure_runs(runs, rounds=20, seed=0)
     assert [each.differences for each in measured] == [{}, {}, {}]
     assert "deleted could not be measured again" in measured[1].notes[0]
 
@@ -193,7 +193,7 @@ def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) ->
     shards = shelf.runs()[0].artifacts["shards"]
     other = make_run(shelf.store, shards, "dense", EvalConfig(k=(1, 2), rounds=20))
     runs = named([shelf.runs()[0], read_run(other, shelf.store)], ["one", "two"])
-    _, two = measure(runs, rounds=20, seed=0)[0]
+    _, two = measure_runs(runs, rounds=20, seed=0)[0]
     assert {name.partition("@")[2] for name in two.differences} == {"1"}
 
 
@@ -213,12 +213,12 @@ def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
     drawn_scores = random.normal(size=(documents, 5)).tolist()
     ranked = [list(zip(*pair, strict=True)) for pair in zip(drawn_labels, drawn_scores, strict=True)]
     sample = Sample(
-        of=documents, k=5, ids=[str(number) for number in range(documents)],
+        num_test_documents=documents, k=5, ids=[str(number) for number in range(documents)],
         texts=[text(60, 300) for _ in range(documents)],
         labels=[(text(2, 40), text(8, 60)) for _ in range(labels)],
         truth=random.integers(0, labels, (documents, 5)).tolist(),
         predicted={"one": ranked, "two": ranked[::-1]},
-        found={"one": [0.125] * documents, "two": [0.25] * documents},
+        ndcg={"one": [0.125] * documents, "two": [0.25] * documents},
     )  # fmt: skip
     charts_and_all = 1_100_000  # what the pages of the tests have without documents
     size = len(packed(sample.columns()))
@@ -227,7 +227,7 @@ def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
 
 def test_memory_in_the_headline_is_of_one_kind(finished_shelf: Any) -> None:
     runs = finished_shelf.runs()
-    measured, _ = measure(runs, rounds=0, seed=0)
+    measured, _ = measure_runs(runs, rounds=0, seed=0)
 
     def shown(runs: Any) -> list[str]:
         return [row.cells[-3].below for row in headline(runs, measured, []).rows if row.kind == "run"]

@@ -142,7 +142,7 @@ def test_what_is_there_stays_and_nothing_half_written_is_left(
         export(raw, "xc", tmp_path / "empty")
     assert sorted(tmp_path.iterdir()) == before
     assert list((tmp_path / "empty").iterdir()) == []
-    with pytest.raises(XmcpipeError, match="is no artifact"):
+    with pytest.raises(XmcpipeError, match="is not an artifact"):
         export(tmp_path / "empty", "xc", tmp_path / "out")
     write_manifest(raw, "shards", 1)
     with pytest.raises(XmcpipeError, match="got one of shards"):

@@ -13,7 +13,7 @@ from xmcpipe.cli.text_table import print_table
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
-    from xmcpipe.benchmark.compare import Comparison, Result
+    from xmcpipe.benchmark.compare import Comparison, ImplementationResult
     from xmcpipe.benchmark.grid import Shape
 
 NUMBERS = "N,N…"
@@ -179,7 +179,7 @@ def _notes(comparisons: "list[Comparison]") -> list[str]:
     return [f"{', '.join(whats)}: {reason}" for (_, reason), whats in found.items()]
 
 
-def _cells(result: "Result") -> tuple[str, ...]:
+def _cells(result: "ImplementationResult") -> tuple[str, ...]:
     if result.ms is None:
         return (result.state.upper() if result.state == "wrong" else "-", *[""] * (len(COLUMNS) - 3))
     assert result.gb_per_second is not None

@@ -32,7 +32,7 @@ from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import unchecked
 from xmcpipe.stages import catalog
-from xmcpipe.stages.chain import Step
+from xmcpipe.stages.chain import ChainStep
 from xmcpipe.stages.download import MAKERS
 
 
@@ -134,7 +134,7 @@ def _archive(given: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]
     return {"download": {"archive": given}}
 
 
-def _facts(step: Step, now: datetime, faults: list[str] | None) -> dict[str, Any]:
+def _facts(step: ChainStep, now: datetime, faults: list[str] | None) -> dict[str, Any]:
     if step.artifact is None:
         facts: dict[str, Any] = {
             "stage": step.stage.name,

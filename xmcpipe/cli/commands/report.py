@@ -56,10 +56,10 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
-    from xmcpipe.report.make import Options, make_report  # loads NumPy
+    from xmcpipe.report.make import ReportOptions, make_report  # loads NumPy
 
     found = _distinct_runs(runs, settings, store)
-    facts = make_report(named(found, names or ()), Options(documents, bootstrap, seed), output)
+    facts = make_report(named(found, names or ()), ReportOptions(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)
         return

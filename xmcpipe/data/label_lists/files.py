@@ -23,7 +23,7 @@ from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
-from xmcpipe.data.npz import Csr, read_csr
+from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
 
@@ -77,7 +77,7 @@ def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> La
     return builder.finish(width=width)
 
 
-def _matrix_pieces(matrix: Csr, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
+def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
     """Yield (lengths, labels, scores) of some rows at a time. A stored zero is a score, but not a label."""
     matrix = matrix if scored else matrix.without_zeros()
     for first in range(0, len(matrix), ROWS):

@@ -1,4 +1,4 @@
-"""Tables that users bring: CSV, TSV, JSON lines and Parquet, read in batches of whole rows.
+"""Users' tables: CSV, TSV, JSON lines and Parquet, read in batches of whole rows.
 
-`formats` is the entry: it chooses the reader by the file's extension and turns rows into documents.
+`formats` is the entry point: it chooses the reader by the file extension, and turns rows into documents.
 """

@@ -1,7 +1,7 @@
-"""CSV and TSV in blocks, every value a string. By default CSV is read with double quotes, TSV without.
+"""Reads CSV and TSV in blocks; every value is a string. By default, CSV has double quotes and TSV has none.
 
-pyarrow parses a block as a whole. Its streaming reader is not used: it reads past an error in a thread that
-may outlive the interpreter.
+pyarrow parses a block at once. Its streaming reader is not used: after an error, it goes on reading in a
+thread that may outlive the interpreter.
 """
 
 import csv
@@ -22,7 +22,7 @@ from xmcpipe.errors import XmcpipeError
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited file is written. With `quotes` auto, CSV has double quotes and TSV has none."""
+    """The syntax of a delimited file. With `quotes` auto, CSV has double quotes and TSV has none."""
 
     delimiter: str
     encoding: str = "utf-8"
@@ -38,8 +38,9 @@ class Dialect:
 def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterator[pl.DataFrame]:
     """Yield the selected columns in batches, all of type string.
 
-    Without a header the columns are called 1, 2, …. An empty value is the empty string; a blank line is
-    skipped. Raises XmcpipeError, with file and row, for a row with too many or too few values.
+    Without a header, the columns are called 1, 2, …. An empty value is the empty string; blank lines are
+    skipped. Raises XmcpipeError, with file and row, for a row with too many or too few values, and for a
+    missing column.
     """
     names: list[str] = []
     rows_before = 0
@@ -60,6 +61,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
 
 
 def _names(block: str, dialect: Dialect) -> list[str]:
+    """The column names: from the header at the start of the first block, else 1, 2, …"""
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
     lines = (line + "\n" for line in block.split("\n"))
     first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
@@ -70,7 +72,7 @@ def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, s
     data = block.encode()
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
-        # One thread and one block, so that an error can name its row.
+        # One thread and one block: only then does pyarrow's error name the row.
         pyarrow.csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=names, skip_rows_after_names=skipped
         ),
@@ -93,6 +95,7 @@ def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, s
 def _bad_row(
     path: Path, error: pa.ArrowInvalid, rows_before: int, skipped: int, dialect: Dialect
 ) -> XmcpipeError:
+    # pyarrow counts rows in the block from 1, including the header.
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:
         return XmcpipeError(f"{path}: not a readable table: {error}", "check the file")

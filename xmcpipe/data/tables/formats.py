@@ -1,7 +1,7 @@
-"""Tables of any format as batches of documents: the file's extension gives the format, the user the columns.
+"""Reads tables of any format as batches of documents. The file extension determines the format.
 
-A batch is a polars frame `id` string, `text` string, `labels` list<string>, in the order of the file, without
-nulls. Only one batch is in memory at a time.
+A batch is a polars frame with the columns `id` string, `text` string and `labels` list<string>, without
+nulls, in the order of the file. Only one batch is in memory at a time.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
 FORMATS = (".jsonl", ".jsonl.gz", ".ndjson", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-PARQUET_ROWS = 1 << 15  # rows of a batch
+PARQUET_ROWS = 1 << 15  # maximum number of rows of a batch
 
 
 @dataclass(frozen=True)
 class TextFileOptions:
-    """How text files are written: their encoding, and the header and quotes of CSV and TSV (see Dialect)."""
+    """How to read text files: their encoding, and the header and quotes of CSV and TSV (see Dialect)."""
 
     encoding: str = "utf-8"
     header: bool = True
@@ -33,12 +33,12 @@ class TextFileOptions:
 
 @dataclass(frozen=True)
 class DocumentColumns:
-    """Which columns of a table make a document.
+    """The columns of a table that make up a document.
 
-    id: the column of the ids. If it is empty, `id` is used where the table has such a column, else the row
-      number, counted from 0.
-    text: one or several columns. Empty values are skipped, the others joined by `text_separator`.
-    labels: a list column or, with `label_separator`, a string column.
+    id: the column of ids. If it is empty, the column `id` is used if the table has one, else the row number,
+      counted from 0.
+    text: one or more columns. Empty values are skipped, and the others are joined by `text_separator`.
+    labels: a column of lists or, with `label_separator`, of strings.
     """
 
     id: str = ""
@@ -58,10 +58,10 @@ class DocumentColumns:
 
 
 def read_documents(path: Path, columns: DocumentColumns, options: TextFileOptions) -> Iterator[pl.DataFrame]:
-    """Yield batches of documents (see the module). Labels are stripped, and blank ones skipped.
+    """Yield batches of documents (see the module docstring). Labels are stripped; blank labels are skipped.
 
-    Raises XmcpipeError, with the file and, where known, line and column, for an unreadable file, an unknown
-    format, a missing column, a value of a wrong type or a missing id.
+    Raises XmcpipeError, with the file and, if known, the line and the column, for an unreadable file, an
+    unknown format, a missing column, a value of a wrong type, or a missing id.
     """
     first_row = 0
     for rows in read_rows(path, columns.selection(), options):
@@ -71,7 +71,10 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
 
 
 def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Iterator[pl.DataFrame]:
-    """Yield the selected columns of a table in batches, with the types that the file gives them."""
+    """Yield the selected columns of a table in batches, with the types that they have in the file.
+
+    Raises XmcpipeError for a missing file and an unknown format, and the errors of the readers.
+    """
     require_file(path, "table")
     if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
         return read_jsonl(path, selection, options.encoding)
@@ -104,8 +107,12 @@ def _read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
 
 
 def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: Path) -> pl.Series:
-    """The columns `names`, stripped and joined, without empty ones; string [n] without nulls."""
+    """The texts of n rows, string [n] without nulls: the columns `names`, stripped and joined.
+
+    Empty values are skipped. Raises XmcpipeError for a column of lists or objects.
+    """
     text = [_plain(rows, name, path).fill_null("").str.strip_chars() for name in names]
+    # Numbered, because a column may be named twice.
     parts = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(text)])
     joined = parts.select(
         pl.concat_str(
@@ -134,6 +141,7 @@ def _documents(rows: pl.DataFrame, columns: DocumentColumns, path: Path, first_r
 
 
 def _labels(rows: pl.DataFrame, columns: DocumentColumns, path: Path) -> pl.Series:
+    """The labels of each row, list<string> without nulls and blank labels."""
     column = rows[columns.labels]
     if columns.label_separator is not None:
         lists = _plain(rows, columns.labels, path).fill_null("").str.split(columns.label_separator)
@@ -147,7 +155,7 @@ def _labels(rows: pl.DataFrame, columns: DocumentColumns, path: Path) -> pl.Seri
                 "write each label as a string",
             )
         lists = column.cast(pl.List(pl.String))
-    elif column.dtype == pl.Null:
+    elif column.dtype == pl.Null:  # no row of the batch has labels
         lists = column.cast(pl.List(pl.String))
     else:
         raise XmcpipeError(
@@ -159,7 +167,7 @@ def _labels(rows: pl.DataFrame, columns: DocumentColumns, path: Path) -> pl.Seri
 
 
 def _plain(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:
-    """A column of plain values as strings. Raises XmcpipeError if it holds lists or objects."""
+    """A column of plain values, as strings. Raises XmcpipeError if it holds lists, objects or bytes."""
     column = rows[name]
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         hint = "name a column of text" if name != "labels" else "remove label_separator"

@@ -1,8 +1,9 @@
-"""JSON lines in blocks: a fast parser for valid blocks, a slow one for the rest.
+"""Reads JSON lines in blocks: with a fast parser, and with a slow one if the fast one fails.
 
-polars parses a block of whole lines at once, but if it fails it can't tell which line is at fault. Then
-Python's parser goes through the block line by line, and finds the fault or reads what polars could not. Where
-a text is an object, polars silently returns its JSON as a string: such lines are read again, to refuse them.
+polars parses a block of whole lines at once, but its errors don't name the line. If it fails, Python's parser
+therefore reads the block line by line: it finds the faulty line, or reads what polars could not. Also, polars
+silently returns the JSON text of an object where a string is expected. Lines that look like this are parsed
+again by Python, which refuses them.
 """
 
 import io
@@ -24,10 +25,10 @@ def read_jsonl(path: Path, selection: Selection, encoding: str) -> Iterator[pl.D
     """Yield the selected columns of a .jsonl or .jsonl.gz file, about 8 million characters at a time.
 
     Columns are list<string> for `selection.lists`, list<int64> for `selection.whole_numbers`, and string
-    otherwise; null where a line has no such key. Raises XmcpipeError, with file and line, for broken JSON, a
-    value of a wrong type or bytes that aren't in `encoding`.
+    otherwise; a value is null if its line lacks the key. Raises XmcpipeError, with file and line, for broken
+    JSON, a value of a wrong type and bytes that aren't valid in `encoding`.
     """
-    present: tuple[str, ...] | None = None
+    present: tuple[str, ...] | None = None  # the columns that the file has, as its first rows show
     for line, block in text_blocks(path, encoding):
         rows = _parse(block, selection, path, line)
         if present is None and not rows.is_empty():
@@ -36,13 +37,15 @@ def read_jsonl(path: Path, selection: Selection, encoding: str) -> Iterator[pl.D
 
 
 def _parse(block: str, selection: Selection, path: Path, first_line: int) -> pl.DataFrame:
+    """The rows of a block, with all selected columns; `first_line` is the number of its first line."""
     schema: Schema = {name: _type(name, selection) for name in (*selection.required, *selection.optional)}
     try:
         rows = pl.read_ndjson(io.BytesIO(block.encode()), schema=schema)
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
         rows_read = _read_by_line(enumerate(block.split("\n"), first_line), selection, schema, path)
         return pl.DataFrame(rows_read, schema=schema, orient="row")
-    # polars returns a nested value as its JSON text, so a line whose value looks like JSON is read again.
+    # polars returns a nested value as its JSON text, so a line with a value that looks like JSON is suspect.
+    # Python's parser refuses a nested value; a real string that looks like JSON passes, and `rows` is right.
     strings = [name for name in schema if name not in selection.whole_numbers]
     nested = rows.select(_looks_nested(name, name in selection.lists).alias(name) for name in strings)
     suspects = set(nested.select(pl.any_horizontal(pl.all())).to_series().arg_true())
@@ -60,6 +63,7 @@ def _type(name: str, selection: Selection) -> pl.DataType:
 
 
 def _looks_nested(name: str, is_list: bool) -> pl.Expr:
+    """Whether a string of the column, or an element of its lists, has brackets or braces around it."""
     pattern = r"(?s)^[\[{].*[\]}]$"
     if is_list:
         return pl.col(name).list.eval(pl.element().str.contains(pattern)).list.any().fill_null(False)
@@ -69,7 +73,7 @@ def _looks_nested(name: str, is_list: bool) -> pl.Expr:
 def _read_by_line(
     lines: Iterable[tuple[int, str]], selection: Selection, schema: Schema, path: Path
 ) -> list[list[Any]]:
-    """The columns of `schema` of each (number, line); blank lines are skipped."""
+    """The values of the columns in `schema` for each (number, line); blank lines are skipped."""
     rows: list[list[Any]] = []
     for number, line in lines:
         if not line.strip():
@@ -104,7 +108,7 @@ def _value(value: Any, name: str, selection: Selection, path: Path, line: int) -
 
 def _scalar(value: Any, name: str, path: Path, line: int) -> str | None:
     if value is None or isinstance(value, str):
-        # JSON can hold a lone surrogate, UTF-8 can't.
+        # JSON can express a lone surrogate, which UTF-8 can't: replace it.
         return value if value is None else value.encode("utf-8", "replace").decode()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
@@ -112,6 +116,7 @@ def _scalar(value: Any, name: str, path: Path, line: int) -> str | None:
 
 
 def _whole(value: Any, name: str, path: Path, line: int) -> int | None:
+    """A whole number; floats such as 3.0 and strings such as "3" are accepted too."""
     text = str(value)
     if value is None:
         return None
@@ -126,10 +131,11 @@ def _kind(value: Any) -> str:
 
 
 def _present_columns(block: str, rows: pl.DataFrame, selection: Selection, path: Path) -> tuple[str, ...]:
-    """The selected columns that the file has, by its first block.
+    """The selected columns that the file has, judged by its first block with rows.
 
-    Raises XmcpipeError for a required one that is missing.
+    Raises XmcpipeError for a required column that is missing.
     """
+    # A column of nulls is missing, or null in every line: only the keys in the text tell which.
     absent = {name for name in rows.columns if rows[name].null_count() == len(rows)}
     if absent:
         keys: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""The table that gives each label its text, and the vocabulary its order."""
+"""Reads the label table, which gives labels their texts and determines their order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +12,12 @@ from xmcpipe.errors import XmcpipeError, require_file
 
 
 def read_label_table(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
-    """A frame `label` string, distinct, and `text` string or null where blank, in the order of the file.
+    """A frame with the columns `label` string, distinct, and `text` string, null if blank, in file order.
 
-    `label` and `text` are the names of the columns, and may be the same. In a CSV or TSV file without a
-    header, a line is a label, the delimiter, and the label's text up to the end of the line. If a label has
-    several rows, the first counts. Raises XmcpipeError as `read_rows` does, and for a table without a label.
+    The arguments `label` and `text` are the names of the columns in the file, and may be equal. In a CSV or
+    TSV file without a header, a line is a label, the delimiter, and the text of the label up to the end of
+    the line. If a label has several rows, the first one counts. Raises the errors of `read_rows`, and
+    XmcpipeError for a table without labels.
     """
     delimiter = delimiter_of(path)
     if delimiter and not options.header:
@@ -35,7 +36,7 @@ def read_label_table(path: Path, label: str, text: str, options: TextFileOptions
 
 
 def _read_pairs(path: Path, delimiter: str, encoding: str) -> Iterator[pl.DataFrame]:
-    # Not with the table reader: label texts do contain stray tabs or commas, which would make a third value.
+    # The table reader is not used: label texts contain tabs or commas, which it would take for delimiters.
     for _, block in text_blocks(require_file(path, "label_table"), encoding):
         lines = pl.Series(block.split("\n")).str.strip_chars_end("\r")
         parts = lines.str.splitn(delimiter, 2).struct.rename_fields(["label", "text"]).struct.unnest()
@@ -43,4 +44,5 @@ def _read_pairs(path: Path, delimiter: str, encoding: str) -> Iterator[pl.DataFr
 
 
 def _clean(column: str) -> pl.Expr:
+    """A column as strings, stripped, and with each run of blanks replaced by one."""
     return pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()

@@ -1,4 +1,4 @@
-"""A text file in blocks of whole lines: plain or gzip, in any encoding, one block in memory at a time."""
+"""Reads a text file, plain or gzipped, in blocks of whole lines; one block is in memory at a time."""
 
 import gzip
 import io
@@ -12,7 +12,8 @@ import polars as pl
 from xmcpipe.errors import XmcpipeError
 
 BLOCK_CHARACTERS = 1 << 23
-OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28  # what a broken file may take in memory before it is refused
+# Limits of a block with an open quote, and of a line: a broken file is refused before it fills the memory.
+OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 ENCODING_HINT = "set encoding (--encoding) to that of the file, for example latin-1"
 
 
@@ -21,10 +22,11 @@ def text_blocks(
 ) -> Iterator[tuple[int, str]]:
     """Yield (number of the first line, block of whole lines), about 8 million characters at a time.
 
-    With `quoted`, a line break between double quotes does not end a line: a block ends where the number of
-    quotes is even. A byte order mark at the start of UTF-8 is skipped. Raises XmcpipeError, with file and
-    line, for bytes that aren't in `encoding` (then with `hint`), a quote that is never closed, a line of more
-    than LONGEST_LINE characters, an unknown encoding and a file that can't be read.
+    Lines are numbered from 1. With `quoted`, a line break between double quotes does not end a line: a block
+    ends only where the number of quotes is even. A byte order mark at the start of UTF-8 is skipped. Raises
+    XmcpipeError, with file and line, for bytes that aren't valid in `encoding` (with `hint`), for a quote
+    that is never closed, and for a line of more than LONGEST_LINE characters; and XmcpipeError for an unknown
+    encoding and a file that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -42,10 +44,10 @@ def text_blocks(
 
 
 def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
-    """Yield (number of the first line, lines string [n]), in blocks as `text_blocks` does.
+    """Yield (number of the first line, lines string [n]) for each block of `text_blocks`.
 
-    Lines come without their ends. Only a line feed ends a line, with or without a carriage return before it;
-    the last line needs none.
+    Only a line feed, with or without a carriage return before it, ends a line; both are removed. The last
+    line may lack it. Raises the errors of `text_blocks`.
     """
     for first, block in text_blocks(path, encoding):
         try:
@@ -54,12 +56,13 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
             raise XmcpipeError(
                 f"{path}, from line {first}: {error.reason}", "name another encoding"
             ) from error
+        # The text after the last line feed is empty, and not a line.
         lines = lines.head(-1) if block.endswith("\n") else lines
         yield first, lines.str.strip_suffix("\r")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """`path` open for reading, decompressed where its name ends in .gz."""
+    """Open `path` for reading, decompressed if its name ends in .gz."""
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -85,6 +88,7 @@ def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[
 
 
 def _first_undecodable(path: Path, encoding: str) -> int:
+    """The number, from 1, of the first line that can't be decoded: the decoder's error has none."""
     with open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             try:

@@ -1,4 +1,4 @@
-"""Which columns to read from a table of any format, and the errors that name a column or a row."""
+"""The choice of columns to read from a table of any format, and errors that name a column or a row."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from xmcpipe.errors import XmcpipeError
 
 @dataclass(frozen=True)
 class Selection:
-    """The columns to read, by name, and the type that a reader without a schema gives them.
+    """The names of the columns to read, and the types that a reader of files without a schema assumes.
 
-    A file must have the `required` columns and may have the `optional` ones. `lists` are lists of strings,
-    `separated` are strings that hold a list with a separator, `whole_numbers` are lists of integers (JSON
-    only). All other columns are plain values.
+    A file must have the `required` columns, and may have the `optional` ones. `lists` are lists of strings,
+    `separated` are strings that hold a list with a separator, and `whole_numbers` are lists of integers (JSON
+    only). All other columns hold plain values.
     """
 
     required: tuple[str, ...]
@@ -23,7 +23,7 @@ class Selection:
     whole_numbers: frozenset[str] = field(default_factory=frozenset)
 
     def present_in(self, names: list[str], path: Path) -> list[str]:
-        """The selected columns that are among the file's `names`, required ones first.
+        """The selected columns that are in `names`, the columns of the file; required columns come first.
 
         Raises XmcpipeError for a required column that is missing.
         """
@@ -34,7 +34,7 @@ class Selection:
 
 
 def missing_column_error(path: Path, name: str, present: list[str]) -> XmcpipeError:
-    """The error for a column that the file doesn't have; it names the nearest one."""
+    """The error for a column that is not in the file; its hint names the most similar column."""
     columns = ", ".join(present[:20]) or "none"
     close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "name the right column (see xmcpipe import --help)"
@@ -42,5 +42,5 @@ def missing_column_error(path: Path, name: str, present: list[str]) -> XmcpipeEr
 
 
 def row_error(path: Path, place: str, fault: str, hint: str = "") -> XmcpipeError:
-    """The error for one row; `place` names it, for example "line 3"."""
+    """The error for a row; `place` names the row, for example "line 3"."""
     return XmcpipeError(f"{path}, {place}: {fault}", hint)

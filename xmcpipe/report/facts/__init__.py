@@ -1,1 +1,1 @@
-"""The facts of runs, one kind of fact per module, as plain values: nothing here knows the page."""
+"""The facts about runs, as plain values, with one module per kind of fact. No module here knows the page."""

@@ -1,7 +1,7 @@
 """The log of a training (log/metrics.jsonl) as curves over epochs.
 
-The axis is epochs and not steps, so that runs with different batch sizes can be compared. A curve of
-thousands of points is thinned to the means of equal pieces, since a page can't show more.
+The axis shows epochs instead of steps, so that runs with different batch sizes can be compared. Long curves
+are thinned to a few hundred points, the means of equal pieces, since a chart can't show more.
 """
 
 import json
@@ -15,17 +15,17 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 MAX_POINTS = 240  # of a curve
-LARGEST = 1e100  # number in a log: far above what training writes, and far below where sums overflow
-Points = list[tuple[float, float]]
+LARGEST = 1e100  # larger numbers in a log are ignored: sums of them could overflow
+Points = list[tuple[float, float]]  # (x, y)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Name -> (epoch, value) in order.
+    """The curves of a training: `points` maps the name of a curve to its (epoch, value) pairs, in order.
 
-    The names are: loss, auxiliary weight, rate (a fraction of its peak), documents a second (between two
-    lines of the log), rewired (a fraction of all connections), gradient main, gradient auxiliary, and the P@k
-    of validation. `rewirings` has the fraction of all connections that each rewiring replaced, without
+    The names are: loss; auxiliary weight; rate, as a fraction of its peak; documents a second, between two
+    lines of the log; rewired, as a fraction of all connections; gradient main and gradient auxiliary; and
+    P@k, of validation. `rewirings` has the fraction of all connections that each rewiring replaced, without
     thinning.
     """
 
@@ -44,7 +44,7 @@ def read_curves(model: Path | None) -> Curves:
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
     train = by_kind.get("train", [])
-    # Lines of validation and rewiring have a step, but no epoch: convert with the last line that has both.
+    # Lines of validation and rewiring have a step but no epoch: convert with the last line that has both.
     last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
     if last is None:
         return Curves()
@@ -62,21 +62,22 @@ def read_curves(model: Path | None) -> Curves:
     validation = by_kind.get("validation", [])
     for name in dict.fromkeys(key for line in validation for key in line if key.startswith("P@")):
         points[name] = _column(validation, name, epoch_of_step)
-    if not any(value for _, value in points["auxiliary weight"]):
+    if not any(value for _, value in points["auxiliary weight"]):  # a training without an auxiliary loss
         points["auxiliary weight"] = []
     curves = {name: thinned(curve) for name, curve in points.items() if curve}
-    return Curves(curves, [share for _, share in rewired])
+    return Curves(curves, [fraction for _, fraction in rewired])
 
 
 def rates(means: Points) -> Points:
-    """The speed between the lines of a log, which holds the mean speed since the start.
+    """The speed between two lines of a log, computed from the mean speeds since the start.
 
-    Let d = c * epoch be the documents until a line. The seconds until then are d / mean, and c cancels in the
-    quotient of the differences between two lines.
+    The number of documents up to a line is d = c * epoch, with an unknown constant c. The seconds up to it
+    are d / mean. The speed between two lines is the difference in documents by the difference in seconds, in
+    which c cancels.
     """
     speeds, epoch_before, seconds_before = [], 0.0, 0.0
     for epoch, mean in means:
-        seconds = epoch / mean if mean > 0 else 0.0
+        seconds = epoch / mean if mean > 0 else 0.0  # divided by c
         if epoch > epoch_before and seconds > seconds_before:
             speeds.append((epoch, (epoch - epoch_before) / (seconds - seconds_before)))
             epoch_before, seconds_before = epoch, seconds
@@ -93,14 +94,14 @@ def thinned(points: Points, most: int = MAX_POINTS) -> Points:
 
 
 def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Points:
-    """(epoch, value) of the lines with a number under `key`: a branch that was dropped writes null."""
+    """(epoch, value) of the lines that have a number under `key`; a dropped branch writes null."""
     return [(line["step"] * epoch_of_step, float(line[key])) for line in lines if key in line]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The valid lines of a log: their `kind`, their `step` from 1, and their other values that are numbers.
+    """The valid lines of a log, each with its `kind`, its `step` (from 1) and its other numbers.
 
-    Other lines, which a killed process or a bad disk can leave, are ignored with one warning.
+    Invalid lines, which a killed process or a bad disk can leave, are ignored with one warning.
     """
     if not path.is_file():
         return []

@@ -1,8 +1,8 @@
-"""The figures of runs with confidence intervals, and their differences on the same documents.
+"""The figures of runs with confidence intervals, and the differences between runs on the same documents.
 
-Figures in metrics.json are used as they are. Those that it can't hold (the difference between two runs), or
-that an older version didn't write (intervals, bins of frequency), are measured here from the predictions and
-the truth of the test, in one pass for all runs on the same test documents.
+Figures in metrics.json are used as they are. Two kinds are measured here from the predictions and the truth:
+differences between two runs, which metrics.json can't hold, and intervals and frequency bins that an older
+version didn't write. All runs on the same test documents are measured in one pass.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from xmcpipe.data.label_lists.lists import LabelLists
     from xmcpipe.metrics import Difference, Evaluation
 
-LEVEL = 0.95  # of confidence
-BINS = 3  # of label frequency: head, torso, tail
+LEVEL = 0.95  # confidence level of the intervals
+BINS = 3  # bins of label frequency: head, torso, tail
 
 
 @dataclass
 class RunMeasurement:
     """The measured figures of one run.
 
-    `figures`: metric@k -> fraction. `intervals`: metric@k -> (low, high), at LEVEL. `differences`: metric@k
-    -> this run minus the first. `bins`: as by_frequency in metrics.json. `predictions`: the label lists, if
-    they and the truth still exist. `notes` say what is missing, and why.
+    `figures` and `popularity`: metric@k -> fraction. `intervals`: metric@k -> (low, high), at LEVEL.
+    `differences`: metric@k -> this run minus the first run. `bins`: as by_frequency in metrics.json.
+    `predictions`: the label lists, if they and the truth still exist. `notes` state what is missing, and why.
     """
 
     figures: dict[str, float]
@@ -42,7 +42,7 @@ class RunMeasurement:
 
 @dataclass(frozen=True)
 class TestSet:
-    """The true labels of the test with the ids of the documents, and the pairs that its dataset excludes."""
+    """The true labels and document ids of a test split, and its filter pairs, if there are any."""
 
     __test__ = False  # pytest collects classes called Test*
 
@@ -58,41 +58,46 @@ class TestSet:
         return TestSet(truth, filter_of_artifact(shards, truth))
 
 
-def measure(
+def measure_runs(
     runs: Sequence[Run], rounds: int, seed: int, step: Callable[[], object] = lambda: None
 ) -> tuple[list[RunMeasurement], dict[str, TestSet]]:
-    """The measurement of each run, and the test sets that still exist, by `Run.test_set`.
+    """Measure the runs; returns the measurement of each run, and the test sets that still exist.
 
-    `rounds` of the bootstrap where one is needed, 0 for none. `step` is called twice for each run that is
-    measured.
+    The test sets are keyed by `Run.test_set`. `rounds` is the number of bootstrap rounds; with 0 there are no
+    intervals other than those in metrics.json. `step` is called twice for each run that is measured again.
     """
     measurements = [_from_metrics(run) for run in runs]
-    measurable = [_is_measurable(run, each) for run, each in zip(runs, measurements, strict=True)]
+    measurable = [
+        _is_measurable(run, measurement) for run, measurement in zip(runs, measurements, strict=True)
+    ]
     tests: dict[str, TestSet] = {}
+    # One group of runs per test set: the truth is read once, and differences are paired by document.
     for name in dict.fromkeys(run.test_set for run, can in zip(runs, measurable, strict=True) if can):
         members = [at for at, run in enumerate(runs) if run.test_set == name and measurable[at]]
         group = [measurements[at] for at in members]
         try:
             tests[name], systems = _measure_group([runs[at] for at in members], group, step)
         except XmcpipeError as error:
-            why = error.message.rstrip(
-                ". \n"
-            )  # the note becomes a sentence, and some messages are one already
-            for each in group:
-                each.notes.append(f"it could not be measured again: {why}")
-                each.predictions = None
+            # The page adds a full stop to each note, and some messages end with one.
+            why = error.message.rstrip(". \n")
+            for measurement in group:
+                measurement.notes.append(f"it could not be measured again: {why}")
+                measurement.predictions = None
             continue
         first = systems[0] if members[0] == 0 else None  # differences are to the first run of the page
-        for each, system in zip(group, systems, strict=True):
-            _complete(each, system, first, rounds, seed)
+        for measurement, system in zip(group, systems, strict=True):
+            _complete(measurement, system, first, rounds, seed)
             step()
-    for run, each in zip(runs[1:], measurements[1:], strict=True):
-        each.notes += _difference_notes(runs[0], run, measurements[0])
+    for run, measurement in zip(runs[1:], measurements[1:], strict=True):
+        measurement.notes += _difference_notes(runs[0], run, measurements[0])
     return measurements, tests
 
 
 def _difference_notes(first: Run, run: Run, of_first: RunMeasurement) -> list[str]:
-    """A note if there is no difference between a run and the first one, or if it needs an explanation."""
+    """A note if the difference between a run and the first run is missing, or needs an explanation.
+
+    `of_first` is the measurement of the first run.
+    """
     if run.test_set != first.test_set:
         return [f"it was measured on other documents than {first.name}, so that no difference is given"]
     if of_first.predictions is None:
@@ -105,7 +110,7 @@ def _difference_notes(first: Run, run: Run, of_first: RunMeasurement) -> list[st
 
 
 def _from_metrics(run: Run) -> RunMeasurement:
-    """What metrics.json holds."""
+    """The part of a measurement that metrics.json holds."""
     metrics = run.metrics
     stored = metrics["intervals"] or {}
     intervals = {}
@@ -132,9 +137,10 @@ def _is_measurable(run: Run, measurement: RunMeasurement) -> bool:
 def _measure_group(
     runs: Sequence[Run], measurements: Sequence[RunMeasurement], step: Callable[[], object]
 ) -> "tuple[TestSet, list[Evaluation]]":
-    """Evaluate runs on the same test documents, and store the predictions in `measurements`.
+    """Evaluate runs on the same test documents, and store their predictions in `measurements`.
 
-    All are measured with the propensity of the first and the ranks k that they have in common.
+    All runs are measured with the propensity of the first run, at the ranks k that they have in common.
+    Raises XmcpipeError if they have no rank in common, or if an artifact can't be read.
     """
     from xmcpipe.data.label_lists.files import read_label_lists
     from xmcpipe.data.label_lists.lists import common_vocabulary
@@ -147,7 +153,7 @@ def _measure_group(
     ks = sorted(set.intersection(*(set(run.metrics["k"]) for run in runs)))
     if not ks:
         raise XmcpipeError("expected runs with a rank k in common, got runs evaluated at different k")
-    # In this order for memory: the counts of training labels, the truth, then the predictions.
+    # This order limits the peak memory: the training labels, the largest input, are reduced to counts first.
     training = training_of_shards(shards, propensity["kind"])
     test = TestSet.of(shards)
     top = ks[-1] + (0 if test.pairs is None else most_pairs(test.pairs))

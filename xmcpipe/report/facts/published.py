@@ -1,4 +1,4 @@
-"""Published figures to show next to ours, from published.toml. They are quotations and marked as such."""
+"""Published figures, from published.toml, to show next to ours. The page marks them as quotations."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ FILE = Path(__file__).parent / "published.toml"
 class Quoted:
     """A row of a published table.
 
-    `figures` maps metric@k to per cent; figures that the table doesn't have are missing, other values None.
-    `source` names paper and tables, `paper` is the full title, `machine` the hardware it was measured on.
+    `figures` maps metric@k to per cent, without the figures that the table lacks; other values that it lacks
+    are None. `source` names the paper and its tables, `paper` is the full title of the paper, and `machine`
+    is the hardware. `epoch` is the time of an epoch in minutes:seconds, and `sparsity` is in per cent.
     """
 
     method: str
@@ -45,7 +46,7 @@ class Published:
 
 
 def published(dataset: str | None) -> Published | None:
-    """The rows for the name or title of a registered dataset; None if nothing is quoted."""
+    """The quoted rows for a dataset, given the name or title of a registered one; None if there are none."""
     from xmcpipe.data.registry import datasets
 
     if dataset is None:

@@ -1,4 +1,4 @@
-"""A run as a recipe: TOML that `xmcpipe run` reads, with every setting that its manifests hold."""
+"""A run as a recipe: TOML text for `xmcpipe run`, with every setting in the manifests of the run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,21 +8,21 @@ from xmcpipe.report.facts.runs import Run
 
 
 def recipe_text(run: Run) -> str | None:
-    """The recipe that repeats the run; None if an artifact was deleted, and its settings with it."""
+    """The recipe that repeats the run; None if an artifact, and with it its settings, was deleted."""
     if run.absent:
         return None
     lines = [f"name = {json.dumps(run.dataset or 'rerun')}"]
     for artifact in run.artifacts.values():
         manifest = artifact.manifest
-        # The paths of imported files are no part of an artifact's identity, but are needed to import them
-        # again.
+        # The paths of imported files are not part of the identity, but are needed to import them again.
         paths = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
         lines += ["", *_table(manifest.stage, {**manifest.config, **paths})]
     return "\n".join(lines) + "\n"
 
 
 def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of one table and of the tables nested in it. TOML has no null, so such keys are left out."""
+    """The lines of a table and of the tables nested in it. TOML has no null, so null keys are omitted."""
+    # First the plain keys: in TOML, a key after the header of a nested table would belong to that table.
     yield f"[{name}]"
     for key, value in table.items():
         if value is not None and not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A run: a metrics artifact and everything it was made from, found in the store by fingerprint."""
+"""A run: a metrics artifact and the artifacts that it was made from, found in the store by fingerprint."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.metrics_json import read_metrics
 
-# If runs differ in one of these settings, it names them best; other settings are used after them.
+# The settings that make the best default names of runs, if the runs differ in them; others are used last.
 NAMING_SETTINGS = (
     "train.head.kind",
     "train.memory",
@@ -20,15 +20,16 @@ NAMING_SETTINGS = (
     "train.max_steps",
     "train.seed",
 )
-MAX_SETTINGS = 3  # in a name
+MAX_SETTINGS = 3  # in a default name
 MAX_NAME = 80  # characters
 
 
 @dataclass(frozen=True)
 class Run:
-    """`artifacts` maps the kinds of the chain, in its order, to the artifacts that the store still has.
+    """A finished chain of artifacts.
 
-    `absent` maps the other kinds to their fingerprints. `metrics` is the content of metrics.json, as
+    `artifacts` maps kinds, in the order of the chain, to the artifacts that still exist. `absent` maps the
+    kinds of deleted artifacts to their fingerprints. `metrics` is the content of metrics.json, as
     `read_metrics` returns it.
     """
 
@@ -38,25 +39,28 @@ class Run:
     metrics: dict[str, Any]
 
     def folder(self, kind: str) -> Path | None:
-        """The artifact's folder; None if it was deleted or was never part of the run."""
+        """The folder of the artifact of this kind; None if it was deleted or was never part of the run."""
         artifact = self.artifacts.get(kind)
         return None if artifact is None else artifact.path
 
     def figures(self, kind: str) -> dict[str, Any]:
-        """The headline figures in the artifact's manifest; empty if it was deleted."""
+        """The headline figures in the manifest of the artifact of this kind; empty if it was deleted."""
         artifact = self.artifacts.get(kind)
         return {} if artifact is None else artifact.manifest.figures
 
     @property
     def test_set(self) -> str:
-        """Identifies the test documents: runs with the same value can be compared document by document."""
+        """A fingerprint of the test documents: runs with equal values can be compared document by document.
+
+        It is that of the raw artifact, or that of the shards if these were deleted.
+        """
         shards = self.artifacts.get("shards")
         inputs = self.artifacts["metrics"].manifest.inputs
         return inputs.get("shards", "") if shards is None else shards.manifest.inputs.get("raw", "")
 
     @property
     def dataset(self) -> str | None:
-        """The name of the dataset for `xmcpipe download`, or else the name in the raw artifact's figures."""
+        """The name of the dataset for `xmcpipe download`, else the one in the figures of the raw artifact."""
         raw = self.artifacts.get("raw")
         if raw is None:
             return None
@@ -73,10 +77,10 @@ class Run:
 
 
 def metrics_of(folder: Path, store: Store) -> Artifact:
-    """The metrics artifact in `folder` or, for a model or predictions, the newest one made from them.
+    """The metrics artifact in `folder`; for a model or predictions, the newest metrics made from them.
 
-    It is looked up in the store that contains `folder`, then in `store`. Raises XmcpipeError if there is
-    none, or if the folder is another artifact or no artifact.
+    Metrics are searched in the store that contains `folder`, then in `store`. Raises XmcpipeError if there
+    are none, or if `folder` is not an artifact of metrics, predictions or a model.
     """
     artifact = Artifact.at(folder)
     kind, name = artifact.manifest.kind, artifact.manifest.fingerprint
@@ -87,7 +91,7 @@ def metrics_of(folder: Path, store: Store) -> Artifact:
             f"expected a run, got an artifact of {kind} in {folder}",
             "name a recipe, or the folder of metrics, predictions or a model",
         )
-    # A folder from another store has its metrics there.
+    # If the folder is in another store, its metrics are most likely there too.
     for place in (store_of(artifact, store), store):
         found = [each for each in place.all("metrics") if name in _ancestry(place, each).values()]
         if found:
@@ -107,7 +111,7 @@ def store_of(artifact: Artifact, default: Store) -> Store:
 
 
 def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
-    """The run with these metrics; the artifacts of its chain are found by their fingerprints."""
+    """The run with these metrics. The other artifacts of its chain are found by their fingerprints."""
     metrics.manifest.require("metrics", metrics.manifest.schema_version)
     place = store_of(metrics, store)
     names = {**_ancestry(place, metrics), "metrics": metrics.manifest.fingerprint}
@@ -119,9 +123,9 @@ def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
 
 
 def named(runs: Sequence[Run], names: Sequence[str] = ()) -> list[Run]:
-    """The runs with a short, distinct name each: from `names`, or from the settings in which they differ.
+    """The runs, each with a short and distinct name: from `names`, or from the settings in which they differ.
 
-    Raises XmcpipeError for another number of names than runs, an empty, long or repeated one.
+    Raises XmcpipeError unless there is one name per run, and for a name that is empty, too long or repeated.
     """
     names = [" ".join(name.split()) for name in names]
     if names and len(names) != len(runs):
@@ -144,7 +148,8 @@ def named(runs: Sequence[Run], names: Sequence[str] = ()) -> list[Run]:
 def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Setting -> its value in each run (None if it has none), for the settings that differ between runs.
 
-    Settings of a stage whose artifact was deleted from some run are left out: they may or may not differ.
+    Settings of a stage are omitted if its artifact was deleted from any of the runs: whether they differ is
+    unknown.
     """
     tables = [run.settings for run in runs]
     stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
@@ -155,7 +160,7 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def unknown_stages(runs: Sequence[Run]) -> list[str]:
-    """The stages whose settings are known for some runs, but not for others whose artifact was deleted."""
+    """The stages whose settings are known for some runs only, since the artifacts of others were deleted."""
     stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
     return sorted(stage for stage in set.union(*stages) if any(stage not in known for known in stages))
 
@@ -166,6 +171,7 @@ def known_datasets(runs: Sequence[Run]) -> list[str]:
 
 
 def _default_names(runs: Sequence[Run]) -> list[str]:
+    """Names from at most MAX_SETTINGS settings that differ; equal names get a fingerprint appended."""
     rows = differing(runs) if len(runs) > 1 else {}
     keys = [key for key in NAMING_SETTINGS if key in rows]
     keys += [key for key in rows if key not in NAMING_SETTINGS]
@@ -180,30 +186,31 @@ def _default_names(runs: Sequence[Run]) -> list[str]:
 
 
 def _name_part(key: str, value: Any) -> str:
-    """A setting as part of a name: a word stands alone, a number needs its key."""
+    """A setting as part of a name: the value alone if it is a word, else the key and the value."""
     short = key.rpartition(".")[2].replace("_", " ")
     return str(value) if isinstance(value, str) and value else f"{short} {value}"
 
 
 def _ancestry(store: Store, artifact: Artifact) -> dict[str, str]:
-    """Kind -> fingerprint of everything that an artifact was made from, as far as the store has it.
+    """Kind -> fingerprint of all direct and indirect inputs of an artifact, as far as the store knows them.
 
-    Kinds come in the order of the chain, since each follows its own inputs. A kind that occurs twice (a model
-    and predictions of different shards) is the one that was read first.
+    Kinds are in the order of the chain, because each kind comes after its own inputs. If a kind occurs twice
+    (for example when model and predictions have different shards), the first one found counts.
     """
     inputs = {kind: name for kind, name in artifact.manifest.inputs.items() if kind != SOURCE}
     parents = {kind: store.find(kind, name) for kind, name in inputs.items()}
     names: dict[str, str] = {}
-    # Deleted artifacts last: their own inputs aren't known, so that they would come before the raw data.
+    # Deleted artifacts come last: their own inputs are unknown, so they would be placed before the raw data.
     for kind, name in sorted(inputs.items(), key=lambda item: parents[item[0]] is None):
         parent = parents[kind]
         ancestors = _ancestry(store, parent) if parent else {}
-        for ancestor, its_name in [*ancestors.items(), (kind, name)]:
-            names.setdefault(ancestor, its_name)
+        for ancestor_kind, ancestor_name in [*ancestors.items(), (kind, name)]:
+            names.setdefault(ancestor_kind, ancestor_name)
     return names
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for all keys of a table and of its nested tables."""
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

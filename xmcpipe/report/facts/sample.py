@@ -1,8 +1,8 @@
 """A sample of the test documents, each with its true labels and the predictions of every run.
 
-It is drawn with a seed, so that the same runs give the same page. Texts are streamed: only those of the
-sample are in memory, cut to a length that fits a screen. On the page the documents are one gzipped JSON table
-by columns, in which the name of each label occurs once.
+The sample is drawn with a seed, so the same runs give the same page. Texts are streamed: only those of the
+sample are held in memory, shortened to fit a screen. On the page, the documents are one gzipped JSON table,
+stored by columns, in which the name of each label occurs once.
 """
 
 import logging
@@ -22,29 +22,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TEXT_CHARACTERS = 300
-NAME_CHARACTERS, LABEL_CHARACTERS = 120, 80
-DIGITS = 4  # of a score
-Ranking = list[tuple[int, float | None]]  # label and score, best first
+TEXT_CHARACTERS = 300  # maximum length of a document's text
+NAME_CHARACTERS, LABEL_CHARACTERS = 120, 80  # maximum length of a label's name, and of its text
+DIGITS = 4  # significant digits of a score
+ScoredLabels = list[tuple[int, float | None]]  # label and score, best first
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Columns with one row per document, the hardest first; `of` is the number of documents of the test.
+    """The columns of a sample, with one row per document, the hardest document first.
 
-    `labels` are (name, text) of the labels that occur; the other lists refer to them by position. `predicted`
-    maps a run's name to a ranking for each document, and `found` to nDCG@k of each document. If the raw data
-    was deleted, `texts` are None.
+    `labels` holds (name, text) of the labels that occur; `truth` and `predicted` refer to them by position.
+    `predicted` maps each run's name to the best labels of each document, and `ndcg` maps it to the nDCG@k of
+    each document. `num_test_documents` is the size of the test split. If the raw data was deleted, all
+    `texts` are None.
     """
 
-    of: int
+    num_test_documents: int
     k: int
     ids: list[str]
     texts: list[str | None]
     labels: list[tuple[str, str | None]]
     truth: list[list[int]]
-    predicted: dict[str, list[Ranking]]
-    found: dict[str, list[float]]
+    predicted: dict[str, list[ScoredLabels]]
+    ndcg: dict[str, list[float]]
 
     def reordered(self, order: Sequence[int]) -> "Sample":
         """The documents in this order."""
@@ -54,13 +55,16 @@ class Sample:
             texts=[self.texts[at] for at in order],
             truth=[self.truth[at] for at in order],
             predicted={name: [best[at] for at in order] for name, best in self.predicted.items()},
-            found={name: [values[at] for at in order] for name, values in self.found.items()},
+            ndcg={name: [values[at] for at in order] for name, values in self.ndcg.items()},
         )
 
     def columns(self) -> dict[str, Any]:
-        """The columns in JSON types, compact: labels and scores in separate lists, scores rounded."""
+        """The columns in JSON types, as page.js reads them.
+
+        To make the page smaller, labels and scores are in separate lists, and scores are rounded.
+        """
         return {
-            "of": self.of,
+            "of": self.num_test_documents,
             "k": self.k,
             "ids": self.ids,
             "texts": self.texts,
@@ -71,19 +75,20 @@ class Sample:
                     "name": name,
                     "labels": [[label for label, _ in row] for row in rows],
                     "scores": [[_short(score) for _, score in row] for row in rows],
-                    "found": [round(value, 3) for value in self.found[name]],
+                    "found": [round(value, 3) for value in self.ndcg[name]],
                 }
                 for name, rows in self.predicted.items()
             ],
         }
 
 
-def draw(
+def draw_sample(
     runs: Sequence[Run], measurements: Sequence[RunMeasurement], test: TestSet, count: int, seed: int
 ) -> Sample:
-    """`count` documents of the test, or all if it has fewer, with the predictions of runs on that test.
+    """Draw `count` test documents, or all if there are fewer, with the predictions of each run.
 
-    The hardest come first: lowest nDCG@k (mean of the runs), then most true labels.
+    All runs must have been evaluated on `test`. The hardest documents come first: those with the lowest
+    nDCG@k (mean of the runs), then those with the most true labels.
     """
     import numpy as np
 
@@ -91,47 +96,51 @@ def draw(
 
     documents, k = len(test.truth), min(max(run.metrics["k"]) for run in runs)
     count = min(count, documents)
+    # Sorted, so that texts and labels are read in the order of the files.
     rows = np.sort(np.random.default_rng(seed).choice(documents, count, replace=False))
     # Filter pairs are neither hits nor misses: they are removed from the truth and from the predictions.
     excluded = _labels(test.pairs, rows)
     pairs = zip(_labels(test.truth, rows), excluded, strict=True)
     truth = [sorted(set(labels) - set(out)) for labels, out in pairs]
     gains = rank_discounts(k).tolist()
-    predicted, found = {}, {}
+    predicted, ndcg_of_run = {}, {}
     for run, measurement in zip(runs, measurements, strict=True):
         assert measurement.predictions, "the caller leaves out runs without predictions"
         predicted[run.name] = _ranked(measurement.predictions, test.truth, rows, excluded, k)
-        found[run.name] = [
+        ndcg_of_run[run.name] = [
             ndcg([label in set(true) for label, _ in best], len(true), gains)
             for best, true in zip(predicted[run.name], truth, strict=True)
         ]
-    mean = np.mean(list(found.values()), axis=0)
+    mean = np.mean(list(ndcg_of_run.values()), axis=0)
     by_size = np.array([-len(true) for true in truth])
+    # The last key of lexsort is the first criterion; rows break the remaining ties.
     hardest = np.lexsort((rows, by_size, mean)).tolist()
     assert test.truth.ids is not None, "artifacts have document ids"
     ids = test.truth.ids.take(rows).to_pylist()
     texts = _texts(runs[0].folder("raw"), ids)
-    sample = Sample(documents, k, ids, [texts.get(name) for name in ids], [], truth, predicted, found)
+    columns = [texts.get(name) for name in ids]
+    sample = Sample(documents, k, ids, columns, [], truth, predicted, ndcg_of_run)
     return _numbered(sample.reordered(hardest), _vocabulary(runs))
 
 
-def ndcg(hits: Sequence[bool], true: int, gains: Sequence[float]) -> float:
-    """nDCG@k of one document with `true` true labels.
+def ndcg(hits: Sequence[bool], num_true: int, gains: Sequence[float]) -> float:
+    """nDCG@k of one document that has `num_true` true labels; 0 if it has none.
 
-    `hits`: whether each predicted label is true, best first. `gains`: those of the k ranks.
+    `hits`: whether each predicted label is true, best first. `gains`: the gain of a hit at each of the k
+    ranks.
     """
-    ideal = sum(gains[: min(true, len(gains))])
+    ideal = sum(gains[: min(num_true, len(gains))])
     return sum(gain for gain, hit in zip(gains, hits, strict=False) if hit) / ideal if ideal else 0.0
 
 
 def cut(text: str, most: int) -> str:
-    """The text as one line of at most `most` characters; a cut one ends with an ellipsis."""
+    """The text as one line of at most `most` characters; a text that is cut ends with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def _labels(lists: "LabelLists | None", rows: "Int64s") -> list[list[int]]:
-    """The labels of each of the rows; empty lists if there are no lists."""
+    """The labels of each row in `rows`; empty lists if `lists` is None."""
     if lists is None:
         return [[] for _ in rows]
     indptr = lists.indptr
@@ -140,19 +149,23 @@ def _labels(lists: "LabelLists | None", rows: "Int64s") -> list[list[int]]:
 
 def _ranked(
     predictions: "LabelLists", truth: "LabelLists", rows: "Int64s", excluded: Sequence[list[int]], k: int
-) -> list[Ranking]:
-    """The k best labels for each of the rows of the truth, in the order in which the metrics rank them."""
+) -> list[ScoredLabels]:
+    """The k best labels of the documents `rows`, which are rows of the truth.
+
+    Labels are ordered as the metrics rank them: by (-score, label id). `excluded` has, for each document, the
+    labels of its filter pairs, which are removed before the k best are chosen.
+    """
     from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
 
     order, _ = prediction_rows(predictions, truth)
     chosen = select_rows(predictions, rows if order is None else order[rows])
     ranked = []
-    for at, out in enumerate(excluded):
+    for at, filtered in enumerate(excluded):
         pairs = slice(int(chosen.indptr[at]), int(chosen.indptr[at + 1]))
         labels = chosen.labels[pairs].tolist()
         scores = [None] * len(labels) if chosen.scores is None else chosen.scores[pairs].tolist()
-        both: Ranking = [
-            (label, score) for label, score in zip(labels, scores, strict=True) if label not in out
+        both: ScoredLabels = [
+            (label, score) for label, score in zip(labels, scores, strict=True) if label not in filtered
         ]
         if chosen.scores is not None:  # lists without scores are in order already
             both.sort(key=lambda pair: (-(pair[1] or 0.0), pair[0]))
@@ -161,7 +174,7 @@ def _ranked(
 
 
 def _texts(raw: Path | None, ids: Sequence[str]) -> dict[str, str]:
-    """Id -> cut text of these test documents in the raw artifact; empty if it can't be read."""
+    """Id -> shortened text of the test documents `ids`; empty if the raw artifact can't be read."""
     import pyarrow as pa
 
     if raw is None or not (raw / "test.parquet").is_file():
@@ -174,7 +187,7 @@ def _texts(raw: Path | None, ids: Sequence[str]) -> dict[str, str]:
 
 
 def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
-    """Id -> cut text. Only a batch of documents is in memory at a time."""
+    """Id -> shortened text. Only one batch of documents is in memory at a time."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -189,7 +202,7 @@ def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
 
 
 def _vocabulary(runs: Sequence[Run]) -> "pa.Table":
-    """The columns label and text of all labels, in the order of their ids."""
+    """The columns `label` and `text` of all labels, in the order of their ids."""
     import pyarrow.parquet as pq
 
     folder = runs[0].folder("shards")
@@ -223,5 +236,5 @@ def _numbered(sample: Sample, vocabulary: "pa.Table") -> Sample:
 
 
 def _short(score: float | None) -> float | None:
-    """A score with DIGITS significant digits; None if there is none, or for NaN and infinity (not JSON)."""
+    """The score with DIGITS significant digits; None without a score, or for NaN and infinity (not JSON)."""
     return float(f"{score:.{DIGITS}g}") if score is not None and math.isfinite(score) else None

@@ -1,9 +1,9 @@
-"""How evenly a sparse layer uses the encoder's features: read from the index of a saved model, in pieces.
+"""How evenly the connections of a sparse layer use the features: read from the index of a saved model.
 
 If each label reads K of D features at random, each feature is read by about L * K / D labels. Rewiring moves
-connections to features that carry information, so the distance from that line shows what training did. Two
-figures summarise it: the Gini coefficient (0: all features are read equally often, 1: one is read by all
-labels) and the entropy as a fraction of log D.
+connections to features that carry information, so the deviation from this number shows the effect of
+training. Two figures summarise it: the Gini coefficient (0 if all features are read equally often, near 1 if
+all labels read the same few) and the entropy, as a fraction of its maximum log D.
 """
 
 import json
@@ -17,14 +17,17 @@ import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 
-INDEX = "head.index"
-PIECE_ROWS = 1 << 18
+INDEX = "head.index"  # name of the tensor [L, K] in model.safetensors
+PIECE_ROWS = 1 << 18  # labels that are read at a time
 Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Topology:
-    """`uses` int64 [D]: the number of labels that read each feature. `labels` is L, `fan_in` is K."""
+    """The use of features by a sparse layer.
+
+    `uses`, int64 [D], is the number of labels that read each feature. `labels` is L, and `fan_in` is K.
+    """
 
     uses: Int64s
     labels: int
@@ -37,25 +40,26 @@ class Topology:
 
     @property
     def even(self) -> float:
-        """The number of labels per feature if all were read equally often: L * K / D."""
+        """The number of labels per feature if all features were read equally often: L * K / D."""
         return self.labels * self.fan_in / self.features
 
     @property
     def gini(self) -> float:
         """The Gini coefficient of `uses`: 0 if all features are read equally, near 1 if only one is read."""
+        # With x in ascending order and ranks r from 1: sum((2 r - n - 1) x) / (n sum(x)).
         ascending = np.sort(self.uses).astype(np.float64)
         ranks = np.arange(1, len(ascending) + 1)
         return float((2 * ranks - len(ascending) - 1) @ ascending / (len(ascending) * ascending.sum()))
 
     @property
     def entropy(self) -> float:
-        """The entropy of the distribution of `uses`, divided by log D: 1 if all are read equally often."""
+        """The entropy of the distribution of `uses`, divided by log D: 1 if all features are read equally."""
         fractions = self.uses[self.uses > 0] / self.uses.sum()
         return float(-(fractions * np.log(fractions)).sum() / np.log(max(self.features, 2)))
 
 
 def read_topology(model: Path | None) -> Topology | None:
-    """The topology of a model; None if there is no model, its layer isn't sparse, or it can't be read."""
+    """The topology of a saved model; None if there is no model, its layer isn't sparse, or reading fails."""
     from safetensors import SafetensorError
 
     if model is None or not all((model / name).is_file() for name in ("model.json", "model.safetensors")):

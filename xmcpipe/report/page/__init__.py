@@ -1,1 +1,1 @@
-"""The HTML page: its template, style sheet, script, and the code that renders them to one file."""
+"""The HTML page: its template, style sheet and script, and the code that renders them into one file."""

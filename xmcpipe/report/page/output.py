@@ -1,4 +1,4 @@
-"""Writing the page to its file, completely or not at all."""
+"""Writes the page to its file, completely or not at all."""
 
 import os
 from contextlib import suppress
@@ -8,14 +8,14 @@ from xmcpipe.errors import XmcpipeError
 
 
 def require_writable(path: Path) -> None:
-    """Raise XmcpipeError unless a page can be written to `path`: checked before minutes of measuring."""
+    """Raise XmcpipeError unless a page can be written to `path`. Call it before minutes of measuring."""
     try:
         folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
         if path.is_dir():
             raise XmcpipeError(
                 f"--output: expected a file, got the folder {path}", f"for example -o {path}/report.html"
             )
-        if path.exists() and not path.is_file():  # the page would replace a pipe or a device
+        if path.exists() and not path.is_file():  # renaming the page would replace a pipe or a device
             raise XmcpipeError(
                 f"--output: expected a regular file, got {path}, which is none", "for example -o report.html"
             )
@@ -30,10 +30,10 @@ def require_writable(path: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write to a temporary file next to `path` and rename it: readers see the old page or the new one.
 
-    If `path` is a link, the file that it points to is replaced. Raises XmcpipeError if that fails.
+    If `path` is a link, the file that it points to is replaced. Raises XmcpipeError if writing fails.
     """
     target = Path(os.path.realpath(path))
-    # A short name of its own: appending to the page's name could make it too long.
+    # Not the name of the page with a suffix: that could exceed the maximum length of a file name.
     temporary = target.with_name(f".{os.getpid()}.part")
     try:
         with temporary.open("w", encoding="utf-8", errors="replace") as file:
@@ -44,7 +44,7 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # after the rename, or if it could not be created, there is nothing to remove
+        with suppress(OSError):  # the file was renamed, or never created
             temporary.unlink()
 
 

@@ -1,9 +1,9 @@
-"""Rendering the page: one HTML file that contains its style, scripts, charts and documents.
+"""Renders the page: one HTML file that contains its style, scripts, charts and documents.
 
-It loads nothing from a network, and its Content-Security-Policy forbids it to. Scripts only run if their hash
-is in the policy, so that no text of a dataset can ever run as one. Jinja2 escapes everything that goes into
-HTML. JSON goes into script elements that no browser runs, with every character escaped that has a meaning in
-HTML or JavaScript.
+The page loads nothing from the network, and its Content-Security-Policy forbids it to. The policy also lists
+the hashes of the scripts that may run, so no text of a dataset can run as a script. Jinja2 escapes everything
+that it inserts into HTML. JSON is inserted into script elements of types that browsers don't run, with every
+character escaped that has a meaning in HTML or JavaScript.
 """
 
 import base64
@@ -19,13 +19,14 @@ from typing import Any
 from xmcpipe.errors import XmcpipeError
 
 HERE = Path(__file__).parent
-BUNDLED = "window.vegaEmbed = vegaEmbed;"  # page.js calls it; the bundle has Vega and Vega-Lite too
+BUNDLED = "window.vegaEmbed = vegaEmbed;"  # for page.js; the bundle also contains Vega and Vega-Lite
 PACKAGES = ("altair", "vl_convert", "jinja2")
+# U+2028 and U+2029 end a line in older JavaScript.
 ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def require_packages() -> None:
-    """Raise XmcpipeError unless the packages of the extra `report` are installed."""
+    """Raise XmcpipeError unless all packages of the extra `report` are installed."""
     absent = [name for name in PACKAGES if find_spec(name) is None]
     if absent:
         raise XmcpipeError(
@@ -37,7 +38,7 @@ def require_packages() -> None:
 def render(context: Mapping[str, Any], documents: Mapping[str, Any] | None) -> str:
     """The text of the page.
 
-    `context` has the variables of page.html.j2, `documents` the columns of the sample.
+    `context` has the variables of page.html.j2, and `documents` the columns of the sample, if there is one.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -50,7 +51,7 @@ def render(context: Mapping[str, Any], documents: Mapping[str, Any] | None) -> s
         lstrip_blocks=True,
     )
     environment.filters["as_json"] = lambda value: Markup(as_json(value))
-    # The two scripts that the policy allows, by their hashes.
+    # The policy allows exactly these two scripts, by their hashes.
     scripts = [_vega(), _inline((HERE / "page.js").read_text(encoding="utf-8"))]
     return environment.get_template("page.html.j2").render(
         **context,
@@ -68,7 +69,7 @@ def as_json(value: Any) -> str:
 
 
 def packed(value: Any) -> str:
-    """JSON, gzipped without a time stamp so that the bytes are reproducible, in base64."""
+    """Gzipped JSON in base64. The gzip header has no time stamp, so the bytes are reproducible."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
 
@@ -82,7 +83,10 @@ def _vega() -> str:
 
 
 def _inline(script: str) -> str:
-    """The script with texts escaped that would end its element. They only occur in strings and comments."""
+    """The script, with sequences escaped that would end its HTML element.
+
+    They occur in strings and comments only, where a backslash changes nothing.
+    """
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--").strip("\n")
 
 

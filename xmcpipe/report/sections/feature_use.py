@@ -1,4 +1,4 @@
-"""The section on the topology of a sparse layer: use of the features, and surviving connections."""
+"""The section on the topology of a sparse layer: how it uses the features, and which connections survive."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +30,7 @@ def feature_use(
             series, names, "multiple of the mean", ".2~f", x="features, most used first, per cent", even=True
         ),
     )
+    # The empty part: each run has one line in these charts.
     survived: dict[str, dict[str, Points]] = {
         name: {"": [(float(at), 100 * (1 - fraction)) for at, fraction in enumerate(replaced, start=1)]}
         for name, replaced in rewirings.items()
@@ -83,7 +84,7 @@ def _layer_table(layers: Mapping[str, Topology], figures: Mapping[str, Mapping[s
 
 
 def _ranked(layer: Topology) -> Points:
-    """(per cent of the features, uses / mean), most used first, at CURVE_POINTS positions or all of them."""
+    """(per cent of the features, uses / mean), most used feature first, at most CURVE_POINTS + 1 points."""
     falling = sorted(layer.uses.tolist(), reverse=True)
     last = len(falling) - 1
     positions = (

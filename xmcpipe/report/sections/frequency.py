@@ -1,4 +1,4 @@
-"""The section by label frequency: what head, torso and tail labels add to P@k and PSP@k."""
+"""The section on label frequency: the contributions of head, torso and tail labels to P@k and PSP@k."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def frequency(names: Sequence[str], measurements: Sequence[RunMeasurement]) -> S
 
 
 def _common_metrics(bins: Mapping[str, Bins]) -> list[str]:
-    """The P@k, then the PSP@k, that the bins of all runs have, by rising k."""
+    """The names P@k, then PSP@k, that the bins of all runs have, each by ascending k."""
     if not bins:
         return []
     common = set.intersection(*(set(of_run[0]["figures"]) for of_run in bins.values()))

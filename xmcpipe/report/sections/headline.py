@@ -1,4 +1,4 @@
-"""The first section: the figures of all runs in one table, with the rows that were published."""
+"""The first section: the figures of all runs and the published figures in one table."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from xmcpipe.report.sections.section import Section
 if TYPE_CHECKING:
     from xmcpipe.metrics import Difference
 
-TENSORS, RESIDENT = "tensors (CPU)", "resident"  # what was counted as a run's memory
+TENSORS, RESIDENT = "tensors (CPU)", "resident"  # two measures of memory: of tensors, of the whole process
 COST_HEADS = ("Memory", "Training", "Parameters")
 
 
@@ -36,7 +36,7 @@ def headline_section(
     quoted: Published | None,
     datasets: Sequence[str],
 ) -> Section:
-    """The headline table, and notes on what is missing in it."""
+    """The headline table, and notes on what is missing from it."""
     notes = [
         f"{run.name}: {note}."
         for run, measurement in zip(runs, measurements, strict=True)
@@ -59,7 +59,7 @@ def _why_unquoted(runs: Sequence[Run], datasets: Sequence[str]) -> str:
 
 
 def headline(runs: Sequence[Run], measurements: Sequence[RunMeasurement], quoted: Sequence[Quoted]) -> Table:
-    """Every run with its intervals, its difference to the first run, popularity, and the quoted rows."""
+    """The table of runs with intervals, differences to the first run, popularity baseline and quoted rows."""
     metrics = shown_metrics(measurements)
     rows = _run_rows(runs, measurements, metrics)
     rows += _difference_rows(runs, measurements, metrics)
@@ -78,10 +78,10 @@ def headline(runs: Sequence[Run], measurements: Sequence[RunMeasurement], quoted
 def _run_rows(
     runs: Sequence[Run], measurements: Sequence[RunMeasurement], metrics: Sequence[str]
 ) -> list[Row]:
-    """A row for each run. The best figures on the test of the first run are strong."""
-    counted = {used[1] for run in runs if (used := memory(run.figures("model")))}
-    # Tensors of one run and the whole process of another can't be compared: then show the process for all.
-    alike = counted != {TENSORS, RESIDENT}
+    """A row for each run. Among runs on the test set of the first run, the best figures are strong."""
+    measures = {used[1] for run in runs if (used := training_memory(run.figures("model")))}
+    # The tensors of one run can't be compared with the process of another: then show the process of all.
+    whole = measures == {TENSORS, RESIDENT}
     rivals = [
         measurement.figures
         for run, measurement in zip(runs, measurements, strict=True)
@@ -90,14 +90,14 @@ def _run_rows(
     best = {name: max(each[name] for each in rivals) for name in metrics} if len(rivals) > 1 else {}
     rows = []
     for run, measurement in zip(runs, measurements, strict=True):
-        mine = measurement.figures
+        figures = measurement.figures
         candidates = best if run.test_set == runs[0].test_set else {}
-        # Compared as shown: a difference beyond the shown digits makes no figure the best.
+        # Rounded figures are compared: two figures that look equal are both the best.
         cells = [
-            _figure(measurement, name, name in candidates and percent(mine[name]) == percent(best[name]))
+            _figure(measurement, name, name in candidates and percent(figures[name]) == percent(best[name]))
             for name in metrics
         ]
-        rows.append(Row("run", run.name, "", cells + _costs(run, alike)))
+        rows.append(Row("run", run.name, "", cells + _costs(run, whole)))
     return rows
 
 
@@ -114,7 +114,7 @@ def _difference_rows(
 
 
 def quoted_variants(rows: Sequence[Quoted]) -> Table:
-    """Ablations as they were published, with the columns that they have."""
+    """The published ablations as a table; metrics that no row has are omitted."""
     names = [name for name in ("P@1", "P@3", "P@5") if any(name in each.figures for each in rows)]
     heads = [*names, "Memory", "Epoch", "Inference"]
     return Table(
@@ -131,9 +131,9 @@ def quoted_variants(rows: Sequence[Quoted]) -> Table:
 
 
 def shown_metrics(measurements: Sequence[RunMeasurement]) -> list[str]:
-    """The metrics of the table that every run has.
+    """The metrics that the table shows, without those that some run lacks.
 
-    P, nDCG for k > 1 (at 1 it equals P), PSP, and macro F1 at the largest k.
+    They are P, nDCG for k > 1 (at k = 1 it equals P), PSP, and macro F1 at the largest k.
     """
     common = set.intersection(*(set(each.figures) for each in measurements))
     ks = sorted({int(name.partition("@")[2]) for name in common if name.startswith("P@")})
@@ -146,11 +146,13 @@ def shown_metrics(measurements: Sequence[RunMeasurement]) -> list[str]:
     return [name for name in names if name in common]
 
 
-def memory(figures: Mapping[str, Any], whole: bool = False) -> tuple[int, str] | None:
-    """Bytes used in training, and what was counted; None if the manifest doesn't say.
+def training_memory(figures: Mapping[str, Any], whole: bool = False) -> tuple[int, str] | None:
+    """The peak memory of a training in bytes, and the name of the measure; None if it is unknown.
 
-    With `whole`, the whole process is preferred to its tensors on a CPU, if it was measured.
+    `figures` are those in the manifest of a model. On a CPU, with `whole`, the memory of the whole process is
+    preferred to that of its tensors, if it was measured.
     """
+    # Models of older versions have peak_bytes instead of memory.
     counted = (figures.get("memory") or {}).get("measured_bytes") or figures.get("peak_bytes") or {}
     gpu = str(figures.get("device", "")).startswith("cuda")
     if whole and not gpu and "host" in counted:
@@ -175,10 +177,10 @@ def _difference(difference: "Difference | None") -> Cell:
     return Cell(signed_percent(difference.difference, 2), f"{low}…{high}", difference.significant)
 
 
-def _costs(run: Run, alike: bool) -> list[Cell]:
-    """The cells below COST_HEADS."""
+def _costs(run: Run, whole: bool) -> list[Cell]:
+    """The cells in the columns COST_HEADS; for `whole`, see `training_memory`."""
     figures = run.figures("model")
-    used = memory(figures, whole=not alike)
+    used = training_memory(figures, whole)
     seconds, rate = figures.get("seconds"), figures.get("documents_per_second")
     head, encoder = figures.get("head_parameters"), figures.get("encoder_parameters")
     return [

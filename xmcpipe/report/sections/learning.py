@@ -11,7 +11,7 @@ from xmcpipe.report.sections.section import Section
 
 
 class _Chart(NamedTuple):
-    """A chart of one curve of the log, its values multiplied by `factor` and shown in the format `unit`."""
+    """A chart of the curve named `curve`. Values are multiplied by `factor`, and formatted by `unit`."""
 
     title: str
     caption: str
@@ -40,9 +40,9 @@ SCHEDULES = (
 
 
 def learning(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
-    """Loss, validation, and what the schedules and rewirings did meanwhile."""
+    """Charts of the loss, validation, gradients, schedules and rewirings of all runs."""
     section, names = Section(), [run.name for run in runs]
-    # All charts have the same axis of epochs.
+    # All charts get the same range of epochs, so that they can be compared.
     end = max(
         (x for each in curves.values() for points in each.points.values() for x, _ in points), default=0
     )
@@ -67,19 +67,22 @@ def learning(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
 
 
 def _missing(run: Run, curves: Curves) -> list[str]:
-    """A note on the curves or validation figures that a run doesn't have."""
+    """A note if a run has no curves, or no validation figures."""
     if not curves.points:
         return [f"No curves of {run.name}: its model, or the model's log, was deleted."]
     if any(name.startswith("P@") for name in curves.points):
         return []
-    validation = run.settings.get("train.validation")  # the fraction of documents; None if it isn't known
+    validation = run.settings.get("train.validation")  # the fraction of documents, or None if unknown
     skipped = validation is not None and not validation
     why = "it had no validation documents" if skipped else "its log has none"
     return [f"No validation figures of {run.name}: {why}."]
 
 
 def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curves], end: float) -> None:
-    """The encoder's gradient from each loss, as in the paper's Figure 2; older logs don't have it."""
+    """Add the chart of the encoder's gradient norm from each loss (Figure 2 of the paper).
+
+    Logs of older versions don't have it, which a note states.
+    """
     gradients = {
         run: {part: each.of(f"gradient {part}") for part in ("main", "auxiliary")}
         for run, each in curves.items()

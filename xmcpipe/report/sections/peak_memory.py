@@ -1,4 +1,4 @@
-"""The section on memory: the peak in training by part as planned, and in total as measured."""
+"""The section on memory: the planned peak of a training by part, and the measured peak in total."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,18 +8,18 @@ from xmcpipe.report.cells import GIB, NONE, Cell, Row, Table, gib_of
 from xmcpipe.report.facts.runs import Run
 from xmcpipe.report.sections.section import Section
 
-SHOWN_FRACTION = 0.002  # of the largest bar: smaller parts have no bar, and are in the table alone
+SHOWN_FRACTION = 0.002  # of the largest bar: smaller parts are in the table only
 
 
 def peak_memory(runs: Sequence[Run]) -> Section:
-    """Bars of the totals and of the planned parts, and a table of all of them."""
+    """Bars of the totals and of the planned parts, and a table with all numbers."""
     section, names = Section(), [run.name for run in runs]
     known = {run.name: facts for run in runs if (facts := run.figures("model").get("memory"))}
     planned = {name: facts["predicted_bytes"] for name, facts in known.items() if "predicted_bytes" in facts}
     measured = {name: facts["measured_bytes"] for name, facts in known.items() if name in planned}
     order = _by_size(planned.values())
     totals = {"measured, total": measured, "planned, total": planned}
-    # Bars: the two totals, then the planned parts by falling size.
+    # Bars: the two totals, then the planned parts by descending size.
     bytes_of = {title: {name: each["total"] for name, each in of.items()} for title, of in totals.items()}
     bytes_of |= {part: {name: each.get(part, 0) for name, each in planned.items()} for part in order}
     largest = {part: max(counts.values(), default=0) for part, counts in bytes_of.items()}
@@ -59,7 +59,7 @@ def _by_size(plans: Iterable[Mapping[str, int]]) -> list[str]:
 
 def _memory_table(runs: Sequence[Run], order: Sequence[str]) -> Table:
     facts = [run.figures("model").get("memory") or {} for run in runs]
-    # Models of older versions have peak_bytes in place of memory.
+    # Models of older versions have peak_bytes instead of memory.
     older = [run.figures("model").get("peak_bytes") or {} for run in runs]
     planned = [each.get("predicted_bytes") or {} for each in facts]
     measured = [each.get("measured_bytes") or old for each, old in zip(facts, older, strict=True)]

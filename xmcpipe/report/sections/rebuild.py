@@ -1,4 +1,4 @@
-"""How a run was made, and how to make it again: commands, artifacts, versions, machine."""
+"""How a run was made, and how to repeat it: commands, artifacts, versions and machine."""
 
 import shlex
 from typing import Any
@@ -10,13 +10,14 @@ from xmcpipe.report.facts.runs import Run
 
 
 def rebuild_facts(run: Run) -> dict[str, Any]:
-    """The contents of the last section of page.html.j2 about one run (JSON types)."""
+    """The facts about one run in the last section of page.html.j2 (JSON types)."""
     made_by = {kind: each.manifest.made_by for kind, each in run.artifacts.items()}
     commands: dict[str, list[str]] = {}
     for each in run.artifacts.values():
         if command := each.manifest.made_by.get("command"):
             commands.setdefault(shlex.join(command), []).append(each.manifest.stage)
-    main = made_by.get("model") or made_by["metrics"]  # versions and machine of the training, if it is known
+    # Versions and machine are those of the training, if its artifact still exists.
+    main = made_by.get("model") or made_by["metrics"]
     return {
         "name": run.name,
         "commands": commands,
@@ -52,7 +53,7 @@ def _artifact(artifact: Artifact) -> dict[str, Any]:
 
 
 def setting_text(value: Any) -> str:
-    """A setting as it is written in TOML, without quotes; a dash for one that is not set."""
+    """A setting as in TOML, but without quotes; a dash if it is not set."""
     if value is None:
         return "–"
     if isinstance(value, bool):

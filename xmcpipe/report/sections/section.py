@@ -1,4 +1,4 @@
-"""What a section of the page consists of."""
+"""A section of the page: charts, tables and notes."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from xmcpipe.report.charts import Spec
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its title and a caption that says what to look at."""
+    """A chart with its title and a caption that explains it; a `wide` one fills the width of the page."""
 
     title: str
     caption: str
@@ -18,7 +18,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """The charts and tables of a section; `notes` are lines on what is missing, and why."""
+    """The charts and tables of a section. `notes` state what is missing, and why."""
 
     figures: list[Figure] = field(default_factory=list)
     tables: list[tuple[str, Table]] = field(default_factory=list)

@@ -8,11 +8,11 @@ from xmcpipe.report.facts.curves import Curves
 from xmcpipe.report.facts.runs import Run
 from xmcpipe.report.sections.section import Section
 
-SHOWN_FRACTION = 0.005  # of the longest stage: shorter ones have no bar, and are in the table alone
+SHOWN_FRACTION = 0.005  # of the longest stage: shorter stages are in the table only
 
 
 def speed(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
-    """A curve of documents per second, bars of minutes by stage, and their table."""
+    """A curve of documents per second, bars of the minutes of each stage, and a table of all stages."""
     section, names = Section(), [run.name for run in runs]
     series = {name: {"": each.of("documents a second")} for name, each in curves.items()}
     section.add(
