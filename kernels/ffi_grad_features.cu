@@ -17,7 +17,7 @@
 // float16 weight two (exactly), a float32 weight two (to 2^-17). A gradient is GRADIENT_PARTS parts, by default 2: one
 // part would keep 8 bits of it. The squared hinge of a score s near 0 has the derivative 2 + 2s, bfloat16 has steps of
 // 1/64 there, and every |s| < 1/128 would count as 0: an error that doesn't average out over labels. The product of two
-// low parts (2^-18) is left out.
+// low parts (2^-18) is omitted.
 // TENSOR 0: float32 throughout, without tensor cores; sm_75 has no bfloat16.
 //
 // Bound by shared memory; README.md, "Cycle counts", has the counts. A second block per multiprocessor fills the gaps
@@ -87,7 +87,7 @@ __device__ __forceinline__ void multiply(const tile_t* weights, const tile_t* gr
 #pragma unroll
             for (int m = 0; m < ROW_TILES; m++)
 #pragma unroll
-                for (int other = 0; other < GRADIENT_PARTS && other + part < 2; other++) {  // but low times low
+                for (int other = 0; other < GRADIENT_PARTS && other + part < 2; other++) {  // skips low x low
                     u32 a[4];
                     ldmatrix_x4_transposed(a, left + other * GRADIENT_NUMBERS + k * GRADIENT_PITCH + m * 16);
 #pragma unroll

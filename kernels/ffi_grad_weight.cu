@@ -40,7 +40,7 @@
 #define TILE (THREADS / GROUP)
 
 // Each lane passes its partial sums of GROUP numbers; lane j receives the total of number j. GROUP - 1 exchanges: in
-// each round a lane keeps the half that contains its own number, and gives the other half away.
+// each round a lane keeps the half that contains its own number, and sends the other half.
 __device__ __forceinline__ float reduce_over_lanes(float* partial, int lane) {
 #pragma unroll
     for (int half = GROUP / 2; half; half /= 2) {

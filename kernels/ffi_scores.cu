@@ -66,7 +66,7 @@ __device__ __forceinline__ void label_scores(const Rows& rows, const weight_t* w
     for (int i = 0; i < 8; i++) score[i] += bias;
 }
 
-// Long: the two ways to use a tile's scores, with their shared memory, stand side by side between the same barriers.
+// Long: a tile's scores are used in one of two ways, with different shared memory, between the same barriers.
 extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
 ffi_scores(const feature_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
            const u16* __restrict__ index_LK, const float* __restrict__ bias_L, float* out, float* partial_loss,

@@ -1,6 +1,6 @@
-// The fused step: its macros, the parameters of its entry in a struct, and what a block remembers between phases.
+// The fused step: its macros, the parameters of its entry in a struct, and the state of a block between phases.
 //
-// Two things here serve the registers alone. dX takes 192 of the 255 registers of a thread at B 64, D 768 for the whole
+// Two things here exist only to save registers. dX takes 192 of the 255 registers of a thread at B 64, D 768 for the whole
 // kernel, so every other value that lives across phases risks a spill:
 //   - `StepState` is kept in shared memory;
 //   - `thread_index` and `tile_range` hide from the compiler that they return the same each time. It would otherwise
@@ -98,7 +98,7 @@ struct Parameters {
     u64 seed;
 };
 
-// ---- what a block remembers, in shared memory -----------------------------------------------------------------------
+// ---- the state of a block, in shared memory --------------------------------------------------------------------------
 
 struct StepState {
     Sgd sgd;

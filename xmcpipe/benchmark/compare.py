@@ -24,12 +24,12 @@ TIMED, WRONG, SKIPPED = "timed", "wrong", "skipped"
 
 @dataclass
 class ImplementationResult:
-    """The result of one implementation: `state` is timed, wrong or skipped, and `note` is why.
+    """The result of one implementation: `state` is timed, wrong or skipped, and `note` is the reason.
 
-    `error` is the largest of its errors, in units of what is allowed. `ms` and `ms_min` are the median and
-    the minimum of the times of `rounds`. `faster` is the speed relative to dense. `share_of_copy` relates
-    `gb_per_second` to a copy of the same rounds. `peak_bytes` is the sum of `held_bytes` (the operands) and
-    `call_bytes` (allocated at the call's peak).
+    `error` is the largest of its errors, as a multiple of the allowed error. `ms` and `ms_min` are the median
+    and the minimum of the times of `rounds`. `faster` is the speed relative to dense. `share_of_copy` is
+    `gb_per_second` divided by that of the copy of the same rounds. `peak_bytes` is the sum of `held_bytes`
+    (the operands) and `call_bytes` (allocated at the call's peak).
     """
 
     implementation: str
@@ -48,7 +48,7 @@ class ImplementationResult:
     call_bytes: int | None = None
 
     def facts(self) -> dict[str, Any]:
-        """In JSON types, under the names of the document's schema."""
+        """The result in JSON types, with the keys of the schema of bench.json."""
         facts = asdict(self)
         return {"contender": facts.pop("implementation"), **facts}
 
@@ -65,7 +65,8 @@ class Comparison:
 
 
 def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Comparison:
-    """Check, then time. Use each `seed` only once."""
+    """Check all implementations of the operation `what`, then time the right ones. Use each `seed` only
+    once."""
     device = clock.device
     results = _validate(draw(shape, device, 2 * seed, large_steps=True), what, seed)
     comparison = Comparison(what, shape, results)
@@ -77,7 +78,7 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
         if result.state == TIMED:
             layer = kind(problem)
             call = layer.call(what)
-            result.call_bytes = memory.peak_bytes(call, device)
+            result.call_bytes = memory.peak_bytes(call, device)  # also warms up: first calls compile kernels
             result.held_bytes = memory.held_bytes(layer.operands())
             result.peak_bytes = result.call_bytes + result.held_bytes
             calls[kind.name] = call
@@ -95,9 +96,9 @@ def _validate(problem: Problem, what: str, seed: int) -> list[ImplementationResu
         # Twice: once where unwritten memory holds NaN, and once as it will be timed.
         with poisoned_memory():
             layer = kind(problem)
-            found = checks(what, layer, layer.call(what)(), exact)
+            poisoned = checks(what, layer, layer.call(what)(), exact)
         layer = kind(problem)
-        return worst([*found, *checks(what, layer, layer.call(what)(), exact)])
+        return worst([*poisoned, *checks(what, layer, layer.call(what)(), exact)])
 
     return [_state(kind, problem, what, check) for kind in IMPLEMENTATIONS]
 
@@ -105,6 +106,7 @@ def _validate(problem: Problem, what: str, seed: int) -> list[ImplementationResu
 def _state(
     kind: type[Implementation], problem: Problem, what: str, check: Callable[[type[Implementation]], Check]
 ) -> ImplementationResult:
+    """The result of a validation: TIMED if right, WRONG, or SKIPPED with the reason."""
     result = ImplementationResult(kind.name, SKIPPED)
     if (reason := _lacks_memory(kind, problem)) is not None:
         result.note = reason
@@ -137,15 +139,15 @@ def _lacks_memory(kind: type[Implementation], problem: Problem) -> str | None:
 
 
 def _add_times(comparison: Comparison, times: dict[str, Times], copied_bytes: int) -> None:
-    """Fill in times, speeds and the floor."""
+    """Add times, speeds and the floor to a comparison and its results, in place."""
     copied = copied_bytes / times[COPY].median_ms / 1e6
     comparison.copy_gb_per_second = copied
     comparison.floor_ms = traffic.bytes_moved(comparison.what, "ffi", comparison.shape) / copied / 1e6
     dense = times.get("dense")
     for result in comparison.results:
         if result.implementation in times:
-            mine = times[result.implementation]
-            result.rounds, result.ms, result.ms_min = len(mine.all_ms), mine.median_ms, mine.min_ms
+            own = times[result.implementation]
+            result.rounds, result.ms, result.ms_min = len(own.all_ms), own.median_ms, own.min_ms
             result.bytes_moved = traffic.bytes_moved(comparison.what, result.implementation, comparison.shape)
             result.gb_per_second = result.bytes_moved / result.ms / 1e6
             result.share_of_copy = result.gb_per_second / copied

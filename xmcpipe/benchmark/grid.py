@@ -29,9 +29,11 @@ class Shape:
         sizes = {"L": self.labels, "K": self.fan_in, "D": self.features, "B": self.batch}
         for name, value in sizes.items():
             if value < 1:
-                raise XmcpipeError(f"expected {name} >= 1, got {name} = {value}")
+                raise XmcpipeError(
+                    f"expected {name} >= 1, got {name} = {value}", "see `xmcpipe bench --help`"
+                )
         if self.features > MAX_FEATURES:
-            raise XmcpipeError(f"expected D <= {MAX_FEATURES:,}, got D = {self.features}")
+            raise XmcpipeError(f"expected D <= {MAX_FEATURES:,}, got D = {self.features}", "lower --features")
         if self.fan_in > self.features:
             raise XmcpipeError(
                 f"expected K <= D, got K = {self.fan_in} for D = {self.features} features",
@@ -83,7 +85,7 @@ class Grid:
 def _require_known(name: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:
     for value in values:
         if value not in known:
-            raise XmcpipeError(f"expected --{name} of {', '.join(known)}, got {value!r}")
+            raise XmcpipeError(f"expected --{name} to be one of {', '.join(known)}, got {value!r}")
 
 
 CPU = Grid()
@@ -92,7 +94,7 @@ QUICK = replace(CPU, labels=(8192,), fan_in=(16, 32), features=(256,), batch=(16
 
 
 def choose(device_type: str, quick: bool, options: dict[str, Any]) -> Grid:
-    """The default grid of a device, or the small one, with those `options` that are not None.
+    """The default grid of a device (the small one with `quick`), changed by the `options` that are not None.
 
     Raises XmcpipeError for a grid that can't be timed on that device.
     """

@@ -21,8 +21,8 @@ from xmcpipe.ops.losses.squared_hinge import squared_hinge_
 from xmcpipe.ops.step import step_
 from xmcpipe.ops.topk import ffi_topk
 
-LABEL_CHUNK = 32_768  # the default of training and prediction
-SCATTER_CHUNK = 32_768
+LABEL_CHUNK = 32_768  # labels of a chunk, the default of training and prediction
+SCATTER_CHUNK = 32_768  # labels whose int64 index is in memory at a time
 Output = tuple[Tensor, ...]
 
 
@@ -73,11 +73,11 @@ class Implementation:
         raise NotImplementedError
 
     def rows(self, matrix: Tensor, labels_R: Tensor) -> Tensor:
-        """The values at the connections of R labels, [R, K], of a matrix in the layout of `weight`."""
+        """The values of a matrix, stored like `weight`, at the connections of R labels, [R, K]."""
         return matrix[labels_R]
 
     def operands(self) -> list[Tensor]:
-        """The tensors that exist before the call."""
+        """The tensors that exist before the call, for the memory that it needs."""
         return [self.weight, self.features_BD, *([] if self.grad is None else [self.grad])]
 
     def loses_precision(self, what: str) -> str:
@@ -163,7 +163,7 @@ class Dense(Implementation):
         scores_BL = self._float32_scores()
         loss = squared_hinge_(scores_BL, problem.positive_rows, problem.positive_labels)
         grad_BL = scores_BL.to(problem.dtype)
-        del scores_BL
+        del scores_BL  # [B, L] in float32: freed before the products allocate
         grad_features = grad_BL @ self.weight
         decay = 1.0 - problem.rate * WEIGHT_DECAY
         self.weight.addmm_(grad_BL.T, self.features_BD, beta=decay, alpha=-problem.rate * problem.scale)

@@ -13,7 +13,7 @@ from xmcpipe.cores import usable_cores
 
 def facts(device: torch.device) -> dict[str, Any]:
     """Hardware and versions, in JSON types."""
-    found: dict[str, Any] = {
+    machine: dict[str, Any] = {
         "device": device.type,
         "cpu": _cpu_model(),
         "cores": usable_cores(),
@@ -27,20 +27,20 @@ def facts(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        found |= {
+        machine |= {
             "gpu": properties.name,
             "gpu_memory_bytes": properties.total_memory,
             "gpu_capability": f"{properties.major}.{properties.minor}",
             "gpu_l2_bytes": properties.L2_cache_size,
             "cuda": torch.version.cuda,
         }
-    return found
+    return machine
 
 
-def name(found: dict[str, Any]) -> str:
-    """The machine in one line."""
-    part = found.get("gpu") or f"{found['cpu']}, {found['cores']} cores, {found['threads']} threads"
-    return f"{part} · torch {found['torch']}"
+def name(machine: dict[str, Any]) -> str:
+    """One line about a machine that `facts` describes."""
+    part = machine.get("gpu") or f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"
+    return f"{part} · torch {machine['torch']}"
 
 
 def _cpu_model() -> str:

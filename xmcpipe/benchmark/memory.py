@@ -52,15 +52,15 @@ def _peak_on_gpu(call: Callable[[], object], device: torch.device) -> int:
 def _peak_on_cpu(call: Callable[[], object]) -> int:
     from torch.profiler import ProfilerActivity, profile
 
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # else it writes to standard error when it starts and stops
+    # Without this, the profiler prints lines to standard error when it starts and stops.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    # Each event is an allocation (positive bytes) or a release (negative).
     changes = [event for event in events if event["name"] == "[memory]"]
     live = peak = 0
     for event in sorted(changes, key=lambda event: float(event["ts"])):

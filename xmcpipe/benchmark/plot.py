@@ -30,6 +30,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
     whats = list(dict.fromkeys(each["what"] for each in comparisons))
     height = PANEL_INCHES[1] * len(layers) + HEADER_INCHES
     figure: Any = Figure(figsize=(max(6.5, PANEL_INCHES[0] * len(whats) + 0.6), height), layout="constrained")
+    # The layout engine must leave the header free, which `_head` draws without it.
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - HEADER_INCHES / height))
     panels = figure.subplots(len(layers), len(whats), squeeze=False, sharey="row", sharex=True)
     for row, layer in enumerate(layers):

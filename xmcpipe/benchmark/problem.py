@@ -12,10 +12,10 @@ from xmcpipe.benchmark.grid import Shape
 from xmcpipe.ops.topology import to_index
 
 TOP = 5  # k of top-k
-POSITIVES_PER_ROW = 5
+POSITIVES_PER_ROW = 5  # true labels of a document, before repeats are merged
 WEIGHT_DECAY = 1e-4
 END_WEIGHT = 32.0  # the first and last label have larger gradients, so that losing one is detected
-POOL_ROWS = 4096
+POOL_ROWS = 4096  # distinct rows of the index: see `_index`
 
 
 @dataclass(frozen=True)

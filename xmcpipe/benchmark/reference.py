@@ -1,4 +1,4 @@
-"""The right results: dense float64 maths, in tiles of labels, so that no float64 [L, D] is allocated.
+"""Computes the right results by dense float64 maths, in tiles of labels: no float64 [L, D] is allocated.
 
 Sums over all labels (dX, the loss, the best labels) are complete. Scores, dW and updated weights are computed
 for sampled labels only.
@@ -29,7 +29,7 @@ class Exact(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """The right results at `labels` (int64 [R]); those that an operation doesn't have are None.
+    """The right results at `labels`, int64 [R]; results that an operation doesn't have are None.
 
     For a step, `grad_weight` is the change of the weights without weight decay, and `weight` the updated
     weights.
@@ -107,7 +107,10 @@ def _step(problem: Problem, labels_R: Tensor) -> Expected:
     grad_features, loss = _GradFeatures(problem), features_BD.new_zeros(())
 
     def hinge(weight_TD: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss, gradient and its size: 1 - t * s may be small while its rounding errors aren't."""
+        """Loss, gradient, and the size of the gradient for the tolerance.
+
+        The size is not |gradient|: 1 - t * s may be small although the rounding errors of s are not.
+        """
         scores_BT = features_BD @ weight_TD.T
         slack_BT = (1.0 - targets_BT * scores_BT).clamp(min=0.0)
         return slack_BT.square(), -2.0 * targets_BT * slack_BT, 2.0 + 2.0 * scores_BT.abs()

@@ -17,6 +17,7 @@ MIN_ROUNDS = 3
 COPY = "copy"
 MEGABYTE = 1 << 20
 COPIED_BYTES = {"cpu": 128 * MEGABYTE, "cuda": 512 * MEGABYTE}
+# Read before each call, to evict the caches: larger than any of them.
 SWEPT_BYTES = {"cpu": 128 * MEGABYTE, "cuda": 256 * MEGABYTE}
 
 
@@ -83,12 +84,12 @@ def rounds(
     than `seconds` by itself is skipped after 3 rounds.
     """
     all_calls = {COPY: clock.copy, **calls}
-    found: dict[str, list[float]] = {name: [] for name in all_calls}
+    times: dict[str, list[float]] = {name: [] for name in all_calls}
     done, started = 0, time.perf_counter()
     while done < (repeats or MIN_ROUNDS) or (repeats is None and time.perf_counter() - started < seconds):
         for name, call in all_calls.items():
-            slow = repeats is None and done >= MIN_ROUNDS and min(found[name]) > 1000.0 * seconds
+            slow = repeats is None and done >= MIN_ROUNDS and min(times[name]) > 1000.0 * seconds
             if not slow:
-                found[name].append(clock.milliseconds(call))
+                times[name].append(clock.milliseconds(call))
         done += 1
-    return {name: Times(tuple(all_ms)) for name, all_ms in found.items()}
+    return {name: Times(tuple(all_ms)) for name, all_ms in times.items()}

@@ -1,9 +1,9 @@
 """The bytes that an operation must move: each operand is read once, each result is written once.
 
-Intermediate results count as staying in caches. The formulas are evaluated as they are printed. e is the
-number of bytes of a value of the layer's dtype. Indices take 2 bytes in our layout, and 4 in CSR (plus 4 for
-the end of each row) and in an embedding bag. Our results are float32, those of the others have the layer's
-dtype. A step doesn't need to write scores or a gradient of the weights.
+Intermediate results are assumed to stay in caches. The text of a formula is both printed and evaluated. e is
+the number of bytes of a value of the layer's dtype. Indices take 2 bytes in our layout, and 4 in CSR (plus 4
+for the end of each row) and in an embedding bag. Our results are float32; those of the others have the dtype
+of the layer. A step doesn't need to write scores or a gradient of the weights.
 """
 
 from typing import Any

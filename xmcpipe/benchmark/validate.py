@@ -5,8 +5,9 @@ random signs cancel, but their rounding errors don't. The tolerance follows from
 roundings to the layer's dtype if it has 16 bits, and a float32 sum of n terms, whose rounding errors add up
 like a random walk. An updated 16-bit weight must be one of the two neighbours of its exact value.
 
-Each result is computed twice: once with all new memory filled with NaN, so that a value that is never written
-can't be right because an earlier call left it there, and once as it will be timed.
+Each result is computed twice. The first time all new memory is filled with NaN: otherwise a value that is
+never written could be right because an earlier call left it in memory. The second time is as it will be
+timed.
 """
 
 import math
@@ -26,8 +27,8 @@ FLOAT32_ROUNDING = 2.0**-24
 ROUNDINGS = 4.0  # roundings to the layer's dtype: operands, scores, gradient, result
 SIGNIFICANT_BITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}
 SMALLEST_EXPONENT = {torch.float32: -126, torch.bfloat16: -126, torch.float16: -14}
-TINY = 1e-300  # smallest size, since an empty sum has size 0
-PLACES = 2.0  # roundings of an update inside a product: one of the sum, one of the result
+TINY = 1e-300  # lower bound of a size, because an empty sum has size 0
+PLACES = 2.0  # units in the last place that an update inside a product may be off: it rounds twice
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,19 @@ def _updated(layer: Implementation, expected: Expected) -> list[Check]:
     assert exact is not None
     assert change is not None
     exponent = torch.frexp(exact).exponent.double().clamp(min=SMALLEST_EXPONENT[dtype] + 1)
+    # The exact weight is uncertain too: by the rounding errors of its gradient.
     uncertain = tolerance(dtype, layer.problem.shape.batch) * (change.size + change.value.abs())
     # One unit in the last place: the distance between the two neighbours of a weight.
     place = torch.exp2(exponent - SIGNIFICANT_BITS[dtype]) + uncertain
     off = (layer.rows(layer.weight, expected.labels).double() - exact) / place
     neighbours = 1.0 if layer.ours and dtype != torch.float32 else PLACES
-    found = [Check("weight", float(off.abs().max()), neighbours)]
+    results = [Check("weight", float(off.abs().max()), neighbours)]
     if dtype != torch.float32:
         # Each weight is off by less than one place, up or down, so the mean of n of them is off by about
         # 1 / sqrt(n) places. The signs relative to zero are checked too: truncation would show there.
         bias = max(float(signed.mean().abs()) for signed in (off, off * exact.sign()))
-        found.append(Check("mean of the weights' rounding errors", bias, 3.0 / math.sqrt(off.numel())))
-    return found
+        results.append(Check("mean of the weights' rounding errors", bias, 3.0 / math.sqrt(off.numel())))
+    return results
 
 
 def _topk(layer: Implementation, output: Output, expected: Expected) -> list[Check]:
@@ -141,11 +143,15 @@ def _topk(layer: Implementation, output: Output, expected: Expected) -> list[Che
     if repeated or out_of_range:
         return [Check("number of labels out of range or repeated", repeated + out_of_range, 0.0)]
     exact = exact_scores(layer.problem, labels)
-    found, sought = exact.value.sort(dim=1, descending=True).values, Exact(best, exact.size.amax(1, True))
+    # Labels may be swapped if their scores are equal but for rounding, so scores are compared and not labels.
+    chosen, best_exact = (
+        exact.value.sort(dim=1, descending=True).values,
+        Exact(best, exact.size.amax(1, True)),
+    )
     rising = int((scores[:, 1:] > scores[:, :-1]).sum())
     return [
         _close("scores", scores, exact, layer, shape.fan_in),
-        _close("best scores", found, sought, layer, shape.fan_in),
+        _close("best scores", chosen, best_exact, layer, shape.fan_in),
         Check("number of scores larger than the one before", rising, 0.0),
     ]
 
@@ -164,11 +170,11 @@ def _close(name: str, got: Tensor, exact: Exact | None, layer: Implementation, t
 
 
 def _complete(name: str, got: Tensor) -> Check:
-    """Check that every value is finite, as NaN in unwritten memory isn't."""
+    """Check that every value is finite; unwritten memory holds NaN."""
     values = got.values() if got.layout == torch.sparse_csr else got
     return Check(f"number of values of {name} that aren't finite", int((~torch.isfinite(values)).sum()), 0.0)
 
 
-def worst(found: list[Check]) -> Check:
+def worst(results: list[Check]) -> Check:
     """The check that fails by most, or comes closest to failing."""
-    return max(found, key=lambda check: (not check.holds, check.severity))
+    return max(results, key=lambda check: (not check.holds, check.severity))

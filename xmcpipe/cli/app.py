@@ -1,7 +1,7 @@
-"""The command `xmcpipe`: its table of contents. Each command is a function in a file in commands/.
+"""The command line `xmcpipe`: the list of its commands. Each command is a function in a file in commands/.
 
-The stages of the catalog are commands too. A known error is one line on standard error and exit code 2; an
-unknown one keeps its traceback.
+The stages of the catalog are commands too. A known error prints one line on standard error and exits with
+code 2; an unknown one prints its traceback.
 """
 
 import signal
@@ -29,14 +29,14 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_full
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 + SIGINT, the exit code that shells expect
 
 
 class Commands(TyperGroup):
     """The commands, in the order in which they are added. Errors are turned into exit codes here."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; turn known errors into a line on standard error and an exit code."""
+        """Run a command. Known errors become one line on standard error and an exit code."""
         try:
             return super().invoke(ctx)
         except XmcpipeError as error:
@@ -46,6 +46,7 @@ class Commands(TyperGroup):
             typer.echo("interrupted: run the same command to continue", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
+            # A full disk is the user's to mend; any other OSError is a bug and keeps its traceback.
             full = disk_full(error, "xmcpipe", Path.cwd())
             if full is None:
                 raise
@@ -72,7 +73,7 @@ def _all_commands(
 
 
 def build_app() -> typer.Typer:
-    """The command line for the stages that are in the catalog now."""
+    """Build the command line. The tests call this again after they have added a stage to the catalog."""
     commands = typer.Typer(
         cls=Commands,
         name="xmcpipe",
@@ -100,7 +101,7 @@ app = build_app()
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    """Unwind the stack, so that a stage that a scheduler terminates removes its building folder."""
+    """Turn SIGTERM into an exception: the stage that is running then removes its unfinished folder."""
     raise SystemExit(128 + number)
 
 

@@ -25,22 +25,32 @@ StoreOption = Annotated[
         "--store",
         metavar="DIR",
         envvar="XMCPIPE_STORE",
-        help="The store: the folder that holds all artifacts.",
+        help="The store: the folder of all artifacts.",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run the stage even if its artifact exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ShardsOption = Annotated[
     Path | None,
-    typer.Option("--shards", metavar="DIR", help="Read these shards instead of the recipe's."),
+    typer.Option(
+        "--shards",
+        metavar="DIR",
+        help="Folder of the shards to read; by default those of the recipe.",
+    ),
 ]
 ClustersOption = Annotated[
     Path | None,
-    typer.Option("--clusters", metavar="DIR", help="Read these clusters instead of the recipe's."),
+    typer.Option(
+        "--clusters",
+        metavar="DIR",
+        help="Folder of the clusters to read; by default those of the recipe.",
+    ),
 ]
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", metavar="DIR", help="Read this model instead of the recipe's."),
+    typer.Option(
+        "--model", metavar="DIR", help="Folder of the model to read; by default that of the recipe."
+    ),
 ]
 
 STORE = Path("artifacts")

@@ -39,7 +39,7 @@ def show_log() -> None:
     if not any(isinstance(handler, LogLines) for handler in logger.handlers):
         logger.addHandler(LogLines())
     logger.setLevel(logging.INFO)
-    logger.propagate = False
+    logger.propagate = False  # else the root logger could print each line a second time
 
 
 def outcome_facts(outcome: Outcome) -> dict[str, Any]:
@@ -79,12 +79,13 @@ def outcome_line(outcome: Outcome) -> str:
 def step_line(step: ChainStep, now: datetime) -> str:
     """One line: name, fingerprint, present or missing, age, size, headline figures."""
     if step.artifact is None:
-        named = step.fingerprint or "(not known yet)"
-        return _line(step.stage.name, named, "missing", "", "", "")
+        fingerprint = step.fingerprint or "(not known yet)"
+        return _line(step.stage.name, fingerprint, "missing", "", "", "")
     figures = headline(step.artifact.manifest.figures)
     seconds = age(step.artifact, now)
-    old = "" if seconds is None else duration(seconds)
-    return _line(step.stage.name, step.fingerprint or "", "present", old, size(step.artifact.bytes), figures)
+    elapsed = "" if seconds is None else duration(seconds)
+    bytes_ = size(step.artifact.bytes)
+    return _line(step.stage.name, step.fingerprint or "", "present", elapsed, bytes_, figures)
 
 
 def headline(figures: Mapping[str, Any]) -> str:
@@ -97,6 +98,7 @@ def headline(figures: Mapping[str, Any]) -> str:
 def size(count: int) -> str:
     """Bytes with a decimal unit: 1.2 MB is 1,200,000 bytes."""
     value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    # 999.95 would be printed as 1000.0, so the next unit is used from there on.
     while value >= 999.95 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
@@ -137,7 +139,10 @@ def print_comparison(comparison: Mapping[str, Any], style: str = "text") -> None
 
 
 def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str], style: str) -> None:
-    """Print tables (a header and rows each; empty ones are skipped) and notes as text, markdown or latex."""
+    """Print tables and notes in the given style: text, markdown or latex.
+
+    Each table is a header followed by rows; empty tables are skipped.
+    """
     from xmcpipe.cli.text_table import print_table
     from xmcpipe.metrics.table import latex, markdown
 
@@ -154,8 +159,8 @@ def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]
             typer.echo(f"% {note}" if style == "latex" else note)
 
 
-def _line(name: str, named: str, state: str, time: str, bytes_: str, figures: str) -> str:
-    return f"{name:<9} {named[:16]:<16} {state:<7} {time:>10} {bytes_:>9}  {figures}".rstrip()
+def _line(name: str, fingerprint: str, state: str, time: str, bytes_: str, figures: str) -> str:
+    return f"{name:<9} {fingerprint[:16]:<16} {state:<7} {time:>10} {bytes_:>9}  {figures}".rstrip()
 
 
 def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

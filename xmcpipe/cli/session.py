@@ -1,4 +1,4 @@
-"""From a command's options to a chain of stages, and one stage of it run and reported."""
+"""Turns the options of a command into a chain of stages, runs one stage, and prints its outcome."""
 
 import sys
 from collections.abc import Mapping
@@ -16,17 +16,24 @@ from xmcpipe.stages.runner import Outcome, Runner
 
 
 def read_recipe(
-    where: str | None,
+    name_or_file: str | None,
     settings: list[str] | None,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Recipe:
-    """The recipe of a command's --recipe and --set; `tables` holds the keys that its other options set."""
-    return load(where, settings or (), tables)
+    """Load the recipe that --recipe and --set describe; `tables` holds the keys that other options set.
+
+    Without a recipe, only `tables` and the defaults count. Raises XmcpipeError for a recipe that does not
+    exist or is not valid.
+    """
+    return load(name_or_file, settings or (), tables)
 
 
-def open_chain(recipe: Recipe, store: Path, given: Mapping[str, Path | None] | None = None) -> Chain:
-    """The chain of `recipe` in the store at `store`; `given` maps kinds to artifacts that the user named."""
-    artifacts = {kind: Artifact.at(path) for kind, path in (given or {}).items() if path is not None}
+def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | None = None) -> Chain:
+    """The chain of `recipe` in the store at `store`.
+
+    `inputs` maps kinds of artifacts to the folders that the user named instead of those in the store.
+    """
+    artifacts = {kind: Artifact.at(path) for kind, path in (inputs or {}).items() if path is not None}
     return Chain(Store(store), recipe.configs, artifacts)
 
 
@@ -42,11 +49,11 @@ def run_stage(
     store: Path,
     force: bool,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
-    given: Mapping[str, Path | None] | None = None,
+    inputs: Mapping[str, Path | None] | None = None,
 ) -> Outcome:
-    """Run one stage of a recipe, or of none; `tables` holds the keys that the command's own options set."""
+    """Run one stage, with or without a recipe; `tables` and `inputs` are as in the functions above."""
     loaded = read_recipe(recipe, settings, {name: {}, **(tables or {})})
-    return runner_of(open_chain(loaded, store, given)).run_one(name, force)
+    return runner_of(open_chain(loaded, store, inputs)).run_one(name, force)
 
 
 def report(outcome: Outcome, as_json: bool) -> None:
@@ -58,15 +65,15 @@ def report(outcome: Outcome, as_json: bool) -> None:
 
 
 def one_recipe(argument: str | None, option: str | None) -> str:
-    """The recipe that was named, as an argument or with --recipe. Raises XmcpipeError for none or both."""
+    """The recipe from the argument or from --recipe. Raises XmcpipeError for neither or both."""
     if (argument is None) == (option is None):
         got = "none" if argument is None else "two"
         raise XmcpipeError(f"expected one recipe, got {got}", "name one: its path, or for example quickstart")
     return str(argument or option)
 
 
-def filled(**keys: Any) -> dict[str, Any]:
-    """The options that the user set, as keys of a recipe's table."""
+def only_set(**keys: Any) -> dict[str, Any]:
+    """Only those options that the user set, as keys of a table of the recipe."""
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in keys.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-WIDTH = 160  # off a terminal, where Rich would fold a table at 80 columns
+WIDTH = 160  # of output that is not a terminal, where Rich would fold a table at 80 columns
 
 
 def print_table(

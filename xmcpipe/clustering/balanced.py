@@ -6,8 +6,8 @@ two halves (first the principal axis, by power iteration, then 2-means: the diff
 means). It sorts the node's rows along this direction, and the first ones go to the left, as many as the
 clusters on the left hold. So the sizes are exact for any number of clusters.
 
-Some tens of thousands of rows determine a direction as well as millions do. So in a large node the iterations
-read only a sample, and all rows are read once, to sort them.
+Some tens of thousands of rows determine a direction as well as millions do. So the iterations in a large node
+read only a sample; all rows are read once, to sort them.
 
 All nodes of a level that have the same shape are split together, in batches of a fixed number of bytes, so
 that neither Python's overhead nor memory depends on the number of nodes. No BLAS product is used: BLAS sums
@@ -27,8 +27,8 @@ from xmcpipe.clustering.partition import Float32s, Int32s, Int64s, boundaries, c
 from xmcpipe.cores import usable_cores
 from xmcpipe.progress import progress
 
-BATCH_BYTES = 16 << 20
-SAMPLE_ROWS = 65_536  # most rows of a sample; a larger node's sample has at least half as many
+BATCH_BYTES = 16 << 20  # bytes of the vectors of nodes that are split together
+SAMPLE_ROWS = 65_536  # maximum rows of a sample; the sample of a larger node has at least half as many
 SCORE_ROWS = 16_384  # rows that are scored at a time
 POWER_ITERATIONS = 4
 MEANS_ITERATIONS = 12
@@ -37,7 +37,10 @@ TINY = np.float32(1e-12)
 
 @dataclass(frozen=True)
 class _Shape:
-    """Nodes of the same shape: their first positions, int64 [G]; of R rows each, `num_left` go left."""
+    """Nodes of the same shape: each has `num_rows` rows, and `num_left` of them go left.
+
+    `starts` int64 [G] holds the first position of each node in the order.
+    """
 
     starts: Int64s
     num_rows: int
@@ -54,7 +57,7 @@ def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int
     levels = int(np.ceil(np.log2(max(2, num_clusters))))
     with progress("split", levels, "levels") as bar, ThreadPoolExecutor(usable_cores()) as threads:
         while len(first):
-            middle = first + (last - first + 1) // 2
+            middle = first + (last - first + 1) // 2  # the left half gets the odd cluster
             shapes = _shapes(cuts, first, middle, last)
             batches = [batch for shape in shapes for batch in _batches(shape, vectors_MD)]
             # Batches are disjoint ranges of `order`: the result doesn't depend on the order of the threads.
@@ -84,7 +87,7 @@ def _batches(shape: _Shape, vectors_MD: Float32s) -> Iterator[_Shape]:
 
 
 def _split(vectors_MD: Float32s, order: Int64s, shape: _Shape, start_D: Float32s) -> None:
-    """Reorder each node's rows in `order`: the left half first; within a half the order stays."""
+    """Reorder the rows of each node in `order`: the left half first, each half in its old order."""
     places_GR = shape.starts[:, None] + np.arange(shape.num_rows)
     rows_GR = order[places_GR]
     left_GR = _left_halves(vectors_MD, rows_GR, shape.num_left, start_D)

@@ -11,14 +11,14 @@ LABELS_PER_CLUSTER = 164  # 670,091 labels in 4,096 clusters
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """How labels are partitioned into clusters.
+    """How labels are partitioned into clusters, for the auxiliary loss.
 
     The encoder of the methods `text` and `documents` is the one that the shards were tokenized for. Raises
     ValueError for a value out of range.
     """
 
     method: Literal["pifa", "text", "documents", "random"] = "pifa"
-    """Source of the vectors by which labels are clustered.
+    """Source of the label vectors that are clustered.
 
     `pifa` uses the mean of the tf-idf vectors of a label's training documents, `documents` the mean of their
     embeddings, and `text` the embedding of the label's own text. `random` uses no vectors: the partition is

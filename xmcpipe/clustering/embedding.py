@@ -1,4 +1,4 @@
-"""Embeds documents with the encoder that their token ids belong to.
+"""Embeds documents with the encoder for which they were tokenized.
 
 Legend: R documents · E width of the embedding · B documents of a batch · S tokens of the longest of them.
 """

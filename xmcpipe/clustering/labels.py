@@ -1,4 +1,4 @@
-"""From shards to clusters: label vectors, balanced k-means, exchanges, and labels without a vector.
+"""Computes clusters from shards: label vectors, balanced k-means, exchanges, then labels without a vector.
 
 Legend: L labels · M labels with a vector · D features.
 """
@@ -30,8 +30,8 @@ def cluster_labels(
 ) -> tuple[Int32s, dict[str, Any]]:
     """The cluster of each label, int32 [L], and figures about cohesion and about labels without documents.
 
-    `encoder` is the one that the shards were tokenized for. Raises XmcpipeError if no label has a vector, or
-    if faiss or the encoder is missing.
+    `encoder` is the name of the encoder for which the shards were tokenized. Raises XmcpipeError if no label
+    has a vector, or if faiss or the encoder is missing.
     """
     load_faiss()  # fails now, not after minutes of computing label vectors
     vectors_LD, texts = _label_vectors(config, shards, encoder, num_labels)
@@ -39,26 +39,30 @@ def cluster_labels(
     if not len(rows):
         source = "a text" if config.method == "text" else "a training document or a text"
         raise XmcpipeError(
-            f"cluster.method = {config.method!r} needs labels with {source}, and the shards have none",
+            f"cluster.method = {config.method!r}: expected labels with {source}, but the shards have none",
             "import a label table with texts, or set cluster.method = 'random'",
         )
     vectors_MD = keep_rows(vectors_LD, rows)
-    known = balanced_clusters(vectors_MD, num_clusters, config.seed)
-    known = exchange(vectors_MD, known, num_clusters, config.swap_rounds)
-    chance = random_partition(len(rows), num_clusters, config.seed)
+    clusters_M = balanced_clusters(vectors_MD, num_clusters, config.seed)
+    clusters_M = exchange(vectors_MD, clusters_M, num_clusters, config.swap_rounds)
+    # The cohesion of random clusters is the baseline that the figures of a run are compared with.
+    random_M = random_partition(len(rows), num_clusters, config.seed)
     figures = {
-        "similarity": _similarity(vectors_MD, known, num_clusters),
-        "similarity_random": _similarity(vectors_MD, chance, num_clusters),
+        "similarity": _similarity(vectors_MD, clusters_M, num_clusters),
+        "similarity_random": _similarity(vectors_MD, random_M, num_clusters),
         "labels_from_text": texts,
         "labels_filled_up": num_labels - len(rows),
     }
-    return fill_up(known, rows, num_labels, num_clusters, config.seed), figures
+    return fill_up(clusters_M, rows, num_labels, num_clusters, config.seed), figures
 
 
 def _label_vectors(
     config: ClusterConfig, shards: Path, encoder: str, num_labels: int
 ) -> tuple[Float32s, int]:
-    """Unit vectors, float32 [L, D], zeros for labels without one; and how many come from label texts."""
+    """Unit vectors, float32 [L, D], and the number of them that come from label texts.
+
+    A label without a training document and without a text has a vector of zeros.
+    """
     train, texts = Shards(shards, "train"), Shards(shards, "label")
     vectorise: Vectorise
     if config.method == "pifa":
@@ -77,7 +81,7 @@ def _label_vectors(
 
 
 def _vocabulary(*splits: Shards) -> int:
-    """One more than the largest token id."""
+    """One more than the largest token id of these splits."""
     return 1 + max(
         int(tokens.max(initial=0)) for split in splits for tokens, _ in [*split.tokens.flat(), _EMPTY]
     )

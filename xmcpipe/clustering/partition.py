@@ -13,11 +13,14 @@ Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
 
-SUM_ROWS = 65_536
+SUM_ROWS = 65_536  # vectors that are added at a time, which bounds the temporary memory
 
 
 def boundaries(num_rows: int, num_clusters: int) -> Int64s:
-    """Cluster c has the rows [boundaries[c], boundaries[c + 1]) of an order of the rows: int64 [C + 1]."""
+    """Where each cluster begins in an order of the rows, int64 [C + 1].
+
+    Cluster c has the positions [boundaries[c], boundaries[c + 1]).
+    """
     return np.arange(num_clusters + 1, dtype=np.int64) * num_rows // num_clusters
 
 
@@ -46,7 +49,7 @@ def fill_up(known: Int32s, rows: Int64s, num_labels: int, num_clusters: int, see
     """
     sizes = np.bincount(known, minlength=num_clusters)
     final_sizes = np.full(num_clusters, num_labels // num_clusters)
-    # The larger clusters stay the larger ones, so that no cluster has to give up a label.
+    # The clusters that are larger now get the larger final sizes: otherwise one would have to lose a label.
     final_sizes[np.argsort(-sizes, kind="stable")[: num_labels % num_clusters]] += 1
     others = np.setdiff1d(np.arange(num_labels), rows, assume_unique=True)
     clusters = np.empty(num_labels, np.int32)
@@ -60,10 +63,11 @@ def cluster_sums(vectors_MD: Float32s, clusters: Int32s, num_clusters: int) -> F
     """The sum of each cluster's vectors, float32 [C, D]."""
     sums_CD = np.zeros((num_clusters, vectors_MD.shape[1]), np.float32)
     for first in range(0, len(clusters), SUM_ROWS):
-        mine = clusters[first : first + SUM_ROWS]
-        present, place = np.unique(mine, return_inverse=True)
-        ones = np.ones(len(mine), np.float32)
-        member = csr_matrix((ones, (place, np.arange(len(mine)))), (len(present), len(mine)))
+        part = clusters[first : first + SUM_ROWS]
+        # A 0/1 matrix [clusters that occur, rows]: its product with the vectors is their sum by cluster.
+        present, place = np.unique(part, return_inverse=True)
+        ones = np.ones(len(part), np.float32)
+        member = csr_matrix((ones, (place, np.arange(len(part)))), (len(present), len(part)))
         sums_CD[present] += member @ vectors_MD[first : first + SUM_ROWS]
     return sums_CD
 

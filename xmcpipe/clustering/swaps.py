@@ -3,8 +3,8 @@
 Recursive halving can't undo an early cut through a group of labels. Here each label searches for the clusters
 whose mean is nearest to it (with faiss). If a label of cluster A would move to B and a label of B to A, and
 one gains more cosine than the other loses, the two are exchanged. A round sorts all moves from A to B and
-from B to A by gain, pairs the best with the best, the second with the second, and so on, and lets each label
-take part in its best exchange only. Rounds go on while the cohesion grows.
+from B to A by gain, pairs the best with the best, the second with the second, and so on, and performs only
+the best exchange of each label. Rounds go on while the cohesion grows.
 
 Legend: M vectors · C clusters · D features · J nearest clusters per vector.
 """
@@ -20,9 +20,9 @@ from xmcpipe.clustering.vectors import normalise
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
-NEAREST = 8
-ROWS = 16_384
-LEAST_GAIN = 1e-3  # relative gain of the mean cosine below which a round isn't worth its seconds
+NEAREST = 8  # J: clusters that a label may move to
+ROWS = 16_384  # labels that are scored at a time, which bounds the temporary memory
+LEAST_GAIN = 1e-3  # relative gain of the mean cosine; a round that gains less is the last
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,23 @@ def _nearest(vectors_MD: Float32s, means_CD: Float32s) -> Int32s:
 def _round(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_MJ: Int32s) -> Int32s:
     """`clusters` after one round of exchanges."""
     moves = _moves(vectors_MD, clusters, means_CD, nearest_MJ)
-    there, back = _pairs(moves, len(means_CD))
-    total = moves.gain[there] + moves.gain[back]
-    one, other = moves.row[there], moves.row[back]
+    forward, backward = _pairs(moves, len(means_CD))
+    total = moves.gain[forward] + moves.gain[backward]
+    first, second = moves.row[forward], moves.row[backward]  # the two labels of each exchange
     best = np.zeros(len(clusters), np.float32)  # the best exchange of each label
-    np.maximum.at(best, one, total)
-    np.maximum.at(best, other, total)
-    chosen = np.flatnonzero((total > 0) & (total == best[one]) & (total == best[other]))
-    # A label whose exchanges have exactly the same gain takes part in the first, and only if it is alone.
-    for rows in (one, other):
+    np.maximum.at(best, first, total)
+    np.maximum.at(best, second, total)
+    chosen = np.flatnonzero((total > 0) & (total == best[first]) & (total == best[second]))
+    # Exchanges of exactly the same gain can still share a label. Of those with the same first label, or the
+    # same second label, one is left; then both exchanges of a label that is first in one and second in the
+    # other go.
+    for rows in (first, second):
         chosen = chosen[np.unique(rows[chosen], return_index=True)[1]]
-    both = np.concatenate([one[chosen], other[chosen]])
-    chosen = chosen[np.bincount(both, minlength=len(clusters))[one[chosen]] == 1]
-    chosen = chosen[np.bincount(both, minlength=len(clusters))[other[chosen]] == 1]
+    both = np.concatenate([first[chosen], second[chosen]])
+    chosen = chosen[np.bincount(both, minlength=len(clusters))[first[chosen]] == 1]
+    chosen = chosen[np.bincount(both, minlength=len(clusters))[second[chosen]] == 1]
     moved = clusters.copy()
-    moved[one[chosen]], moved[other[chosen]] = clusters[other[chosen]], clusters[one[chosen]]
+    moved[first[chosen]], moved[second[chosen]] = clusters[second[chosen]], clusters[first[chosen]]
     return moved
 
 
@@ -127,13 +129,15 @@ def _moves(vectors_MD: Float32s, clusters: Int32s, means_CD: Float32s, nearest_M
 
 def _pairs(moves: _Moves, num_clusters: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Pairs of moves A -> B and B -> A, as positions in `moves`: best with best, second with second, …"""
+    # Even keys are moves from the lower cluster of a pair to the higher, odd keys the opposite direction.
     low, high = np.minimum(moves.source, moves.target), np.maximum(moves.source, moves.target)
     key = (low.astype(np.int64) * num_clusters + high) * 2 + (moves.source > moves.target)
     order = np.lexsort((moves.row, -moves.gain, key))
     key = key[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     rank = np.arange(len(key)) - np.repeat(starts, np.diff(starts, append=len(key)))
+    # A move's place is its pair of clusters and its rank: two moves at the same place form an exchange.
     place = (key // 2) * (rank.max(initial=0) + 1) + rank
     up, down = key % 2 == 0, key % 2 == 1
-    _, one, other = np.intersect1d(place[up], place[down], assume_unique=True, return_indices=True)
-    return order[up][one], order[down][other]
+    _, in_up, in_down = np.intersect1d(place[up], place[down], assume_unique=True, return_indices=True)
+    return order[up][in_up], order[down][in_down]

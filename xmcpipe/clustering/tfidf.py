@@ -44,7 +44,8 @@ def fit(train: Shards, vocabulary: int, dim: int, seed: int) -> TfIdf:
     documents_V = np.zeros(vocabulary, np.int64)
     for tokens, lengths in train.tokens.flat():
         documents_V += np.bincount(_counts(tokens, lengths, vocabulary).indices, minlength=vocabulary)
-    # A token of every document, such as [CLS], gets the weight 0; one that never occurs is never looked up.
+    # A token that every document has, such as [CLS], gets weight 0. The 1s avoid a division by 0 for tokens
+    # that never occur; their weights are never used.
     idf_V = np.log((1 + len(train)) / (1 + documents_V)).astype(np.float32)
     return TfIdf(idf_V, _basis(_sample(train, idf_V, seed), dim, seed))
 
@@ -89,12 +90,12 @@ def _basis(sample: Any, dim: int, seed: int) -> Float32s:
         # One thread, so that the last bits don't depend on the number of threads. The sparse products, which
         # take most of the time, use one thread anyway.
         with threadpool_limits(1):
-            found = randomized_svd(
+            _, _, components_KV = randomized_svd(
                 sample[:, used],
                 basis_VD.shape[1],
                 n_oversamples=OVERSAMPLES,
                 n_iter=POWER_ITERATIONS,
                 random_state=seed,
             )
-        basis_VD[used] = found[2].T
+        basis_VD[used] = components_KV.T
     return basis_VD

@@ -15,7 +15,7 @@ from xmcpipe.progress import progress
 Vectorise = Callable[[Int32s, Int32s], Float32s]
 """Maps documents, as concatenated token ids and the number of tokens of each, to vectors, float32 [R, D]."""
 
-ROWS = 8192
+ROWS = 8192  # rows that are processed at a time, which bounds the temporary memory
 
 
 def document_means(train: Shards, vectorise: Vectorise, dim: int, num_labels: int) -> Float32s:
@@ -33,12 +33,12 @@ def document_means(train: Shards, vectorise: Vectorise, dim: int, num_labels: in
 
 
 def add_texts(vectors_LD: Float32s, texts: Shards, vectorise: Vectorise) -> int:
-    """Give labels whose vector is zero the unit vector of their text, in place, and count them.
+    """Set zero vectors to the unit vectors of the label texts, in place; returns how many were set.
 
     `texts` is the split `label`: each of its documents is a label text, labelled with that label.
     """
     labels, added = texts.label_csr()[1], 0
-    known_L = np.asarray(vectors_LD.any(1))  # vectors_LD[labels] would copy all vectors
+    known_L = np.asarray(vectors_LD.any(1))  # not vectors_LD[labels].any(1), which copies all vectors
     unknown = np.flatnonzero(~known_L[labels])
     for first in range(0, len(unknown), ROWS):
         rows = unknown[first : first + ROWS]
@@ -54,7 +54,7 @@ def keep_rows(vectors: Float32s, rows: Int64s) -> Float32s:
     `rows` must ascend. With two million labels, a copy would take gigabytes.
     """
     for first in range(0, len(rows), ROWS):
-        # Each row moves to a lower place or stays, so that none is overwritten before it is read.
+        # Since `rows` ascends, no row moves to a higher position: none is overwritten before it is read.
         part = rows[first : first + ROWS]
         vectors[first : first + len(part)] = vectors[part]
     return vectors[: len(rows)]

@@ -36,15 +36,16 @@ def evaluate(
     the candidates before the cut to max(k), so give more candidates than max(k). `unusual` of the result
     counts what this removed, and other unusual inputs.
 
-    L is the matrices' width, or `num_labels`, or the number of training counts, or else the number of labels
-    in truth and train. Raises XmcpipeError for counts or widths that don't match, ranks that are not
-    integers, a score that is not a number, a label predicted twice in a document, predictions that contain
-    unknown labels only, a truth without any label, and inputs that are neither a matrix nor a list.
+    L is the width of the matrices, `num_labels` or the number of training counts; without any of them, the
+    number of distinct labels in truth and train. Raises XmcpipeError for counts or widths that don't match,
+    ranks that are not integers, a score that is not a number, a label predicted twice in a document,
+    predictions that contain unknown labels only, a truth without any label, and inputs that are neither a
+    matrix nor a list.
     """
     training = train if isinstance(train, Training) else None
     lists = None if training else train
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
-    rows = [None if given is None else rows_of(given, what) for what, given in parts.items()]
+    rows = [None if value is None else rows_of(value, what) for what, value in parts.items()]
     (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, _fixed(num_labels, training))
     _require_same_documents(true, predicted, excluded)
     if trained is not None:
@@ -62,7 +63,7 @@ def evaluate(
 
 
 def require_known_labels(labels: Ints, num_labels: int) -> None:
-    """Raise XmcpipeError if no predicted label is one of the L: they are of another dataset."""
+    """Raise XmcpipeError if no predicted label is one of the L: the predictions are of another dataset."""
     if len(labels) and int(labels.min()) >= num_labels:
         raise XmcpipeError(
             "none of the predicted labels is in truth or training",
@@ -103,7 +104,7 @@ def without_pairs(lists: Any, exclude: Any) -> Rows:
         rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         stays = ~_excluded(exclude, first, int(labels.max(initial=0)) + 1).holds(rows, labels)
         remaining.append(labels[stays])
-        sizes.append(np.bincount(rows[stays], minlength=len(indptr) - 1))
+        sizes.append(np.bincount(rows[stays], minlength=len(indptr) - 1))  # also 0 for an emptied document
     labels = np.concatenate(remaining)
     if len(lists.labels) and not len(labels):
         raise XmcpipeError(
@@ -123,7 +124,7 @@ def _require_same_documents(truth: Rows, *parts: Rows | None) -> None:
 
 
 def _fixed(num_labels: Any, training: Training | None) -> dict[str, int | None]:
-    """The arguments other than matrices that fix L, by name."""
+    """The values of L that arguments other than matrices set, by name; None where one sets none."""
     if num_labels is not None and not (_is_whole(num_labels) and num_labels > 0):
         raise XmcpipeError(f"expected an integer num_labels >= 1, got {num_labels!r}")
     return {
@@ -144,6 +145,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def _excluded(exclude: Any, first: int, width: int) -> TruthBatch:
+    """The pairs to exclude of the batch that begins at document `first`, as a set of keys.
+
+    `width` must exceed every label that is looked up: labels >= the width of the keys are never found.
+    """
     indptr = exclude.indptr[first : first + ROWS + 1]
     labels = exclude.labels[indptr[0] : indptr[-1]]
     return TruthBatch.of(indptr, labels, max(width, int(labels.max(initial=0)) + 1))

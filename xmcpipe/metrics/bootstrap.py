@@ -2,9 +2,9 @@
 
 Each round draws N of the N documents with replacement and computes the figures from them. The middle `level`
 of the values of all rounds is the confidence interval (Efron's percentile interval). Two systems are compared
-on the same draws, so that what makes a document hard for both cancels in the difference. p is twice the
-fraction of rounds on the rarer side of 0, with the figure itself counted as one more round on each side, so
-that a few rounds can't produce a small p. A difference is significant if p < 1 - level; its interval then
+on the same draws, so the difficulty of a document, which both share, cancels in the difference. p is twice
+the fraction of rounds on the rarer side of 0, with the figure itself counted as one more round on each side,
+so that a few rounds can't produce a small p. A difference is significant if p < 1 - level; its interval then
 excludes 0.
 
 Since a metric over documents is a ratio of two sums (terms.py), a round is one row of a matrix product: how
@@ -25,8 +25,8 @@ import numpy as np
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.truth import Floats
 
-DRAWN = 1 << 26  # documents times rounds held at a time, one byte each
-MAX_ROUNDS = 256  # rounds of one product: on a tall, narrow matrix BLAS is several times slower with fewer
+DRAWN = 1 << 26  # bytes of draw counts in memory: documents x rounds, one byte each
+MAX_ROUNDS = 256  # rounds of one product; with much fewer, BLAS is several times slower
 BATCH = 1 << 14  # documents of one product
 ROUNDING = 1e-12  # sums of the same terms in another order differ by less
 
@@ -68,8 +68,8 @@ def resampled(terms_NC: Floats, rounds: int, seed: int) -> Floats:
     random = np.random.default_rng(seed)
     sums_RC = np.zeros((rounds, terms_NC.shape[1]))
     block = min(rounds, MAX_ROUNDS, max(1, DRAWN // documents))
-    # How often a document is drawn fits in a byte: always for up to 255 documents, and for more the
-    # probability of a larger count is negligible.
+    # A byte holds how often a document is drawn: it can't exceed 255 for up to 255 documents, and for more
+    # the probability that it does is negligible.
     drawn_RN = np.empty((block, documents), np.uint8)
     for first in range(0, rounds, block):
         count = min(block, rounds - first)
@@ -92,6 +92,7 @@ def interval(values_R: Floats, level: float) -> Interval:
 def difference(first: float, second: float, first_R: Floats, second_R: Floats, level: float) -> Difference:
     """The difference of two figures, from both and their values in the same rounds, [R] each."""
     values_R = first_R - second_R
+    # Without this, two equal systems would differ by rounding, and p would depend on its sign.
     values_R[np.abs(values_R) < ROUNDING] = 0
     within = interval(values_R, level)
     rarer = min(int((values_R <= 0).sum()), int((values_R >= 0).sum()))

@@ -1,4 +1,4 @@
-"""The table of metrics: one line each. Whatever stands here is in figures, JSON and tables.
+"""The list of all metrics, one line each. Figures, JSON and printed tables are made from it.
 
 To add a metric, write its object in a file of `definitions`, and add it to one of the two tuples below.
 `evaluate()`, `xmcpipe eval`, its JSON, the bootstrap (for metrics over documents), the bins by label
@@ -56,7 +56,8 @@ def _rows() -> list[tuple[str, str, bool]]:
     for each in LABEL_METRICS:
         for scope, labels_of_scope in SCOPES.items():
             name = f"{each.name}_{scope}"
-            # Micro figures over all labels are metrics over documents, under the same name.
+            # `setdefault`, because micro figures over all labels are metrics over documents (see micro.py),
+            # and their rows exist already.
             rows.setdefault(
                 name, (each.group, f"{each.title}, {labels_of_scope}", scope in each.summary_scopes)
             )

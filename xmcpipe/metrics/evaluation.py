@@ -1,9 +1,9 @@
 """One walk over the documents that measures any number of systems against the same truth.
 
 The truth of a batch of documents is sorted once for all systems (a model, a second model, the popularity
-baseline). A walk accumulates sums and counts per label, never documents; the figures are divided out at the
-end, so they do not depend on the batch boundaries. The bootstrap needs the terms of every document, so it
-walks the truth once more.
+baseline). A walk accumulates sums, and counts per label, but stores nothing per document. Figures are
+computed from the sums at the end, so they do not depend on the batch boundaries. The bootstrap needs the
+terms of every document, so it walks the truth once more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class Lists(Protocol):
 
 @dataclass
 class Reference:
-    """What systems are measured against: the truth, the ranks, and the training labels with A and B.
+    """The data that systems are measured against: truth, ranks, and training labels with A and B.
 
     `num_labels` is L; truth and training contain no label >= L. `exclude` holds the pairs that were removed
     from the truth. The walk counts `empty`, the documents without a true label, and `repeated`, the labels
@@ -88,8 +88,8 @@ class Reference:
 class Evaluation:
     """The metrics of one system.
 
-    `figures` maps metric@k to a fraction between 0 and 1 (PSP_raw may exceed 1); `definitions` defines them.
-    `unusual` counts what may change their meaning: documents_without_truth and repeated_labels_merged,
+    `figures` maps metric@k to a fraction between 0 and 1 (PSP_raw may exceed 1), as defined in `definitions`.
+    `unusual` counts inputs that may change their meaning: documents_without_truth and repeated_labels_merged,
     documents_with_short_predictions (fewer than max(k)) and predictions_of_unknown_labels; with excluded
     pairs also predictions_filtered and, among the short documents, documents_short_by_filter. Raises
     XmcpipeError for rankings of another shape than [N, max(ks)].
@@ -121,7 +121,8 @@ class Evaluation:
         training, weights, terms = self.reference.training, self.reference.weights, self.reference.terms
         if training is None or weights is None:
             raise XmcpipeError(
-                "the bins need training labels", "pass them: the frequency of a label is counted there"
+                "expected training labels for bins by frequency, got none",
+                "pass them: frequencies are counted there",
             )
         best = terms.sums(self._sums_C, BEST)
         denominators = {
@@ -200,8 +201,8 @@ def compare(
     Raises XmcpipeError unless both were measured at the same ranks against the same truth and training
     labels, with the same pairs excluded.
     """
-    mine, other = first.reference, second.reference
-    if mine is not other and not _same(mine, other):
+    reference = first.reference
+    if reference is not second.reference and not _same(reference, second.reference):
         raise XmcpipeError(
             "expected two evaluations with the same truth, ranks, training labels and excluded pairs, got "
             "different ones",
@@ -209,23 +210,27 @@ def compare(
         )
     both_NC = np.concatenate([first.document_terms(), second.document_terms()], axis=1)
     sums_RC = resampled(both_NC, rounds, seed)
-    first_R, second_R = (mine.terms.figures(half) for half in np.hsplit(sums_RC, 2))
+    first_R, second_R = (reference.terms.figures(half) for half in np.hsplit(sums_RC, 2))
     return {
         name: difference(first.figures[name], second.figures[name], first_R[name], second_R[name], level)
         for name in first_R
     }
 
 
-def _same(mine: Reference, other: Reference) -> bool:
-    if (mine.ks, mine.num_labels, mine.terms.weighted) != (other.ks, other.num_labels, other.terms.weighted):
+def _same(first: Reference, second: Reference) -> bool:
+    """Whether figures measured against the two can be compared."""
+    if first.ks != second.ks or first.num_labels != second.num_labels:
         return False
-    same = _equal(mine.truth, other.truth) and _equal(mine.exclude, other.exclude)
-    if mine.weights and other.weights:
-        same = same and np.array_equal(mine.weights.inverse, other.weights.inverse)
+    if first.terms.weighted != second.terms.weighted:
+        return False
+    same = _equal(first.truth, second.truth) and _equal(first.exclude, second.exclude)
+    if first.weights and second.weights:
+        # Equal weights mean that the training counts, A and B are equivalent for every metric.
+        same = same and np.array_equal(first.weights.inverse, second.weights.inverse)
     return same
 
 
-def _equal(mine: Lists | None, other: Lists | None) -> bool:
-    if mine is None or other is None:
-        return mine is other
-    return np.array_equal(mine.indptr, other.indptr) and np.array_equal(mine.labels, other.labels)
+def _equal(first: Lists | None, second: Lists | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return np.array_equal(first.indptr, second.indptr) and np.array_equal(first.labels, second.labels)

@@ -1,9 +1,9 @@
-"""The same metrics by how frequent a label is in training: head, torso and tail, or deciles.
+"""The metrics by the frequency of labels in training: head, torso and tail, or deciles.
 
 Labels, sorted by descending number of training documents, are cut into bins that hold the same fraction of
 all training positives: three bins are head, torso and tail, ten are deciles. Labels with the same number of
-documents stay together, because only the arbitrary label id could separate them. So bins are not exactly
-equal, and where a single frequency holds a large part of all positives a bin may be empty. Labels that never
+documents stay together, because only their arbitrary ids could separate them. So bins are not exactly equal,
+and a bin may be empty if the labels of one frequency hold a large part of all positives. Labels that never
 occur in training are in the last bin.
 
 P@k and PSP@k of a bin are its contribution: the hits on its labels, divided by the same denominator as the
@@ -43,7 +43,7 @@ class Bin:
 
 
 class Denominators(NamedTuple):
-    """What P@k and PSP@k divide the sums of hits, and of the hits' weights, by."""
+    """The denominators of P@k (for the number of hits) and of PSP@k (for the sum of their weights)."""
 
     precision: float
     psp: float
@@ -62,7 +62,7 @@ def bins_of_labels(counts: Int64s, bins: int) -> Int64s:
     # A frequency goes to the bin in which the middle of its positives falls.
     middle = (before + positives / 2) / total
     bin_of_count = np.minimum((middle * bins).astype(np.int64), bins - 1)
-    bin_of_count[0] = bins - 1
+    bin_of_count[0] = bins - 1  # labels that never occur in training
     return np.asarray(bin_of_count[counts], np.int64)
 
 
@@ -78,10 +78,10 @@ def by_bins(
     denominators: Mapping[int, Denominators],
     bins: int,
 ) -> list[Bin]:
-    """One Bin each, the most frequent labels first.
+    """The figures of each bin, the most frequent labels first.
 
-    `trained` int64 [L] is the number of training documents of each label, `weights` [L] is 1/p_l;
-    `denominators` maps each k to its own.
+    `trained` int64 [L] is the number of training documents of each label, `weights` float64 [L] is 1/p_l, and
+    `denominators` maps each k to its denominators.
     """
     bin_of_label = bins_of_labels(trained, bins)
     figures = _figures(counts, weights, denominators, bin_of_label, bins)
@@ -102,16 +102,16 @@ def _figures(
     """Metric@k -> value, for each bin."""
     tested = counts.support > 0
     figures: list[dict[str, float]] = [{} for _ in range(bins)]
-    for k, below in denominators.items():
+    for k, denominator in denominators.items():
         predicted, right = counts.at(k)
         hits = np.bincount(bin_of_label, weights=right, minlength=bins)
         gains = np.bincount(bin_of_label, weights=right * weights, minlength=bins)
-        for number, mine in enumerate(figures):
+        for number, of_bin in enumerate(figures):
             mask = tested & (bin_of_label == number)
             scoped = ScopeCounts.of(predicted, right, counts.support, mask)
-            mine[f"P@{k}"] = float(hits[number] / below.precision)
-            mine[f"PSP@{k}"] = float(gains[number] / below.psp)
-            mine |= {f"{metric.name}@{k}": metric.figure(scoped) for metric in catalog.LABEL_METRICS}
+            of_bin[f"P@{k}"] = float(hits[number] / denominator.precision)
+            of_bin[f"PSP@{k}"] = float(gains[number] / denominator.psp)
+            of_bin |= {f"{metric.name}@{k}": metric.figure(scoped) for metric in catalog.LABEL_METRICS}
     return figures
 
 

@@ -26,7 +26,7 @@ from xmcpipe.metrics.truth import Int64s, Ints
 class Rows:
     """Labels of N documents: `labels[indptr[n] : indptr[n + 1]]`, with `scores` of the same length or None.
 
-    `width` is L where a matrix fixes it, else None. `what` names the input in errors.
+    `width` is L if the input is a matrix, else None. `what` names the input in errors.
     """
 
     what: str
@@ -39,33 +39,33 @@ class Rows:
         return len(self.indptr) - 1
 
 
-def rows_of(given: Any, what: str) -> Rows:
+def rows_of(value: Any, what: str) -> Rows:
     """An input (see the module) as Rows; labels that are strings stay strings.
 
     `what` is predictions, truth, train or exclude. Raises XmcpipeError for other inputs, for labels that are
     neither integers nor strings, and for negative ids.
     """
     scored = what == "predictions"
-    if hasattr(given, "tocsr"):
-        if len(given.shape) != 2:
+    if hasattr(value, "tocsr"):
+        if len(value.shape) != 2:
             raise XmcpipeError(
-                f"{what}: expected a matrix [N, L], got shape {given.shape}", "give one row per document"
+                f"{what}: expected a matrix [N, L], got shape {value.shape}", "give one row per document"
             )
-        return _of_matrix(given.tocsr(), what, scored)
-    if isinstance(given, np.ndarray) and given.ndim == 2:
-        if not scored or given.dtype.kind not in "iu":
+        return _of_matrix(value.tocsr(), what, scored)
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        if not scored or value.dtype.kind not in "iu":
             raise XmcpipeError(
-                f"{what}: expected a SciPy CSR matrix or lists, got a dense array of {given.dtype}",
+                f"{what}: expected a SciPy CSR matrix or lists, got a dense array of {value.dtype}",
                 "only predictions may be an array, of integers: the labels of each rank",
             )
-        present = given >= 0
-        return Rows(what, _indptr(present.sum(axis=1)), given[present])
-    if not isinstance(given, Sequence | np.ndarray):
+        present = value >= 0
+        return Rows(what, _indptr(present.sum(axis=1)), value[present])
+    if not isinstance(value, Sequence | np.ndarray):
         raise XmcpipeError(
-            f"{what}: expected a SciPy CSR matrix or a list of label lists, got {type(given).__name__}",
+            f"{what}: expected a SciPy CSR matrix or a list of label lists, got {type(value).__name__}",
             "convert it with scipy.sparse.csr_matrix",
         )
-    return _of_lists(given, what, scored)
+    return _of_lists(value, what, scored)
 
 
 def with_one_numbering(
@@ -73,21 +73,21 @@ def with_one_numbering(
 ) -> tuple[list[Any], int]:
     """The parts with integer labels in one numbering, and L.
 
-    A matrix, or one of `fixed` (name of an argument -> L), fixes the numbering. Otherwise the first `known`
-    parts (truth, training) do: their labels, sorted, get the ids 0 … L - 1, and labels that only other parts
-    have follow. Raises XmcpipeError for widths that differ, label ids >= L, and a mix of integers and
-    strings.
+    With a matrix, or with an L in `fixed` (name of an argument -> L), labels are ids already. Otherwise the
+    labels of the first `known` parts (truth, training), sorted, get the ids 0 … L - 1; labels that occur only
+    in other parts get the ids after them. Raises XmcpipeError for widths that differ, label ids >= L, and a
+    mix of integers and strings.
     """
     present = [part for part in parts if part is not None]
     widths = {part.what: part.width for part in present if part.width is not None}
     widths |= {what: width for what, width in fixed.items() if width is not None}
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{what} {width:,}" for what, width in widths.items())
-        raise XmcpipeError(f"the numbers of labels differ: {listed}", "give matrices of the same labels")
+        raise XmcpipeError(f"the numbers of labels differ: {listed}", "give matrices with the same columns")
     kinds = {part.labels.dtype.kind == "U" for part in present if len(part.labels)}
     if len(kinds) > 1:
         raise XmcpipeError(
-            "labels are integers in one place and strings in another", "give ids or names everywhere"
+            "expected labels of one kind, got both integers and strings", "give ids everywhere, or names"
         )
     if widths and True in kinds:
         raise XmcpipeError(f"labels are strings, but {next(iter(widths))} uses ids", "give ids everywhere")
@@ -107,22 +107,23 @@ def with_one_numbering(
 
 def _renumbered(parts: Sequence[Rows | None], known: int) -> tuple[list[Any], int]:
     def distinct(group: Sequence[Rows | None]) -> npt.NDArray[Any]:
-        found = [np.unique(part.labels) for part in group if part is not None and len(part.labels)]
-        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+        labels = [np.unique(part.labels) for part in group if part is not None and len(part.labels)]
+        return np.unique(np.concatenate(labels)) if labels else np.empty(0, np.int64)
 
     names = distinct(parts[:known])
     others = np.setdiff1d(distinct(parts), names, assume_unique=True)
+    # The id of a label is its position here. Both halves are sorted, their concatenation isn't: so the labels
+    # are searched through a sorting permutation.
     every = np.concatenate([names, others]) if len(others) else names
     order = np.argsort(every)
-    renumbered = [
-        None
-        if part is None
-        else replace(part, labels=order[np.searchsorted(every, part.labels, sorter=order)].astype(np.int64))
-        if len(part.labels)
-        else replace(part, labels=np.empty(0, np.int64))
-        for part in parts
-    ]
-    return renumbered, len(names)
+
+    def with_ids(part: Rows) -> Rows:
+        if not len(part.labels):
+            return replace(part, labels=np.empty(0, np.int64))
+        ids = order[np.searchsorted(every, part.labels, sorter=order)]
+        return replace(part, labels=ids.astype(np.int64))
+
+    return [None if part is None else with_ids(part) for part in parts], len(names)
 
 
 def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
@@ -134,10 +135,10 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
         return Rows(what, indptr, labels, data, width)
     if data.dtype.kind == "f" and np.isnan(data).any():
         raise XmcpipeError(f"{what}: a value is not a number (NaN)", "store 1 for a label")
-    if not data.all():
-        given = data != 0
-        indptr = np.concatenate([[0], np.cumsum(given)])[indptr]
-        labels = labels[given]
+    if not data.all():  # stored zeros are not labels
+        stored = data != 0
+        indptr = np.concatenate([[0], np.cumsum(stored)])[indptr]
+        labels = labels[stored]
     return Rows(what, indptr, labels, None, width)
 
 
@@ -172,6 +173,11 @@ def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
 
 
 def _labels(flat: list[Any], what: str) -> Ints:
+    """Labels as one array of int64 or of strings.
+
+    Raises XmcpipeError for other types, for a mix of both, and for ids that are negative or not below 2^63.
+    """
+    # Checked before numpy sees them: it would turn [1, "a"] into strings, and True into 1.
     kinds = set(map(type, flat))
     strings = [issubclass(kind, str) for kind in kinds]
     integers = [issubclass(kind, int | np.integer) and kind is not bool for kind in kinds]

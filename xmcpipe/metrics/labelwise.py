@@ -1,15 +1,15 @@
-"""Metrics over labels: what one is made of, and the counts per label that all of them are computed from.
+"""Metrics over labels: the class of such a metric, and the counts per label from which all are computed.
 
-A macro figure is a mean over labels, and the choice of these labels can change it several times over. So
-three choices are reported, under different names:
+A macro figure is a mean over labels. Which labels are included can change it several times over, so three
+variants are reported, under different names:
 
     _all      all L labels, those of the training set and the test set together
     _tested   labels with at least one document in the test set
     _trained  labels with at least one document in the training set
 
-Libraries differ here without documenting it: the mean over all L, over the labels in the test set, or over
-the ids up to the largest one that occurs, which is none of the three. The metrics themselves are in
-`definitions/labels.py`, and `catalog.py` lists them.
+Libraries differ here without documenting it: some average over all L, some over the labels in the test set,
+and some over the ids up to the largest one that occurs, which is none of these three. The metrics themselves
+are in `definitions/labels.py`, and `catalog.py` lists them.
 
 Legend: B documents of a batch · K ranks · L labels · H labels of a scope with at least one hit.
 """
@@ -29,10 +29,10 @@ SCOPES = {"all": "all labels", "tested": "labels in test", "trained": "labels in
 class ScopeCounts:
     """The counts at one k over the labels of one scope.
 
-    `right`, `predicted` and `support`, int64 [H], have an entry for each label with at least one hit: its
-    hits, its predictions, and the documents that have it. Every other label has precision, recall and F1 0.
-    The totals are over all labels of the scope; `num_labels` counts them, and is 1 for an empty scope, where
-    all is 0.
+    For the labels with at least one hit, int64 [H] each: `right` counts the hits, `predicted` the
+    predictions, and `support` the true documents. The other labels have precision, recall and F1 0, so they
+    need no entry. The totals are over all labels of the scope. `num_labels` is their number, and 1 for an
+    empty scope, whose figures are then 0.
     """
 
     right: Ints
@@ -65,8 +65,8 @@ class LabelMetric:
     """A metric over the labels of a scope.
 
     `name` and a scope make its key ("macro_F1" and "tested": macro_F1_tested@1), `title` its row in printed
-    tables. `figure` computes it from counts. `summary_scopes` are printed without being asked, among the rows
-    of its `group` (see `catalog.GROUPS`).
+    tables. `figure` computes it from counts. Its figures for `summary_scopes` are printed by default, among
+    the rows of its `group` (see `catalog.GROUPS`).
     """
 
     name: str
@@ -77,14 +77,15 @@ class LabelMetric:
 
 
 class LabelCounts:
-    """For each label: how often it is predicted and right among the first k ranks, and how often true at all.
+    """For each label: its predictions and hits among the first k ranks, and its true documents.
 
     Memory: 8 bytes per label for each k, and 4 for the support.
     """
 
     def __init__(self, num_labels: int, ks: Sequence[int]) -> None:
         self._ks = tuple(ks)
-        # row i holds the ranks after ks[i - 1] up to ks[i]; `at` adds the rows up
+        # Row i counts only the ranks after ks[i - 1] up to ks[i], so each prediction is counted once; `at`
+        # adds up the rows.
         self._predicted = np.zeros((len(ks), num_labels), np.int32)
         self._right = np.zeros((len(ks), num_labels), np.int32)
         self.support = np.zeros(num_labels, np.int32)
@@ -92,9 +93,9 @@ class LabelCounts:
     def add(self, top_BK: Int64s, hits_BK: Bools, true_labels: Int64s) -> None:
         """Add B documents: predictions (-1 for none), hits, and the labels of all their true pairs.
 
-        A prediction of a label >= L belongs to no label that is counted here.
+        Predictions of labels >= L are not counted: they belong to none of the L labels.
         """
-        one = np.int32(1)  # of the counts' own type: numpy is 16 times slower where it has to convert
+        one = np.int32(1)  # has the dtype of the counts: numpy is 16 times slower if it has to convert
         known_BK = (top_BK >= 0) & (top_BK < len(self.support))
         first = 0
         for row, k in enumerate(self._ks):

@@ -94,7 +94,7 @@ class LabelWeights:
     def best(self, truth: TruthBatch, k: int) -> Floats:
         """The k largest weights of each document's true labels, descending, float64 [B, k]; then 0."""
         labels = truth.labels
-        # Keys row * L + place: one sort orders the labels of every row by their weight.
+        # Keys row * L + place: one sort puts the heaviest labels of every row first.
         rows = truth.keys - labels
         in_order = np.sort(rows + self.place[labels])
         starts = np.cumsum(truth.sizes) - truth.sizes

@@ -1,10 +1,11 @@
 """From scored labels to rankings: sort by (-score, label id), exclude pairs, cut to the best k.
 
-Ties are the first trap of these metrics: one library prefers the highest id, another the lowest, a third
-whatever its sort happens to leave. Here the lower id comes first, so that a tie has one answer on every
-machine (where the labels of truth and training are numbered first, a label that only occurs in predictions
-comes last). The second trap is the filter: a pair that is neither a hit nor a miss is removed from the
-candidates before the cut, so that the next candidate moves up; blanking it afterwards would cost a rank.
+Ties are the first trap of these metrics: one library prefers the highest id, another the lowest, and a third
+the order that its unstable sort happens to produce. Here the lower id comes first, so that a tie has one
+answer on every machine (where the labels of truth and training are numbered first, a label that only occurs
+in predictions comes last). The second trap is the filter: a pair that is neither a hit nor a miss is removed
+from the candidates before the cut, so that the next candidate moves up; blanking it afterwards would cost a
+rank.
 
 Legend: B documents of a batch · K ranks.
 """
@@ -86,7 +87,8 @@ def _best_first(rows: Int64s, labels: Ints, scores: Scores, first: int) -> Int64
         )
     same, before, after = rows[1:] == rows[:-1], scores[:-1], scores[1:]
     ordered: Bools = (before > after) | ((before == after) & (labels[:-1] <= labels[1:]))
-    if np.all(ordered | ~same):  # as predictors write them: sorting would be most of the work
+    # Most predictors write sorted lists, and sorting them again would be most of the work.
+    if np.all(ordered | ~same):
         return np.arange(len(rows))
     # Bits are inverted, not negated: this reverses the order of every integer type, unsigned ones too.
     falling = np.invert(scores) if scores.dtype.kind in "bui" else -scores

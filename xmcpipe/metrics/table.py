@@ -38,7 +38,7 @@ def table(metrics: Mapping[str, Any], names: Sequence[str] | None = None) -> Tab
 
 
 def frequency_table(metrics: Mapping[str, Any]) -> Table:
-    """One row per bin of the labels' training frequency: its labels, and its part of P@k and PSP@k.
+    """One row per bin of training frequency: its labels, and its contributions to P@k and PSP@k.
 
     Empty without training labels.
     """
@@ -78,24 +78,24 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def comparison_table(comparison: Mapping[str, Any], names: Sequence[str] | None = None) -> Table:
-    """One row per metric@k: both systems, the difference A − B with its interval, p, and * where significant.
+    """One row per metric@k: both systems, the difference A − B with its interval, p, and * if significant.
 
-    Metrics that have no interval are not shown. `names` as in `table`.
+    Metrics without an interval are not shown. `names` is as in `table`.
     """
     differences, titles = comparison["differences"], catalog.titles()
     rows = []
     for name in catalog.summary() if names is None else names:
         for k in comparison["k"]:
-            if found := differences.get(f"{name}@{k}"):
-                ends = f"{_signed(found['low'])} … {_signed(found['high'])}"
-                cells = [_cell(found["first"]), _cell(found["second"]), _signed(found["difference"]), ends]
-                star = "*" if found["significant"] else ""
-                rows.append([f"{titles[name]} @{k}", *cells, f"{found['p']:.3f}", star])
+            if facts := differences.get(f"{name}@{k}"):
+                ends = f"{_signed(facts['low'])} … {_signed(facts['high'])}"
+                cells = [_cell(facts["first"]), _cell(facts["second"]), _signed(facts["difference"]), ends]
+                star = "*" if facts["significant"] else ""
+                rows.append([f"{titles[name]} @{k}", *cells, f"{facts['p']:.3f}", star])
     return [["%", "A", "B", "A − B", f"{100 * comparison['level']:g}% interval", "p", ""], *rows]
 
 
 def comparison_notes(comparison: Mapping[str, Any]) -> list[str]:
-    """Lines below a comparison: what A and B are, the data, the bootstrap, and unusual inputs."""
+    """Lines below a comparison: the names of A and B, the data, the bootstrap, and unusual inputs."""
     systems = dict(zip("AB", comparison["systems"], strict=True))
     lines = [f"{name}: {system['predictions']}" for name, system in systems.items()]
     lines += _of_data(comparison)

@@ -1,12 +1,12 @@
-"""Metrics over documents: what one is made of, and the sums that all of them are computed from.
+"""Metrics over documents: the class of such a metric, and the sums from which all are computed.
 
 A metric over documents is one sum over documents divided by another:
 
     P@k = (sum of hits among the first k) / (k * number of documents)
 
-What is summed is a `Term`: one number per document and rank. `Terms` evaluates the terms of all metrics once
-per document, at the ranks k; a `DocumentMetric` divides their sums. Because a figure is a ratio of sums, no
-mean of batch means is ever taken, and a bootstrap round only has to sum the same terms over the documents
+A `Term` defines the summand: one number per document and rank. `Terms` evaluates the terms of all metrics
+once per document, at the ranks k; a `DocumentMetric` divides their sums. Because a figure is a ratio of sums,
+no mean of batch means is ever taken, and a bootstrap round only has to sum the same terms over the documents
 that it drew. The metrics themselves are in `definitions`, and `catalog.py` lists them.
 
 Legend: B documents of a batch · K ranks, K = max(ks) · C columns (a column per term and k).
@@ -44,7 +44,7 @@ class ScoredBatch:
 
     @cached_property
     def at_least_one(self) -> Int64s:
-        """|y| as a divisor, int64 [B, 1]: 1 for a document without true labels, whose hits are 0 anyway."""
+        """|y| as a divisor, int64 [B, 1]; 1 for a document without true labels, whose hits are 0 anyway."""
         return np.maximum(self.sizes, 1)[:, None]
 
     @cached_property
@@ -62,9 +62,9 @@ class ScoredBatch:
 class Term:
     """One number per document and rank, which a metric sums over documents.
 
-    `at_ranks` maps a batch to [B, K], column j - 1 for the ranks up to j. A term with `needs_training` is
-    computed from `gains` or `best`, so only where training labels are given. Terms with the
-    same `name` are the same term, and metrics that use it have one column for it.
+    `at_ranks` maps a batch to [B, K]; column j - 1 is for the ranks up to j. A term with `needs_training`
+    reads `gains` or `best`, which exist only with training labels. Terms of the same `name` are the same
+    term, and all metrics that use it share its column.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Sums:
 class DocumentMetric:
     """A metric over documents.
 
-    `name` is its key ("P" for P@1, P@3, ...), `title` its row in printed tables. `terms` are what it needs,
-    and `figure` divides their sums. `in_summary` prints it without being asked, among the rows of its `group`
-    (see `catalog.GROUPS`).
+    `name` is its key ("P" for P@1, P@3, ...), `title` its row in printed tables. `figure` computes it from
+    the sums of its `terms`. With `in_summary` it is printed by default, among the rows of its `group` (see
+    `catalog.GROUPS`).
     """
 
     name: str
@@ -118,7 +118,7 @@ class Terms:
         self.weighted = weighted
         self.metrics = [metric for metric in metrics if weighted or not metric.needs_training]
         self._terms = {term.name: term for metric in self.metrics for term in metric.terms}
-        # column 0 counts the documents, column 1 their true labels
+        # Column 0 counts the documents, column 1 their true labels; the terms follow, len(ks) columns each.
         self._columns = {
             name: slice(2 + n * len(ks), 2 + (n + 1) * len(ks)) for n, name in enumerate(self._terms)
         }

@@ -3,7 +3,7 @@
 One array answers every question that a metric has about the truth: whether a prediction is a hit (a binary
 search), how many labels a document has, and which labels occur. Sorting the keys also turns the rows into
 sets: a label that occurs twice in one document's truth counts once. The number of repeated labels is
-reported, because this fault of the data has given other systems a precision of 2.
+reported: in other systems this fault of the data has led to a precision of 2.
 
 Legend: B documents of a batch · K ranks · L labels · P (document, true label) pairs.
 """
@@ -40,7 +40,7 @@ class TruthBatch:
         So `indptr` [B + 1] may be a slice of a larger one. Labels in [0, num_labels), in any order.
         """
         sizes = np.diff(indptr).astype(np.int64)
-        assert len(sizes) * num_labels < 2**63, "the keys of a batch must fit in int64: use fewer documents"
+        assert len(sizes) * num_labels < 2**63, "the keys of a batch must fit in int64: use smaller batches"
         keys = np.repeat(np.arange(len(sizes), dtype=np.int64) * num_labels, sizes) + labels
         repeated = 0
         if np.any(keys[1:] <= keys[:-1]):

@@ -104,7 +104,7 @@ def test_from_a_path_is_an_archive_of_the_recipes_dataset(cli: Any, world: World
         (
             "debian",
             "a.html",
-            "--from a.html: the dataset debian can't be read from a file (leave it out, or",
+            "--from a.html: the dataset debian can't be read from a file (omit --from, or",
         ),
         ("debian", "cluster", "there is no stage 'cluster' in this chain"),
         ("flat", "a.html", "flat.toml: download: expected a table, got 3"),

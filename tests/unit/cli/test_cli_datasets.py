@@ -124,7 +124,7 @@ def test_gc_removes_archives_only_with_the_option(tmp_path: Path, archive: str) 
 
 def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     lines = [line.split() for line in call("datasets").stdout.splitlines()]
-    assert ["dataset", "train", "test", "labels", "archive", "here", "GPU", "(GiB)"] in lines
+    assert ["dataset", "train", "test", "labels", "archive", "local", "GPU", "(GiB)"] in lines
     assert ["tiny", "6", "2", "5", "2.5", "MB", "-", "-"] in lines
     raw = made(call("download", "tiny", "--from", archive, "--json"))["path"]
     folder = tmp_path / "cache/archives/tiny"

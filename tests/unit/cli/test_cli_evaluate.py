@@ -72,11 +72,11 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--truth", "t"], "--truth needs --predictions"),
+        (["--truth", "t"], "--truth needs --predictions or --compare"),
         (["--train", "t"], "--train needs --truth"),
         (["--filter", "t"], "--filter needs --truth"),
         (["--predictions", "p", "--compare", "p", "q", "--truth", "t"], "expected one of --predictions"),
-        (["--compare", "none", "none"], "expected an artifact's folder, got the file none"),
+        (["--compare", "none", "none"], "expected the folder of an artifact, got none"),
         (["--predictions", "p", "--truth", "t", "--k", "1,x"], "expected integers, got --k '1,x'"),
         (["--predictions", "p", "--truth", "t", "--k", "3,3"], "eval: expected k to be distinct rising"),
         (["--predictions", "p", "--truth", "t", "--train", "r", "--b", "inf"], "eval.b: expected a finite"),

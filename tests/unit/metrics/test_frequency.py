@@ -42,7 +42,7 @@ def test_contributions_add_up_to_the_figure() -> None:
 
 
 def test_bins_want_training_labels_and_a_number() -> None:
-    with pytest.raises(XmcpipeError, match="the bins need training labels"):
+    with pytest.raises(XmcpipeError, match="expected training labels for bins"):
         evaluate([[0]], [[0]], k=(1,)).by_frequency()
     with pytest.raises(XmcpipeError, match="frequency bins, got 0"):
         bins_of_labels(np.array([1]), 0)

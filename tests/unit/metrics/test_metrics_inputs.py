@@ -86,7 +86,7 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"predictions": csr(RANKED, True, 5), "truth": csr(TRUTH)}, "predictions 5"),
         ({"truth": csr(TRUTH), "num_labels": 7}, "num_labels 7"),
         ({"predictions": [[9], [], []], "num_labels": 4}, "label ids from 0 to 3, got 9 in predictions"),
-        ({"truth": [["a"], ["b"], []]}, "integers in one place and strings in another"),
+        ({"truth": [["a"], ["b"], []]}, "expected labels of one kind, got both integers and strings"),
         ({"truth": [["a", 1], [], []]}, "int and str"),
         ({"truth": [[1.0], [], []]}, "16,777,216"),
         ({"truth": [[True], [], []]}, "all strings, got bool"),

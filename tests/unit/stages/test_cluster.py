@@ -156,13 +156,13 @@ def test_more_clusters_than_labels(tmp_path: Path) -> None:
 
 def test_nothing_known_of_any_label(tmp_path: Path) -> None:
     shards = make_shards(tmp_path / "shards", texts=False, train=False)
-    with pytest.raises(XmcpipeError, match="'pifa' needs labels with a training document or a text"):
+    with pytest.raises(XmcpipeError, match="'pifa': expected labels with a training document or a text"):
         run(ClusterConfig(), shards, tmp_path / "out")
 
 
 def test_no_label_has_a_text(tmp_path: Path, encoder: Path) -> None:
     shards = make_shards(tmp_path / "shards", str(encoder), texts=False)
-    with pytest.raises(XmcpipeError, match="'text' needs labels with a text"):
+    with pytest.raises(XmcpipeError, match="'text': expected labels with a text"):
         run(ClusterConfig(method="text", device="cpu"), shards, tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""`run` and `status`: make the whole chain of a recipe, or show what exists of it."""
+"""`run` and `status`: make all artifacts of a recipe, or show which of them exist."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ from xmcpipe.stages.download import MAKERS
 
 
 def _stage_names() -> list[str]:
-    """The names of all stages. `--from train` is the stage, and `--from ./train` a folder of that name."""
+    """The names of all stages. `--from train` names the stage, `--from ./train` a file or folder."""
     return [stage.name for stage in catalog.CATALOG]
 
 
@@ -50,8 +50,8 @@ def run(
         typer.Option(
             "--from",
             metavar="STAGE|FILE|FOLDER",
-            help="Run this stage and all after it again; or use this archive or folder, which you fetched by "
-            "hand, as the recipe's dataset.",
+            help="Run this stage and all after it again; or read the dataset from this archive or folder, "
+            "which you downloaded by hand.",
         ),
     ] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
@@ -60,10 +60,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe from data to metrics. Artifacts that exist are reused."""
-    where, tables = one_recipe(recipe_argument, recipe), None
+    name, tables = one_recipe(recipe_argument, recipe), None
     if start is not None and start not in _stage_names():
-        tables, start = _archive(start, unchecked(where, settings or ())), None
-    loaded = read_recipe(where, settings, tables)
+        tables, start = _archive(start, unchecked(name, settings or ())), None
+    loaded = read_recipe(name, settings, tables)
     facts, metrics = [], None
     for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
         facts.append(outcome_facts(outcome))
@@ -109,29 +109,30 @@ def status(
         typer.echo(f"verified: all files of {len(faults)} artifacts are unchanged")
 
 
-def _archive(given: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The key that `--from FILE` or `--from FOLDER` sets in the recipe, whose tables are unchecked.
+def _archive(source: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The table with which `--from FILE` or `--from FOLDER` changes the recipe.
 
-    Raises XmcpipeError for a name that looks like a stage but is none, and if the recipe reads no archive.
+    `recipe` is unchecked, because its own dataset may be one that `source` replaces. Raises XmcpipeError for
+    a name that looks like a stage but is none, and if the recipe reads no archive.
     """
-    stages, path = [name for name in _stage_names() if name in recipe], Path(given)
+    stages, path = [name for name in _stage_names() if name in recipe], Path(source)
     if not path.exists() and path.suffix == "" and len(path.parts) == 1:
         raise XmcpipeError(
-            f"--from {given}: expected a stage of this chain, a file or a folder, got {given!r}",
-            nearest(given, stages),
+            f"--from {source}: expected a stage of this chain, a file or a folder, got {source!r}",
+            nearest(source, stages),
         )
     if "download" not in recipe:
         raise XmcpipeError(
-            f"--from {given}: expected a recipe with a table [download], got one without",
+            f"--from {source}: expected a recipe with a table [download], got one without",
             "name the files to import instead: --set import.train=FILE or --set import.folder=FOLDER",
         )
     download = recipe["download"]
     if isinstance(download, Mapping) and str(download.get("dataset")) in MAKERS:
         raise XmcpipeError(
-            f"--from {given}: the dataset {download['dataset']} can't be read from a file",
-            f"leave it out, or name a stage: {', '.join(stages)}",
+            f"--from {source}: the dataset {download['dataset']} can't be read from a file",
+            f"omit --from, or name a stage: {', '.join(stages)}",
         )
-    return {"download": {"archive": given}}
+    return {"download": {"archive": source}}
 
 
 def _facts(step: ChainStep, now: datetime, faults: list[str] | None) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from xmcpipe.memory.shape import DataShape
 from xmcpipe.recipe import load, packaged_recipes
 
 GIB = 1 << 30
-HEADER = ("dataset", "train", "test", "labels", "archive", "here", "GPU (GiB)")
+HEADER = ("dataset", "train", "test", "labels", "archive", "local", "GPU (GiB)")
 
 
 def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """List the public datasets that `download` knows, and which of them are on this machine.
 
-    The last column is the GPU memory that the plan predicts for training with the dataset's own recipe.
+    The last column predicts the GPU memory of a training with the recipe of the same name.
     """
     raw = list(Store(store).all("raw"))
     every = [_facts(dataset, raw) for dataset in registered().values()]
@@ -39,15 +39,13 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
 def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
     """One dataset in JSON types; `artifacts` are all raw artifacts of the store."""
-    from xmcpipe.data.fetch.archives import (  # it loads an HTTP client, which `--help` must not
-        CachedArchive,
-        folder_of,
-    )
+    # Imported here because it loads an HTTP client, which `--help` must not.
+    from xmcpipe.data.fetch.archives import CachedArchive, folder_of
 
-    kept = [CachedArchive(folder_of(dataset), mirror) for mirror in dataset.mirrors]
-    here = [
+    cached = [CachedArchive(folder_of(dataset), mirror) for mirror in dataset.mirrors]
+    archives = [
         {"path": str(each.archive), "bytes": each.archive.stat().st_size}
-        for each in kept
+        for each in cached
         if each.archive.is_file()
     ]
     raw = [
@@ -55,11 +53,11 @@ def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:
         for each in artifacts
         if each.manifest.config.get("dataset") == dataset.name
     ]
-    return {**asdict(dataset), "archives": here, "raw": raw, "plan": _plan(dataset)}
+    return {**asdict(dataset), "archives": archives, "raw": raw, "plan": _plan(dataset)}
 
 
 def _plan(dataset: Dataset) -> dict[str, Any] | None:
-    """The planned GPU memory in bytes of the recipe with the dataset's name; None without such a recipe."""
+    """The predicted GPU memory, in bytes, of the recipe named like the dataset; None without one."""
     path = packaged_recipes().get(dataset.name)
     if path is None:
         return None
@@ -78,11 +76,11 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     known = {version["name"] for version in facts["versions"]}
     of_known = any(each["version"] in known for each in facts["raw"])
     raw = "raw" if of_known else "raw of another version"
-    here = [word for word, found in ((raw, facts["raw"]), ("archive", facts["archives"])) if found]
+    local = [word for word, paths in ((raw, facts["raw"]), ("archive", facts["archives"])) if paths]
     return (
         facts["name"],
         *(f"{counts[key]:,}" for key in ("train", "test", "labels")),
         size(sizes[0]) if sizes else "-",
-        " + ".join(here) or "-",
+        " + ".join(local) or "-",
         f"{plan['bytes'] / GIB:.2f}" if plan and plan["bytes"] else "-",
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
-from xmcpipe.cli.session import filled, report, run_stage
+from xmcpipe.cli.session import only_set, report, run_stage
 
 
 def download(
@@ -13,7 +13,7 @@ def download(
         str | None,
         typer.Argument(
             metavar="[DATASET]",
-            help="A name that `xmcpipe datasets` lists, debian or synthetic; by default the recipe's.",
+            help="A name that `xmcpipe datasets` lists, debian or synthetic; by default that of the recipe.",
         ),
     ] = None,
     archive: Annotated[
@@ -21,7 +21,7 @@ def download(
         typer.Option(
             "--from",
             metavar="FILE|FOLDER",
-            help="Read this archive, or its unpacked folder, that you fetched by hand.",
+            help="Read this archive, or its unpacked folder, which you downloaded by hand.",
         ),
     ] = None,
     recipe: RecipeOption = None,
@@ -31,5 +31,5 @@ def download(
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a public dataset into the store."""
-    tables = {"download": filled(dataset=dataset, archive=archive)}
+    tables = {"download": only_set(dataset=dataset, archive=archive)}
     report(run_stage("download", recipe, settings, store, force, tables), as_json)

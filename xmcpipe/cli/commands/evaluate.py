@@ -1,8 +1,8 @@
-"""`eval`: the metrics of a recipe's predictions, of files from any system, or of two systems compared.
+"""`eval`: measures the predictions of a recipe, files of any system, or two systems and their difference.
 
 The command has three modes. With a recipe, or with a predictions artifact alone, it runs the stage `eval`.
-With --truth it measures files and stores nothing. With --compare it measures two systems and their
-difference.
+With --truth it measures files and stores nothing. With --compare it measures two systems, as artifacts or as
+files, and stores nothing.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from xmcpipe.cli.options import (
     StoreOption,
 )
 from xmcpipe.cli.output import outcome_facts, print_comparison, print_json, print_metrics
-from xmcpipe.cli.session import filled, read_recipe, report, run_stage
+from xmcpipe.cli.session import only_set, read_recipe, report, run_stage
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.measuring.metrics_json import read_metrics
@@ -48,7 +48,7 @@ PredictionsOption = Annotated[
 ]
 CompareOption = Annotated[
     tuple[Path, Path] | None,
-    typer.Option(metavar="A B", help="Compare two predictions: print the differences and their intervals."),
+    typer.Option(metavar="A B", help="Compare two systems: print the differences and their intervals."),
 ]
 TruthOption = Annotated[
     Path | None,
@@ -116,7 +116,7 @@ def evaluate(
     The popularity baseline is printed next to them.
     """
     ranks = None if k is None else _ranks(k)
-    table = filled(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
+    table = only_set(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
     files = _files(predictions, compare, truth, train, filter_)
     _refuse_ignored(context, files, compare is not None, as_json)
     if files is None and compare is None:
@@ -124,12 +124,13 @@ def evaluate(
         outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
         _print_outcome(outcome, style, as_json)
         return
+    # Artifacts were measured with constants of their own recipe; what the user sets here has priority.
     if files is None and compare and recipe is None:
         keys = (setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())
         table |= _constants(compare, store, {"a", "b", "propensity"} - {*table, *keys})
     config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
     if compare is None:
-        assert files, "files, or a stage"
+        assert files, "without files or --compare the stage has run"
         _print(evaluate_files(files, config), print_metrics, style, as_json)
     else:
         files = files or _of_artifacts(compare, shards, store)
@@ -173,7 +174,7 @@ def _files(
         raise XmcpipeError("expected one of --predictions and --compare, got both", "omit one of them")
     if truth is not None:
         if predictions is None and compare is None:
-            raise XmcpipeError("--truth needs --predictions", "name the predictions to measure")
+            raise XmcpipeError("--truth needs --predictions or --compare", "name the predictions to measure")
         systems = compare or ((predictions,) if predictions else ())
         return EvalInputs(systems, truth, train, filter_)
     for option, path in (("--train", train), ("--filter", filter_)):
@@ -181,7 +182,9 @@ def _files(
             raise XmcpipeError(f"{option} needs --truth", "name the true labels of the test set too")
     for path in compare or filter(None, [predictions]):
         if not path.is_dir():
-            raise XmcpipeError(f"expected an artifact's folder, got the file {path}", "or add --truth FILE")
+            raise XmcpipeError(
+                f"expected the folder of an artifact, got {path}", "to measure a file, add --truth FILE"
+            )
     return None
 
 
@@ -204,9 +207,10 @@ def _refuse_ignored(context: typer.Context, files: EvalInputs | None, comparing:
 
 
 def _constants(compare: tuple[Path, Path], store: Path, names: set[str]) -> dict[str, Any]:
-    """Those of A, B and the kind of propensity that are in `names`, from the systems' metrics in the store.
+    """The constants of PSP with which the two systems were measured, by key of [eval].
 
-    Empty if the store has no metrics of the two systems. Raises XmcpipeError if their metrics differ.
+    `names` are those of a, b and propensity that the user did not set. Returns {} if the store has no metrics
+    of the two systems. Raises XmcpipeError if they were measured with different constants.
     """
     systems = {Artifact.at(path).manifest.fingerprint for path in compare}
     tables = [
@@ -224,7 +228,10 @@ def _constants(compare: tuple[Path, Path], store: Path, names: set[str]) -> dict
 
 
 def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> EvalInputs:
-    """Two predictions artifacts, and the shards that they were predicted on (`shards`, or from the store)."""
+    """The inputs to compare two predictions artifacts: truth and training labels come from their shards.
+
+    `shards` overrides the shards of the store. Raises XmcpipeError if these are missing or not the same.
+    """
     manifests = [Artifact.at(path).manifest for path in compare]
     fingerprints = {manifest.inputs.get("shards", "") for manifest in manifests}
     if shards is None and len(fingerprints) > 1:
@@ -233,13 +240,13 @@ def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) 
             "name the shards or files to measure both against, with --shards or --truth",
         )
     if shards is None:
-        found = Store(store).find("shards", fingerprints.pop())
-        if found is None:
+        artifact = Store(store).find("shards", fingerprints.pop())
+        if artifact is None:
             raise XmcpipeError(
                 f"the shards that both were predicted on are not in {store}",
                 "name the truth with --truth, or the shards with --shards",
             )
-        shards = found.path
+        shards = artifact.path
     return EvalInputs(compare, shards, shards)
 
 

@@ -19,13 +19,13 @@ class Format(StrEnum):
 
 
 def export(
-    artifact: Annotated[Path, typer.Argument(help="The folder of a raw or predictions artifact.")],
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of raw data or predictions.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write, new or empty.")
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write to, new or empty.")
     ],
     format_: Annotated[
         Format,
-        typer.Option("--format", help="Layout: that of PECOS (text and npz) or of the XC repository (X_Y)."),
+        typer.Option("--format", help="Layout: PECOS (text and npz) or the XC repository (X_Y)."),
     ] = Format.PECOS,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`gc`: frees disk space: removes unneeded artifacts, leftovers of killed stages, and archives."""
+"""`gc`: frees disk space by removing unneeded artifacts, leftovers of killed stages, and archives."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ from xmcpipe.cli.output import headline, print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
 
-OLD_SECONDS = 86_400.0  # a killed stage that wrote within a day may still be resumed
+OLD_SECONDS = 86_400.0  # leftovers younger than a day are not removed: the stage may still be resumed
 
 
 KeepOption = Annotated[
@@ -55,6 +55,7 @@ def gc(
     opened = Store(store)
     needed = _needed(keep or [], settings, store)
     artifacts = _unneeded(opened, needed, remove=everything or bool(keep))
+    # A building folder is named KIND-FINGERPRINT: a training that a kept recipe could resume stays.
     resumable = {f"{path.parent.name}-{path.name}" for path in needed}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
     cached = _archives(remove=archives)
@@ -70,7 +71,8 @@ def gc(
 
 
 def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
-    from xmcpipe.data.fetch.archives import remove  # it loads an HTTP client, which `--help` must not
+    # Imported here because it loads an HTTP client, which `--help` must not.
+    from xmcpipe.data.fetch.archives import remove
 
     for artifact in artifacts:
         store.remove(artifact)
@@ -81,7 +83,10 @@ def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], arch
 
 
 def _unneeded(store: Store, needed: set[Path], remove: bool) -> list[Artifact]:
-    """The artifacts that are not in `needed`; none if they are not to be removed, and a line about that."""
+    """The artifacts to remove: those that are not in `needed`.
+
+    Unless `remove`, prints how many there are and how to remove them, and returns none.
+    """
     artifacts = [artifact for artifact in store.all() if artifact.path.resolve() not in needed]
     if remove or not artifacts:
         return artifacts
@@ -91,16 +96,19 @@ def _unneeded(store: Store, needed: set[Path], remove: bool) -> list[Artifact]:
 
 
 def _needed(names: list[str], settings: list[str] | None, store: Path) -> set[Path]:
-    """The paths of these recipes' artifacts, existing or not, and of these artifacts and their inputs."""
-    places = set()
+    """The paths to keep: all artifacts of a recipe, existing or not, or an artifact and all its inputs.
+
+    Each of `names` is a recipe or the folder of an artifact.
+    """
+    paths = set()
     for recipe in names:
         if (Path(recipe) / FILE_NAME).is_file():
-            places |= _ancestry(Store(store), Artifact.at(Path(recipe)))
+            paths |= _ancestry(Store(store), Artifact.at(Path(recipe)))
             continue
         for step in open_chain(read_recipe(recipe, settings), store).steps():
             if step.fingerprint is not None:
-                places.add(Store(store).place(step.stage.kind, step.fingerprint).resolve())
-    return places
+                paths.add(Store(store).place(step.stage.kind, step.fingerprint).resolve())
+    return paths
 
 
 def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
@@ -110,13 +118,13 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
 
 
 def _archives(remove: bool) -> list[Path]:
-    """The archives in the cache; none if they are not to be removed, and a line about each."""
+    """The archives in the cache. Unless `remove`, prints a line about each, and returns none."""
     from xmcpipe.data.fetch.archives import cached_archives
 
-    found = cached_archives()
+    archives = cached_archives()
     if remove:
-        return found
-    for path in found:
+        return archives
+    for path in archives:
         bytes_ = size(path.stat().st_size)
         typer.echo(f"{path}  archive of {path.parent.name}  {bytes_}  kept (--archives removes it)", err=True)
     return []
@@ -125,7 +133,7 @@ def _archives(remove: bool) -> list[Path]:
 def _list(
     artifacts: list[Artifact], rest: Mapping[Path, tuple[str, int]], as_json: bool, dry_run: bool
 ) -> int:
-    """Print what is to be removed, and return its bytes; `rest` maps paths to a description and bytes."""
+    """Print all that will be removed, and return its bytes; `rest` maps paths to a description and bytes."""
     total = sum(artifact.bytes for artifact in artifacts) + sum(count for _, count in rest.values())
     if as_json:
         rows = [
@@ -150,7 +158,8 @@ def _confirmed(yes: bool, as_json: bool, total: int) -> bool:
         return True
     if as_json or not sys.stdin.isatty():
         raise XmcpipeError(
-            "there is no terminal to confirm on; nothing was removed", "add --yes, or --dry-run to list"
+            "expected --yes, because there is no terminal to confirm on; nothing was removed",
+            "add --yes, or --dry-run to list",
         )
     return typer.confirm(f"Remove {size(total)}?")
 

@@ -1,6 +1,6 @@
-"""`import`: reads the user's own tables into the store.
+"""`import`: reads your own tables, or the folder of a public dataset, into the store.
 
-Each key of ImportConfig has a parameter of the same name here.
+Each key of ImportConfig has an option here, in a parameter of the same name.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
-from xmcpipe.cli.session import filled, report, run_stage
+from xmcpipe.cli.session import only_set, report, run_stage
 from xmcpipe.data.layouts import layout_names
 from xmcpipe.stages.importing import ImportConfig
 
@@ -50,7 +50,8 @@ Train = Annotated[
     Text, _option("train", READING, "Table of documents: JSONL, CSV, TSV (also .gz) or Parquet.", "FILE")
 ]
 Test = Annotated[
-    Text, _option("test", READING, "Table of test documents; without it, --train is split.", "FILE")
+    Text,
+    _option("test", READING, "Table of test documents; without it, --train is split.", "FILE"),
 ]
 Id = Annotated[
     Text,
@@ -94,7 +95,7 @@ Header = Annotated[
     _option(
         "header",
         FORMAT,
-        "Whether the first line names the columns; without it, their names are 1, 2, ….",
+        "Whether the first line names the columns; if not, their names are 1, 2, ….",
         None,
         "--header/--no-header",
     ),
@@ -140,7 +141,13 @@ Unseen = Annotated[
     Text, _option("unseen", POLICIES, "What to do with test labels that never occur in training.", POLICY)
 ]
 SameText = Annotated[
-    Text, _option("same_text", POLICIES, "How texts are compared for repeats.", "caseless|exact")
+    Text,
+    _option(
+        "same_text",
+        POLICIES,
+        "How texts are compared for repeats.",
+        "caseless|exact",
+    ),
 ]
 MinCount = Annotated[
     int | None, _option("min_label_count", POLICIES, "Drop labels with fewer than N training documents.", "N")
@@ -185,4 +192,4 @@ def import_(
 ) -> None:
     """Import your own documents from --train and --test, from one table that is split, or from FOLDER."""
     keys = {field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)}
-    report(run_stage("import", recipe, settings, store, force, {"import": filled(**keys)}), as_json)
+    report(run_stage("import", recipe, settings, store, force, {"import": only_set(**keys)}), as_json)

@@ -31,7 +31,7 @@ def build(
         typer.Option(
             "--arch",
             metavar="sm_NN|all",
-            help="Architecture to compile for (repeatable); by default those of this machine's GPUs.",
+            help="Architecture to compile for (repeatable); by default those of the GPUs of this machine.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -63,7 +63,7 @@ def build(
 
 @commands.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the kernels, their variants, and the architectures that the cache has them for."""
+    """List the kernels, their macros, and the architectures for which the cache holds them."""
     from xmcpipe.ops.nvrtc import compiler
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
     from xmcpipe.ops.nvrtc.kernel_table import KERNELS
@@ -116,7 +116,7 @@ def _of_this_machine() -> list[str]:
 
 
 def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", str, "Cubin"]]:
-    """Each job with its cubin, in order; several processes compile if there is much to do."""
+    """Each job with its cubin, in order; many missing cubins are compiled by several processes."""
     from xmcpipe.cores import usable_cores
     from xmcpipe.ops.nvrtc.compiler import compile_kernel, is_cached
 

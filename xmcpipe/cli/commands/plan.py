@@ -1,4 +1,4 @@
-"""`plan`: predicts the memory of a recipe's training, before anything runs."""
+"""`plan`: predicts the memory of a training, before anything runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -29,33 +29,56 @@ if TYPE_CHECKING:
 
 GIB, GB = 1 << 30, 10**9
 GIGA, TERA = 10**9, 10**12
-COPIES = 10  # of which the fastest is the bandwidth
+COPIES = 10  # number of timed copies; the fastest one gives the bandwidth
 Device = Literal["cuda", "cpu"]
 
 
-# Long: a command's options are declared in its signature, one after another.
+# Long: Typer reads its options from the signature.
 def plan(
     recipe_argument: RecipeArgument = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     labels: Annotated[
-        int, typer.Option("--labels", min=0, help="Number of labels L; by default that of the shards.")
+        int,
+        typer.Option(
+            "--labels", min=0, show_default=False, help="Number of labels L; by default that of the shards."
+        ),
     ] = 0,
     documents: Annotated[
-        int, typer.Option("--documents", min=0, help="Number of documents N; by default that of the shards.")
+        int,
+        typer.Option(
+            "--documents",
+            min=0,
+            show_default=False,
+            help="Number of documents N; by default that of the shards.",
+        ),
     ] = 0,
     tokens: Annotated[
         int,
         typer.Option(
-            "--tokens", min=0, help="Tokens of the longest document; by default those of the shards."
+            "--tokens",
+            min=0,
+            show_default=False,
+            help="Tokens of the longest document; by default those of the shards.",
         ),
     ] = 0,
     positives: Annotated[
-        float, typer.Option("--positives", min=0, help="Labels per document; by default those of the shards.")
+        float,
+        typer.Option(
+            "--positives",
+            min=0,
+            show_default=False,
+            help="Labels per document; by default the mean of the shards.",
+        ),
     ] = 0.0,
     clusters: Annotated[
         int,
-        typer.Option("--num-clusters", min=0, help="Number of clusters C; by default that of the recipe."),
+        typer.Option(
+            "--num-clusters",
+            min=0,
+            show_default=False,
+            help="Number of clusters C; by default that of the recipe.",
+        ),
     ] = 0,
     device: Annotated[
         Device, typer.Option("--device", help="Device that the training will run on.")
@@ -66,19 +89,25 @@ def plan(
             "--bandwidth",
             metavar="GB/S",
             min=0,
-            help="Memory bandwidth, used to print the lower bound on step time.",
+            show_default=False,
+            help="Memory bandwidth in GB/s, used to print the lower bound on step time.",
         ),
     ] = 0.0,
     tflops: Annotated[
         float,
         typer.Option(
             "--tflops",
+            metavar="TFLOP/S",
             min=0,
-            help="TFLOP/s that encoders reach in 16 bits on the processor, used to print times.",
+            show_default=False,
+            help="Speed that the encoder reaches in 16 bits; with the bandwidth, used to print times.",
         ),
     ] = 0.0,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure the memory bandwidth of this machine with a copy.")
+        bool,
+        typer.Option(
+            "--measure", help="Measure the memory bandwidth of this machine instead of reading --bandwidth."
+        ),
     ] = False,
     shards_artifact: ShardsOption = None,
     clusters_artifact: ClustersOption = None,
@@ -87,14 +116,14 @@ def plan(
 ) -> None:
     """Predict the peak memory of a training, by part, and the lower bound on step time.
 
-    The shape of the data is that of the shards in the store. Options override it, so that no shards are
-    needed.
+    The sizes of the data are read from the shards in the store, or set with options.
     """
     if recipe_argument is not None and recipe is not None:
-        raise XmcpipeError("expected one recipe, got two", "give the argument or --recipe, not both")
+        raise XmcpipeError("expected one recipe, got two", "omit the argument or --recipe")
     loaded = read_recipe(recipe_argument or recipe, settings, {"train": {}})
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
     stated = DataShape(labels, documents, tokens, positives, clusters)
+    # With --labels alone the shards in the store are ignored: the plan is of other data.
     artifacts = _existing(chain, () if labels and shards_artifact is None else ("shards", "clusters"))
     planned = plan_recipe(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
@@ -105,20 +134,20 @@ def plan(
 
 
 def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
-    """The existing artifacts of these kinds."""
-    found = {}
+    """Those artifacts of these kinds that exist, by kind."""
+    artifacts = {}
     for kind in kinds:
         try:
             artifact = chain.input(kind)[1]
         except (KeyError, XmcpipeError):  # the recipe doesn't make it, or its files don't exist
             artifact = None
         if artifact is not None:
-            found[kind] = artifact
-    return found
+            artifacts[kind] = artifact
+    return artifacts
 
 
 def _copy_speed(device: str) -> float:
-    """Bytes per second that a copy of a large tensor reads and writes on this machine."""
+    """Memory bandwidth of this machine, in bytes per second: a copy reads and writes a large tensor."""
     from xmcpipe.benchmark.timing import Clock
     from xmcpipe.modeling.devices import pick_device
 
@@ -128,7 +157,7 @@ def _copy_speed(device: str) -> float:
 
 
 def _facts(planned: RecipePlan, speed: float, flops: float) -> dict[str, Any]:
-    """The plans in JSON types."""
+    """The plans in JSON types; `speed` in bytes per second and `flops` per second, 0 if unknown."""
     plans = [
         {
             "memory": each.memory,
@@ -180,7 +209,7 @@ def _host(planned: RecipePlan, plan: "Plan") -> dict[str, int]:
 
 
 def _rows(columns: Sequence[Mapping[str, int]]) -> list[tuple[str, ...]]:
-    """One row for each part that any column has, and a row of totals."""
+    """Rows of a table: each part that occurs in a column, in GiB, and the totals."""
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [(name, *(_gib(column.get(name, 0)) for column in columns)) for name in _ordered(names)]
     return [*rows, ("total", *(_gib(sum(column.values())) for column in columns))]

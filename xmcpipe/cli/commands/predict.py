@@ -28,7 +28,7 @@ from xmcpipe.cli.session import open_chain, read_recipe, report, run_stage
 from xmcpipe.errors import XmcpipeError, require_file
 
 BATCH_SIZE = 32
-SHOWN_TEXT = 100  # characters of a document on a terminal
+SHOWN_TEXT = 100  # characters of a text that are printed on a terminal
 Document = tuple[str | None, str]  # id or None, and text
 Labels = Sequence[tuple[str, str | None, float]]  # name, text, score, best first
 
@@ -38,7 +38,9 @@ def predict(
     settings: SetOption = None,
     model: ModelOption = None,
     shards: ShardsOption = None,
-    text: Annotated[list[str] | None, typer.Option(help="Text to label (repeatable).")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Text to label (repeatable).")
+    ] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
@@ -57,8 +59,8 @@ def predict(
     With a recipe or shards and no text, predict labels for the test documents.
     """
     if not text and input_file is None and (recipe is not None or shards is not None):
-        given = {"model": model, "shards": shards}
-        report(run_stage("predict", recipe, settings, store, force, given=given), as_json)
+        inputs = {"model": model, "shards": shards}
+        report(run_stage("predict", recipe, settings, store, force, inputs=inputs), as_json)
         return
     if text and input_file is not None:
         raise XmcpipeError("expected one of --text and --input, got both", "omit one of them")
@@ -86,11 +88,13 @@ def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tu
     if (folder / "manifest.json").is_file():
         Artifact.at(folder).manifest.require("model", MODEL_VERSION)
     documents = iter(documents)
-    first = next(documents, None)  # bad input is an error before a model is loaded
+    first = next(documents, None)  # read now: bad input should fail before the model is loaded
     if first is None:
         return
     from xmcpipe.inference.bundle import Bundle
 
+    # The model reads texts ahead, a batch at a time. The queue holds the documents that were read and have no
+    # labels yet.
     waiting: deque[Document] = deque()
 
     def texts() -> Iterator[str]:
@@ -135,17 +139,18 @@ def _parse(lines: Iterable[str], source: str, objects_only: bool) -> Iterator[Do
         raise XmcpipeError(f"{source} can't be read: {error}", "check the file") from error
 
 
-def _document(line: str, where: str) -> Document:
+def _document(line: str, place: str) -> Document:
+    """One line of JSONL as a document; `place` names the line in errors."""
     try:
         row = json.loads(line)
     except ValueError as error:
         raise XmcpipeError(
-            f"{where} isn't JSON: {error}", 'write one object per line: {"text": "…"}'
+            f"{place} isn't JSON: {error}", 'write one object per line: {"text": "…"}'
         ) from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
         raise XmcpipeError(
-            f"expected a string `text` in {where}, got {keys}", 'write one object per line: {"text": "…"}'
+            f"expected a string `text` in {place}, got {keys}", 'write one object per line: {"text": "…"}'
         )
     return None if row.get("id") is None else str(row["id"]), row["text"]
 

@@ -1,4 +1,4 @@
-"""`report`: runs as one self-contained HTML page."""
+"""`report`: writes one or several runs as one self-contained HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +19,12 @@ RunsArgument = Annotated[
         help="Recipes (name or file) that have run, or folders of metrics, predictions or models.",
     ),
 ]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="HTML file to write.")]
 NamesOption = Annotated[
     list[str] | None,
-    typer.Option("--name", help="Name of a run on the page, one for each run in order (repeatable)."),
+    typer.Option(
+        "--name", metavar="NAME", help="Name of a run on the page; repeat it for each run, in the same order."
+    ),
 ]
 DocumentsOption = Annotated[
     int,
@@ -58,8 +60,8 @@ def report(
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
     from xmcpipe.report.make import ReportOptions, make_report  # loads NumPy
 
-    found = _distinct_runs(runs, settings, store)
-    facts = make_report(named(found, names or ()), ReportOptions(documents, bootstrap, seed), output)
+    distinct = _distinct_runs(runs, settings, store)
+    facts = make_report(named(distinct, names or ()), ReportOptions(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)
         return

@@ -1,7 +1,8 @@
-"""The commands of the stages, made from the catalog: a new stage gets its command without a line here.
+"""Generates the command of each stage from the catalog, so a new stage needs no change here.
 
-A command reads the stage's inputs from the store or, named with --KIND, from anywhere, and has an option for
-each of the stage's own. Stages whose command does more than run the stage have a function in OWN.
+A generated command has the shared options, an option --KIND for each kind of artifact that the stage reads
+(else it is read from the store), and the options that the stage itself declares. Stages whose command does
+more than run the stage have a function of their own, listed in OWN.
 """
 
 import inspect
@@ -28,7 +29,7 @@ OWN: dict[str, Callable[..., None]] = {
 
 
 def stage_command(stage: Stage) -> Callable[..., None]:
-    """The function that Typer makes the command of `stage` from."""
+    """The function from which Typer makes the command of `stage`."""
     return OWN.get(stage.name) or _generated(stage)
 
 
@@ -61,7 +62,7 @@ def _generated(stage: Stage) -> Callable[..., None]:
 
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The options of a stage's command, in the order of its help."""
-    # A recipe table may have keys such as `store`: the own options' names could collide with the shared ones.
+    # A key of a recipe could be called `store`: its option would then hide the shared one of that name.
     shared = {"recipe", "settings", "store", "force", "as_json"}
     assert shared.isdisjoint({*stage.inputs, *(option.key for option in stage.options)}), stage.name
     return [
@@ -86,7 +87,7 @@ def _input_option(kind: str) -> Any:
 
 
 def _own_option(option: Option) -> tuple[Any, Any]:
-    """The annotation and the default of one of the stage's own options."""
+    """The annotation and the default of one option that the stage declares."""
     if option.value is not None:
         return Annotated[bool, typer.Option(option.flag, help=option.help)], False
     own = typer.Option(option.flag, help=option.help, metavar=option.metavar, min=option.least)
@@ -94,7 +95,7 @@ def _own_option(option: Option) -> tuple[Any, Any]:
 
 
 def _value(option: Option, value: Any) -> Any:
-    """What the option sets its key to; None if the user did not set it."""
+    """The value that the option gives to its key; None if the user did not set it."""
     if option.value is None:
         return value
     return option.value if value else None
