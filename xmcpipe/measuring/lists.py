@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
+    from xmcpipe.data.label_lists.lists import LabelLists
+    from xmcpipe.data.label_lists.numbering import CommonVocabulary
     from xmcpipe.metrics.evaluation import Evaluation, Reference
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.ranking import Ranking
@@ -47,7 +48,7 @@ def measure_lists(
     If `filtered`, the last element of `common.others` has the pairs to exclude. Raises XmcpipeError, naming
     the source of the lists, for a truth or for predictions that can't be measured.
     """
-    from xmcpipe.data.label_lists.lists import pair_rows
+    from xmcpipe.data.label_lists.joining import pair_rows
     from xmcpipe.metrics.api import without_pairs
     from xmcpipe.metrics.evaluation import Reference, measure
 
@@ -149,7 +150,8 @@ def _ranked(
     """The rankings of one system, in the order of the N documents of the truth, and how rows were joined."""
     import numpy as np
 
-    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
+    from xmcpipe.data.label_lists.joining import prediction_rows
+    from xmcpipe.data.label_lists.lists import select_rows
     from xmcpipe.metrics.api import rank_all, require_known_labels
     from xmcpipe.metrics.ranking import Ranking
 

@@ -82,7 +82,7 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     Raises XmcpipeError if the predictions are of other documents or labels than those of the test split.
     """
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
-    from xmcpipe.data.label_lists.lists import common_vocabulary
+    from xmcpipe.data.label_lists.numbering import common_vocabulary
 
     shards = inputs["shards"]
     training = training_of_shards(shards, config.propensity)  # the largest input: counted first, then freed

@@ -155,7 +155,8 @@ def _ranked(
     Labels are ordered as the metrics rank them: by (-score, label id). `excluded` has, for each document, the
     labels of its filter pairs, which are removed before the k best are chosen.
     """
-    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
+    from xmcpipe.data.label_lists.joining import prediction_rows
+    from xmcpipe.data.label_lists.lists import select_rows
 
     order, _ = prediction_rows(predictions, truth)
     chosen = select_rows(predictions, rows if order is None else order[rows])
