@@ -37,7 +37,7 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
     import numpy as np
 
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists, read_training_lists
-    from xmcpipe.data.label_lists.lists import common_vocabulary
+    from xmcpipe.data.label_lists.numbering import common_vocabulary
 
     # Training labels are read first and reduced to counts, because they may be larger than all other inputs.
     train, training = None, None
@@ -66,7 +66,7 @@ def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Trainin
     """The labels that occur in the training lists, as lists of one row, and the count of each label."""
     import numpy as np
 
-    from xmcpipe.data.label_lists.lists import with_small_ids
+    from xmcpipe.data.label_lists.numbering import with_small_ids
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.truth import count_labels
 

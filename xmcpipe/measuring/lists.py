@@ -5,7 +5,7 @@ the numbers of documents and labels, where the labels come from, A, B and N of t
 inputs were unusual.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
-    from xmcpipe.data.label_lists.lists import CommonVocabulary, LabelLists
+    from xmcpipe.data.label_lists.lists import LabelLists
+    from xmcpipe.data.label_lists.numbering import CommonVocabulary
     from xmcpipe.metrics.evaluation import Evaluation, Reference
     from xmcpipe.metrics.propensity import Training
     from xmcpipe.metrics.ranking import Ranking
@@ -47,7 +48,7 @@ def measure_lists(
     If `filtered`, the last element of `common.others` has the pairs to exclude. Raises XmcpipeError, naming
     the source of the lists, for a truth or for predictions that can't be measured.
     """
-    from xmcpipe.data.label_lists.lists import pair_rows
+    from xmcpipe.data.label_lists.joining import pair_rows
     from xmcpipe.metrics.api import without_pairs
     from xmcpipe.metrics.evaluation import Reference, measure
 
@@ -70,11 +71,15 @@ def measure_lists(
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
             evaluation.unusual |= ranking.filter_cost()
     system_facts = [
-        {"joined_by": joined_by}
-        | {name: count for name, count in evaluation.unusual.items() if name not in facts}
+        {"joined_by": joined_by, **_only_in(evaluation.unusual, facts)}
         for joined_by, evaluation in zip(joins, evaluations, strict=True)
     ]
     return Measurement(evaluations, popularity, facts, system_facts)
+
+
+def _only_in(counts: Mapping[str, int], facts: Mapping[str, Any]) -> dict[str, int]:
+    """The counts that `facts`, which hold for all systems, don't have."""
+    return {name: count for name, count in counts.items() if name not in facts}
 
 
 def _facts(
@@ -94,6 +99,7 @@ def _facts(
         "labels_from": common.origin,
         "labels_in_test": first.tested,
         "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
+        # Both are properties of the truth, so they are the same for every system.
         **{name: first.unusual[name] for name in ("documents_without_truth", "repeated_labels_merged")},
         "propensity": None
         if training is None
@@ -149,7 +155,8 @@ def _ranked(
     """The rankings of one system, in the order of the N documents of the truth, and how rows were joined."""
     import numpy as np
 
-    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
+    from xmcpipe.data.label_lists.joining import prediction_rows
+    from xmcpipe.data.label_lists.lists import select_rows
     from xmcpipe.metrics.api import rank_all, require_known_labels
     from xmcpipe.metrics.ranking import Ranking
 

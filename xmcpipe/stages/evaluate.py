@@ -82,7 +82,7 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     Raises XmcpipeError if the predictions are of other documents or labels than those of the test split.
     """
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
-    from xmcpipe.data.label_lists.lists import common_vocabulary
+    from xmcpipe.data.label_lists.numbering import common_vocabulary
 
     shards = inputs["shards"]
     training = training_of_shards(shards, config.propensity)  # the largest input: counted first, then freed
@@ -138,6 +138,7 @@ def compare_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
         **measurement.facts,
         **dataclasses.asdict(config.bootstrap),
         "systems": systems,
+        # The key `significant` is a property of a difference, which asdict leaves out.
         "differences": {
             name: {**dataclasses.asdict(each), "significant": each.significant}
             for name, each in differences.items()

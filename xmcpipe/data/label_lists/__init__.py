@@ -1,5 +1,6 @@
-"""Lists of labels, one per document: predictions, truth or training labels, from files of many formats.
+"""Label lists, one list of labels per document: predictions, truth or training labels, in many file formats.
 
-`files` chooses the reader, `builder` checks and narrows what it yields, `lists` gives several of them one
-numbering of labels and one order of documents. `json_lines` and `xc_text` are the readers of text formats.
+`files` chooses the reader, and `builder` checks and compacts the batches that a reader yields into the type
+of `lists`. Before label lists can be compared, `numbering` gives them a common numbering of labels, and
+`joining` a common order of documents. `json_lines` and `xc_text` are the readers of text formats.
 """

@@ -1,7 +1,7 @@
-"""Turns the columns id, labels and scores of Arrow batches into `LabelLists`, checked and cut to the top few.
+"""Builds `LabelLists` from the columns id, labels and scores of Arrow batches, checked and cut to the top k.
 
-Each batch is narrowed at once (32-bit ids where they fit, numbers in place of names, only labels that can
-reach the top), so that memory holds a few small arrays instead of the file's columns.
+Each batch is compacted at once: ids of 32 bits if they fit, numbers instead of names, and only labels that
+can reach the top k. Memory thus holds a few small arrays instead of the columns of the file.
 
 Legend: B rows of a batch · P (document, label) pairs of a batch · L labels.
 """
@@ -21,12 +21,12 @@ Numbers = TypeVar("Numbers", Ints, Scores)
 
 
 class ListsBuilder:
-    """Collects batches into LabelLists.
+    """Collects batches of documents into LabelLists; `source` names the file in errors.
 
-    With `scored`, scores are read if there are any. `top` keeps the labels of each document that can be among
-    its `top` best; these are more than `top` where scores tie, since ties are broken only after all files
-    have one numbering. Raises XmcpipeError, with the row counted from 0, for columns of another type and for
-    a score that is NaN.
+    With `scored`, scores are read if there are any. With `top`, only labels that can be among the `top` best
+    of their document are stored. There may be more than `top` of them if scores tie, because ties can be
+    broken only after all files have a common numbering. Methods raise XmcpipeError, with the row counted from
+    0, for columns of a wrong type and for a score that is NaN.
     """
 
     def __init__(self, source: str, scored: bool = False, top: int | None = None) -> None:
@@ -46,6 +46,7 @@ class ListsBuilder:
             raise self._error(f"a value doesn't fit its column: {error}", "check the column") from error
 
     def _add(self, batch: pa.RecordBatch) -> None:
+        """Append a batch; errors of Arrow are not converted."""
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         lengths, values = self._lists(columns["labels"], "labels")
         labels, dictionary = self._numbers(values)
@@ -59,13 +60,14 @@ class ListsBuilder:
         self.append(lengths, labels, scores)
 
     def append(self, lengths: Int64s, labels: Ints, scores: Scores | None) -> None:
-        """Append documents as NumPy arrays: lengths [B], and labels [P] and scores [P] end to end."""
+        """Append documents as NumPy arrays: lengths [B]; labels [P] and scores [P] are end to end."""
         if scores is not None and np.isnan(scores).any():
             row = self._rows + int(np.repeat(np.arange(len(lengths)), lengths)[np.isnan(scores).argmax()])
             raise self._error(f"a score of row {row} is not a number (NaN)", "give a number for every label")
         mask = None if self._top is None else _reach_top(lengths, scores, self._top)
         if mask is not None:
-            lengths = np.diff(row_offsets(mask)[row_offsets(lengths)])  # selected pairs of each row
+            # row_offsets(mask)[i] is the number of selected pairs before pair i.
+            lengths = np.diff(row_offsets(mask)[row_offsets(lengths)])
             labels = labels[mask]
             scores = None if scores is None else scores[mask]
         self._rows += len(lengths)
@@ -75,11 +77,16 @@ class ListsBuilder:
             self._scores.append(scores)
 
     def finish(self, names: pa.Array | None = None, width: int | None = None) -> LabelLists:
-        """All appended documents. `names`, string [L], is the vocabulary of integer labels, `width` is L."""
+        """All appended documents as LabelLists.
+
+        `names`, string [L], is the vocabulary of integer labels, and `width` is L, if they are known. For
+        labels that are names, both are ignored: the vocabulary is the names that occur.
+        """
         indptr = np.zeros(self._rows + 1, np.int64)
         if self._rows:
             np.cumsum(np.concatenate(self._lengths), out=indptr[1:])
         if self._dictionaries:
+            # Each batch numbers its names differently: map all of them to one dictionary.
             names, width = pc.unique(pa.chunked_array(self._dictionaries, pa.string())), None
             numbers = [pc.index_in(part, value_set=names).to_numpy() for part in self._dictionaries]
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
@@ -89,7 +96,7 @@ class ListsBuilder:
         return LabelLists(self._source, ids, indptr, labels, scores, names, width)
 
     def _lists(self, column: pa.Array, name: str) -> tuple[Int64s, pa.Array]:
-        """Lengths int64 [B] and the values end to end; a null list counts as empty."""
+        """The lengths, int64 [B], and the values end to end, of a column of lists; a null list is empty."""
         kind = column.type
         if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
             raise self._error(
@@ -102,13 +109,13 @@ class ListsBuilder:
         return lengths.astype(np.int64), values
 
     def _numbers(self, values: pa.Array) -> tuple[Ints, pa.Array | None]:
-        """Labels as numbers [P] and, for names, the array in which the numbers are positions."""
+        """Labels as integers [P] and, if they are names, the array of names that the integers index."""
         kind = values.type.value_type if types.is_dictionary(values.type) else values.type
         if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
             encoded = values.cast(pa.string()).dictionary_encode()
             return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
         if types.is_floating(kind):
-            # A float32 represents integers exactly only up to 16,777,216.
+            # A float32 represents integers exactly only up to 2^24 = 16,777,216.
             raise self._error(
                 f"expected labels as integers or strings, got {kind}, which is exact only up to 16,777,216",
                 "write label ids as integers, or names as strings",
@@ -120,7 +127,7 @@ class ListsBuilder:
         return self.narrow(values.cast(pa.int64()).to_numpy(zero_copy_only=False)), None
 
     def narrow(self, labels: Ints) -> Ints:
-        """The labels as signed integers, of 32 bits if they fit. Raises XmcpipeError for a negative one."""
+        """The labels as int32 if they fit, else as int64. Raises XmcpipeError for a negative label."""
         if not len(labels):
             return labels.astype(np.int32)
         if int(labels.min()) < 0:
@@ -128,6 +135,7 @@ class ListsBuilder:
         return labels.astype(np.int32 if int(labels.max()) < 2**31 else np.int64, copy=False)
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
+        """The scores of a batch end to end, [P]; `lengths` are those of the lists of labels."""
         score_lengths, values = self._lists(column, "scores")
         if not np.array_equal(lengths, score_lengths):
             row = self._rows + int((lengths != score_lengths).argmax())
@@ -136,7 +144,7 @@ class ListsBuilder:
             return np.empty(0, np.float32)
         if not (types.is_floating(values.type) or types.is_integer(values.type)):
             raise self._error(f"expected numbers as scores, got {values.type}", "write one score per label")
-        # Integers stay integers: a float64 is exact only up to 2^53.
+        # Integer scores stay integers, because a float64 is exact only up to 2^53.
         wide = values.cast(pa.float32()) if types.is_float16(values.type) else values
         return np.asarray(wide.to_numpy(zero_copy_only=False))
 
@@ -154,7 +162,7 @@ class ListsBuilder:
 
 
 def _concatenate(parts: list[Numbers]) -> Numbers:
-    """The arrays end to end. Each is freed once it is copied, so that the file is not in memory twice."""
+    """The arrays end to end. Each is freed after its copy, so that the data is not in memory twice."""
     whole = np.empty(sum(map(len, parts)), np.result_type(*parts))
     end = len(whole)
     while parts:
@@ -165,19 +173,23 @@ def _concatenate(parts: list[Numbers]) -> Numbers:
 
 
 def _reach_top(lengths: Int64s, scores: Scores | None, top: int) -> Bools | None:
-    """Which pairs can be among the `top` best of their document, bool [P]; None if all can."""
+    """Whether each pair can be among the `top` best of its document: bool [P]; None if all can.
+
+    Without scores, labels are ordered best first.
+    """
     if not len(lengths) or int(lengths.max()) <= top:
         return None
     starts = np.cumsum(lengths) - lengths
     rows = np.repeat(np.arange(len(lengths)), lengths)
     if scores is None:
         return np.arange(len(rows)) - starts[rows] < top
-    descending = scores
+    descending = scores  # most files are sorted already, and sorting is slow
     if np.any((scores[1:] > scores[:-1]) & (rows[1:] == rows[:-1])):
-        # Inverted instead of negated: this reverses the order of every integer type, unsigned ones too.
+        # Bitwise inversion reverses the order of every integer type. Negation fails for unsigned types, and
+        # for the smallest signed integer.
         ascending_key = np.invert(scores) if scores.dtype.kind in "bui" else -scores
         descending = scores[np.lexsort((ascending_key, rows))]
-    # The score of each document's last label within the top: whatever equals it may still win the tie.
+    # The lowest score in the top of each document: labels with an equal score may still win the tie.
     last = descending[np.minimum(starts + np.minimum(lengths, top) - 1, len(rows) - 1)]
     reach: Bools = scores >= last[rows]
     return reach

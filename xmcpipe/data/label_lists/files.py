@@ -1,4 +1,4 @@
-"""Reads `LabelLists` from users' files and from artifacts.
+"""Reads `LabelLists` from users' files and from artifacts. The suffix of a file determines its format.
 
     .parquet                     columns labels and, optionally, id and scores; row group by row group
     .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
@@ -28,17 +28,19 @@ from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
 
 Role = Literal["predictions", "truth", "train", "filter"]
-ROWS = 1 << 16  # rows of a batch
+ROWS = 1 << 16  # maximum number of rows of a batch
 BUFFER_BYTES = 1 << 20
 SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
 KNOWN = "known formats: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
-    """The labels in `path`; predictions come with scores, and cut to those that can reach the `top` best.
+    """Read the label lists in `path`, a file or the folder of an artifact.
 
-    In the role `filter`, they are pairs that must not be predicted. Raises XmcpipeError for a missing file, a
-    file of another format than its name states, a missing column and a column of a wrong type.
+    In the role `predictions`, they have scores, and only labels that can be among the `top` best of their
+    document. In the role `filter`, they are pairs that count neither as hits nor as misses. Raises
+    XmcpipeError for a missing file, an unknown format, content of another format than the name states, a
+    missing column and a column of a wrong type.
     """
     if path.is_dir():
         return _read_artifact(path, role, top)
@@ -52,7 +54,7 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
         return _read_pieces(path, role, builder, kind)
     for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
-    # In a table of an artifact, integer labels are ids of that artifact's vocabulary.
+    # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
     names = read_label_names(path.parent) if _in_artifact(path) else None
     return builder.finish(names, None if names is None else len(names))
 
@@ -62,6 +64,7 @@ def _in_artifact(path: Path) -> bool:
 
 
 def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
+    """Read a file whose reader yields NumPy arrays: a CSR matrix or text."""
     width: int | None
     pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
     if kind == "npz":
@@ -78,7 +81,10 @@ def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> La
 
 
 def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
-    """Yield (lengths, labels, scores) of some rows at a time. A stored zero is a score, but not a label."""
+    """Yield (lengths, labels, scores), some rows at a time.
+
+    A stored zero is a valid score of a prediction, but in a label matrix it is not a label.
+    """
     matrix = matrix if scored else matrix.without_zeros()
     for first in range(0, len(matrix), ROWS):
         indptr = matrix.indptr[first : first + ROWS + 1]
@@ -87,10 +93,10 @@ def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, In
 
 
 def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
-    """The filter pairs of the test split in an artifact of raw data or shards, one row per document.
+    """The filter pairs of the test split in an artifact of raw data or shards, with a row per document.
 
-    `path` is the artifact's folder or its test.parquet, `truth` the labels read from it. None if there are no
-    pairs.
+    `path` is the folder of the artifact or its test.parquet, and `truth` the labels that were read from it.
+    Returns None if there are no pairs.
     """
     folder = path.parent if path.name == "test.parquet" and _in_artifact(path) else path
     if not folder.is_dir() or truth.width is None:
@@ -99,15 +105,16 @@ def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:
     if not len(pairs):
         return None
     rows, labels = np.divmod(pairs.keys, truth.width)
+    # Keys are sorted, so the pairs of row n are from the first row >= n to the first row >= n + 1.
     indptr = np.searchsorted(rows, np.arange(len(truth) + 1)).astype(np.int64)
     return LabelLists(f"{folder}, its filter", None, indptr, labels, None, truth.names, truth.width)
 
 
 def read_training_lists(path: Path, propensity: str) -> LabelLists:
-    """The training labels in `path`; with propensity `paper`, each label text is one more document.
+    """Read the training labels in `path`; with propensity `paper`, each label text is one more document.
 
-    That document is labelled by itself. Raises XmcpipeError as `read_label_lists` does, and if label texts
-    have to be counted and are not known.
+    Such a document has that one label. Raises the errors of `read_label_lists`, and XmcpipeError if label
+    texts must be counted but `path` has none.
     """
     if propensity == "standard":
         return read_label_lists(path, "train")
@@ -122,13 +129,15 @@ def read_training_lists(path: Path, propensity: str) -> LabelLists:
 
 
 def read_label_names(folder: Path) -> pa.Array:
-    """The vocabulary of an artifact, string [L]; element i is the name of label id i."""
+    """The label names of an artifact, string [L]: element i is the name of label id i."""
     path = require_file(folder / "labels.parquet", "vocabulary")
     return _names(path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=1)  # truth and training mostly share one, and a second copy of millions of names is large
-def _names(path: Path, changed: int) -> pa.Array:
+# Truth and training labels mostly have the same vocabulary, and millions of names are large: read them once.
+# `modified_ns` is part of the key of the cache, so a file that changes is read again.
+@lru_cache(maxsize=1)
+def _names(path: Path, modified_ns: int) -> pa.Array:
     try:
         return pq.read_table(path, columns=["label"]).column("label").cast(pa.string()).combine_chunks()
     except (pa.ArrowException, OSError, KeyError) as error:
@@ -136,6 +145,7 @@ def _names(path: Path, changed: int) -> pa.Array:
 
 
 def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
+    """Read the predictions of an artifact, or the labels of one of its splits."""
     split = "train" if role == "train" else "test"
     table = folder / ("predictions.parquet" if role == "predictions" else f"{split}.parquet")
     names = read_label_names(folder) if (folder / "labels.parquet").is_file() else None
@@ -157,9 +167,10 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 
 
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
+    """Yield the known columns of a Parquet file in batches, after checking its version and columns."""
     columns = ("labels",) if role == "train" else COLUMNS  # ids of training documents are not used
     try:
-        # With these settings it streams; by default Arrow keeps all that it has read until the end.
+        # These settings make Arrow stream; by default, it holds all data that it has read until the end.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             version = (file.schema_arrow.metadata or {}).get(b"xmcpipe.predictions", b"1").decode()
             if version not in map(str, range(1, PREDICTIONS_VERSION + 1)):

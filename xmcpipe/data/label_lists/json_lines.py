@@ -1,9 +1,9 @@
-"""Reads label lists from JSON lines: Arrow batches of the columns id, labels and scores.
+"""Reads label lists from JSON lines, as Arrow batches of the columns id, labels and scores.
 
-There are three dialects. Ours has `labels` (and `id`, `scores`). The output of `xmcpipe predict --json` has
-`labels` too, as objects of `label` and `score`. Arrow parses both, block by block. That of PECOS
-(`pecos.apps.text2text.predict`) has `data`, a list of [label, score]; Arrow has no type for a list of a
-string and a number, so Python's json module reads it.
+There are three dialects. Ours has the keys `labels` and, optionally, `id` and `scores`. In the output of
+`xmcpipe predict --json`, the elements of `labels` are objects with `label` and `score`. Arrow parses both,
+block by block. The output of PECOS (`pecos.apps.text2text.predict`) has the key `data`, a list of [label,
+score]. Arrow has no type for a list of a string and a number, so Python's json module reads it.
 """
 
 import gzip
@@ -23,9 +23,12 @@ COLUMNS = ("id", "labels", "scores")
 
 
 def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield batches in the order of the file. Raises XmcpipeError, with the line, for anything else."""
+    """Yield batches in the order of the file.
+
+    Raises XmcpipeError, with the line, for anything but one of the three dialects.
+    """
     options: pj.ParseOptions | None = None
-    line, pecos = 1, None
+    line, pecos = 1, None  # the number of the block's first line; the dialect, unknown before the first block
     for block in _line_blocks(path):
         if pecos is None:
             pecos = _is_pecos(path)
@@ -40,7 +43,7 @@ def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def require_labels(path: Path, present: list[str]) -> None:
-    """Raise XmcpipeError unless `labels` is among the columns that are `present`."""
+    """Raise XmcpipeError unless `labels` is one of the columns `present` in the file."""
     if "labels" not in present:
         raise XmcpipeError(
             f"{path}: expected a column 'labels', got {', '.join(map(repr, present)) or 'none'}",
@@ -49,6 +52,7 @@ def require_labels(path: Path, present: list[str]) -> None:
 
 
 def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> list[pa.RecordBatch]:
+    """The rows of a block, parsed by Arrow; `line` is the number of its first line."""
     try:
         read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
         batches: list[pa.RecordBatch] = pj.read_json(pa.BufferReader(block), read, options).to_batches()
@@ -61,7 +65,7 @@ def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> l
 
 
 def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, with labels that are objects split into the columns labels and scores."""
+    """The batch; if its labels are objects, they are split into the columns labels and scores."""
     kind = batch.schema.field("labels").type
     if not pa.types.is_struct(kind.value_type):
         return batch
@@ -85,6 +89,7 @@ def _is_pecos(path: Path) -> bool:
 
 
 def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
+    """The lines of a block in the dialect of PECOS as a batch; `first` is the number of its first line."""
     lines = block.split(b"\n")
     rows = [_json_row(path, first + at, line) for at, line in enumerate(lines) if line.strip()]
     try:
@@ -101,7 +106,7 @@ def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
-    """The file in blocks of whole lines."""
+    """Yield the file in blocks of whole lines; blank blocks are skipped."""
     try:
         with _opened(path) as file:
             rest = b""
@@ -120,7 +125,10 @@ def _opened(path: Path) -> Any:
 
 
 def _json_schema(path: Path) -> pa.Schema:
-    """The types of the known columns, by the first line and the first line with a label."""
+    """The types of the known columns, inferred from the first line and from the first line with a label.
+
+    Without a schema, Arrow would infer types for each block separately.
+    """
     first: dict[str, Any] | None = None
     labels: list[Any] = []
     with _opened(path) as file:
@@ -136,18 +144,19 @@ def _json_schema(path: Path) -> pa.Schema:
                     f"{path}, line {number}: expected a list in 'labels', got {labels!r}",
                     "write one list per document",
                 )
-            if labels:
+            if labels:  # leading rows may have empty lists, which show no type
                 break
     assert first is not None, "a block holds a line that isn't blank"
-    one = labels[0] if labels else 0
-    objects = isinstance(one, dict) and one.keys() >= {"label", "score"}
-    kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(one)
+    example = labels[0] if labels else 0
+    objects = isinstance(example, dict) and example.keys() >= {"label", "score"}
+    kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(example)
     kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
     present = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
     return pa.schema([(name, kinds[name]) for name in present])
 
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The object in a line. Raises XmcpipeError, with the line, for anything else."""
     try:
         row = json.loads(line)
     except ValueError as error:

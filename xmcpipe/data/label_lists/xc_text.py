@@ -1,12 +1,13 @@
-"""Reads label lists from the text files of the extreme classification repository and of its tools.
+"""Reads label lists from the text files of the Extreme Classification Repository and of its tools.
 
-    label:score label:score …     one line per document, empty if it has no labels (X_Y, omikuji, napkinXC)
-    row label:score …             the row number, from 0, comes first; rows in any order, empty if missing
-    row label                     pairs that must not be predicted: role `filter` (filter_labels_test.txt)
+    label:score label:score …     one line per document, empty without labels (X_Y, omikuji, napkinXC)
+    row label:score …             the number of the document, from 0, comes first; rows are in any order, and
+                                  a missing row is a document without labels
+    row label                     filter pairs (filter_labels_test.txt): only in the role `filter`
 
-The first two may begin with a header, `N L` or `N D L`; a file that doesn't fit its numbers of documents and
-labels is refused. The first line of data decides which of the two forms a file has. The number after the
-colon is a score in predictions; in other files it is 1, or 0 for no label.
+The first two forms may begin with a header, `N L` or `N D L`; a file that contradicts its header is refused.
+The first line with data decides which of these two forms a file has. In predictions, the number after the
+colon is a score; in other files it is 1, or 0 for no label.
 
 Legend: N documents · D features · L labels.
 """
@@ -26,8 +27,8 @@ from xmcpipe.data.label_lists.lists import Int64s, Scores
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.errors import XmcpipeError
 
-ROWS = 1 << 16  # documents of a piece
-EXCERPT = 60  # characters of a faulty line that an error shows
+ROWS = 1 << 16  # maximum number of documents in a piece
+EXCERPT = 60  # maximum number of characters of a faulty line in an error
 Block = tuple[int, list[str]]  # the number of the first line, and the lines
 Piece = tuple[Int64s, Int64s, Scores | None]  # lengths, labels, scores
 Triples = tuple[Int64s, Int64s, Scores]  # row, label and score of each pair
@@ -41,10 +42,10 @@ FORMS = {
 
 
 def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
-    """(lengths, labels, scores) of some documents at a time, and L if the header states it.
+    """An iterator over pieces (lengths, labels, scores), some documents each, and L if the header states it.
 
-    Scores are None except for predictions. Raises XmcpipeError, with the line, for a line of another form,
-    and for a file that contradicts its header.
+    Scores are None except in the role `predictions`. While iterating, XmcpipeError is raised, with the line,
+    for a line of another form, and for a file that contradicts its header.
     """
     blocks = _line_blocks(path)
     number, lines = next(blocks, (1, []))
@@ -53,7 +54,7 @@ def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
         header = lines[0].split()
         documents, width = int(header[0]), int(header[-1])
         number, lines = number + 1, lines[1:]
-    blocks = chain([(number, lines)], blocks)
+    blocks = chain([(number, lines)], blocks)  # put the first block back, without the header
     form = "row label" if role == "filter" else _form(lines)
     if form == "label:score …":
         pieces = _by_line(path, blocks, documents)
@@ -69,11 +70,13 @@ def _line_blocks(path: Path) -> Iterator[Block]:
 
 
 def _form(lines: list[str]) -> str:
+    """The form of a file, judged by its first line with data: does the first word have a colon?"""
     line = next((line for line in lines if line.strip()), ":")
     return "label:score …" if ":" in line.split()[0] else "row label:score …"
 
 
 def _by_line(path: Path, blocks: Iterable[Block], documents: int | None) -> Iterator[Piece]:
+    """The pieces of a file with one line per document; `documents` is N if the header states it."""
     num_lines = 0
     for block in blocks:
         rows, labels, scores = _triples(path, "label:score …", block)
@@ -88,19 +91,22 @@ def _by_line(path: Path, blocks: Iterable[Block], documents: int | None) -> Iter
 
 
 def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iterator[Piece]:
-    """Documents of lines that state their row; in any order, so all are read before the first piece."""
+    """The pieces of a file whose lines state their row.
+
+    Rows are in any order, so the whole file is read before the first piece is yielded.
+    """
     none: Triples = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     rows, labels, scores = map(np.concatenate, zip(none, *parts, strict=True))
-    most = int(rows.max(initial=-1))
+    last = int(rows.max(initial=-1))
     if documents is None:
-        documents = most + 1
-    if most >= documents:
+        documents = last + 1
+    if last >= documents:
         raise XmcpipeError(
-            f"{path}: expected rows below {documents:,}, as its header states, got {most:,}",
+            f"{path}: expected rows below {documents:,}, as its header states, got {last:,}",
             "rows are counted from 0",
         )
     if np.any(rows[1:] < rows[:-1]):
-        order = np.argsort(rows, kind="stable")
+        order = np.argsort(rows, kind="stable")  # stable: keeps the order of labels within a document
         rows, labels, scores = rows[order], labels[order], scores[order]
     ends = np.searchsorted(rows, np.arange(documents + 1))
     for first in range(0, documents, ROWS):
@@ -110,6 +116,7 @@ def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iter
 
 
 def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
+    """The piece with its labels checked; except for predictions, without scores and without zeros."""
     lengths, labels, scores = piece
     if width is not None and int(labels.max(initial=-1)) >= width:
         raise XmcpipeError(
@@ -129,7 +136,7 @@ def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
 
 
 def _triples(path: Path, form: str, block: Block) -> Triples:
-    """(row, label, score) of each pair of a block; without row numbers, rows count the block's lines."""
+    """(row, label, score) of each pair of a block; in the first form, rows are line numbers in the block."""
     number, lines = block
     try:
         lengths, tokens = _tokens(lines)
@@ -138,21 +145,21 @@ def _triples(path: Path, form: str, block: Block) -> Triples:
             if not set(np.unique(lengths)) <= {0, 2}:
                 _refuse(path, form, number, lines)
             row_and_label = tokens.cast(pa.int64()).to_numpy()
-            found: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
+            triples: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
         else:
             if form == "row label:score …":
-                # The first word of each line that isn't blank is the row, the others are pairs.
+                # In each line that isn't blank, the first word is the row, and the others are pairs.
                 filled = lengths > 0
                 firsts = (np.cumsum(lengths) - lengths)[filled]
                 rows = tokens.take(pa.array(firsts)).cast(pa.int64()).to_numpy()
                 tokens = tokens.filter(pa.array(~np.isin(np.arange(len(tokens)), firsts)))
                 lengths = lengths[filled] - 1
-            found = (np.repeat(rows, lengths), *_pairs(tokens))
+            triples = (np.repeat(rows, lengths), *_pairs(tokens))
     except pa.ArrowException:
         _refuse(path, form, number, lines)
-    if min(int(column.min(initial=0)) for column in found[:2]) < 0:
+    if min(int(column.min(initial=0)) for column in triples[:2]) < 0:  # rows and labels
         _refuse(path, form, number, lines)
-    return found
+    return triples
 
 
 def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:
@@ -160,6 +167,7 @@ def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:
     trimmed = pc.utf8_trim_whitespace(pa.array(lines, pa.string()))
     split = pc.utf8_split_whitespace(trimmed)
     lengths = pc.list_value_length(split).to_numpy(zero_copy_only=False).astype(np.int64)
+    # Arrow splits an empty line into one empty word.
     lengths[pc.equal(trimmed, "").to_numpy(zero_copy_only=False)] = 0
     words = split.flatten()
     return lengths, words.filter(pc.not_equal(words, ""))
@@ -176,7 +184,10 @@ def _pairs(tokens: pa.Array) -> tuple[Int64s, Scores]:
 
 
 def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
-    """Raise XmcpipeError for the first line of another form; only now are lines checked one by one."""
+    """Raise XmcpipeError for the first line of another form.
+
+    Only a block that failed gets here, so that the slow check of each line doesn't matter.
+    """
     at = next((at for at, line in enumerate(lines) if not FORMS[form].fullmatch(line.strip())), 0)
     shown = lines[at] if len(lines[at]) <= EXCERPT else lines[at][:EXCERPT] + "…"
     raise XmcpipeError(

@@ -1,5 +1,5 @@
-"""The raw artifact: documents of any origin become train, test and labels tables, by the same policies.
+"""The raw artifact: documents from any source become the tables train, test and labels, by the same policies.
 
-`documents` is the input, `policies` the choices, `prepare` decides which documents and labels stay, `writing`
-writes them.
+`documents` defines the input and `policies` the choices. `staging` collects the documents, `prepare` decides
+which documents and labels stay, `vocabulary` numbers the labels, and `writing` writes the artifact.
 """

@@ -1,6 +1,6 @@
-"""Documents on their way to the raw artifact, whatever they come from: a table, a dataset's folder, an index.
+"""The input of the raw artifact: documents from a table, the folder of a dataset, or a package index.
 
-Imports neither polars nor pyarrow, so that a stage's configuration can name what it reads cheaply.
+This module imports neither polars nor pyarrow, so that importing the config of a stage stays fast.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """Documents and labels in the form that `raw.writing.write_raw` takes.
+    """Documents and labels, the input of `raw.writing.write_raw`.
 
-    splits: `train` and `test`, or `all` for documents still to be split, mapped to batches `id` string,
-      `text` string, `labels` list<string> or list<int32>, without nulls, in the order of the source. Each may
-      be iterated once.
-    label_table: `label` string, distinct; `text` string or null. It gives the labels their order and texts.
-      Integer labels are rows of it. If it is None, labels are sorted, whole numbers first and by value, and
-      integer labels are their own names.
-    filters: splits mapped to tables of pairs that count neither as hit nor as miss: `row` int64, the row of
-      the split as read, from 0, and `label` int32, as in the batches.
+    splits: split -> batches of documents. The splits are `train` and `test`, or `all` for documents that are
+      still to be split. A batch has the columns `id` string, `text` string, and `labels` list<string> or
+      list<int32>, without nulls, in the order of the source. The batches can be iterated only once.
+    label_table: the columns `label` string, distinct, and `text` string or null. It determines the order and
+      the texts of labels; integer labels are row numbers in it. If it is None, labels are sorted, whole
+      numbers first and by value, and an integer label is its own name.
+    filters: split -> table of filter pairs (see filter_pairs.py): `row` int64, the row in the split as it was
+      read, from 0, and `label` int32, as in the batches.
     """
 
     splits: "Mapping[str, Iterable[pl.DataFrame]]"

@@ -1,8 +1,8 @@
-"""What to do with documents and labels that make an evaluation meaningless: one named choice for each case.
+"""Policies: what to do with documents and labels that distort an evaluation, one key per case.
 
-`keep` leaves them, `drop` removes them, `refuse` stops with an error that counts them. All are counted
-whatever the choice. Policies are applied in the order of the fields below, so that a later one sees what an
-earlier one left. A label that a document names twice is always merged (the truth is a set), and counted.
+`keep` leaves them, `drop` removes them, and `refuse` stops with an error that counts them. They are counted
+in any case. Policies are applied in the order of the fields below, each to the documents that the earlier
+ones left. A label that a document names twice is always merged, because the truth is a set, and counted.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Policy = Literal["keep", "drop", "refuse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """The choices of preparation. Documents keep the order of the input."""
+    """The policies of an import or download. Documents keep their order in any case."""
 
     empty_text: Policy = "drop"
     """What to do with documents whose text is empty or blank: keep, drop or refuse."""
@@ -21,37 +21,37 @@ class Policies:
     no_labels: Policy = "drop"
     """What to do with documents without a label: keep, drop or refuse.
 
-    `refuse` looks at documents as they were read: those that lose all their labels to the policies below are
-    dropped under `refuse` as under `drop`.
+    `refuse` applies to documents as they were read. Documents that lose all their labels to the policies
+    below are dropped by `refuse`, as by `drop`.
     """
 
     repeated: Policy = "drop"
     """What to do with documents that have the text of an earlier one: keep, drop or refuse.
 
-    `drop` keeps the first. One table that is to be split is searched before the split; with two tables, each
-    is searched by itself.
+    `drop` keeps the first one. A single table is searched before it is split; two tables are searched
+    separately.
     """
 
     leaked: Policy = "drop"
     """What to do with training documents that have the text of a test document: keep, drop or refuse.
 
-    `drop` removes them from training, so that the test split stays unchanged.
+    `drop` removes them from the training split; the test split stays unchanged.
     """
 
     unseen: Policy = "keep"
     """What to do with labels of test documents that no training document has: keep, drop or refuse.
 
-    `drop` removes them from the truth, `keep` counts each as a miss that the model can't avoid.
+    `drop` removes them from the truth. With `keep`, each counts as a miss, which no model can avoid.
     """
 
     same_text: Literal["caseless", "exact"] = "caseless"
-    """How `repeated` and `leaked` compare texts: `exact`, or `caseless` with runs of blanks as one."""
+    """How `repeated` and `leaked` compare texts: `exact`, or `caseless`, which also merges runs of blanks."""
 
     min_label_count: int = 1
-    """Labels with fewer training documents than this are dropped from both splits.
+    """Minimum number of training documents of a label: labels with fewer are dropped from both splits.
 
-    So 2 or more leave no unseen label, 1 lets `unseen` decide, and 0 also keeps labels of the label table
-    that no document has.
+    With 2 or more, unseen labels are dropped too; with 1, `unseen` decides about them. With 0, labels of the
+    label table that no document has are also kept.
     """
 
     test_every: int = 10
@@ -68,7 +68,7 @@ class Policies:
             raise ValueError(f"expected test_every >= 2, got test_every = {self.test_every}")
 
 
-# Keeps every document and label as published, since published figures hold for exactly those.
+# Policies for public datasets: keep everything, since published figures are for exactly these documents.
 AS_GIVEN = {
     "empty_text": "keep",
     "no_labels": "keep",

@@ -1,8 +1,8 @@
-"""Applies the policies: decides which documents and labels stay, on whole columns instead of texts.
+"""Applies the policies: decides which documents and labels stay, from columns in memory, without the texts.
 
-The rules run one after another on a `_Draft`, a few masks over documents and over (document, label) pairs:
-empty texts, no labels, repeated texts, the split, leaked texts, rare and unseen labels. Each one counts what
-it finds, whatever it does about it.
+The rules change a `_Draft`, a few masks over documents and over (document, label) pairs, one after another:
+empty texts, no labels, repeated texts, the split, leaked texts, rare and unseen labels. Each rule counts the
+cases that it finds, whatever the policy does with them.
 """
 
 from dataclasses import dataclass, field
@@ -23,9 +23,10 @@ TRAIN, TEST, UNSPLIT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Decision:
-    """What to write of N staged documents.
+    """The decision about N staged documents.
 
-    `keep` and `is_test`, bool [N]; `labels`, the codes that stay, int32, ascending; `figures`, the counts.
+    `keep` and `is_test`: bool [N]. `labels`: the codes of labels that stay, int32, ascending. `figures`: the
+    counts for the manifest.
     """
 
     keep: Bools
@@ -36,7 +37,10 @@ class Decision:
 
 @dataclass
 class _Draft:
-    """The state that each rule changes: masks over N documents and P (document, label) pairs."""
+    """The state that the rules change: masks over N documents and P (document, label) pairs.
+
+    `keep` and `is_test` are bool [N], `pair` is bool [P] (which pairs stay), and `row_of_pair` int64 [P].
+    """
 
     staged: Staging
     policies: Policies
@@ -46,32 +50,36 @@ class _Draft:
     row_of_pair: npt.NDArray[np.int64]
     figures: dict[str, int] = field(default_factory=dict)
 
-    def apply(self, policy: str, count: str, found: Bools, what: str) -> None:
-        """Count the documents `found` as figure `count`, then keep, drop or refuse them."""
-        self.figures[count] = number = int(found.sum())
+    def apply(self, policy: str, count: str, matches: Bools, what: str) -> None:
+        """Count the documents `matches`, bool [N], as the figure `count`; then keep, drop or refuse them.
+
+        `policy` is the name of the key that decides, and `what` describes the documents in the error.
+        """
+        self.figures[count] = number = int(matches.sum())
         option = getattr(self.policies, policy)
         if option == "refuse" and number:
-            example = self.staged.ids[int(found.argmax())]
+            example = self.staged.ids[int(matches.argmax())]
             raise XmcpipeError(
                 f"{number:,} {what}, such as id {example!r}", f"to go on, set {policy} = 'keep' or 'drop'"
             )
         if option == "drop":
-            self.keep &= ~found
+            self.keep &= ~matches
 
     def counts(self, documents: Bools) -> npt.NDArray[np.int64]:
-        """The number of `documents`, bool [N], that have each code: int64 [codes]."""
+        """For each code, the number of documents with it among `documents`, bool [N]: int64 [codes]."""
         pairs = self.pair & documents[self.row_of_pair]
         return np.bincount(self.staged.codes[pairs], minlength=len(self.staged.labels.names))
 
     def labelled(self) -> Bools:
-        """Which documents still have a label, bool [N]."""
+        """Whether each document still has a label: bool [N]."""
         return np.bincount(self.row_of_pair[self.pair], minlength=len(self.keep)) > 0
 
 
 def decide(staged: Staging, policies: Policies) -> Decision:
-    """Apply `policies`, in their order, to documents that are all in TRAIN and TEST, or all UNSPLIT.
+    """Apply `policies`, in their order, to the staged documents.
 
-    Raises XmcpipeError if a policy refuses, no document has a label, or a split ends up empty.
+    Either all documents are in TRAIN or TEST, or all are UNSPLIT. Raises XmcpipeError if a policy refuses, if
+    no document has a label, and if a split ends up empty.
     """
     num = len(staged.keys)
     rows = np.repeat(np.arange(num, dtype=np.int64), np.diff(staged.indptr))
@@ -88,13 +96,15 @@ def decide(staged: Staging, policies: Policies) -> Decision:
     draft.figures["repeated_labels"] = staged.merged_labels
     draft.apply("empty_text", "empty_texts", staged.empty, "documents have an empty text")
     draft.apply("no_labels", "no_labels", draft.keep & ~draft.labelled(), "documents have no label")
+    # Before the split: otherwise copies of one text could end up in both splits.
     draft.apply("repeated", "repeated_texts", _repeated(draft), "documents repeat an earlier text")
     _split(draft)
     draft.apply(
         "leaked", "leaked_texts", _leaked(draft), "training documents have the text of a test document"
     )
     _choose_labels(draft)
-    # Documents that lost all their labels to the rules above; `refuse` was about documents as they were read.
+    # Documents that lost all their labels to the rules above. `refuse` drops them too: it refuses documents
+    # only as they were read.
     if policies.no_labels != "keep":
         emptied = draft.keep & ~draft.labelled()
         draft.figures["emptied_documents"] = int(emptied.sum())
@@ -103,23 +113,27 @@ def decide(staged: Staging, policies: Policies) -> Decision:
 
 
 def split_by_hash(ids: pl.Series, every: int) -> Bools:
-    """bool [N]: whether md5(id), read as a number of 128 bits, is a multiple of `every`."""
-    # A loop in Python: NumPy and polars have no md5, and a split must not depend on a library's version.
+    """Whether each id is in the test split, bool [N]: if md5(id), a 128-bit number, is a multiple of `every`.
+
+    A document thus stays in its split when others are added or removed.
+    """
+    # A loop in Python, because NumPy and polars have no md5, and their hashes may change with the version.
     digests = (int.from_bytes(md5(name.encode(), usedforsecurity=False).digest(), "big") for name in ids)
     return np.fromiter((digest % every == 0 for digest in digests), bool, len(ids))
 
 
 def _repeated(draft: _Draft) -> Bools:
-    """Which of the kept documents have the text of an earlier one in their split, bool [N]."""
-    keys, found = draft.staged.keys, np.zeros(len(draft.keep), bool)
+    """Whether a kept document has the text of an earlier one in its split: bool [N]."""
+    keys, repeated = draft.staged.keys, np.zeros(len(draft.keep), bool)
     for split in np.unique(draft.staged.split):
         rows = np.flatnonzero(draft.keep & (draft.staged.split == split) & ~draft.staged.empty)
         _, first = np.unique(keys[rows], return_index=True)
-        found[np.delete(rows, first)] = True
-    return found
+        repeated[np.delete(rows, first)] = True  # all rows but the first one with each key
+    return repeated
 
 
 def _split(draft: _Draft) -> None:
+    """Divide unsplit documents into training and test."""
     unsplit = draft.staged.split == UNSPLIT
     if unsplit.any():
         ids = draft.staged.ids.filter(pl.Series(unsplit))
@@ -127,12 +141,12 @@ def _split(draft: _Draft) -> None:
 
 
 def _leaked(draft: _Draft) -> Bools:
-    """Which of the kept training documents have the text of a kept test document, bool [N]."""
-    rows = draft.keep & ~draft.staged.empty
-    test_keys = draft.staged.keys[rows & draft.is_test]
-    found: Bools = rows & ~draft.is_test
-    found[found] = np.isin(draft.staged.keys[found], test_keys)
-    return found
+    """Whether a kept document is a training document with the text of a kept test document: bool [N]."""
+    candidates = draft.keep & ~draft.staged.empty
+    test_keys = draft.staged.keys[candidates & draft.is_test]
+    leaked: Bools = candidates & ~draft.is_test
+    leaked[leaked] = np.isin(draft.staged.keys[leaked], test_keys)
+    return leaked
 
 
 def _choose_labels(draft: _Draft) -> None:
@@ -150,11 +164,13 @@ def _choose_labels(draft: _Draft) -> None:
         )
     rare = (in_train > 0) & (in_train < policies.min_label_count)
     figures["rare_labels"] = int(rare.sum())
+    # A label with no training document is below any minimum above 1 too.
     dropped = rare | unseen if policies.unseen == "drop" or policies.min_label_count > 1 else rare
     draft.pair &= ~dropped[draft.staged.codes]
 
 
 def _finish(draft: _Draft) -> Decision:
+    """The decision with all figures. Raises XmcpipeError if a split has no documents or no labels."""
     keep, is_test, figures = draft.keep, draft.is_test, draft.figures
     train, test = keep & ~is_test, keep & is_test
     in_train, in_test = draft.counts(train), draft.counts(test)

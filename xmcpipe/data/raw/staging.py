@@ -1,8 +1,8 @@
-"""Documents while they are read: texts go to disk, and only the columns that decisions use stay in memory.
+"""Collects documents while they are read: texts go to disk, and only columns for the policies stay in memory.
 
-In memory, for each document: its id, a 64-bit hash of its text, three flags, and its labels as int32 codes.
-So a set of texts far larger than memory can still be searched for repeated texts, split and counted as a
-whole.
+For each document, memory holds its id, a 64-bit hash of its text, whether the text is empty, its split, and
+its labels as int32 codes. Texts that are far larger than memory can therefore be searched for repetitions,
+split and counted as a whole.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,15 @@ TEXTS = pa.schema([("id", pa.string()), ("text", pa.string())])
 
 
 class Staging:
-    """Collects batches of documents; their texts wait in the file `path` until they are written out.
+    """Collects batches of documents; their texts are stored in the file `path` in the meantime.
 
-    After `finish`, over the N documents in the order of reading: `keys` uint64 [N], equal where the texts are
-    the same by `same_text`; `empty` bool [N]; `split` int8 [N], the number passed to `add`; `indptr` int64
-    [N + 1] and `codes` int32 [P], their labels, distinct within a document; `ids` string [N];
-    `labels.names`. The label names `labels` have the first codes (see LabelCodes).
+    The label names in the argument `labels` get the first codes (see LabelCodes). After `finish`, these
+    attributes describe the N documents in the order of reading:
+
+    ids: string [N]. keys: uint64 [N], hashes that are equal if two texts are the same by `same_text`.
+    empty: bool [N], whether the text is blank. split: int8 [N], the number passed to `add`.
+    indptr, codes: int64 [N + 1] and int32 [P], the labels in CSR, distinct within a document; `labels.names`
+      has the name of each code.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Staging:
         self._writer.write_table(documents.select("id", "text").to_arrow().cast(TEXTS))
 
     def finish(self) -> None:
-        """Close the file and join the columns. Raises XmcpipeError if an id repeats within a split."""
+        """Close the file and join the batches. Raises XmcpipeError if an id repeats within a split."""
         self._writer.close()
         self.ids = pl.concat(self._ids) if self._ids else pl.Series("id", [], pl.String)
         self.keys = concatenate([keys.to_numpy() for keys in self._keys], np.uint64)
@@ -72,7 +75,7 @@ class Staging:
             self._require_distinct(self.ids.filter(pl.Series(self.split == number)))
 
     def texts(self) -> Iterator[pa.RecordBatch]:
-        """The documents' ids and texts, read back batch by batch, in order."""
+        """Yield the ids and texts of the documents, read back batch by batch, in order."""
         with pyarrow.parquet.ParquetFile(self.path) as file:
             yield from file.iter_batches(1 << 14)
 

@@ -1,4 +1,4 @@
-"""Label names and numbers: codes by first appearance while reading, label ids once all labels are known."""
+"""Numbers of labels: codes, by first appearance, while reading; label ids once all labels are known."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,15 +6,15 @@ import polars as pl
 
 from xmcpipe.errors import XmcpipeError
 
-MAX_LABELS = 1 << 27  # for numbers without a label table: a larger number is an error of the file
+MAX_LABELS = 1 << 27  # limit of integer labels without a label table: larger ones are an error in the file
 Int32s = npt.NDArray[np.int32]
 
 
 class LabelCodes:
     """Gives each label name a code, 0, 1, …, by first appearance; each name is in memory once.
 
-    The names `known` in advance, distinct, have the first codes. Labels may also come as numbers, which then
-    are the codes: positions in `known` or, if that is None, their own names ("0", "1", …).
+    The distinct names in `known` get the first codes. Labels may also be integers: these are the codes. They
+    are positions in `known` or, if that is None, their own names ("0", "1", …).
     """
 
     def __init__(self, known: pl.Series | None = None) -> None:
@@ -22,9 +22,9 @@ class LabelCodes:
         self._fixed = known is not None
 
     def encode(self, labels: pl.Series) -> Int32s:
-        """Codes int32 [n] of the labels, string or integer [n] without nulls; new names are added.
+        """The codes, int32 [n], of labels, string or integer [n] without nulls; new names get new codes.
 
-        Raises XmcpipeError for a number that is not a position in the names known in advance.
+        Raises XmcpipeError for an integer that is out of range.
         """
         if labels.dtype.is_integer():
             return self._check_numbers(labels)
@@ -37,6 +37,7 @@ class LabelCodes:
         return labels.replace_strict(self._names, codes, return_dtype=pl.Int32).to_numpy()
 
     def _check_numbers(self, labels: pl.Series) -> Int32s:
+        """Integer labels as codes; without known names, every number up to the largest becomes a name."""
         numbers = labels.to_numpy()
         smallest, largest = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
         limit = len(self._names) if self._fixed else MAX_LABELS
@@ -59,12 +60,12 @@ class LabelCodes:
 def vocabulary(
     names: pl.Series, codes: Int32s, table: pl.DataFrame | None, whole_table: bool
 ) -> pl.DataFrame:
-    """The label vocabulary: `label` string, `text` string or null, `code` int32 or null; row i is label id i.
+    """The label vocabulary: columns `label` string, `text` string or null, `code` int32 or null.
 
-    `names` is the name of every code, `codes` are those that stay. A label `table` (columns label and text,
-    labels distinct) gives the order; labels that it doesn't have follow. Those, or all without a table, are
-    sorted: whole numbers first and by value, so that 2 comes before 10. With `whole_table`, labels that no
-    document has stay too, with a null code.
+    Row i is label id i. `names` has the name of every code, and `codes` are the codes that stay. The label
+    `table` (columns label and text, distinct labels) determines the order. Labels that are not in it follow;
+    these, or all labels if there is no table, are sorted by `in_order`. With `whole_table`, labels of the
+    table that no document has stay too, with a null code.
     """
     labels = pl.DataFrame({"label": names, "code": pl.int_range(len(names), dtype=pl.Int32, eager=True)})
     labels = labels.filter(pl.Series(np.isin(np.arange(len(names)), codes)))
@@ -76,7 +77,8 @@ def vocabulary(
 
 
 def in_order(labels: pl.DataFrame) -> pl.DataFrame:
-    """The rows sorted by column `label`: whole numbers first and by value, so that 2 comes before 10."""
+    """The rows sorted by the column `label`: whole numbers first and by value, so 2 comes before 10."""
     name = pl.col("label")
+    # At most 18 digits, so that the number fits into int64; longer ones are sorted as text.
     number = pl.when(name.str.contains(r"^-?[0-9]{1,18}$")).then(name).cast(pl.Int64)
     return labels.sort(number.is_null(), number, name)

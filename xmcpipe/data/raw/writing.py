@@ -1,8 +1,8 @@
-"""The raw artifact: both splits and the label vocabulary, made from batches of documents by the policies.
+"""Writes the raw artifact, both splits and the label vocabulary, from batches of documents by the policies.
 
-Every source of documents (a file, a package index, a generator) yields them in batches; this is the one way
-from there to train.parquet, test.parquet and labels.parquet. Texts are written to disk twice, and are never
-all in memory at once.
+Every source of documents (a file, a package index, a generator) yields batches, and this module is the only
+way from there to train.parquet, test.parquet and labels.parquet. Texts are written to disk twice, and are
+never all in memory at once.
 """
 
 import logging
@@ -29,6 +29,7 @@ from xmcpipe.progress import progress
 
 logger = logging.getLogger(__name__)
 
+# Figure -> the policy that decided about the counted documents or labels.
 POLICY_OF_COUNT = {
     "empty_texts": "empty_text",
     "no_labels": "no_labels",
@@ -36,6 +37,7 @@ POLICY_OF_COUNT = {
     "leaked_texts": "leaked",
     "unseen_labels": "unseen",
 }
+# Figures that no single policy decides.
 PLAIN_COUNTS = ("repeated_labels", "rare_labels", "emptied_documents", "documents_dropped")
 SPLITS = {"train": TRAIN, "test": TEST, "all": UNSPLIT}
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.parquet"
@@ -44,10 +46,11 @@ TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.pa
 def write_raw(
     documents: DocumentSet, policies: Policies, out: Path, scratch: Path
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Prepare the documents and write the raw artifact into the folder `out`.
+    """Prepare the documents and write the raw artifact into the folder `out`; `scratch` holds the texts.
 
-    Filter pairs are kept for those rows and labels that stay, with their new numbers. Returns (figures, rows
-    by file). Raises XmcpipeError as `decide` does, and if an id repeats within a split.
+    Filter pairs whose document and label stay are written too, with their new numbers. Returns the figures
+    for the manifest, and the number of rows by file. Raises the errors of `decide`, and XmcpipeError if an id
+    repeats within a split.
     """
     names = None if documents.label_table is None else documents.label_table["label"]
     staged = Staging(scratch / "texts.parquet", policies.same_text, names)
@@ -63,7 +66,7 @@ def write_raw(
             for split, table in documents.filters.items()
         }
     finally:
-        staged.close()
+        staged.close()  # the file of texts is as large as the data
     figures: dict[str, Any] = {
         "labels": len(words),
         **decision.figures,
@@ -87,7 +90,7 @@ def _stage(documents: DocumentSet, staged: Staging) -> None:
 
 
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:
-    """Log in one line what was found, and what the policies did about it."""
+    """Log all counts and the policies that decided, in one line."""
     counts = [
         f"{name.replace('_', ' ')} {figures.get(name, 0):,} ({getattr(policies, policy)})"
         for name, policy in POLICY_OF_COUNT.items()
@@ -97,7 +100,10 @@ def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:
 
 
 def read_documents(folder: Path, split: str, rows: int = 8192) -> Iterator[pa.RecordBatch]:
-    """Batches of the raw artifact's documents of split train or test, in order (see schema.RAW_DOCUMENTS)."""
+    """Yield the documents of a split (train or test) of a raw artifact, in batches of `rows`.
+
+    They are in the order of the file, with the columns of schema.RAW_DOCUMENTS.
+    """
     with pyarrow.parquet.ParquetFile(folder / f"{split}.parquet") as file:
         yield from file.iter_batches(rows)
 
@@ -119,6 +125,7 @@ def _id_of_code(words: pl.DataFrame, num_codes: int) -> npt.NDArray[np.int32]:
 def _write(
     staged: Staging, decision: Decision, words: pl.DataFrame, id_of_code: npt.NDArray[np.int32], out: Path
 ) -> dict[str, int]:
+    """Write labels.parquet and both splits from the staged documents; returns the number of rows by file."""
     pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
     files = {TRAIN_FILE: decision.keep & ~decision.is_test, TEST_FILE: decision.keep & decision.is_test}
     writers = {
@@ -144,7 +151,10 @@ def _rows(
     id_of_code: npt.NDArray[np.int32],
     first: int,
 ) -> pa.RecordBatch:
-    """The rows of a batch that `mask` selects, with their label ids, sorted, from the staged codes."""
+    """The rows of a batch that `mask` selects, with sorted label ids.
+
+    `first` is the row of the batch's first document in `staged`, which has the codes of the labels.
+    """
     lengths = np.diff(staged.indptr[first : first + len(mask) + 1])
     owner = np.repeat(np.arange(len(mask)), lengths)
     ids = id_of_code[staged.codes[staged.indptr[first] : staged.indptr[first + len(mask)]]]
@@ -166,7 +176,7 @@ def _write_filter(
     num_labels: int,
     out: Path,
 ) -> int:
-    """Write the pairs whose document and label stayed, with their new numbers; returns their number."""
+    """Write the filter pairs whose document and label stayed, renumbered; returns the number of pairs."""
     rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
     staged_rows = np.flatnonzero(staged.split == SPLITS[split])
     if len(rows) and int(rows.max()) >= len(staged_rows):
@@ -174,8 +184,9 @@ def _write_filter(
             f"filter pairs of {split}: expected rows below {len(staged_rows):,}, got {int(rows.max()):,}",
             "check that the filter file and the documents belong to the same dataset",
         )
+    # The new number of a kept row is the number of kept rows before it.
     new_row = np.cumsum(decision.keep[staged_rows]) - 1
-    # A filtered label may have no document; if no table lists it either, it has no code.
+    # A label of a filter pair may have no document. If no label table lists it either, it has no code.
     known = labels < len(id_of_code)
     rows, ids = rows[known], id_of_code[labels[known]]
     stays = decision.keep[staged_rows[rows]] & (ids >= 0)

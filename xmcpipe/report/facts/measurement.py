@@ -143,7 +143,7 @@ def _measure_group(
     Raises XmcpipeError if they have no rank in common, or if an artifact can't be read.
     """
     from xmcpipe.data.label_lists.files import read_label_lists
-    from xmcpipe.data.label_lists.lists import common_vocabulary
+    from xmcpipe.data.label_lists.numbering import common_vocabulary
     from xmcpipe.measuring.lists import measure_lists, most_pairs
     from xmcpipe.measuring.shard_training import training_of_shards
 
@@ -181,7 +181,7 @@ def _complete(
     if not rounds:
         return
     if not measurement.intervals:
-        found = system.intervals(rounds, LEVEL, seed)
-        measurement.intervals = {name: (each.low, each.high) for name, each in found.items()}
+        intervals = system.intervals(rounds, LEVEL, seed)
+        measurement.intervals = {name: (interval.low, interval.high) for name, interval in intervals.items()}
     if first is not None and system is not first:
         measurement.differences = compare(system, first, rounds, LEVEL, seed)

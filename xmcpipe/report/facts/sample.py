@@ -155,7 +155,8 @@ def _ranked(
     Labels are ordered as the metrics rank them: by (-score, label id). `excluded` has, for each document, the
     labels of its filter pairs, which are removed before the k best are chosen.
     """
-    from xmcpipe.data.label_lists.lists import prediction_rows, select_rows
+    from xmcpipe.data.label_lists.joining import prediction_rows
+    from xmcpipe.data.label_lists.lists import select_rows
 
     order, _ = prediction_rows(predictions, truth)
     chosen = select_rows(predictions, rows if order is None else order[rows])
@@ -194,9 +195,9 @@ def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
     texts = {}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(8192, columns=["id", "text"]):
-            found = batch.filter(pc.is_in(batch.column("id"), value_set=ids))
-            names, found_texts = found.column("id").to_pylist(), found.column("text").to_pylist()
-            for name, text in zip(names, found_texts, strict=True):
+            sampled = batch.filter(pc.is_in(batch.column("id"), value_set=ids))
+            names, full_texts = sampled.column("id").to_pylist(), sampled.column("text").to_pylist()
+            for name, text in zip(names, full_texts, strict=True):
                 texts[name] = cut(text or "", TEXT_CHARACTERS)
     return texts
 

@@ -4,14 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from xmcpipe.data.label_lists import lists as label_lists
-from xmcpipe.data.label_lists.lists import (
-    LabelLists,
-    common_vocabulary,
-    pair_rows,
-    prediction_rows,
-    select_rows,
-)
+from xmcpipe.data.label_lists import numbering
+from xmcpipe.data.label_lists.joining import pair_rows, prediction_rows
+from xmcpipe.data.label_lists.lists import LabelLists, select_rows
+from xmcpipe.data.label_lists.numbering import common_vocabulary, with_small_ids
 from xmcpipe.errors import XmcpipeError
 
 
@@ -52,14 +48,14 @@ def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
 
 @pytest.mark.parametrize("table", [0, 1 << 24])
 def test_ids_are_numbered_alike_by_table_and_by_hash(monkeypatch: pytest.MonkeyPatch, table: int) -> None:
-    monkeypatch.setattr(label_lists, "LOOKUP_TABLE_IDS", table)
+    monkeypatch.setattr(numbering, "LOOKUP_TABLE_IDS", table)
     common = common_vocabulary([lists([[7, 1, 900]])], lists([[900], [5]]), lists([[5, 7], [3]]))
     assert common.num_labels == 4  # 3, 5, 7, 900
     assert common.truth.labels.tolist() == [3, 1]
     assert common.others[0].labels.tolist() == [2, 4, 3]
     assert common.train is not None
     assert common.train.labels.tolist() == [1, 2, 0]
-    small, values = label_lists.with_small_ids(lists([[900, 5], [5]]))
+    small, values = with_small_ids(lists([[900, 5], [5]]))
     found = small.labels if values is None else values[small.labels]
     assert found.tolist() == [900, 5, 5]
     assert (values is None) == (table > 0)

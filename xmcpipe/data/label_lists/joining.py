@@ -1,0 +1,102 @@
+"""Joins the rows of two label lists: by document id if both have ids, else by row number.
+
+Files may list the documents in different orders.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from xmcpipe.data.label_lists.lists import Int64s, LabelLists, select_rows
+from xmcpipe.errors import XmcpipeError
+
+
+def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:
+    """The row in the predictions of each document of the truth, int64 [N], and what they were joined by.
+
+    The rows are None if both are in the same order. If one of the lists has no ids, they are joined by row
+    number. Raises XmcpipeError for documents that only one of the two has, and for repeated ids if the orders
+    differ.
+    """
+    if predictions.ids is None or truth.ids is None:
+        if len(predictions) != len(truth):
+            raise XmcpipeError(
+                f"expected as many rows in {predictions.source} as in {truth.source}, "
+                f"got {len(predictions):,} and {len(truth):,}; without ids they are joined by row number",
+                "give both the same documents in the same order",
+            )
+        return None, "row number"
+    if len(predictions) == len(truth) and predictions.ids.equals(truth.ids):
+        return None, "id"
+    for lists in (predictions, truth):
+        _refuse_repeated_ids(lists)
+    rows = pc.index_in(truth.ids, value_set=predictions.ids)
+    _refuse_unmatched(predictions, truth, rows)
+    return np.asarray(rows.to_numpy(), np.int64), "id"
+
+
+def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
+    """The filter pairs with a row, possibly empty, for each document of the truth.
+
+    They are joined by id if both have ids, else by row number. Raises XmcpipeError for rows or ids that are
+    not in the truth, and for repeated ids.
+    """
+    if pairs.ids is not None and truth.ids is not None:
+        for lists in (pairs, truth):
+            _refuse_repeated_ids(lists)
+        rows = pc.index_in(truth.ids, value_set=pairs.ids)
+        if len(truth) - rows.null_count < len(pairs):  # fewer matches than rows of pairs
+            unknown = pairs.ids.filter(pc.invert(pc.is_in(pairs.ids, value_set=truth.ids)))
+            raise XmcpipeError(
+                f"{len(unknown):,} documents of {pairs.source} are not in {truth.source}, "
+                f"such as {unknown[0].as_py()!r}",
+                "give pairs of the test documents only",
+            )
+        return select_rows(pairs, rows.fill_null(-1).to_numpy())
+    if len(pairs) > len(truth):
+        raise XmcpipeError(
+            f"{pairs.source}: expected rows below {len(truth):,} as in {truth.source}, "
+            f"got {len(pairs) - 1:,}",
+            "rows are counted from 0, in the order of the truth",
+        )
+    # The pairs may end before the last document: add empty rows.
+    more = np.full(len(truth) - len(pairs), pairs.indptr[-1], np.int64)
+    return replace(pairs, indptr=np.concatenate([pairs.indptr, more]))
+
+
+def _refuse_repeated_ids(lists: LabelLists) -> None:
+    """Raise XmcpipeError, with an example, if an id occurs in several rows."""
+    assert lists.ids is not None
+    repeated = len(lists) - pc.count_distinct(lists.ids, mode="all").as_py()
+    if repeated:
+        counts = lists.ids.value_counts()
+        example = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
+        raise XmcpipeError(
+            f"{lists.source}: {repeated:,} rows repeat the id of another row, such as {example.as_py()!r}",
+            "rows are joined by id: make ids unique, or give both files in the same order",
+        )
+
+
+def _refuse_unmatched(predictions: LabelLists, truth: LabelLists, rows: Any) -> None:
+    """Raise XmcpipeError for documents that only the predictions or only the truth has.
+
+    `rows` has the row in the predictions of each document of the truth, null without one.
+    """
+    assert predictions.ids is not None
+    assert truth.ids is not None
+    faults = []
+    if rows.null_count:
+        example = truth.ids.filter(rows.is_null())[0].as_py()
+        faults.append(
+            f"{rows.null_count:,} documents of {truth.source} have no predictions, such as {example!r}"
+        )
+    if len(predictions) > len(truth) - rows.null_count:
+        unknown = predictions.ids.filter(pc.invert(pc.is_in(predictions.ids, value_set=truth.ids)))
+        faults.append(
+            f"{len(unknown):,} documents of {predictions.source} are not in {truth.source}, "
+            f"such as {unknown[0].as_py()!r}"
+        )
+    if faults:
+        raise XmcpipeError("; ".join(faults), "give predictions and truth of the same documents")
