@@ -206,11 +206,7 @@ def _rest_of(answer: Any, note: Note, offset: int) -> Note | None:
     A server that honours If-Range never sends the rest of a changed file, but some servers ignore If-Range.
     """
     part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-    if (
-        content_range is None
-        or int(content_range[1]) != offset
-        or _validator(answer) not in ("", note.validator)
-    ):
+    if part is None or int(part[1]) != offset or _validator(answer) not in ("", note.validator):
         return None
     length = int(part[2])
     return replace(note, length=length) if note.length in (-1, length) else None

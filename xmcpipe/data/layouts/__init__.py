@@ -12,8 +12,8 @@ trn.json, and lines of *.raw.txt may be `id->text`. If a layout has a file of la
 filter pairs refer to a label by its row in that file. Labels therefore keep the order of the repository,
 whatever their names are.
 
-A layout is one module, which describes its files and how to read them, and one line in `catalog`. These modules
-import polars only when documents are read.
+A layout is one module, which describes its files and how to read them, and one line in `catalog`. These
+modules import polars only when documents are read.
 """
 
 from dataclasses import replace
