@@ -87,8 +87,8 @@ class FilterPairs:
             return np.zeros(keys.shape, bool)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         # A label out of range, such as the padding -1, would be the key of a pair in another row.
-        found: Bools = (self.keys[at] == keys) & (labels >= 0) & (labels < self.num_labels)
-        return found
+        filtered: Bools = (self.keys[at] == keys) & (labels >= 0) & (labels < self.num_labels)
+        return filtered
 
     def best_allowed(self, rows: Int64s, labels_BN: Ints, scores_BN: Floats, k: int) -> tuple[Ints, Floats]:
         """The first k candidates of each row that are not filtered: labels [B, k] and their scores [B, k].

@@ -1,6 +1,7 @@
-"""Files from the web: one transfer that resumes, three kinds of mirror, and the cache of archives.
+"""Files from the web: resumable transfers, three kinds of mirrors, and the cache of archives.
 
-`mirrors` tries the mirrors of a registered dataset in order, `archives` caches what they give, `transfer`
-moves one file over HTTP, `web` opens URLs. `https`, `gdrive` and `dropbox` know how each kind of mirror turns
-an address into a URL: each has `locate(address)` and `page(address)`.
+`mirrors` tries the mirrors of a registered dataset in order, `archives` caches the downloaded archives,
+`transfer` downloads a file over HTTP, and `web` opens URLs. `https`, `gdrive` and `dropbox` are the kinds of
+mirrors. Each has two functions: `locate(address)` returns the URL of the file, and `page(address)` the URL of
+a page for people.
 """

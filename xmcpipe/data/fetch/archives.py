@@ -1,10 +1,10 @@
-"""The cache of archives: each mirror's archive of a registered dataset is downloaded once per machine.
+"""The cache of archives: the archive of each mirror of a registered dataset is downloaded once per machine.
 
 CACHE/archives/SET/NAME.archive      a valid archive: downloaded, unpacked, read and counted without an error
-CACHE/archives/SET/NAME.sha256.json  the hash of the first valid one; any later download must match it
-CACHE/archives/SET/NAME.part[.json]  one that is still incomplete or not validated yet (see transfer.py)
+CACHE/archives/SET/NAME.sha256.json  the hash of the first valid archive; any later download must match it
+CACHE/archives/SET/NAME.part[.json]  an archive that is incomplete or not yet validated (see transfer.py)
 
-No file has the name of a valid archive before it is one. The record of the hash outlives the archive.
+A file is renamed to NAME.archive only after validation. The record of its hash stays when it is removed.
 """
 
 import json
@@ -27,32 +27,33 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
+# Kind of mirror -> the module that knows it.
 KINDS: dict[str, Any] = {"https": https, "gdrive": gdrive, "dropbox": dropbox}
 CACHE_NAME = re.compile(r"(https|gdrive|dropbox)-[0-9a-f]{12}\.(archive|part)")
-MAGIC = (b"\x1f\x8b", b"PK\x03\x04")  # gzip, zip
+MAGIC = (b"\x1f\x8b", b"PK\x03\x04")  # the first bytes of gzip and zip files
 
 
 def folder_of(dataset: Dataset) -> Path:
-    """The cache folder of a dataset's archives; it may not exist yet."""
+    """The folder in the cache for the archives of a dataset; it may not exist yet."""
     return cache.folder("archives") / dataset.name
 
 
 def cached_archives() -> list[Path]:
-    """The archives in the cache, complete or not, except those of datasets that are being downloaded."""
+    """All archives in the cache, complete or not, without those of datasets that are being downloaded."""
     folder = cache.folder("archives")
     found = [path for path in sorted(folder.glob("*/*")) if CACHE_NAME.fullmatch(path.name)]
     return [path for path in found if not is_held(_lock(path.parent))]
 
 
 def remove(archive: Path) -> None:
-    """Remove one of `cached_archives`. The record of its hash stays: a later download must match it."""
+    """Remove an archive from the cache. The record of its hash stays: a later download must match it."""
     with exclusive(_lock(archive.parent), f"the download of {archive.parent.name}"):
         remove_partial(archive)
 
 
 @contextmanager
 def download_lock(dataset: Dataset) -> Iterator[Path]:
-    """The cache folder of a dataset, to which no other process writes during the block."""
+    """Lock the cache folder of a dataset during the block, and return it: no other process writes to it."""
     folder = folder_of(dataset)
     with exclusive(_lock(folder), f"the download of {dataset.title}"):
         yield folder
@@ -64,7 +65,7 @@ def _lock(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class CachedArchive:
-    """The place of one mirror's archive in the cache, whether it exists or not."""
+    """The archive of one mirror in the cache, whether it exists or not."""
 
     folder: Path
     mirror: Mirror
@@ -81,7 +82,7 @@ class CachedArchive:
 
     @property
     def record(self) -> Path:
-        """The path of the record of its hash."""
+        """The path of the record of the archive's hash."""
         return self.folder / f"{self._name}.sha256.json"
 
     @property
@@ -90,7 +91,7 @@ class CachedArchive:
         return f"{self.mirror.kind}-{sha256(self.mirror.address.encode()).hexdigest()[:12]}"
 
     def expected(self) -> str | None:
-        """The sha256 that the archive must have: the registry's, else the recorded one, else None."""
+        """The sha256 that the archive must have: from the registry, else from the record, else None."""
         if self.mirror.sha256:
             return self.mirror.sha256
         try:
@@ -102,33 +103,33 @@ class CachedArchive:
         return str(recorded)
 
     def fetch(self) -> tuple[Path, str]:
-        """The archive and its sha256: from the cache, else downloaded and not validated yet.
+        """The path of the archive and its sha256: from the cache, or downloaded and not yet validated.
 
-        Raises XmcpipeError if it can't be fetched, is not an archive or has another hash than before.
+        Raises XmcpipeError if it can't be downloaded, is not an archive, or doesn't have the expected hash.
         """
         expected = self.expected()
         if self.archive.is_file():
-            found = sha256_of_file(self.archive)
-            if found == expected:
-                return self.archive, found
+            actual = sha256_of_file(self.archive)
+            if actual == expected:
+                return self.archive, actual
             logger.warning("%s has changed since its download: downloading it again", self.archive)
             self.archive.unlink()
         kind = KINDS[self.mirror.kind]
         transfer(self.mirror.address, self.part, _looks_like_an_archive, kind.locate)
-        found = sha256_of_file(self.part)
-        if expected not in (None, found):
+        actual = sha256_of_file(self.part)
+        if expected not in (None, actual):
             self.discard()
             raise XmcpipeError(
-                f"expected sha256 {str(expected)[:12]}…, got {found[:12]}…",
+                f"expected sha256 {str(expected)[:12]}…, got {actual[:12]}…",
                 "the registry states it"
                 if self.mirror.sha256
                 else f"to accept the new file, delete {self.record}",
             )
-        return self.part, found
+        return self.part, actual
 
     def accept(self, dataset: Dataset, sha256: str) -> None:
         """Record the hash of a valid archive, and rename it to its final name."""
-        if not self.part.is_file():
+        if not self.part.is_file():  # it came from the cache, where it was accepted before
             return
         facts = {
             "dataset": dataset.name,
@@ -137,11 +138,12 @@ class CachedArchive:
             "bytes": self.part.stat().st_size,
             "sha256": sha256,
         }
+        # The record comes first: a kill between the two renames leaves no archive without a record.
         new = self.record.with_suffix(".new")
         new.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         new.replace(self.record)
         self.part.replace(self.archive)
-        remove_partial(self.part)  # only its note is left
+        remove_partial(self.part)  # removes its note: the file itself was renamed
 
     def discard(self) -> None:
         """Remove an archive that is not valid."""
@@ -150,7 +152,7 @@ class CachedArchive:
 
 
 def _looks_like_an_archive(start: bytes, content_type: str) -> None:
-    """Raise XmcpipeError for anything but a gzip or zip file, before all of it is downloaded."""
+    """Raise XmcpipeError unless a file starts like gzip or zip: checked before the rest is downloaded."""
     if start.startswith(MAGIC):
         return
     refuse_web_page(start, content_type)

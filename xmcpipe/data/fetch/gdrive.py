@@ -1,11 +1,12 @@
-"""Mirrors that are a public file on Google Drive.
+"""Mirrors that are public files on Google Drive.
 
-Drive sends small files at once. For a large one it answers with a page ("can't scan this file for viruses")
-whose form or, in older pages, a link leads to the file. A page with neither states why the file isn't
-available: its quota is exceeded, or one must sign in.
+Drive sends small files at once. For a large file, it answers with a page ("can't scan this file for viruses")
+that has a form (older pages: a link) that leads to the file. A page with neither states why the file isn't
+available: its quota is exceeded, or a login is required.
 
-gdown knows these pages too, but its address can't be changed, and its resume compares the validator of the
-current answer instead of that of the bytes on disk, so a file that changed in between would be spliced.
+The package gdown can read these pages too, but it has two drawbacks. Its server address can't be changed, as
+tests require. When it resumes, it compares with the validator of the current answer instead of that of the
+bytes on disk, so a file that changed in between would be spliced from two versions.
 """
 
 import re
@@ -19,7 +20,7 @@ BASE = "https://drive.google.com"
 
 
 def locate(address: str) -> str:
-    """The URL of the file's bytes; `address` is its id. Raises WebError if Drive's page leads to none."""
+    """The URL of the bytes of the file with id `address`. Raises WebError if the page leads to no file."""
     url = f"{BASE}/uc?export=download&id={address}"
     with web.open_url(url) as answer:
         start = web.read_piece(answer, url)
@@ -32,12 +33,12 @@ def locate(address: str) -> str:
 
 
 def page(address: str) -> str:
-    """The page where a person can download it."""
+    """The URL of the page where a person can download the file."""
     return f"{BASE}/file/d/{address}/view"
 
 
 def confirmation_target(page: bytes, url: str) -> str | None:
-    """The URL that a confirmation page at `url` leads to; None for any other page."""
+    """The URL of the file that a confirmation page at `url` leads to; None for any other page."""
     reader = _Reader()
     reader.feed(page.decode(errors="replace"))
     if reader.action is None:

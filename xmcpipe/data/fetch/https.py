@@ -1,4 +1,4 @@
-"""Mirrors that are a plain URL."""
+"""Mirrors that are plain URLs."""
 
 
 def locate(address: str) -> str:
@@ -7,5 +7,5 @@ def locate(address: str) -> str:
 
 
 def page(address: str) -> str:
-    """The page where a person can download it."""
+    """The URL where a person can download the file."""
     return address

@@ -1,6 +1,6 @@
-"""Tries the mirrors of a dataset in order until one gives a valid archive.
+"""Tries the mirrors of a dataset in order until one has a valid archive.
 
-Parallel runs share one download: the second one waits, and finds the archive in the cache.
+Parallel runs share one download: the second run waits, and then finds the archive in the cache.
 """
 
 import logging
@@ -17,19 +17,20 @@ T = TypeVar("T")
 
 
 class BadArchiveError(XmcpipeError):
-    """A broken or hostile archive; another mirror may have a good one."""
+    """The error for a broken or hostile archive; another mirror may have a good one."""
 
 
 class UnexpectedContentError(XmcpipeError):
-    """A complete archive that can't be read or holds something else; another mirror may be right."""
+    """The error for a complete archive with unexpected content; another mirror may have the right one."""
 
 
 def from_first_valid(dataset: Dataset, use: Callable[[Path, str, Mirror], T]) -> T:
-    """The result of `use(archive, sha256, mirror)` for the first archive that it accepts.
+    """Call `use(archive, sha256, mirror)` for one mirror after another; returns the first result.
 
-    `use` raises BadArchiveError for an archive to delete, and UnexpectedContentError for one to keep, because
-    the download took long and the user may want it as it is. Any other error ends the search. Raises
-    XmcpipeError, with instructions for a manual download, if no mirror gives a valid archive.
+    `use` raises BadArchiveError or UnexpectedContentError to try the next mirror. After BadArchiveError, the
+    archive is deleted. After UnexpectedContentError it is not, because the download took long and the user
+    may want to use the archive anyway. Any other error ends the search. Raises XmcpipeError, with
+    instructions for a manual download, if no mirror has a valid archive.
     """
     folder = folder_of(dataset)
     try:
@@ -40,19 +41,20 @@ def from_first_valid(dataset: Dataset, use: Callable[[Path, str, Mirror], T]) ->
         ) from error
     with download_lock(dataset):
         every = [CachedArchive(folder, mirror) for mirror in dataset.mirrors]
-        # Archives in the cache come first: a mirror may keep us waiting and then fail.
-        for number, cached in enumerate(sorted(every, key=lambda each: not each.archive.is_file()), start=1):
-            which = f"{dataset.title}: mirror {number} of {len(every)}"
-            logger.info("%s, %s", which, _short_page(cached.mirror))
+        # Archives in the cache come first, because an earlier mirror may be slow and then fail.
+        ordered = sorted(every, key=lambda cached: not cached.archive.is_file())
+        for number, cached in enumerate(ordered, start=1):
+            attempt = f"{dataset.title}: mirror {number} of {len(every)}"
+            logger.info("%s, %s", attempt, _short_page(cached.mirror))
             try:
                 return _try(dataset, cached, use)
             except _MirrorFailedError as error:
-                logger.warning("%s failed: %s", which, error)
+                logger.warning("%s failed: %s", attempt, error)
     raise manual_download_error(dataset)
 
 
 def manual_download_error(dataset: Dataset) -> XmcpipeError:
-    """The error that states what to download by hand, from which page, and where to put it."""
+    """The error that explains which file to download by hand, from which pages, and how to use it."""
     pages = mirror_pages(dataset)
     return XmcpipeError(
         f"{dataset.title}: none of its {len(pages)} mirrors has a valid archive",
@@ -64,15 +66,16 @@ def manual_download_error(dataset: Dataset) -> XmcpipeError:
 
 
 def mirror_pages(dataset: Dataset) -> list[str]:
-    """The page of each mirror where a person can download the archive."""
+    """The URL of the page of each mirror, where a person can download the archive."""
     return [KINDS[mirror.kind].page(mirror.address) for mirror in dataset.mirrors]
 
 
 class _MirrorFailedError(Exception):
-    """This mirror failed, and the next one is to be tried."""
+    """The error for a mirror that failed: try the next one."""
 
 
 def _try(dataset: Dataset, cached: CachedArchive, use: Callable[[Path, str, Mirror], T]) -> T:
+    """The result of `use` for one mirror. Raises _MirrorFailedError if the next mirror should be tried."""
     try:
         archive, sha256 = cached.fetch()
     except XmcpipeError as error:
@@ -89,4 +92,5 @@ def _try(dataset: Dataset, cached: CachedArchive, use: Callable[[Path, str, Mirr
 
 
 def _short_page(mirror: Mirror) -> str:
+    """The page of a mirror without its query, which may contain a key."""
     return str(KINDS[mirror.kind].page(mirror.address)).partition("?")[0]

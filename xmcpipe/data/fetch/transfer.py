@@ -1,12 +1,13 @@
-"""Transfers one file over HTTP to one path, in as many attempts as it takes.
+"""Downloads a file over HTTP to a path, with several attempts, each of which resumes the one before.
 
-The bytes received so far stay on disk, and a note next to them, PATH.json, states which file they belong to:
-its address, its length, and the validator (ETag, else Last-Modified) that the server sent. The next attempt
-requests the rest on condition that the file is unchanged (If-Range, RFC 9110), so a file that changed in
-between is fetched from its beginning and never spliced. Without a validator, nothing is resumed.
+The bytes received so far stay on disk. A note next to them, PATH.json, states which file they belong to: its
+address, its length, and the validator (ETag, else Last-Modified) that the server sent. The next attempt
+requests the rest on condition that the file is unchanged (If-Range, RFC 9110). A file that changed in between
+is therefore downloaded from its beginning, and never spliced from two versions. Without a validator, nothing
+is resumed.
 
 The order of writes makes a kill at any moment harmless: a note is removed before the bytes that it describes,
-and written before the bytes that it will describe.
+and written before the first of them.
 """
 
 import errno
@@ -27,7 +28,7 @@ from xmcpipe.progress import progress
 
 logger = logging.getLogger(__name__)
 
-RETRIES = 5  # after a broken connection; counted from 0 again whenever PROGRESS_BYTES have arrived
+RETRIES = 5  # after a broken connection; the count restarts whenever PROGRESS_BYTES have arrived
 PAUSE_SECONDS = 1.0  # before the first retry, doubled for each further one
 PROGRESS_BYTES = 1 << 20
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -37,14 +38,14 @@ Check = Callable[[bytes, str], None]
 
 
 def refuse_web_page(start: bytes, content_type: str) -> None:
-    """Raise WebError for a web page, which servers send instead of a file that they refuse."""
+    """Raise WebError for a web page: servers send one instead of a file that they refuse to send."""
     if web.is_page(start, content_type):
         raise WebError(f"expected a file, got a web page: {web.page_title(start)}")
 
 
 @dataclass(frozen=True)
 class Note:
-    """Which file the bytes at a path belong to; its `length` is -1 if the server didn't state it."""
+    """The file that the bytes at a path belong to; `length` is -1 if the server didn't state it."""
 
     address: str
     validator: str
@@ -58,23 +59,23 @@ def transfer(
     locate: Callable[[str], str] = str,
     hint: str = "check the network",
 ) -> None:
-    """Fetch the file at `address` to `path`, resuming from what an earlier attempt left there.
+    """Download the file at `address` to `path`, resuming from the bytes of an earlier attempt.
 
-    `locate` turns the address into a URL, once per attempt. Raises XmcpipeError if the file can't be fetched;
-    the bytes received stay for the next attempt, unless they are useless. Whoever moves the file away calls
-    `remove_partial` to remove the note.
+    `locate` turns the address into a URL, once per attempt. Raises XmcpipeError if the file can't be
+    downloaded; the bytes received stay for the next attempt, unless they are useless. After moving the file
+    away, the caller must remove the note with `remove_partial`.
     """
     _Transfer(address, path, check, locate, hint).run()
 
 
 def remove_partial(path: Path) -> None:
-    """Remove the bytes received so far, if they are still there, and their note."""
+    """Remove the bytes received so far, if there are any, and their note."""
     _note_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 
 class _Transfer:
-    """All attempts at one file; `answered` is whether the server sent any of it."""
+    """All attempts to download one file; `answered` is whether the server has sent any part of it."""
 
     def __init__(
         self, address: str, path: Path, check: Check, locate: Callable[[str], str], hint: str
@@ -83,7 +84,7 @@ class _Transfer:
         self.answered = False
 
     def run(self) -> None:
-        """Fetch the file, and retry after a broken connection."""
+        """Download the file, and retry after a broken connection."""
         furthest, tries = _size(self.path), 0
         while True:
             try:
@@ -93,16 +94,17 @@ class _Transfer:
                 if _size(self.path) >= furthest + PROGRESS_BYTES:
                     furthest, tries = _size(self.path), 0
                 tries += 1
-                # A server that never answered isn't worth waiting for: there are other mirrors.
+                # Don't wait for a server that has never answered, because there are other mirrors.
                 if not (error.retryable and self.answered) or tries > RETRIES:
                     raise
                 logger.info("%s; retrying from byte %d", error.message, _size(self.path))
                 time.sleep(PAUSE_SECONDS * 2 ** (tries - 1))
 
     def _attempt(self) -> None:
+        """Download the rest of the file or, if that is impossible, the whole file."""
         note = self._note()
         offset = _size(self.path) if note else 0
-        if note and offset == note.length:
+        if note and offset == note.length:  # complete already
             return
         url = self.locate(self.address)
         if note is None or not offset or not self._resume(url, note, offset):
@@ -110,16 +112,16 @@ class _Transfer:
                 self._receive(answer, url, None)
 
     def _resume(self, url: str, note: Note, offset: int) -> bool:
-        """Request the bytes from `offset` on and append them; False if the answer was useless."""
+        """Request the bytes from `offset` on, and append them; returns False if the answer was useless."""
         try:
             answer = web.open_url(url, {"Range": f"bytes={offset}-", "If-Range": note.validator}, self.hint)
         except WebError as error:
-            if error.status != 416:  # the file is shorter now
+            if error.status != 416:
                 raise
-            return False
+            return False  # 416 Range Not Satisfiable: the file is shorter now
         with answer:
             if getattr(answer, "status", None) != 206:
-                self._receive(answer, url, None)  # the file changed, or the server knows no ranges
+                self._receive(answer, url, None)  # the file changed, or the server doesn't support ranges
                 return True
             rest = _rest_of(answer, note, offset)
             if rest:
@@ -127,11 +129,11 @@ class _Transfer:
         return rest is not None
 
     def _receive(self, answer: Any, url: str, note: Note | None) -> None:
-        """Append the answer if it continues the file of `note`; without a note, start the file with it."""
+        """Append the answer to the file of `note`; without a note, start a new file with the answer."""
         self.answered = True
         piece = web.read_piece(answer, url, self.hint)
         if note is None:
-            # Checked before anything is removed: a page "try again tomorrow" mustn't cost the bytes on disk.
+            # Check before removing anything: the bytes on disk must survive a page that says "try later".
             self.check(piece, answer.headers.get("Content-Type", ""))
             note = Note(self.address, _validator(answer), _length(answer))
             self._require_space(note.length)
@@ -141,7 +143,7 @@ class _Transfer:
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
-            remove_partial(self.path)  # to free the space
+            remove_partial(self.path)  # frees the space
             fault = f"disk full: no space left for {_short(self.address)} in {self.path.parent}"
             raise WebError(fault, _DISK_FULL_HINT) from error
         if note.length >= 0 and size != note.length:
@@ -150,6 +152,7 @@ class _Transfer:
                 remove_partial(self.path)
                 fault = f"{_short(self.address)}: expected {note.length:,} bytes, got more"
             raise WebError(fault, self.hint, retryable=True)
+        # The length is known now, even if the server didn't state it: the file counts as complete.
         _write_note(self.path, Note(note.address, note.validator, size))
 
     def _write(self, answer: Any, url: str, piece: bytes, note: Note) -> int:
@@ -183,13 +186,14 @@ class _Transfer:
             )
 
     def _note(self) -> Note | None:
-        """The note of bytes that can be resumed from; None if there are none."""
+        """The note of the bytes on disk, if these are complete or can be resumed; else None."""
         try:
             note = Note(**json.loads(_note_of(self.path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
         complete = note.length >= 0 and _size(self.path) == note.length
         usable = note.address == self.address and self.path.is_file() and (note.validator or complete)
+        # More bytes than the file has can't be its beginning.
         return note if usable and not 0 <= note.length < _size(self.path) else None
 
 
@@ -197,19 +201,21 @@ _DISK_FULL_HINT = "free some space, or set XMCPIPE_CACHE to another folder"
 
 
 def _rest_of(answer: Any, note: Note, offset: int) -> Note | None:
-    """The note, with the length that a 206 answer states; None if it isn't the file's rest from `offset`.
+    """The note with the length that a 206 answer states; None unless the answer is the rest from `offset`.
 
-    A server that honours If-Range never sends another part, but some servers ignore it.
+    A server that honours If-Range never sends the rest of a changed file, but some servers ignore If-Range.
     """
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != offset or _validator(answer) not in ("", note.validator):
+    part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if part is None or int(part[1]) != offset or _validator(answer) not in ("", note.validator):
         return None
-    return replace(note, length=int(found[2])) if note.length in (-1, int(found[2])) else None
+    length = int(part[2])
+    return replace(note, length=length) if note.length in (-1, length) else None
 
 
 def _validator(answer: Any) -> str:
+    """The strong ETag of an answer, else its Last-Modified, else the empty string."""
     etag = answer.headers.get("ETag", "")
-    # A weak ETag doesn't guarantee the same bytes.
+    # A weak ETag doesn't guarantee equal bytes.
     return str(etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", ""))
 
 
@@ -219,6 +225,7 @@ def _length(answer: Any) -> int:
 
 
 def _short(address: str) -> str:
+    """The last part of an address, for messages."""
     return address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
 
 

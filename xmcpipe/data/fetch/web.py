@@ -1,4 +1,4 @@
-"""Opens and reads URLs with the standard library, with one error for every kind of failure."""
+"""Opens and reads URLs with the standard library. Every failure raises the same error, WebError."""
 
 import functools
 import http.client
@@ -14,16 +14,17 @@ import xmcpipe
 from xmcpipe.errors import XmcpipeError
 
 TIMEOUT_SECONDS = 30
-PIECE_BYTES = 1 << 18  # read at a time, so at most this much is lost when a connection breaks
+PIECE_BYTES = 1 << 18  # read at a time: at most this much is lost if a connection breaks
 # Status codes of a server that is overloaded or restarting: the same request may succeed later.
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 _PAGE = re.compile(rb"\s*<(!doctype html|html|head|body|\?xml)\b", re.IGNORECASE)
 
 
 class WebError(XmcpipeError):
-    """A URL that can't be fetched.
+    """The error for a URL that can't be fetched.
 
-    `status` is the HTTP status, or 0 without one. With `retryable`, the same request may succeed in a moment.
+    `status` is the HTTP status, or 0 if there is none. `retryable` means that the same request may succeed
+    later.
     """
 
     def __init__(self, message: str, hint: str = "", status: int = 0, retryable: bool = False) -> None:
@@ -32,7 +33,7 @@ class WebError(XmcpipeError):
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, except from https to plain http, which would lose the authenticity of the bytes."""
+    """Follows redirects, but not from https to http: without TLS, nothing would authenticate the bytes."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
@@ -41,7 +42,9 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 
 
 def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "check the network") -> Any:
-    """The answer to a GET of `url`: a context manager with `read`, `headers`, `url`, and `status` over HTTP.
+    """Request `url` with GET; returns the answer.
+
+    It is a context manager with `read`, `headers`, `url` and, for HTTP, `status`.
 
     Raises WebError for every failure, including any status of 400 and above.
     """
@@ -50,7 +53,7 @@ def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "ch
         request = urllib.request.Request(url, headers={**agent, **(headers or {})})
         return _opener().open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        error.close()
+        error.close()  # the error is also an open answer
         fault = f"{url} can't be fetched: {error.code} {error.reason}"
         raise WebError(fault, hint, error.code, error.code in TRANSIENT_STATUS) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -58,7 +61,7 @@ def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "ch
 
 
 def read_piece(answer: IO[bytes], url: str, hint: str = "check the network") -> bytes:
-    """The next PIECE_BYTES of an answer, fewer at its end. Raises WebError if the connection breaks."""
+    """The next PIECE_BYTES of an answer, or fewer at its end. Raises WebError if the connection breaks."""
     try:
         return answer.read(PIECE_BYTES)
     except http.client.IncompleteRead as error:
@@ -68,7 +71,7 @@ def read_piece(answer: IO[bytes], url: str, hint: str = "check the network") -> 
 
 
 def is_page(start: bytes, content_type: str) -> bool:
-    """Whether an answer is a web page, by its type or its first bytes."""
+    """Whether an answer is a web page, judged by its content type and its first bytes."""
     return content_type.lower().startswith("text/html") or _PAGE.match(start) is not None
 
 
@@ -86,7 +89,8 @@ def one_line(fragment: bytes) -> str:
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    # Created at first use, with the environment's proxies. Confirmation pages set cookies.
+    # Created at first use, so that it gets the proxies of the environment at that time. The cookies are those
+    # that confirmation pages set (see gdrive.py).
     cookies = urllib.request.HTTPCookieProcessor(CookieJar())
     return urllib.request.build_opener(_NoDowngrade, cookies)
 

@@ -46,6 +46,7 @@ class ListsBuilder:
             raise self._error(f"a value doesn't fit its column: {error}", "check the column") from error
 
     def _add(self, batch: pa.RecordBatch) -> None:
+        """Append a batch; errors of Arrow are not converted."""
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         lengths, values = self._lists(columns["labels"], "labels")
         labels, dictionary = self._numbers(values)
@@ -134,6 +135,7 @@ class ListsBuilder:
         return labels.astype(np.int32 if int(labels.max()) < 2**31 else np.int64, copy=False)
 
     def _score_values(self, column: pa.Array, lengths: Int64s) -> Scores:
+        """The scores of a batch end to end, [P]; `lengths` are those of the lists of labels."""
         score_lengths, values = self._lists(column, "scores")
         if not np.array_equal(lengths, score_lengths):
             row = self._rows + int((lengths != score_lengths).argmax())

@@ -64,6 +64,7 @@ def _in_artifact(path: Path) -> bool:
 
 
 def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
+    """Read a file whose reader yields NumPy arrays: a CSR matrix or text."""
     width: int | None
     pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
     if kind == "npz":
@@ -144,6 +145,7 @@ def _names(path: Path, modified_ns: int) -> pa.Array:
 
 
 def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
+    """Read the predictions of an artifact, or the labels of one of its splits."""
     split = "train" if role == "train" else "test"
     table = folder / ("predictions.parquet" if role == "predictions" else f"{split}.parquet")
     names = read_label_names(folder) if (folder / "labels.parquet").is_file() else None
@@ -165,6 +167,7 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 
 
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
+    """Yield the known columns of a Parquet file in batches, after checking its version and columns."""
     columns = ("labels",) if role == "train" else COLUMNS  # ids of training documents are not used
     try:
         # These settings make Arrow stream; by default, it holds all data that it has read until the end.

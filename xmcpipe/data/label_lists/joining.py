@@ -47,7 +47,7 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
         for lists in (pairs, truth):
             _refuse_repeated_ids(lists)
         rows = pc.index_in(truth.ids, value_set=pairs.ids)
-        if len(truth) - rows.null_count < len(pairs):
+        if len(truth) - rows.null_count < len(pairs):  # fewer matches than rows of pairs
             unknown = pairs.ids.filter(pc.invert(pc.is_in(pairs.ids, value_set=truth.ids)))
             raise XmcpipeError(
                 f"{len(unknown):,} documents of {pairs.source} are not in {truth.source}, "
@@ -61,11 +61,13 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
             f"got {len(pairs) - 1:,}",
             "rows are counted from 0, in the order of the truth",
         )
+    # The pairs may end before the last document: add empty rows.
     more = np.full(len(truth) - len(pairs), pairs.indptr[-1], np.int64)
     return replace(pairs, indptr=np.concatenate([pairs.indptr, more]))
 
 
 def _refuse_repeated_ids(lists: LabelLists) -> None:
+    """Raise XmcpipeError, with an example, if an id occurs in several rows."""
     assert lists.ids is not None
     repeated = len(lists) - pc.count_distinct(lists.ids, mode="all").as_py()
     if repeated:

@@ -89,6 +89,7 @@ def _is_pecos(path: Path) -> bool:
 
 
 def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
+    """The lines of a block in the dialect of PECOS as a batch; `first` is the number of its first line."""
     lines = block.split(b"\n")
     rows = [_json_row(path, first + at, line) for at, line in enumerate(lines) if line.strip()]
     try:
@@ -143,7 +144,7 @@ def _json_schema(path: Path) -> pa.Schema:
                     f"{path}, line {number}: expected a list in 'labels', got {labels!r}",
                     "write one list per document",
                 )
-            if labels:
+            if labels:  # leading rows may have empty lists, which show no type
                 break
     assert first is not None, "a block holds a line that isn't blank"
     example = labels[0] if labels else 0
@@ -155,6 +156,7 @@ def _json_schema(path: Path) -> pa.Schema:
 
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The object in a line. Raises XmcpipeError, with the line, for anything else."""
     try:
         row = json.loads(line)
     except ValueError as error:

@@ -145,7 +145,7 @@ def _triples(path: Path, form: str, block: Block) -> Triples:
             if not set(np.unique(lengths)) <= {0, 2}:
                 _refuse(path, form, number, lines)
             row_and_label = tokens.cast(pa.int64()).to_numpy()
-            found: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
+            triples: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
         else:
             if form == "row label:score …":
                 # In each line that isn't blank, the first word is the row, and the others are pairs.
@@ -154,12 +154,12 @@ def _triples(path: Path, form: str, block: Block) -> Triples:
                 rows = tokens.take(pa.array(firsts)).cast(pa.int64()).to_numpy()
                 tokens = tokens.filter(pa.array(~np.isin(np.arange(len(tokens)), firsts)))
                 lengths = lengths[filled] - 1
-            found = (np.repeat(rows, lengths), *_pairs(tokens))
+            triples = (np.repeat(rows, lengths), *_pairs(tokens))
     except pa.ArrowException:
         _refuse(path, form, number, lines)
-    if min(int(column.min(initial=0)) for column in found[:2]) < 0:  # rows and labels
+    if min(int(column.min(initial=0)) for column in triples[:2]) < 0:  # rows and labels
         _refuse(path, form, number, lines)
-    return found
+    return triples
 
 
 def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:

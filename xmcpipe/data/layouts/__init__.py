@@ -1,19 +1,19 @@
-"""Public datasets in a folder: texts in one file, labels in another, label names in a third.
+"""Reads folders of public datasets: texts are in one file, labels in another, and label names in a third.
 
     layout         texts                 labels                    label names and texts
     attentionxml   *_raw_texts.txt       *_labels.txt, names       the names
     xtransformer   *_raw_texts.txt       Y.*.npz, CSR              label_map.txt
     pecos          X.*.txt               Y.*.npz, CSR              lbl.json, else output-items.txt
-    xc_raw         trn.json, tst.json    target_ind, in them       lbl.json, else Y.txt or Yf.txt
+    xc_raw         trn.json, tst.json    their key target_ind      lbl.json, else Y.txt or Yf.txt
     x_y            *_X.txt, *.raw.txt    *_X_Y.txt, *_X_Y.npz      lbl.json, else label.raw.txt, Y.txt, Yf.txt
 
-Text and JSON may be compressed (.gz), and all files may be in subfolders. trn.raw.json is another name for
-trn.json, and lines of *.raw.txt may be `id->text`. In a layout with a file of label names, a label is a row
-of that file, and documents and filter pairs refer to it by the row number: labels keep the repository's
-order, whatever their names.
+Text and JSON files may be gzipped (.gz), and all files may be in subfolders. trn.raw.json is another name for
+trn.json, and lines of *.raw.txt may be `id->text`. If a layout has a file of label names, documents and
+filter pairs refer to a label by its row in that file. Labels therefore keep the order of the repository,
+whatever their names are.
 
-Each layout is one module, which describes its files and how to read them, and one line in `table`. Nothing
-here imports polars before documents are read.
+A layout is one module, which describes its files and how to read them, and one line in `table`. These modules
+import polars only when documents are read.
 """
 
 from dataclasses import replace
@@ -38,12 +38,12 @@ __all__ = [
 
 
 def read_layout(folder: Path, name: str, options: LayoutOptions) -> DocumentSet:
-    """The documents, label names and filter pairs of a dataset in `folder`, in the layout called `name`.
+    """Read the documents, label names and filter pairs of a dataset in `folder`, in the layout called `name`.
 
-    Label files are read at once, texts when the batches are iterated. Raises XmcpipeError, with the file and,
-    if there is one, the line: at once for missing files, labels out of range, label files that don't fit each
-    other and `titles_only` in a layout without titles; while reading for bytes that aren't in
-    `options.encoding`, broken JSON, and files with more or fewer texts than labels.
+    Label files are read by this call, and texts while the batches are iterated. Raises XmcpipeError, with the
+    file and, if known, the line. The call raises it for missing files, labels out of range, label files that
+    don't fit together, and `titles_only` in a layout without titles. The iteration raises it for bytes that
+    aren't valid in `options.encoding`, broken JSON, and more or fewer texts than label rows.
     """
     layout, files = find_layout(name), layout_files(folder, name)
     if options.titles_only and not layout.has_fields:

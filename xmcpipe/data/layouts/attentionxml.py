@@ -1,4 +1,4 @@
-"""The layout of AttentionXML: a text per line, and the names of its labels, separated by blanks, per line."""
+"""The layout of AttentionXML: a file with a text per line, and one with its label names per line."""
 
 from xmcpipe.data.layouts.layout import RAW_TEXTS, Files, Layout, LayoutOptions
 from xmcpipe.data.raw.documents import DocumentSet

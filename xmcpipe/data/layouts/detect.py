@@ -1,4 +1,4 @@
-"""Which layout a folder has, and which file plays which role in it, decided by file names alone."""
+"""Detects the layout of a folder, and the role of each file in it, from the file names alone."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ from pathlib import Path
 from xmcpipe.data.layouts import table
 from xmcpipe.errors import XmcpipeError, require_file
 
-DEPTH = 4  # how many levels of subfolders are searched
+DEPTH = 4  # number of levels of subfolders that are searched
+# Files that show that a folder holds bags of words, if no layout with texts fits.
 BAG_OF_WORDS = (
     "trn_X_Xf.txt", "train.txt", "trn_X_Y.txt", "trn_X_Y.npz", "X.trn.npz", "X_bow.trn.npz", "trn.txt"
 )  # fmt: skip
@@ -19,21 +20,21 @@ TEXT_HINT = (
 
 
 class NoTextError(XmcpipeError):
-    """A folder that holds a dataset as bags of words only."""
+    """The error for a folder that holds a dataset as bags of words only."""
 
 
 def detect_layout(folder: Path) -> str:
     """The name of the layout of the dataset in `folder`.
 
-    Raises XmcpipeError for a folder without one, or with an incomplete one and then with its missing files.
-    Raises NoTextError, with the mirrors that have text, for a folder with bags of words only.
+    Raises XmcpipeError for a folder without a dataset, and for an incomplete one, whose missing files it
+    names. Raises NoTextError, with the mirrors that have text, for a folder with bags of words only.
     """
     found = _FoundFiles.below(folder)
     missing = {
         layout.name: [names for names in layout.required.values() if not found.find(names)]
         for layout in table.LAYOUTS
     }
-    # A layout whose training texts are there is a candidate; of several, the most complete one counts.
+    # A layout is a candidate if its training texts exist. The most complete candidate counts.
     candidates = {
         layout.name: missing[layout.name]
         for layout in table.LAYOUTS
@@ -55,7 +56,7 @@ def detect_layout(folder: Path) -> str:
 
 
 def layout_files(folder: Path, name: str) -> dict[str, Path]:
-    """Role -> file of the layout called `name`: required roles, then those optional ones that have a file.
+    """Role -> file, for the layout called `name`: all required roles, then the optional roles with a file.
 
     Raises XmcpipeError for an unknown layout, a missing file, and several files for one role.
     """
@@ -79,7 +80,7 @@ def layout_files(folder: Path, name: str) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class _FoundFiles:
-    """The files below a folder by name; each list starts with those nearest to the top."""
+    """The files below a folder, by file name; each list is ordered by depth, top level first."""
 
     by_name: dict[str, list[Path]]
 
@@ -94,7 +95,7 @@ class _FoundFiles:
         return _FoundFiles(by_name)
 
     def find(self, names: tuple[str, ...]) -> list[Path]:
-        """The files with the first of `names` (also with .gz) that exists, on the highest level with any."""
+        """The files with the first name in `names` (or name.gz) that exists, on their highest level."""
         for name in names:
             for spelled in (name, f"{name}.gz"):
                 if paths := self.by_name.get(spelled):

@@ -1,4 +1,4 @@
-"""What a layout is: the roles that files play in it, the names they may have, and how they are read."""
+"""The description of a layout: the roles of its files, their possible names, and how to read them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 from xmcpipe.data.raw.documents import DocumentSet
 
 Files = Mapping[str, Path]  # role -> file
-Names = Mapping[str, tuple[str, ...]]  # role -> names that its file may have; the first one found counts
+Names = Mapping[str, tuple[str, ...]]  # role -> possible names of its file; the first one that exists counts
 
 # File names that several layouts share.
 RAW_TEXTS: Names = {
@@ -24,10 +24,10 @@ FILTER_FILES: Names = {
 
 @dataclass(frozen=True)
 class LayoutOptions:
-    """How a layout's files are written, and which JSON fields make a text.
+    """How to read the files of a layout.
 
-    In a layout whose documents have fields, `text_fields` are joined by `text_separator`, without empty ones,
-    and `titles_only` selects the title alone. In other layouts, each line is a text.
+    In a layout whose documents have fields, a text consists of the `text_fields` that are not empty, joined
+    by `text_separator`, or with `titles_only` of the title alone. In other layouts, each line is a text.
     """
 
     text_fields: tuple[str, ...] = ("title", "content")
@@ -37,7 +37,7 @@ class LayoutOptions:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that make a text."""
+        """The fields that make up a text."""
         return ("title",) if self.titles_only else self.text_fields
 
 
@@ -45,11 +45,12 @@ class LayoutOptions:
 class Layout:
     """A layout, called `name` in recipes, the registry and artifacts.
 
-    required: roles that a dataset must have a file for, in this order; `train_text` and `test_text` are among
-      them. optional: further roles; files of the roles `filter_train` and `filter_test` are read for every
-      layout that has them. Names are without .gz, which every file may have.
-    read: returns the documents and label names of the files found, by role; filter pairs are added to them.
-      It imports polars itself, so that a layout can be named without loading it.
+    required: the roles that must have a file, and the names of these files; `train_text` and `test_text` are
+      among the roles. Names are given without .gz, which every file may have.
+    optional: further roles. Files of the roles `filter_train` and `filter_test` are read as filter pairs, the
+      same way for every layout.
+    read: returns the documents and label names, given role -> file. `read_layout` adds the filter pairs. The
+      function imports polars itself, so that finding a layout doesn't load it.
     has_fields: whether a document has fields, such as a title, instead of one line of text.
     """
 

@@ -1,4 +1,4 @@
-"""The layouts that exist. A new one is a module next to this and one line here."""
+"""The table of all layouts. A new layout is a module in this folder and one line here."""
 
 from xmcpipe.config import nearest
 from xmcpipe.data.layouts.attentionxml import ATTENTIONXML
@@ -9,7 +9,7 @@ from xmcpipe.data.layouts.xc_raw import XC_RAW
 from xmcpipe.data.layouts.xtransformer import XTRANSFORMER
 from xmcpipe.errors import XmcpipeError
 
-# In the order of detection: the first one that a folder has all required files of.
+# In the order of detection: if several layouts fit a folder equally well, the first one counts.
 LAYOUTS: tuple[Layout, ...] = (
     PECOS,
     XTRANSFORMER,

@@ -1,7 +1,7 @@
-"""Writes artifacts in the layouts that other systems read, batch by batch: lines of text, CSR matrices, X_Y.
+"""Writes the files that other systems read: lines of text, CSR matrices and X_Y files, batch by batch.
 
 A document is one line, so line breaks inside a text become blanks. lbl.json holds the exact name and text of
-each label, so that an import restores the exported labels even where a layout can't express them.
+each label, so that an import restores exported labels that the other files can't express.
 
 Legend: B rows of a batch · P (document, label) pairs of a batch · N documents · L labels.
 """
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from xmcpipe.data.arrays import concatenate, row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs
 
-# Every character that some reader takes as the end of a line.
+# All characters that some reader treats as the end of a line (the same as in Python's str.splitlines).
 LINE_BREAKS = r"[\n\v\f\r\x{1c}-\x{1e}\x{85}\x{2028}\x{2029}]+"
 
 
@@ -28,7 +28,7 @@ def write_text_lines(file: IO[bytes], texts: pa.Array) -> None:
 
 
 def write_pairs(file: IO[bytes], lists: pa.ListArray, values: pa.ListArray | None = None) -> None:
-    """Append a line `label:value label:value` for each list of label ids; values are 1 by default."""
+    """Append a line `label:value label:value …` for each list of label ids; without `values`, they are 1."""
     labels = lists.flatten().cast(pa.large_string())
     numbers = (
         pa.scalar("1", pa.large_string()) if values is None else values.flatten().cast(pa.large_string())
@@ -100,8 +100,10 @@ def _lengths(lists: pa.ListArray) -> npt.NDArray[np.int64]:
 def _write_lines(file: IO[bytes], lines: pa.LargeStringArray) -> None:
     """Append the lines, each with a line feed, in one write.
 
-    The buffer of a string column holds its texts end to end, so with a line feed after each it is the file.
+    Arrow stores the texts of a column end to end in one buffer. With a line feed after each text, that buffer
+    is the content of the file, so no text becomes a Python object.
     """
+    # Joining each line with an empty text puts the separator, a line feed, after it.
     empty, feed = (pa.scalar(text, pa.large_string()) for text in ("", "\n"))
     ended = pc.binary_join_element_wise(lines, empty, feed)
     offsets = np.frombuffer(ended.buffers()[1], np.int64, len(ended) + 1, 8 * ended.offset)

@@ -1,4 +1,4 @@
-"""The layout of the XC repository's tools: a text per line, and labels in X_Y text files or CSR matrices."""
+"""The layout of the XC repository's tools: a text per line; labels are in X_Y text files or CSR matrices."""
 
 from xmcpipe.data.layouts.layout import FILTER_FILES, XC_LABEL_NAMES, Files, Layout, LayoutOptions
 from xmcpipe.data.raw.documents import DocumentSet

@@ -1,4 +1,4 @@
-"""The layout of X-Transformer: a text per line, and a CSR matrix of labels with a row per line."""
+"""The layout of X-Transformer: a file with a text per line, and a CSR matrix with a row per text."""
 
 from xmcpipe.data.layouts.layout import CSR_LABELS, FILTER_FILES, RAW_TEXTS, Files, Layout, LayoutOptions
 from xmcpipe.data.raw.documents import DocumentSet

@@ -124,12 +124,12 @@ def split_by_hash(ids: pl.Series, every: int) -> Bools:
 
 def _repeated(draft: _Draft) -> Bools:
     """Whether a kept document has the text of an earlier one in its split: bool [N]."""
-    keys, found = draft.staged.keys, np.zeros(len(draft.keep), bool)
+    keys, repeated = draft.staged.keys, np.zeros(len(draft.keep), bool)
     for split in np.unique(draft.staged.split):
         rows = np.flatnonzero(draft.keep & (draft.staged.split == split) & ~draft.staged.empty)
         _, first = np.unique(keys[rows], return_index=True)
-        found[np.delete(rows, first)] = True
-    return found
+        repeated[np.delete(rows, first)] = True  # all rows but the first one with each key
+    return repeated
 
 
 def _split(draft: _Draft) -> None:
@@ -142,11 +142,11 @@ def _split(draft: _Draft) -> None:
 
 def _leaked(draft: _Draft) -> Bools:
     """Whether a kept document is a training document with the text of a kept test document: bool [N]."""
-    rows = draft.keep & ~draft.staged.empty
-    test_keys = draft.staged.keys[rows & draft.is_test]
-    found: Bools = rows & ~draft.is_test
-    found[found] = np.isin(draft.staged.keys[found], test_keys)
-    return found
+    candidates = draft.keep & ~draft.staged.empty
+    test_keys = draft.staged.keys[candidates & draft.is_test]
+    leaked: Bools = candidates & ~draft.is_test
+    leaked[leaked] = np.isin(draft.staged.keys[leaked], test_keys)
+    return leaked
 
 
 def _choose_labels(draft: _Draft) -> None:

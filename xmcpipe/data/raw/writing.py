@@ -66,7 +66,7 @@ def write_raw(
             for split, table in documents.filters.items()
         }
     finally:
-        staged.close()
+        staged.close()  # the file of texts is as large as the data
     figures: dict[str, Any] = {
         "labels": len(words),
         **decision.figures,
@@ -125,6 +125,7 @@ def _id_of_code(words: pl.DataFrame, num_codes: int) -> npt.NDArray[np.int32]:
 def _write(
     staged: Staging, decision: Decision, words: pl.DataFrame, id_of_code: npt.NDArray[np.int32], out: Path
 ) -> dict[str, int]:
+    """Write labels.parquet and both splits from the staged documents; returns the number of rows by file."""
     pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
     files = {TRAIN_FILE: decision.keep & ~decision.is_test, TEST_FILE: decision.keep & decision.is_test}
     writers = {

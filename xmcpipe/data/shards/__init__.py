@@ -1,5 +1,6 @@
-"""Shards: token ids of all documents in Arrow files.
+"""Shards: the token ids of all documents, in Arrow files.
 
-`tokenizing` writes one shard, `encoding_pool` all of them on several cores; `files` reads them memory-mapped,
-and `batches` chooses and pads the documents of a batch. Reading needs neither polars nor a tokenizer.
+`tokenizing` makes one shard, and `encoding_pool` makes all of them on several cores. `files` writes shards
+and reads them memory-mapped, and `batches` chooses and pads the documents of a batch. Reading requires
+neither polars nor a tokenizer.
 """

@@ -1,4 +1,4 @@
-"""Batches of documents: bucketed by length, padded to the longest, in an order fixed by (seed, epoch).
+"""Batches of documents of similar length, padded to the longest one; (seed, epoch) determine their order.
 
 Legend: B documents of a batch · S tokens of its longest document · P positive (document, label) pairs.
 """
@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from xmcpipe.data.shards.files import Int32s, Int64s, Shards
 
-BUCKET_BATCHES = 50  # batches in a bucket, within which documents are sorted by length
+BUCKET_BATCHES = 50  # batches per bucket; within a bucket, documents are sorted by length
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """B documents: `input_ids` and `mask` int64 [B, S]; `rows` and `labels` int64 [P], the positive pairs.
+    """A batch of B documents in host memory.
 
-    `rows` are positions in the batch, in [0, B).
+    `input_ids` and `mask` are int64 [B, S]; `mask` is 1 for a token and 0 for padding. `rows` and `labels`,
+    int64 [P], are the positive pairs; rows are positions in the batch, in [0, B).
     """
 
     input_ids: Int64s
@@ -30,10 +31,11 @@ class HostBatch:
 
 
 def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> list[Int64s]:
-    """All documents once: for each batch, their positions in `lengths`, int64 [<= batch_size].
+    """The batches of an epoch, each as positions in `lengths`, int64 [<= batch_size], all documents once.
 
-    Documents are shuffled and sorted by length within buckets of 50 batches, then the batches are shuffled:
-    this gives little padding, and other batches in every epoch. The result depends on the arguments alone.
+    Documents are shuffled, then sorted by length within buckets of 50 batches, then the batches are shuffled.
+    This needs little padding, and makes other batches in every epoch. The result depends on the arguments
+    alone.
     """
     random = np.random.default_rng([seed, epoch])
     shuffled = random.permutation(len(lengths))
@@ -46,12 +48,12 @@ def epoch_batches(lengths: Int32s, batch_size: int, seed: int, epoch: int) -> li
 
 
 def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
-    """All documents once, longest first, so that too large a batch fails at once; for scoring only."""
+    """Batches of all documents, longest first, so that memory runs out at once or never; for scoring only."""
     return _pieces(np.argsort(-lengths.astype(np.int64), kind="stable"), batch_size)
 
 
 def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
-    """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
+    """The batch of the documents in `rows`, int64 [B], rows of the split; `pad_id` is the padding token."""
     tokens, lengths = shards.tokens.gather(rows)
     labels, counts = shards.labels.gather(rows)
     input_ids, mask = pad(tokens, lengths, pad_id)
@@ -60,10 +62,11 @@ def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
 
 
 def pad(tokens: Int32s, lengths: Int32s, pad_id: int) -> tuple[Int64s, Int64s]:
-    """`input_ids` and `mask`, int64 [B, S], of B lists of tokens stored end to end, padded on the right."""
+    """`input_ids` and `mask`, int64 [B, S], from B lists of tokens stored end to end, padded on the right."""
+    # At least one column: without documents, S would be 0.
     mask: npt.NDArray[np.bool_] = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
     input_ids = np.full(mask.shape, pad_id, np.int64)
-    input_ids[mask] = tokens
+    input_ids[mask] = tokens  # row by row, which is the order of the tokens
     return input_ids, mask.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Tokenizes shards on all cores, in spawned processes: these start without the libraries of their parent."""
+"""Tokenizes shards on all cores, in spawned processes, which start without the libraries of their parent."""
 
 import os
 import threading
@@ -15,10 +15,11 @@ from xmcpipe.errors import XmcpipeError
 def encode_shards(
     tasks: Sequence[ShardTask], num_workers: int, done: Callable[[int, Lengths], object]
 ) -> list[Lengths]:
-    """Run the tasks in `num_workers` processes (1: in this one); returns results in the order of tasks.
+    """Run the tasks in `num_workers` processes; returns their results in the order of the tasks.
 
-    `done(number of the task, its lengths)` is called when a task ends. With fewer workers than cores, each
-    worker uses several threads. Raises what a task raises, and XmcpipeError if a worker is killed.
+    With one worker, tasks run in this process. With fewer workers than cores, each worker uses several
+    threads. `done(number of the task, its lengths)` is called when a task ends. Raises the errors of tasks,
+    and XmcpipeError if a worker is killed.
     """
     results: list[Lengths | None] = [None] * len(tasks)
 
@@ -37,6 +38,7 @@ def encode_shards(
 def _encode_in_pool(
     tasks: Sequence[ShardTask], num_workers: int, finish: Callable[[int, Lengths], object]
 ) -> None:
+    """Run the tasks in a pool of processes; `finish(number of the task, its lengths)` is called for each."""
     threads = max(1, usable_cores() // num_workers)
     pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (threads,))
     try:
@@ -49,18 +51,18 @@ def _encode_in_pool(
             "set tokenize.num_workers to a smaller number",
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # after an error, tasks that have not started are cancelled
 
 
 def _start_worker(threads: int) -> None:
-    """Set up a worker before its tokenizer starts threads, and end it when its parent ends."""
+    """Set up a worker: the number of its threads, before its tokenizer starts them, and its end."""
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # By itself, a pool's worker notices a killed parent only between two tasks, after a whole shard.
+    # Without this, a worker notices that its parent was killed only after its task, which is a whole shard.
     parent = parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

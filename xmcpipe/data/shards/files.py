@@ -1,8 +1,8 @@
 """Tokenized documents as Arrow IPC files, written in order and read memory-mapped.
 
 A reader holds a few small arrays for the whole split (a length, a label count and two offsets per document);
-tokens and labels stay on disk until a batch reads them. It uses pyarrow and NumPy only, so that training runs
-where polars and faiss are not installed.
+tokens and labels stay on disk until a batch reads them. It uses only pyarrow and NumPy, so that training runs
+without polars and faiss.
 
 Legend: B documents of a batch · N documents of a split · P (document, label) pairs.
 """
@@ -26,7 +26,7 @@ SPLITS = ("train", "test", "label")
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
-    """The file of shard `number` of a split."""
+    """The path of shard `number` (from 0) of a split."""
     return folder / f"{split}-{number:05d}.arrow"
 
 
@@ -50,12 +50,16 @@ class ShardWriter:
 
 
 class ListColumn:
-    """A column of integer lists in memory-mapped batches; rows are gathered without copying the column."""
+    """A column of integer lists in memory-mapped batches; rows are read without copying the column.
+
+    `lengths`, int32 [N], has the length of each list.
+    """
 
     def __init__(self, batches: list[pa.ListArray]) -> None:
         self._values = [_numpy(batch.values) for batch in batches]
         offsets = [_numpy(batch.offsets).astype(np.int64) for batch in batches]
         counts = [len(batch) for batch in batches]
+        # Per batch: its first row in the column. Per row: the position of its first value in its batch.
         self._first_row = np.cumsum([0, *counts])
         self._starts: Int64s = concatenate([offset[:-1] for offset in offsets], np.int64)
         self.lengths: Int32s = concatenate([np.diff(offset) for offset in offsets], np.int32)
@@ -69,14 +73,14 @@ class ListColumn:
         within = np.arange(len(values)) - np.repeat(ends - lengths, lengths)  # 0, 1, … inside each list
         source = np.repeat(self._starts[rows], lengths) + within
         batch_of_value = np.repeat(batch_of_row, lengths)
-        # One indexed read per memory-mapped batch that holds any of the rows.
+        # One indexed read for each memory-mapped batch that contains any of the rows.
         for batch in np.unique(batch_of_row):
             here = batch_of_value == batch
             values[here] = self._values[batch][source[here]]
         return values, lengths
 
     def flat(self) -> Iterator[tuple[Int32s, Int32s]]:
-        """Yield the column in order, batch by batch: values [sum of lengths] and lengths [rows]."""
+        """Yield (values, lengths) of each batch, in order: int32 [sum of lengths] and int32 [rows]."""
         for number, values in enumerate(self._values):
             first, last = self._first_row[number], self._first_row[number + 1]
             lengths = self.lengths[first:last]
@@ -85,10 +89,10 @@ class ListColumn:
 
 
 class Shards:
-    """One split (train, test or label) of a shards artifact, or several end to end, memory-mapped.
+    """One or more splits (train, test, label) of a shards artifact, end to end, memory-mapped.
 
-    `tokens` and `labels` are ListColumns over all N rows. A split without files is empty. Raises XmcpipeError
-    for a file that isn't a shard or has another schema version.
+    `tokens` and `labels` are ListColumns of all N rows. A split without files is empty. Raises XmcpipeError
+    for a file that isn't a shard, or has another schema version.
     """
 
     def __init__(self, folder: Path, *splits: str) -> None:
@@ -108,7 +112,7 @@ class Shards:
         return self.tokens.lengths
 
     def ids(self) -> pa.ChunkedArray:
-        """The documents' ids, string [N]."""
+        """The ids of the documents, string [N]."""
         return pa.chunked_array(self._ids, pa.string())
 
     def label_csr(self) -> tuple[Int64s, Int32s]:
@@ -118,6 +122,7 @@ class Shards:
 
 
 def _open(path: Path) -> list[pa.RecordBatch]:
+    """The record batches of a shard file, memory-mapped. Raises XmcpipeError for any other file."""
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
     except (pa.ArrowInvalid, OSError) as error:

@@ -1,9 +1,9 @@
-"""Text to token ids, one shard at a time.
+"""Turns text into token ids, one shard at a time.
 
-A shard is one task: a pure function of a Parquet file, a range of its rows and the tokenizer's JSON text,
-which writes one file. So any scheduler could run it anywhere; `data.shards.encoding_pool` runs it on this
-machine's cores. It holds one batch of texts and of token ids, whatever the size of the dataset, and imports
-neither torch nor transformers.
+Writing a shard is one task. It depends only on a Parquet file, a range of its rows and the JSON text of the
+tokenizer, and it writes one file, so any scheduler could run it anywhere. `data.shards.encoding_pool` runs
+tasks on the cores of this machine. A task holds one batch of texts and token ids in memory, whatever the size
+of the dataset, and imports neither torch nor transformers.
 """
 
 from collections.abc import Iterator
@@ -27,20 +27,20 @@ from xmcpipe.errors import XmcpipeError
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
-# Texts passed to the tokenizer at a time: an Encoding takes about 100 bytes per token.
+# Limits of the texts that are passed to the tokenizer at a time: an Encoding takes about 100 bytes per token.
 ENCODE_ROWS, ENCODE_BYTES = 1024, 4 << 20
-# Rows decoded at a time, which become one record batch of the shard.
+# Limits of the rows that are decoded at a time; they become one record batch of the shard.
 READ_ROWS, READ_BYTES = 8192, 64 << 20
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to write: rows [first_row, first_row + num_rows) of the Parquet file `source`, as `out`.
+    """A shard to write: rows [first_row, first_row + num_rows) of the Parquet file `source` become `out`.
 
-    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, including its truncation. A document without
-    tokens gets the token `filler`, since an encoder can't pool nothing. With `of_labels`, the source is a
-    table of labels, and each row with a text is a document labelled by itself. Label ids must be in
-    [0, num_labels).
+    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, which includes truncation at `max_length`. A
+    document without tokens gets the token `filler`, because pooling needs at least one token. With
+    `of_labels`, the source is a table of labels, and each row with a text becomes a document that has that
+    row as its label. Label ids must be in [0, num_labels).
     """
 
     source: Path
@@ -56,7 +56,10 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of documents: `counts[n]` have n tokens, int64 [max_length + 1]; `truncated` were cut."""
+    """Statistics of lengths: `counts[n]` documents have n tokens, int64 [max_length + 1].
+
+    `truncated` is the number of documents that were truncated.
+    """
 
     counts: Int64s
     truncated: int
@@ -70,13 +73,16 @@ class Lengths:
         return int(self.counts.sum())
 
     def quantile(self, fraction: float) -> int:
-        """The smallest length that at least `fraction` of the documents don't exceed; 0 without documents."""
+        """The smallest length n such that at least `fraction` of the documents have at most n tokens."""
         if not self.documents:
             return 0
         return int(np.searchsorted(np.cumsum(self.counts), fraction * self.documents))
 
     def figures(self) -> dict[str, float]:
-        """Documents, tokens, mean, median, 95th percentile and largest length, and the fraction truncated."""
+        """Figures for the manifest: number of documents and tokens, statistics of the lengths.
+
+        `truncated` is the fraction of documents that were truncated.
+        """
         tokens = int(self.counts @ np.arange(len(self.counts)))
         documents = max(1, self.documents)
         return {
@@ -91,9 +97,9 @@ class Lengths:
 
 
 def encode_shard(task: ShardTask) -> Lengths:
-    """Write the shard of `task`; returns the lengths of its documents.
+    """Write the shard of `task`; returns the statistics of its document lengths.
 
-    Raises XmcpipeError for a source that can't be read and for a label id that is out of range.
+    Raises XmcpipeError for a source that can't be read, and for a label id that is out of range.
     """
     tokenizer = _tokenizer(task.tokenizer)
     total = Lengths(np.zeros(task.max_length + 1, np.int64), 0)
@@ -114,7 +120,10 @@ def num_rows(source: Path) -> int:
 
 
 def label_ranges(source: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
-    """Ranges (first row, rows, documents) of a table of labels, each with `rows_per_shard` texts."""
+    """Ranges (first row, rows, documents) of a table of labels, each with at most `rows_per_shard` texts.
+
+    Labels without a text are rows of a range, but not documents.
+    """
     file = _open(source)
     _require_columns(file, source, LABELS)
     batches = file.iter_batches(65_536, columns=["text"], use_threads=False)
@@ -127,24 +136,24 @@ def label_ranges(source: Path, rows_per_shard: int) -> list[tuple[int, int, int]
     ]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # a worker runs many tasks with the same tokenizer
 def _tokenizer(text: str) -> Tokenizer:
     return Tokenizer.from_str(text)
 
 
 def _encode(tokenizer: Tokenizer, texts: pa.StringArray, task: ShardTask) -> tuple[Int32s, Int32s, int]:
-    """Token ids end to end, the number of tokens of each document, and how many documents were truncated."""
+    """Token ids end to end, the number of tokens of each text, and how many texts were truncated."""
     encodings = tokenizer.encode_batch_fast(texts.to_pylist())
     ids = [encoding.ids or [task.filler] for encoding in encodings]
     lengths = np.fromiter(map(len, ids), np.int32, len(ids))
     values = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum()))
-    # Only a document of the full length can have been truncated.
+    # Only a text with the maximum number of tokens can have been truncated.
     full = np.flatnonzero(lengths >= task.max_length)
     return values, lengths, sum(bool(encodings[row].overflowing) for row in full)
 
 
 def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray, pa.ListArray]]:
-    """The rows of the task as ids, texts and labels, in batches."""
+    """Yield the documents of the task in batches: ids, texts and labels (list<int32>, sorted, distinct)."""
     for first, batch in _rows(task):
         texts = batch.column("text").cast(pa.string())
         if task.of_labels:
@@ -159,9 +168,9 @@ def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray
 
 
 def _rows(task: ShardTask) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Record batches of the task's rows, each with the number of its first row in the source.
+    """Yield record batches of the rows of the task, each with the number of its first row in the source.
 
-    Only row groups that overlap the task are decoded, and their first and last batch are sliced to fit.
+    Only row groups that overlap the rows of the task are decoded; their first and last batches are sliced.
     """
     file = _open(task.source)
     schema = LABELS if task.of_labels else RAW_DOCUMENTS
@@ -174,14 +183,14 @@ def _rows(task: ShardTask) -> Iterator[tuple[int, pa.RecordBatch]]:
     ]
     if not groups:
         return
-    row = int(starts[groups[0]])
+    row = int(starts[groups[0]])  # in the source: the first row of the next batch
     bytes_per_row = (
         sum(file.metadata.row_group(number).total_byte_size for number in groups)
         // sum(sizes[number] for number in groups)
         + 1
     )
     size = min(READ_ROWS, READ_BYTES // bytes_per_row + 1)
-    # One thread: the other cores work on other shards.
+    # One thread is enough, because the other cores work on other shards.
     for batch in file.iter_batches(size, row_groups=groups, columns=schema.names, use_threads=False):
         skip, stop = max(0, task.first_row - row), min(len(batch), end - row)
         if stop > skip:
@@ -210,12 +219,13 @@ def _require_columns(file: pq.ParquetFile, source: Path, schema: pa.Schema) -> N
 
 
 def _has_text(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Whether each text is neither null nor blank."""
     lengths = pc.binary_length(pc.utf8_trim_whitespace(texts.fill_null("")))
     return np.asarray(lengths.to_numpy(zero_copy_only=False) > 0)
 
 
 def _label_sets(lists: pa.ListArray, task: ShardTask) -> pa.ListArray:
-    """The lists (int64, in any order, with repeats) as sets: int32, sorted and distinct."""
+    """The lists of labels (int64, in any order, with repetitions) as list<int32>, sorted and distinct."""
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
     labels = lists.flatten().fill_null(-1).to_numpy(zero_copy_only=False)
     if len(labels) and (labels.min() < 0 or labels.max() >= task.num_labels):
@@ -225,6 +235,7 @@ def _label_sets(lists: pa.ListArray, task: ShardTask) -> pa.ListArray:
             "run the download or import again",
         )
     rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
+    # Sorting the pair numbers row x L + label sorts all lists at once, and drops repetitions within a row.
     pairs = np.unique(rows * task.num_labels + labels)
     sizes = np.bincount(pairs // max(1, task.num_labels), minlength=len(lengths))
     return _lists((pairs % max(1, task.num_labels)).astype(np.int32), sizes)
@@ -235,7 +246,7 @@ def _lists(values: Int32s, lengths: npt.NDArray[np.integer]) -> pa.ListArray:
 
 
 def _encode_slices(texts: pa.StringArray) -> list[slice]:
-    """Runs of texts of at most ENCODE_ROWS rows and about ENCODE_BYTES bytes (or one text)."""
+    """Slices of at most ENCODE_ROWS texts and about ENCODE_BYTES bytes each, or of one longer text."""
     bytes_before = np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False), dtype=np.int64)
     return _runs(np.arange(len(texts)) // ENCODE_ROWS, bytes_before // ENCODE_BYTES)
 

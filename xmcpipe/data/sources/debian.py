@@ -1,11 +1,11 @@
-"""The Debian dataset: documents are packages, and their labels the packages that they depend on.
+"""The Debian dataset: documents are packages, and their labels are the packages that they depend on.
 
-A document is a package: its name, short and long description. Its labels are the packages in its Depends,
-Recommends and Suggests, without versions and architectures, and with every alternative of `a | b`, as long as
-the index has a package of that name: virtual packages have no description and are not labels. Pre-Depends are
-ignored. If a package is listed twice, its first stanza counts. A label's text is that package's name and
-short description. For Debian 12 this gives 56,842 documents with a label and 42,233 labels, 5.25 per
-document.
+The text of a document is the name, the short and the long description of a package. Its labels are the
+packages in its fields Depends, Recommends and Suggests, without versions and architectures, and with every
+alternative of `a | b`. Names that are not in the index are left out: they are virtual packages, which have no
+description. Pre-Depends is ignored. If a package is listed twice, its first stanza counts. The text of a
+label is the name and the short description of its package. Debian 12 has 56,842 documents with a label, and
+42,233 labels, with 5.25 labels per document.
 """
 
 import heapq
@@ -27,7 +27,7 @@ _NAME = re.compile(r"(?:^|[,|])\s*([A-Za-z0-9][A-Za-z0-9+.-]*)")
 
 @dataclass(frozen=True)
 class Package:
-    """One package: its short and long description, and the names in its relations, sorted."""
+    """A package: its short and long description, and the sorted names in its relations."""
 
     name: str
     short: str
@@ -36,7 +36,8 @@ class Package:
 
 
 def read_packages(index: Index) -> dict[str, Package]:
-    """The packages of an index by name, in its order. Raises XmcpipeError if it is not a package index."""
+    """Name -> package, in the order of the index. Raises XmcpipeError if it is not a package index."""
+    # Descriptions may be in a file of their own; packages then refer to them by their md5.
     descriptions: dict[str, str] = {}
     if index.descriptions:
         for stanza in stanzas(index.descriptions, ("Description-md5", "Description-en")):
@@ -60,7 +61,7 @@ def read_packages(index: Index) -> dict[str, Package]:
 
 
 def stanzas(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Yield the given fields of each stanza of a deb822 file; folded lines follow a line break."""
+    """Yield the given fields of each stanza of a deb822 file; continuation lines follow a line break."""
     stanza: dict[str, str] = {}
     field, seen = "", False
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -71,7 +72,7 @@ def stanzas(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
                 stanza, field, seen = {}, "", False
                 continue
             seen = True
-            if line[0] in " \t":
+            if line[0] in " \t":  # a continuation line
                 if field:
                     stanza[field] += "\n" + line.rstrip("\n")
                 continue
@@ -89,9 +90,10 @@ def related_names(relations: str) -> list[str]:
 
 
 def choose(packages: dict[str, Package], count: int, seed: int) -> list[Package]:
-    """A slice of `count` packages that have a label, in their order; all packages if `count` is 0.
+    """A sample of `count` packages that have a label, in the order of `packages`; all packages for 0.
 
-    They are those with the smallest md5 of seed and name, so that a smaller slice is part of a larger one.
+    The sample has the packages with the smallest md5 of seed and name, so a smaller sample is a part of a
+    larger one.
     """
     if not count:
         return list(packages.values())
@@ -103,7 +105,7 @@ def choose(packages: dict[str, Package], count: int, seed: int) -> list[Package]
 
 
 def documents(chosen: list[Package], known: dict[str, Package]) -> Iterator[pl.DataFrame]:
-    """Batches of documents for a `DocumentSet`; labels are the related packages that are `known`."""
+    """Yield batches of documents for a `DocumentSet`; labels are those related packages that are `known`."""
     for first in range(0, len(chosen), BATCH_ROWS):
         batch = chosen[first : first + BATCH_ROWS]
         yield pl.DataFrame(
@@ -117,7 +119,7 @@ def documents(chosen: list[Package], known: dict[str, Package]) -> Iterator[pl.D
 
 
 def label_table(packages: dict[str, Package]) -> pl.DataFrame:
-    """Each package as a label, by name, with its name and short description as text."""
+    """The label table for a `DocumentSet`: all packages, sorted by name, with their titles as texts."""
     names = sorted(packages)
     return pl.DataFrame({"label": names, "text": [_title(packages[name]) for name in names]})
 
@@ -131,6 +133,6 @@ def _text(package: Package) -> str:
 
 
 def _unfold(description: str) -> str:
-    """A long description unfolded: without the leading space of each line, and with dots as empty lines."""
+    """A long description without the leading space of each line; a line with a dot alone becomes empty."""
     lines = (line.strip() for line in description.split("\n"))
     return "\n".join("" if line == "." else line for line in lines).strip()

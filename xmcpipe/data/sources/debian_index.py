@@ -1,9 +1,9 @@
-"""Fetches a Debian package index: with apt-get into a folder of our own, or over HTTPS without apt-get.
+"""Fetches a Debian package index: with apt-get into a private folder, or over HTTPS without apt-get.
 
-apt-get verifies the archive's signature. It gets a source list, lists and a cache of its own, so that it
-needs no privileges and the system's lists stay unchanged. Over HTTPS, the connection authenticates the
-Release file, and the sha256 listed there authenticates each index. Both ways end in the same two files:
-Packages and Translation-en, uncompressed.
+apt-get verifies the signature of the archive. It gets its own source list, lists and cache, so it needs no
+privileges, and the lists of the system stay unchanged. Over HTTPS, the connection authenticates the Release
+file, and the sha256 in that file authenticates each index. Both ways result in the same two files,
+uncompressed: Packages and Translation-en.
 """
 
 import hashlib
@@ -31,23 +31,26 @@ APT_MINUTES = 15
 
 @dataclass(frozen=True)
 class Index:
-    """A fetched index: the packages' stanzas, and their descriptions if these are in a separate file."""
+    """A fetched index: the file of packages, and the file of descriptions if these are in a separate one.
+
+    `via` states how it was fetched: "apt-get" or "https".
+    """
 
     packages: Path
     descriptions: Path | None
     via: str
 
     def sha256(self) -> str:
-        """One hash over the bytes of both files."""
+        """One sha256 over the bytes of both files."""
         parts = [sha256_of_file(path) for path in (self.packages, self.descriptions) if path]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def fetch_index(mirror: str, suite: str, via: Via, folder: Path) -> Index:
-    """The index of component main for amd64 of `suite` on `mirror` (a URL), in `folder`.
+    """Fetch the index of `suite` (component main, amd64) from `mirror`, a URL, into `folder`.
 
-    With `via` auto, apt-get is used if it is installed, and HTTPS if it isn't or fails. Raises XmcpipeError
-    with the error of each way that was tried.
+    With `via` auto, apt-get is used if it is installed, and HTTPS if it isn't installed or fails. Raises
+    XmcpipeError with the errors of all ways that were tried.
     """
     if not re.fullmatch(r"(https?|file)://[^\s\[\]]+", mirror) or not re.fullmatch(r"[\w.+/-]+", suite):
         raise XmcpipeError(
@@ -71,6 +74,7 @@ def fetch_index(mirror: str, suite: str, via: Via, folder: Path) -> Index:
 
 
 def _fetch_with_apt(mirror: str, suite: str, folder: Path) -> Index:
+    """Fetch the index with apt-get, into lists below `folder`. Raises XmcpipeError if apt-get fails."""
     lists = folder / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     config = _write_apt_config(mirror, suite, folder)
@@ -123,10 +127,10 @@ def _write_apt_config(mirror: str, suite: str, folder: Path) -> Path:
         "Acquire::http::Timeout": 30,
         "Acquire::https::Timeout": 30,
         "APT::Update::Error-Mode": "any",
-        # By default, root's apt-get becomes a user without write access to this folder.
+        # By default, apt-get run by root switches to a user that can't write to this folder.
         "APT::Sandbox::User": "root",
     }
-    # The hooks that the system runs around its own updates must not run around this one.
+    # Hooks that the system has configured for its own updates must not run for this one.
     clear = [f"#clear APT::Update::{name};" for name in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")]
     lines = [*clear, "#clear Acquire::Languages;"]
     lines += [f'{key} "{value}";' for key, value in settings.items()]
@@ -136,11 +140,12 @@ def _write_apt_config(mirror: str, suite: str, folder: Path) -> Path:
 
 
 def _environment() -> dict[str, str]:
+    """The environment without variables that would change apt-get's messages or its configuration."""
     return {key: value for key, value in os.environ.items() if key not in ("LC_ALL", "APT_CONFIG")}
 
 
 def _fetch_over_https(mirror: str, suite: str, folder: Path) -> Index:
-    # Without a signature check, only TLS authenticates the bytes.
+    # The signature is not checked here, so only TLS authenticates the bytes.
     secure = re.sub("^http://", "https://", mirror)
     release = fetch_release(secure, suite)
     packages = release.fetch("main/binary-amd64/Packages", folder)

@@ -1,4 +1,4 @@
-"""A Debian Release file and the indexes that it lists, downloaded and checked against its hashes."""
+"""Downloads a Debian Release file and the indexes that it lists, and checks these against its hashes."""
 
 import gzip
 import lzma
@@ -17,7 +17,7 @@ HINT = "check the network, mirror and suite"
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """The hash and size of one index, as the Release file lists them."""
+    """The hash and the size of an index, as the Release file lists them."""
 
     sha256: str
     bytes: int
@@ -31,10 +31,10 @@ class Release:
     files: dict[str, IndexEntry]
 
     def fetch(self, name: str, folder: Path) -> Path | None:
-        """The index `name`, uncompressed, in `folder`; None if the suite doesn't have it.
+        """Download the index `name` and unpack it into `folder`; None if the suite doesn't have it.
 
-        A complete file of an earlier attempt is not downloaded again. Raises XmcpipeError if it can't be
-        fetched or its hash differs from the Release file's.
+        A complete file of an earlier attempt is not downloaded again. Raises XmcpipeError if the index can't
+        be downloaded, or if its hash differs from that in the Release file.
         """
         ending = next((ending for ending in (".xz", ".gz", "") if name + ending in self.files), None)
         if ending is None:
@@ -51,12 +51,13 @@ class Release:
 
 
 def fetch_release(mirror: str, suite: str) -> Release:
-    """The Release file of `suite` on `mirror`. Raises XmcpipeError if it is unreachable or has no sha256."""
+    """Read the Release file of `suite` on `mirror`. Raises XmcpipeError if that fails or it has no sha256."""
     base = f"{mirror.rstrip('/')}/dists/{suite}"
     try:
         text = _read_text(f"{base}/InRelease")
     except XmcpipeError:
         text = _read_text(f"{base}/Release")
+    # The section "SHA256:" has indented lines of hash, size and path.
     files: dict[str, IndexEntry] = {}
     in_hashes = False
     for line in text.splitlines():
@@ -71,13 +72,14 @@ def fetch_release(mirror: str, suite: str) -> Release:
 
 
 def _download(url: str, listed: IndexEntry, path: Path) -> None:
+    """Download an index to `path`, by way of a partial file, and check its hash."""
     partial = path.with_suffix(".part")
     transfer(url, partial, hint=HINT)
-    found = sha256_of_file(partial)
-    if found != listed.sha256:
+    actual = sha256_of_file(partial)
+    if actual != listed.sha256:
         remove_partial(partial)
         raise XmcpipeError(
-            f"{url}: expected sha256 {listed.sha256[:12]}…, as in the Release file, got {found[:12]}…",
+            f"{url}: expected sha256 {listed.sha256[:12]}…, as in the Release file, got {actual[:12]}…",
             "the mirror may be updating: try again later, or name another mirror",
         )
     partial.rename(path)

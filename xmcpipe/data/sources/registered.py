@@ -1,7 +1,7 @@
-"""A registered dataset, from its archive to the raw artifact: unpacked, read in its layout, counted.
+"""Makes the raw artifact of a registered dataset: unpacks its archive, reads its layout, checks its counts.
 
-If the version of a mirror is known, its archive must have exactly the counts of the registry, else the next
-mirror is tried. An archive named by the user is used as it is, and what it holds is reported.
+If the version of a mirror is known, its archive must have exactly the counts in the registry; otherwise, the
+next mirror is tried. An archive that the user names is used in any case, and its version is reported.
 """
 
 import hashlib
@@ -32,12 +32,15 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN = "unknown"  # the version of data that matches no published counts; a reuse of such data reports it
+UNKNOWN = "unknown"  # the version if the counts match no published ones; reusing such data prints a warning
 
 
 @dataclass(frozen=True)
 class RawFigures:
-    """What was written: `figures` and `rows` as `write_raw` returns them; `source`, the archive's sha256."""
+    """The result of writing a raw artifact.
+
+    `figures` and `rows` are as `write_raw` returns them; `source` is the sha256 of the archive.
+    """
 
     figures: dict[str, Any]
     rows: dict[str, int]
@@ -48,7 +51,7 @@ class RawFigures:
 class DatasetWriter:
     """Writes the raw artifact of a registered dataset into the empty folder `out`, by the given policies.
 
-    With `titles_only`, texts are titles; else they join all of the dataset's text fields.
+    With `titles_only`, texts are titles; otherwise, they consist of all text fields of the dataset.
     """
 
     dataset: Dataset
@@ -58,12 +61,12 @@ class DatasetWriter:
     titles_only: bool = False
 
     def from_mirrors(self) -> RawFigures:
-        """Write the first valid archive of the mirrors. Raises XmcpipeError as `from_first_valid` does."""
+        """Write the first valid archive of the mirrors. Raises the errors of `from_first_valid`."""
         dataset = self.dataset.with_fields() if self.titles_only else self.dataset
         return from_first_valid(dataset, self._from_archive)
 
     def from_path(self, path: Path, source: str) -> RawFigures:
-        """Write a file or folder that the user names; `source` is its `source_of`."""
+        """Write an archive or folder that the user names; `source` is the result of `source_of`."""
         with (
             text_mirrors_in_hint(self.dataset),
             nullcontext(path) if path.is_dir() else self._unpacked(path) as folder,
@@ -76,7 +79,7 @@ class DatasetWriter:
             with self._unpacked(archive) as folder:
                 raw = self._write(folder, sha256, mirror)
         except UnexpectedContentError:
-            # The next mirror writes into the same folder.
+            # Remove all files, because the next mirror writes into the same folder.
             for path in self.out.iterdir():
                 path.unlink()
             raise
@@ -84,7 +87,7 @@ class DatasetWriter:
 
     @contextmanager
     def _unpacked(self, archive: Path) -> Iterator[Path]:
-        """The folder that an archive is unpacked to; it is removed after the block."""
+        """Unpack an archive, and yield the folder; it is removed after the block."""
         folder = self.scratch / "unpacked"
         try:
             with _errors_as(BadArchiveError):
@@ -94,6 +97,7 @@ class DatasetWriter:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _write(self, folder: Path, source: str, mirror: Mirror | None = None) -> RawFigures:
+        """Write the dataset in `folder`. Raises UnexpectedContentError if it isn't the expected one."""
         with _errors_as(UnexpectedContentError):
             layout, documents = self._read(folder, mirror)
         missing = self._missing_filters(documents.filters)
@@ -102,7 +106,7 @@ class DatasetWriter:
             logger.warning(warning, self.dataset.title, " and ".join(missing))
         counter = _DocumentCounter(self.dataset.counts_of(mirror) if mirror else None)
         splits = {split: counter.counting(split, batches) for split, batches in documents.splits.items()}
-        # If the policies keep everything, an error in writing is an error of the archive.
+        # If the policies keep everything, they refuse nothing, so an error here is an error of the archive.
         with _errors_as(UnexpectedContentError) if self._keeps_everything else nullcontext():
             counted = DocumentSet(splits, documents.label_table, documents.filters)
             figures, rows = write_raw(counted, self.policies, self.out, self.scratch)
@@ -115,20 +119,20 @@ class DatasetWriter:
         return RawFigures({**facts, **figures, "layout": layout}, rows, source)
 
     def _missing_filters(self, filters: Mapping[str, Any]) -> list[str]:
-        """The dataset's files of filter pairs that are missing; `filters` has the splits that were found."""
+        """The missing files of filter pairs; `filters` has the splits for which pairs were found."""
         return [
             name for name in self.dataset.filter_files if not any(f"_{split}." in name for split in filters)
         ]
 
     @property
     def _keeps_everything(self) -> bool:
-        """Whether the policies keep every document and label, and refuse nothing."""
+        """Whether the policies keep all documents and labels, and refuse nothing."""
         return all(getattr(self.policies, key) == value for key, value in AS_GIVEN.items())
 
     def _read(self, folder: Path, mirror: Mirror | None) -> tuple[str, DocumentSet]:
         """The layout of a folder, and its documents, labels and filter pairs."""
         layout = _layout_of(folder, mirror)
-        # Without a mirror, we assume the encoding of the mirrors with this layout: users mostly download one.
+        # Without a mirror, assume the encoding of a mirror with this layout: most users downloaded from one.
         alike = [mirror] if mirror else [each for each in self.dataset.mirrors if each.layout == layout]
         encoding = alike[0].encoding if alike else "utf-8"
         options = LayoutOptions(self.dataset.text_fields, " ", encoding, self.titles_only)
@@ -136,7 +140,10 @@ class DatasetWriter:
 
 
 def source_of(path: Path) -> str:
-    """One sha256 of a file, or of those files of a folder that are read. Raises XmcpipeError for neither."""
+    """The sha256 of a file, or one over those files of a folder that are read.
+
+    Raises XmcpipeError if `path` is neither, or is a folder without a known layout.
+    """
     if path.is_file():
         return sha256_of_file(path)
     if not path.is_dir():
@@ -150,7 +157,7 @@ def source_of(path: Path) -> str:
 
 @contextmanager
 def text_mirrors_in_hint(dataset: Dataset) -> Iterator[None]:
-    """If the block finds only bags of words, name the mirrors that have text in the error's hint."""
+    """If the block raises NoTextError, replace its hint by the pages of the mirrors, which have texts."""
     try:
         yield
     except XmcpipeError as error:
@@ -161,7 +168,10 @@ def text_mirrors_in_hint(dataset: Dataset) -> Iterator[None]:
 
 
 def _layout_of(folder: Path, mirror: Mirror | None) -> str:
-    """The mirror's layout if the folder has its files, which may be among others, else the one detected."""
+    """The layout of the mirror if the folder has all files of it, else the detected layout.
+
+    An archive may hold several layouts; that of the mirror then takes precedence.
+    """
     if mirror:
         with suppress(XmcpipeError):
             layout_files(folder, mirror.layout)
@@ -171,13 +181,16 @@ def _layout_of(folder: Path, mirror: Mirror | None) -> str:
 
 @dataclass
 class _DocumentCounter:
-    """Counts the documents of each split while they are read, and compares them with `expected`."""
+    """Counts the documents of each split while they are read, and compares the counts with `expected`."""
 
     expected: Counts | None
     documents: dict[str, int] = field(default_factory=dict)
 
     def counting(self, split: str, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Yield the batches. Raises UnexpectedContentError if they can't be read or have another count."""
+        """Yield the batches of a split, and count their documents.
+
+        Raises UnexpectedContentError if they can't be read, or if their number is not the expected one.
+        """
         self.documents[split] = 0
         with _errors_as(UnexpectedContentError):
             for batch in batches:
@@ -192,10 +205,10 @@ class _DocumentCounter:
             raise UnexpectedContentError(f"expected {number} {split} documents, got {found:,}")
 
     def matching_version(self, dataset: Dataset, labels: int | None, unseen: int) -> str | None:
-        """The name of the version with these counts; None, and a warning, if no version has them.
+        """The name of the version with these counts; None, after a warning, if there is no such version.
 
         `labels` is the number of labels, if it is known; `unseen` of them occur in the test split only.
-        Raises UnexpectedContentError if the `expected` version has other counts.
+        Raises UnexpectedContentError if there is an `expected` version and it has other counts.
         """
         documents = self.documents
         found = f"{documents['train']:,} + {documents['test']:,} documents"
@@ -216,7 +229,7 @@ class _DocumentCounter:
 
 @contextmanager
 def _errors_as(kind: type[XmcpipeError]) -> Iterator[None]:
-    """Raise an XmcpipeError of the block as an error of class `kind`."""
+    """Convert any XmcpipeError that the block raises to the class `kind`."""
     try:
         yield
     except XmcpipeError as error:

@@ -1,8 +1,8 @@
-"""Text from a seeded generator, for tests and machines without any data. Not real data, so never a default.
+"""Generates text from a seed, for tests and machines without data. It isn't real data, so never a default.
 
-Label popularity follows Zipf's law. Each label has words of its own. A document draws some words of each of
-its labels, shuffled among common words without meaning. So the words reveal the labels, and even a bag of
-words can learn them.
+Label popularity follows Zipf's law. Each label has its own words. A document consists of some words of each
+of its labels, shuffled with common words that have no meaning. The words thus reveal the labels, and even a
+model of bags of words can learn them.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from xmcpipe.data.arrays import row_offsets
 BATCH_ROWS = 8192
 WORDS_PER_LABEL = 6
 COMMON_WORDS = 2000
-DRAWN_PER_LABEL, COMMON_PER_DOCUMENT = 5, 12
-EXTRA_LABELS = 2.0  # mean number of labels after the first, Poisson distributed
+DRAWN_PER_LABEL, COMMON_PER_DOCUMENT = 5, 12  # words in a document
+EXTRA_LABELS = 2.0  # mean of the number of labels after the first one, which is Poisson distributed
 _ONSETS = [
     "b", "br", "d", "dr", "f", "g", "gl", "h", "k", "kl", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "v"
 ]  # fmt: skip
@@ -30,9 +30,10 @@ Ints = npt.NDArray[np.int64]
 
 
 def documents(count: int, num_labels: int, seed: int) -> Iterator[pl.DataFrame]:
-    """Batches of `count` documents for a `DocumentSet`, with labels 0 to `num_labels` - 1, about three each.
+    """Yield `count` documents for a `DocumentSet`, in batches, with about three labels each.
 
-    The result depends on the arguments alone: each batch has its own random generator.
+    Labels are named 0 to `num_labels` - 1. The result depends on the arguments alone: each batch has its own
+    random generator.
     """
     words = pl.Series(_words(COMMON_WORDS + num_labels * WORDS_PER_LABEL, seed))
     popularity = _zipf(num_labels)
@@ -50,7 +51,7 @@ def documents(count: int, num_labels: int, seed: int) -> Iterator[pl.DataFrame]:
 
 
 def label_table(num_labels: int, seed: int) -> pl.DataFrame:
-    """Each label with its own words as text."""
+    """The label table for a `DocumentSet`: the text of a label consists of its own words."""
     words = np.array(_words(COMMON_WORDS + num_labels * WORDS_PER_LABEL, seed)[COMMON_WORDS:])
     texts = [" ".join(own) for own in words.reshape(num_labels, WORDS_PER_LABEL)]
     return pl.DataFrame({"label": [str(number) for number in range(num_labels)], "text": texts})
@@ -59,7 +60,7 @@ def label_table(num_labels: int, seed: int) -> pl.DataFrame:
 def _draw_labels(
     rng: np.random.Generator, rows: int, popularity: npt.NDArray[np.float64]
 ) -> tuple[Ints, Ints]:
-    """(document, label) pairs, int64 [pairs] each, in order of documents, each pair once."""
+    """Distinct (document, label) pairs, as two arrays int64 [P], in the order of documents."""
     sizes = 1 + rng.poisson(EXTRA_LABELS, rows)
     owner = np.repeat(np.arange(rows), sizes)
     labels = np.searchsorted(np.cumsum(popularity), rng.random(len(owner)), side="right")
@@ -69,7 +70,11 @@ def _draw_labels(
 
 
 def _texts(rng: np.random.Generator, rows: int, owner: Ints, labels: Ints, words: pl.Series) -> pl.Series:
-    """Each document's words, shuffled, as one string; string [rows]."""
+    """The text of each document, string [rows]: its words, shuffled.
+
+    `owner` and `labels`, int64 [P], are the (document, label) pairs. In `words`, the common words come first,
+    then the words of each label.
+    """
     which = rng.integers(WORDS_PER_LABEL, size=(len(labels), DRAWN_PER_LABEL))
     own = COMMON_WORDS + labels[:, None] * WORDS_PER_LABEL + which
     common = rng.choice(COMMON_WORDS, size=(rows, COMMON_PER_DOCUMENT), p=_zipf(COMMON_WORDS))
@@ -77,7 +82,7 @@ def _texts(rng: np.random.Generator, rows: int, owner: Ints, labels: Ints, words
     document = np.concatenate(
         [np.repeat(owner, DRAWN_PER_LABEL), np.repeat(np.arange(rows), COMMON_PER_DOCUMENT)]
     )
-    order = np.lexsort((rng.random(len(word)), document))
+    order = np.lexsort((rng.random(len(word)), document))  # by document, in random order within it
     chosen = words.gather(word[order])
     counts = np.bincount(document, minlength=rows)
     return _as_lists(chosen.to_arrow(), counts).list.join(" ")
@@ -95,15 +100,16 @@ def _as_lists(values: pa.Array, counts: npt.NDArray[Any]) -> pl.Series:
 
 def _words(count: int, seed: int) -> list[str]:
     """`count` distinct pronounceable words, in random order."""
+    # A word is a number, whose digits are syllables: distinct numbers make distinct words.
     syllables = np.array([onset + vowel for onset in _ONSETS for vowel in _VOWELS], dtype=object)
     length = 2
-    while len(syllables) ** length < 2 * count:
+    while len(syllables) ** length < 2 * count:  # at least twice as many words as are drawn
         length += 1
     rng = np.random.default_rng([seed, 0])
     numbers = rng.choice(len(syllables) ** length, size=count, replace=False, shuffle=True)
     words = np.full(count, "", dtype=object)
     for _ in range(length):
-        numbers, digit = np.divmod(numbers, len(syllables))  # a word is a number with syllables as digits
+        numbers, digit = np.divmod(numbers, len(syllables))
         words = words + syllables[digit]
     return list(words)
 

@@ -1,10 +1,10 @@
-"""Unpacks archives of unknown origin so that they can do no harm.
+"""Unpacks archives of unknown origin safely.
 
-An archive is refused as a whole if it has a path that leads outside or can't be written, the same path twice,
-a link, a device or anything else that isn't a file or a folder, an encrypted file, too many bytes or files,
-or far more bytes than the archive itself (a bomb). Sizes are counted from the bytes that come out, whatever
-the archive's headers state. Files don't get the archive's permissions, and nothing is executed. Memory is
-bounded: it holds a piece of a file, and the archive's table of contents.
+An archive is refused as a whole if it contains any of these: a path that leads out of the folder or can't be
+written, the same path twice, a link, a device or anything else but files and folders, an encrypted file, too
+many bytes or files, or far more bytes than the archive itself has (a decompression bomb). Bytes are counted
+while they are unpacked; the sizes in headers are not trusted. Permissions in the archive are ignored, and
+nothing is executed. Memory is bounded: it holds a piece of a file, and the table of contents of the archive.
 """
 
 import errno
@@ -27,10 +27,12 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import Bar, progress
 
 PIECE_BYTES = 1 << 20
-HEADER_BYTES = 1 << 22  # limit of what the libraries read at once: a table of contents, a long name
+HEADER_BYTES = 1 << 22  # limit of data that the libraries read at once: a table of contents, a long name
 DEPTH = 32  # limit of nested folders
-# Leftovers of packers; and tf-idf features, most of a PECOS archive's bytes, which no stage reads.
+# Leftovers of packing programs, and the tf-idf features in archives of PECOS: no stage reads these, and they
+# are most of the bytes.
 SKIPPED_NAMES = ("__MACOSX", ".DS_Store", "tfidf-attnxml")
+# Errors that the libraries raise for broken archives.
 BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -45,15 +47,16 @@ BROKEN = (
     ArithmeticError,
 )
 
+# Errors of the file system for a path that is repeated or invalid.
 BAD_PATHS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the unpacked `bytes` and `files`, and of the `ratio` of unpacked bytes to the archive's size.
+    """Limits of the unpacked `bytes` and `files`, and of the `ratio` of unpacked bytes to archive size.
 
-    Text is usually compressed to a tenth. The ratio is not checked below `free` bytes, because a small
-    archive may consist of repetitions.
+    Text is usually compressed to a tenth. Up to `free` unpacked bytes the ratio is not checked, because a
+    small archive may consist of repetitions.
     """
 
     bytes: int = 200 * 10**9
@@ -63,9 +66,9 @@ class Limits:
 
 
 def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
-    """Unpack a .tar.gz, .zip or .gz file, recognised by its content, into the new folder `folder`.
+    """Unpack a .tar.gz, .zip or .gz file, detected by its content, into `folder`, which is emptied first.
 
-    Raises XmcpipeError for an archive that is refused, broken or truncated; then nothing is left on disk.
+    Raises XmcpipeError for an archive that is refused, broken or truncated; then `folder` is removed.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -91,7 +94,7 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
 
 @dataclass
 class _Allowance:
-    """Counts what comes out of an archive of `size` bytes, and refuses more than the limits."""
+    """Counts the bytes and files that come out of an archive of `size` bytes, and enforces the limits."""
 
     archive: Path
     limits: Limits
@@ -101,7 +104,7 @@ class _Allowance:
     files: int = 0
 
     def spend(self, count: int) -> None:
-        """Count bytes that came out."""
+        """Count unpacked bytes. Raises XmcpipeError beyond the limits."""
         self.bytes += count
         self.bar.update(count)
         most = min(self.limits.bytes, max(self.limits.free, self.limits.ratio * self.size))
@@ -110,14 +113,14 @@ class _Allowance:
             raise _refusal(self.archive, fault)
 
     def spend_file(self) -> None:
-        """Count a file or folder."""
+        """Count a file or folder. Raises XmcpipeError beyond the limit."""
         self.files += 1
         if self.files > self.limits.files:
             raise _refusal(self.archive, f"it holds more than {self.limits.files:,} files")
 
 
 class _BoundedReader(io.BufferedReader):
-    """A file that refuses large reads: zipfile would load a table of contents of any size."""
+    """A file that refuses large reads, because zipfile reads a table of contents of any size at once."""
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes."""
@@ -127,7 +130,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 class _CountedStream(io.RawIOBase):
-    """A stream that counts its bytes against the allowance as they are read."""
+    """A stream that counts the bytes that are read from it, and enforces the limits."""
 
     def __init__(self, source: Any, allowance: _Allowance) -> None:
         self._source, self._allowance = source, allowance
@@ -144,11 +147,14 @@ class _CountedStream(io.RawIOBase):
 
 
 class _Header(tarfile.TarInfo):
-    """A tar header. What doesn't fit into it, for example a long name, is the content of another header."""
+    """A tar header with a limited size.
+
+    Data that doesn't fit into a header, such as a long name, is the content of a special header before it.
+    """
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_Header":
-        """Refuse a huge name, because tarfile reads it into memory at once."""
+        """Parse a header; refuse a huge special header, because tarfile reads its content at once."""
         header = super().frombuf(buf, encoding, errors)
         if not header.isreg() and header.size > HEADER_BYTES:
             raise tarfile.ReadError(f"a header of type {header.type!r} and {header.size:,} bytes")
@@ -156,6 +162,7 @@ class _Header(tarfile.TarInfo):
 
 
 def _unpack_gzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
+    """Unpack a .tar.gz, or a single file in gzip."""
     with gzip.GzipFile(fileobj=file) as unpacked:
         is_tar = _is_tar(unpacked.read(tarfile.BLOCKSIZE))
     file.seek(0)
@@ -166,11 +173,13 @@ def _unpack_gzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
         else:
             name = allowance.archive.name.removesuffix(".gz")
             _write(_place(allowance, folder, name if name != allowance.archive.name else "unpacked"), stream)
-        while stream.read(PIECE_BYTES):  # the checksum is at the end, after the part that tar reads
+        # Read to the end, beyond the last member: gzip checks its checksum only there.
+        while stream.read(PIECE_BYTES):
             pass
 
 
 def _is_tar(block: bytes) -> bool:
+    """Whether the first block of a file is a tar header, or the end mark of an empty tar file."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
@@ -181,6 +190,7 @@ def _is_tar(block: bytes) -> bool:
 
 
 def _untar(stream: IO[bytes], folder: Path, allowance: _Allowance) -> None:
+    """Unpack the members of a tar stream into `folder`."""
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:
         for member in tar:
             allowance.spend_file()
@@ -194,13 +204,14 @@ def _untar(stream: IO[bytes], folder: Path, allowance: _Allowance) -> None:
 
 
 def _unzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
+    """Unpack the members of a zip file into `folder`."""
     with zipfile.ZipFile(file) as zipped:
         for member in zipped.infolist():
             allowance.spend_file()
-            kind = stat.S_IFMT(member.external_attr >> 16)
+            kind = stat.S_IFMT(member.external_attr >> 16)  # the Unix mode; 0 if the packer wrote none
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refusal(allowance.archive, f"{member.filename!r} is a link or a device")
-            if member.flag_bits & 1:
+            if member.flag_bits & 1:  # encrypted, by the format
                 raise _refusal(allowance.archive, f"{member.filename!r} is encrypted")
             place = _place(allowance, folder, member.filename.replace("\\", "/"))
             if place is not None and not member.is_dir():
@@ -210,7 +221,10 @@ def _unzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
 
 
 def _place(allowance: _Allowance, folder: Path, name: str) -> Path | None:
-    """The path of the file `name`, whose folder is created; None for a file to skip."""
+    """The path to write the member `name` to, with its folder created; None if the member is skipped.
+
+    Raises XmcpipeError for a path that is not a valid path below `folder`.
+    """
     path = PurePosixPath(name)
     leads_out = path.is_absolute() or ".." in path.parts
     if leads_out or not name or not name.isprintable() or len(path.parts) > DEPTH:
@@ -236,13 +250,13 @@ def _refusal(archive: Path, fault: str) -> XmcpipeError:
 
 @contextmanager
 def _as_xmcpipe_errors(archive: Path) -> Iterator[None]:
-    """Turn errors of the libraries and of the file system into an XmcpipeError about the archive."""
+    """Convert errors of the libraries and of the file system to an XmcpipeError about the archive."""
     try:
         yield
     except BROKEN as error:
         raise _refusal(archive, f"it is broken or truncated: {error or type(error).__name__}") from error
     except OSError as error:
-        # An OSError without a number is gzip's, for a wrong checksum.
+        # gzip raises an OSError without an errno for a wrong checksum.
         if error.errno is None:
             raise _refusal(archive, f"it is broken: {error}") from error
         if error.errno in BAD_PATHS:

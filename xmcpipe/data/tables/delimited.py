@@ -69,6 +69,7 @@ def _names(block: str, dialect: Dialect) -> list[str]:
 
 
 def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, skipped: int) -> pl.DataFrame:
+    """The columns `present` of a block as strings; `names` are all columns, `skipped` is 1 for a header."""
     data = block.encode()
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data),
@@ -95,6 +96,7 @@ def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, s
 def _bad_row(
     path: Path, error: pa.ArrowInvalid, rows_before: int, skipped: int, dialect: Dialect
 ) -> XmcpipeError:
+    """The error for a row that pyarrow can't parse, with the number of the row in the file."""
     # pyarrow counts rows in the block from 1, including the header.
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:

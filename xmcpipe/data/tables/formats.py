@@ -93,6 +93,7 @@ def delimiter_of(path: Path) -> str:
 
 
 def _read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
+    """Yield the selected columns of a Parquet file in batches."""
     try:
         file = pyarrow.parquet.ParquetFile(path)
         present = selection.present_in(file.schema_arrow.names, path)
@@ -125,6 +126,7 @@ def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: 
 
 
 def _documents(rows: pl.DataFrame, columns: DocumentColumns, path: Path, first_row: int) -> pl.DataFrame:
+    """The documents in `rows`, of which the first is row `first_row` of the file, from 0."""
     id_column = columns.id or ("id" if "id" in rows.columns else "")
     text = join_text(rows, columns.text, columns.text_separator, path)
     if id_column:

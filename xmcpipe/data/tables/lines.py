@@ -67,8 +67,10 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[int, str]]:
+    """Yield (number of the first line, block of whole lines) of an open file."""
     line = 1
     while block := text.read(BLOCK_CHARACTERS):
+        # Extend the block to the end of its last line.
         rest = text.readline(LONGEST_LINE)
         if len(rest) == LONGEST_LINE and not rest.endswith("\n"):
             raise XmcpipeError(
@@ -76,6 +78,7 @@ def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[
                 "check the file: each document must be one line",
             )
         block += rest
+        # An odd number of quotes: the block ends inside a quoted value, which goes on in the next line.
         while quoted and block.count('"') % 2 and (more := text.readline()):
             block += more
             if len(block) > OPEN_QUOTE_CHARACTERS:

@@ -1,1 +1,1 @@
-"""Readers of the files of layouts: texts, label matrices, label names, filter pairs. They use polars."""
+"""Readers for the files of layouts: texts, label matrices, label names, filter pairs. They use polars."""

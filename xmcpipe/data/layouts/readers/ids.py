@@ -1,4 +1,4 @@
-"""Ids of documents and names of labels: the repository's own if it has one, else a number."""
+"""Ids of documents and labels: those in the files if there are any, else row numbers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ WITH_ID = r"^(\S+?)->(.*)$"
 
 
 def lines_with_ids(path: Path, encoding: str) -> Iterator[tuple[pl.Series | None, pl.Series]]:
-    """Yield ids, string [n] or None, and the lines without them, in blocks as `text_lines` does.
+    """Yield ids, string [n] or None, and the lines without the ids, in the blocks of `text_lines`.
 
-    Files called *.raw.txt hold either plain lines or `id->text`. The first block decides: if all its lines
-    have ids, a later line without one raises XmcpipeError with the line's number.
+    Files called *.raw.txt hold either plain lines or lines of `id->text`. The first block decides: if all its
+    lines have ids, XmcpipeError, with the line, is raised for a later line without an id.
     """
     with_ids: bool | None = None if path.name.removesuffix(".gz").endswith(".raw.txt") else False
     for first, lines in text_lines(path, encoding):
@@ -33,17 +33,17 @@ def lines_with_ids(path: Path, encoding: str) -> Iterator[tuple[pl.Series | None
 
 
 class DocumentIds:
-    """Gives the documents of one file distinct ids, block by block, whatever ids the file has."""
+    """Makes distinct ids for the documents of one file, block by block, from any ids in the file."""
 
     def __init__(self) -> None:
         self._row = 0
         self._seen = pl.Series([], dtype=pl.UInt64)  # hashes of all ids so far
 
     def next(self, ids: pl.Series | None, count: int) -> pl.Series:
-        """Ids of the next `count` documents, string [count].
+        """The ids of the next `count` documents, string [count].
 
-        They are the file's `ids`, with the row number appended to one that repeats or is empty; without any
-        (None), they are row numbers, counted from 0.
+        They are the `ids` of the file, with `#` and the row number appended to an id that is empty or repeats
+        an earlier one. If `ids` is None, they are the row numbers. Rows are counted from 0.
         """
         number = pl.int_range(self._row, self._row + count, eager=True).cast(pl.String)
         self._row += count

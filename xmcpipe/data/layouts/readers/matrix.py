@@ -1,7 +1,7 @@
-"""The labels of each document, from any kind of label file, as one matrix in memory.
+"""Reads the labels of all documents, from any kind of label file, as one matrix in memory.
 
-With 36 labels for each of 2.5 million documents, it takes 360 MB: little compared to the texts, which are
-streamed.
+With 36 labels for each of 2.5 million documents, the matrix takes 360 MB. The texts, which are far larger,
+are streamed.
 
 Legend: N documents · P (document, label) pairs · L labels.
 """
@@ -45,7 +45,7 @@ class LabelMatrix:
         return len(self.indptr) - 1
 
     def lists(self, first: int, last: int) -> pl.Series:
-        """The labels of documents [first, last), list<int32> `labels`."""
+        """The labels of documents [first, last): a column `labels`, list<int32>."""
         offsets = self.indptr[first : last + 1]
         values = self.labels[offsets[0] : offsets[-1]]
         lists = pa.LargeListArray.from_arrays(pa.array(offsets - offsets[0]), pa.array(values))
@@ -53,10 +53,10 @@ class LabelMatrix:
 
 
 def read_matrix(path: Path, encoding: str) -> LabelMatrix:
-    """The matrix of a label file: CSR in .npz, or text, one line `label:value label:value` per document.
+    """Read a label file: a CSR matrix in .npz, or text with a line `label:value label:value …` per document.
 
-    Text may have a header `N L`. Labels with value 0 are dropped. Raises XmcpipeError for a file that is
-    neither, a label that is out of range, and another number of lines than the header states.
+    Text may have a header `N L`. Labels with value 0 are dropped. Raises XmcpipeError for a file in another
+    format, for a label out of range, and if the number of lines contradicts the header.
     """
     if path.suffix == ".npz":
         csr = read_csr(path).without_zeros()
@@ -70,11 +70,12 @@ def read_matrix(path: Path, encoding: str) -> LabelMatrix:
 
 
 def _read_x_y(path: Path, encoding: str) -> LabelMatrix:
+    """The matrix in a text file."""
     rows = columns = None
     lengths: list[Int64s] = []
     labels: list[Int32s] = []
     for first, lines in text_lines(path, encoding):
-        at = first
+        at = first  # number of the first line with labels in this block
         if first == 1 and (header := lines.head(1).str.extract_groups(HEADER).struct.unnest().row(0))[0]:
             rows, columns = map(int, header)
             lines, at = lines[1:], first + 1
@@ -99,7 +100,10 @@ def _read_x_y(path: Path, encoding: str) -> LabelMatrix:
 
 
 def _parse_pairs(lines: pl.Series, first: int, path: Path) -> tuple[Int64s, Int32s]:
-    """The number of labels in each of n lines, int64 [n], and all labels end to end, int32."""
+    """The number of labels in each of n lines, int64 [n], and all labels end to end, int32 [P].
+
+    `first` is the number of the first line, for errors.
+    """
     words = lines.str.extract_all(r"\S+")
     counts = words.list.len().cast(pl.Int64).to_numpy()
     pairs = words.filter(words.list.len() > 0).explode().str.extract_groups(PAIR).struct.unnest()
@@ -107,7 +111,7 @@ def _parse_pairs(lines: pl.Series, first: int, path: Path) -> tuple[Int64s, Int3
     wrong = label.is_null() | value.is_null() | value.is_nan()
     if wrong.any():
         place = int(wrong.arg_max() or 0)
-        line = int(np.searchsorted(np.cumsum(counts), place, side="right"))
+        line = int(np.searchsorted(np.cumsum(counts), place, side="right"))  # the line of pair `place`
         raise row_error(
             path,
             f"line {first + line}",
@@ -120,10 +124,10 @@ def _parse_pairs(lines: pl.Series, first: int, path: Path) -> tuple[Int64s, Int3
 
 
 def read_name_lines(paths: Mapping[str, Path], encoding: str) -> tuple[dict[str, LabelMatrix], pl.DataFrame]:
-    """The matrices of files with label names, one line per document, and the table of all names.
+    """Read files with label names; returns the matrix of each split, and the table of all names.
 
-    Names are separated by blanks. The table is in the order of `vocabulary.in_order`: whole numbers first
-    and by value.
+    A file has one line per document, with names separated by blanks. The table is in the order of
+    `vocabulary.in_order`: whole numbers first and by value.
     """
     parts: list[pa.DictionaryArray] = []
     lengths: dict[str, list[Int64s]] = {split: [] for split in paths}
@@ -133,11 +137,12 @@ def read_name_lines(paths: Mapping[str, Path], encoding: str) -> tuple[dict[str,
             lengths[split].append(words.list.len().cast(pl.Int64).to_numpy())
             names = words.filter(words.list.len() > 0).explode().to_arrow().cast(pa.string())
             parts.append(names.dictionary_encode())
-    # Each block has its own dictionary of names; unified, a name has one code in all of them.
+    # Each block has its own dictionary of names. After unification, a name has the same code in all blocks.
     kind = pa.dictionary(pa.int32(), pa.string())
     unified = pa.chunked_array(parts, kind).unify_dictionaries()
     seen = unified.chunk(0).dictionary if parts else pa.array([], pa.string())
     table = in_order(pl.DataFrame({"label": pl.Series(seen, dtype=pl.String)}).with_row_index("code"))
+    # Code -> row of the sorted table, which is the label.
     number = np.empty(len(table), np.int32)
     number[table["code"].to_numpy()] = np.arange(len(table), dtype=np.int32)
     labels = iter([number[chunk.indices.to_numpy()] for chunk in unified.chunks])

@@ -1,4 +1,4 @@
-"""Label names and texts in the repository's order, from lbl.json or a file with one label per line."""
+"""Reads label names and texts, in the order of the repository, from lbl.json or lines of one label each."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ WHOLE_NUMBER = r"^-?[0-9]+$"
 
 
 def read_names(files: Files, num_labels: int | None, options: LayoutOptions) -> pl.DataFrame | None:
-    """The label table: `label` string, distinct, and `text` string or null; row i is the source's label i.
+    """The label table: columns `label` string, distinct, and `text` string or null. Row i is label i.
 
-    A label's name is its uid or else its line; if any of those repeat or are blank, all names are numbers
-    instead. A name is the label's text too, unless all names are numbers. Without a file of the role `names`:
-    the numbers if `num_labels` is known, else None. Raises XmcpipeError for a file with another number of
-    labels than `num_labels`.
+    The name of a label is its uid, else its line. If any of these repeat or are blank, all names are row
+    numbers instead. If there are no texts, names are the texts too, unless all names are numbers. Without a
+    file of the role `names`, names are row numbers if `num_labels` is known, and the result is None
+    otherwise. Raises XmcpipeError if the file doesn't have `num_labels` labels.
     """
     if "names" not in files:
         if num_labels is None:
@@ -40,9 +40,9 @@ def read_names(files: Files, num_labels: int | None, options: LayoutOptions) -> 
 
 
 def label_table(names: pl.Series, texts: pl.Series | None) -> pl.DataFrame:
-    """The label table of names, string [L], and texts, string [L]; without texts, names are the texts."""
+    """The label table from names, string [L], and texts, string [L]; see `read_names`."""
     if texts is None:
-        texts = pl.Series([None], dtype=pl.String).new_from_index(0, len(names))
+        texts = pl.Series([None], dtype=pl.String).new_from_index(0, len(names))  # L nulls
         if not names.str.contains(WHOLE_NUMBER).all():
             texts = names
     if names.n_unique() < len(names) or (names == "").any():
@@ -52,9 +52,9 @@ def label_table(names: pl.Series, texts: pl.Series | None) -> pl.DataFrame:
 
 
 def _read_lines(path: Path, encoding: str, least: int) -> tuple[pl.Series, pl.Series | None]:
-    """The lines, stripped, and None; or their ids, and the rest of the lines.
+    """The stripped lines and None or, if lines have ids, the ids and the rest of the lines.
 
-    Blank lines at the end are not labels, as long as `least` lines are left.
+    Blank lines at the end are dropped, except those among the first `least` lines.
     """
     blocks = list(lines_with_ids(path, encoding))
     texts = pl.concat([pl.Series([], dtype=pl.String), *(lines for _, lines in blocks)]).str.strip_chars()
@@ -67,7 +67,7 @@ def _read_lines(path: Path, encoding: str, least: int) -> tuple[pl.Series, pl.Se
 def _read_json(path: Path, options: LayoutOptions) -> tuple[pl.Series, pl.Series | None]:
     """The uid and the text of each label.
 
-    The text joins those text fields of documents that labels have too; None if they have none of them.
+    The text consists of those text fields (see LayoutOptions) that labels have; None if they have none.
     """
     frames = list(read_jsonl(path, Selection((), ("uid", *options.fields)), options.encoding))
     rows = pl.concat(frames, how="diagonal") if frames else pl.DataFrame()

@@ -1,4 +1,4 @@
-"""Filter files: a pair per line, the row of a document in its split and a label, both counted from 0."""
+"""Reads files of filter pairs: a line is the row of a document in its split, and a label, both from 0."""
 
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from xmcpipe.data.schema import FILTER_PAIRS
 from xmcpipe.data.tables.lines import text_lines
 from xmcpipe.data.tables.selection import row_error
 
-PAIR = r"^\s*(\S+)[\s,]+(\S+)\s*$"  # numpy.savetxt writes whole numbers as 1.000000000000000000e+00
+# Two words of any form: numpy.savetxt writes whole numbers as 1.000000000000000000e+00.
+PAIR = r"^\s*(\S+)[\s,]+(\S+)\s*$"
 MAX_NUMBER = 2**31 - 1
 
 
 def read_pairs(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -> pa.Table:
-    """`row` int64 and `label` int32, in the order of the file (see schema.FILTER_PAIRS).
+    """The pairs in the order of the file: columns `row` int64 and `label` int32 (see schema.FILTER_PAIRS).
 
-    Raises XmcpipeError, with the line, for anything but two whole numbers, and for a label beyond the label
-    `table`.
+    Raises XmcpipeError, with the line, for anything but two whole numbers, and for a label that is not in the
+    label `table`.
     """
     limit = MAX_NUMBER if table is None else len(table)
     parts = [_pairs(lines, first, limit, path) for first, lines in text_lines(path, options.encoding)]
@@ -27,10 +28,12 @@ def read_pairs(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -
 
 
 def _pairs(lines: pl.Series, first: int, limit: int, path: Path) -> pl.DataFrame:
+    """The pairs in a block of lines, of which the first has number `first`; labels must be below `limit`."""
     numbered = pl.DataFrame({"line": pl.int_range(len(lines), eager=True), "text": lines})
     numbered = numbered.filter(pl.col("text").str.strip_chars() != "")
-    found = [pl.col("text").str.extract(PAIR, group).cast(pl.Float64, strict=False) for group in (1, 2)]
-    pairs = numbered.select("line", "text", row=found[0], label=found[1])
+    # Through floats, for savetxt's notation; they are exact up to 2^53, above all valid numbers.
+    numbers = [pl.col("text").str.extract(PAIR, group).cast(pl.Float64, strict=False) for group in (1, 2)]
+    pairs = numbered.select("line", "text", row=numbers[0], label=numbers[1])
     whole = [(pl.col(name) == pl.col(name).floor()) & (pl.col(name) >= 0) for name in ("row", "label")]
     fit = pairs.select(
         (whole[0] & whole[1] & (pl.col("row") <= MAX_NUMBER) & (pl.col("label") < limit)).fill_null(False)

@@ -1,4 +1,4 @@
-"""Layouts with one text per line: lines of text next to the rows of a label matrix."""
+"""Reads layouts with one text per line: line n belongs to row n of a label matrix."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,15 +14,15 @@ from xmcpipe.errors import XmcpipeError
 
 
 def read_texts_and_label_names(files: Files, options: LayoutOptions) -> DocumentSet:
-    """Documents whose label files hold the names of labels; the label table has all names that occur."""
+    """Read documents whose label files hold label names; the label table has all names that occur."""
     matrices, table = read_name_lines(_label_files(files), options.encoding)
     return DocumentSet(_splits(files, matrices, options), table)
 
 
 def read_texts_and_matrices(files: Files, options: LayoutOptions) -> DocumentSet:
-    """Documents whose labels are in matrices; the label table is the file of the role `names`, if any.
+    """Read documents whose labels are in matrices; the label table is the file of the role `names`, if any.
 
-    Raises XmcpipeError for matrices of different widths, and for labels beyond the label table.
+    Raises XmcpipeError for matrices of different widths, and for labels that are not in the label table.
     """
     matrices = {split: read_matrix(path, options.encoding) for split, path in _label_files(files).items()}
     table = read_names(files, _width(matrices), options)
@@ -67,14 +67,14 @@ def _require_named(matrix: LabelMatrix, table: pl.DataFrame | None) -> None:
 
 
 def _documents(path: Path, matrix: LabelMatrix, encoding: str) -> Iterator[pl.DataFrame]:
-    """Yield line n with row n of the matrix, named by its id or, without one, by its number from 0."""
+    """Yield the documents of a split in batches: the texts in `path`, with the labels in `matrix`."""
     names, row = DocumentIds(), 0
     for ids, lines in lines_with_ids(path, encoding):
         last = row + len(lines)
         if last <= len(matrix):
             id_column = names.next(ids, len(lines)).alias("id")
             yield pl.DataFrame([id_column, lines.str.strip_chars().alias("text"), matrix.lists(row, last)])
-        row = last  # goes on to the end of the file, so that the error below states its length
+        row = last  # if there are too many lines, count them all, so that the error can state their number
     if row != len(matrix):
         raise XmcpipeError(
             f"{path}: expected {len(matrix):,} lines, as {matrix.path} has rows, got {row:,}",

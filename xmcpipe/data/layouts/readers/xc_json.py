@@ -1,4 +1,4 @@
-"""The XC repository's raw text: a JSON object per line, with uid, title, content and target_ind."""
+"""Reads raw text of the XC repository: a JSON object per line, with uid, title, content and target_ind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +16,10 @@ LABELS = "target_ind"
 
 
 def read_xc_json(path: Path, table: pl.DataFrame | None, options: LayoutOptions) -> Iterator[pl.DataFrame]:
-    """Yield batches of documents `id`, `text`, `labels` list<int32> (see DocumentSet) of one JSON file.
+    """Yield the documents of a JSON file in batches: `id`, `text`, `labels` list<int32> (see DocumentSet).
 
-    A document's id is its uid; if it has none, or an earlier one of the file has the same, the row number is
-    appended. Raises XmcpipeError as `read_jsonl` does, for a label beyond the label `table`, and for a file
-    without the fields of `options`.
+    The id of a document is its uid, made distinct by `DocumentIds`. Raises the errors of `read_jsonl`, and
+    XmcpipeError for a label that is not in the label `table`, and for a file without the fields of `options`.
     """
     selection = Selection((*options.fields, LABELS), ("uid",), whole_numbers=frozenset([LABELS]))
     limit = 2**31 - 1 if table is None else len(table)
@@ -39,6 +38,7 @@ def read_xc_json(path: Path, table: pl.DataFrame | None, options: LayoutOptions)
 
 
 def _require_labels(labels: pl.Series, limit: int, path: Path, first_row: int) -> None:
+    """Raise XmcpipeError, with the row, for a label that is not in [0, limit)."""
     wrong = (labels.list.min() < 0) | (labels.list.max() >= limit)
     if wrong.any():
         row = int(wrong.fill_null(False).arg_max() or 0)
