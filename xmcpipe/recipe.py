@@ -141,6 +141,7 @@ def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    """The tables of one TOML file. Raises XmcpipeError, with the line, if it isn't valid."""
     try:
         # With the line break, an error in the last line has a line number too.
         return tomllib.loads(path.read_text(encoding="utf-8") + "\n")

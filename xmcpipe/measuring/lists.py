@@ -5,7 +5,7 @@ the numbers of documents and labels, where the labels come from, A, B and N of t
 inputs were unusual.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -71,11 +71,15 @@ def measure_lists(
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
             evaluation.unusual |= ranking.filter_cost()
     system_facts = [
-        {"joined_by": joined_by}
-        | {name: count for name, count in evaluation.unusual.items() if name not in facts}
+        {"joined_by": joined_by, **_only_in(evaluation.unusual, facts)}
         for joined_by, evaluation in zip(joins, evaluations, strict=True)
     ]
     return Measurement(evaluations, popularity, facts, system_facts)
+
+
+def _only_in(counts: Mapping[str, int], facts: Mapping[str, Any]) -> dict[str, int]:
+    """The counts that `facts`, which hold for all systems, don't have."""
+    return {name: count for name, count in counts.items() if name not in facts}
 
 
 def _facts(
@@ -95,6 +99,7 @@ def _facts(
         "labels_from": common.origin,
         "labels_in_test": first.tested,
         "labels_in_training": int(np.count_nonzero(training.counts)) if training else None,
+        # Both are properties of the truth, so they are the same for every system.
         **{name: first.unusual[name] for name in ("documents_without_truth", "repeated_labels_merged")},
         "propensity": None
         if training is None

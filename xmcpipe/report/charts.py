@@ -37,10 +37,9 @@ def lines(
 ) -> Spec | None:
     """A chart with a line for each part of each run; None if there are no points.
 
-    `series` maps each run to its parts, and each part to its points. If there are several parts, each has its
-    own dash pattern, with a legend. `x` and `y` are the titles of the axes, and `unit` is the number format
-    (d3-format) of y. `log` makes the y axis logarithmic, `zero` starts it at 0, and `even` draws a dashed
-    line at 1. The x axis reaches at least to `end`.
+    `series` maps runs to parts to points; several parts get dash patterns and a legend. `x` and `y` are the
+    titles of the axes, and `unit` is the number format (d3-format) of y. `log` makes the y axis logarithmic,
+    `zero` starts it at 0, and `even` draws a dashed line at 1. The x axis reaches at least to `end`.
     """
     import altair as alt
 
@@ -120,6 +119,7 @@ def bars(rows: Sequence[Mapping[str, Any]], names: Sequence[str], y: str, unit: 
         alt.Chart()
         .mark_bar(cornerRadiusEnd=1.5)
         .encode(
+            # Without `sort`, Vega orders bins and runs by name.
             x=alt.X("bin:N", sort=bins, title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
             xOffset=alt.XOffset("run:N", sort=list(names)),
             y=alt.Y("value:Q", title=None, axis=alt.Axis(format=unit, tickCount=5)),

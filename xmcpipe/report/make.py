@@ -105,6 +105,7 @@ def _context(
 ) -> dict[str, Any]:
     """The variables of page.html.j2."""
     names, datasets = [run.name for run in runs], known_datasets(runs)
+    # Published figures are of one dataset, so they can't be compared with runs on several.
     quoted = published(datasets[0]) if len(datasets) == 1 else None
     first_of_test: dict[str, Run] = {}
     for run in runs:

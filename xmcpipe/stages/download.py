@@ -109,6 +109,7 @@ def run(config: DownloadConfig, inputs: Mapping[str, Path], out: Path, scratch: 
 
 
 def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    """Make the raw artifact of a dataset of the registry."""
     from xmcpipe.data.sources.registered import DatasetWriter
 
     dataset = registry.find(config.dataset)
@@ -121,6 +122,7 @@ def _registered(config: DownloadConfig, out: Path, scratch: Path) -> Result:
 
 
 def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    """Make the raw artifact of a Debian release."""
     from xmcpipe.data.raw.documents import DocumentSet
     from xmcpipe.data.raw.writing import write_raw
     from xmcpipe.data.sources import debian
@@ -138,6 +140,7 @@ def _debian(config: DownloadConfig, out: Path, scratch: Path) -> Result:
 
 
 def _synthetic(config: DownloadConfig, out: Path, scratch: Path) -> Result:
+    """Make the raw artifact of generated text."""
     from xmcpipe.data.raw.documents import DocumentSet
     from xmcpipe.data.raw.writing import write_raw
     from xmcpipe.data.sources import synthetic

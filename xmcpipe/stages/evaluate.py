@@ -138,6 +138,7 @@ def compare_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
         **measurement.facts,
         **dataclasses.asdict(config.bootstrap),
         "systems": systems,
+        # The key `significant` is a property of a difference, which asdict leaves out.
         "differences": {
             name: {**dataclasses.asdict(each), "significant": each.significant}
             for name, each in differences.items()

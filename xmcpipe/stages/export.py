@@ -78,6 +78,7 @@ def _atomic(out: Path) -> Iterator[Path]:
 
 
 def _export_raw(folder: Path, format_: Format, out: Path) -> None:
+    """Write the files of a raw artifact into `out`."""
     from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.layouts.writing import write_filter_pairs, write_label_json, write_label_texts
     from xmcpipe.data.raw.writing import read_labels
@@ -93,6 +94,7 @@ def _export_raw(folder: Path, format_: Format, out: Path) -> None:
 
 
 def _pecos_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
+    """Write texts and label matrix of a split in the format of PECOS."""
     from xmcpipe.data.layouts.writing import CsrColumns, write_text_lines
     from xmcpipe.data.raw.writing import read_documents
 
@@ -105,6 +107,7 @@ def _pecos_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
 
 
 def _xc_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
+    """Write texts and label lines of a split in the format of the Extreme Classification Repository."""
     import pyarrow.parquet as pq
 
     from xmcpipe.data.layouts.writing import header, write_pairs, write_text_lines
@@ -119,6 +122,7 @@ def _xc_split(folder: Path, split: str, out: Path, num_labels: int) -> None:
 
 
 def _export_predictions(folder: Path, format_: Format, out: Path) -> None:
+    """Write the files of a predictions artifact into `out`."""
     import pyarrow.parquet as pq
 
     from xmcpipe.data.layouts.writing import header, write_label_json, write_label_texts, write_pairs

@@ -141,6 +141,7 @@ def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Pa
 
 
 def _folder(config: ImportConfig) -> DocumentSet:
+    """The documents in the folder of a public dataset."""
     assert config.folder is not None
     fields = config.text or LayoutOptions().text_fields
     options = LayoutOptions(fields, config.text_separator, config.encoding)
@@ -148,6 +149,7 @@ def _folder(config: ImportConfig) -> DocumentSet:
 
 
 def _tables(config: ImportConfig) -> DocumentSet:
+    """The documents and the label table in the user's tables."""
     from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
     from xmcpipe.data.tables.label_table import read_label_table
 

@@ -73,6 +73,7 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     pairs = FilterPairs.none(num_labels)
     if config.filter_pairs:
         pairs = FilterPairs.read(inputs["shards"], "test", num_labels)
+    # A small vocabulary may have fewer than k labels.
     test, k = Shards(inputs["shards"], "test"), min(config.k, num_labels)
     table, started = out / "predictions.parquet", time.monotonic()
     _write_predictions(table, scorer, test, pad_id, pairs, k, config.batch_size)

@@ -63,6 +63,7 @@ class Meter:
 
 
 def _versions() -> dict[str, str]:
+    """The installed versions of LIBRARIES."""
     # Imported here because it takes a tenth of the time of `--help`.
     from importlib.metadata import PackageNotFoundError, version
 

@@ -134,6 +134,7 @@ def _fast_tokenizer(config: TokenizeConfig) -> Any:
             f"{config.encoder!r}",
             "name an encoder with a tokenizer.json",
         )
+    # A document must have space for at least one token of text.
     special = tokenizer.num_special_tokens_to_add()
     if config.max_length <= special:
         raise XmcpipeError(

@@ -42,7 +42,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device)
     clusters = None
-    if config.auxiliary.weight:
+    if config.auxiliary.weight:  # without it, clusters are neither required nor read
         _require_clusters_of(shards, inputs["clusters"])
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
     num_clusters = 0 if clusters is None else int(clusters.max()) + 1
@@ -55,6 +55,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     recipe = {"tokenize": tokenized, "train": to_table(config)}
     if "clusters" in inputs:
         recipe["cluster"] = Artifact.at(inputs["clusters"]).manifest.config
+    # The model carries its recipe, tokenizer and label names: it can be used without the store.
     save_model(out, model, tokenized["max_length"], {"recipe": recipe, "figures": figures})
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")

@@ -181,7 +181,7 @@ def _complete(
     if not rounds:
         return
     if not measurement.intervals:
-        found = system.intervals(rounds, LEVEL, seed)
-        measurement.intervals = {name: (each.low, each.high) for name, each in found.items()}
+        intervals = system.intervals(rounds, LEVEL, seed)
+        measurement.intervals = {name: (interval.low, interval.high) for name, interval in intervals.items()}
     if first is not None and system is not first:
         measurement.differences = compare(system, first, rounds, LEVEL, seed)

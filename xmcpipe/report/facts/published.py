@@ -63,6 +63,7 @@ def titles() -> list[str]:
 
 @cache
 def _all() -> dict[str, Published]:
+    """Title of a dataset -> its quoted rows."""
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
     return {
         title: Published(
@@ -74,6 +75,7 @@ def _all() -> dict[str, Published]:
 
 
 def _row(row: dict[str, Any], sources: dict[str, dict[str, str]]) -> Quoted:
+    """A row of published.toml; `sources` are its tables [sources.NAME]."""
     source = sources[row["source"]]
     tables = row.get("tables")
     where = f", Table{'s' if ',' in tables else ''} {tables}" if tables else ""

@@ -93,9 +93,11 @@ def metrics_of(folder: Path, store: Store) -> Artifact:
         )
     # If the folder is in another store, its metrics are most likely there too.
     for place in (store_of(artifact, store), store):
-        found = [each for each in place.all("metrics") if name in _ancestry(place, each).values()]
-        if found:
-            return max(found, key=lambda each: str(each.manifest.made_by.get("started", "")))
+        descendants = [
+            metrics for metrics in place.all("metrics") if name in _ancestry(place, metrics).values()
+        ]
+        if descendants:
+            return max(descendants, key=lambda metrics: str(metrics.manifest.made_by.get("started", "")))
     commands = "predict` and `xmcpipe eval" if kind == "model" else "eval"
     raise XmcpipeError(
         f"the {kind} in {folder} has no metrics in {store.root} yet",
@@ -115,10 +117,10 @@ def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
     metrics.manifest.require("metrics", metrics.manifest.schema_version)
     place = store_of(metrics, store)
     names = {**_ancestry(place, metrics), "metrics": metrics.manifest.fingerprint}
-    found = {kind: place.find(kind, name) or store.find(kind, name) for kind, name in names.items()}
-    found["metrics"] = metrics
-    artifacts = {kind: artifact for kind, artifact in found.items() if artifact is not None}
-    absent = {kind: names[kind] for kind, artifact in found.items() if artifact is None}
+    chain = {kind: place.find(kind, name) or store.find(kind, name) for kind, name in names.items()}
+    chain["metrics"] = metrics  # this folder, even if the store has another copy
+    artifacts = {kind: artifact for kind, artifact in chain.items() if artifact is not None}
+    absent = {kind: names[kind] for kind, artifact in chain.items() if artifact is None}
     return Run(name, artifacts, absent, read_metrics(metrics.path))
 
 

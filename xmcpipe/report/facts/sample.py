@@ -195,9 +195,9 @@ def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
     texts = {}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(8192, columns=["id", "text"]):
-            found = batch.filter(pc.is_in(batch.column("id"), value_set=ids))
-            names, found_texts = found.column("id").to_pylist(), found.column("text").to_pylist()
-            for name, text in zip(names, found_texts, strict=True):
+            sampled = batch.filter(pc.is_in(batch.column("id"), value_set=ids))
+            names, full_texts = sampled.column("id").to_pylist(), sampled.column("text").to_pylist()
+            for name, text in zip(names, full_texts, strict=True):
                 texts[name] = cut(text or "", TEXT_CHARACTERS)
     return texts
 

@@ -72,6 +72,7 @@ def read_topology(model: Path | None) -> Topology | None:
 
 
 def _read(model: Path) -> Topology | None:
+    """The topology of a saved model, read in pieces of the index; None if its layer isn't sparse."""
     from safetensors import safe_open
 
     head = json.loads((model / "model.json").read_text(encoding="utf-8"))["head"]

@@ -1,5 +1,5 @@
-// The script of the page: theme, charts, copy buttons, and the document browser. Data are only ever set as
-// textContent, so that no text becomes HTML.
+// The script of the page: theme, charts, copy buttons, and the document browser. All data is inserted as
+// textContent, so that no text can become HTML.
 "use strict";
 (() => {
   const at = (id) => document.getElementById(id);
@@ -10,7 +10,7 @@
     return element;
   };
 
-  // Theme: that of the system until the button is used. A file:// page may have no storage.
+  // The theme is that of the system until the button is used. A file:// page may have no storage.
   const root = document.documentElement;
   const remember = (value) => { try { if (value) localStorage.setItem("xmcpipe-theme", value); return localStorage.getItem("xmcpipe-theme"); } catch { return null; } };
   const saved = remember();
@@ -21,7 +21,7 @@
     remember(root.dataset.theme);
   });
 
-  // Charts: drawn one after the other by Vega's interpreter (ast: true), which works without eval.
+  // Draw the charts one after another with Vega's interpreter (ast: true), because the policy forbids eval.
   const actions = { export: true, source: false, compiled: false, editor: false };
   const draw = async () => {
     for (const place of document.querySelectorAll(".chart")) {
@@ -43,7 +43,7 @@
   }, { rootMargin: "-20% 0px -70% 0px" });
   document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
 
-  // Print folded details too.
+  // Open folded details for printing, and close them afterwards.
   const folded = [];
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("main details:not(.chart details, [open])")) { details.open = true; folded.push(details); }
@@ -60,7 +60,7 @@
     });
   }
 
-  // Documents: gzipped columns, searched by words and a filter, shown one page at a time.
+  // The document browser: unpack the gzipped columns, search by words and a filter, show one page at a time.
   const PAGE = 20;
   if (at("data")) browse().catch((error) => { at("cards").replaceChildren(make("p", "note", `The documents can't be shown: ${error.message}`)); });
 
@@ -126,7 +126,7 @@
       return card;
     }
 
-    // A true label: found by all runs, by some (shown by their colours) or by none.
+    // An element for a true label: found by all runs, by some (marked with their colours), or missed by all.
     function truth(label, by, sought) {
       const kind = by.length === runs.length ? "got" : by.length ? "some" : "missed";
       const [name, about] = data.labels[label], place = make("span", `label ${kind}`), word = make("b");
@@ -145,7 +145,7 @@
         const hit = truths[n].has(label), row = make("li", hit ? "hit" : ""), cell = make("span", "label");
         const [name, about] = data.labels[label];
         highlight(cell, name, sought);
-        // Many descriptions begin with the name itself: leave it out.
+        // Many label texts begin with the name of the label: don't show it twice.
         const more = about && (about.startsWith(name) ? about.slice(name.length).replace(/^[:\s]+/, "") : about);
         if (more) {
           const aside = make("i");

@@ -59,6 +59,8 @@ def _why_missing(run: Run) -> str:
 
 
 def _layer_table(layers: Mapping[str, Topology], figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The table of sparse layers. `figures` maps each run to the headline figures of its model."""
+
     def row(name: str, below: str, cells: Sequence[str]) -> Row:
         return Row("run", name, below, [Cell(text) for text in cells])
 

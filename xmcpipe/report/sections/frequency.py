@@ -28,6 +28,7 @@ def frequency(names: Sequence[str], measurements: Sequence[RunMeasurement]) -> S
         ]
         section.add(metric, "Points that each bin adds.", charts.bars(rows, names, metric, ".1~f"))
     if bins:
+        # One table is enough for runs on the same data; others get a note.
         first, *others = bins
         section.tables.append(("The bins", _bins_table(bins[first])))
         if different := [name for name in others if _bounds(bins[name]) != _bounds(bins[first])]:
@@ -52,6 +53,7 @@ def _common_metrics(bins: Mapping[str, Bins]) -> list[str]:
 
 
 def _bins_table(bins: Bins) -> Table:
+    """The table of the bins: their labels and their bounds in training documents."""
     heads = ["Labels", "In the test", "Training documents per label", "Test positives"]
     return Table(heads, [
         Row("run", each["name"], "", [

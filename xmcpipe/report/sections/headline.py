@@ -104,6 +104,7 @@ def _run_rows(
 def _difference_rows(
     runs: Sequence[Run], measurements: Sequence[RunMeasurement], metrics: Sequence[str]
 ) -> list[Row]:
+    """A row for each run with differences to the first run."""
     rows = []
     for run, measurement in zip(runs[1:], measurements[1:], strict=True):
         if measurement.differences:
@@ -197,6 +198,7 @@ def _no_costs() -> list[Cell]:
 
 
 def _quoted(row: Quoted, metrics: Sequence[str]) -> Row:
+    """A quoted row of the headline table."""
     cells = [Cell(plain(row.figures.get(name))) for name in metrics]
     method = row.method if row.sparsity is None else f"{row.method} ({row.sparsity:g}% sparse)"
     epoch = Cell(f"{row.epoch} min", "per epoch") if row.epoch else Cell()

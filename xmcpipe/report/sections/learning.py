@@ -87,12 +87,12 @@ def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curv
         run: {part: each.of(f"gradient {part}") for part in ("main", "auxiliary")}
         for run, each in curves.items()
     }
-    found = section.add(
+    has_chart = section.add(
         "Gradient of the encoder",
         "Euclidean norm of the gradient from the main and from the weighted auxiliary loss; logarithmic.",
         charts.lines(gradients, names, "norm", ".2~e", log=True, end=end),
     )
     without = [run for run, each in curves.items() if each.points and not each.of("gradient main")]
     if without:
-        whose = f"the log of {listed(without)} doesn't" if found else "the logs of these runs don't"
+        whose = f"the log of {listed(without)} doesn't" if has_chart else "the logs of these runs don't"
         section.notes.append(f"No gradient norms: {whose} have them. Older versions wrote none.")

@@ -58,6 +58,7 @@ def _by_size(plans: Iterable[Mapping[str, int]]) -> list[str]:
 
 
 def _memory_table(runs: Sequence[Run], order: Sequence[str]) -> Table:
+    """A row per part (in `order`) and total, and a column per run; rows without any number are omitted."""
     facts = [run.figures("model").get("memory") or {} for run in runs]
     # Models of older versions have peak_bytes instead of memory.
     older = [run.figures("model").get("peak_bytes") or {} for run in runs]

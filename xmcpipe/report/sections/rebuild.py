@@ -40,6 +40,7 @@ def rebuild_facts(run: Run) -> dict[str, Any]:
 
 
 def _artifact(artifact: Artifact) -> dict[str, Any]:
+    """The facts about an artifact for the table of artifacts."""
     made_by = artifact.manifest.made_by
     return {
         "stage": artifact.manifest.stage,

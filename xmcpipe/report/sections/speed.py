@@ -29,6 +29,7 @@ def speed(runs: Sequence[Run], curves: Mapping[str, Curves]) -> Section:
     }
     stages = list(dict.fromkeys(stage for of_run in seconds.values() for stage in of_run))
     longest = {stage: max(of_run.get(stage, 0.0) for of_run in seconds.values()) for stage in stages}
+    # Bars of very short stages would be invisible.
     shown = [stage for stage in stages if longest[stage] > SHOWN_FRACTION * max(longest.values())]
     rows = [
         {"run": name, "part": stage, "value": of_run[stage] / 60, "detail": clock(of_run[stage])}
