@@ -1,4 +1,4 @@
-# `make` without a target prints this list of targets. `make NAME` runs the recipe NAME.toml below pipelines/;
+# `make` without a target prints the list of targets. `make NAME` runs the recipe NAME.toml below pipelines/;
 # ARGS goes to `xmcpipe run`:
 #   make tate ARGS='--set import.train=tate.jsonl.gz'
 #   make amazon670k ARGS='--from amazon-670k.tar.gz'     an archive that you downloaded by hand

@@ -2,7 +2,7 @@
 
 This is not a parser. Comments and the contents of strings are blanked, preprocessor lines become single
 control characters, and braces are counted; a brace that `#if` and `#else` both open counts once. A brace
-opens a function if it stands outside functions and the text before it ends with a parameter list: `void f(int
+opens a function if it is outside functions and the text before it ends with a parameter list: `void f(int
 a) {`, also `... const {`. Lines are counted from the first line of the declaration (`template <...>`,
 `__global__`) to the closing brace. Macros of several lines don't count as functions.
 """
@@ -40,26 +40,25 @@ def long_cuda_functions(source: Source) -> list[Finding]:
 
 def cuda_functions(text: str) -> Iterator[CudaFunction]:
     """The functions of a file, in the order of their closing braces."""
-    open_braces: list[
-        tuple[str, int]
-    ] = []  # of each: the function that it opens, or "", and where that starts
-    at_if: list[int] = []  # how many braces were open at each `#if`
-    by_if: list[tuple[str, int]] = []  # braces that the branch before `#else` left open
-    head = 0  # where the declaration begins
+    # For each open brace: the name of the function that it opens, or "", and the line where that begins.
+    open_braces: list[tuple[str, int]] = []
+    num_at_if: list[int] = []  # number of open braces at each `#if`
+    unclosed: list[tuple[str, int]] = []  # braces that the branch before `#else` opened and did not close
+    head = 0  # position where the current declaration begins
     text = _without_hidden_parts(text)
     for place, character in enumerate(text):
         if character == IF:
-            at_if.append(len(open_braces))
+            num_at_if.append(len(open_braces))
         elif character == ELSE:
-            by_if = open_braces[at_if[-1] :]
-            del open_braces[at_if[-1] :]
+            unclosed = open_braces[num_at_if[-1] :]
+            del open_braces[num_at_if[-1] :]
         elif character == ENDIF:
-            at_if.pop()
-            by_if = []
+            num_at_if.pop()
+            unclosed = []
         elif character == "{":
             inside = any(name for name, _ in open_braces)
-            opened = ("" if inside else _function_name(text[head:place]), _line(text, head))
-            open_braces.append(by_if.pop(0) if by_if else opened)
+            function = ("" if inside else _function_name(text[head:place]), _line(text, head))
+            open_braces.append(unclosed.pop(0) if unclosed else function)
         elif character == "}" and open_braces:
             name, start = open_braces.pop()
             if name:

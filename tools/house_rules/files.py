@@ -1,4 +1,4 @@
-"""Which files the rules read, and what a finding is."""
+"""The files that the rules read, and the class of a finding."""
 
 import ast
 import os

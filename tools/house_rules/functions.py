@@ -28,7 +28,7 @@ def functions(tree: ast.AST) -> Iterator[Function]:
 
 
 def has_reason(lines: list[str], line: int, comment: str = "#") -> bool:
-    """Whether a comment that ends directly above `line` (counted from 1) has a line `# Long: REASON`."""
+    """Whether the comment directly above `line` (counted from 1) has a line `# Long: REASON`."""
     for above in reversed(lines[: line - 1]):
         text = above.strip()
         if text.startswith(f"{comment} Long: "):
@@ -77,7 +77,7 @@ def num_parameters(function: Function) -> int:
 
 
 def registered(tree: ast.Module) -> Iterator[Function]:
-    """The functions that torch.library registers."""
+    """The functions that torch.library registers, by a decorator or by a call with their name."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _registers(node.func))
     passed = {each.id for call in calls for each in call.args if isinstance(each, ast.Name)}
     for function in functions(tree):

@@ -5,8 +5,8 @@ imports the module `package.name` if there is one, and otherwise `package`. So a
 imports one of its modules, which in turn imports a name from the package, is a cycle.
 
 import-linter's `acyclic_siblings` contract complements this rule. It compares packages next to each other: it
-finds cycles between packages of which no two modules import each other, but no cycle between a package and
-its own modules.
+finds cycles between packages even if no two of their modules import each other, but no cycle between a
+package and its own modules.
 """
 
 import ast
@@ -15,11 +15,11 @@ from collections import deque
 from tools.house_rules.files import Finding, Module
 
 PACKAGE = "xmcpipe"
-Imports = dict[str, dict[str, int]]  # of each module: the modules it imports, and the line where it does
+Imports = dict[str, dict[str, int]]  # module -> each module that it imports -> line of the import
 
 
 def import_cycles(modules: list[Module]) -> list[Finding]:
-    """The shortest cycle through each module that is in one. Each cycle is reported once."""
+    """The shortest import cycle through each module; each cycle is reported once."""
     paths = {_module_name(module.path): module.path for module in modules if _is_covered(module)}
     imports = {
         _module_name(module.path): _imported(module, paths) for module in modules if _is_covered(module)
@@ -68,7 +68,7 @@ def _package(node: ast.ImportFrom, path: str) -> str:
 
 def _shortest_cycle(start: str, imports: Imports) -> list[str]:
     """The modules on the shortest path from `start` back to it, both ends included; [] if there is none."""
-    before: dict[str, str] = {}
+    before: dict[str, str] = {}  # breadth-first search: the module from which each was reached
     waiting = deque([start])
     while waiting:
         name = waiting.popleft()

@@ -1,7 +1,7 @@
-"""No pointer to a file that isn't there.
+"""No pointer to a file that does not exist.
 
-Comments, docstrings and pages name files of this repository by their path from the root, and are easily
-forgotten when a file moves. Every path that begins with one of FOLDERS and has a usual ending must exist.
+Comments, docstrings and pages name files of this repository by their path from the root. When a file moves,
+they are easily forgotten. Every path that begins with one of FOLDERS and has a usual suffix must exist.
 NAME stands for any name: `kernels/NAME.cu`. Tests are exempt, since they name made-up files.
 """
 

@@ -3,7 +3,7 @@
 A block is six consecutive lines of one file, with each run of white space replaced by one space. Lines that
 don't count are skipped: blank lines, comments, lines of punctuation only, import statements, and the
 signatures of functions that torch.library registers (an operator and its fake must have the same flat
-signature). Only equal text is found; a reader has to find the same code under other names. Overlapping blocks
+signature). Only equal text is found, not the same code with other names. Overlapping blocks
 are reported as one.
 """
 
@@ -17,11 +17,11 @@ from tools.house_rules.functions import registered
 
 BLOCK = 6
 WITHOUT_REPEATS = "xmcpipe/ops/"
-PASSED_OVER = re.compile(r"\s*(#.*|\W*)$")  # the second: blank, or punctuation only
+IGNORED = re.compile(r"\s*(#.*|\W*)$")  # comments, and lines that are blank or only punctuation
 
 
 class Line(NamedTuple):
-    """A line that counts: its place, and its text in normal form."""
+    """A line that counts: its file, its number from 1, and its text with single spaces."""
 
     path: str
     number: int
@@ -33,7 +33,9 @@ def repeated_blocks(modules: list[Module]) -> list[Finding]:
     first: dict[tuple[str, ...], Line] = {}
     found: list[Finding] = []
     for lines in files:
-        previous = -2  # where in the file the last block that is a repeat begins
+        previous = (
+            -2
+        )  # where the last repeated block begins; a block right after it overlaps and is not reported
         for place in range(len(lines) - BLOCK + 1):
             block = tuple(line.text for line in lines[place : place + BLOCK])
             original = first.setdefault(block, lines[place])
@@ -47,9 +49,9 @@ def repeated_blocks(modules: list[Module]) -> list[Finding]:
 
 
 def _lines(module: Module) -> Iterator[Line]:
-    passed_over = _import_lines(module.tree) | _registered_signatures(module.tree)
+    ignored = _import_lines(module.tree) | _registered_signatures(module.tree)
     for number, text in enumerate(module.lines, start=1):
-        if number not in passed_over and not PASSED_OVER.match(text):
+        if number not in ignored and not IGNORED.match(text):
             yield Line(module.path, number, " ".join(text.split()))
 
 
