@@ -72,11 +72,34 @@ def test_opcheck(dtype: torch.dtype, fan_in: int, device: str) -> None:
     torch.library.opcheck(ffi_rewire_, (weight, index, [], bits, 0, 9, 1, 0, NUM_FEATURES))
 
 
+@pytest.mark.parametrize("fan_in", FAN_INS)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_by_row_on_every_device(dtype: torch.dtype, fan_in: int, device: str) -> None:
+    """The two smallest of each row, of equal ones the first; regrown as `topology.regrow` does."""
+    values = (
+        torch.randn(MAX_VALUES, generator=torch.Generator().manual_seed(0)).mul(4).round().div(4).tolist()
+    )
+    weight, index, moments = layer(values, dtype, device, fan_in)
+    order = weight.float().abs().argsort(dim=1, stable=True)
+    pruned = torch.zeros_like(weight, dtype=torch.bool).scatter_(1, order[:, :2], True)
+    labels = torch.arange(NUM_LABELS, device=device) + 70
+    expected, remaining = regrow(index, pruned, 9, 4, labels, NUM_FEATURES), weight.masked_fill(pruned, 0.0)
+    torch.library.opcheck(ffi_rewire_, (weight, index, moments, 0, 0, 9, 4, 70, NUM_FEATURES, 2))
+    replaced = ffi_rewire_(weight, index, moments, 0, 0, 9, 4, 70, NUM_FEATURES, 2)
+    assert int(replaced) == 2 * NUM_LABELS
+    assert torch.equal(index.int(), expected.int())
+    assert torch.equal(weight, remaining)
+    for moment in moments:
+        assert torch.equal(moment.float(), (~pruned).float())
+
+
 def test_wrong_arguments_are_refused() -> None:
     weight, index, _ = layer([0.0] * MAX_VALUES, torch.float32, "cpu")
     with pytest.raises(ValueError, match="moments"):
         ffi_rewire_(weight, index, [weight[:, 1:].clone()], 0, 0, 9, 1, 0, NUM_FEATURES)
     with pytest.raises(ValueError, match="rewiring"):
         ffi_rewire_(weight, index, [], 0, 0, 9, 0, 0, NUM_FEATURES)
+    with pytest.raises(ValueError, match="expected 0 <= row_count <= K = 5, got 6"):
+        ffi_rewire_(weight, index, [], 0, 0, 9, 1, 0, NUM_FEATURES, 6)
     with pytest.raises(ValueError, match="expected weight bfloat16"):
         ffi_rewire_(weight.double(), index, [], 0, 0, 9, 1, 0, NUM_FEATURES)
