@@ -37,12 +37,12 @@ class Served:
 
 
 class Site:
-    """`paths` maps a path, with or without its query, to its answer; `asked` lists (path, Range)."""
+    """`paths` maps a path, with or without its query, to its answer; `requests` lists (path, Range)."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.paths: dict[str, Served] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
 
     def put(self, path: str, body: bytes, **more: Any) -> Served:
         self.paths[path] = Served(body, **more)
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         site: Site = self.server.site  # type: ignore[attr-defined]
-        site.asked.append((self.path, self.headers.get("Range", "")))
+        site.requests.append((self.path, self.headers.get("Range", "")))
         served = site.paths.get(self.path) or site.paths.get(self.path.partition("?")[0])
         self.close_connection = True
         if served is None or served.before:
@@ -85,10 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, served: Served) -> None:
         body, status, more = served.body, 200, {}
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        range_ = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range") in (None, served.tag, served.modified)
-        if asked and served.ranges and (same or not served.conditions):
-            first = int(asked[1])
+        if range_ and served.ranges and (same or not served.conditions):
+            first = int(range_[1])
             if first >= len(body):
                 return self._head(416, 0)
             more["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"

@@ -1,4 +1,4 @@
-"""The two designs of the fused step on a GPU, one against the other: `python -m tests.bench.step_designs`.
+"""Times the two designs of the fused step on a GPU, in turns: `python -m tests.bench.step_designs`.
 
 One pass over the labels, and chunks of labels by three kernels (kernels/README.md), over a grid of D, K and
 B; both take the same training step, in turns, with cold caches. Where their times meet is the right value of
@@ -25,7 +25,7 @@ DESIGNS = {"one pass": step_pass, "chunks": step_chunks}
 
 
 def call(design: ModuleType, problem: Problem) -> Callable[[], object]:
-    """A function that takes a step in a design."""
+    """A function that runs one step in a design."""
     scale, rate = torch.tensor([problem.scale, problem.rate], device=problem.device)
     step = torch.ones((), dtype=torch.int64, device=problem.device)
     update = Update(scale, rate, step, WEIGHT_DECAY, 0.0, seed=7, first_label=0, label_chunk=LABEL_CHUNK)

@@ -1,4 +1,4 @@
-"""What only a GPU can show of the operators: streams, graphs, a second card, offsets past 2^31, equal bits.
+"""What only a GPU can test of the operators: streams, graphs, a second GPU, offsets past 2^31, equal bits.
 
 tests/unit/ops check the values on every device. References are float64 on the CPU.
 """
@@ -55,7 +55,7 @@ def run_step(layer: Problem, positives: Positives, step: int = 3, chunk: int = 4
 
 
 def rows_of(index: Tensor, labels: Tensor) -> Tensor:
-    """int64 [N, K]: rows of a uint16 index, which CUDA can't be indexed by itself."""
+    """int64 [N, K]: rows of a uint16 index. CUDA can't index uint16 tensors, so it is cast first."""
     return index.view(torch.int16)[labels].long() & 0xFFFF
 
 
@@ -96,7 +96,7 @@ def test_same_inputs_give_the_same_bits(dtype: torch.dtype, batch: int) -> None:
 def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, one_pass: bool
 ) -> None:
-    """In both designs; one pass takes 16 bits, and rounds the gradients of the scores to as many."""
+    """Both designs. One pass needs 16-bit formats, and rounds the gradients of the scores to them."""
     if one_pass and (dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0)):
         pytest.skip("one pass needs 16-bit weights and tensor cores for them")
     monkeypatch.setattr(geometry, "MAX_PASS_RATIO", 384 if one_pass else 0)
@@ -156,7 +156,7 @@ def test_inside_a_cuda_graph() -> None:
         assert torch.equal(layer[1], eager[1]), "new values of rate and step must be read at each replay"
 
 
-def test_compiled_whole() -> None:
+def test_compiles_with_fullgraph() -> None:
     layer = make_layer(64, 5000, 64, 768, torch.bfloat16)
     compiled = torch.compile(lambda x: ffi_scores(x, *layer[1:]).relu(), fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(layer[0]), ffi_scores(*layer).relu())

@@ -92,7 +92,7 @@ def check_update(
     with_bias: bool = True,
     order: int = 0,
 ) -> None:
-    """Weights and momentum have the very bits they should, also outside of the labels [begin, end)."""
+    """Weights and momentum are right bit for bit, also outside the labels [begin, end)."""
     begin, end = labels or (0, case.num_labels)
     gradient_LB, gradient = make_gradient(case, end - begin, whole=True)
     layer = make_layer(case, variant.weight, variant.momentum, with_bias)

@@ -176,7 +176,7 @@ def test_ties_go_by_label_then_place(ties: int) -> None:
     assert assert_same(layer, Cut(int(magnitude_bits(torch.tensor(0.5))), ties)) == ties
 
 
-def test_the_limit_is_bisected_where_the_guess_fails() -> None:
+def test_the_limit_is_bisected_if_the_guess_fails() -> None:
     for labels, fan_in, features in [(40, 8, 64), (40, 8, 8), (10, 64, 66), (3, 8, 5000)]:
         layer = make_layer(labels, fan_in, features, seed=2)
         for fraction in (0.3, 1.0):

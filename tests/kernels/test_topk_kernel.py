@@ -42,7 +42,7 @@ class Variant(GatherVariant):
 
     one_row: int = 0
     room: int = 32
-    """The macro ROOM: places of a row's list beyond a tile."""
+    """The macro ROOM: keys of a row's list beyond those of one tile."""
 
     @property
     def rows(self) -> int:
@@ -61,7 +61,7 @@ VARIANTS = [
 
 @dataclass(frozen=True)
 class Layer:
-    """A batch and a layer as tensors, and as the kernel takes them."""
+    """A batch and a layer, as tensors and as arguments of the kernel."""
 
     features: Tensor  # [B, D]
     weight: Tensor  # [L, K]
@@ -75,7 +75,7 @@ class Layer:
         return {"features_DB": to_array(features_DB), **self.label_arrays()}
 
     def label_arrays(self) -> dict[str, Array]:
-        """What a label has a row of, by the names of the kernels' parameters."""
+        """The arrays with one row per label, by the names of the kernels' parameters."""
         index = banded(self.index.numpy().astype(np.uint16))
         bias = {} if self.bias is None else {"bias_L": to_array(self.bias)}
         return {"weight_LK": to_array(self.weight), "index_LK": index, **bias}

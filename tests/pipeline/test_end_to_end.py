@@ -43,7 +43,7 @@ def test_the_memory_of_training_was_predicted(finished: Workplace) -> None:
     assert measured["host"] > measured["total"] > predicted["classifier weights"] > 0
 
 
-def test_the_light_mode_learns_as_well(workplace: Workplace) -> None:
+def test_the_light_mode_learns_too(workplace: Workplace) -> None:
     """Half the bytes for the layer, no buffer of its size, and predictions that are as good."""
     paper = metrics(workplace)
     (before,) = workplace.store.glob("model/*")
@@ -80,7 +80,7 @@ def test_a_second_run_reuses_every_stage(finished: Workplace) -> None:
         ("eval.a=0.6", "eval"),
     ],
 )
-def test_a_changed_key_reruns_what_depends_on_it(workplace: Workplace, setting: str, first: str) -> None:
+def test_a_changed_key_reruns_the_dependent_stages(workplace: Workplace, setting: str, first: str) -> None:
     short = ["--set", "train.epochs=1"] if STAGES.index(first) < STAGES.index("train") else []
     outcome = workplace.run("--set", setting, *short)
     position = STAGES.index(first)
@@ -155,7 +155,7 @@ def test_predictions_are_ordered_and_of_the_test_documents(finished: Workplace) 
         assert scores == sorted(scores, reverse=True)
 
 
-def test_gc_keeps_an_artifact_and_what_it_was_made_of(workplace: Workplace) -> None:
+def test_gc_keeps_an_artifact_and_its_inputs(workplace: Workplace) -> None:
     (model,) = workplace.store.glob("model/*")
     workplace.call("gc", "--keep", str(model), "--yes")
     remaining = sorted(path.name for path in workplace.store.glob("[!.]*") if any(path.iterdir()))

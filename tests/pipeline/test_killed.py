@@ -67,7 +67,7 @@ def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("lines", [[], LIGHT], ids=["paper", "light"])
-def test_a_killed_training_ends_as_if_it_had_not_been_killed(workplace: Workplace, lines: list[str]) -> None:
+def test_a_killed_training_continues_with_the_same_result(workplace: Workplace, lines: list[str]) -> None:
     """Weights, topology, figures and log of a run that was killed twice equal those of one that was not."""
     train = ["train", "--recipe", "tiny.toml", *settings(lines)]
     whole = Path(json.loads(workplace.call(*train, "--json").stdout)["path"])

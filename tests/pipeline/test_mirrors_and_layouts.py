@@ -41,7 +41,7 @@ def _here(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XMCPIPE_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("no_proxy", "*")
     site.paths.clear()
-    site.asked.clear()
+    site.requests.clear()
 
 
 def packed(folder: Path, kind: str) -> bytes:
@@ -78,7 +78,7 @@ def download(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["https", "gdrive", "dropbox"])
 @pytest.mark.parametrize("layout", sorted(layout_folders.MAKERS))
-def test_a_miniature_goes_through(
+def test_a_miniature_is_downloaded_and_read(
     layout: str, kind: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout_folders.MAKERS[layout](tmp_path / "set")
@@ -108,7 +108,7 @@ def test_a_miniature_goes_through(
         assert frames[0].equals(frames[1])
 
 
-def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
+def test_a_mirror_whose_layout_differs_from_the_registered_one(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout_folders.pecos(tmp_path / "set")
@@ -121,7 +121,7 @@ def test_a_mirror_that_has_another_layout_than_it_is_said_to_have(
         assert download("--force")["figures"]["layout"] == found
 
 
-def test_titles_alone_are_asked_of_mirrors_that_have_them_apart(
+def test_titles_only_uses_mirrors_with_separate_titles(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for layout in ("pecos", "xc_raw"):
@@ -138,7 +138,7 @@ def test_titles_alone_are_asked_of_mirrors_that_have_them_apart(
     use_registry(tmp_path, monkeypatch, *mirrors, versions=[COUNTS], fields=("title", "content"))
     texts = pl.read_parquet(Path(download(*titled)["path"]) / "train.parquet")["text"].to_list()
     assert texts == [text for text, _ in layout_folders.TRAIN]
-    assert [path for path, _ in site.asked] == ["/xc_raw"]
+    assert [path for path, _ in site.requests] == ["/xc_raw"]
     whole = download("--from", str(tmp_path / "xc_raw"))
     texts = pl.read_parquet(Path(whole["path"]) / "train.parquet")["text"].to_list()
     assert texts == [f"{text} long".strip() for text, _ in layout_folders.TRAIN]
@@ -167,7 +167,7 @@ def test_bags_of_words_are_refused_with_the_mirror_that_has_text(
         assert f"holds bags of words and no text (text is needed; these have it: {page})" in result.stderr
 
 
-def test_a_set_without_the_pairs_that_its_figures_leave_out_is_said(
+def test_a_dataset_without_its_filter_pairs_is_reported(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = {"kind": "gdrive", "address": "1234567890", "layout": "xc_raw"}

@@ -110,7 +110,7 @@ def test_data_that_would_be_scripts_in_a_browser(browser: Any, tmp_path: Path) -
     hostile = Opened(browser, hostile_page(tmp_path), width=360, scheme="dark")
     data_never_become_a_script(hostile)
     a_phone_shows_it_without_scrolling_sideways(hostile)
-    no_network_could_be_asked(hostile)
+    nothing_could_be_loaded_from_a_network(hostile)
 
 
 def every_section_has_its_content_and_nothing_is_amiss(page: Opened, facts: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ def a_phone_shows_it_without_scrolling_sideways(hostile: Opened) -> None:
     assert max(widths) <= 360
 
 
-def no_network_could_be_asked(hostile: Opened) -> None:
+def nothing_could_be_loaded_from_a_network(hostile: Opened) -> None:
     """Requests that the policy forbids fail, with a line in the console."""
     outcome = hostile.run("fetch('https://example.org/').then(() => 'answered', () => 'refused')")
     assert outcome == "refused"

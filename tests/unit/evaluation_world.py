@@ -1,4 +1,4 @@
-"""Artifacts of a small data set, drawn: what the tests of evaluation evaluate."""
+"""Artifacts of a small random dataset, for the tests of evaluation."""
 
 import json
 from pathlib import Path

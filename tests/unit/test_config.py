@@ -46,7 +46,7 @@ def test_a_table_becomes_the_typed_config_and_back() -> None:
     assert from_table(Config, to_table(Config("e")), "train") == Config("e")
 
 
-def test_the_identity_leaves_out_what_runs_and_not_what_is_computed() -> None:
+def test_the_identity_omits_runtime_keys_only() -> None:
     identity = to_table(Config("e"), identity=True)
     assert "device" not in identity
     assert identity["inner"] == {"lr": 0.1}
@@ -86,7 +86,7 @@ def test_a_key_that_came_later_renames_nothing_that_does_not_set_it() -> None:
         ({"encoder": "e", "inner": 3}, "train.inner: expected a table, got 3"),
     ],
 )
-def test_an_error_says_what_was_expected(table: dict[str, Any], message: str) -> None:
+def test_an_error_states_the_expected_value(table: dict[str, Any], message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
         from_table(Config, table, "train")
 

@@ -60,7 +60,7 @@ def test_a_recipe_extends_another_key_by_key(world: World, tmp_path: Path) -> No
         ('extends = "ring.toml"', "extends r.toml, which extends it"),
     ],
 )
-def test_what_can_not_be_extended(world: World, tmp_path: Path, line: str, message: str) -> None:
+def test_recipes_that_can_not_be_extended(world: World, tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "ring.toml").write_text('extends = "r.toml"\n')
     with pytest.raises(XmcpipeError, match=message):
         load(world, tmp_path, line + '\n[download]\ndataset = "large"\n')
@@ -80,7 +80,7 @@ def test_the_file_names_a_recipe_without_a_name(world: World, tmp_path: Path) ->
         ("tokenize.auxiliary=1e-1", StepConfig(3, seed=7, auxiliary=0.1)),
     ],
 )
-def test_set_goes_over_the_file(world: World, tmp_path: Path, setting: str, config: StepConfig) -> None:
+def test_set_overrides_the_file(world: World, tmp_path: Path, setting: str, config: StepConfig) -> None:
     assert load(world, tmp_path, TEXT, setting).configs["tokenize"] == config
 
 
@@ -89,11 +89,11 @@ def test_set_goes_over_the_file(world: World, tmp_path: Path, setting: str, conf
     [('"large"', "large"), ("large", "large"), ("2024-01-01", "2024-01-01"), ("a=b", "a=b"), ("", ""),
      ("/data/x.jsonl", "/data/x.jsonl"), ("1\nmirror = 2", "1\nmirror = 2")],
 )  # fmt: skip
-def test_what_is_no_toml_value_is_a_string(world: World, tmp_path: Path, value: str, read: str) -> None:
+def test_a_value_that_is_not_toml_is_a_string(world: World, tmp_path: Path, value: str, read: str) -> None:
     assert load(world, tmp_path, TEXT, f"download.dataset={value}").configs["download"] == FetchConfig(read)
 
 
-def test_the_commands_own_options_go_over_the_file_and_under_set(world: World, tmp_path: Path) -> None:
+def test_options_of_a_command_override_the_file_and_set_overrides_both(world: World, tmp_path: Path) -> None:
     assert load(world, tmp_path, TEXT, tokenize={"size": 4}).configs["tokenize"].size == 4
     assert load(world, tmp_path, TEXT, "tokenize.size=5", tokenize={"size": 4}).configs["tokenize"].size == 5
     assert load(world, tmp_path, None, tokenize={}).configs == {"tokenize": StepConfig()}
@@ -136,14 +136,14 @@ def test_the_commands_own_options_go_over_the_file_and_under_set(world: World, t
         (TEXT, ["tokenize.size=three"], "expected a whole number, got 'three'"),
     ],
 )
-def test_what_is_wrong_is_one_error(
+def test_a_faulty_recipe_is_one_error(
     world: World, tmp_path: Path, text: str, settings: list[str], message: str
 ) -> None:
     with pytest.raises(XmcpipeError, match=message):
         load(world, tmp_path, text, *settings)
 
 
-def test_a_file_that_is_no_text_or_not_there_is_one_error(world: World, tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_one_error(world: World, tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes("name = 'gemütlich'".encode("latin-1"))
     with pytest.raises(XmcpipeError, match=r"expected UTF-8 text"):
         recipe.load(str(tmp_path / "latin.toml"), catalog=world.catalog)
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_text_or_not_there_is_one_error(world: World, tmp_path
         recipe.load(str(tmp_path), catalog=world.catalog)
 
 
-def test_a_packaged_recipe_goes_by_its_name(
+def test_a_packaged_recipe_is_found_by_its_name(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe, "FOLDERS", (tmp_path / "absent", tmp_path))
@@ -163,5 +163,5 @@ def test_a_packaged_recipe_goes_by_its_name(
         recipe.load("quickstrat", catalog=world.catalog)
 
 
-def test_recipes_lie_beside_the_package_in_a_checkout() -> None:
+def test_recipes_are_next_to_the_package_in_a_checkout() -> None:
     assert recipe.FOLDERS[1] == Path(recipe.__file__).parents[1] / "pipelines"

@@ -98,7 +98,7 @@ def test_the_page_quotes_the_published_figures(row: list[str]) -> None:
     assert f"| `{name}` | {at_1} / {at_3} / {at_5} | {memory} GiB |" in PAGE.read_text("utf-8")
 
 
-def test_wikiseealso_is_what_the_text_says_and_else_the_nearest_set() -> None:
+def test_wikiseealso_follows_the_text_and_otherwise_the_nearest_dataset() -> None:
     recipe, nearest = load("lf_wikiseealso320k"), load("lf_amazontitles131k").configs["train"]
     train, tokenize = recipe.configs["train"], recipe.configs["tokenize"]
     assert round(1 - train.head.fan_in / WIDTH, 2) == 0.67
@@ -123,7 +123,7 @@ def test_propensities_are_those_of_the_papers_figures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*SETS, "debian", "tate"])
-def test_the_light_variant_differs_in_memory_and_what_it_asks_for(name: str) -> None:
+def test_the_light_variant_differs_only_in_memory_and_its_requirements(name: str) -> None:
     """Data, encoder, schedule, topology and rewiring are the same."""
     settings = ["import.train=x"] if name == "tate" else []
     paper, light = load(name, settings), load(f"{name}-light", settings)

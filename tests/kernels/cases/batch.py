@@ -1,4 +1,4 @@
-"""Random cases for the kernels: what they are passed, as numpy, and the same numbers in float64.
+"""Random cases for the kernels: their arguments as NumPy arrays, and the same numbers in float64.
 
 B rows, S the stride of rows (B rounded up to a multiple of 8), D features, L labels, K fan-in, P positives.
 Formats are numbered as in kernels/include/formats.cuh. Every array is surrounded by bands of 0xFF bytes,
@@ -55,7 +55,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Case:
-    """A batch and a layer as kernels take them; 16-bit floats come as uint16."""
+    """A batch and a layer as arguments of kernels; 16-bit floats are stored as uint16."""
 
     batch: int
     stride: int
@@ -192,7 +192,7 @@ def error(got: Tensor, expected: Tensor) -> float:
 
 
 def far(rows: Array, first: int, path: Path) -> Array:
-    """An array whose rows from `first` on are these; the rest takes neither memory nor disk."""
+    """An array whose rows from `first` on are these; the part before needs neither memory nor disk."""
     out = np.memmap(path, rows.dtype, "w+", shape=(first + len(rows), *rows.shape[1:]))
     out[first:] = rows
     return out

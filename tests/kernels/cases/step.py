@@ -1,4 +1,4 @@
-"""The fused step on the host: how it is launched, and what it must have written.
+"""The fused step on the host: its launch, and the checks of everything that it writes.
 
 It leaves partial dX [blocks, B, D] and losses [blocks] for `ffi_step_sum`.
 

@@ -32,7 +32,7 @@ STEP, SEED, FIRST_LABEL = 2**31 - 3, 2**63 + 12345, 2**32 - 7
 
 @dataclass(frozen=True)
 class Layer:
-    """What a step changes, and its number formats."""
+    """The arrays that a step changes, and their number formats."""
 
     weight: Array
     momentum: Array | None
@@ -51,7 +51,7 @@ class Layer:
         return replace(self, weight=banded(self.weight), momentum=momentum, bias=bias)
 
     def far(self, first: int, folder: Path) -> "Layer":
-        """The layer as the labels from `first` on; the rest takes neither memory nor disk."""
+        """The layer as the labels from `first` on; the part before needs neither memory nor disk."""
         weight = far(self.weight, first, folder / "weight")
         momentum = None if self.momentum is None else far(self.momentum, first, folder / "momentum")
         bias = None if self.bias is None else far(self.bias, first, folder / "bias")
@@ -124,7 +124,7 @@ def updated(
 def rounded(
     values: Tensor, number_format: int, labels: tuple[int, int], first_label: int = FIRST_LABEL
 ) -> Tensor:
-    """As weights are stored: float32 as it is, 16 bits by stochastic rounding."""
+    """Values as weights store them: float32 unchanged, 16 bits by stochastic rounding."""
     if number_format == FLOAT32:
         return values
     numbers = first_label + torch.arange(*labels)

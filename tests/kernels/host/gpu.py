@@ -28,7 +28,7 @@ MEBIBYTE = 2**20
 
 @dataclass
 class HostGpu:
-    """Stands in for `ops.nvrtc.driver.Driver`.
+    """Replaces `ops.nvrtc.driver.Driver`.
 
     `shared` is the shared memory of a block; `launches` records variants and grids.
     """

@@ -43,7 +43,7 @@ def test_numbers_that_json_lacks_are_refused() -> None:
         fingerprint("s", 1, {"x": float("nan")}, {})
 
 
-def test_a_file_is_hashed_whole(tmp_path: Path) -> None:
+def test_a_file_is_hashed_to_its_end(tmp_path: Path) -> None:
     data = b"x" * (2 * CHUNK_BYTES) + b"end"
     (tmp_path / "file").write_bytes(data)
     assert sha256_of_file(tmp_path / "file") == hashlib.sha256(data).hexdigest()

@@ -20,7 +20,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_manifest_is_read_back(tmp_path: Path) -> None:
     MANIFEST.write(tmp_path)
     assert Manifest.read(tmp_path) == MANIFEST
 
@@ -28,7 +28,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"stage": 1', '{"outputs": {"a": {"size": 1}}}', '{"outputs": {}, "new": 1}']
 )
-def test_what_is_no_manifest_is_one_error(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_manifest_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(XmcpipeError, match=r"can't be read as a manifest"):
         Manifest.read(tmp_path)
@@ -45,7 +45,7 @@ def test_numbers_that_json_lacks_never_reach_the_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_another_kind_and_another_version_are_refused_with_what_to_do() -> None:
+def test_another_kind_or_version_is_refused_with_a_hint() -> None:
     MANIFEST.require("shards", 1)
     with pytest.raises(XmcpipeError, match="expected an artifact of kind 'raw', got one of kind 'shards'"):
         MANIFEST.require("raw", 1)

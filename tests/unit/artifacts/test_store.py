@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "artifacts")
 
 
-def test_a_published_artifact_is_found_whole_and_the_building_folder_is_gone(store: Store) -> None:
+def test_a_published_artifact_is_complete_and_its_building_folder_is_gone(store: Store) -> None:
     assert store.find("shards", NAME) is None
     artifact = publish(store)
     assert store.find("shards", NAME) == artifact
@@ -43,7 +43,7 @@ def test_a_published_artifact_is_found_whole_and_the_building_folder_is_gone(sto
     assert list((store.root / ".building").iterdir()) == []
 
 
-def test_without_its_manifest_a_folder_is_no_artifact_and_stands_in_no_ones_way(store: Store) -> None:
+def test_a_folder_without_a_manifest_is_no_artifact_and_can_be_replaced(store: Store) -> None:
     (publish(store).path / "manifest.json").unlink()
     assert store.find("shards", NAME) is None
     assert list(store.all()) == []
@@ -51,7 +51,7 @@ def test_without_its_manifest_a_folder_is_no_artifact_and_stands_in_no_ones_way(
     assert list((store.root / ".building").iterdir()) == []
 
 
-def test_who_comes_second_uses_the_first_ones(store: Store) -> None:
+def test_a_second_publisher_uses_the_first_artifact(store: Store) -> None:
     first = publish(store)
     second = publish(store, "two")
     assert second == first
@@ -59,13 +59,13 @@ def test_who_comes_second_uses_the_first_ones(store: Store) -> None:
     assert list((store.root / ".building").iterdir()) == []
 
 
-def test_replacing_is_what_force_asks_for(store: Store) -> None:
+def test_an_artifact_can_be_replaced(store: Store) -> None:
     publish(store)
     assert (publish(store, "two", replace=True).path / "data").read_text() == "two"
     assert list((store.root / ".building").iterdir()) == []
 
 
-def test_faults_name_every_output_that_is_not_as_it_was_written(store: Store) -> None:
+def test_faults_name_every_changed_output(store: Store) -> None:
     artifact = publish(store)
     assert artifact.faults() == []
     (artifact.path / "data").write_text("eno")
@@ -121,7 +121,7 @@ def test_scratch_outlives_an_attempt_until_it_is_old_and_nobody_holds_it(store: 
     assert not scratch.exists()
 
 
-def test_a_store_that_cannot_be_is_one_error(tmp_path: Path) -> None:
+def test_an_impossible_store_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file")
     with pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"):

@@ -117,7 +117,7 @@ class Imprecise(Off):
         return "torch sums in 8 bits"
 
 
-def test_what_torch_cannot_do_is_skipped_with_the_reason(
+def test_an_operation_that_torch_lacks_is_skipped_with_the_reason(
     clock: MakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = results(SHAPE, "forward", clock(), monkeypatch, Lacking, Imprecise)
@@ -132,7 +132,9 @@ def test_a_fault_of_ours_is_not_hidden(clock: MakeClock, monkeypatch: pytest.Mon
         results(SHAPE, "forward", clock(), monkeypatch, Broken)
 
 
-def test_what_does_not_fit_in_memory_is_skipped(clock: MakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_implementation_that_needs_too_much_memory_is_skipped(
+    clock: MakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 60_000)
     found = results(SHAPE, "forward", clock(), monkeypatch, FixedFanIn, Dense)
     assert found["dense"].state == SKIPPED
@@ -140,7 +142,7 @@ def test_what_does_not_fit_in_memory_is_skipped(clock: MakeClock, monkeypatch: p
     assert found["ffi"].state == SKIPPED or found["ffi"].faster is None
 
 
-def test_not_a_number_is_not_written_as_a_number(clock: MakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_is_not_written_as_a_number(clock: MakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     class Nan(Off):
         def forward(self) -> Output:
             return (super().forward()[0] * math.nan,)

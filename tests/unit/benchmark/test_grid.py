@@ -29,7 +29,7 @@ def test_a_grid_is_every_combination_and_the_fan_in_changes_first() -> None:
         ({"repeats": 0}, "above 0"),
     ],
 )
-def test_a_grid_that_cannot_be_is_one_line(settings: dict[str, Any], words: str) -> None:
+def test_an_impossible_grid_is_one_line(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(XmcpipeError, match=words) as caught:
         Grid(**settings)
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from xmcpipe.benchmark.problem import draw
 MEGABYTE = 1 << 20
 
 
-def test_the_peak_counts_what_is_alive_together(device: str) -> None:
+def test_the_peak_counts_tensors_that_are_live_at_the_same_time(device: str) -> None:
     def call() -> torch.Tensor:
         first = torch.empty(3 * MEGABYTE, dtype=torch.int8, device=device)
         second = torch.empty(2 * MEGABYTE, dtype=torch.int8, device=device)
@@ -20,7 +20,7 @@ def test_the_peak_counts_what_is_alive_together(device: str) -> None:
     assert peak_bytes(call, torch.device(device)) == 5 * MEGABYTE
 
 
-def test_what_was_there_before_does_not_count_and_its_release_neither(device: str) -> None:
+def test_memory_from_before_the_call_and_its_release_do_not_count(device: str) -> None:
     held = [torch.empty(8 * MEGABYTE, dtype=torch.int8, device=device)]
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""The plot."""
+"""The plot of the times: its panels, axes and colours."""
 
 from dataclasses import replace
 from pathlib import Path

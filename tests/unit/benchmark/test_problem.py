@@ -32,7 +32,7 @@ def test_a_seed_is_a_problem() -> None:
     assert not torch.equal(one.index, other.index)
 
 
-def test_steps_are_small_where_they_are_repeated() -> None:
+def test_repeated_steps_are_small() -> None:
     cpu = torch.device("cpu")
     large, small = (draw(SMALL, cpu, 0, large_steps) for large_steps in (True, False))
     assert small.rate * small.scale < large.rate * large.scale / 100

@@ -37,7 +37,7 @@ def run(kind: type[Implementation], what: str, drawn: Problem, spoil: Spoil | No
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("kind", IMPLEMENTATIONS)
-def test_what_is_right_passes(kind: type[Implementation], what: str, dtype: str, device: str) -> None:
+def test_right_results_pass(kind: type[Implementation], what: str, dtype: str, device: str) -> None:
     drawn = problem(dtype, device=device, labels=200)
     try:
         check = run(kind, what, drawn)

@@ -41,7 +41,7 @@ def test_json_is_all_that_is_on_standard_output() -> None:
     assert result.stderr == ""
 
 
-def test_without_matplotlib_the_json_is_written_and_a_line_says_how_to_get_the_plot(
+def test_without_matplotlib_the_json_is_written_and_the_plot_has_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

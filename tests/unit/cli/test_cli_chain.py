@@ -37,7 +37,7 @@ def lines(result: Any) -> list[str]:
     return str(result.stdout).splitlines()
 
 
-def test_run_says_a_line_a_stage_and_the_second_time_that_it_reused(cli: Any, world: World) -> None:
+def test_run_prints_one_line_per_stage_and_reuses_artifacts(cli: Any, world: World) -> None:
     first = cli("run", "r.toml")
     assert first.exit_code == 0, first.output
     assert [line.split()[0] for line in lines(first)] == ["download", "tokenize", "cluster", "train"]
@@ -124,7 +124,7 @@ def test_from_that_does_not_fit_the_recipe_is_one_clear_line(
     assert world.runs == []
 
 
-def test_a_stage_command_reads_what_is_there_and_says_what_is_missing(cli: Any, world: World) -> None:
+def test_a_stage_command_reads_existing_inputs_and_names_missing_ones(cli: Any, world: World) -> None:
     missing = cli("tokenize", "--recipe", "r.toml")
     assert missing.exit_code == 2
     assert missing.stdout == ""
@@ -153,7 +153,7 @@ def test_stages_run_without_a_recipe_on_named_artifacts_in_a_named_store(
     assert cli("train", "--shards", shards["path"]).exit_code == 0
 
 
-def test_status_shows_what_is_there_and_verify_what_is_wrong(cli: Any) -> None:
+def test_status_lists_artifacts_and_verify_finds_faults(cli: Any) -> None:
     before = cli("status", "--recipe", "r.toml")
     assert before.exit_code == 0
     assert [line.split()[0] for line in lines(before)] == ["download", "tokenize", "cluster", "train"]
@@ -181,7 +181,7 @@ def test_status_shows_what_is_there_and_verify_what_is_wrong(cli: Any) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "r.toml", "--recipe", "r.toml"], ["status"]])
-def test_one_recipe_is_wanted(cli: Any, arguments: list[str]) -> None:
+def test_exactly_one_recipe_is_expected(cli: Any, arguments: list[str]) -> None:
     result = cli(*arguments)
     assert result.exit_code == 2
     assert "expected one recipe" in result.stderr
@@ -214,7 +214,7 @@ def test_gc_lists_removes_and_keeps(cli: Any, tmp_path: Path) -> None:
     assert lines(cli("gc", "--all", "--yes")) == ["nothing to remove"]
 
 
-def test_gc_keeps_the_checkpoints_of_a_kept_recipes_killed_training(
+def test_gc_keeps_checkpoints_of_a_killed_training_of_a_kept_recipe(
     cli: Any, world: World, tmp_path: Path
 ) -> None:
     world.faults["train"] = RuntimeError("killed")

@@ -54,7 +54,7 @@ def made(result: Result) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
-def test_without_a_network_one_message_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_network_one_message_has_a_hint(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/tiny.toml").write_text('[download]\ndataset = "tiny"\n')
     for arguments in (("download", "tiny"), ("run", "tiny")):

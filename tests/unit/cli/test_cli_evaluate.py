@@ -47,7 +47,7 @@ def test_json_holds_every_figure_and_a_table_shows_them(files: list[str]) -> Non
     assert "PSP with A 0.55, B 1.5, N 9" in shown
 
 
-def test_without_training_labels_it_says_that_there_is_no_psp(files: list[str]) -> None:
+def test_without_training_labels_a_note_explains_the_missing_psp(files: list[str]) -> None:
     result = CliRunner().invoke(app, ["eval", *files[:4]])
     assert result.exit_code == 0, result.output
     assert "no PSP" in result.stdout
@@ -92,7 +92,7 @@ def test_the_constants_can_be_set(files: list[str]) -> None:
         (["--predictions", "none.jsonl", "--truth", "none.jsonl"], "none.jsonl"),
     ],
 )
-def test_what_can_not_be_is_one_line(arguments: list[str], message: str) -> None:
+def test_impossible_options_are_one_line(arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(app, ["eval", *arguments])
     assert result.exit_code == 2
     assert message in result.stderr

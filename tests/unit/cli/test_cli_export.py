@@ -33,7 +33,7 @@ def test_import_a_folder_and_export_it(tmp_path: Path) -> None:
     assert "expected a new or empty folder" in run("export", made["path"], "-o", tmp_path / "out", code=2)
 
 
-def test_what_is_no_dataset_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_dataset_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "trn_X_Xf.txt").write_text("")
     assert "bags of words and no text" in run("import", tmp_path, "--store", tmp_path / "store", code=2)
     assert "expected either train (a table) or folder" in run("import", "--store", tmp_path / "store", code=2)

@@ -149,7 +149,7 @@ def test_without_the_gpu_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("compiler")
-def test_the_list_says_what_is_in_the_cache() -> None:
+def test_the_list_shows_cached_kernels() -> None:
     nvrtc.compile_kernel(FILL.variant(MORE=1), "sm_86")
     code, output = run("list", "--json")
     assert code == 0

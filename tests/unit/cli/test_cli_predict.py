@@ -113,7 +113,7 @@ def test_a_line_that_is_no_document_is_one_error(predict: Any, content: bytes, m
     assert result.stderr.count("\n") == 1
 
 
-def test_what_can_not_be_is_refused(predict: Any) -> None:
+def test_impossible_options_are_refused(predict: Any) -> None:
     assert "expected one of --text" in predict("--text", "a", "--input", "b").stderr
     assert "none.jsonl does not exist" in predict("--input", "none.jsonl").stderr
     nothing = CliRunner().invoke(app, ["predict", "--text", "a"])

@@ -25,7 +25,7 @@ def call(shelf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda *arguments: CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 
-def test_it_writes_a_page_and_says_so(call: Any, shelf: Any) -> None:
+def test_it_writes_a_page_and_prints_its_path(call: Any, shelf: Any) -> None:
     Path("report.html").write_text("an old one")
     result = call(*shelf[1], "--bootstrap", 20, "--documents", 7)
     assert result.exit_code == 0, result.output
@@ -36,7 +36,7 @@ def test_it_writes_a_page_and_says_so(call: Any, shelf: Any) -> None:
     assert [path.name for path in Path().iterdir()] == ["report.html"]
 
 
-def test_json_says_what_was_made(call: Any, shelf: Any) -> None:
+def test_json_describes_the_page(call: Any, shelf: Any) -> None:
     result = call(shelf[1][1], "-o", "one.html", "--name", "ours", "--bootstrap", 0, "--json")
     facts = json.loads(result.stdout)
     assert facts["path"] == "one.html"
@@ -78,7 +78,7 @@ def test_errors_are_one_line_and_leave_nothing(
     assert sorted(path.name for path in Path().iterdir()) == ["r.toml", "short.toml"]
 
 
-def test_a_recipe_that_ran_elsewhere_is_told_which_command_makes_it(call: Any) -> None:
+def test_a_recipe_that_ran_elsewhere_is_an_error_with_the_command_to_run(call: Any) -> None:
     Path("r.toml").write_text(RECIPE)
     assert "run `xmcpipe run r.toml` first" in call("r.toml").stderr
 

@@ -81,7 +81,7 @@ def test_planted_groups_are_found(num_groups: int) -> None:
     assert tightness(vectors, clusters, num_groups) > by_chance + 0.2
 
 
-def test_a_sample_of_a_large_node_finds_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_a_large_node_gives_a_similar_cohesion(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = planted(16, 200, 0.3, seed=3)
     whole = tightness(vectors, balanced_clusters(vectors, 16, 0), 16)
     sizes: list[int] = []
@@ -164,7 +164,7 @@ def test_no_rounds_is_no_exchange() -> None:
     assert np.array_equal(exchange(vectors, start, 3, 0), start)
 
 
-def test_missing_faiss_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_faiss_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(XmcpipeError, match="needs faiss") as error:
         load_faiss()

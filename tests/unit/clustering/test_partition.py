@@ -45,7 +45,7 @@ def test_cut_follows_the_order() -> None:
 
 
 @given(st.integers(1, 200), st.data())
-def test_filling_up_keeps_what_is_known_and_balances_the_rest(num_labels: int, data: st.DataObject) -> None:
+def test_filling_up_keeps_known_clusters_and_balances_the_rest(num_labels: int, data: st.DataObject) -> None:
     num_clusters = data.draw(st.integers(1, num_labels))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, num_labels - 1)))), np.int64)
     known = random_partition(len(rows), num_clusters, 1) if len(rows) else np.empty(0, np.int32)

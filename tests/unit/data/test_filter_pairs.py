@@ -20,7 +20,7 @@ def of(pairs: set[tuple[int, int]]) -> FilterPairs:
 
 
 @given(pairs_of, st.permutations(range(ROWS)), st.integers(1, L), st.integers(0, 5))
-def test_the_best_allowed_are_the_best_of_all_that_are_allowed(
+def test_the_best_allowed_labels_are_those_of_a_full_sort(
     given_pairs: set[tuple[int, int]], order: list[int], k: int, seed: int
 ) -> None:
     pairs, rows = of(given_pairs), np.array(order[:4], np.int64)

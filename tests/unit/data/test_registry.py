@@ -55,7 +55,7 @@ def test_the_sets_and_their_sizes() -> None:
     }
 
 
-def test_propensity_constants_follow_where_the_texts_are_from() -> None:
+def test_propensity_constants_depend_on_the_source_of_the_texts() -> None:
     amazon, wikipedia, other = (0.6, 2.6), (0.5, 0.4), (0.55, 1.5)
     expected = {name: [amazon] for name in datasets() if "amazon" in name} | {"wiki500k": [wikipedia]}
     expected |= {name: [other] for name in ("eurlex4k", "amazoncat13k")}
@@ -64,7 +64,7 @@ def test_propensity_constants_follow_where_the_texts_are_from() -> None:
     assert {name: [(p.a, p.b) for p in each.propensity] for name, each in datasets().items()} == expected
 
 
-def test_archive_org_is_asked_first_and_label_features_want_their_filters() -> None:
+def test_archive_org_is_first_and_label_features_need_filter_pairs() -> None:
     for name, each in datasets().items():
         first = each.mirrors[0]
         if name.startswith("lf_"):
@@ -78,7 +78,7 @@ def test_archive_org_is_asked_first_and_label_features_want_their_filters() -> N
     assert len(set(addresses)) == len(addresses)
 
 
-def test_the_version_of_a_mirror_is_known_where_there_is_one_or_it_says() -> None:
+def test_the_version_of_a_mirror_is_registered_or_stated_to_be_unknown() -> None:
     wiki = find("wiki500k")
     known = [wiki.counts_of(mirror) for mirror in wiki.mirrors]
     assert known == [wiki.versions[0], None, None, None, None]
@@ -136,7 +136,9 @@ def test_an_unknown_name_names_the_nearest() -> None:
         ({"versions": [{**COUNTS, "labels": 0}]}, "labels = 0"),
     ],
 )
-def test_a_faulty_one_says_what_is_wrong(tmp_path: Path, facts: dict[str, Any], says: str) -> None:
+def test_a_faulty_registry_is_an_error_that_names_the_fault(
+    tmp_path: Path, facts: dict[str, Any], says: str
+) -> None:
     with pytest.raises(XmcpipeError, match=says):
         load(written(tmp_path, **facts))
 

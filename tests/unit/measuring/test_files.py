@@ -130,7 +130,7 @@ def test_truth_without_any_label_and_repeated_predictions_are_refused(tmp_path: 
         evaluate_files(EvalInputs([one], one), QUICK)
 
 
-def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Path) -> None:
+def test_filter_pairs_are_removed_before_the_cut_and_their_cost_is_reported(tmp_path: Path) -> None:
     documents = [
         {"id": "a", "labels": [0, 1, 2, 3], "scores": [4.0, 3.0, 2.0, 1.0]},
         {"id": "b", "labels": [5, 1], "scores": [2.0, 1.0]},
@@ -157,7 +157,9 @@ def test_filter_pairs_go_before_the_cut_and_what_they_cost_is_said(tmp_path: Pat
     assert plain["filter"] is None
 
 
-def test_what_the_filter_costs_is_of_documents_that_had_enough_and_of_distinct_pairs(tmp_path: Path) -> None:
+def test_the_cost_of_the_filter_counts_documents_with_enough_candidates_and_distinct_pairs(
+    tmp_path: Path,
+) -> None:
     rows = [{"labels": [0, 1]}, {"labels": [0]}, {"labels": [1, 0]}]
     predictions, truth = (write_rows(tmp_path / f"{name}.jsonl", rows) for name in "pt")
     pairs = tmp_path / "filter.txt"

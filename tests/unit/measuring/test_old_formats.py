@@ -1,4 +1,4 @@
-"""Artifacts of every format version that there was: a small one of each is committed and stays readable.
+"""Artifacts of every format version so far: a small one of each is committed and stays readable.
 
 Whoever raises a version adds a folder to tests/formats, and leaves the others as they are.
 """

@@ -184,7 +184,7 @@ def test_light_has_neither_gradient_nor_moments_of_the_classifier(tiny_encoder: 
     "changes", [{}, LIGHT, {**LIGHT, **CHECKPOINTING}], ids=["paper", "light", "recomputed"]
 )
 def test_norms_of_gradients_store_no_gradient(tiny_encoder: Path, changes: dict[str, Any]) -> None:
-    """Activations live longer, but those of one layer's backward, not those of the encoder."""
+    """Only the activations of one layer's backward live longer, not those of the whole encoder."""
     never, measured = (planned(tiny_encoder, "cuda", **changes, gradients_every=every) for every in (0, 500))
     assert measured.part_peaks["encoder gradients"] == never.part_peaks["encoder gradients"]
     assert never.total <= measured.total < never.total + 0.1 * never.part_peaks["activations"]

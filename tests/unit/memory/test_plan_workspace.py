@@ -42,7 +42,7 @@ def step_arguments(fan_in: int, device: torch.device, labels: int = L) -> tuple[
 
 @pytest.mark.parametrize("fan_in", [8, 64])  # few enough for the kernels that gather, and more
 @pytest.mark.parametrize("step", [False, True])
-def test_on_a_cpu_it_is_what_the_operator_allocates(fan_in: int, step: bool) -> None:
+def test_on_a_cpu_it_equals_the_allocation_of_the_operator(fan_in: int, step: bool) -> None:
     op = torch.ops.xmcpipe.ffi_step_.default if step else torch.ops.xmcpipe.ffi_scores.default
     real: tuple[Any, ...] = step_arguments(fan_in, CPU) if step else layer(fan_in, CPU)
     planned = workspace_on_cpu(op, step_arguments(fan_in, META) if step else layer(fan_in, META))
@@ -60,7 +60,7 @@ def test_more_labels_than_one_slice_need_no_more_memory() -> None:
     assert planned[0] == planned[1] < 64 << 20
 
 
-def test_on_a_gpu_a_hundred_million_labels_need_what_a_chunk_needs() -> None:
+def test_on_a_gpu_a_hundred_million_labels_need_no_more_than_a_chunk() -> None:
     small = classifier_workspace_bytes(128, 768, 670_091, 128, 2, 32_768)
     assert small == classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 32_768)
     assert classifier_workspace_bytes(128, 768, 100_000_000, 128, 2, 1024) < small < 100 << 20
@@ -80,7 +80,7 @@ def test_one_pass_stores_no_gradients_of_a_chunk() -> None:
 
 
 @pytest.mark.parametrize("name", ["ffi_scores", "ffi_grad_features", "ffi_grad_weight"])
-def test_on_a_gpu_each_product_transposes_what_it_gathers(name: str) -> None:
+def test_on_a_gpu_each_product_transposes_its_operand(name: str) -> None:
     features, weight, index = layer(8, META)
     gradient = torch.zeros(B, L, device=META)
     arguments = {

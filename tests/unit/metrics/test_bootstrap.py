@@ -68,7 +68,7 @@ def test_a_system_does_not_differ_from_itself() -> None:
     assert not found.significant
 
 
-def test_pairing_cancels_what_both_have_in_common() -> None:
+def test_pairing_cancels_common_variation() -> None:
     """12 more of 400 documents are right, of 200: alone each interval is wide, the difference's is not."""
     better, worse = system(212), system(200)
     alone = better.intervals(500)["P@1"]
@@ -88,7 +88,7 @@ def test_systems_that_are_right_elsewhere_do_not_differ_significantly() -> None:
     assert found.p > 0.5
 
 
-def test_a_star_and_p_say_the_same_for_any_number_of_rounds() -> None:
+def test_star_and_p_agree_for_any_number_of_rounds() -> None:
     better, worse = system(212), system(200)
     for rounds in (1, 3, 10, 39, 40, 200):
         for level in (0.9, 0.95, 0.99):
@@ -110,7 +110,7 @@ def test_the_rate_of_false_alarms_is_that_of_the_level() -> None:
     assert 0.05 < alarms / trials < 0.17
 
 
-def test_what_can_not_be_compared_or_drawn_is_refused() -> None:
+def test_impossible_comparisons_and_draws_are_refused() -> None:
     with pytest.raises(XmcpipeError, match="the same truth"):
         compare(system(10), system(10, documents=401))
     with pytest.raises(XmcpipeError, match="the same truth"):

@@ -219,7 +219,7 @@ def test_its_macro_figures_have_five_ranks_whatever_k() -> None:
     assert "macro_R_all@7" in evaluate([[0], [2]], [[0], [1]], k=(7,)).figures
 
 
-def test_its_macro_figures_fail_where_nothing_is_right() -> None:
+def test_its_macro_figures_fail_if_nothing_is_right() -> None:
     """A system that is never right has a macro recall of 0, and not none."""
     with pytest.raises(ValueError, match="max"):
         napkin.macro_recall_at_k([[0]], [[1]], k=5)
@@ -248,7 +248,7 @@ def test_propensities_of_under_three_documents_are_refused() -> None:
         inverse_propensity(np.array([1, 1]), 2)
 
 
-def test_xcolumns_adds_an_epsilon_to_rates_that_are_as_small() -> None:
+def test_xcolumns_adds_an_epsilon_of_the_size_of_its_rates() -> None:
     """Its counts are divided by N first, so 1e-6 is not small compared with one hit in 150,000 documents."""
     n = 150_000
     y_true, y_pred = np.zeros((n, 1)), np.zeros((n, 1))

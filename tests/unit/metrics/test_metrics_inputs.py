@@ -58,7 +58,7 @@ def test_ids_of_lists_are_ids_and_not_positions() -> None:
     assert evaluate(far, truth, k=(1,)).figures == evaluate(RANKED, TRUTH, k=(1,)).figures
 
 
-def test_num_labels_says_over_how_many_labels_a_macro_mean_is() -> None:
+def test_num_labels_sets_the_number_of_labels_of_a_macro_mean() -> None:
     four = evaluate(RANKED, TRUTH, k=(2,)).figures
     eight = evaluate(RANKED, TRUTH, k=(2,), num_labels=8).figures
     assert eight["macro_F1_all@2"] == pytest.approx(four["macro_F1_all@2"] / 2)
@@ -128,7 +128,7 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"train": [[0], [1]]}, "3 or more training documents for PSP, got 2"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> None:
+def test_inputs_that_do_not_match_are_refused(changed: dict[str, Any], message: str) -> None:
     arguments = {"predictions": RANKED, "truth": TRUTH, "k": (1, 2), **changed}
     with pytest.raises(XmcpipeError) as error:
         evaluate(**arguments)
@@ -164,13 +164,13 @@ def test_training_counts_of_any_form(counts: Any) -> None:
         ([1], 9.5, "9.5"),
     ],
 )
-def test_training_counts_that_can_not_be(counts: Any, documents: Any, message: str) -> None:
+def test_impossible_training_counts_are_refused(counts: Any, documents: Any, message: str) -> None:
     with pytest.raises(XmcpipeError) as error:
         Training(counts, documents)
     assert message in str(error.value)
 
 
-def test_training_counts_are_of_ids_and_not_of_what_the_test_has() -> None:
+def test_training_counts_belong_to_ids_and_not_to_labels_of_the_test() -> None:
     """Labels 10 and 20 are in the test; the counts are of the labels 0 … 20."""
     counts = np.zeros(21, np.int64)
     counts[[10, 20]] = 1, 99
@@ -182,7 +182,7 @@ def test_training_counts_are_of_ids_and_not_of_what_the_test_has() -> None:
     )
 
 
-def test_what_was_unusual_is_counted() -> None:
+def test_unusual_inputs_are_counted() -> None:
     predictions = [[0, 1, 2], [1, 9, 0], [0], [2, 1, 0]]
     truth = [[2, 2], [1], [], [0]]
     exclude = [[0, 0], [], [0], [7]]

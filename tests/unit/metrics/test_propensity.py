@@ -27,7 +27,7 @@ def test_fewer_than_three_training_documents_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), [(-0.1, 1.5), (0.5, 0.0), (float("nan"), 1.0)])
-def test_constants_that_can_not_be_are_refused(a: float, b: float) -> None:
+def test_impossible_constants_are_refused(a: float, b: float) -> None:
     with pytest.raises(XmcpipeError, match="expected a >= 0 and b > 0"):
         inverse_propensity(np.array([1]), 10, a, b)
 

@@ -42,7 +42,7 @@ def metrics() -> dict[str, Any]:
     }
 
 
-def test_percentages_of_the_model_with_half_an_interval_beside_popularity(metrics: dict[str, Any]) -> None:
+def test_percentages_of_the_model_with_half_an_interval_next_to_popularity(metrics: dict[str, Any]) -> None:
     header, *rows = table(metrics)
     assert header == ["%", "@1", "@3", "popular @1", "popular @3"]
     assert rows[0] == ["precision", "100.00 ±5.00", "66.67", "25.00", "66.67"]
@@ -64,7 +64,7 @@ def test_the_bins_have_their_labels_and_contributions(metrics: dict[str, Any]) -
     assert frequency_table({**metrics, "by_frequency": None}) == []
 
 
-def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> None:
+def test_notes_name_a_b_and_n_and_unusual_inputs(metrics: dict[str, Any]) -> None:
     text = "\n".join(notes(metrics))
     assert "A 0.55, B 1.5, N 41,475 (paper propensity, label texts counted as documents)" in text
     assert "7 documents have fewer than 3 predictions" in text
@@ -75,7 +75,7 @@ def test_notes_name_a_b_and_n_and_what_was_unusual(metrics: dict[str, Any]) -> N
     assert "pairs" not in text
 
 
-def test_notes_say_what_the_filter_took(metrics: dict[str, Any]) -> None:
+def test_notes_state_the_cost_of_the_filter(metrics: dict[str, Any]) -> None:
     metrics |= {"filter": {"pairs": 1200, "true": 3}, "documents_short_by_filter": 5}
     text = "\n".join(notes(metrics))
     assert "1,200 pairs count neither as hits nor as misses" in text
@@ -117,7 +117,7 @@ def test_a_comparison_has_signs_intervals_and_stars(metrics: dict[str, Any]) -> 
     assert "100 paired bootstrap rounds" in text
 
 
-def test_markdown_and_latex_escape_what_they_must() -> None:
+def test_markdown_and_latex_escape_special_characters() -> None:
     cells = [["%", "a|b"], ["x_y & z", "1.00 ±0.10"], ["*", "−2 … 3"]]
     assert markdown(cells).splitlines() == [
         r"| % | a\|b |",

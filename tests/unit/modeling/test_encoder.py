@@ -23,12 +23,12 @@ def test_a_folder_loads(tiny_encoder: Path) -> None:
         ("./no/such/folder", "there is no such folder"),
     ],
 )
-def test_the_error_names_what_does_not_exist(name: str, message: str) -> None:
+def test_the_error_names_the_missing_encoder(name: str, message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
         locate(name)
 
 
-def test_a_hub_id_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_offline_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(XmcpipeError, match=r"HF_HUB_OFFLINE is set.*use a folder"):
         load("nobody/no-such-encoder")

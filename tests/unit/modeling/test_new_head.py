@@ -27,7 +27,7 @@ HEAD = {"kind": "diagonal", "bias": True}
 
 @pytest.fixture(autouse=True)
 def _line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one line."""
+    """Adds the line of the new head to the table."""
     monkeypatch.setitem(HEADS, "diagonal", HeadKind("tests.unit.modeling.diagonal_head:DiagonalHead"))
 
 
@@ -80,7 +80,7 @@ def test_its_memory_is_planned(tiny_encoder: Path) -> None:
     assert other_memory(config) is None
 
 
-def test_what_light_requires_is_an_ability_of_the_head() -> None:
+def test_light_requires_an_ability_of_the_head() -> None:
     light = {"memory": "light", "head": {**HEAD, "optimizer": "sgd"}}
     with pytest.raises(XmcpipeError, match=r"expected head\.kind = 'ffi' with .*got head\.kind = 'diagonal'"):
         from_table(TrainConfig, light, "train")

@@ -31,7 +31,7 @@ def same(one: torch.Tensor, other: torch.Tensor) -> None:
 
 
 @given(CASES, st.sampled_from([8, 64, 1 << 24]))
-def test_the_library_reads_what_we_write_and_we_what_it_writes(
+def test_the_library_and_our_code_read_each_others_files(
     tmp_path_factory: pytest.TempPathFactory, cases: list[tuple[list[int], str]], piece: int
 ) -> None:
     folder = tmp_path_factory.mktemp("tensors")

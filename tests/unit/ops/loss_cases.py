@@ -23,7 +23,7 @@ def squared_error_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tens
 
 
 def share_itself(share: Tensor) -> Tensor:
-    """The share itself: the minimum of p * (s - 1)^2 + (1 - p) * s^2."""
+    """The prior of the bias: the fraction p of positives minimises p * (s - 1)^2 + (1 - p) * s^2."""
     return torch.clone(share)
 
 

@@ -92,7 +92,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(results[0], results[2])
 
 
-def test_infinite_and_undefined_weights_of_16_bits_stay_so() -> None:
+def test_infinite_and_undefined_weights_of_16_bits_are_unchanged() -> None:
     index = torch.tensor([[0], [0], [0]], dtype=torch.int32).to(torch.uint16)
     for dtype in (torch.bfloat16, torch.float16):
         weight = torch.tensor([[torch.inf], [-torch.inf], [torch.nan]], dtype=dtype)

@@ -79,7 +79,7 @@ def test_a_chunk_fills_half_of_the_cache() -> None:
 def test_partial_gradients_stay_in_their_bound(
     num_rows: int, num_features: int, num_labels: int, blocks: int
 ) -> None:
-    """Whatever the number of blocks that run at once, up to the largest."""
+    """The bound holds for any number of blocks that run at once, up to the largest."""
     grid = gradient_geometry(num_rows, num_features, num_labels, H100.multiprocessors * blocks)
     assert gradient_rows(num_rows) in GRADIENT_ROWS
     allocated = SUM_BYTES * grid.splits * num_rows * num_features

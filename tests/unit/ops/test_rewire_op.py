@@ -42,7 +42,7 @@ def layer(
 def test_equals_regrowth_of_the_whole(
     device: str, values: list[float], dtype: torch.dtype, cut: float, ties: int, rows: int, fan_in: int
 ) -> None:
-    """With many ties, and for any number of rows that are edited at a time."""
+    """The operator edits a few rows at a time: the result must not depend on how many, also with ties."""
     weight, index, moments = layer(values, dtype, device, fan_in)
     bits = int(magnitude_bits(torch.tensor(cut)))
     magnitude = weight.float().abs()

@@ -46,7 +46,7 @@ def test_gives_a_neighbour(dtype: torch.dtype, pairs: list[tuple[float, int]]) -
 
 
 @pytest.mark.parametrize("dtype", SHORT)
-def test_keeps_what_the_dtype_holds(dtype: torch.dtype, device: str) -> None:
+def test_numbers_that_the_dtype_holds_are_unchanged(dtype: torch.dtype, device: str) -> None:
     every = finite(dtype).to(dtype).to(device)
     # Not the last two draws: the sum in float32 rounds them up for a float16 in [2^-15, 2^-14).
     for bits in (0, 1, 0x7FFF, 0xFFFD):
@@ -103,7 +103,7 @@ def test_random_steps_are_unbiased(dtype: torch.dtype, device: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, *SHORT])
 @given(st.lists(st.tuples(FINITE, st.integers(0, 65_535)), min_size=1, max_size=40))
-def test_numba_rounds_alike(dtype: torch.dtype, pairs: list[tuple[float, int]]) -> None:
+def test_numba_rounds_to_the_same_bits(dtype: torch.dtype, pairs: list[tuple[float, int]]) -> None:
     from xmcpipe.ops.cpu import rounding
 
     values = torch.tensor([value for value, _ in pairs], dtype=torch.float32)
@@ -122,7 +122,7 @@ def test_numba_rounds_alike(dtype: torch.dtype, pairs: list[tuple[float, int]]) 
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**31 - 2), st.integers(0, 2**62), st.integers(1, 40))
-def test_numba_draws_alike(seed: int, step: int, label: int, num_places: int) -> None:
+def test_numba_draws_the_same_bits(seed: int, step: int, label: int, num_places: int) -> None:
     from xmcpipe.ops.cpu.rounding import random_row
 
     random = np.empty(-(-num_places // 8) * 8, np.uint32)

@@ -67,7 +67,7 @@ def test_wrong_arguments_are_refused(place: int, value: Any, message: str) -> No
     ("rows", "labels"), [([3], [0]), ([-1], [0]), ([0], [7]), ([0], [-1]), ([0, 0], [2, 1])]
 )
 def test_positives_out_of_range_are_refused(rows: list[int], labels: list[int]) -> None:
-    """On a CPU, where the kernel would write out of bounds."""
+    """On a CPU the kernel would write out of bounds."""
     case = Case(Sizes(3, 11, 7, 4), (torch.float32, torch.float32))
     positives = Positives(torch.tensor(rows), torch.tensor(labels))
     with implementation("kernel"), pytest.raises(ValueError, match=r"expected .* of positives"):

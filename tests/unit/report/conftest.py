@@ -29,13 +29,13 @@ class Shelf:
 
 @pytest.fixture(scope="session")
 def finished_shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    """Made once; not to be changed."""
+    """The finished runs, made once, for tests that do not change them."""
     return Shelf(*make_runs(tmp_path_factory.mktemp("shelf") / "store"))
 
 
 @pytest.fixture
 def shelf(finished_shelf: Shelf, tmp_path: Path) -> Shelf:
-    """A copy, to be changed."""
+    """A copy of the finished runs, for tests that change it."""
     root = finished_shelf.store.root
     shutil.copytree(root, tmp_path / "store")
     return Shelf(

@@ -30,7 +30,7 @@ def made(shelf: Any, folder: Path, **options: int) -> tuple[str, dict[str, Any]]
     return path.read_text(encoding="utf-8"), facts
 
 
-def test_every_section_is_there_and_nothing_asks_for_a_network(finished_shelf: Any, tmp_path: Path) -> None:
+def test_every_section_exists_and_the_page_needs_no_network(finished_shelf: Any, tmp_path: Path) -> None:
     text, facts = made(finished_shelf, tmp_path)
     assert re.findall(r'<section id="(\w+)">', text) == list(SECTIONS)
     assert facts["documents"] == 40
@@ -74,7 +74,7 @@ def test_a_name_that_is_a_script_is_text_too(finished_shelf: Any, tmp_path: Path
     assert "\\u003cscript\\u003ealert(1)" in text  # in a chart
 
 
-def test_json_in_a_page_escapes_what_ends_a_script() -> None:
+def test_json_in_a_page_escapes_the_end_of_a_script() -> None:
     value = {"a": "</script><!-- & \u2028\u2029 ü"}
     text = render.as_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
@@ -94,7 +94,7 @@ def test_the_same_runs_make_the_same_page(finished_shelf: Any, tmp_path: Path) -
         ("model", "No curves of ffi: its model"),
     ],
 )
-def test_a_part_that_is_gone_costs_its_section_and_not_the_page(
+def test_a_missing_part_loses_its_section_and_not_the_page(
     shelf: Any, tmp_path: Path, kind: str, note: str
 ) -> None:
     shelf.lose(kind)
@@ -122,7 +122,7 @@ def test_a_damaged_store_costs_sections_and_not_the_page(
     assert "test.parquet can't be read" in log_lines[0]
 
 
-def test_a_log_is_read_once_and_its_bad_lines_told_once(
+def test_a_log_is_read_once_and_its_bad_lines_are_reported_once(
     shelf: Any, tmp_path: Path, log_lines: list[str]
 ) -> None:
     log = shelf.runs()[0].artifacts["model"].path / "log" / "metrics.jsonl"
@@ -151,7 +151,7 @@ def test_why_nothing_is_quoted(finished_shelf: Any, tmp_path: Path, num_raw: int
     assert f"<h1>{title}</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_weights_that_are_gone_and_settings_that_are_not_known_are_said(shelf: Any, tmp_path: Path) -> None:
+def test_missing_weights_and_unknown_settings_are_noted(shelf: Any, tmp_path: Path) -> None:
     run = shelf.runs()[0]
     (run.folder("model") / "model.safetensors").unlink()
     text, facts = made(shelf, tmp_path)
@@ -167,7 +167,7 @@ def without(table: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name != key}
 
 
-def test_older_logs_say_that_they_have_no_gradients(shelf: Any, tmp_path: Path) -> None:
+def test_a_note_states_that_older_logs_have_no_gradients(shelf: Any, tmp_path: Path) -> None:
     for run in shelf.runs():
         log = run.artifacts["model"].path / "log" / "metrics.jsonl"
         remaining = [line for line in log.read_text().splitlines(keepends=True) if '"gradient"' not in line]
@@ -199,7 +199,9 @@ def test_published_rows_are_marked_as_quoted(tmp_path: Path) -> None:
     assert "No documents: --documents is 0." in text
 
 
-def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_replaced_completely_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "page.html"
     output.write_whole(path, "old")
     with pytest.raises(TypeError):
@@ -210,7 +212,7 @@ def test_the_page_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_what_a_link_points_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_replaced_and_not_the_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     link, target = tmp_path / "page.html", tmp_path / "elsewhere" / "real.html"
     link.symlink_to(target)

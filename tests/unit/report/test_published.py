@@ -17,7 +17,7 @@ ROWS = {  # title: (rows of systems, rows of ablations), as counted in the table
 }
 
 
-def test_every_dataset_of_the_tables_is_there_with_all_its_rows() -> None:
+def test_every_dataset_of_the_tables_has_all_its_rows() -> None:
     assert set(titles()) == set(ROWS)
     for title, (systems, variants) in ROWS.items():
         quoted = published(title)

@@ -55,7 +55,7 @@ def test_older_metrics_are_measured_again(shelf: Any) -> None:
     assert sum(each["figures"]["P@1"] for each in mine.bins) == pytest.approx(mine.figures["P@1"])
 
 
-def test_predictions_that_are_gone_leave_what_the_metrics_hold(shelf: Any) -> None:
+def test_without_shards_the_page_shows_the_stored_metrics(shelf: Any) -> None:
     runs = shelf.runs()
     shelf.lose("shards")
     sparse, dense = measure_runs(shelf.runs(), rounds=60, seed=3)[0]
@@ -87,7 +87,7 @@ def test_the_headline_has_a_row_for_each_and_marks_the_best(finished_shelf: Any)
     assert table.rows[0].cells[-1].text == "0.00 M"
 
 
-def test_memory_says_what_was_counted() -> None:
+def test_memory_states_how_it_was_counted() -> None:
     new = {"memory": {"measured_bytes": {"total": 7, "host": 9}}, "device": "cuda:0"}
     assert training_memory(new) == (7, "GPU")
     assert training_memory({"peak_bytes": {"host": 9}, "device": "cpu"}) == (9, "resident")
@@ -112,7 +112,7 @@ def test_the_sample_is_drawn_by_its_seed_and_hardest_first(finished_shelf: Any) 
     assert (np.diff(mean) >= 0).all()
 
 
-def test_the_sample_has_every_document_as_it_is(finished_shelf: Any) -> None:
+def test_the_sample_shows_documents_unchanged(finished_shelf: Any) -> None:
     sample = sample_of(finished_shelf, 1000)
     ids, texts, labels = documents("test")
     assert sorted(sample.ids) == sorted(ids)
@@ -189,7 +189,7 @@ def test_a_difference_is_to_the_first_run_or_there_is_none(shelf: Any) -> None:
     assert "deleted could not be measured again" in measured[1].notes[0]
 
 
-def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) -> None:
+def test_runs_at_different_ranks_are_compared_at_common_ranks(shelf: Any) -> None:
     shards = shelf.runs()[0].artifacts["shards"]
     other = make_run(shelf.store, shards, "dense", EvalConfig(k=(1, 2), rounds=20))
     runs = named([shelf.runs()[0], read_run(other, shelf.store)], ["one", "two"])
@@ -198,7 +198,7 @@ def test_runs_at_different_ranks_are_compared_at_those_they_share(shelf: Any) ->
 
 
 def test_ten_thousand_documents_stay_under_five_megabytes() -> None:
-    """Texts of the words that texts have (a few often, many seldom), 300 characters each, two runs."""
+    """Texts with word frequencies like those of real text, 300 characters each, and two runs."""
     random = np.random.default_rng(0)
     letters = "etaoinshrdlucmfwypvbgk"
     words = ["".join(random.choice(list(letters), random.integers(2, 11))) for _ in range(30_000)]

@@ -25,7 +25,7 @@ def test_the_whole_chain_is_found_by_fingerprints(finished_shelf: Any) -> None:
     assert sparse.settings["train.head.kind"] == "ffi"
 
 
-def test_what_is_gone_is_named(shelf: Any) -> None:
+def test_deleted_artifacts_are_named(shelf: Any) -> None:
     before = shelf.runs()[0]
     shelf.lose("raw")
     after = shelf.runs()[0]
@@ -47,7 +47,7 @@ def test_a_run_may_be_named_by_any_of_its_last_artifacts(finished_shelf: Any, ki
     )
 
 
-def test_of_several_metrics_of_a_model_the_newest_is_taken(shelf: Any) -> None:
+def test_of_several_metrics_of_a_model_the_newest_is_used(shelf: Any) -> None:
     (path,) = [path for path in shelf.metrics if path == shelf.metrics[0]]
     newer = path.with_name("0" * 16)
     newer.mkdir()
@@ -99,7 +99,7 @@ def test_numbers_in_a_name_come_with_their_key(finished_shelf: Any) -> None:
     assert [run.name for run in named([first, second])] == ["epochs 10", "epochs 3"]
 
 
-def test_the_recipe_says_every_setting_and_is_one_that_is_read(finished_shelf: Any, tmp_path: Path) -> None:
+def test_the_recipe_has_every_setting_and_can_be_loaded(finished_shelf: Any, tmp_path: Path) -> None:
     run = finished_shelf.runs()[1]
     text = recipe_text(run)
     assert text is not None
@@ -112,7 +112,7 @@ def test_the_recipe_says_every_setting_and_is_one_that_is_read(finished_shelf: A
     assert train.head.kind == "dense"
 
 
-def test_there_is_no_recipe_where_settings_are_gone(shelf: Any) -> None:
+def test_without_settings_there_is_no_recipe(shelf: Any) -> None:
     shelf.lose("raw")
     assert recipe_text(shelf.runs()[0]) is None
 

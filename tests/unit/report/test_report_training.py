@@ -56,7 +56,7 @@ BAD_LINES = [
 ]
 
 
-def test_what_is_damaged_in_a_log_costs_its_lines_only(tmp_path: Path, log_lines: list[str]) -> None:
+def test_a_damaged_log_loses_only_its_damaged_lines(tmp_path: Path, log_lines: list[str]) -> None:
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "metrics.jsonl").write_bytes(b"\n".join(BAD_LINES))
     curves = read_curves(tmp_path)

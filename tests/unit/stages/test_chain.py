@@ -42,7 +42,7 @@ def test_an_import_and_all_after_it_have_names_before_anything_ran(
     assert world.runs == []
 
 
-def test_a_changed_key_renames_its_stage_and_what_depends_on_it_and_nothing_else(
+def test_a_changed_key_renames_its_stage_and_all_that_depend_on_it(
     world: World, tmp_path: Path, source: Path
 ) -> None:
     before = names(world, tmp_path, imported(source))
@@ -60,7 +60,7 @@ def test_a_changed_key_renames_its_stage_and_what_depends_on_it_and_nothing_else
     assert changed() == {"import", "tokenize", "cluster", "train"}
 
 
-def test_where_the_bytes_are_and_what_they_are_called_is_no_part_of_a_name(
+def test_paths_and_file_names_are_not_part_of_a_fingerprint(
     world: World, tmp_path: Path, source: Path
 ) -> None:
     copy = tmp_path / "copy.jsonl"
@@ -71,7 +71,7 @@ def test_where_the_bytes_are_and_what_they_are_called_is_no_part_of_a_name(
     )  # the path is a key of this config; a stage may declare it as runtime
 
 
-def test_what_depends_on_a_download_has_no_name_until_it_is_there(world: World, tmp_path: Path) -> None:
+def test_stages_after_a_download_have_no_name_until_it_exists(world: World, tmp_path: Path) -> None:
     configs = {"download": FetchConfig(), "tokenize": StepConfig()}
     assert names(world, tmp_path, configs) == {"download": None, "tokenize": None}
     Runner(chain(world, tmp_path, configs)).run_one("download")
@@ -93,7 +93,7 @@ def test_the_latest_of_several_downloads_counts(world: World, tmp_path: Path) ->
     assert names(world, tmp_path, configs)["download"] == second.manifest.fingerprint
 
 
-def test_clusters_are_an_input_where_there_are_some(world: World, tmp_path: Path, source: Path) -> None:
+def test_clusters_are_an_input_if_the_chain_has_them(world: World, tmp_path: Path, source: Path) -> None:
     with_clusters = imported(source)
     without = {name: config for name, config in with_clusters.items() if name != "cluster"}
     assert chain(world, tmp_path, with_clusters).inputs(world.catalog[-1]) == ["shards", "clusters"]
@@ -103,7 +103,7 @@ def test_clusters_are_an_input_where_there_are_some(world: World, tmp_path: Path
         chain(world, tmp_path, without).steps()
 
 
-def test_an_artifact_from_outside_stands_in_for_its_stage(world: World, tmp_path: Path, source: Path) -> None:
+def test_an_artifact_from_outside_replaces_its_stage(world: World, tmp_path: Path, source: Path) -> None:
     made = Runner(chain(world, tmp_path / "a", imported(source))).run_one("import").artifact
     lone = chain(world, tmp_path / "b", {"tokenize": StepConfig()}, raw=made)
     outcome = Runner(lone).run_one("tokenize")

@@ -6,7 +6,7 @@ import pytest
 from xmcpipe.stages.disk import disk_full
 
 
-def test_a_full_disk_is_found_below_what_it_caused(tmp_path: Path) -> None:
+def test_a_full_disk_is_found_in_the_chain_of_causes(tmp_path: Path) -> None:
     try:
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -19,7 +19,7 @@ def test_a_full_disk_is_found_below_what_it_caused(tmp_path: Path) -> None:
     assert "xmcpipe gc" in found.hint
 
 
-def test_a_store_that_is_not_there_yet_is_no_further_error() -> None:
+def test_a_missing_store_is_no_further_error() -> None:
     assert disk_full(OSError(errno.ENOSPC, ""), "train", Path("/nowhere/at/all"))
 
 

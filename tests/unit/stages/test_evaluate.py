@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_the_stage_writes_all_figures_and_what_they_rest_on(world: World) -> None:
+def test_the_stage_writes_all_figures_and_their_sources(world: World) -> None:
     metrics = world.run(a=0.6, b=2.6)
     truth = [set(row) for row in world.truth]
     precision = [len(truth[n] & set(world.predicted[n][:3])) / 3 for n in range(N_TEST)]
@@ -91,7 +91,7 @@ def test_the_paper_propensity_counts_label_texts_as_documents(world: World) -> N
 
 
 def test_pairs_that_the_dataset_excludes_are_neither_hits_nor_misses(world: World, tmp_path: Path) -> None:
-    """As if they were neither in the truth nor predicted, in any order of the rows and by any numbering."""
+    """The figures are those without the pairs, in any order of the rows and with any numbering."""
     row = next(row for row, true in enumerate(world.truth) if len(true) > 1)
     missing, best = world.truth[row][0], world.predicted[row][0]
     FilterPairs.of(np.array([row, row]), np.array([missing, best]), L).write(world.shards, "test")

@@ -1,4 +1,4 @@
-"""What is exported is what other systems read, and comes back as it was."""
+"""Exports have the layouts of other systems, and importing them gives the same data."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def import_again(folder: Path, out: Path) -> dict[str, pl.DataFrame]:
 
 
 @pytest.mark.parametrize("format_", ["pecos", "xc"])
-def test_what_is_imported_again_is_the_same(tmp_path: Path, format_: Format) -> None:
+def test_exported_data_imports_to_the_same_data(tmp_path: Path, format_: Format) -> None:
     raw = make_raw(tmp_path / "raw", DOCUMENTS, LABEL_ROWS)
     FilterPairs.of(np.array([3, 0]), np.array([4, 1]), len(LABEL_ROWS)).write(raw, "train")
     export(raw, format_, tmp_path / "out")
@@ -127,7 +127,7 @@ def test_predictions(tmp_path: Path) -> None:
     assert (tmp_path / "pecos/output-items.txt").read_text() == "A\nb\nC\n"
 
 
-def test_what_is_there_stays_and_nothing_half_written_is_left(
+def test_existing_files_stay_and_no_partial_file_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = make_raw(tmp_path / "raw", DOCUMENTS, LABEL_ROWS)

@@ -1,4 +1,4 @@
-"""What is exported for other systems is measured as the artifacts are: two formats meet in the middle."""
+"""Files exported for other systems have the same metrics as the artifacts."""
 
 from pathlib import Path
 

@@ -51,7 +51,7 @@ def test_a_second_run_reuses_everything(world: World, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".scratch/*")) == []
 
 
-def test_a_changed_key_runs_exactly_what_depends_on_it(world: World, tmp_path: Path) -> None:
+def test_a_changed_key_runs_exactly_the_dependent_stages(world: World, tmp_path: Path) -> None:
     run(world, tmp_path)
     world.runs.clear()
     list(runner(world, tmp_path, cluster=StepConfig(seed=1)).run())
@@ -61,7 +61,7 @@ def test_a_changed_key_runs_exactly_what_depends_on_it(world: World, tmp_path: P
     assert world.runs == []
 
 
-def test_from_to_and_force_do_as_they_say(world: World, tmp_path: Path) -> None:
+def test_from_to_and_force_select_the_stages_that_run(world: World, tmp_path: Path) -> None:
     assert run(world, tmp_path, stop="cluster") == NAMES[:3]
     assert run(world, tmp_path, start="cluster") == ["cluster", "train"]
     assert run(world, tmp_path, start="tokenize", stop="tokenize") == ["tokenize"]
@@ -73,7 +73,7 @@ def test_from_to_and_force_do_as_they_say(world: World, tmp_path: Path) -> None:
         runner(world, tmp_path).run("trian")
 
 
-def test_a_new_download_renews_what_depends_on_it(world: World, tmp_path: Path) -> None:
+def test_a_new_download_reruns_the_dependent_stages(world: World, tmp_path: Path) -> None:
     run(world, tmp_path)
     world.bytes_on_net = "v2"
     assert run(world, tmp_path) == []
@@ -81,7 +81,7 @@ def test_a_new_download_renews_what_depends_on_it(world: World, tmp_path: Path) 
     assert run(world, tmp_path) == NAMES[1:]
 
 
-def test_the_manifest_says_what_it_is_made_of_and_by_whom(world: World, tmp_path: Path) -> None:
+def test_the_manifest_records_inputs_and_versions(world: World, tmp_path: Path) -> None:
     outcomes = list(runner(world, tmp_path, tokenize=StepConfig(threads=7)).run())
     raw, shards = (outcome.artifact.manifest for outcome in outcomes[:2])
     assert raw.inputs == {"source": "v1"}
@@ -127,7 +127,7 @@ def test_a_stage_that_fails_leaves_nothing_but_its_scratch(
         RuntimeError("write failed: No space left on device (os error 28)"),
     ],
 )
-def test_a_full_disk_is_one_line_that_says_what_to_do(world: World, tmp_path: Path, fault: Exception) -> None:
+def test_a_full_disk_is_one_line_with_a_hint(world: World, tmp_path: Path, fault: Exception) -> None:
     world.faults["tokenize"] = fault
     with pytest.raises(XmcpipeError, match=r"^disk full: tokenize could not write to .*MiB free.*gc"):
         run(world, tmp_path)
@@ -148,13 +148,13 @@ def test_a_full_disk_while_publishing_leaves_nothing(
     assert left_in(tmp_path) == []
 
 
-def test_an_error_that_is_no_full_disk_stays_what_it_is(world: World, tmp_path: Path) -> None:
+def test_an_error_other_than_a_full_disk_is_unchanged(world: World, tmp_path: Path) -> None:
     world.faults["tokenize"] = PermissionError(errno.EACCES, "Permission denied")
     with pytest.raises(PermissionError):
         run(world, tmp_path)
 
 
-def test_where_two_runs_race_both_use_the_winners(world: World, tmp_path: Path) -> None:
+def test_two_runs_that_race_use_the_artifact_of_the_winner(world: World, tmp_path: Path) -> None:
     run(world, tmp_path / "winner", stop="tokenize")
     won = next(Store(tmp_path / "winner").all("shards"))
     position = [stage.name for stage in world.catalog].index("tokenize")

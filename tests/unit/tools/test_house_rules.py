@@ -53,7 +53,7 @@ def test_a_long_function_needs_a_reason(tmp_path: Path, above: str) -> None:
 @pytest.mark.parametrize(
     "above", ["# Long:\n", "# Long: a table\n\n", "# Long: a table\nx = 1\n", "# A table\n"]
 )
-def test_what_is_no_reason(tmp_path: Path, above: str) -> None:
+def test_a_comment_that_is_no_reason(tmp_path: Path, above: str) -> None:
     assert len(tree(tmp_path, {"tests/a.py": above + "def f() -> None:\n" + STATEMENT * 40})) == 1
 
 

@@ -80,7 +80,7 @@ def test_norms_are_those_of_autograd(
     assert found == pytest.approx(reference, rel=1e-4 if exact else 0.02)
 
 
-def test_with_accumulation_the_first_batch_stands_for_all(
+def test_with_accumulation_the_first_batch_represents_all(
     shards: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     pair = [make(shards, tiny_encoder, tmp_path, gradients_every=1) for _ in range(2)]

@@ -82,7 +82,7 @@ def test_without_momentum_the_head_has_no_state(shards: Path, tiny_encoder: Path
     ]
 
 
-def test_gradients_are_freed_as_backward_goes(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_gradients_are_freed_during_backward(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     """When a parameter's gradient is computed, no other gradient exists."""
     trainer = make(shards, tiny_encoder, tmp_path, **LIGHT)
     parameters = list(trainer.model.parameters())

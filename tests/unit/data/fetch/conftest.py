@@ -19,7 +19,7 @@ def _site() -> Iterator[Site]:
 def site(_site: Site) -> Site:
     """A site without any path."""
     _site.paths.clear()
-    _site.asked.clear()
+    _site.requests.clear()
     return _site
 
 

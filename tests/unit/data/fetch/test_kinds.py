@@ -43,9 +43,9 @@ def fetch(folder: Path, address: str = ID) -> bytes:
 def test_a_small_file_is_sent_at_once(drive: Site, tmp_path: Path) -> None:
     drive.put("/uc", BODY, cuts=[None, 700])
     assert fetch(tmp_path) == BODY
-    asked = f"/uc?export=download&id={ID}"
+    download = f"/uc?export=download&id={ID}"
     # every attempt asks Drive for the URL again
-    assert drive.asked == [(asked, ""), (asked, ""), (asked, ""), (asked, "bytes=700-")]
+    assert drive.requests == [(download, ""), (download, ""), (download, ""), (download, "bytes=700-")]
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -55,7 +55,7 @@ def test_a_large_file_is_behind_a_form(drive: Site, tmp_path: Path, absolute: bo
     drive.put("/download", BODY, cuts=[1, 2998])
     assert fetch(tmp_path) == BODY
     more = "" if absolute else "authuser=0&"
-    path, last = drive.asked[-1]
+    path, last = drive.requests[-1]
     assert path == f"/download?{more}id={ID}&export=download&confirm=t%26u&uuid=123"
     assert last == "bytes=2999-"
 
@@ -89,7 +89,7 @@ def test_one_that_requires_a_sign_in(drive: Site, tmp_path: Path) -> None:
         fetch(tmp_path)
 
 
-def test_one_that_is_gone(drive: Site, tmp_path: Path) -> None:
+def test_a_deleted_file(drive: Site, tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="404 Not Found"):
         fetch(tmp_path)
 
@@ -105,7 +105,7 @@ def test_a_dropbox_folder_comes_as_a_zip_without_length_or_ranges(
     site.put("/scl/fo/abc/h?rlkey=key&dl=1", body, length=False, ranges=False, etag="", cuts=[50])
     transfer("abc/h?rlkey=key", tmp_path / "x.part", locate=dropbox.locate)
     assert (tmp_path / "x.part").read_bytes() == body
-    assert site.asked == [("/scl/fo/abc/h?rlkey=key&dl=1", "")] * 2
+    assert site.requests == [("/scl/fo/abc/h?rlkey=key&dl=1", "")] * 2
 
 
 def test_pages_for_a_person() -> None:

@@ -52,13 +52,13 @@ def test_the_first_valid_archive_counts_and_is_cached(site: Site) -> None:
     site.put("/c.gz", BODY)
     tiny = dataset(*(mirror(site, f"/{name}.gz") for name in "abc"))
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
-    assert [path for path, _ in site.asked] == ["/a.gz", "/b.gz"]
+    assert [path for path, _ in site.requests] == ["/a.gz", "/b.gz"]
     assert cached_files(tiny) == [".archive", ".json"]
     assert from_first_valid(tiny, content_of) == (
         BODY,
         SHA,
-    )  # cached: no mirror is asked
-    assert len(site.asked) == 2
+    )  # cached: no request to a mirror
+    assert len(site.requests) == 2
     assert sorted(path.name for path in folder_of(tiny).parent.iterdir()) == ["tiny"]
 
 
@@ -107,7 +107,9 @@ def test_a_bad_archive_is_deleted(site: Site) -> None:
     assert cached_files(tiny) == []
 
 
-def test_one_with_unexpected_content_is_kept_and_checked_again(site: Site, log_lines: list[str]) -> None:
+def test_an_archive_with_unexpected_content_is_kept_and_checked_again(
+    site: Site, log_lines: list[str]
+) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"))
 
@@ -122,10 +124,10 @@ def test_one_with_unexpected_content_is_kept_and_checked_again(site: Site, log_l
         assert part.read_bytes() == BODY
         assert cached_files(tiny) == [".json", ".part"]
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
-def test_the_download_is_kept_after_an_error_that_is_not_the_archives(site: Site) -> None:
+def test_the_download_is_kept_after_an_error_that_is_not_in_the_archive(site: Site) -> None:
     site.put("/a.gz", BODY)
     tiny = dataset(mirror(site, "/a.gz"), mirror(site, "/b.gz"))
 
@@ -136,7 +138,7 @@ def test_the_download_is_kept_after_an_error_that_is_not_the_archives(site: Site
         from_first_valid(tiny, refused)
     assert cached_files(tiny) == [".json", ".part"]
     assert from_first_valid(tiny, content_of) == (BODY, SHA)
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
     assert cached_files(tiny) == [".archive", ".json"]
 
 
@@ -169,7 +171,7 @@ def test_a_broken_record_is_reported(site: Site, log_lines: list[str]) -> None:
     assert f"{record} can't be read" in "".join(log_lines)
 
 
-def test_when_all_fail_one_error_states_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_all_fail_one_error_has_a_hint(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gdrive, "BASE", site.address)
     tiny = dataset(mirror(site, "/a.gz"), Mirror("gdrive", "0123456789", "pecos"))
     with pytest.raises(XmcpipeError) as caught:
@@ -201,7 +203,7 @@ def test_parallel_runs_share_one_download(site: Site) -> None:
     for thread in threads:
         thread.join()
     assert found == [(BODY, SHA)] * 6
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def test_only_the_caches_own_files_are_removed(site: Site) -> None:

@@ -56,11 +56,11 @@ def test_a_connection_cut_after_any_bytes_ends_with_the_right_ones(
 
 @FEW
 @given(SIZES, st.sampled_from(["same", "none", "broken", "other file", "changed", "no validator", "weak"]))
-def test_the_right_bytes_arrive_whatever_a_killed_attempt_left(
+def test_the_right_bytes_arrive_after_any_killed_attempt(
     site: Site, place: Path, kept: int, state: str
 ) -> None:
     remove_partial(place)
-    site.asked.clear()
+    site.requests.clear()
     served = site.put("/a", BODY, etag='W/"1"' if state == "weak" else None)
     address = f"{site.address}/a"
     place.write_bytes((OTHER + BODY if state in ("changed", "other file", "none") else BODY)[:kept])
@@ -75,9 +75,9 @@ def test_the_right_bytes_arrive_whatever_a_killed_attempt_left(
     transfer(address, place)
     assert place.read_bytes() == BODY
     resumes = state == "same" and 0 < kept < len(BODY)
-    asked = [range_ for _, range_ in site.asked]
+    ranges = [range_ for _, range_ in site.requests]
     if state == "same":
-        assert asked == ([] if whole else [f"bytes={kept}-" if resumes else ""])
+        assert ranges == ([] if whole else [f"bytes={kept}-" if resumes else ""])
 
 
 def test_an_attempt_resumes_the_one_before_it(
@@ -90,13 +90,13 @@ def test_an_attempt_resumes_the_one_before_it(
     assert place.read_bytes() == BODY[:1234]
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    assert site.asked == [("/a", ""), ("/a", "bytes=1234-")]
+    assert site.requests == [("/a", ""), ("/a", "bytes=1234-")]
     transfer(f"{site.address}/a", place)  # it is complete
-    assert len(site.asked) == 2
+    assert len(site.requests) == 2
 
 
 def test_the_next_process_resumes_after_a_kill(site: Site, place: Path) -> None:
-    """Killed for good, in the middle of the second piece."""
+    """SIGKILL ends the first process in the middle of the second piece."""
     body = random.Random(9).randbytes(3 << 18)
     site.put("/a", body)
     program = (
@@ -114,7 +114,7 @@ def test_the_next_process_resumes_after_a_kill(site: Site, place: Path) -> None:
     assert 0 < left < len(body)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == body
-    assert site.asked[-1] == ("/a", f"bytes={left}-")
+    assert site.requests[-1] == ("/a", f"bytes={left}-")
 
 
 @pytest.mark.parametrize("conditions", [True, False])
@@ -129,7 +129,7 @@ def test_a_file_that_changed_is_fetched_from_its_beginning(
     site.put("/a", body, conditions=conditions)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == body
-    assert len(site.asked) == (2 if conditions else 3)
+    assert len(site.requests) == (2 if conditions else 3)
 
 
 def test_a_length_that_is_stated_later_counts_too(site: Site, place: Path) -> None:
@@ -138,21 +138,21 @@ def test_a_length_that_is_stated_later_counts_too(site: Site, place: Path) -> No
     write_note(place, f"{site.address}/a", served.tag, -1)
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    assert [asked for _, asked in site.asked] == ["bytes=10-", "bytes=1010-", "bytes=1510-"]
+    assert [range_ for _, range_ in site.requests] == ["bytes=10-", "bytes=1010-", "bytes=1510-"]
 
 
 def test_last_modified_serves_without_an_etag(site: Site, place: Path) -> None:
     site.put("/a", BODY, etag="", modified="Sat, 11 Jul 2026 10:16:37 GMT", cuts=[3000])
     transfer(f"{site.address}/a", place)
-    assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", "bytes=3000-"))
+    assert (place.read_bytes(), site.requests[-1]) == (BODY, ("/a", "bytes=3000-"))
     for tag in ("", 'W/"weak"'):  # without a strong validator, nothing is resumed
         remove_partial(place)
         site.put("/a", BODY, etag=tag, cuts=[3000])
         transfer(f"{site.address}/a", place)
-        assert (place.read_bytes(), site.asked[-1]) == (BODY, ("/a", ""))
+        assert (place.read_bytes(), site.requests[-1]) == (BODY, ("/a", ""))
 
 
-def test_a_page_that_says_tomorrow_does_not_cost_the_bytes_on_disk(site: Site, place: Path) -> None:
+def test_a_quota_page_does_not_replace_the_bytes_on_disk(site: Site, place: Path) -> None:
     served = site.put(
         "/a", b"<!DOCTYPE html><title>Too many\n downloads</title>", kind="text/html; charset=utf-8"
     )
@@ -164,7 +164,7 @@ def test_a_page_that_says_tomorrow_does_not_cost_the_bytes_on_disk(site: Site, p
     served.body, served.kind, served.etag = BODY, "application/zip", '"tag"'
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    assert site.asked[-1] == ("/a", "bytes=2000-")
+    assert site.requests[-1] == ("/a", "bytes=2000-")
 
 
 def test_a_page_is_known_by_its_first_bytes_too(site: Site, place: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_server_that_is_overloaded_in_between(site: Site, place: Path) -> None
     original = web.open_url
 
     def overloaded(*arguments: Any) -> Any:
-        if len(site.asked) == 1:
+        if len(site.requests) == 1:
             served.before = [503, 429]
         return original(*arguments)
 
@@ -187,7 +187,7 @@ def test_a_server_that_is_overloaded_in_between(site: Site, place: Path) -> None
         patch.setattr(web, "open_url", overloaded)
         transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    assert len(site.asked) == 4
+    assert len(site.requests) == 4
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
@@ -195,7 +195,7 @@ def test_a_refusal_is_not_waited_for(site: Site, place: Path, status: int) -> No
     site.put("/a", BODY, before=[status] * 9)
     with pytest.raises(WebError, match=f"/a can't be fetched: {status} ") as caught:
         transfer(f"{site.address}/a", place)
-    assert (len(site.asked), caught.value.status) == (1, status)
+    assert (len(site.requests), caught.value.status) == (1, status)
     assert not place.exists()
 
 
@@ -203,7 +203,7 @@ def test_retries_end_if_the_connection_keeps_breaking(site: Site, place: Path) -
     site.put("/a", BODY, cuts=[10] * 50)
     with pytest.raises(WebError, match="connection broke after 60 of 5,000 bytes"):
         transfer(f"{site.address}/a", place)
-    assert len(site.asked) == module.RETRIES + 1
+    assert len(site.requests) == module.RETRIES + 1
 
 
 def test_progress_allows_more_retries(site: Site, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_a_redirect_is_followed_but_not_from_https_to_http(site: Site, place: Pa
     site.put("/b", BODY, cuts=[77])
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
-    assert site.asked[-2:] == [("/a", "bytes=77-"), ("/b", "bytes=77-")]
+    assert site.requests[-2:] == [("/a", "bytes=77-"), ("/b", "bytes=77-")]
     handler, request = web._NoDowngrade(), SimpleNamespace(full_url="https://a/b")
     with pytest.raises(OSError, match="redirects to http://a/c, which isn't https"):
         handler.redirect_request(request, None, 302, "", {}, "http://a/c")

@@ -14,7 +14,7 @@ from xmcpipe.data.label_lists.files import read_label_lists
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
-def test_only_what_can_reach_the_top_is_kept(tmp_path: Path, with_scores: bool) -> None:
+def test_only_candidates_for_the_top_are_kept(tmp_path: Path, with_scores: bool) -> None:
     rows: list[dict[str, Any]] = [
         {"labels": [5, 6, 7, 8], "scores": [0.1, 0.9, 0.5, 0.5]},
         {"labels": [1], "scores": [0.3]},
@@ -27,7 +27,7 @@ def test_only_what_can_reach_the_top_is_kept(tmp_path: Path, with_scores: bool) 
     assert as_lists(lists) == expected
 
 
-def test_only_what_can_reach_the_top_is_kept_of_names(tmp_path: Path) -> None:
+def test_only_candidates_for_the_top_are_kept_of_names(tmp_path: Path) -> None:
     rows = [{"labels": ["x", "y", "z"], "scores": [1.0, 3.0, 2.0]}, {"labels": ["z"], "scores": [1.0]}]
     lists = read_label_lists(write_parquet(tmp_path / "p.parquet", rows), "predictions", top=1)
     assert as_lists(lists) == [["y"], ["z"]]

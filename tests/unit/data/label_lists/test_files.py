@@ -61,7 +61,7 @@ def test_a_matrix_of_predictions_keeps_stored_zeros_and_one_of_truth_does_not(tm
 
 
 def test_lists_of_one_length_are_lists(tmp_path: Path) -> None:
-    """As a two-dimensional NumPy array is written."""
+    """Polars and Arrow write a two-dimensional NumPy array with this type."""
     labels = pa.FixedSizeListArray.from_arrays(pa.array([4, 0, 2, 1]), 2)
     scores = pa.FixedSizeListArray.from_arrays(pa.array([0.5, 0.25, 2.0, 1.0]), 2)
     pq.write_table(pa.table({"labels": labels, "scores": scores}), tmp_path / "p.parquet")
@@ -72,7 +72,7 @@ def test_lists_of_one_length_are_lists(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrow would keep all that it has read of a file with many row groups."""
+    """Otherwise Arrow would hold everything that it has read of a file with many row groups."""
     labels = np.random.default_rng(0).integers(0, 2**31, 1 << 20).astype(np.int32)
     column = pa.ListArray.from_arrays(
         pa.array(np.arange(0, (1 << 20) + 1, 16, dtype=np.int32)), pa.array(labels)
@@ -105,7 +105,7 @@ def test_a_table_of_an_artifact_has_its_vocabulary(tmp_path: Path) -> None:
     assert as_lists(read_label_lists(tmp_path / "test.parquet", "truth")) == [["w", "u"]]
 
 
-def test_what_predict_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects of label, text and score are read as the lists that they stand for, in any number of blocks."""
     monkeypatch.setattr(json_lines, "BLOCK_BYTES", 90)
     plain = named_rows(ROWS)
@@ -124,7 +124,7 @@ def test_what_predict_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(found.labels) == 3
 
 
-def test_what_pecos_writes_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_pecos_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[dict[str, Any]] = [
         {"schema": ["output_item", "score"], "data": [["é, x", 0.5], ["y", 0.25]], "meta_info": "m"},
         {"schema": ["output_item", "score"], "data": []},
@@ -140,7 +140,7 @@ def test_what_pecos_writes_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyP
         refused(path, "bad.jsonl, rows counted from line 1", '"data": [[label, score], …]')
 
 
-def test_what_pecos_writes_for_matrices(tmp_path: Path) -> None:
+def test_the_output_of_pecos_for_matrices(tmp_path: Path) -> None:
     """Unsigned indices, rows best first and not by index."""
     arrays: dict[str, Any] = {
         "indptr": np.array([0, 2, 3], np.uint64),

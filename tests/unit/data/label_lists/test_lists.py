@@ -47,7 +47,7 @@ def test_the_number_of_labels_does_not_depend_on_the_predictions() -> None:
 
 
 @pytest.mark.parametrize("table", [0, 1 << 24])
-def test_ids_are_numbered_alike_by_table_and_by_hash(monkeypatch: pytest.MonkeyPatch, table: int) -> None:
+def test_table_and_hash_give_ids_the_same_numbers(monkeypatch: pytest.MonkeyPatch, table: int) -> None:
     monkeypatch.setattr(numbering, "LOOKUP_TABLE_IDS", table)
     common = common_vocabulary([lists([[7, 1, 900]])], lists([[900], [5]]), lists([[5, 7], [3]]))
     assert common.num_labels == 4  # 3, 5, 7, 900
@@ -130,7 +130,7 @@ def test_predictions_for_more_documents_than_the_truth_are_refused() -> None:
         prediction_rows(lists([[0]] * 2, ids=["a", "b"]), lists([[0]], ids=["b"]))
 
 
-def test_repeated_ids_are_refused_where_the_order_differs() -> None:
+def test_repeated_ids_are_refused_if_the_order_differs() -> None:
     with pytest.raises(XmcpipeError, match="1 rows repeat the id of another row, such as 'x'"):
         prediction_rows(lists([[0]] * 3, ids=["x", "x", "y"]), lists([[0]] * 3, ids=["y", "x", "x"]))
 

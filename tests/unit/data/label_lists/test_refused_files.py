@@ -63,7 +63,7 @@ def test_a_score_that_is_no_number_is_refused_with_its_row(tmp_path: Path) -> No
     refused(tmp_path / "p.npz", "row 1", "NaN")
 
 
-def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
+def test_files_whose_content_does_not_match_their_name(tmp_path: Path) -> None:
     for name in ("a.parquet", "a.npz", "a.jsonl.gz"):
         (tmp_path / name).write_bytes(b"this is neither\n")
         refused(tmp_path / name, name)

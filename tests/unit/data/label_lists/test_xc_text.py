@@ -105,7 +105,7 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
         ("0 3:NaN\n", "train", "expected 1 or 0 for a label, got `3:nan`"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, text: str, role: Role, message: str) -> None:
+def test_an_error_names_the_faulty_part(tmp_path: Path, text: str, role: Role, message: str) -> None:
     with pytest.raises(XmcpipeError) as error:
         read(tmp_path, text, role)
     assert message in str(error.value)

@@ -73,7 +73,7 @@ def test_line_ends_and_marks(tmp_path: Path, layout: str, change: str) -> None:
 
 
 @pytest.mark.parametrize("layout", layout_names())
-def test_latin_1_is_named_by_line_and_read_when_asked_for(tmp_path: Path, layout: str) -> None:
+def test_latin_1_is_an_error_with_its_line_or_read_with_the_option(tmp_path: Path, layout: str) -> None:
     MAKERS[layout](tmp_path)
     for path in [*tmp_path.rglob("*.txt"), *tmp_path.rglob("*.gz")]:
         if path.suffix == ".gz":

@@ -157,7 +157,7 @@ def test_the_same_id_in_both_splits_is_no_fault(tmp_path: Path) -> None:
     assert (ids(written["train"]), ids(written["test"])) == ("a", "a")
 
 
-def test_unused_labels_of_the_table_stay_only_if_asked(tmp_path: Path) -> None:
+def test_unused_labels_of_the_table_stay_only_with_the_option(tmp_path: Path) -> None:
     table = pl.DataFrame({"label": ["unused", "y", "x"], "text": ["U", None, "X"]})
     _, written, names = prepare(tmp_path, KEEP_ALL, table, train=TRAIN, test=TEST)
     assert names == ["y", "x", "new", "rare"]

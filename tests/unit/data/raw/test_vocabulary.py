@@ -23,7 +23,7 @@ def test_codes_name_their_labels(batches: list[list[str]]) -> None:
     assert names == list(dict.fromkeys(label for batch in batches for label in batch))
 
 
-def test_labels_that_come_as_numbers() -> None:
+def test_labels_that_are_numbers() -> None:
     plain = LabelCodes()
     assert plain.encode(pl.Series([3, 0, 3])).tolist() == [3, 0, 3]
     assert plain.names.to_list() == ["0", "1", "2", "3"]

@@ -223,7 +223,7 @@ def test_a_changed_index_is_refused(tmp_path: Path) -> None:
         ("http://a", "test main\ndeb", "expected a URL as mirror and a name as suite"),
     ],
 )
-def test_a_mirror_that_is_not_there(tmp_path: Path, mirror: str, suite: str, fault: str) -> None:
+def test_a_missing_mirror(tmp_path: Path, mirror: str, suite: str, fault: str) -> None:
     with pytest.raises(XmcpipeError, match=fault):
         fetch_index(mirror, suite, "https", tmp_path)
 

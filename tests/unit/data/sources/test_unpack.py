@@ -77,7 +77,7 @@ def refused(folder: Path, data: bytes, message: str, limits: Limits | None = Non
 
 
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_what_was_packed_comes_out(tmp_path: Path, pack: Callable[[dict[str, bytes]], bytes]) -> None:
+def test_packed_files_are_unpacked(tmp_path: Path, pack: Callable[[dict[str, bytes]], bytes]) -> None:
     litter = {"__MACOSX/set/._X.trn.txt": b"x", "set/.DS_Store": b"x", "set/tfidf-attnxml/X.trn.npz": b"x"}
     assert unpacked(tmp_path, pack({**FILES, **litter})) == FILES
     mode = (tmp_path / "out/set/X.trn.txt").stat().st_mode

@@ -63,7 +63,7 @@ def test_delimited(tmp_path: Path, name: str, delimiter: str) -> None:
     )
 
 
-def test_tsv_has_no_quotes_unless_asked(tmp_path: Path) -> None:
+def test_tsv_has_no_quotes_by_default(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text('id\ttext\tlabels\n1\t"Fox" said\ta\n2\t"open\tb\n')
     assert [row["text"] for row in read(tmp_path / "x.tsv", DocumentColumns(label_separator=","))] == [
         '"Fox" said',
@@ -122,7 +122,7 @@ def test_empty_text_columns_are_skipped(tmp_path: Path) -> None:
     assert [row["text"] for row in read_rows] == ["T | B", "T", "B", ""]
 
 
-def test_ids_are_row_numbers_where_there_is_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_row_numbers_without_an_id_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 40)
     rows: list[dict[str, object]] = [{"text": f"document {number}", "labels": ["1"]} for number in range(7)]
     assert [row["id"] for row in read(write_jsonl(tmp_path / "x.jsonl", rows))] == list("0123456")

@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "kernels"
 
 
-def test_what_was_written_is_read_back(folder: Path) -> None:
+def test_a_written_cubin_is_read_back(folder: Path) -> None:
     assert cubin_cache.read(KEY) is None
     assert cubin_cache.write(KEY, CODE, FACTS)
     assert cubin_cache.read(KEY) == (CODE, FACTS)

@@ -189,7 +189,7 @@ def test_kernels_are_available(driver: FakeDriver) -> None:
         assert launch.usable(torch.device("cuda"))
 
 
-def test_the_reason_why_they_are_not_is_shown_once(
+def test_the_reason_for_unavailable_kernels_is_shown_once(
     driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert launch.available(CPU) == "cpu is no CUDA device"
@@ -212,7 +212,7 @@ def test_the_reason_why_they_are_not_is_shown_once(
         ("device", "doesn't compile for compute capability 7.0"),
     ],
 )
-def test_what_makes_them_unavailable(
+def test_reasons_for_unavailable_kernels(
     driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, change: str, reason: str
 ) -> None:
     if change == "driver":

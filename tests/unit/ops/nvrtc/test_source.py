@@ -107,7 +107,7 @@ def test_a_type_that_has_no_width_here_is_refused(folder: Path, declaration: str
         declared(folder, declaration, WEIGHT=1)
 
 
-def test_an_entry_that_is_not_there_is_refused(folder: Path) -> None:
+def test_a_missing_entry_is_refused(folder: Path) -> None:
     (folder / "add.cu").write_text('// extern "C" __global__ void add(int n)\n__global__ void add(int n) {}')
     source._text_of.cache_clear()
     with pytest.raises(ValueError, match=r"has no extern .C. __global__ void add"):

@@ -34,7 +34,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("body", "message"), FAULTS)
-def test_a_mirror_that_gives_something_else_is_passed_over(
+def test_a_mirror_with_other_content_is_skipped(
     site: Site,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -72,7 +72,7 @@ def test_a_dataset_is_always_named() -> None:
         from_table(DownloadConfig, {"dataset": "debian", "documents": -1}, "download")
 
 
-def test_where_it_comes_from_is_no_part_of_what_it_is() -> None:
+def test_the_source_is_not_part_of_the_identity() -> None:
     near, far = (
         to_table(from_table(DownloadConfig, {"dataset": "debian", **more}, "download"), identity=True)
         for more in ({"mirror": "file:///mirror", "via": "https"}, {})

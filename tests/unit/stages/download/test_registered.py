@@ -22,7 +22,7 @@ def test_from_a_plain_url(site: Site, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (result.figures["version"], result.figures["layout"]) == ("one", "lines")
     assert result.source == hashlib.sha256(served.body).hexdigest()
     assert run(tmp_path) == result
-    assert len(site.asked) == 2  # once, in two pieces
+    assert len(site.requests) == 2  # once, in two pieces
 
 
 def test_from_google_drive_after_its_page(
@@ -43,7 +43,7 @@ def test_from_a_dropbox_folder(site: Site, tmp_path: Path, monkeypatch: pytest.M
     require_whole(tmp_path / "out-0")
 
 
-def test_when_no_mirror_gives_it_what_came_can_be_taken_as_it_is(
+def test_when_no_mirror_works_data_can_be_accepted_as_it_is(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_registry(tmp_path, monkeypatch, https(site), DROPBOX)
@@ -61,7 +61,7 @@ def test_when_no_mirror_gives_it_what_came_can_be_taken_as_it_is(
 TWO = [{"name": "one", **COUNTS, "source": "us"}, {"name": "two", **COUNTS, "labels": 9, "source": "them"}]
 
 
-def test_a_version_that_is_not_known_is_told_and_not_required(
+def test_an_unknown_version_is_reported_and_not_required(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
 ) -> None:
     use_registry(tmp_path, monkeypatch, https(site), versions=TWO)
@@ -99,7 +99,7 @@ def test_by_hand(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lo
     assert "which match no published version" in "".join(log_lines)  # a miniature is as good as any
     assert run(tmp_path, archive=str(folder)).figures["version"] == "one"
     require_whole(tmp_path / "out-1")
-    assert site.asked == []
+    assert site.requests == []
     source = DOWNLOAD.source
     assert source is not None
     config = from_table(DownloadConfig, {"dataset": "tiny", "archive": str(folder)}, "download")
@@ -123,7 +123,7 @@ def test_by_hand_and_wrong(site: Site, tmp_path: Path, monkeypatch: pytest.Monke
             run(tmp_path, archive=str(tmp_path / name))
 
 
-def test_policies_keep_all_unless_one_says_otherwise(
+def test_policies_keep_everything_by_default(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_registry(tmp_path, monkeypatch, https(site))
@@ -133,7 +133,7 @@ def test_policies_keep_all_unless_one_says_otherwise(
     assert result.figures["repeated_texts"] == 1
     with pytest.raises(XmcpipeError, match="1 documents repeat an earlier text"):
         run(tmp_path, repeated="refuse")
-    assert len(site.asked) == 1  # the archive is not at fault, and stays
+    assert len(site.requests) == 1  # the archive is not at fault, and stays
 
 
 def test_keys_of_other_datasets(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_a_killed_worker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "num_workers" in error.value.hint
 
 
-def test_what_a_worker_raises_arrives_whole(tmp_path: Path, encoder: Path) -> None:
+def test_an_error_of_a_worker_arrives_unchanged(tmp_path: Path, encoder: Path) -> None:
     raw = write_raw(tmp_path / "raw", [("w1", [0])] * 9 + [("w2", [4])], [None] * 3)
     config = TokenizeConfig(str(encoder), rows_per_shard=5, max_length=8, num_workers=2)
     with pytest.raises(XmcpipeError, match="expected label ids from 0 to 2, got 4") as error:

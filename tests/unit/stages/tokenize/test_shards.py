@@ -21,7 +21,7 @@ from xmcpipe.stages.tokenize import TokenizeConfig
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_shards_hold_what_the_tokenizer_gives(tmp_path: Path, encoder: Path, large: bool) -> None:
+def test_shards_hold_the_output_of_the_tokenizer(tmp_path: Path, encoder: Path, large: bool) -> None:
     from transformers import AutoTokenizer
 
     train = [*documents(25), ("W1 w2  unheard-of", [2, 0, 2, 1])]
