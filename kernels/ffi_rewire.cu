@@ -16,8 +16,8 @@
 // once and never stored; per feature there is one bit (8 KB at D 65,536). About n + n / 8 + 32 keys are collected: 54
 // at K 128 and 20% pruned, 864 at most in practice for K 512. The result depends on (seed, rewiring, label) alone.
 //
-// Bound by Philox; README.md, "Cycle counts", has the counts. ffi_rewire_ties reads the weights once more, only where
-// ties must be told apart.
+// Bound by Philox; README.md, "Cycle counts", has the counts. ffi_rewire_ties reads the weights once more, only if the
+// cut separates equal magnitudes.
 #include "include/philox.cuh"
 #include "include/sums.cuh"
 

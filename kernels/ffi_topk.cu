@@ -3,7 +3,7 @@
 //   score[b, l] = sum_k weight[l, k] * x[b, index[l, k]] + bias[l]      the bits of ffi_scores: k in order, by one lane
 //   key[b, l]   = rising(bits of the score) << 32 | ~l                  include/key_lists.cuh: a larger key is better
 //
-// Keys are distinct, so the result is a function of the scores alone, whatever the number of blocks. Labels in keys are
+// Keys are distinct, so the result depends on the scores alone, not on the number of blocks. Labels in keys are
 // those of the array (up to 2^32 - 2); `first_label` is added at the end, in 64 bits. NaN is returned as NaN.
 //
 // The naive version computes all scores and sorts them: 4 bytes per label and row, written and read. Here scores are

@@ -1,7 +1,7 @@
 // Number formats, 16-byte accesses and the names that every kernel uses.
 //
 // The dialect: no headers, no templates in entries. An entry is `extern "C"` and is specialised by macros with whole
-// numbers as values, so that one text compiles alike under NVRTC, nvcc and, for tests, g++ (XMC_HOST). `#include`
+// numbers as values, so that the same text compiles under NVRTC, nvcc and, for tests, g++ (XMC_HOST). `#include`
 // paths are relative to kernels/. WEIGHT and FEATURE choose a number format: 0 float32, 1 bfloat16, 2 float16.
 // Offsets into weights are 64 bits, because L x K passes 2^31.
 #pragma once

@@ -33,7 +33,7 @@ __device__ __forceinline__ float sgd_weight(const Sgd& sgd, float weight, float 
     return weight - sgd.rate * change;
 }
 
-// The same where momentum is stored, whatever its factor: with factor 0 it is the last change, as in torch.
+// The same if momentum is stored. Its factor may be 0: the momentum is then the last change, as in torch.
 __device__ __forceinline__ float sgd_weight_with_momentum(const Sgd& sgd, float weight, float gradient,
                                                           float& velocity) {
     velocity = sgd.momentum * velocity + (sgd.scale * gradient + sgd.weight_decay * weight);

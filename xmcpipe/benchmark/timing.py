@@ -1,4 +1,4 @@
-"""Times calls in turns, A B C A B C, so that noise on the machine slows all of them alike.
+"""Times calls in turns, A B C A B C, so that noise on the machine slows all of them equally.
 
 Each round also copies a large tensor: the bytes that it reads and writes per second are the machine's
 bandwidth under the same conditions. Before each call another large tensor is read, which evicts the caches;

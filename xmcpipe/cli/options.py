@@ -13,7 +13,7 @@ RecipeOption = Annotated[
 ]
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RECIPE]", help="A recipe: a TOML file, or the name of a packaged one."),
+    typer.Argument(metavar="RECIPE", help="A recipe: a TOML file, or the name of a packaged one."),
 ]
 SetOption = Annotated[
     list[str] | None,

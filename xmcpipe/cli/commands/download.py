@@ -12,7 +12,7 @@ def download(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATASET]",
+            metavar="DATASET",
             help="A name that `xmcpipe datasets` lists, debian or synthetic; by default that of the recipe.",
         ),
     ] = None,

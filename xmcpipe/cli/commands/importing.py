@@ -33,7 +33,7 @@ Text = str | None
 Folder = Annotated[
     Text,
     typer.Argument(
-        metavar="[FOLDER]",
+        metavar="FOLDER",
         help="Folder of a dataset in the layout of PECOS, AttentionXML or the XC repository.",
     ),
 ]

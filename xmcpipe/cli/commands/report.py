@@ -15,7 +15,7 @@ from xmcpipe.report.facts.runs import Run, metrics_of, named, read_run
 RunsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="RUN...",
+        metavar="RUN",
         help="Recipes (name or file) that have run, or folders of metrics, predictions or models.",
     ),
 ]
