@@ -9,7 +9,7 @@ import torch
 from xmcpipe.memory.measure import FirstStepsMeter, shape_of
 from xmcpipe.memory.plan import plan
 from xmcpipe.memory.rehearsal import rehearse
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.used_memory import peak_bytes
 
@@ -42,7 +42,7 @@ def memory_figures(trainer: Trainer, meter: FirstStepsMeter) -> dict[str, Any]:
     return {"predicted_bytes": predicted, "measured_bytes": measured, "ratio": ratio}
 
 
-def _predict(trainer: Trainer, shape: StepShape, gradients: bool) -> dict[str, int]:
+def _predict(trainer: Trainer, shape: BatchShape, gradients: bool) -> dict[str, int]:
     encoder, config = trainer.model.encoder, trainer.config
     on_gpu = trainer.device.type == "cuda"
     if not (on_gpu or gradients):
@@ -56,7 +56,7 @@ def _predict(trainer: Trainer, shape: StepShape, gradients: bool) -> dict[str, i
     return rehearse(config, rebuild_encoder, shape, "cpu").parts_at_peak  # the first steps have no rewiring
 
 
-def _largest(trainer: Trainer) -> StepShape:
+def _largest(trainer: Trainer) -> BatchShape:
     """The shape of a batch of the longest documents, with the labels of these documents."""
     feed, config = trainer.feed, trainer.config
     lengths = feed.shards.lengths[feed.train_rows]

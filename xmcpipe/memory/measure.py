@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import count_all
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.used_memory import host_bytes
 
@@ -27,7 +27,7 @@ class FirstStepsMeter:
 
     def __init__(self) -> None:
         self.peak = self.process = self.steps = 0
-        self.shape: StepShape | None = None
+        self.shape: BatchShape | None = None
         self.gradients = False
 
     @contextmanager
@@ -49,9 +49,9 @@ class FirstStepsMeter:
             self.shape = max(shapes, key=lambda shape: shape.rows * shape.tokens)
 
 
-def shape_of(trainer: Trainer, rows: Int64s) -> StepShape:
+def shape_of(trainer: Trainer, rows: Int64s) -> BatchShape:
     """The shape of the batch of `rows`."""
     feed, auxiliary = trainer.feed, trainer.model.auxiliary
     tokens, positives = feed.shards.lengths[rows], feed.shards.labels.lengths[rows]
     clusters = 0 if auxiliary is None else auxiliary.out_features
-    return StepShape(feed.num_labels, clusters, len(rows), int(tokens.max()), int(positives.sum()))
+    return BatchShape(feed.num_labels, clusters, len(rows), int(tokens.max()), int(positives.sum()))

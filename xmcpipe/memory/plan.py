@@ -13,7 +13,7 @@ from typing import Any
 
 from xmcpipe.memory.parts import LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.memory.workspace import rewiring_bytes
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
@@ -69,7 +69,7 @@ class Plan:
 
 
 def plan(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, device: str, documents: int = 0
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, device: str, documents: int = 0
 ) -> Plan:
     """The plan of `config` on `device`, "cpu" or "cuda", for batches of `shape` of this number of documents.
 
@@ -88,7 +88,7 @@ def plan(
     return Plan(config.memory, device, parts, peaks, host, floor(config, shape, found.head), found.flops)
 
 
-def _host_bytes(found: Rehearsal, total: int, shape: StepShape, documents: int) -> dict[str, int]:
+def _host_bytes(found: Rehearsal, total: int, shape: BatchShape, documents: int) -> dict[str, int]:
     """On a CPU the tensors are on the host; with a GPU the host holds what they are made from."""
     host = {"documents": DOCUMENT_BYTES * documents}
     if found.device == "cpu":
@@ -97,7 +97,7 @@ def _host_bytes(found: Rehearsal, total: int, shape: StepShape, documents: int) 
     return {"encoder as it is loaded": found.encoder_values * 4, LABEL_FACTS: facts * shape.labels, **host}
 
 
-def floor(config: TrainConfig, shape: StepShape, head: Head) -> Floor:
+def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     """The floor of a step of `head` under its optimizer."""
     value = head.weight.element_size()
     moments = {"adamw": 2, "adam": 2, "sgd": 1 if config.head.momentum else 0}[config.head.optimizer]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.clustering.config import default_clusters
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.shape import DataShape, StepShape
+from xmcpipe.memory.shape import BatchShape, DataShape
 from xmcpipe.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plan_recipe(
     name = encoder_name(config, configs, artifacts)
     make_encoder = _encoder_factory(name, data.tokens)
     rows = min(config.batch_size, data.rows or config.batch_size)
-    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
+    shape = BatchShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
     plans, process = [], 0
     for variant in (config, other_memory(config)):
         if variant is not None:

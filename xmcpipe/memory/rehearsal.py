@@ -25,7 +25,7 @@ from xmcpipe.memory.parts import (
     count_moments,
     part_of,
 )
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.memory.stand_ins import META, PlannedFeed, optimizer_kernels_on_meta, outer_chunks
 from xmcpipe.modeling.encoder import recompute_activations
 from xmcpipe.modeling.heads import Head
@@ -59,7 +59,7 @@ class Rehearsal:
 
 
 def rehearse(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, device: str
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, device: str
 ) -> Rehearsal:
     """Run steps of `config` on batches of `shape`, as if on `device` ("cpu" or "cuda"), and count.
 
@@ -96,7 +96,7 @@ def rehearse(
 
 
 def _trainer(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, meter: MetaMeter
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, meter: MetaMeter
 ) -> Trainer:
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
     with META:

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class StepShape:
+class BatchShape:
     """L labels, C clusters (0: no auxiliary branch), a batch of B rows x S tokens with P positive pairs."""
 
     labels: int

@@ -13,7 +13,7 @@ import torch
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import BATCH
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.feed import Batch, Feed
 
@@ -23,7 +23,7 @@ META = torch.device("meta")
 class PlannedFeed(Feed):
     """Batches of a stated shape on "meta", without documents; `meter` counts them as BATCH."""
 
-    def __init__(self, shape: StepShape, meter: LiveBytes) -> None:
+    def __init__(self, shape: BatchShape, meter: LiveBytes) -> None:
         self.num_labels, self.shape = shape.labels, shape
         self.train_rows = np.arange(shape.rows)
         self.validation_rows = self.train_rows[:0]

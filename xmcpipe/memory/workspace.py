@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
-from xmcpipe.ops.cuda.geometry import Card, StepShape, max_gradient_bytes, max_step_workspace_bytes, padded
+from xmcpipe.ops.cuda.geometry import (
+    Card,
+    StepShape,
+    max_gradient_bytes,
+    max_step_workspace_bytes,
+    padded_rows,
+)
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
@@ -48,11 +54,11 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
             num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
         )
     if name == "ffi_scores":
-        return first.element_size() * width * padded(num_rows)
-    by_label = 4 * width * padded(num_rows)  # the gradient's transpose
+        return first.element_size() * width * padded_rows(num_rows)
+    by_label = 4 * width * padded_rows(num_rows)  # the gradient's transpose
     if name == "ffi_grad_features":
         return by_label + max_gradient_bytes(num_rows, args[3], H100)
-    return by_label + second.element_size() * second.shape[1] * padded(num_rows)
+    return by_label + second.element_size() * second.shape[1] * padded_rows(num_rows)
 
 
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:

@@ -79,17 +79,17 @@ def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewir
         pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
         ties_left -= num_tied
         # Most rewirings prune in few rows: only those are copied, regrown and written back.
-        touched_T = pruned_RK.any(1).nonzero().squeeze(1)
-        if len(touched_T) == 0:
+        rows_T = pruned_RK.any(1).nonzero().squeeze(1)
+        if len(rows_T) == 0:
             continue
-        pruned_TK, touched_T = pruned_RK[touched_T], touched_T + begin
+        pruned_TK, rows_T = pruned_RK[rows_T], rows_T + begin
         index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
-        index_TK = index_bits[touched_T].view(torch.uint16)
-        labels_T = touched_T + rewiring.first_label
+        index_TK = index_bits[rows_T].view(torch.uint16)
+        labels_T = rows_T + rewiring.first_label
         new_TK = regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
-        index_bits[touched_T] = new_TK.view(torch.int16)
+        index_bits[rows_T] = new_TK.view(torch.int16)
         for tensor in [weight, *moments]:
-            tensor[touched_T] = tensor[touched_T].masked_fill(pruned_TK, 0.0)
+            tensor[rows_T] = tensor[rows_T].masked_fill(pruned_TK, 0.0)
         replaced += pruned_TK.sum()
     return replaced
 

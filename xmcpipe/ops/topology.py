@@ -47,22 +47,22 @@ def regrow(
     A pruned feature may be drawn again. Places are filled from left to right in the order of the random keys.
     """
     index = index_RK.to(torch.int64)
-    held_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
-    held_RD.scatter_(1, index, ~pruned_RK)
-    order_RD = _features_by_key(seed, rewiring, labels_R, num_features, held_RD)
+    current_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
+    current_RD.scatter_(1, index, ~pruned_RK)
+    order_RD = _features_by_key(seed, rewiring, labels_R, num_features, current_RD)
     # The first pruned place of a row gets the first free feature, the second place the second, and so on.
     place_RK = (pruned_RK.cumsum(1) - 1).clamp_(min=0)
     return to_index(torch.where(pruned_RK, order_RD.gather(1, place_RK), index))
 
 
 def _features_by_key(
-    seed: int, stream: int, labels_R: Tensor, num_features: int, held_RD: Tensor | None
+    seed: int, stream: int, labels_R: Tensor, num_features: int, current_RD: Tensor | None
 ) -> Tensor:
-    """The features of each row in the order of their keys, int64 [R, D]; those in `held_RD` come last."""
+    """The features of each row in the order of their keys, int64 [R, D]; those in `current_RD` come last."""
     words = random_words(seed, stream, labels_R, num_features)
     # The feature in the low bits makes the keys distinct, so the sort need not be stable.
     keys = words * MAX_FEATURES + torch.arange(num_features, device=words.device)
-    if held_RD is not None:
+    if current_RD is not None:
         # Features that the row reads already sort behind all others.
-        keys.masked_fill_(held_RD, torch.iinfo(torch.int64).max)
+        keys.masked_fill_(current_RD, torch.iinfo(torch.int64).max)
     return keys.argsort(dim=1)

@@ -1,7 +1,7 @@
 """The fused classifier step on the CUDA kernels: one pass over the labels, or chunk by chunk.
 
-`geometry.one_pass` chooses by the shape. `step_pass` computes each product densely on tensor cores;
-`step_chunks` gathers, and takes any shape and format.
+`geometry.one_pass` chooses by shape and card. `step_pass` computes each product densely on tensor cores;
+`step_chunks` gathers, and supports any shape and format.
 """
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`; `rows.supports` the arguments."""
+    """See `ops.step.Step`. `rows.supports` must accept the arguments."""
     shape = StepShape.of(features_BD, layer)
     if one_pass(shape, card_of(features_BD.device)) is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update)

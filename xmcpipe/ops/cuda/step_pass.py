@@ -1,6 +1,6 @@
 """The fused classifier step by kernels/ffi_step.cu: one pass, dense tiles of labels on tensor cores.
 
-For the shapes and formats of `geometry.pass_geometries`.
+It supports the shapes and formats of `geometry.pass_geometries`.
 
 B rows, D features, L labels, K fan-in; S blocks, each with a partial dX.
 """
@@ -24,10 +24,12 @@ def supports(features_BD: Tensor, layer: SparseLayer) -> bool:
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`; `supports` the arguments. Gradients of scores are rounded to 16 bits at random."""
+    """See `ops.step.Step`. `supports` must accept the arguments.
+
+    Gradients of scores are rounded stochastically to 16 bits."""
     shape, device = StepShape.of(features_BD, layer), features_BD.device
     geometry = _geometry(shape, device)
-    assert geometry is not None, "`supports` says whether there is one"
+    assert geometry is not None, "`supports` must accept the arguments"
     variant = KERNELS["ffi_step"].variant(
         **geometry.macros, LOSS=loss_code(loss), MOMENTUM=momentum_kind(layer.weight, layer.momentum)
     )
@@ -60,7 +62,7 @@ def _geometry(shape: StepShape, device: torch.device) -> PassGeometry | None:
 
 
 def _sum(partial_SBD: Tensor, partial_loss: Tensor, out_BD: Tensor) -> Tensor:
-    """Write dX, the blocks' partial sums added in order, to `out_BD`; returns the loss sum float32 []."""
+    """Add the partial sums of all blocks in order: write dX to `out_BD`, return the loss sum float32 []."""
     loss_sum = out_BD.new_empty(())
     launch(
         KERNELS["ffi_step_sum"].variant(),
