@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 def memory_figures(trainer: Trainer, meter: FirstStepsMeter) -> dict[str, Any]:
     """{"predicted_bytes": {part: …, "total": …, "host": …}, "measured_bytes": {"total", "host"}, "ratio"}.
 
-    `meter` is the one that watched the trainer. Measured is what lived at the same time: on a CPU the tensors
-    of the first steps, on a GPU the allocator's blocks of the whole training. Predicted is the same, for a
-    batch of that shape or for one of the longest documents. `host` is resident memory; it is predicted on a
-    CPU only, as the tensors and what else is resident between steps.
+    `meter` must have watched the trainer. `total` is the peak of what is in memory at the same time. On a CPU
+    it is measured from the tensors of the first steps, and predicted for a batch of the same shape. On a GPU
+    it is measured by torch's allocator over the whole training, and predicted for the longest documents.
+    `host` is resident memory. It is predicted on a CPU only: the tensors plus everything else that was
+    resident.
     """
     gpu = trainer.device.type == "cuda"
     peaks = peak_bytes(trainer.device)
@@ -43,17 +44,20 @@ def memory_figures(trainer: Trainer, meter: FirstStepsMeter) -> dict[str, Any]:
 
 
 def _predict(trainer: Trainer, shape: BatchShape, gradients: bool) -> dict[str, int]:
+    """Predicted bytes of each part; `gradients`: whether the measured step computed gradient norms."""
     encoder, config = trainer.model.encoder, trainer.config
     on_gpu = trainer.device.type == "cuda"
     if not (on_gpu or gradients):
-        config = replace(config, gradients_every=0)  # as in the measured step
+        # The measured step computed no gradient norms, so the rehearsed one must not either.
+        config = replace(config, gradients_every=0)
 
     def rebuild_encoder() -> Any:
         return type(encoder)(encoder.config).float()
 
     if on_gpu:
         return plan(config, rebuild_encoder, shape, "cuda").parts
-    return rehearse(config, rebuild_encoder, shape, "cpu").parts_at_peak  # the first steps have no rewiring
+    # A rehearsal rather than a plan: the measured first steps contain no rewiring.
+    return rehearse(config, rebuild_encoder, shape, "cpu").parts_at_peak
 
 
 def _largest(trainer: Trainer) -> BatchShape:
@@ -64,6 +68,6 @@ def _largest(trainer: Trainer) -> BatchShape:
         torch.from_numpy(lengths).topk(min(config.batch_size, len(lengths))).indices.numpy()
     ]
     shape = shape_of(trainer, longest)
-    # Not from the model: the auxiliary branch may have been dropped by now.
+    # Counted from the clusters, since the model may have dropped its auxiliary branch by now.
     clusters = 0 if trainer.clusters is None else int(trainer.clusters.max()) + 1
     return replace(shape, clusters=clusters)

@@ -1,6 +1,6 @@
-"""What replaces parts of a training in a rehearsal: batches without documents, and optimizer kernels.
+"""Replacements for parts of a training in a rehearsal: batches without documents, and optimizer kernels.
 
-The rest of the training is the real code.
+Everything else in a rehearsal is the real code.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class PlannedFeed(Feed):
 
     @property
     def steps_per_epoch(self) -> int:
-        """So many that no schedule reaches its end."""
+        """A number so large that no schedule reaches its end."""
         return 1 << 30
 
     def batch(self, rows: Int64s) -> Batch:
@@ -50,7 +50,7 @@ class PlannedFeed(Feed):
 def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
     """[begin, end) of the first two chunks and the last one of a head.
 
-    Those in between allocate the same, and may be thousands.
+    The chunks in between allocate the same, and there may be thousands of them.
     """
     begins = range(0, num_labels, size)
     for begin in dict.fromkeys([*begins[:2], begins[-1]]):
@@ -59,10 +59,11 @@ def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def optimizer_kernels_on_meta(device: str) -> Iterator[None]:
-    """Lets torch's fused Adam and optimi's Triton kernel run on meta tensors.
+    """Let torch's fused Adam and optimi's Triton kernel run on meta tensors.
 
-    Neither has an implementation for "meta", and both update in place and allocate nothing. There is no hook
-    for that, so their functions are replaced while this context is entered.
+    Neither has an implementation for "meta". Both update in place and allocate nothing, so skipping them
+    changes no count. There is no hook for that, so their functions are replaced while this context is
+    entered.
     """
     replaced = [(import_module("torch.optim.adam"), "_device_dtype_check_for_fused", lambda *_, **__: None)]
     if device == "cuda":  # the Triton kernel; on a CPU optimi uses torch's operators

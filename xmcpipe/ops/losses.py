@@ -1,8 +1,8 @@
-"""The table of losses: everything about a loss that is not a fused kernel stands in its entry here.
+"""The table of losses: an entry holds everything about a loss except its fused kernels.
 
-A loss runs over every label against sparse positives, value and gradient in one pass over a chunk of scores.
-The gradient overwrites the scores: first all scores count as negatives, then the few positives are corrected.
-No target matrix exists. Sums are float32 and unscaled.
+A loss compares all scores of a chunk with sparse positives, and computes value and gradient in one pass. The
+gradient overwrites the scores: first all scores count as negatives, then the few positives are corrected. No
+target matrix exists. Sums are float32 and unscaled.
 
 To add a loss, add its name to `loss_names.LossName` and an entry to `LOSSES`. It then trains wherever torch
 computes the step. The fused backends look losses up by name or code and refuse what they don't have:
@@ -40,7 +40,7 @@ class Loss:
     scale: Scale
     """(reduction, B, L) -> the factor that turns the sum over all scores into the loss."""
     prior: Callable[[Tensor], Tensor]
-    """Shares of positives in (0, 1) -> the constant scores that minimise the loss, the first bias."""
+    """Fractions of positives, in (0, 1) -> the constant scores that minimise the loss, used as first bias."""
     kernel_code: int | None = None
     """Value of the macro LOSS in kernels/; None if no CUDA kernel computes the loss."""
 
@@ -70,18 +70,18 @@ def bce_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tensor:
 
 
 def mean_over_scores(reduction: Reduction, num_rows: int, num_labels: int) -> float:
-    """1 / (B x L), whatever the reduction over rows."""
+    """1 / (B x L), for every reduction."""
     return 1.0 / (num_rows * num_labels)
 
 
 def sum_over_labels(reduction: Reduction, num_rows: int, num_labels: int) -> float:
-    """A sum over labels, and over rows the mean (1 / B) or the sum (1)."""
+    """1 / B for the mean over rows, 1 for the sum; over labels it is always a sum."""
     return 1.0 / num_rows if reduction == "mean" else 1.0
 
 
-def squared_hinge_prior(share: Tensor) -> Tensor:
-    """The minimum of p * (1 - s)^2 + (1 - p) * (1 + s)^2."""
-    return 2.0 * share - 1.0
+def squared_hinge_prior(fraction: Tensor) -> Tensor:
+    """The score s that minimises p * (1 - s)^2 + (1 - p) * (1 + s)^2, with p the fraction of positives."""
+    return 2.0 * fraction - 1.0
 
 
 _ENTRIES = (

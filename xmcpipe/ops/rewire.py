@@ -1,10 +1,10 @@
 """Rewiring as a PyTorch operator: prune the connections below a cut, regrow in the same rows, in place.
 
-A cut is "every |weight| whose float32 bits are below `bits`, and of those exactly at it the first `ties`, in
-order of label, then place". The bits of a float that is not negative are in the order of its value. The
-trainer finds the cut (`training.rewiring`).
+A cut selects every weight whose |weight| has float32 bits below `bits`, and the first `ties` of those exactly
+at `bits`, in order of label, then place. For floats that are not negative, the order of the bits is that of
+the values. The trainer computes the cut (`training.rewiring`).
 
-L labels, K fan-in, R labels of a piece, T labels of it that lose a connection.
+L labels, K fan-in, R labels of a piece, T labels of a piece that lose a connection.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None
 
 
 def magnitude_bits(weight: Tensor) -> Tensor:
-    """The float32 bits of |weight| as int64, in the order of the values."""
+    """The float32 bits of |weight| as int64; larger values have larger bits."""
     return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
 
 
@@ -72,13 +72,13 @@ def ffi_rewire_(
 def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
     weight, index, *_ = layer
     replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
-    # In pieces, since `regrow` needs a random key for each feature of each row.
+    # In pieces, because `regrow` allocates a random key for each feature of each row.
     rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
         pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
         ties_left -= num_tied
-        # Most rewirings prune in few rows: only those are copied, regrown and written back.
+        # A rewiring may prune in few rows: only those are copied, regrown and written back.
         rows_T = pruned_RK.any(1).nonzero().squeeze(1)
         if len(rows_T) == 0:
             continue

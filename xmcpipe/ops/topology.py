@@ -3,7 +3,9 @@
 Every choice is a function of (seed, stream, label number): each feature of the row gets a random key, and the
 features that the row does not read yet are chosen in the order of their keys. The choice is uniform, without
 repeats, and the same on any device, in any chunks, on any number of processes. Indices are stored in 16 bits,
-so D <= 65,536. SET is Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
+so D <= 65,536.
+
+Source of SET: Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
 connectivity", 2018.
 
 R labels of a piece, D features, K fan-in.
@@ -16,7 +18,7 @@ from xmcpipe.ops.philox import random_words
 
 INDEX_DTYPE = torch.uint16
 MAX_FEATURES = 65_536
-STREAM_TOPOLOGY = 0  # the first choice; stream r is the regrowth of rewiring r, from 1
+STREAM_TOPOLOGY = 0  # of the first choice; rewiring r, from 1, uses stream r
 
 
 def chunk_rows(num_features: int) -> int:
@@ -32,7 +34,7 @@ def to_index(index: Tensor) -> Tensor:
 def initial_index(seed: int, labels_R: Tensor, num_features: int, fan_in: int) -> Tensor:
     """The first K features of each label: uint16 [R, K], distinct in a row, in ascending order.
 
-    `labels_R`: the numbers of the labels among all labels, int64.
+    `labels_R`: label ids, int64.
     """
     order_RD = _features_by_key(seed, STREAM_TOPOLOGY, labels_R, num_features, None)
     return to_index(order_RD[:, :fan_in].sort(dim=1).values)

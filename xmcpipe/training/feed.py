@@ -1,6 +1,6 @@
-"""From shards to batches on the device: the validation split, the order of an epoch, and groups of batches.
+"""Turns shards into batches on the device: the validation split, the order of an epoch, groups of batches.
 
-A group is the batches of one optimizer step: `accumulation` of them.
+A group consists of the `accumulation` batches of one optimizer step.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a tim
 
 @dataclass(frozen=True)
 class Batch:
-    """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label."""
+    """B documents on the device: token ids and mask, int64 [B, S]; positive pairs, sorted by label."""
 
     input_ids_BS: Tensor
     mask_BS: Tensor
@@ -63,7 +63,8 @@ class Feed:
         held_out = min(int(config.validation * total), config.validation_max)
         order = np.random.default_rng([config.seed, 1]).permutation(total)
         self.validation_rows: Int64s = np.sort(order[:held_out])
-        texts = np.arange(total, len(self.shards))
+        texts = np.arange(total, len(self.shards))  # label texts follow the documents
+        # Sorted: rows of shards are then read in order; `groups` shuffles them again.
         self.train_rows: Int64s = np.concatenate([np.sort(order[held_out:]), texts])
         self.label_counts = self._label_counts()
 
@@ -100,10 +101,10 @@ class Feed:
         return [rows[begin : begin + step] for begin in range(0, len(rows), step)]
 
     def batch(self, rows: Int64s) -> Batch:
-        """The documents of `rows` on the device."""
+        """The padded batch of the documents `rows`, on the device."""
         host = collate(self.shards, rows, self._pad_id)
         tensors = (torch.from_numpy(array) for array in (host.input_ids, host.mask, host.rows, host.labels))
-        if self._device.type == "cuda":
+        if self._device.type == "cuda":  # pinned memory lets the copies run while the GPU computes
             tensors = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors)
         input_ids_BS, mask_BS, rows_P, labels_P = tensors
         return Batch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P))
