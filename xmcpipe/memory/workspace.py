@@ -64,7 +64,7 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
     """Workspace on a CPU of the operator `func` with arguments of these shapes and dtypes, in bytes."""
     labels = next(len(value) for value in args if isinstance(value, Tensor) and value.dtype == INDEX_DTYPE)
-    # Only `ffi_grad_features` has an int at place 3: D, which its tensors don't show.
+    # Of the operators of a step, only `ffi_grad_features` has an int at place 3: D, which no tensor shows.
     features = next((value for value in args[3:4] if isinstance(value, int)), args[0].shape[1])
     num_sampled = min(labels, max(SAMPLE_LABELS, 2 * TILE_VALUES // features))
     sample = tuple(_zeros(value, labels, num_sampled) for value in args)

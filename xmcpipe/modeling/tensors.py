@@ -74,7 +74,7 @@ class TensorFile:
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                # In a file of another format these 8 bytes can be any number: check before reading so many.
+                # In a file of another format these 8 bytes can be any number, so check it before reading.
                 if length > path.stat().st_size - 8:
                     raise ValueError("its header is truncated")
                 table: dict[str, dict[str, Any]] = json.loads(file.read(length))

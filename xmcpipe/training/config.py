@@ -175,7 +175,7 @@ class TrainConfig:
     """Number of batches per optimizer step; the loss is that of one large batch."""
 
     memory: Literal["paper", "light"] = "paper"
-    """What is in memory: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
+    """Memory mode: float32 weights with gradients and optimizer moments (paper), or 16-bit weights
     without gradients of the output layer (light)."""
 
     loss: LossName = "squared_hinge"

@@ -85,7 +85,7 @@ class StepShape(NamedTuple):
 
 
 def padded_rows(num_rows: int) -> int:
-    """`stride` for a batch of so many rows."""
+    """`stride` for a batch of `num_rows` rows: the next multiple of LANE_ROWS."""
     return -(-num_rows // LANE_ROWS) * LANE_ROWS
 
 

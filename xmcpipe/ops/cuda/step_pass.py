@@ -26,7 +26,8 @@ def step_(
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. `supports` must accept the arguments.
 
-    Gradients of scores are rounded stochastically to 16 bits."""
+    Gradients of scores are rounded stochastically to 16 bits.
+    """
     shape, device = StepShape.of(features_BD, layer), features_BD.device
     geometry = _geometry(shape, device)
     assert geometry is not None, "`supports` must accept the arguments"

@@ -59,7 +59,7 @@ def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> t
 
 
 def _one_row(features_DB: Tensor, macros: dict[str, int]) -> GatherLaunch:
-    """How to launch the kernel for a single row: each lane computes a label by itself."""
+    """How to launch the kernel for a single row: each lane computes a whole label."""
     shared = features_DB.shape[0] * features_DB.element_size()
     macros = macros | {"FEATURE": FORMATS[features_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
     variant = KERNELS["ffi_topk"].variant(**macros, SHARED=1)
