@@ -224,7 +224,7 @@ class TrainConfig:
     """Table of the auxiliary loss."""
 
     device: str = runtime("auto")
-    """Device to train on: auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
+    """Device to train on: auto (a GPU if there is one), or a torch device like cpu, cuda or cuda:1."""
 
     checkpoint_minutes: float = runtime(10.0)
     """Minutes between checkpoints within an epoch; each epoch ends with a checkpoint."""
