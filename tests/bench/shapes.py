@@ -32,7 +32,7 @@ from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.memory.compare import memory_figures
 from xmcpipe.memory.measure import FirstStepsMeter
 from xmcpipe.memory.plan import plan
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, TrainConfig
@@ -112,7 +112,7 @@ def predict(name: str, shape: Shape, memory: str) -> dict[str, object]:
         return module.float()
 
     positives = round(shape.batch * shape.labels_per_document)
-    step = StepShape(shape.labels, shape.clusters, shape.batch, shape.tokens, positives)
+    step = BatchShape(shape.labels, shape.clusters, shape.batch, shape.tokens, positives)
     found = plan(configure(shape, memory, "cpu", 100), encoder, step, "cuda")
     parts = {part: size for part, size in found.part_peaks.items() if size}
     facts = {"shape": name, "memory": memory, **asdict(shape), "parts": parts, "total_bytes": found.total}

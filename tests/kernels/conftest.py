@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def needs_nvrtc() -> None:
     """Skip with the reason if kernels can't be compiled."""
-    from xmcpipe.ops.nvrtc.compiler import missing
+    from xmcpipe.ops.nvrtc.compiler import unavailable_reason
 
-    if reason := missing():
+    if reason := unavailable_reason():
         pytest.skip(reason)
 
 

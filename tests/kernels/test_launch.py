@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xmcpipe.ops.nvrtc import source
-from xmcpipe.ops.nvrtc.launch import available, blocks_per_multiprocessor, launch, load, shared_limit
+from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, launch, load, shared_limit, unavailable_reason
 from xmcpipe.ops.nvrtc.variant import Kernel
 
 pytestmark = pytest.mark.gpu
@@ -40,7 +40,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         f"#define THREADS {THREADS}\ntypedef long long i64;\ntypedef unsigned long long u64;\n"
     )
     source._text_of.cache_clear()
-    if reason := available(torch.device("cuda")):
+    if reason := unavailable_reason(torch.device("cuda")):
         pytest.skip(reason)
     yield
     source._text_of.cache_clear()

@@ -1,4 +1,4 @@
-"""A model artifact as one object that maps texts to label names and scores.
+"""A model artifact as one object that maps texts to label names with scores.
 
 It needs neither shards nor raw data. B texts of a batch, K labels for each.
 """
@@ -38,7 +38,7 @@ class Bundle:
     def load(
         folder: Path, device: str = "cpu", precision: str = "float32", label_chunk: int = 131_072
     ) -> "Bundle":
-        """The model artifact in `folder`.
+        """Load the model artifact in `folder`; at most `label_chunk` labels are scored at a time.
 
         Raises XmcpipeError if the folder is not a model artifact.
         """
@@ -48,7 +48,10 @@ class Bundle:
         return Bundle(scorer, tokenizer, facts["max_length"], pq.read_table(folder / "labels.parquet"))
 
     def predict(self, texts: Iterable[str], k: int = 5, batch_size: int = 64) -> Iterator[list[Prediction]]:
-        """The k best labels of each text, best first, in the order of the texts, which are read lazily."""
+        """The k best labels of each text, best first; fewer if the model has fewer labels.
+
+        Texts are read lazily, `batch_size` at a time, and results come in their order.
+        """
         stream = iter(texts)
         while batch := list(islice(stream, batch_size)):
             labels_BK, scores_BK = self._scorer.top(self._encode(batch), k)

@@ -14,7 +14,7 @@ from xmcpipe.modeling.topk import top_labels
 
 
 class Scorer:
-    """Scores batches with `model` on `device`; at most [B, label_chunk] scores exist at a time."""
+    """Finds the best labels of batches; at most [B, label_chunk] scores exist at a time."""
 
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk

@@ -9,7 +9,7 @@ import torch
 from xmcpipe.memory.measure import FirstStepsMeter, shape_of
 from xmcpipe.memory.plan import plan
 from xmcpipe.memory.rehearsal import rehearse
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.training.feed import count_clusters
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.used_memory import peak_bytes
@@ -43,21 +43,24 @@ def memory_figures(trainer: Trainer, meter: FirstStepsMeter) -> dict[str, Any]:
     return {"predicted_bytes": predicted, "measured_bytes": measured, "ratio": ratio}
 
 
-def _predict(trainer: Trainer, shape: StepShape, gradients: bool) -> dict[str, int]:
+def _predict(trainer: Trainer, shape: BatchShape, gradients: bool) -> dict[str, int]:
+    """Predicted bytes of each part; `gradients`: whether the measured step computed gradient norms."""
     encoder, config = trainer.model.encoder, trainer.config
     on_gpu = trainer.device.type == "cuda"
     if not (on_gpu or gradients):
-        config = replace(config, gradients_every=0)  # as in the measured step
+        # The measured step computed no gradient norms, so the rehearsed one must not either.
+        config = replace(config, gradients_every=0)
 
     def rebuild_encoder() -> Any:
         return type(encoder)(encoder.config).float()
 
     if on_gpu:
         return plan(config, rebuild_encoder, shape, "cuda").parts
-    return rehearse(config, rebuild_encoder, shape, "cpu").parts_at_peak  # the first steps have no rewiring
+    # A rehearsal rather than a plan: the measured first steps contain no rewiring.
+    return rehearse(config, rebuild_encoder, shape, "cpu").parts_at_peak
 
 
-def _largest(trainer: Trainer) -> StepShape:
+def _largest(trainer: Trainer) -> BatchShape:
     """The shape of a batch of the longest documents, with the labels of these documents."""
     feed, config = trainer.feed, trainer.config
     lengths = feed.shards.lengths[feed.train_rows]

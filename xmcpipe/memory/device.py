@@ -1,11 +1,11 @@
 """Makes tensors on "meta" allocate what an encoder's operators allocate on a real device.
 
-Tensors of the device "meta" pass through the same Python code and the same autograd as real ones, and an
-operator returns a result of the right shape without memory. Three things depend on the real device, and are
+Tensors on the device "meta" pass through the same Python code and the same autograd as real ones, but have no
+memory: an operator returns only a result of the right shape. Three things depend on the real device, and are
 emulated here:
 
-- autocast depends on the device of a tensor. A weight that is cast to 16 bits lives until the autocast region
-  ends, as in torch (at::autocast::cached_cast);
+- autocast, which ignores meta tensors. A weight that is cast to 16 bits lives until the autocast region ends,
+  as in torch (at::autocast::cached_cast);
 - attention: torch chooses the kernel by the device. With a mask, CUDA uses the memory-efficient kernel, which
   stores no probabilities. A CPU uses its flash kernel, which has no dropout, or else plain operators;
 - dropout stores one byte per element on CUDA, and a tensor of factors on a CPU.
@@ -42,7 +42,7 @@ IN_HALF: frozenset[Call] = frozenset(
         F.scaled_dot_product_attention,
     ]
 )
-BIAS_ALIGNMENT = 16  # the memory-efficient kernel requires rows of its bias in multiples of this
+BIAS_ALIGNMENT = 16  # the memory-efficient kernel requires rows of its bias in multiples of this size
 CPU_AUTOCAST = "cpu"  # a rehearsed step enters autocast for the CPU, whichever device is emulated
 
 
@@ -82,6 +82,7 @@ class EmulatedDevice(TorchFunctionMode):
             return value
         if not (value.is_leaf and value.requires_grad):  # torch caches the casts of weights only
             return value.to(dtype)
+        # The weight is stored too: while it lives, its id can't be reused.
         if id(value) not in self._casts:
             self._casts[id(value)] = (value, value.to(dtype))
         return self._casts[id(value)][1]
@@ -105,7 +106,7 @@ def _attention_cuda(
 ) -> Tensor:
     bias = None
     if attn_mask is not None:
-        bias = attn_mask.to(query.dtype)  # torch makes 0 and -inf of a mask of bools
+        bias = attn_mask.to(query.dtype)  # torch turns a mask of bools into a bias of 0 and -inf
         missing = -bias.shape[-1] % BIAS_ALIGNMENT
         if missing:
             bias = F.pad(bias, (0, missing))[..., : bias.shape[-1]]

@@ -1,9 +1,9 @@
 """Bytes of live tensors, counted per storage from the operator that allocates it until Python frees it.
 
-A mode of torch's dispatcher sees every operator with its tensors (the idea is that of
-torch.distributed._tools.mem_tracker). A storage is counted from the first tensor that uses it until it is
-freed, which a weak reference reports; views share a storage. The whole history is recorded, so that the peak
-can be divided into parts afterwards, when it is known which storage was a gradient and which was a moment.
+A mode of torch's dispatcher sees every operator with its tensors, as in torch.distributed._tools.mem_tracker.
+A storage is counted from the first tensor that uses it until it is freed, which a weak reference reports;
+views share a storage. The whole history is recorded, so that the peak can be divided into parts later, when
+it is known which storage was a gradient and which was a moment.
 
 It works on real tensors, and on tensors of the device "meta", which have sizes but no memory.
 """
@@ -21,7 +21,7 @@ NAMESPACE = "xmcpipe"  # of our own operators; what they allocate inside is coun
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts while it is entered; it may be entered repeatedly, and continues to count.
+    """Counts bytes while it is entered; entered again, it continues to count.
 
     Storages are rounded up to `block` bytes. `live` and `peak` are bytes. A storage belongs to the part of
     the innermost region in which it was allocated, unless `assign` gives it another part.
@@ -45,9 +45,9 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def assign(self, tensor: Tensor, part: str) -> None:
         """Assign the tensor's storage to `part`, for all of its lifetime."""
-        found = self._alive.get(tensor.untyped_storage()._cdata)
-        if found is not None:
-            self._parts[found[0] - 1] = part
+        entry = self._alive.get(tensor.untyped_storage()._cdata)
+        if entry is not None:
+            self._parts[entry[0] - 1] = part
 
     def begin(self, part: str) -> None:
         """Begin a region: what is allocated until `end` belongs to `part`. Regions nest."""
@@ -82,7 +82,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return {part: size for part, size in live.items() if size}
 
     def part_peaks(self) -> dict[str, int]:
-        """The peak of each part by itself, in bytes."""
+        """The peak of each part alone, in bytes; the peaks may be at different times."""
         live: Counter[str] = Counter()
         peaks: Counter[str] = Counter()
         for part, size in self._changes():
@@ -100,8 +100,9 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run an operator; on a CPU, what our own operators allocate inside is counted too."""
+        """Run an operator; on a CPU, allocations inside our own operators are counted too."""
         if func.namespace == NAMESPACE and _device(args) == "cpu":
+            # Dispatch is off inside a mode; entering it again makes the inner operators visible.
             with self:
                 return func.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), *args, **kwargs)
         return func(*args, **kwargs)
@@ -123,13 +124,15 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
-        found = self._alive.get(key)
-        if found is not None:
-            if self._bytes[found[0] - 1] == self._rounded(size):
+        entry = self._alive.get(key)
+        if entry is not None:
+            if self._bytes[entry[0] - 1] == self._rounded(size):
                 return
-            self._released(found[0])  # the storage was resized
-        number = self._allocated(size, self.part() if found is None else self._parts[found[0] - 1])
-        # torch preserves the Python object of a storage for as long as the storage lives.
+            # The storage was resized: count it as freed and allocated again, in the same part.
+            self._released(entry[0])
+        number = self._allocated(size, self.part() if entry is None else self._parts[entry[0] - 1])
+        # Torch keeps the Python object of a storage for as long as the storage lives, so the weak reference
+        # reports the storage's end, before its address can be reused.
         self._alive[key] = (number, weakref.ref(storage, lambda _: self._freed(key)))
 
     def _freed(self, key: int) -> None:
@@ -151,6 +154,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return -(-size // self.block) * self.block
 
     def _changes(self) -> Iterator[tuple[str, int]]:
+        """(part, bytes) of each allocation in order; bytes are negative when a storage is freed."""
         for event in self._history:
             number = abs(event) - 1
             yield self._parts[number], self._bytes[number] if event > 0 else -self._bytes[number]

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import count_all
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.used_memory import host_bytes
 
-MEASURED_STEPS = 3  # counting slows a step down
+MEASURED_STEPS = 3  # only a few, since counting makes a step slower
 
 
 class FirstStepsMeter:
@@ -21,13 +21,13 @@ class FirstStepsMeter:
 
     `steps`: steps measured so far. `peak`: bytes of live tensors, 0 before the first step. `shape`: shape of
     the batch that had this peak. `gradients`: whether norms of gradients were measured in that step, which
-    makes activations live longer (training.gradients). `process`: bytes of everything else that was resident
-    after the first step, when all modules are imported.
+    makes activations live longer (training.gradients). `process`: resident bytes other than tensors after the
+    first step, when all modules are imported.
     """
 
     def __init__(self) -> None:
         self.peak = self.process = self.steps = 0
-        self.shape: StepShape | None = None
+        self.shape: BatchShape | None = None
         self.gradients = False
 
     @contextmanager
@@ -43,15 +43,16 @@ class FirstStepsMeter:
         self.steps += 1
         if self.steps == 1:
             self.process = max(host_bytes() - meter.live, 0)
-        if self.steps <= 2 or meter.peak > self.peak:  # in the first step the optimizers have no state yet
+        # The second step always replaces the first, in which the optimizers have no state yet.
+        if self.steps <= 2 or meter.peak > self.peak:
             shapes = [shape_of(trainer, rows) for rows in group]
             self.peak, self.gradients = meter.peak, bool(trainer.norms)
             self.shape = max(shapes, key=lambda shape: shape.rows * shape.tokens)
 
 
-def shape_of(trainer: Trainer, rows: Int64s) -> StepShape:
+def shape_of(trainer: Trainer, rows: Int64s) -> BatchShape:
     """The shape of the batch of `rows`."""
     feed, auxiliary = trainer.feed, trainer.model.auxiliary
     tokens, positives = feed.shards.lengths[rows], feed.shards.labels.lengths[rows]
     clusters = 0 if auxiliary is None else auxiliary.out_features
-    return StepShape(feed.num_labels, clusters, len(rows), int(tokens.max()), int(positives.sum()))
+    return BatchShape(feed.num_labels, clusters, len(rows), int(tokens.max()), int(positives.sum()))

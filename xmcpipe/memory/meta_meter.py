@@ -18,7 +18,7 @@ CUDA_BLOCK = 512  # bytes; torch's allocator returns multiples of it
 class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
     """LiveBytes for meta tensors that stand for tensors on `device`, "cpu" or "cuda".
 
-    `functions` is to be entered together with it. `flops`: operations so far, except those of our own
+    Enter `functions` together with it. `flops`: floating-point operations so far, without those of our own
     operators.
     """
 
@@ -32,13 +32,13 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """As LiveBytes; casts of autocast are dropped if its region has ended."""
+        """Count as LiveBytes does, after dropping the casts of an autocast region that has ended."""
         self.functions.forget_casts()
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operator on tensors without memory."""
-        # Two operators need values: reading a scalar (.item()) and copying to the host.
+        # Two operators need values, which meta tensors lack: reading a scalar (.item()), copying to the host.
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return _scalar(args[0])
         if func is torch.ops.aten._to_copy.default and kwargs.get("device") == CPU and args[0].is_meta:
@@ -48,7 +48,7 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
             formula = flop_registry.get(func.overloadpacket)
             self.flops += formula(*args, **kwargs, out_val=result) if formula else 0
             return result
-        # Our own operators allocate nothing on "meta": their workspace is known, and counted by hand.
+        # Our own operators allocate no workspace on "meta", so it is computed and added here.
         release = self.add(SCORES, self._workspace(func, args))
         result = func(*args, **kwargs)
         self.see(result)
@@ -59,6 +59,7 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
         """The part that is being computed. Outside a region: SCORES in forward, ACTIVATIONS in backward."""
         if self._regions:
             return self._regions[-1]
+        # The task id is -1 unless autograd runs a backward pass.
         return ACTIVATIONS if torch._C._current_graph_task_id() != -1 else SCORES
 
     def _workspace(self, func: Any, args: tuple[Any, ...]) -> int:
@@ -71,7 +72,7 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
 
 
 def _scalar(value: Tensor) -> bool | int | float:
-    """A plausible value of a tensor without values: no mask is all ones, and no step is step 0."""
+    """A plausible value for a tensor without values: masks are not all ones, and a step is not step 0."""
     if value.dtype == torch.bool:
         return False
     return 0.0 if value.is_floating_point() else 1

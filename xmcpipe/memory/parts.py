@@ -5,7 +5,7 @@ from torch import Tensor
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.training.trainer import Trainer
 
-SCORES = "scores of a chunk"  # with their gradient, dX, and the workspace of the classifier's operators
+SCORES = "scores of a chunk"  # including their gradient, dX, and the workspace of the classifier's operators
 ACTIVATIONS = "activations"  # of the encoder, and everything that lives only in backward
 TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
@@ -42,13 +42,14 @@ def part_of(parameter: str, what: str) -> str:
 
 
 def count_all(meter: LiveBytes, trainer: Trainer) -> None:
-    """Count everything that a trainer holds between two steps."""
+    """Count all tensors that a trainer holds between two steps."""
     model = trainer.model
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         meter.count([tensor], part_of(name, "weights"))
     count_moments(meter, trainer)
     if trainer.clusters is not None:
         meter.count([trainer.clusters], LABEL_FACTS)
+    # With a GPU the label counts are on the host, which is not counted here.
     if trainer.device.type == trainer.feed.label_counts.device.type:
         meter.count([trainer.feed.label_counts], LABEL_FACTS)
 

@@ -1,8 +1,8 @@
-"""How much memory a training will need, by part, and a lower bound on the time of a classifier step.
+"""Predicts the memory of a training, by part, and a lower bound on the time of a classifier step.
 
 The bytes are counted, not estimated: see `rehearsal`. Parts are reported at the step's peak, so that they sum
-to it. The lower bound, called floor, is what must move between memory and processor: every tensor of the
-layer is read once, and written once if the step changes it.
+to it. The lower bound, called floor, counts the bytes that must move between memory and processor: every
+tensor of the layer is read once, and written once if the step changes it.
 
 B rows, D features, L labels, K weights per label (the fan-in of a sparse head).
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from xmcpipe.memory.parts import LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.memory.workspace import rewiring_bytes
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
@@ -21,16 +21,17 @@ from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.head_config import HeadConfig
 
 REWIRING = "rewiring"
-# Bytes per document on the host: where its tokens and labels begin, their numbers, its position in an epoch.
+# Bytes per document on the host: offsets and lengths of its tokens and labels, and its position in an epoch.
 DOCUMENT_BYTES = 64
-LABEL_BYTES = 8 + 8  # per label on the host of a GPU: its number of documents, its cluster
+LABEL_BYTES = 8 + 8  # bytes per label on the host of a GPU: its number of documents, and its cluster
 
 
 @dataclass(frozen=True)
 class Floor:
     """The least that a classifier step moves and computes.
 
-    `bytes` must move. `flops` are operations of the connections only, `dense_flops` those of dense tiles.
+    `bytes` must move. `flops`: floating-point operations of the connections. `dense_flops`: those of dense
+    tiles.
     """
 
     bytes: int
@@ -46,7 +47,7 @@ class Floor:
 class Plan:
     """The predicted memory of a training.
 
-    `parts`: bytes on the device at the peak. `part_peaks`: the peak of each part by itself. `host`: bytes on
+    `parts`: bytes on the device at the peak. `part_peaks`: the peak of each part alone. `host`: bytes on
     the host in addition to those of any process that imports the same modules. `encoder_flops`: operations of
     a step except those of the classifier; recomputed activations count again.
     """
@@ -70,46 +71,53 @@ class Plan:
 
 
 def plan(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, device: str, documents: int = 0
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, device: str, documents: int = 0
 ) -> Plan:
     """The plan of `config` on `device`, "cpu" or "cuda", for batches of `shape` of this number of documents.
 
     `make_encoder` returns the encoder in float32, on the default device at the time of the call. Raises
     XmcpipeError for K > D.
     """
-    found = rehearse(config, make_encoder, shape, device)
-    parts, peaks, head = found.parts_at_peak, dict(found.part_peaks), found.head
+    rehearsal = rehearse(config, make_encoder, shape, device)
+    parts, peaks, head = rehearsal.parts_at_peak, dict(rehearsal.part_peaks), rehearsal.head
     if config.rewire.interval and head.rewires:
-        # A rewiring happens between two steps, so the peak is the larger of the two.
+        # A rewiring runs between two steps, so the peak is that of a step or that of a rewiring.
         in_features, fan_in = head.shape.in_features, head.shape.fan_in
         # Torch rewires row by row on any device.
         where = "cpu" if config.rewire.prune == "row" else device
         peaks[REWIRING] = rewiring_bytes(where, shape.labels, in_features, fan_in)
-        if sum(found.between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
-            parts = {**found.between_steps, REWIRING: peaks[REWIRING]}
-    host = _host_bytes(found, sum(parts.values()), shape, documents)
-    return Plan(config.memory, device, parts, peaks, host, floor(config, shape, found.head), found.flops)
+        if sum(rehearsal.between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
+            parts = {**rehearsal.between_steps, REWIRING: peaks[REWIRING]}
+    host = _host_bytes(rehearsal, sum(parts.values()), shape, documents)
+    return Plan(
+        config.memory, device, parts, peaks, host, floor(config, shape, rehearsal.head), rehearsal.flops
+    )
 
 
-def _host_bytes(found: Rehearsal, total: int, shape: StepShape, documents: int) -> dict[str, int]:
-    """On a CPU the tensors are on the host; with a GPU the host holds what they are made from."""
+def _host_bytes(rehearsal: Rehearsal, total: int, shape: BatchShape, documents: int) -> dict[str, int]:
+    """Bytes on the host by part: on a CPU all tensors, with a GPU the loaded encoder and label facts."""
     host = {"documents": DOCUMENT_BYTES * documents}
-    if found.device == "cpu":
+    if rehearsal.device == "cpu":
         return {"tensors": total, **host}
     facts = LABEL_BYTES if shape.clusters else LABEL_BYTES // 2
-    return {"encoder as it is loaded": found.encoder_values * 4, LABEL_FACTS: facts * shape.labels, **host}
+    return {
+        "encoder as it is loaded": rehearsal.encoder_values * 4,
+        LABEL_FACTS: facts * shape.labels,
+        **host,
+    }
 
 
-def floor(config: TrainConfig, shape: StepShape, head: Head) -> Floor:
+def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     """The floor of a step of `head` under its optimizer."""
     value = head.weight.element_size()
     moments = {"adamw": 2, "adam": 2, "sgd": 1 if config.head.momentum else 0}[config.head.optimizer]
     connections = head.weight.numel()
-    bias = 8 * shape.labels if config.head.bias else 0
+    bias = 8 * shape.labels if config.head.bias else 0  # float32, read and written
+    # The features are read in the weights' dtype, and their gradient is written in float32.
     features = shape.rows * head.shape.in_features * (value + 4)
-    moved = connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
-    flops = 6 * shape.rows  # scores, dX, dW: a product and a sum each
-    return Floor(moved, flops * connections, flops * shape.labels * head.shape.in_features)
+    moved_bytes = connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
+    flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
+    return Floor(moved_bytes, flops * connections, flops * shape.labels * head.shape.in_features)
 
 
 def other_memory(config: TrainConfig) -> TrainConfig | None:

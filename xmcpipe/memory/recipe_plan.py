@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.clustering.config import default_clusters
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.shape import DataShape, StepShape
+from xmcpipe.memory.shape import BatchShape, DataShape
 from xmcpipe.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from xmcpipe.memory.plan import Plan
 
-POSITIVES = 5.0  # labels of a document if their number is unknown
-TOKENS = 128  # of a document if there is no [tokenize] table
+POSITIVES = 5.0  # assumed mean number of labels of a document, if unknown
+TOKENS = 128  # assumed length of a document, if the recipe has no [tokenize] table
 
 
 @dataclass(frozen=True)
 class RecipePlan:
     """The plans of a recipe's training.
 
-    `plans`: with the recipe's own `memory`, then with the other one, if the head supports it. `process`:
+    `plans`: first with the recipe's own `memory`, then with the other one if the head supports it. `process`:
     resident bytes of a process that has imported what training imports. `steps`: optimizer steps of an epoch
     and of the whole training, 0 if the number of documents is unknown.
     """
@@ -40,9 +40,9 @@ def plan_recipe(
 ) -> RecipePlan:
     """The plans of a recipe's `configs` on `device`, "cpu" or "cuda".
 
-    `artifacts` maps "shards" and "clusters" to those that exist; `stated` has precedence over them. Raises
-    XmcpipeError if the number of labels or the encoder is unknown, for an encoder whose config can't be
-    found, and for K > D.
+    `artifacts` maps "shards" and "clusters" to existing artifacts or None; `stated` values override theirs.
+    Raises XmcpipeError if the number of labels or the encoder is unknown, for an encoder whose config can't
+    be found, and for K > D.
     """
     from xmcpipe.memory.plan import other_memory, plan
     from xmcpipe.training.used_memory import host_bytes
@@ -52,7 +52,7 @@ def plan_recipe(
     name = encoder_name(config, configs, artifacts)
     make_encoder = _encoder_factory(name, data.tokens)
     rows = min(config.batch_size, data.rows or config.batch_size)
-    shape = StepShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
+    shape = BatchShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
     plans, process = [], 0
     for variant in (config, other_memory(config)):
         if variant is not None:
@@ -62,6 +62,7 @@ def plan_recipe(
 
 
 def _steps(config: TrainConfig, data: DataShape) -> tuple[int, int]:
+    """Optimizer steps of an epoch and of the training, by the same arithmetic as `training.feed.Feed`."""
     held_out = min(int(config.validation * data.documents), config.validation_max)
     per_epoch = -(-max(data.rows - held_out, 0) // (config.batch_size * config.accumulation))
     total = per_epoch * config.epochs
@@ -77,7 +78,8 @@ def data_shape(
     """
     shards, clusters = artifacts.get("shards"), artifacts.get("clusters")
     with_texts = configs["train"].label_features
-    if shards is None:  # without shards, every label is assumed to have a text
+    if shards is None:
+        # How many labels have a text is unknown without shards: assume all of them.
         data = stated.or_else(DataShape(label_texts=stated.labels if with_texts else 0))
     else:
         data = stated.or_else(_shape_of_shards(shards.path, with_texts))
@@ -99,7 +101,7 @@ def data_shape(
 def encoder_name(
     config: TrainConfig, configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None]
 ) -> str:
-    """The encoder that is trained: that of [train.encoder], or the one that the shards are tokenized for."""
+    """The encoder to train: that of [train.encoder], otherwise the one that the shards are tokenized for."""
     shards, tokenize = artifacts.get("shards"), configs.get("tokenize")
     name = config.encoder.name or (
         shards.manifest.config["encoder"] if shards else getattr(tokenize, "encoder", "")
@@ -134,6 +136,7 @@ def _encoder_factory(name: str, tokens: int) -> Callable[[], Any]:
 
 
 def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
+    """The shape of a shards artifact; `with_texts`: label texts are training documents too."""
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards.files import Shards

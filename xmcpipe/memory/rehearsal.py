@@ -1,7 +1,7 @@
-"""Rehearses training steps on tensors that have no memory, to count the bytes that real steps will hold.
+"""Rehearses training steps on tensors without memory, to count the bytes that real steps will allocate.
 
-The trainer itself runs, on a model on the device "meta": forward, loss, backward, update, with the settings
-of the recipe. Values (which labels are positive, whether a loss is finite) change no size.
+The real trainer runs on a model on the device "meta": forward, loss, backward and update, with the settings
+of the recipe. Sizes don't depend on values (which labels are positive, whether a loss is finite).
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from xmcpipe.memory.parts import (
     count_moments,
     part_of,
 )
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.memory.stand_ins import META, PlannedFeed, optimizer_kernels_on_meta, outer_chunks
 from xmcpipe.modeling.encoder import recompute_activations
 from xmcpipe.modeling.heads import Head
@@ -37,16 +37,16 @@ from xmcpipe.training.trainer import Trainer
 # Workspace of cuBLAS, allocated through torch: 32 MiB on an H100 (8 MiB on older cards) for each thread that
 # multiplies matrices; forward and backward are two threads (at::cuda::getChosenWorkspaceSize).
 CUBLAS_BYTES = 2 * (32 << 20)
-STEPS = 2  # the first step allocates the state of the optimizers, the second has it from its beginning
+STEPS = 2  # the first step allocates the optimizers' state, and the second step begins with it
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal on `device`, "cpu" or "cuda", found; bytes by part.
+    """The results of a rehearsal on `device`, "cpu" or "cuda"; bytes by part.
 
-    `parts_at_peak`: at the peak of a step. `part_peaks`: the peak of each part by itself. `between_steps`:
-    what lives between two steps. `flops`: operations of an optimizer step, except those of the head.
-    `encoder_values`: number of parameter values of the encoder. `head`: the head, on "meta".
+    `parts_at_peak`: at the peak of a step. `part_peaks`: the peak of each part alone. `between_steps`:
+    the tensors that exist between two steps. `flops`: operations of an optimizer step, except those of the
+    head. `encoder_values`: number of parameter values of the encoder. `head`: the head, on "meta".
     """
 
     device: str
@@ -59,7 +59,7 @@ class Rehearsal:
 
 
 def rehearse(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, device: str
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, device: str
 ) -> Rehearsal:
     """Run steps of `config` on batches of `shape`, as if on `device` ("cpu" or "cuda"), and count.
 
@@ -75,13 +75,13 @@ def rehearse(
         else:
             meter.count([trainer.feed.label_counts], LABEL_FACTS)
         _register_hooks(meter, trainer)
-        # More than two batches of a step allocate no more than two.
+        # The peak of a step over many batches is that of two, so two are enough.
         batches, flops = min(config.accumulation, 2), 0
         with optimizer_kernels_on_meta(device), meter.functions, meter:
             for _ in range(STEPS):
                 trainer.step([trainer.feed.train_rows] * batches)
                 count_moments(meter, trainer)
-                flops = flops or meter.flops  # of the first step: the second may measure gradients too
+                flops = flops or meter.flops  # of the first step only: the second may measure gradients
         between_steps = meter.live_parts()
     model = trainer.model
     return Rehearsal(
@@ -96,7 +96,7 @@ def rehearse(
 
 
 def _trainer(
-    config: TrainConfig, make_encoder: Callable[[], Any], shape: StepShape, meter: MetaMeter
+    config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, meter: MetaMeter
 ) -> Trainer:
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
     with META:
@@ -115,7 +115,7 @@ def _trainer(
 
 
 def _register_hooks(meter: MetaMeter, trainer: Trainer) -> None:
-    """Report to the meter what allocates: a module's forward, a parameter's gradient, or an optimizer."""
+    """Let hooks report to the meter what allocates: a module in forward, a gradient, or an optimizer."""
     model: Model = trainer.model
     for name, part in {"encoder": ACTIVATIONS, **BRANCHES}.items():
         module = getattr(model, name)

@@ -1,26 +1,31 @@
-"""What memory depends on, except the configuration: the shape of the data, and that of one step's batch."""
+"""The shapes on which memory depends, next to the configuration: that of the data, and that of one batch."""
 
 from dataclasses import dataclass, fields
 from typing import Any
 
 
 @dataclass(frozen=True)
-class StepShape:
-    """L labels, C clusters (0: no auxiliary branch), a batch of B rows x S tokens with P positive pairs."""
+class BatchShape:
+    """The sizes of a training batch.
+
+    L labels, C clusters (0: no auxiliary branch), B rows, S tokens, P positive pairs.
+    """
 
     labels: int
     clusters: int
     rows: int
     tokens: int
+    """Tokens of the longest document; shorter ones are padded."""
     positives: int
+    """Number of (row, label) pairs in the batch."""
 
 
 @dataclass(frozen=True)
 class DataShape:
     """The shape of a dataset; 0 means unknown.
 
-    `labels` L, `documents` N, `tokens` of the longest document, `positives` labels of a document on average,
-    `clusters` C, `label_texts` that are training documents in addition to the N.
+    `labels`: L. `documents`: N. `tokens`: of the longest document. `positives`: mean number of labels of a
+    document. `clusters`: C. `label_texts`: training documents in addition to N, each with one label.
     """
 
     labels: int = 0
@@ -32,16 +37,17 @@ class DataShape:
 
     def or_else(self, other: "DataShape") -> "DataShape":
         """This shape, with values from `other` for those that are unknown."""
-        return DataShape(*(mine or theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True)))
+        values = zip(*map(_values, (self, other)), strict=True)
+        return DataShape(*(known or fallback for known, fallback in values))
 
     @property
     def rows(self) -> int:
-        """Documents that are trained on, including the validation split; 0 if N is unknown."""
+        """Number of training documents, including the validation split; 0 if N is unknown."""
         return self.documents + self.label_texts if self.documents else 0
 
     @property
     def positives_per_row(self) -> float:
-        """Labels of a row on average: a label text has one."""
+        """Mean number of labels of a row; a label text has one."""
         if not self.rows:
             return self.positives
         return (self.documents * self.positives + self.label_texts) / self.rows

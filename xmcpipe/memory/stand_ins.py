@@ -1,6 +1,6 @@
-"""What replaces parts of a training in a rehearsal: batches without documents, and optimizer kernels.
+"""Replacements for parts of a training in a rehearsal: batches without documents, and optimizer kernels.
 
-The rest of the training is the real code.
+Everything else in a rehearsal is the real code.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import BATCH
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed, TokenBatch
 
@@ -26,7 +26,7 @@ class PlannedFeed(Feed):
     They are of tokens, or, if it is not 0, of embeddings of the width `embedding`.
     """
 
-    def __init__(self, shape: StepShape, meter: LiveBytes, embedding: int = 0) -> None:
+    def __init__(self, shape: BatchShape, meter: LiveBytes, embedding: int = 0) -> None:
         self.num_labels, self.shape, self._embedding = shape.labels, shape, embedding
         self.train_rows = np.arange(shape.rows)
         self.validation_rows = self.train_rows[:0]
@@ -35,7 +35,7 @@ class PlannedFeed(Feed):
 
     @property
     def steps_per_epoch(self) -> int:
-        """So many that no schedule reaches its end."""
+        """A number so large that no schedule reaches its end."""
         return 1 << 30
 
     def batch(self, rows: Int64s) -> Batch:
@@ -45,7 +45,7 @@ class PlannedFeed(Feed):
         self._meter.end()
         return batch
 
-    def _batch(self, shape: StepShape) -> Batch:
+    def _batch(self, shape: BatchShape) -> Batch:
         pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
         if self._embedding:
             return EmbeddedBatch(torch.empty(shape.rows, self._embedding, device=META), Positives.of(*pairs))
@@ -57,7 +57,7 @@ class PlannedFeed(Feed):
 def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
     """[begin, end) of the first two chunks and the last one of a head.
 
-    Those in between allocate the same, and may be thousands.
+    The chunks in between allocate the same, and there may be thousands of them.
     """
     begins = range(0, num_labels, size)
     for begin in dict.fromkeys([*begins[:2], begins[-1]]):
@@ -66,10 +66,11 @@ def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def optimizer_kernels_on_meta(device: str) -> Iterator[None]:
-    """Lets torch's fused Adam and optimi's Triton kernel run on meta tensors.
+    """Let torch's fused Adam and optimi's Triton kernel run on meta tensors.
 
-    Neither has an implementation for "meta", and both update in place and allocate nothing. There is no hook
-    for that, so their functions are replaced while this context is entered.
+    Neither has an implementation for "meta". Both update in place and allocate nothing, so skipping them
+    changes no count. There is no hook for that, so their functions are replaced while this context is
+    entered.
     """
     replaced = [(import_module("torch.optim.adam"), "_device_dtype_check_for_fused", lambda *_, **__: None)]
     if device == "cuda":  # the Triton kernel; on a CPU optimi uses torch's operators

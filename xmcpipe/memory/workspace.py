@@ -1,8 +1,8 @@
-"""What the classifier's operators allocate while they run, in addition to operands and results.
+"""The workspace of the classifier's operators: memory that they allocate besides operands and results.
 
-On a CPU it is measured by running them: on zeros, and on no more labels than they process at a time. On a GPU
-it is computed from how the kernels are launched (`ops/cuda/geometry.py`) on an H100: other cards have fewer
-multiprocessors and a smaller cache, so they need less.
+On a CPU it is measured by running them on zeros, for no more labels than they process at a time. On a GPU it
+is computed by the launch rules of the kernels (`ops/cuda/geometry.py`) for an H100. Most other cards have
+fewer multiprocessors and a smaller cache, so they need less.
 
 B rows, D features, L labels, K fan-in.
 """
@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
-from xmcpipe.ops.cuda.geometry import Card, LayerShape, max_gradient_bytes, max_step_workspace_bytes, padded
+from xmcpipe.ops.cuda.geometry import (
+    Card,
+    LayerShape,
+    max_gradient_bytes,
+    max_step_workspace_bytes,
+    padded_rows,
+)
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
@@ -28,7 +34,7 @@ SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its ful
 def classifier_workspace_bytes(
     num_rows: int, num_features: int, num_labels: int, fan_in: int, value_bytes: int, label_chunk: int
 ) -> int:
-    """Workspace of `ffi_step_` on a GPU, in bytes, by the design that takes the step.
+    """Workspace of `ffi_step_` on a GPU in bytes, for the design that computes the step.
 
     `value_bytes`: size of a weight and of a feature, 2 or 4.
     """
@@ -41,23 +47,24 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     """Workspace on a GPU of the operator called `name` with these arguments, in bytes."""
     first: Tensor = args[0]
     second: Tensor = args[1]
-    num_rows, width = first.shape
+    num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
     if name == "ffi_step_":
         num_labels, fan_in = second.shape
         return classifier_workspace_bytes(
             num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
         )
     if name == "ffi_scores":
-        return first.element_size() * width * padded(num_rows)
-    by_label = 4 * width * padded(num_rows)  # the gradient's transpose
+        return first.element_size() * width * padded_rows(num_rows)
+    by_label = 4 * width * padded_rows(num_rows)  # the transposed gradient, float32
     if name == "ffi_grad_features":
         return by_label + max_gradient_bytes(num_rows, args[3], H100)
-    return by_label + second.element_size() * second.shape[1] * padded(num_rows)
+    return by_label + second.element_size() * second.shape[1] * padded_rows(num_rows)
 
 
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
-    """Workspace on a CPU of the operator `func` with these arguments, in bytes; their values don't matter."""
+    """Workspace on a CPU of the operator `func` with arguments of these shapes and dtypes, in bytes."""
     labels = next(len(value) for value in args if isinstance(value, Tensor) and value.dtype == INDEX_DTYPE)
+    # Of the operators of a step, only `ffi_grad_features` has an int at place 3: D, which no tensor shows.
     features = next((value for value in args[3:4] if isinstance(value, int)), args[0].shape[1])
     num_sampled = min(labels, max(SAMPLE_LABELS, 2 * TILE_VALUES // features))
     sample = tuple(_zeros(value, labels, num_sampled) for value in args)
@@ -70,7 +77,7 @@ def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
 
 
 def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int) -> int:
-    """Workspace of a rewiring: the histograms of a cut, then the regrowth, some rows at a time."""
+    """Workspace of a rewiring in bytes: the larger of the histograms of the cut, and the regrowth."""
     if device == "cuda":
         return max(HISTOGRAM_BYTES, TIE_BYTES * num_labels)
     rows = min(chunk_rows(num_features), num_labels)

@@ -36,9 +36,9 @@ KNOWN: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def locate(name: str) -> str:
-    """The argument of `from_pretrained` for `name`: a hub id, a folder, or `package:NAME`.
+    """The argument of `from_pretrained` for `name`, which is a hub id, a folder, or `package:NAME`.
 
-    The last is a Python package that contains a config.json and *.safetensors. Imports neither torch nor the
+    NAME is a Python package that contains a config.json and *.safetensors. Imports neither torch nor the
     package. Raises XmcpipeError for a package or folder that can't be found.
     """
     if name.startswith(PACKAGE):
@@ -56,9 +56,9 @@ def locate(name: str) -> str:
 
 
 def load(name: str, **options: Any) -> Any:
-    """The AutoModel called `name` in float32, with its weights.
+    """The pretrained AutoModel called `name`, in float32; `options` go to `from_pretrained`.
 
-    Raises XmcpipeError if it can't be found; the hint says how to work offline.
+    Raises XmcpipeError if it can't be loaded; the hint says how to work offline.
     """
     from transformers import AutoModel
 
@@ -66,9 +66,9 @@ def load(name: str, **options: Any) -> Any:
 
 
 def from_config(name: str) -> Any:
-    """The AutoModel that the config.json of `name` (see `locate`) describes, in float32, without its weights.
+    """The AutoModel that the config.json of `name` (see `locate`) describes, in float32, untrained.
 
-    No file is read for an encoder in KNOWN. Raises OSError or ValueError if no config can be read.
+    For an encoder in KNOWN no file is read. Raises OSError or ValueError if no config can be read.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -110,7 +110,7 @@ def load_tokenizer(name: str) -> Any:
 def pool(hidden_BSE: "torch.Tensor", mask_BS: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
     """One embedding per document, float32 [B, E], from the last hidden state [B, S, E].
 
-    `cls`: that of the first token; `mean`: the mean over the tokens that the mask int64 [B, S] has as 1.
+    `cls`: the state of the first token; `mean`: the mean over the tokens whose mask, int64 [B, S], is 1.
     """
     if pooling == "cls":
         return hidden_BSE[:, 0].float()
@@ -143,6 +143,7 @@ def _folder_in_package(package: str) -> Path:
             f"pip install {package.replace('_', '-')}",
         )
     root = Path(next(iter(spec.submodule_search_locations)))
+    # The config nearest to the package's root wins, then the first in alphabetical order.
     configs = sorted(root.rglob("config.json"), key=lambda path: (len(path.parts), str(path)))
     folders = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
     if not folders:

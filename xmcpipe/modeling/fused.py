@@ -4,7 +4,7 @@ The idea is that of fused linear cross entropy: the gradient of a chunk's scores
 it is computed right after the scores. Its two products are added to dX and written to the chunk's part of
 dW; then it is dropped.
 
-B rows, D features, L labels, W inputs of a label (K or D), P positives.
+B rows, D features, L labels, W width of a row of weights (K or D), P positives.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class _ChunkedLoss(torch.autograd.Function):
         scale: float,
         label_chunk: int,
     ) -> Tensor:
-        # Weight and bias are arguments only so that autograd asks for their gradients.
+        # Weight and bias are arguments only to make autograd request their gradients.
         need_grad = any(ctx.needs_input_grad)
         loss_in_place = loss_named(loss).in_place
         total = torch.zeros((), device=projected_BW.device)
@@ -69,7 +69,8 @@ def chunked_loss(
     """`scale` times the loss summed over all rows and all labels of `head`: a float32 scalar with autograd.
 
     `features_BD`: float [B, D]. `label_chunk` labels are scored at a time; it changes only the order of float
-    sums. Backward may be called once. Raises ValueError for an unknown loss.
+    sums. Backward may be called only once, since it scales the stored gradients in place. Raises ValueError
+    for an unknown loss.
     """
     projected_BW = head.project(features_BD)
     loss_value: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]

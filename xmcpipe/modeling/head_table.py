@@ -1,8 +1,8 @@
 """The heads that a recipe can name, and what each can do. A new head is a file in `heads` and a line here.
 
 A recipe is checked against this table before torch is imported, which takes seconds. Therefore a line names
-the class instead of importing it, and this module stands next to the package `heads`, not in it. A `Head`
-reads its abilities from its line, so that they are written once.
+the class instead of importing it, and this module is outside the package `heads`, which imports torch. A
+`Head` reads its abilities from its line, so that they are written once.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HeadKind:
-    """One kind of head: `path` is "module:Class", a subclass of `heads.Head`.
+    """One kind of head and its abilities; `path` is "module:Class", a subclass of `heads.Head`.
 
     `is_sparse`: it has an index [L, K] of the features that each label reads, in the layout of `ops.ffi`.
     `rewires`: its connections can be pruned and grown again (`training.rewiring`).

@@ -1,7 +1,7 @@
 """The whole model: encoder, pooling, dropout, optional intermediate layer, head, and auxiliary branch.
 
-`build_model` is the one way to a model: for a new training, for a saved model that is loaded, and on the
-device "meta" to plan the memory of a training.
+Every model is built by `build_model`: for a new training, for loading a saved model, and on the device "meta"
+for planning the memory of a training.
 
 B rows, S tokens, E width of the pooled embedding, D features that the head reads, C clusters, P pairs.
 """
@@ -56,7 +56,7 @@ class Model(nn.Module):
         return pool(output.last_hidden_state, mask_BS, self.pooling)
 
     def features(self, embedding_BE: Tensor) -> Tensor:
-        """What the head reads, [B, D]: the embedding, or ReLU of the intermediate layer, in its dtype."""
+        """The features that the head reads, [B, D]: the embedding, or ReLU of the intermediate layer."""
         if self.intermediate is None:
             return embedding_BE
         return F.relu(self.intermediate(embedding_BE.to(self.intermediate.weight.dtype)))
@@ -64,7 +64,7 @@ class Model(nn.Module):
 
 @dataclass(frozen=True)
 class ModelShape:
-    """All that a model is built from, except the encoder.
+    """Everything that determines how a model is built, except the encoder.
 
     `intermediate` is the width of the intermediate layer, 0 for none; `num_clusters` is C, 0 for no auxiliary
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
@@ -87,8 +87,8 @@ def build_model(
 ) -> Model:
     """The model of `shape` around `encoder`, on `device`.
 
-    `draw`: the head's weights are drawn from its seed; otherwise they are left empty, to be read from a file
-    or never (on "meta"). The layers next to the head are drawn by torch's generator in either case. Raises
+    With `draw` the head's weights are drawn from its seed. Without it they are uninitialised, and must be
+    read from a file (except on "meta"). Torch's generator draws the other layers in both cases. Raises
     XmcpipeError for K > D.
     """
     if shape.checkpointing:

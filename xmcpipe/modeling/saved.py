@@ -42,8 +42,8 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, dict[str, Any]]:
     """The model of `folder` in evaluation mode, and the contents of model.json.
 
-    All tensors are float32, except the head's weights, which are the largest part of a model: they keep the
-    dtype they were trained in. Raises XmcpipeError for a folder without a model, and for a model of another
+    All tensors are float32, except the head's weights, the largest part of a model, which stay in the dtype
+    of their training. Raises XmcpipeError for a folder without a model, and for a model of another
     schema version.
     """
     facts = read_facts(folder)
@@ -51,9 +51,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     model = build_model(from_config(str(folder / "encoder")), shape, device)
     file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()
     if state.keys() != file.names:
-        odd = sorted(state.keys() ^ file.names)[0]
+        unmatched = sorted(state.keys() ^ file.names)[0]
         raise XmcpipeError(
-            f"{folder}: model.json and model.safetensors don't match: only one of them has {odd}",
+            f"{folder}: model.json and model.safetensors don't match: only one of them has {unmatched}",
             "train the model again",
         )
     for name, tensor in state.items():

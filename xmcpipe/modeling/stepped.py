@@ -1,7 +1,8 @@
 """Loss and update of the sparse layer in one pass: the idea of `fused`, extended to the optimizer.
 
-The forward pass has all that an update by SGD requires, so it updates the layer chunk by chunk of labels:
-neither a gradient of the weights nor the scores of more than one chunk exist. Only dX goes through autograd.
+An update by SGD needs nothing that the forward pass does not have. So the forward pass updates the layer
+chunk by chunk of labels, and scores and gradients of weights exist for one chunk at a time only. Only dX goes
+through autograd.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class HeadSGD:
         return HeadSGD(scale, rate, step, momentum, momentum_factor, weight_decay)
 
     def update(self, head: Head, label_chunk: int) -> Update:
-        """The update of this step, as the operator takes it."""
+        """The update of the current step, as the operator expects it."""
         return Update(
             scale=self.scale,
             rate=self.rate,
@@ -91,7 +92,8 @@ def stepped_loss(
     """`factor` times the loss summed over all rows and all labels of `head`, as `fused.chunked_loss`.
 
     The head is updated at once, with the gradient of `sgd.scale` times that sum; the value, and the gradient
-    of the features, are those before the update. The head's parameters must not require a gradient.
+    of the features, are those before the update. The head's parameters must not require a
+    gradient, since they change in the forward pass.
     """
     layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
     value: Tensor = _SteppedLoss.apply(  # type: ignore[no-untyped-call]

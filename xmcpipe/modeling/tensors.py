@@ -1,4 +1,4 @@
-"""Tensors to and from safetensors files in small pieces, so that memory never holds a large layer twice.
+"""Writes and reads safetensors files in small pieces, so that memory never holds a large layer twice.
 
 A file (github.com/huggingface/safetensors) has three sections: the length of the header in 8 bytes,
 little-endian; the header, JSON that maps each name to dtype, shape and byte range; the bytes. The library
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
 
-PIECE_BYTES = 1 << 24
+PIECE_BYTES = 1 << 24  # 16 MiB
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -50,7 +50,7 @@ def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
         }
         begin = end
     header = json.dumps(table).encode()
-    header += b" " * (-len(header) % 8)
+    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8 bytes
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
@@ -74,7 +74,7 @@ class TensorFile:
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                # In a file of another format these 8 bytes can be any number: check before reading so many.
+                # In a file of another format these 8 bytes can be any number, so check it before reading.
                 if length > path.stat().st_size - 8:
                     raise ValueError("its header is truncated")
                 table: dict[str, dict[str, Any]] = json.loads(file.read(length))
@@ -126,7 +126,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
 
 
 def _pieces(tensor: Tensor) -> Iterator[Tensor]:
-    """The elements of a tensor in order, some at a time; they are views if the tensor is contiguous."""
+    """The elements of a tensor in order, PIECE_BYTES at a time; views if the tensor is contiguous."""
     flat, step = tensor.reshape(-1), PIECE_BYTES // tensor.element_size()
     for begin in range(0, len(flat), step):
         yield flat[begin : begin + step]

@@ -1,7 +1,7 @@
-"""Checks of the operators' arguments: shapes, dtypes, strides.
+"""Checks the arguments of the operators: shapes, dtypes, strides.
 
-A tensor's values are never read, so the checks also run on fake tensors and force no synchronisation with a
-GPU. All of them raise ValueError with what was expected and what came.
+The values of tensors are never read, so the checks also run on fake tensors and never wait for a GPU. All
+checks raise ValueError, which states the expected and the actual value.
 
 B rows, D features, L labels, K fan-in.
 """
@@ -24,7 +24,7 @@ def check_matrix(matrix: Tensor, name: str, width: int | None = None) -> None:
 
 
 def check_index(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> None:
-    """Check that weight and index are rows of the same shape for D = `num_features`."""
+    """Check that weight and index have the same shape [L, K], and that K <= D = `num_features`."""
     if weight_LK.dim() != 2 or index_LK.shape != weight_LK.shape:
         shapes = f"{list(weight_LK.shape)} and {list(index_LK.shape)}"
         raise ValueError(f"expected weight [L, K] and index [L, K], got {shapes}")
@@ -35,7 +35,7 @@ def check_index(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> None:
 
 
 def check_layer(layer: SparseLayer, num_features: int) -> None:
-    """Check a layer that an operator writes: 16- or 32-bit floats, contiguous, bias and momentum alike."""
+    """Check a layer that an operator updates in place: contiguous tensors of 16- or 32-bit floats."""
     weight, index, bias, momentum = layer
     check_index(weight, index, num_features)
     if weight.dtype not in FLOATS:
@@ -57,7 +57,7 @@ def check_layer(layer: SparseLayer, num_features: int) -> None:
 
 
 def sum_dtype(*tensors: Tensor) -> torch.dtype:
-    """The dtype of sums and results: float64 if all tensors are float64, else float32.
+    """The dtype of sums and results: float64 if all tensors are float64, otherwise float32.
 
     Raises ValueError for any other mix, and for dtypes that are not floats.
     """
@@ -71,13 +71,13 @@ def sum_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def check_chunk(label_chunk: int) -> None:
-    """Check that a chunk holds a label."""
+    """Check that a chunk has at least one label."""
     if label_chunk < 1:
         raise ValueError(f"expected label_chunk >= 1, got {label_chunk}")
 
 
 def check_step(features: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update) -> None:
-    """Check the arguments of a training step."""
+    """Check the arguments of `ffi_step_`, without reading which labels are positive."""
     check_matrix(features, "features")
     check_layer(layer, features.shape[1])
     if features.dtype not in FLOATS:

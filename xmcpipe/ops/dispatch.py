@@ -1,4 +1,4 @@
-"""Which implementation of an operator runs: CUDA kernels, numba's gathering kernels on a CPU, or torch.
+"""Chooses the implementation of an operator: CUDA kernels, numba's gathering kernels on a CPU, or torch.
 
 On a CPU the choice depends on D / K. A gathered connection costs about as much as two dense ones in a BLAS
 product of float32, so gathering wins where few of the features are read. Measured speed-up of a step by
@@ -13,7 +13,7 @@ gathering over one by dense tiles, on two Zen 5 cores with MKL and D = 768:
 | 384 | 256 | 1.3     | 1.8              |
 
 Other BLAS libraries come closer to the peak of their cores, so the gathering kernels run for K <= D / 3 only.
-Float64 is for checking and always runs in torch.
+Float64 serves checks only, and always runs in torch.
 """
 
 from functools import cache
@@ -21,13 +21,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-MIN_FEATURES_PER_CONNECTION = 3  # D / K from which on gathering beats dense tiles on a CPU
+MIN_FEATURES_PER_CONNECTION = 3  # smallest D / K at which gathering beats dense tiles on a CPU
 
 
 def numba_preferred(features_BD: Tensor, index_LK: Tensor, sums: torch.dtype) -> bool:
-    """Whether numba's kernels compute a product or a step on these operands, with sums of dtype `sums`.
+    """Whether numba's kernels should compute a product or a step on these operands, with sums of this dtype.
 
-    `features_BD` is any tensor [B, D] of the device: features, or their gradient.
+    `features_BD` is any tensor [B, D] on the operands' device: features, or their gradient.
     """
     (num_rows, num_features), (num_labels, fan_in) = features_BD.shape, index_LK.shape
     return (
@@ -50,7 +50,7 @@ def _numba_installed() -> bool:
 
 
 def cuda_kernels_usable(index_LK: Tensor, *tensors: Tensor) -> bool:
-    """Whether the CUDA kernels compute on these tensors; warns once if they are unavailable on a GPU."""
+    """Whether the CUDA kernels support these tensors; warns once if a GPU can't run kernels."""
     if index_LK.device.type != "cuda":
         return False
     from xmcpipe.ops.cuda.rows import supports

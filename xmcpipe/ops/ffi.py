@@ -18,7 +18,7 @@ from xmcpipe.ops.layer import SparseLayer
 
 
 class Products(Protocol):
-    """The three products of a backend. Each fills `out`, whose dtype is that of the sums."""
+    """The three products of a backend. Each fills its `out`, which has the dtype of the sums."""
 
     def scores(self, features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
         """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]]; the bias is not added."""
@@ -55,7 +55,7 @@ def _empty_grad_weight(grad: Tensor, features: Tensor, index: Tensor) -> Tensor:
 
 
 def _products(rows_BD: Tensor, index_LK: Tensor, sums: torch.dtype, *operands: Tensor) -> Products:
-    """The backend that multiplies `operands`; `rows_BD` is the features or the result of their shape."""
+    """The backend for a product of `operands`; `rows_BD` is the features or their gradient."""
     if cuda_kernels_usable(index_LK, *operands):
         import xmcpipe.ops.cuda.ffi
 

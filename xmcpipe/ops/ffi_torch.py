@@ -1,8 +1,7 @@
 """The fixed fan-in products in plain torch, on any device: load as sparse, compute as dense.
 
-A tile of labels is scattered into one reused dense tile [T, D], and BLAS multiplies it: the cost of the dense
-layer, the memory of the sparse one. Functions fill `out`, whose dtype is that of the sums; `ffi.Products`
-defines them.
+The weights of some labels are scattered into one reused dense tile [T, D], and BLAS multiplies it. So time is
+that of a dense layer, and memory that of the sparse one. `ffi.Products` defines the functions.
 
 B rows, D features, L labels, K fan-in, T labels of a tile.
 """
@@ -18,7 +17,7 @@ TILE_VALUES = 1 << 22  # values of a dense tile: 16 MiB in float32
 
 
 def tiles(num_labels: int, num_features: int, max_labels: int = 0) -> Iterator[tuple[int, int]]:
-    """[begin, end) of the labels of each tile: at most `max_labels`, 0 for no limit beyond TILE_VALUES."""
+    """[begin, end) of the labels of each tile: TILE_VALUES values, at most `max_labels` labels (0: any)."""
     rows = max(1, TILE_VALUES // num_features)
     rows = min(rows, max_labels) if max_labels else rows
     for begin in range(0, num_labels, rows):
@@ -26,14 +25,14 @@ def tiles(num_labels: int, num_features: int, max_labels: int = 0) -> Iterator[t
 
 
 class DenseTile:
-    """One reused dense tile [T, D] of weights, of the dtype and device of `like`."""
+    """One reused dense tile [T, D] of weights, with the dtype and device of `like`."""
 
     def __init__(self, like: Tensor, num_labels: int, num_features: int, max_labels: int = 0) -> None:
         rows = next((end for _, end in tiles(num_labels, num_features, max_labels)), 0)
         self._values = like.new_empty(rows, num_features)
 
     def fill(self, weight_TK: Tensor, index_TK: Tensor) -> Tensor:
-        """The weights as a dense [T, D]: at their features, zeros elsewhere. `index_TK` is int64.
+        """Scatter the weights to their features, with zeros elsewhere: [T, D]. `index_TK` is int64.
 
         The result is valid until the next call of a method.
         """
@@ -41,7 +40,7 @@ class DenseTile:
         return tile_TD.scatter_(1, index_TK, weight_TK.to(tile_TD.dtype))
 
     def product(self, grad_BT: Tensor, features_BD: Tensor) -> Tensor:
-        """grad^T @ features, [T, D], written over the tile. Valid until the next call of a method."""
+        """grad^T @ features, [T, D], which overwrites the tile. Valid until the next call of a method."""
         return torch.mm(grad_BT.T, features_BD, out=self._values[: grad_BT.shape[1]])
 
 
@@ -68,6 +67,6 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
     features_BD, num_features = features_BD.to(out_LK.dtype), features_BD.shape[1]
     tile = DenseTile(out_LK, len(index_LK), num_features)
     for begin, end in tiles(len(index_LK), num_features):
-        # The whole dense dW of the tile, of which only the places of the index are used.
+        # BLAS computes the dense dW of the whole tile, faster than the K values of each label one by one.
         tile_TD = tile.product(grad_BL[:, begin:end].to(out_LK.dtype), features_BD)
         torch.gather(tile_TD, 1, index_LK[begin:end].to(torch.int64), out=out_LK[begin:end])

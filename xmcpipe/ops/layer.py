@@ -1,4 +1,4 @@
-"""The arguments that the operators of the sparse layer share, bundled.
+"""Bundles the arguments that the operators of the sparse layer share.
 
 An operator registered with torch must have a flat schema. Below it, each implementation (torch, numba, CUDA)
 takes the same few tuples: `step_(features, layer, positives, loss, update)`.
@@ -16,13 +16,13 @@ class SparseLayer(NamedTuple):
     """A fixed fan-in layer in ELLPACK rows: the K indices of a label are distinct and in [0, D)."""
 
     weight: Tensor
-    """[L, K], bfloat16, float16, float32, or float64 where only products are computed."""
+    """[L, K], bfloat16, float16 or float32; the products also accept float64."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
     """uint16 [L, K]: the feature that each weight multiplies."""
     bias: Tensor | None = None
     """float32 [L], or None for a layer without bias."""
     momentum: Tensor | None = None
-    """[L, K], the weight's dtype or bfloat16; None for SGD without momentum."""
+    """[L, K], in the weight's dtype or bfloat16; None for SGD without momentum."""
 
     @property
     def num_labels(self) -> int:
@@ -52,7 +52,7 @@ class Positives(NamedTuple):
         return Positives(rows[order], labels[order])
 
     def within(self, begin: int, end: int) -> "Positives":
-        """The pairs whose label is in [begin, end), labels counted from `begin`."""
+        """The pairs with a label in [begin, end), labels counted from `begin`; waits for the device."""
         bounds = torch.tensor([begin, end], device=self.labels.device)
         first, last = torch.searchsorted(self.labels, bounds).tolist()
         return Positives(self.rows[first:last], self.labels[first:last] - begin)
@@ -74,24 +74,25 @@ class Update(NamedTuple):
     weight_decay: float
     momentum_factor: float
     seed: int
+    """Key of the random bits, 64 bits."""
     first_label: int
-    """Number of the layer's first label among all labels; random bits depend on a label's own number."""
+    """Id of the layer's first label; the random bits of a label depend on its id."""
     label_chunk: int
-    """Number of labels scored at a time, at most."""
+    """Largest number of labels that are scored at a time."""
 
 
 class Rewiring(NamedTuple):
-    """What a rewiring prunes and how it regrows; see `ops.rewire.ffi_rewire_`."""
+    """The connections that a rewiring prunes, and the random numbers that regrow them; see `ops.rewire`."""
 
     bits: int
     """float32 bits of the threshold: connections with a smaller |weight| are pruned."""
     ties: int
-    """How many connections exactly at the threshold are pruned as well, in order of label and place."""
+    """Number of connections exactly at the threshold that are pruned too, in order of label and place."""
     seed: int
     number: int
     """Number of the rewiring, from 1."""
     first_label: int
-    """Number of the layer's first label among all labels."""
+    """Id of the layer's first label."""
     num_features: int
     """D."""
     row_count: int = 0

@@ -1,9 +1,9 @@
-"""Philox4x32-10, a counter-based random generator: the number depends on (key, counter) alone.
+"""Philox4x32-10, a counter-based random generator: a random number depends on (key, counter) alone.
 
 There is no state and no order: a label's random choices are the same on a CPU and a GPU, in one chunk or
 many, in one process or several. From Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
-Torch has no unsigned 32-bit arithmetic, so words are stored in int64 and masked; an int64 product wraps, and
-its bits are those of the unsigned product.
+Torch has no unsigned 32-bit arithmetic, so words are stored in int64 and masked. An int64 product wraps, and
+its lower 64 bits equal those of the unsigned product.
 
 R rows.
 """
@@ -42,8 +42,8 @@ def philox(counter: Words, key: int) -> Words:
 def random_words(seed: int, stream: int | Tensor, rows_R: Tensor, num_columns: int) -> Tensor:
     """Random 32-bit words, int64 [R, num_columns], each a function of (seed, stream, row, column) alone.
 
-    `rows_R`: int64 row numbers below 2^63; `stream`: a number or an int64 scalar on the same device that
-    separates the uses of one seed (0 <= stream < 2^32).
+    `rows_R`: int64 row numbers below 2^63; `stream` separates the uses of one seed: a number or an
+    int64 scalar on the same device, 0 <= stream < 2^32.
     """
     blocks = torch.arange((num_columns + 3) // 4, device=rows_R.device)
     low, high = (rows_R & MASK).unsqueeze(1), ((rows_R >> 32) & MASK).unsqueeze(1)

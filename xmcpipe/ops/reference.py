@@ -1,6 +1,6 @@
 """The fixed fan-in layer as plain dense maths: the reference that tests compare every implementation with.
 
-Any float dtype. Nothing is rounded, updated in place or cut into chunks.
+It accepts any float dtype, and rounds nothing, updates nothing in place and uses no chunks.
 
 B rows, D features, L labels, K fan-in.
 """

@@ -4,7 +4,7 @@ A cut prunes every |weight| below a threshold, and the first `ties` of those tha
 label and place. The threshold is given as the bits of a float32: for floats that are not negative, bits and
 values have the same order. The trainer computes the cut (`training.rewiring`).
 
-L labels, K fan-in, R labels of a piece, T labels of it that lose a connection.
+L labels, K fan-in, R labels of a piece, T labels of a piece that lose a connection.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None
 
 
 def magnitude_bits(weight: Tensor) -> Tensor:
-    """The float32 bits of |weight| as int64, in the order of the values."""
+    """The float32 bits of |weight| as int64; larger values have larger bits."""
     return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
 
 
@@ -77,7 +77,7 @@ def ffi_rewire_(
 def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
     weight, index, *_ = layer
     replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
-    # In pieces, since `regrow` needs a random key for each feature of each row.
+    # In pieces, because `regrow` allocates a random key for each feature of each row.
     rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
@@ -87,17 +87,17 @@ def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewir
             pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
             ties_left -= num_tied
         # Most rewirings prune in few rows: only those are copied, regrown and written back.
-        touched_T = pruned_RK.any(1).nonzero().squeeze(1)
-        if len(touched_T) == 0:
+        rows_T = pruned_RK.any(1).nonzero().squeeze(1)
+        if len(rows_T) == 0:
             continue
-        pruned_TK, touched_T = pruned_RK[touched_T], touched_T + begin
+        pruned_TK, rows_T = pruned_RK[rows_T], rows_T + begin
         index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
-        index_TK = index_bits[touched_T].view(torch.uint16)
-        labels_T = touched_T + rewiring.first_label
+        index_TK = index_bits[rows_T].view(torch.uint16)
+        labels_T = rows_T + rewiring.first_label
         new_TK = regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
-        index_bits[touched_T] = new_TK.view(torch.int16)
+        index_bits[rows_T] = new_TK.view(torch.int16)
         for tensor in [weight, *moments]:
-            tensor[touched_T] = tensor[touched_T].masked_fill(pruned_TK, 0.0)
+            tensor[rows_T] = tensor[rows_T].masked_fill(pruned_TK, 0.0)
         replaced += pruned_TK.sum()
     return replaced
 

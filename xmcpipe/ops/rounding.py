@@ -1,9 +1,10 @@
 """Stochastic rounding of float32 to bfloat16 and float16: up or down at random, right on average.
 
-A weight of 16 bits that is rounded to nearest loses every update smaller than half its last place. Rounded at
-random, with the probability of each neighbour given by the distance to the other, it moves by the right
-amount in expectation (Gupta et al., "Deep learning with limited numerical precision", ICML 2015). The random
-bits are a function of (seed, step, label, place) alone, so CPUs and GPUs round alike, in any chunks.
+A 16-bit weight that is rounded to nearest loses every update smaller than half its last place. If it is
+rounded to one of its two neighbours at random, to the nearer one with the higher probability, it moves by the
+right amount in expectation (Gupta et al., "Deep learning with limited numerical precision", ICML 2015). The
+random bits are a function of (seed, step, label, place) alone, so CPUs and GPUs round to the same values, in
+any chunks.
 
 R labels, K places. Each place gets 16 bits: word k // 2 of Philox in the label's row, its low half for even k
 and its high half for odd k.
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from xmcpipe.ops.philox import random_words
 
-STREAM_ROUNDING = 1 << 31  # plus the step; the streams below belong to rewirings
+STREAM_ROUNDING = 1 << 31  # plus the step; streams below this belong to rewirings
 FLOAT16_MAX, FLOAT16_NORMAL, FLOAT16_LAST = 65504.0, 2.0**-14, 2.0**-24
 BFLOAT16_MAX_BITS = 0x7F7F0000
 SIGN = -(1 << 31)

@@ -72,7 +72,7 @@ def ffi_step_(
     loss_sum is the sum over B x L and grad_features its gradient (at the old weights), both unscaled. The
     update is that of torch.optim.SGD for the loss times `scale`: d = scale * dW + weight_decay * w, through
     momentum if any, then w -= rate * d. Weights of 16 bits are stored by stochastic rounding, a function of
-    `seed`, `step`, the label's own number `first_label` + l and the place. The bias has neither decay nor
+    `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor
     momentum. At most `label_chunk` labels are scored at a time; this changes only the order of float sums.
     Raises ValueError for other shapes or dtypes, and for a loss that the backend does not have.
     """
@@ -85,6 +85,7 @@ def ffi_step_(
 @ffi_step_.register_fake
 def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
+    # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers.
     layer, positives, loss = SparseLayer(*schema[:4]), Positives(*schema[4:6]), schema[9]
     check_step(features, layer, positives, loss, Update(*schema[6:9], *schema[10:]))
     return (

@@ -15,7 +15,7 @@ from xmcpipe.ops.rounding import random_bits, round_stochastically
 def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """Take the step of `ffi_step_`, which checks the arguments."""
+    """Compute the step of `ffi_step_`, which has checked the arguments."""
     features_BD = features_BD.float()
     num_labels, num_features = layer.num_labels, features_BD.shape[1]
     grad_features = torch.zeros_like(features_BD)
@@ -23,7 +23,7 @@ def step_(
     tile = DenseTile(features_BD, num_labels, num_features, update.label_chunk)
     loss_in_place = loss_named(loss).in_place
     bounds = list(tiles(num_labels, num_features, update.label_chunk))
-    # One search for the positives of all tiles: each costs a synchronisation on a GPU.
+    # One search finds the positives of all tiles: each search would wait for the GPU.
     edges = torch.tensor([begin for begin, _ in bounds] + [num_labels], device=layer.weight.device)
     first_P = torch.searchsorted(positives.labels, edges).tolist()
     for number, (begin, end) in enumerate(bounds):
@@ -47,13 +47,14 @@ def step_(
 def update_(part: SparseLayer, grad_TK: Tensor, update: Update, first_label: int) -> None:
     """Update weight and momentum of a part of a layer as torch.optim.SGD does.
 
-    `grad_TK` is the unscaled dW in float32, and is overwritten; `first_label` is the number of the part's
-    first label.
+    `grad_TK` is the unscaled dW in float32, and is overwritten; `first_label` is the id of the part's first
+    label.
     """
     step_TK = grad_TK.mul_(update.scale).add_(part.weight, alpha=update.weight_decay)
     if part.momentum is not None:
         step_TK.add_(part.momentum, alpha=update.momentum_factor)
         part.momentum.copy_(step_TK)
+    # Momentum may be stored in 16 bits, but the weight is updated by its unrounded value.
     new_TK = part.weight.float().sub_(step_TK.mul_(update.rate))
     if part.weight.dtype != torch.float32:
         labels_T = torch.arange(len(part.weight), device=part.weight.device) + first_label

@@ -1,7 +1,7 @@
 """The k best labels of each row as a PyTorch operator, chunk by chunk of labels: no [B, L] tensor exists.
 
-Labels are ordered by (-score, label id), so the result is a function of the scores alone, on any device and
-in any chunks; -0.0 counts as 0.0.
+Labels are ordered by (-score, label id). So equal scores give the same labels on every device and in any
+chunks; -0.0 counts as 0.0.
 
 B rows, D features, L labels, K fan-in, N candidates, k best; [B, chunk] is a chunk of scores.
 """
@@ -91,10 +91,10 @@ def merge(best: Best | None, scores: Tensor, first_label: int, k: int) -> Best:
 def _top_of_chunk(scores: Tensor, k: int) -> Best:
     """The k best columns of a chunk and their scores, in any order.
 
-    `torch.topk` picks any of equal scores. Rows in which the cut falls between equal scores (rare) are
-    selected again, by a key that holds the column as well.
+    `torch.topk` may pick any of several equal scores. The few rows in which scores k and k + 1 are equal are
+    selected again, by a key that includes the column.
     """
-    # One more than k, to see whether the cut falls between equal scores.
+    # One more than k, to detect whether scores k and k + 1 are equal.
     width = min(k + 1, scores.shape[1])
     values, columns = scores.topk(width, dim=1)
     if width > k:
@@ -111,7 +111,7 @@ def _in_order(labels_BN: Tensor, scores_BN: Tensor, k: int) -> Best:
 
     The sort key of an entry is one int64: the score's bits in its upper half, minus the label in its lower.
     """
-    # The bits of a non-negative float are in the order of its value; those of a negative one in reverse.
+    # For floats >= 0, larger values have larger bits; for negative ones it is the reverse.
     bits = scores_BN.contiguous().view(torch.int32).to(torch.int64)
     rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
     order = ((rising << 32) - labels_BN).topk(min(k, labels_BN.shape[1]), dim=1).indices

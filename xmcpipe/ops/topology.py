@@ -3,7 +3,9 @@
 Every choice is a function of (seed, stream, label number): each feature of the row gets a random key, and the
 features that the row does not read yet are chosen in the order of their keys. The choice is uniform, without
 repeats, and the same on any device, in any chunks, on any number of processes. Indices are stored in 16 bits,
-so D <= 65,536. SET is Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
+so D <= 65,536.
+
+Source of SET: Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
 connectivity", 2018.
 
 R labels of a piece, D features, K fan-in.
@@ -16,7 +18,7 @@ from xmcpipe.ops.philox import random_words
 
 INDEX_DTYPE = torch.uint16
 MAX_FEATURES = 65_536
-STREAM_TOPOLOGY = 0  # the first choice; stream r is the regrowth of rewiring r, from 1
+STREAM_TOPOLOGY = 0  # of the first choice; rewiring r, from 1, uses stream r
 
 
 def chunk_rows(num_features: int) -> int:
@@ -32,7 +34,7 @@ def to_index(index: Tensor) -> Tensor:
 def initial_index(seed: int, labels_R: Tensor, num_features: int, fan_in: int) -> Tensor:
     """The first K features of each label: uint16 [R, K], distinct in a row, in ascending order.
 
-    `labels_R`: the numbers of the labels among all labels, int64.
+    `labels_R`: label ids, int64.
     """
     order_RD = _features_by_key(seed, STREAM_TOPOLOGY, labels_R, num_features, None)
     return to_index(order_RD[:, :fan_in].sort(dim=1).values)
@@ -47,22 +49,22 @@ def regrow(
     A pruned feature may be drawn again. Places are filled from left to right in the order of the random keys.
     """
     index = index_RK.to(torch.int64)
-    held_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
-    held_RD.scatter_(1, index, ~pruned_RK)
-    order_RD = _features_by_key(seed, rewiring, labels_R, num_features, held_RD)
+    current_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
+    current_RD.scatter_(1, index, ~pruned_RK)
+    order_RD = _features_by_key(seed, rewiring, labels_R, num_features, current_RD)
     # The first pruned place of a row gets the first free feature, the second place the second, and so on.
     place_RK = (pruned_RK.cumsum(1) - 1).clamp_(min=0)
     return to_index(torch.where(pruned_RK, order_RD.gather(1, place_RK), index))
 
 
 def _features_by_key(
-    seed: int, stream: int, labels_R: Tensor, num_features: int, held_RD: Tensor | None
+    seed: int, stream: int, labels_R: Tensor, num_features: int, current_RD: Tensor | None
 ) -> Tensor:
-    """The features of each row in the order of their keys, int64 [R, D]; those in `held_RD` come last."""
+    """The features of each row in the order of their keys, int64 [R, D]; those in `current_RD` come last."""
     words = random_words(seed, stream, labels_R, num_features)
     # The feature in the low bits makes the keys distinct, so the sort need not be stable.
     keys = words * MAX_FEATURES + torch.arange(num_features, device=words.device)
-    if held_RD is not None:
+    if current_RD is not None:
         # Features that the row reads already sort behind all others.
-        keys.masked_fill_(held_RD, torch.iinfo(torch.int64).max)
+        keys.masked_fill_(current_RD, torch.iinfo(torch.int64).max)
     return keys.argsort(dim=1)

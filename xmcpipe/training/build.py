@@ -1,6 +1,6 @@
-"""From the configuration of a training to its model.
+"""Builds the model of a training from its configuration.
 
-`model_shape` is the one place where the recipe's tables become a HeadShape.
+Only `model_shape` turns the recipe's tables into a HeadShape.
 """
 
 import torch
@@ -50,11 +50,11 @@ def new_model(
     num_clusters: int,
     device: torch.device | str = "cpu",
 ) -> Model:
-    """The untrained model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
+    """The initial model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
-    torch's generator is seeded first. `num_tokens` is the size of the vocabulary that the shards were
-    tokenized with. Raises XmcpipeError for an encoder that can't be found or has fewer embeddings than that,
-    and for K > D.
+    Seeds torch's generator first. `num_tokens` is the size of the vocabulary that the shards were
+    tokenized with. Raises XmcpipeError for an encoder that can't be loaded or has fewer than `num_tokens`
+    embeddings, and for K > D.
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)

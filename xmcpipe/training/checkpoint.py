@@ -1,9 +1,9 @@
-"""The complete state of a training, so that a killed run continues as if it had not been killed.
+"""Checkpoints hold the complete state of a training, so that a killed run continues as if never killed.
 
 A checkpoint is a folder: `state.json` (counters, position in the schedules, best evaluation so far) and
 `tensors.safetensors` (weights, topology, optimizer state, random generators), written and read in pieces. It
-is written under a temporary name and renamed once. The previous checkpoint is removed after that, so that a
-kill at any moment leaves a complete one. Nothing is pickled.
+is written under a temporary name and renamed once. The previous checkpoint is removed only afterwards, so a
+kill at any moment leaves a complete checkpoint. Nothing is pickled.
 """
 
 import json
@@ -23,7 +23,7 @@ MODEL, STATE = "model.", "state."  # prefixes of the tensors' names
 
 @dataclass
 class Progress:
-    """How far a training has come; state.json stores it.
+    """The counters of a training; state.json stores them.
 
     `step`: optimizer steps done. `position`: groups of batches done in `epoch`. `auxiliary`: whether the
     auxiliary branch still exists. `since_best`: evaluations since the best one. `loss_sum` and `loss_count`
@@ -57,10 +57,11 @@ def write(
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     # The epoch is part of the name: the checkpoint at the end of an epoch must not overwrite the one that was
     # written within the epoch after the same step.
-    place = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
-    if place.is_dir():
+    # Zero-padded numbers make the order of the names that of the checkpoints (see `latest`).
+    target = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
+    if target.is_dir():
         return
-    temporary = folder / f".{place.name}"
+    temporary = folder / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save(temporary / "tensors.safetensors", tensors)
@@ -68,9 +69,9 @@ def write(
         json.dump({"progress": asdict(progress), "state": state.facts()}, file)
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(place)
+    temporary.rename(target)
     for older in folder.glob(f"{PREFIX}*"):
-        if older != place:
+        if older != target:
             # Renamed first, so that `latest` never finds a partly deleted folder.
             shutil.rmtree(older.rename(older.with_name(f".{older.name}")))
 
@@ -80,18 +81,18 @@ def latest(folder: Path) -> Path | None:
     return max(folder.glob(f"{PREFIX}*"), default=None)
 
 
-def read_progress(place: Path) -> Progress:
-    """The counters of a checkpoint."""
-    return Progress(**json.loads((place / "state.json").read_text(encoding="utf-8"))["progress"])
+def read_progress(path: Path) -> Progress:
+    """The counters of the checkpoint at `path`."""
+    return Progress(**json.loads((path / "state.json").read_text(encoding="utf-8"))["progress"])
 
 
-def restore(place: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
-    """Load weights, topology, `state` and random generators from a checkpoint, in place.
+def restore(path: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
+    """Load weights, topology, `state` and random generators from the checkpoint at `path`, in place.
 
-    Model and state must have the parts that they had when it was written (see Progress.auxiliary).
+    Model and state must have the same parts as when it was written (see Progress.auxiliary).
     """
-    facts = json.loads((place / "state.json").read_text(encoding="utf-8"))
-    file = TensorFile(place / "tensors.safetensors")
+    facts = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    file = TensorFile(path / "tensors.safetensors")
     for name, tensor in model.state_dict().items():
         file.read_into(f"{MODEL}{name}", tensor)
     state.restore(file, STATE, facts["state"])

@@ -1,4 +1,4 @@
-"""The [train] table of a recipe, with the documentation of each key under it.
+"""The [train] table of a recipe; the string under each field documents the key.
 
 The paper's settings are in Ullah et al. 2024 (arXiv 2411.03171), Tables 8 and 9. This module imports nothing
 heavy.
@@ -196,9 +196,10 @@ def _require_light(config: TrainConfig) -> None:
         ("head.kind", head.kind, in_place),
         ("head.optimizer", head.optimizer, ("sgd",)),
         ("encoder.optimizer", encoder.optimizer, ("adamw",)),
-        ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),  # the norm is known after all gradients
+        # Clipping needs all gradients at once, but each one is freed as soon as it is used.
+        ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),
         ("accumulation", config.accumulation, (1,)),
-        ("precision", config.precision, ("bfloat16", "float32")),  # a loss scaler would have to undo a step
+        ("precision", config.precision, ("bfloat16", "float32")),  # a loss scaler would have to undo updates
     ]
     for name, value, allowed in settings:
         if value not in allowed:

@@ -1,6 +1,6 @@
-"""From shards to batches on the device: the validation split, the order of an epoch, and groups of batches.
+"""Turns shards into batches on the device: the validation split, the order of an epoch, groups of batches.
 
-A group is the batches of one optimizer step: `accumulation` of them.
+A group consists of the `accumulation` batches of one optimizer step.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,8 @@ class Feed:
         held_out = min(int(config.validation * total), config.validation_max)
         order = np.random.default_rng([config.seed, 1]).permutation(total)
         self.validation_rows: Int64s = np.sort(order[:held_out])
-        texts = np.arange(total, len(self.shards))
+        texts = np.arange(total, len(self.shards))  # label texts follow the documents
+        # Sorted: rows of shards are then read in order; `groups` shuffles them again.
         self.train_rows: Int64s = np.concatenate([np.sort(order[held_out:]), texts])
         self.label_counts = self._label_counts()
 

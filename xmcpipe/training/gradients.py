@@ -1,8 +1,8 @@
-"""The norms of each loss's gradient in the encoder, as in the paper's Figure 2.
+"""Measures the norm of the gradient that each loss sends to the encoder, as in the paper's Figure 2.
 
 Backward through the encoder is linear in the gradient of the embedding. Therefore the embedding is split
 (`SplitEmbedding`): each loss reads a leaf of its own, which collects the gradient of that loss. The sum of
-both trains the encoder. To measure, the gradient of each leaf is first sent through the encoder by itself. A
+both trains the encoder. To measure, the gradient of each leaf is first sent through the encoder alone. A
 parameter's gradient is freed as soon as its norm is known, so that measuring never stores a set of gradients,
 with either `memory`; only activations live longer. A measured step takes 1.6 times as long, 2.4 times with
 both losses.
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 # These steps, counted from 1, are measured too: a training changes fast at its beginning, and a short one has
-# no other. Not the first: it has no optimizer state yet, and the second step of a rehearsal of two steps
-# (memory.rehearsal) must see both the state and the measurement.
+# no other measured step. Step 1 is not among them: a rehearsal (memory.rehearsal) runs two steps, and only in
+# the second one the optimizers have state. It must see state and measurement together.
 EARLY = (2, 8, 32, 128)
 
 
@@ -35,8 +35,8 @@ class SplitEmbedding:
 
     def __init__(self, embedding_BE: Tensor) -> None:
         self.embedding_BE = embedding_BE
-        trains = embedding_BE.requires_grad
-        self.main_BE, self.auxiliary_BE = (embedding_BE.detach().requires_grad_(trains) for _ in range(2))
+        needs_grad = embedding_BE.requires_grad  # False for a frozen encoder
+        self.main_BE, self.auxiliary_BE = (embedding_BE.detach().requires_grad_(needs_grad) for _ in range(2))
 
     def backward(self) -> None:
         """Send the sum of the leaves' gradients through the encoder, as if the embedding were not split."""
@@ -47,9 +47,9 @@ class SplitEmbedding:
     def norms(self, parameters: Sequence[nn.Parameter], scale: float) -> dict[str, float | None]:
         """{"main": …, "auxiliary": …}: the L2 norm of each loss's gradient over the encoder's `parameters`.
 
-        The losses must have been sent back to their leaves. A gradient counts with the weight of its loss in
-        the total; the norm is divided by `scale`. It is None for a loss that sent no gradient, and if it
-        isn't finite. The encoder's graph is retained.
+        Call it after the backward of the losses. A gradient includes the weight of its loss in the total; the
+        norm is divided by `scale`. A norm is None if its loss has no gradient, or if it isn't finite. The
+        encoder's graph is retained, for `backward`.
         """
         leaves = {"main": self.main_BE, "auxiliary": self.auxiliary_BE}
         return {

@@ -1,13 +1,13 @@
 """The training log: one JSON object per line in metrics.jsonl, and the same numbers for TensorBoard.
 
-Each line has a `kind` and the `step`, from 1, after which it was written:
+Each line has a `kind`, and the `step` (from 1) after which it was written:
 
-- train: `epoch`, `loss` (the main loss, its mean since the last such line), `auxiliary_weight` (s),
+- train: `epoch`, `loss` (mean of the main loss since the previous such line), `auxiliary_weight` (s),
   `rate_factor`, `documents_per_second`, `memory_bytes`;
 - gradient: `main`, `auxiliary`: L2 norms, over all parameters of the encoder, of the gradients of
   (1 - s) * main and of s * auxiliary. The sum of the two gradients is the gradient of the step, without the
-  loss scale and before clipping. A norm is null if the branch is dropped or if it isn't finite. Written every
-  `gradients_every` steps and after a few early steps (training.gradients);
+  loss scale and before clipping. A norm is null if its branch was dropped or if it isn't finite. Written
+  every `gradients_every` steps and after a few early steps (training.gradients);
 - rewire: `replaced` connections, and `share`, their fraction of all connections;
 - validation: P@1, P@3, P@5.
 """

@@ -1,9 +1,9 @@
-"""SET: prune the weakest connections and grow as many at random in the same rows (Mocanu et al., 2018).
+"""SET: prune the weakest connections, and grow as many at random in the same rows (Mocanu et al., 2018).
 
-Both modes of pruning reduce to "all weights below a threshold, and the first few that equal it". For a
-fraction the threshold is computed exactly, from two histograms of the bits of |weight|: the bits of
-non-negative floats have the same order as the floats. The histograms are summed over chunks and processes,
-so that the topology doesn't depend on the chunking.
+Both modes of pruning select all weights below a threshold, and the first few that equal it. For a fraction
+the threshold is computed exactly, from two histograms of the bits of |weight|, since the bits of non-negative
+floats have the same order as the floats. The histograms are summed over chunks and processes, so that the
+topology doesn't depend on either.
 
 The smallest weights of the whole layer are mostly those of rare labels, whose rows then change all the time.
 With `prune = "row"` every label replaces the same number of its own.
@@ -37,7 +37,7 @@ class Ranks(Protocol):
 
 
 class OneProcess:
-    """The whole layer in this process."""
+    """The Ranks of a layer that one process owns."""
 
     rank = 0
 
@@ -47,7 +47,7 @@ class OneProcess:
 
 @dataclass(frozen=True)
 class Cut:
-    """What is pruned: weights whose |weight| has bits below `bits`, and the first `ties` that equal it.
+    """The connections to prune: all whose |weight| has bits below `bits`, and the first `ties` with `bits`.
 
     The ties are counted within this process. If `row_count` is not 0, the `row_count` smallest of each row
     are pruned instead.
@@ -59,9 +59,9 @@ class Cut:
 
 
 def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
-    """The floor(fraction * connections) smallest |weight| of the whole layer.
+    """The cut that prunes the floor(fraction * connections) smallest |weight| of the whole layer.
 
-    Ties are broken by label id, then by position in the row. `rows` labels are read at a time, 0 for a
+    Ties are broken by label id, then by position in the row. `rows` labels are read at a time; 0 means a
     default.
     """
     device = weight_LK.device
@@ -70,7 +70,8 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0
     if target == 0:
         return Cut(0, 0)
     rows = rows or chunk_rows(weight_LK.shape[1])
-    # Two passes of radix selection: the upper 16 bits of the threshold, then the lower 16 within that bin.
+    # Radix selection in two passes: the first finds the upper 16 bits of the threshold, the second the lower
+    # 16 among the weights that have these upper bits.
     pieces = [weight_LK[begin : begin + rows] for begin in range(0, len(weight_LK), rows)]
     high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
@@ -82,17 +83,17 @@ def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0
         low += torch.bincount(bits[bits >> 16 == high_bin] & 0xFFFF, minlength=LOW_BINS)
     lows = ranks.gather(low)
     low_bin, below_in_bin = _bin_of(lows.sum(0), target - below)
-    before = int(lows[: ranks.rank, low_bin].sum())  # ties of lower ranks come first
+    before = int(lows[: ranks.rank, low_bin].sum())  # the ties of lower ranks are pruned first
     return Cut((high_bin << 16) | low_bin, max(target - below - below_in_bin - before, 0))
 
 
 def cut_threshold(threshold: float) -> Cut:
-    """All weights with |weight| < threshold."""
+    """The cut that prunes all weights with |weight| < threshold."""
     return Cut(int(torch.tensor(threshold, dtype=torch.float32).view(torch.int32)), 0)
 
 
 def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: int) -> Cut | None:
-    """What to prune after `step`, from 1; None if no rewiring is due then."""
+    """The cut after step number `step`, from 1; None if no rewiring follows this step."""
     last = config.until * total_steps
     if not config.interval or step % config.interval or step > last:
         return None

@@ -1,4 +1,4 @@
-"""Schedules: learning rates, the weight of the auxiliary loss, the threshold of rewiring."""
+"""Schedules of the learning rates, the weight of the auxiliary loss, and the threshold of rewiring."""
 
 import math
 
@@ -7,7 +7,7 @@ def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
     """The factor of all learning rates at `step`, from 0: linear warm-up to 1, then a cosine to 0."""
     warmup_steps = min(warmup_steps, total_steps)
     if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
+        return (step + 1) / (warmup_steps + 1)  # the first step has a rate above 0 already
     return _cosine(1.0, 0.0, (step - warmup_steps) / max(total_steps - warmup_steps, 1))
 
 
@@ -22,4 +22,5 @@ def prune_threshold(step: int, last_step: float, first: float, final: float) -> 
 
 
 def _cosine(first: float, last: float, fraction: float) -> float:
+    """Half a cosine from `first` at fraction 0 to `last` at fraction 1, constant outside."""
     return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))

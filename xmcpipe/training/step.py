@@ -1,8 +1,8 @@
-"""One optimizer step: forward, both losses, backward, update.
+"""One optimizer step: forward, the two losses, backward, update.
 
 A batch passes through these tensors: input_ids_BS -> embedding_BE (encoder, pooling, dropout) -> features_BD
-(the embedding, or the intermediate layer) -> main loss over all L labels, and next to it embedding_BE ->
-auxiliary loss over C clusters.
+(the embedding, or the intermediate layer) -> main loss over all L labels, and in
+parallel embedding_BE -> auxiliary loss over C clusters.
 
 B rows, S tokens, E width of the embedding, D features that the head reads, P positive pairs.
 """
@@ -20,7 +20,7 @@ from xmcpipe.training.updates.protocol import Updates
 
 
 class GradientStep:
-    """The step of `model` on batches of `feed`, with what all steps of a training have in common.
+    """Runs optimizer steps of `model` on batches of `feed`.
 
     `clusters_L`, int64 or int32 [L], is required if the model has an auxiliary branch. `head_dtype` is the
     dtype of the features that the head reads.
@@ -38,7 +38,7 @@ class GradientStep:
     ) -> None:
         self.config, self.model, self.feed, self.updates = config, model, feed, updates
         self.clusters_L, self.head_dtype, self.device_type = clusters_L, head_dtype, device_type
-        self.norms: dict[str, float | None] = {}  # of the encoder's gradients in the last step, if measured
+        self.norms: dict[str, float | None] = {}  # see `SplitEmbedding.norms`; {} if not measured
 
     def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
         """One optimizer step over the batches of `group`; returns the main loss.
@@ -52,6 +52,7 @@ class GradientStep:
             batch = self.feed.batch(rows)
             split = SplitEmbedding(self.model.dropout(self.embed(batch)))
             main, auxiliary, weight = self.losses(split, batch, num_rows, auxiliary_weight)
+            # This backward ends at the leaves of `split`; `split.backward` goes on through the encoder.
             self.updates.backward((1.0 - weight) * main + weight * auxiliary)
             if measured and number == 0:
                 self._measure(split, num_rows / len(rows))
@@ -71,9 +72,9 @@ class GradientStep:
     def losses(
         self, split: SplitEmbedding, batch: Batch, num_rows: int, auxiliary_weight: float
     ) -> tuple[Tensor, Tensor | float, float]:
-        """Main loss, auxiliary loss, and the weight of the latter, of a batch in a group of `num_rows` rows.
+        """(main loss, auxiliary loss, weight of the auxiliary loss) of a batch in a group of `num_rows` rows.
 
-        The weight is 0 if the model has no auxiliary branch.
+        The losses are contributions to those of the group. The weight is 0 without an auxiliary branch.
         """
         config, model = self.config, self.model
         weight = auxiliary_weight if model.auxiliary is not None else 0.0
@@ -87,9 +88,9 @@ class GradientStep:
         return main, auxiliary * (len(batch) / num_rows), weight
 
     def _measure(self, split: SplitEmbedding, batches: float) -> None:
-        """Compute the norms of the gradients of (1 - s) * main and of s * auxiliary over all of the encoder.
+        """Set `norms`: those of the gradients of (1 - s) * main and s * auxiliary over the whole encoder.
 
-        They are without the loss scale and before clipping.
+        They exclude the loss scale and clipping. `batches` is the size of the group, in batches of this size.
         """
         trained = [parameter for parameter in self.model.encoder.parameters() if parameter.requires_grad]
         if trained:

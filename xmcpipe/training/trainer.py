@@ -1,4 +1,4 @@
-"""The training loop: optimizer steps, with schedules, rewiring, validation, checkpoints and the log."""
+"""The training loop: optimizer steps with schedules, rewiring, validation, checkpoints and a log."""
 
 import itertools
 import time
@@ -38,7 +38,7 @@ UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {
 
 
 class StepMeter(Protocol):
-    """Something that watches the steps of a training, to measure them (memory.measure)."""
+    """Watches the steps of a training, to measure them (see memory.measure)."""
 
     def watch(self, trainer: "Trainer", group: list[Int64s]) -> AbstractContextManager[None]:
         """A context around the step over the batches of `group`."""
@@ -53,12 +53,12 @@ class NoMeter:
 
 
 class Trainer:
-    """Trains `model` on `feed`; `updates` is how its parameters change.
+    """Trains `model` on `feed`; `updates` changes its parameters.
 
-    `clusters` (int64 [L]) are required if the model has an auxiliary branch. `scratch` is the folder of what
-    must survive a kill: checkpoint, best weights, log. `meter` is entered around every step. `device_type` is
-    the type of the device whose arithmetic the head uses, that of `device` by default; a rehearsal
-    (memory.rehearsal) states another one.
+    `clusters` (int64 [L]) are required if the model has an auxiliary branch. `scratch` is the folder for
+    everything that must survive a kill: checkpoint, best weights, log. `meter` watches every step.
+    `device_type` is the device type whose arithmetic the head uses, by default that of `device`; a rehearsal
+    (memory.rehearsal) passes another one.
     """
 
     def __init__(
@@ -73,13 +73,14 @@ class Trainer:
         device_type: str = "",
     ) -> None:
         self.config, self.model, self.feed, self.device, self.scratch = config, model, feed, device, scratch
-        place = model.head.weight.device
-        self.clusters = None if clusters is None else clusters.to(place, torch.int32)
+        # On the head's device, which in a rehearsal is "meta" and differs from `device`.
+        head_device = model.head.weight.device
+        self.clusters = None if clusters is None else clusters.to(head_device, torch.int32)
         self.total_steps = feed.steps_per_epoch * config.epochs
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
         self.updates = UPDATES[config.memory](config, model, device)
-        # 16 bits in the head pay off on a GPU's tensor cores; a CPU sums scores in float32 throughout.
+        # Features of 16 bits pay off on the tensor cores of a GPU; on a CPU the head reads float32.
         half = AUTOCAST[config.precision] if (device_type or device.type) == "cuda" else None
         self.gradient_step = GradientStep(
             config, model, feed, self.clusters, self.updates, half or torch.float32, device.type
@@ -99,7 +100,7 @@ class Trainer:
         return auxiliary_weight(epoch, self.config.auxiliary.weight, self.config.auxiliary.cutoff_epoch)
 
     def fit(self) -> Progress:
-        """Train to the end, from the last checkpoint in `scratch` if there is one.
+        """Train to the end; continues from the last checkpoint in `scratch` if one exists.
 
         Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
         finite.
@@ -107,6 +108,7 @@ class Trainer:
         self._resume()
         log = MetricsLog(self.scratch / "log", self.progress.step)
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
+        # Seconds of training, including those before the checkpoint that this run resumed from.
         self._clock = lambda: time.monotonic() - started
         self.model.train()
         try:
@@ -124,9 +126,9 @@ class Trainer:
         return self.progress
 
     def time_steps(self, count: int) -> list[float]:
-        """Seconds of each of the first `count` steps, with rewiring, for benchmarks.
+        """Seconds of each of the first `count` steps, including rewiring; used by benchmarks.
 
-        There is no validation and no checkpoint. The last batch of an epoch may be smaller. Steps that a
+        It neither validates nor writes checkpoints. The last batch of an epoch may be smaller. Steps that a
         meter measures are slower, and so are those that measure gradients.
         """
         log, times = MetricsLog(self.scratch / "log", 0), []
@@ -136,7 +138,7 @@ class Trainer:
             begin = time.perf_counter()
             self.step(group)
             self._rewire(log)
-            if self.device.type == "cuda":
+            if self.device.type == "cuda":  # kernels run asynchronously: wait for them
                 torch.cuda.synchronize(self.device)
             times.append(time.perf_counter() - begin)
         log.close()
@@ -158,13 +160,14 @@ class Trainer:
         return loss
 
     def _resume(self) -> None:
-        place = checkpoint.latest(self.scratch)
-        if place is None:
+        path = checkpoint.latest(self.scratch)
+        if path is None:
             return
-        self.progress = checkpoint.read_progress(place)
+        self.progress = checkpoint.read_progress(path)
+        # Before `restore`, which expects the parts that the checkpoint has.
         if not self.progress.auxiliary:
             self._drop_auxiliary()
-        checkpoint.restore(place, self.model, self.updates, self.device)
+        checkpoint.restore(path, self.model, self.updates, self.device)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
@@ -176,6 +179,7 @@ class Trainer:
             self._after_step(loss, log, bar)
             if state.step >= self.total_steps:
                 break
+        # The counters advance before the checkpoint, so that a resumed run begins with the next epoch.
         state.epoch, state.position = state.epoch + 1, 0
         last = state.step >= self.total_steps
         if len(self.feed.validation_rows) and (last or state.epoch % self.config.evaluate_every == 0):
@@ -203,12 +207,12 @@ class Trainer:
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
             self._log_line(log, bar)
         due = time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes
-        inside = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
-        if due and inside:  # the end of an epoch writes its own checkpoint, after the evaluation
+        within_epoch = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
+        if due and within_epoch:  # at the end of an epoch, `_epoch` writes one after the evaluation
             self._checkpoint()
 
     def _log_line(self, log: MetricsLog, bar: Bar) -> None:
-        """Write a line with the mean loss since the last one, speed and memory, and restart the mean."""
+        """Log the mean loss since the previous line, speed and memory, and restart the mean."""
         state = self.progress
         rate = state.documents / self._clock()
         mean, memory = state.loss_sum / state.loss_count, used_bytes(self.device)
@@ -242,6 +246,7 @@ class Trainer:
         figures = validate(self.model, batches, self._features, num_labels, self.config.label_chunk)
         state.evaluations.append({"step": state.step, "epoch": state.epoch, **figures})
         log.write("validation", state.step, **figures)
+        # Of equal values the first stays the best.
         if state.best_value is None or figures[self.config.best_by] > state.best_value:
             state.best_value, state.best_step, state.since_best = figures[self.config.best_by], state.step, 0
             save(self.scratch / "best.safetensors", self.model.state_dict())
@@ -249,7 +254,7 @@ class Trainer:
             state.since_best += 1
 
     def _features(self, batch: Batch) -> Tensor:
-        """Features for an evaluation: float32, because in 16 bits scores close to each other become equal."""
+        """Features for an evaluation, float32 [B, D]: in 16 bits, close scores would become equal."""
         return self.model.features(self.gradient_step.embed(batch))
 
     def _checkpoint(self) -> None:

@@ -1,4 +1,4 @@
-"""Memory that this process uses: on a GPU by torch's allocator, on the host by resident set size."""
+"""Reports the memory of this process: torch's allocator on a GPU, the resident set size on the host."""
 
 import resource
 from pathlib import Path
@@ -14,7 +14,7 @@ def host_bytes() -> int:
 
 def peak_bytes(device: torch.device) -> dict[str, int]:
     """Peaks since the process began, in bytes: `host` (resident set size), and `gpu` (allocator) on a GPU."""
-    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}  # Linux reports KiB
     if device.type == "cuda":
         peaks["gpu"] = torch.cuda.max_memory_allocated(device)
     return peaks

@@ -1,4 +1,4 @@
-"""P@1, P@3, P@5 on the validation split, by which the best model is chosen. The test split is not read.
+"""Computes P@1, P@3, P@5 on the validation split, to choose the best model; the test split is not read.
 
 B rows, D features that the head reads, K number of labels to find.
 """
@@ -32,12 +32,12 @@ def validate(
     hits, documents = torch.zeros(max(CUTS), dtype=torch.float64), 0
     for batch in batches:
         labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk)
-        # One number per (row, label) pair, row x L + label, so that one isin finds all hits of the batch.
+        # Each (row, label) pair becomes one number, row x L + label, so that one `isin` finds all hits.
         rows = torch.arange(len(batch), device=labels_BK.device).unsqueeze(1)
         truth = batch.positives.rows * num_labels + batch.positives.labels
         hit_BK = torch.isin(rows * num_labels + labels_BK, truth)
         hits[: hit_BK.shape[1]] += hit_BK.sum(0).double().cpu()
         documents += len(batch)
     model.train()
-    reached = hits.cumsum(0)
-    return {f"P@{k}": float(reached[k - 1]) / (k * documents) for k in CUTS}
+    hits_up_to = hits.cumsum(0)
+    return {f"P@{k}": float(hits_up_to[k - 1]) / (k * documents) for k in CUTS}

@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def compiler() -> None:
-    if reason := nvrtc.missing():
+    if reason := nvrtc.unavailable_reason():
         pytest.skip(reason)
 
 
@@ -114,7 +114,7 @@ def test_many_kernels_are_compiled_by_several_processes(monkeypatch: pytest.Monk
 def test_an_unknown_architecture_is_one_line_that_names_the_known_ones() -> None:
     code, output = run("build", "--arch", "sm_91")
     assert code == 2
-    if nvrtc.missing() is None:
+    if nvrtc.unavailable_reason() is None:
         assert output.startswith("error: unknown architecture 'sm_91' (known: sm_75, sm_80,")
         assert output.count("\n") == 1
 
@@ -134,7 +134,7 @@ def test_without_an_architecture_it_is_that_of_the_gpus(monkeypatch: pytest.Monk
 
 
 def test_without_the_gpu_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvrtc, "missing", lambda: "the 'gpu' extra isn't installed: no cuda.core")
+    monkeypatch.setattr(nvrtc, "unavailable_reason", lambda: "the 'gpu' extra isn't installed: no cuda.core")
     assert run("build", "--arch", "sm_90") == (
         2,
         "error: kernels can't be compiled: the 'gpu' extra isn't installed: no cuda.core "

@@ -19,7 +19,7 @@ from xmcpipe.memory import compare as plan_compare
 from xmcpipe.memory.compare import memory_figures
 from xmcpipe.memory.measure import MEASURED_STEPS, FirstStepsMeter
 from xmcpipe.memory.plan import Plan, other_memory, plan
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
@@ -165,10 +165,10 @@ def test_a_prediction_that_fails_is_only_a_warning(
     assert set(caplog.messages) == {"train: no memory was predicted: no kernel for meta"}
 
 
-SHAPE = StepShape(LABELS, CLUSTERS, 32, 20, 96)
+SHAPE = BatchShape(LABELS, CLUSTERS, 32, 20, 96)
 
 
-def planned(encoder: Path, device: str, shape: StepShape = SHAPE, /, **changes: Any) -> Plan:
+def planned(encoder: Path, device: str, shape: BatchShape = SHAPE, /, **changes: Any) -> Plan:
     return plan(configure(**changes), lambda: from_config(str(encoder)), shape, device)
 
 
@@ -196,7 +196,7 @@ def test_on_a_gpu_attention_stores_no_probabilities(tiny_encoder: Path) -> None:
 
     def activations(device: str, tokens: int) -> int:
         return planned(
-            tiny_encoder, device, StepShape(100, 0, 32, tokens, 96), **{"auxiliary.weight": 0.0}
+            tiny_encoder, device, BatchShape(100, 0, 32, tokens, 96), **{"auxiliary.weight": 0.0}
         ).part_peaks["activations"]
 
     growth = {device: activations(device, 64) / activations(device, 32) for device in ("cpu", "cuda")}
@@ -213,7 +213,7 @@ def test_a_rewiring_that_needs_more_than_a_step_is_the_peak(tiny_encoder: Path) 
 
 def test_a_hundred_million_labels_are_planned_without_allocating_them(tiny_encoder: Path) -> None:
     labels, fan_in = 100_000_000, 16
-    shape = StepShape(labels, 0, 128, 40, 640)
+    shape = BatchShape(labels, 0, 128, 40, 640)
     light = planned(
         tiny_encoder,
         "cuda",

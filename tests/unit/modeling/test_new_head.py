@@ -14,7 +14,7 @@ from xmcpipe.data.shards.batches import collate
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.memory.plan import other_memory, plan
-from xmcpipe.memory.shape import StepShape
+from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.head_table import HEADS, HeadKind
@@ -72,7 +72,7 @@ def test_its_gradients_are_those_of_autograd() -> None:
 
 def test_its_memory_is_planned(tiny_encoder: Path) -> None:
     config = from_table(TrainConfig, {"head": HEAD}, "train")
-    found = plan(config, lambda: from_config(str(tiny_encoder)), StepShape(1000, 0, 8, 16, 24), "cuda")
+    found = plan(config, lambda: from_config(str(tiny_encoder)), BatchShape(1000, 0, 8, 16, 24), "cuda")
     assert found.parts["classifier weights"] == 2 * 4096  # weight and bias, in blocks of 512 bytes
     assert "classifier indices" not in found.parts
     assert "rewiring" not in found.part_peaks

@@ -68,7 +68,7 @@ def list_(as_json: JsonOption = False) -> None:
     from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
     from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 
-    unavailable = compiler.missing()
+    unavailable = compiler.unavailable_reason()
     rows = []
     for kernel in KERNELS.values():
         variants = {name: list(kernel.variants(name)) for name in ARCHITECTURES}

@@ -1,13 +1,13 @@
-"""What all output layers have in common.
+"""The base class of all output layers.
 
 A head owns the labels [first_label, first_label + num_labels) of L. It never assumes that these are all
-labels, and its random numbers depend on a label's own id only, so that several processes can share a layer.
+labels, and the random numbers of a label depend on its id only, so that several processes can share a layer.
 It works on chunks of its labels: `scores` returns the scores of a chunk, and `backward` returns a chunk's
 contribution to the gradient of the features and writes the gradient of its weights. No tensor [B, L] is
 needed anywhere.
 
-B rows, D features, W width of what the weights are multiplied with (D, or that of a bottleneck's projection),
-C labels of a chunk.
+B rows, D features, W width of the features that the weights multiply (D, or that of a bottleneck's
+projection), C labels of a chunk.
 """
 
 import math
@@ -31,7 +31,7 @@ Chunking = Callable[[int, int], Iterator[tuple[int, int]]]
 
 @dataclass(frozen=True)
 class HeadShape:
-    """All that a head is built from; model.json stores it.
+    """Everything that determines how a head is built; model.json stores it.
 
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
@@ -102,12 +102,12 @@ class Head(nn.Module, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Number of trained values of the layer."""
+        """Number of trained values of the layer, weights and biases."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the parameters and indices in the dtypes they are trained in."""
+        """Bytes of the parameters and indices, in the dtypes in which they are trained."""
         return sum(tensor.nbytes for tensor in [*self.parameters(), *self.buffers()])
 
     def first_connections(self) -> float | None:
@@ -135,7 +135,7 @@ class Head(nn.Module, ABC):
                 self.weight[begin:end] = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
 
     def project(self, features_BD: Tensor) -> Tensor:
-        """What the weights are multiplied with, [B, W]: the features, unless a subclass projects them."""
+        """The features that the weights multiply, [B, W]: `features_BD`, unless a subclass projects them."""
         return features_BD
 
     def scores(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""From the name of a head to the head."""
+"""Builds a head from its shape, by its name in the table."""
 
 from pkgutil import resolve_name
 from typing import cast

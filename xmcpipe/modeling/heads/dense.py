@@ -6,7 +6,7 @@ from xmcpipe.modeling.heads.base import Device, Head, HeadShape
 
 
 class DenseHead(Head):
-    """weight [n, W]; W is the number of features D unless a subclass states another width."""
+    """A dense layer, weight [n, W]; W is D unless a subclass passes another `width`."""
 
     def __init__(self, shape: HeadShape, device: Device, width: int | None = None) -> None:
         super().__init__(shape, device, width or shape.in_features)

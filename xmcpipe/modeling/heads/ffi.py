@@ -1,4 +1,4 @@
-"""The head with a fixed fan-in: each label reads K of the D features, with an index of which (SPARTEX).
+"""The head with a fixed fan-in: each label reads K of the D features; an index lists which (SPARTEX).
 
 Source: Ullah et al. 2024 (arXiv 2411.03171). B rows, D features, K fan-in, C labels of a chunk.
 """
@@ -37,9 +37,9 @@ class FFIHead(Head):
             self.index[begin:end] = first_CK
 
     def first_connections(self) -> float:
-        """Fraction of the connections that the training began with, each at its first position.
+        """Fraction of the initial connections that are still in place.
 
-        A connection that was pruned and then drawn again for the same position counts as one of them.
+        A connection that was pruned and then drawn again for the same position counts as still in place.
         """
         unchanged = sum(
             int((self.index[begin:end].int() == first_CK.int()).sum())
@@ -50,8 +50,8 @@ class FFIHead(Head):
     def backward(
         self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
     ) -> Tensor:
-        # The gradient stays in float32: rounded to 16 bits, it would be one and the same number for all
-        # scores near 0.
+        # The gradient stays in float32: rounded to 16 bits, it would be the same number for all scores near
+        # 0.
         weight_CK, index_CK = self.weight[begin:end], self.index[begin:end]
         grad_weight_LW[begin:end] = ffi_grad_weight(grad_scores_BC, projected_BW, index_CK)
         width = projected_BW.shape[1]

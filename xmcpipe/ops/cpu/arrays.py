@@ -1,4 +1,6 @@
-"""Tensors as arrays of the numba kernels; 16-bit floats come as uint16 bits, since NumPy has no bfloat16.
+"""Converts tensors to arrays for the numba kernels.
+
+16-bit floats are passed as their bits in uint16, since NumPy has no bfloat16.
 
 L labels, K fan-in.
 """
@@ -20,7 +22,7 @@ Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `op
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's memory as an array; a copy if it is not contiguous. 16-bit floats come as uint16 bits."""
+    """The tensor's memory as an array, copied if it is not contiguous; 16-bit floats become uint16 bits."""
     tensor = tensor.detach().contiguous()
     bits: Tensor = tensor.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
     values: NDArray[Any] = bits.numpy()
@@ -42,9 +44,10 @@ class LayerArrays(NamedTuple):
 
 
 def arrays_of(layer: SparseLayer) -> LayerArrays:
-    """The memory of the layer's tensors: their own if they are contiguous."""
+    """The layer as arrays that share the memory of its tensors if these are contiguous."""
     weight, kind = array(layer.weight).view(np.uint16), KINDS[layer.weight.dtype]
     bias = np.empty(0, np.float32) if layer.bias is None else array(layer.bias)
+    # Numba needs an array in every field, so an empty one stands for no momentum, as for no bias.
     momentum, momentum_kind = weight[:0], kind
     if layer.momentum is not None:
         momentum, momentum_kind = array(layer.momentum).view(np.uint16), KINDS[layer.momentum.dtype]
@@ -53,7 +56,7 @@ def arrays_of(layer: SparseLayer) -> LayerArrays:
 
 @compiled
 def unowned_layer(layer: LayerArrays) -> LayerArrays:
-    """The layer with its arrays `unowned`."""
+    """The layer with each array `unowned` (see `ops/cpu/simd.py`)."""
     return LayerArrays(
         unowned(layer.weight),
         layer.kind,

@@ -1,9 +1,9 @@
-"""The fixed fan-in products on a CPU, compiled by numba: gather rows of x^T, keep sums in registers.
+"""The fixed fan-in products on a CPU, compiled by numba: gather rows of x^T, with sums in registers.
 
-A connection reads the column of its feature over the batch. So x is stored as panels [P, D, W] of W rows of
-the batch each, in which a connection's column is one contiguous vector. A panel (100 KB at D = 768) stays in
-the second-level cache, while weights and indices stream through once. That reads K vectors for a label where
-the dense product reads D, and writes no dense tile.
+A connection reads one feature of all rows of the batch. Therefore x, the features, is stored as panels
+[P, D, W] of W rows each, in which one feature's values are a contiguous vector, called a column. A panel
+(100 KB at D = 768) stays in the second-level cache, while weights and indices are read from memory once. Each
+label reads K columns, where the dense product reads D, and no dense tile is written.
 
 In the compiled functions, `x` and `dx` are flat panels, `base` is the first row of a panel in them (D times
 its number), and `grad[offset:]` begins with the gradient of a label's scores of that panel.
@@ -33,8 +33,8 @@ from xmcpipe.ops.cpu.simd import (
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
 
-BLOCK = 16  # labels whose scores are transposed between label-major and row-major at a time
-FEW_ROWS = 4  # up to here row by row: one connection of one row costs a fifth of one of a panel
+BLOCK = 16  # number of labels whose scores are transposed at a time, between label-major and row-major
+FEW_ROWS = 4  # largest batch without panels: a connection of one row costs a fifth of that of a panel
 ZERO = np.float32(0.0)
 
 
@@ -102,14 +102,14 @@ def row_gradients(
 
 
 class SliceBuffers(NamedTuple):
-    """Workspace of a slice: a label's weights float32 [K], and scores of a block [BLOCK, P * W]."""
+    """Workspace of a slice: one label's weights float32 [K], and scores of a block float32 [BLOCK, P * W]."""
 
     weight: Floats
     block: Floats
 
 
 def slice_buffers(fan_in: int, panels: Panels) -> SliceBuffers:
-    """Fresh buffers: each thread needs its own."""
+    """New buffers; each thread needs its own."""
     return SliceBuffers(np.empty(fan_in, np.float32), np.zeros((BLOCK, panels.padded_rows), np.float32))
 
 
@@ -129,7 +129,7 @@ def scores_slice(
             for panel in range(block.shape[1] // lanes):
                 scores = row_scores(x, panel * num_features, ZERO, weight_K, index_K, width)
                 store(block[number], panel * lanes, scores)
-        # Transposed through a small block: scores are label-major here, `out` is row-major.
+        # The block is label-major, `out` is row-major: this loop writes BLOCK contiguous scores per row.
         for row in range(out.shape[0]):
             for number in range(count):
                 out[row, first + number] = block[number, row]
@@ -139,8 +139,10 @@ def scores_slice(
 def few_scores_slice(
     rows_BD: Floats, layer: LayerArrays, out: Floats, weight_K: Floats, begin: int, end: int
 ) -> None:
-    """`scores_slice` for a few rows, which stay in the first-level cache: the CPU gathers from them."""
-    # A panel would be mostly padding for so few rows.
+    """`scores_slice` for a few rows without panels, which would be mostly padding; `out` is [B, L].
+
+    The rows stay in the first-level cache, and the CPU gathers single values from them.
+    """
     rows_BD, layer, out = unowned(rows_BD), unowned_layer(layer), unowned(out)
     weight_K = unowned(weight_K)
     for label in range(begin, end):
@@ -213,7 +215,7 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
 
 
 def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
-    """See `ffi.Products`. Each slice of labels sums its own partial dX; these are added in order."""
+    """See `ffi.Products`. Each slice of labels has a partial dX; these are added in order at the end."""
     panels = Panels(*out_BD.shape)
     grad, arrays, width = array(grad_BL.float()), arrays_of(layer), panels.width
     parts, partials = panels.partials(layer.num_labels)

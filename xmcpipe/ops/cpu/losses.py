@@ -1,7 +1,7 @@
 """The losses of `ops/losses` for one label's scores, in numba.
 
-The loops are written so that LLVM turns them into vector instructions: no calls and no sums across rows. The
-exponential is our own (Cody and Waite's reduction, then a Taylor polynomial), since numba has none for
+The loops contain no calls and no sums across rows, so that LLVM turns them into vector instructions. The
+exponential is written here (Cody and Waite's reduction, then a Taylor polynomial), since numba has none for
 vectors.
 
 To add a loss, write its loop for negatives and give it a code in `CODES` and a branch in `label_losses`.
@@ -44,14 +44,14 @@ def code_of(loss: str) -> int:
 
 @compiled
 def exponential(x: Any) -> Any:
-    """e^x of a float32 x <= 0; never below 1e-38."""
+    """e^x of a float32 x <= 0; the result is at least 1e-38."""
     x = LOWEST if x < LOWEST else x
-    # e^x = 2^power * e^r with |r| <= ln(2) / 2; ln 2 in two parts keeps r exact.
+    # e^x = 2^power * e^r with |r| <= ln(2) / 2. Subtracting ln 2 in two parts makes r exact.
     power = np.floor(x * LOG2_E + HALF)
     r = (x - power * LN2_HIGH) - power * LN2_LOW
     tail = FACTORIAL_5 + r * (FACTORIAL_6 + r * FACTORIAL_7)
     series = ONE + r * (ONE + r * (HALF + r * (FACTORIAL_3 + r * (FACTORIAL_4 + r * tail))))
-    # 2^power by its bits: the exponent field with its bias, 127.
+    # 2^power is built from its bits: the exponent plus its bias, 127, in the exponent field.
     return series * float_of(np.uint32((np.int32(power) + np.int32(127)) << np.int32(23)))
 
 
@@ -66,7 +66,7 @@ def log_one_plus(e: Any) -> Any:
 
 @compiled
 def hinge_negatives(scores: Floats, num_rows: int, losses: Floats) -> None:
-    """Loss and gradient of negatives: max(0, 1 + s)^2."""
+    """Loss and gradient of negatives: max(0, 1 + s)^2. The gradient overwrites `scores`."""
     for row in range(num_rows):
         slack = scores[row] + ONE
         slack = ZERO if slack < ZERO else slack
@@ -75,7 +75,7 @@ def hinge_negatives(scores: Floats, num_rows: int, losses: Floats) -> None:
 
 @compiled
 def bce_negatives(scores: Floats, num_rows: int, losses: Floats) -> None:
-    """Loss and gradient of negatives: ln(1 + e^s), from e^-|s|, which can't overflow."""
+    """Loss and gradient of negatives: ln(1 + e^s), by e^-|s|, which can't overflow. See `hinge_negatives`."""
     for row in range(num_rows):
         score = scores[row]
         e = exponential(-abs(score))

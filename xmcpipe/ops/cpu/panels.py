@@ -1,4 +1,4 @@
-"""The memory layout of a batch for the numba kernels.
+"""The memory layout of a batch for the numba kernels; `ops/cpu/ffi.py` explains it.
 
 B rows, D features, P panels, W rows of a panel.
 """
@@ -10,7 +10,7 @@ from xmcpipe.ops.cpu.arrays import Features, Width, array
 from xmcpipe.ops.cpu.simd import LANES
 from xmcpipe.ops.cpu.threads import SLICES, slices
 
-PARTIAL_BYTES = 128 << 20  # limit of the partial sums of dX of all slices
+PARTIAL_BYTES = 128 << 20  # limit of all partial dX together
 
 
 class Panels:
@@ -21,8 +21,9 @@ class Panels:
 
     def __init__(self, num_rows: int, num_features: int) -> None:
         self.num_rows, self.num_features = num_rows, num_features
-        halves = -(-num_rows // (2 * LANES))
-        self.width: Width = (0,) * (4 if halves % 2 == 0 else 2)
+        # Panels of 64 rows, unless an odd number of 32 rows would leave half of the last one empty.
+        half_panels = -(-num_rows // (2 * LANES))
+        self.width: Width = (0,) * (4 if half_panels % 2 == 0 else 2)
         self.lanes = LANES * len(self.width)
         self.number = -(-num_rows // self.lanes)
 
@@ -32,11 +33,12 @@ class Panels:
         return self.number * self.lanes
 
     def of(self, rows_BD: Tensor) -> Features:
-        """Rows [B, D] of any float dtype as flat panels: float32, or the bits of bfloat16."""
+        """Rows [B, D] of any float dtype as flat panels: float32, or bits uint16 of bfloat16."""
         dtype = rows_BD.dtype if rows_BD.dtype == torch.bfloat16 else torch.float32
         padded = rows_BD.new_zeros(self.padded_rows, self.num_features, dtype=dtype)
         padded[: self.num_rows] = rows_BD
-        if dtype == torch.bfloat16:  # interleave halves in the order in which `simd.load` separates them
+        if dtype == torch.bfloat16:
+            # `simd.load` reads even places, then odd ones: interleave the halves of each panel for it.
             padded = padded.view(self.number, 2, -1, self.num_features).transpose(1, 2)
         panels_PDW = padded.reshape(self.number, self.lanes, self.num_features).transpose(1, 2)
         return array(panels_PDW.reshape(-1))
@@ -44,7 +46,7 @@ class Panels:
     def partials(self, num_labels: int) -> tuple[list[tuple[int, int]], Tensor]:
         """Slices of the labels, and zeros for the partial dX of each: [slices, P * D * W].
 
-        There are only as many slices as keep the partial sums below PARTIAL_BYTES.
+        The number of slices is limited so that the partial sums stay below PARTIAL_BYTES.
         """
         size = self.padded_rows * self.num_features
         parts = slices(num_labels, min(SLICES, max(1, PARTIAL_BYTES // (4 * size))))

@@ -1,7 +1,7 @@
-"""`ops/rounding.py` and `ops/philox.py` for one row of weights, in numba: the same bits.
+"""`ops/rounding.py` and `ops/philox.py` for one row of weights, in numba; the results have the same bits.
 
-Rows of weights come as bits, uint16 [K], or [2K] for float32, with a `kind` that gives their format, so that
-one compiled function serves all formats.
+Rows of weights are passed as bits, uint16 [K], or [2K] for float32, with a `kind` that states their format,
+so that one compiled function serves all formats.
 """
 
 import numpy as np
@@ -37,7 +37,8 @@ HALF_BITS = np.uint32(0x3F000000)  # 0.5
 @compiled
 def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Randoms) -> None:
     """Write the bits of `rounding.random_bits` for one label; `random_K` has a multiple of 8 places."""
-    for block in range(len(random_K) // 8):  # four words, eight places
+    for block in range(len(random_K) // 8):  # one call of Philox: four words, eight places
+        # The counter and the rounds are those of `philox.random_words` and `philox.philox`.
         c0, c1, c2, c3 = label & MASK, label >> HALF, np.uint64(block), stream
         k0, k1 = key & MASK, key >> HALF
         for _ in range(philox.ROUNDS):
@@ -78,6 +79,7 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
+            # The carry of the random bits rounds up; the shift below drops the lower half.
             magnitude = min(np.uint32((bits & MAGNITUDE) + random_K[k]), BFLOAT16_MAX)
             if bits & MAGNITUDE > INFINITY:
                 magnitude = NOT_A_NUMBER
@@ -106,20 +108,22 @@ def nearest_row(values_K: Floats, kind: int, bits_K: Bits) -> None:
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
+            # Half of the last place, minus one if the result is even: a tie rounds to even.
             rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
             if bits & MAGNITUDE > INFINITY:
-                rounded = bits | np.uint32(0x400000)
+                rounded = bits | np.uint32(0x400000)  # stays NaN even if only low bits are set
             bits_K[k] = rounded >> np.uint32(16)
     else:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
             magnitude = bits & MAGNITUDE
+            # As above, for the 13 bits of the fraction that float16 lacks.
             normal = magnitude + np.uint32(0xFFF) + ((magnitude >> np.uint32(13)) & np.uint32(1))
             half = (normal - FLOAT16_BIAS) >> np.uint32(13)
             if magnitude < FLOAT16_NORMAL:  # between 0.5 and 1 the places of float32 are 2^-24 apart
                 half = bits_of(float_of(magnitude) + np.float32(0.5)) - HALF_BITS
             elif magnitude > INFINITY:
-                half = np.uint32(0x7E00)
+                half = np.uint32(0x7E00)  # NaN
             elif normal > FLOAT16_MAX | np.uint32(0x1FFF):
-                half = np.uint32(0x7C00)
+                half = np.uint32(0x7C00)  # infinity: this rounding overflows, the stochastic one saturates
             bits_K[k] = half | ((bits & SIGN) >> np.uint32(16))

@@ -1,12 +1,11 @@
-"""Vectors of float32 as values in numba functions, so that a kernel can keep sums in registers; and the bits
-of a float.
+"""Vectors of float32 as values in numba functions, so that sums stay in registers; and the bits of a float.
 
-Numba leaves vectorising to LLVM, which neither keeps a row of sums in registers through a loop over gathered
-rows nor proves that two rows don't overlap. A vector type makes both explicit: `load`, `store`, `splat`,
-`fma` and `dot` become LLVM instructions of that width, and LLVM splits them into the registers of the CPU
-(AVX-512, AVX2, NEON).
+Numba leaves vectorising to LLVM. In a loop over gathered rows LLVM does not hold the sums in registers, and
+it can't prove that two rows don't overlap. A vector type makes both explicit: `load`, `store`, `splat`, `fma`
+and `dot` become LLVM instructions of its width, and LLVM splits them into the registers of the CPU (AVX-512,
+AVX2, NEON).
 
-The width must be part of a type, so it is the length of the tuple `width`: 16 lanes for each element.
+The width must be known from a type. It is the length of the tuple `width`: 16 lanes for each element.
 """
 
 import hashlib
@@ -56,7 +55,7 @@ def _cache_folder() -> Path:
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An instruction for kernels: `function` maps argument types to a signature and a code generator."""
+    """Make an instruction for kernels; `function` maps argument types to a signature and a code generator."""
     wrapped: Callable[..., Any] = intrinsic(function)
     return wrapped
 
@@ -78,11 +77,12 @@ class VectorModel(models.PrimitiveModel):
 
 
 def _of(width: Any) -> VectorType:
+    """The vector type of a `width` tuple."""
     return VectorType(LANES * width.count)
 
 
 def _address(context: Any, builder: Any, array_type: Any, arguments: Any, vector: Any) -> Any:
-    """A pointer to the LLVM type `vector` at the array and offset that `arguments` begin with."""
+    """A pointer to an LLVM `vector`, at the array and offset that are the first two `arguments`."""
     data = context.make_array(array_type)(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
 
@@ -95,10 +95,10 @@ def _shuffled(builder: Any, a: Any, b: Any, lanes: Iterable[int]) -> Any:
 
 @instruction
 def load(typing: Any, array: Any, offset: Any, width: Any) -> Any:
-    """The values from `array[offset]` on; `array` [n] is contiguous: float32, or uint16 for bits of bfloat16.
+    """A vector of the values from `array[offset]` on; `array` [n] is contiguous, float32 or bits of bfloat16.
 
-    In bfloat16 the first half of the lanes is stored at even places and the second at odd ones. Read as
-    32-bit words, a shift extracts the even ones and a mask the odd ones.
+    In bfloat16 (uint16), the first half of the lanes is stored at even places and the second half at odd
+    ones. Read as 32-bit words, a shift extracts the even places and a mask the odd ones.
     """
     vector = _of(width)
     half = vector.lanes // 2
@@ -132,7 +132,7 @@ def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
 
 @instruction
 def unowned(typing: Any, array: Any) -> Any:
-    """The same array without reference counting, so that its rows are free; its owner must outlive it.
+    """The same array without reference counting, so that selecting a row is free; its owner must outlive it.
 
     Counting is atomic: about ten operations for each label, which take as long as the arithmetic.
     """
@@ -188,6 +188,7 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
             ir.FunctionType(scalar, [scalar, register]),
             f"llvm.vector.reduce.fadd.v{LANES}f32",
         )
+        # One register of 16 partial sums, whatever the width; then one sum across its lanes.
         sums = ir.Constant(register, [0.0] * LANES)
         for begin in range(0, a.lanes, LANES):
             lanes = range(begin, begin + LANES)

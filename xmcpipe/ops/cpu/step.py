@@ -1,8 +1,8 @@
 """The fused classifier step on a CPU, compiled by numba: one pass over the labels.
 
-A label's scores, their gradient, its dW and its new weights stay in the first-level cache between the read of
-its weights and their write. Each slice of labels adds to a dX of its own; these are summed in order at the
-end. See `ops/cpu/ffi.py` for the products and the layout.
+Between the read of a label's weights and their write, its scores, their gradient, its dW and its new weights
+stay in the first-level cache. Each slice of labels adds to its own partial dX; these are summed in order at
+the end. See `ops/cpu/ffi.py` for the products and the layout.
 
 B rows, D features, L labels, K fan-in, P panels, W rows of a panel.
 """
@@ -28,7 +28,7 @@ from xmcpipe.ops.rounding import STREAM_ROUNDING
 class RowBatch(NamedTuple):
     """What a slice reads of the batch, and the dX that it adds to.
 
-    The positives are sorted by label. `num_rows` is B, the panels without their padding.
+    The positives are sorted by label. `num_rows` is B, without the padding of the panels.
     """
 
     panels: PanelPair
@@ -51,9 +51,11 @@ class Constants(NamedTuple):
 
 
 class LabelBuffers(NamedTuple):
-    """Workspace of one label: three float32 [K], random bits uint32 [K rounded up to 8], two float32 [P * W].
+    """Workspace of one label.
 
-    They are separate arrays, since LLVM would have to assume that rows of one array overlap.
+    `weight`, `grad` and `momentum` are float32 [K]; `random` uint32 [K rounded up to 8]; `scores` and
+    `losses` float32 [P * W]. They are separate arrays, since LLVM would have to assume that rows of one array
+    overlap.
     """
 
     weight: Floats
@@ -65,7 +67,7 @@ class LabelBuffers(NamedTuple):
 
 
 def label_buffers(fan_in: int, padded_rows: int) -> LabelBuffers:
-    """Fresh buffers: each thread needs its own."""
+    """New buffers; each thread needs its own."""
     weight, grad, momentum = (np.empty(fan_in, np.float32) for _ in range(3))
     scores, losses = (np.zeros(padded_rows, np.float32) for _ in range(2))
     return LabelBuffers(weight, grad, momentum, np.empty(-(-fan_in // 8) * 8, np.uint32), scores, losses)
@@ -73,7 +75,7 @@ def label_buffers(fan_in: int, padded_rows: int) -> LabelBuffers:
 
 @compiled
 def unowned_buffers(buffers: LabelBuffers) -> LabelBuffers:
-    """The buffers with their arrays `unowned`."""
+    """The buffers with each array `unowned`."""
     return LabelBuffers(
         unowned(buffers.weight),
         unowned(buffers.grad),
@@ -119,7 +121,7 @@ def score_row(x: Features, layer: LayerArrays, label: int, buffers: LabelBuffers
 
 @compiled
 def gradient_row(pair: PanelPair, index_K: Index, buffers: LabelBuffers, width: Width) -> None:
-    """Write the label's dW to the buffers and add its contribution to dX, from its gradient in `scores`."""
+    """Write a label's dW to the buffers, and add its contribution to dX; `scores` holds its gradient."""
     lanes, grad = LANES * len(width), buffers.scores
     num_features = pair.x.size // len(grad)
     buffers.grad[:] = ZERO
@@ -161,14 +163,17 @@ def step_slice(
 
 
 def constants_of(loss: str, update: Update) -> Constants:
-    """The step's numbers in the types of the compiled functions. Raises ValueError for a loss not here."""
+    """The numbers of a step, in the types of the compiled functions.
+
+    Raises ValueError for a loss that they don't have.
+    """
     return Constants(
         loss=code_of(loss),
         scale=np.float32(update.scale.item()),
         rate=np.float32(update.rate.item()),
         weight_decay=np.float32(update.weight_decay),
         momentum_factor=np.float32(update.momentum_factor),
-        key=np.uint64(update.seed & (2**64 - 1)),
+        key=np.uint64(update.seed & (2**64 - 1)),  # a negative seed has the same 64 bits as in CUDA
         stream=np.uint64(STREAM_ROUNDING + int(update.step)),
         first_label=update.first_label,
     )
@@ -184,14 +189,14 @@ def step_(
     pairs = array(positives.rows), array(positives.labels)
     x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
     parts, partials = panels.partials(layer.num_labels)
-    dx = array(partials)  # one row of partial sums for each slice, so that threads write apart
+    dx = array(partials)  # a row for each slice, so that no two threads write to the same memory
 
     def run(number: int, begin: int, end: int) -> float:
         batch = RowBatch(PanelPair(x, dx[number]), num_rows, *pairs)
         buffers = label_buffers(layer.fan_in, panels.padded_rows)
         return step_slice(batch, arrays, numbers, buffers, begin, end, width)
 
-    # Sums in the order of the slices, not of the threads: the bits don't depend on their number.
+    # Added in the order of the slices, so that the bits don't depend on the number of threads.
     sums = over_slices(run, parts)
     return torch.tensor(sum(sums), dtype=torch.float32), panels.total(partials)
 

@@ -1,13 +1,13 @@
-"""Slices of labels on torch's own threads.
+"""Runs slices of labels on torch's own threads.
 
-What a slice computes, and the order in which slices are summed, must not depend on the number of threads. So
-the slices depend on the shape alone, and each thread runs the next slice when it is free.
+Results must not depend on the number of threads. Therefore the slices depend on the shape alone, and they are
+summed in their order; each thread runs the next slice when it is free.
 
 Torch's workers spin for milliseconds after each of its operations, waiting for the next. A second pool next
 to them (a ThreadPoolExecutor, or numba's parallel loops) gets only the remaining cores: the scores of 131,072
-labels took 42 ms instead of 12 on two cores. So the work goes to torch's own workers, as a parallel region of
-the same OpenMP. Its entry is a C function; the function that the workers call is Python, and releases the
-interpreter's lock at once for the compiled slice.
+labels took 42 ms instead of 12 on two cores. So the work is given to torch's own workers, as a parallel
+region of the same OpenMP, entered by a C function. The function that the workers call is Python; it soon
+enters the compiled slice, which runs without the interpreter's lock.
 """
 
 import ctypes
@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import torch
 
-SLICES = 32  # of a layer, at most: enough for as many threads
-MIN_LABELS = 2048  # of a slice: fewer are not worth the interpreter's time
+SLICES = 32  # most slices of a layer: enough for 32 threads
+MIN_LABELS = 2048  # fewest labels of a slice: with fewer, the interpreter's time would count
 
 Result = TypeVar("Result")
 Body = Callable[[Any], None]
@@ -29,7 +29,7 @@ Region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def slices(num_labels: int, max_slices: int = SLICES) -> list[tuple[int, int]]:
-    """[begin, end) of at most `max_slices` slices, all of one size except the last."""
+    """[begin, end) of at most `max_slices` slices, all of the same size except the last."""
     size = max(-(-num_labels // max_slices), MIN_LABELS)
     return [(begin, min(begin + size, num_labels)) for begin in range(0, num_labels, size)]
 
@@ -53,7 +53,7 @@ def over_slices(function: Callable[[int, int, int], Result], parts: list[tuple[i
                 return
             try:
                 results[call[0]] = function(*call)
-            except BaseException as error:
+            except BaseException as error:  # an exception can't pass through OpenMP's C frames
                 errors.append(error)
 
     _on_threads(body, min(torch.get_num_threads(), len(parts)))
@@ -63,7 +63,7 @@ def over_slices(function: Callable[[int, int, int], Result], parts: list[tuple[i
 
 
 def _on_threads(body: Body, threads: int) -> None:
-    """Call `body` once on each of so many threads, and wait for them."""
+    """Call `body` once on each of `threads` threads, and wait for them."""
     parallel = _openmp()
     if threads <= 1:
         body(None)
@@ -86,5 +86,5 @@ def _openmp() -> Any:
 
 @cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """The pool of a process: a fork has none of its parent's threads, so each process needs its own."""
+    """The pool of `process`: a forked child lacks its parent's threads, so each process needs its own."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"xmcpipe-{process}")

@@ -1,6 +1,8 @@
-"""The fixed fan-in products on the CUDA kernels: scores and both gradients; `ops.ffi.Products` defines them.
+"""The fixed fan-in products of `ops.ffi.Products` on the CUDA kernels: scores and both gradients.
 
-B rows, D features, L labels, K fan-in. Arguments are checked, and `rows.supports` them.
+The caller has checked the arguments, and `rows.supports` accepts them.
+
+B rows, D features, L labels, K fan-in.
 """
 
 import torch
@@ -15,7 +17,7 @@ from xmcpipe.ops.cuda.geometry import (
     gradient_shared_bytes,
     sum_grid,
 )
-from xmcpipe.ops.cuda.rows import by_label, gathering, resident_blocks, transposed
+from xmcpipe.ops.cuda.rows import by_label, gather_launch, resident_blocks, transposed
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
@@ -25,7 +27,7 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     """Write the scores to `out_BL`, float32 [B, L]."""
     features_DB, device = transposed(features_BD), features_BD.device
     num_features, stride = features_DB.shape
-    kernel = gathering("ffi_scores", features_DB, WEIGHT=FORMATS[layer.weight.dtype], LOSS=0)
+    kernel = gather_launch("ffi_scores", features_DB, WEIGHT=FORMATS[layer.weight.dtype], LOSS=0)
     row_blocks = kernel.row_blocks(stride)
     grid = kernel.label_blocks(device, layer.num_labels, row_blocks), row_blocks
     launch(
@@ -51,7 +53,8 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
     """Write dW to `out_LK`, float32 [L, K]."""
     features_DB, (num_labels, fan_in) = transposed(features_BD), index_LK.shape
     num_features, stride = features_DB.shape
-    kernel = gathering("ffi_grad_weight", features_DB, UPDATE=0)
+    kernel = gather_launch("ffi_grad_weight", features_DB, UPDATE=0)
+    # With UPDATE=0 the kernel ignores the numbers of an update, but a launch must pass each parameter.
     launch(
         kernel.variant,
         features_DB.device,
@@ -81,15 +84,15 @@ def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
 
 
 class FeatureGradient:
-    """dX [B, D] of a layer, chunk of labels by chunk; all chunks share one workspace [splits, B, D] float32.
+    """dX [B, D] of a layer, computed chunk by chunk of labels in one workspace, float32 [splits, B, D].
 
-    `chunk` is the largest number of labels added at a time.
+    `chunk` is the largest number of labels added at a time. Call `add` for each chunk, then `total`.
     """
 
     def __init__(self, layer: SparseLayer, num_rows: int, num_features: int, chunk: int) -> None:
         self._layer, self._num_rows, self._num_features = layer, num_rows, num_features
         device, weight_format = layer.weight.device, FORMATS[layer.weight.dtype]
-        # Float32 weights promise float32's accuracy; tensor cores take only the 16-bit formats.
+        # Float32 weights promise float32's accuracy; tensor cores multiply only 16-bit formats.
         tensor = int(card_of(device).capability >= TENSOR_CORES and weight_format != 0)
         self._variant = KERNELS["ffi_grad_features"].variant(
             WEIGHT=weight_format, TENSOR=tensor, ROWS=gradient_rows(num_rows)
@@ -99,10 +102,13 @@ class FeatureGradient:
         self._grid = gradient_geometry(num_rows, num_features, chunk, resident)
         size = (self._grid.splits, num_rows, num_features)
         self._partial_SBD = layer.weight.new_empty(size, dtype=torch.float32)
-        self._add = 0
+        self._add = 0  # 0: the kernel overwrites the workspace, which is uninitialised; 1: it adds
 
     def add(self, gradient_LB: Tensor, begin: int, end: int) -> None:
-        """Add the labels [begin, end), whose gradients are gradient_LB float32 [end - begin, stride]."""
+        """Add labels [begin, end).
+
+        `gradient_LB`, float32 [at least end - begin, stride], begins with the gradients of their scores.
+        """
         launch(
             self._variant,
             gradient_LB.device,
@@ -120,10 +126,10 @@ class FeatureGradient:
             fan_in=self._layer.fan_in,
             add=self._add,
         )
-        self._add = 1  # the first chunk overwrites the workspace
+        self._add = 1
 
     def total(self, out_BD: Tensor) -> None:
-        """Write dX to `out_BD`, float32 [B, D]: the splits added in order."""
+        """Write dX to `out_BD`, float32 [B, D]; splits are added in order, so the bits are reproducible."""
         launch(
             KERNELS["ffi_grad_features_sum"].variant(),
             out_BD.device,

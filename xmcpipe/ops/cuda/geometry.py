@@ -1,8 +1,8 @@
 """How the CUDA kernels are launched for a shape: designs, chunks, blocks, shared memory, workspaces.
 
-Pure functions of shapes and of a `Card`, so that the code that launches and the plan of memory, which has no
-GPU, follow the same rules. The number of blocks that run at once on a multiprocessor is known only of a
-compiled kernel, so it is an argument; bounds that hold without it are here too.
+Pure functions of shapes and of a `Card`, so that the launching code and the memory planner, which has no
+GPU, follow the same rules. How many blocks run at once is known only after a kernel is compiled, so that
+number is the argument `resident`; upper bounds that hold without it are here too.
 
 B rows, D features, L labels, K fan-in; `stride` is B rounded up to whole groups of eight rows.
 """
@@ -20,23 +20,23 @@ from xmcpipe.ops.nvrtc.variant import Macros
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
-MAX_GROUP = 8  # lanes of a label, at most
-SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # of the kernels that add up partial sums
+MAX_GROUP = 8  # most lanes that compute one label
+SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # limits of the kernels that add partial sums
 
-# One pass computes each product densely on tensor cores, at a cost that does not depend on K; chunks gather,
-# at a cost proportional to K. By the counts in kernels/README.md they meet at K = 64 for B = 64 and D = 768.
+# One pass computes each product densely on tensor cores, so its cost does not depend on K. Chunks gather, so
+# their cost grows with K. By the counts in kernels/README.md both cost the same at K = 64, B = 64, D = 768.
 MAX_PASS_RATIO = 12  # D / K up to which one pass is faster
 TENSOR_CORES = (8, 0)  # compute capability from which on mma.sync takes bfloat16
 MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 
-CACHE_FRACTION = 0.5  # of L2 for a chunk of labels; the rest is for features and partial sums
+CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
 CHUNK_MULTIPLE = 1024  # labels
 INDEX_BYTES, SUM_BYTES = 2, 4
 
 # kernels/ffi_grad_features.cu
 TILE_LABELS, SLICE_FEATURES, PADDING = 32, 256, 8
 GRADIENT_ROWS = (16, 32, 64)  # rows of the batch of a block: values of ROWS
-MAX_GRADIENT_BLOCKS = 4  # blocks on a multiprocessor at once, at most
+MAX_GRADIENT_BLOCKS = 4  # upper bound of the blocks that run at once on a multiprocessor
 
 
 class Card(NamedTuple):
@@ -80,12 +80,12 @@ class LayerShape(NamedTuple):
 
     @property
     def transposed_bytes(self) -> int:
-        """Size of the features transposed and padded, [D, stride]."""
-        return self.feature_dtype.itemsize * self.num_features * padded(self.num_rows)
+        """Bytes of the transposed and padded features, [D, stride]."""
+        return self.feature_dtype.itemsize * self.num_features * padded_rows(self.num_rows)
 
 
-def padded(num_rows: int) -> int:
-    """`stride` for a batch of so many rows."""
+def padded_rows(num_rows: int) -> int:
+    """`stride` for a batch of `num_rows` rows: the next multiple of LANE_ROWS."""
     return -(-num_rows // LANE_ROWS) * LANE_ROWS
 
 
@@ -99,7 +99,7 @@ def persistent_blocks(resident: int, tiles: int, siblings: int = 1) -> int:
 
 
 def sum_grid(count: int) -> tuple[int]:
-    """The grid of a kernel that adds up partial sums of `count` numbers."""
+    """The grid of a kernel that adds the partial sums of `count` numbers."""
     return (min(-(-count // SUM_THREADS), MAX_SUM_BLOCKS),)
 
 
@@ -121,8 +121,8 @@ class PassGeometry:
 def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
     """The ways in which one pass can take a step, best first; none if the kernel is not for the shape.
 
-    It takes features and weights of the same 16-bit dtype, B up to 64 and D up to 768, from sm_80 on, if x
-    and a tile of labels fit in shared memory.
+    It supports features and weights of the same 16-bit dtype, B <= 64 and D <= 768, on sm_80 and newer, if
+    the features and a tile of labels fit in shared memory.
     """
     legal, weight_format = dict(KERNELS["ffi_step"].macros), FORMATS.get(shape.weight_dtype)
     batches = [size for size in legal["BATCH"] if size >= shape.num_rows]
@@ -134,7 +134,7 @@ def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
         or card.capability < TENSOR_CORES
     ):
         return
-    # Larger tiles first: x is read from shared memory once for each tile.
+    # Larger tiles first, since each tile reads all features from shared memory once.
     for tile in legal["TILE"]:
         macros = {"WEIGHT": weight_format, "BATCH": min(batches), "FEATURES": min(widths), "TILE": tile}
         shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
@@ -165,25 +165,25 @@ def max_pass_blocks(shape: LayerShape, card: Card) -> int:
 def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
     """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
     weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES)
-    cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded(shape.num_rows)))
+    cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded_rows(shape.num_rows)))
     return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
 
 
 def sums_before_update(shape: LayerShape, rows_of_block: int = LANE_ROWS * MAX_GROUP) -> bool:
     """Whether dW of a chunk needs a workspace: a batch of several blocks of rows is summed up first."""
-    return padded(shape.num_rows) > rows_of_block
+    return padded_rows(shape.num_rows) > rows_of_block
 
 
 def chunk_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
     """A bound of the workspace of a step by chunks.
 
-    Transposed features, gradients [chunk, stride], sums of dW [chunk, K] for a large batch, partial dX. The
-    chunk is not rounded down to a multiple.
+    It holds the transposed features, gradients [chunk, stride], sums of dW [chunk, K] for a large batch, and
+    partial dX. The chunk is not rounded down to a multiple, so that the bound covers every rounding.
     """
     chunk = chunk_labels(shape, card, label_chunk, multiple=1)
     sums = shape.fan_in if sums_before_update(shape) else 0
     partial = max_gradient_bytes(shape.num_rows, shape.num_features, card)
-    return shape.transposed_bytes + SUM_BYTES * chunk * (padded(shape.num_rows) + sums) + partial
+    return shape.transposed_bytes + SUM_BYTES * chunk * (padded_rows(shape.num_rows) + sums) + partial
 
 
 def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
@@ -194,7 +194,7 @@ def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) ->
 
 
 class GradientGeometry(NamedTuple):
-    """How dX [B, D] is cut: slices of features, splits of the labels, blocks of rows."""
+    """How the work on dX [B, D] is divided: slices of features, splits of the labels, blocks of rows."""
 
     slices: int
     splits: int
@@ -207,22 +207,26 @@ def gradient_rows(num_rows: int) -> int:
 
 
 def gradient_geometry(num_rows: int, num_features: int, num_labels: int, resident: int) -> GradientGeometry:
-    """The grid of ffi_grad_features for `num_labels` labels at a time; each split sums up a partial dX."""
+    """The grid of ffi_grad_features for `num_labels` labels at a time; each split has a partial dX.
+
+    `resident` is the number of blocks that the card runs at once.
+    """
     slices, row_blocks = -(-num_features // SLICE_FEATURES), -(-num_rows // gradient_rows(num_rows))
     splits = persistent_blocks(resident, -(-num_labels // TILE_LABELS), slices * row_blocks)
     return GradientGeometry(slices, splits, row_blocks)
 
 
 def gradient_shared_bytes(macros: Macros) -> int:
-    """The dynamic shared memory of ffi_grad_features: a tile of weights, and one of gradients."""
-    if not macros["TENSOR"]:
+    """Dynamic shared memory of ffi_grad_features in bytes: a tile of weights and a tile of gradients."""
+    if not macros["TENSOR"]:  # both tiles are float32, without padding
         return 4 * TILE_LABELS * (SLICE_FEATURES + macros["ROWS"])
+    # Tensor cores multiply bfloat16: a weight of another format is split into two bfloat16 parts.
     weights = (1 if macros["WEIGHT"] == 1 else 2) * (SLICE_FEATURES + PADDING)
     return 2 * TILE_LABELS * (weights + macros["GRADIENT_PARTS"] * (macros["ROWS"] + PADDING))
 
 
 def max_gradient_bytes(num_rows: int, num_features: int, card: Card) -> int:
-    """A bound of the partial sums of dX: one slice of a block of rows for each block that runs at once."""
+    """Upper bound of the partial sums of dX, in bytes: one slice of features and rows per resident block."""
     # splits <= resident / (slices x row blocks), and slices and row blocks together cover B x D.
     resident = card.multiprocessors * MAX_GRADIENT_BLOCKS
     return SUM_BYTES * max(resident * GRADIENT_ROWS[-1] * SLICE_FEATURES, num_rows * num_features)

@@ -1,4 +1,7 @@
-"""Rewiring on kernels/ffi_rewire.cu, in place. L labels, K fan-in."""
+"""Rewiring in place by kernels/ffi_rewire.cu.
+
+L labels, K fan-in.
+"""
 
 import torch
 from torch import Tensor
@@ -9,13 +12,13 @@ from xmcpipe.ops.layer import Rewiring, SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
 
-SLACK = 256  # kernels/ffi_rewire.cu: keys collected beyond the fan-in, at most
+SLACK = 256  # kernels/ffi_rewire.cu: most keys that it collects in addition to the fan-in
 TIES_ROWS, MAX_TIES_BLOCKS = 8, 65_535  # rows of a block that counts ties; size of its grid
 KEY_BYTES, CHOSEN_BYTES = 8, 2
 
 
 def rewire_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
-    """See `ops.rewire.ffi_rewire_`; arguments are checked; up to two moments, of one dtype."""
+    """See `ops.rewire.ffi_rewire_`. Arguments are checked; there are at most two moments, of one dtype."""
     weight_LK, device = layer.weight, layer.weight.device
     weight_format = FORMATS[weight_LK.dtype]
     moment_format = FORMATS[moments[0].dtype] if moments else weight_format
@@ -50,12 +53,12 @@ def rewire_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Te
 
 
 def rewire_shared_bytes(fan_in: int, num_features: int) -> int:
-    """The dynamic shared memory of ffi_rewire: keys, chosen features, and a bitmask of the features."""
+    """Dynamic shared memory of ffi_rewire in bytes: keys, chosen features, and a bitmask of the features."""
     return KEY_BYTES * (fan_in + SLACK) + CHOSEN_BYTES * fan_in + 4 * (-(-num_features // 32))
 
 
 def _ties_before(weight_LK: Tensor, bits: int) -> Tensor:
-    """The number of ties in the labels before each, int64 [L]."""
+    """For each label, the number of ties in all labels before it: int64 [L]."""
     num_labels, fan_in = weight_LK.shape
     counts = torch.zeros(num_labels + 1, dtype=torch.int64, device=weight_LK.device)
     launch(
@@ -64,7 +67,7 @@ def _ties_before(weight_LK: Tensor, bits: int) -> Tensor:
         (min(-(-num_labels // TIES_ROWS), MAX_TIES_BLOCKS),),
         0,
         weight_LK=weight_LK,
-        ties_L=counts[1:],
+        ties_L=counts[1:],  # shifted by one, so that the sums below exclude the label itself
         bits=bits,
         begin=0,
         end=num_labels,

@@ -1,6 +1,8 @@
-"""What the gathering CUDA kernels share: features transposed and padded, rows of the batch in shared memory.
+"""Preparation that the gathering CUDA kernels share: transposed features, and how to launch for a batch.
 
-B rows, D features; `stride` is B rounded up to whole groups of eight rows, padded with zeros.
+A gathering kernel reads only the K features of each label, from rows of the batch in shared memory.
+
+B rows, D features; `stride` is B rounded up to whole groups of eight rows, padded_rows with zeros.
 """
 
 from typing import NamedTuple
@@ -8,19 +10,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded, persistent_blocks
+from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded_rows, persistent_blocks
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, load
 from xmcpipe.ops.nvrtc.variant import Variant
 
 MAX_FAN_IN = 512
-WIDE_THREADS = 512  # of a block that fills a multiprocessor's shared memory alone
+WIDE_THREADS = 512  # threads of a block that fills the shared memory of a multiprocessor alone
 
 
 def supports(index_LK: Tensor, *tensors: Tensor) -> bool:
-    """Whether the kernels support such a layer: 16- or 32-bit floats, K a multiple of 8 up to 512.
+    """Whether the kernels support these tensors: 16- or 32-bit floats, K a multiple of 8 up to 512.
 
-    Rows are read 16 bytes at a time, so they must start at multiples of 16 bytes.
+    `tensors` are the other operands. The rows of the index, and of operands [L, K], are read 16 bytes at a
+    time, so they must start at multiples of 16 bytes.
     """
     fan_in = index_LK.shape[1]
     rows = [index_LK, *(tensor for tensor in tensors if tensor.shape == index_LK.shape)]
@@ -34,21 +37,21 @@ def supports(index_LK: Tensor, *tensors: Tensor) -> bool:
 
 
 def transposed(features_BD: Tensor) -> Tensor:
-    """features_DB [D, stride], zeros in the padding."""
-    features_DB = features_BD.new_zeros(features_BD.shape[1], padded(len(features_BD)))
+    """The features as features_DB [D, stride], with zeros in the padding."""
+    features_DB = features_BD.new_zeros(features_BD.shape[1], padded_rows(len(features_BD)))
     features_DB[:, : len(features_BD)] = features_BD.T
     return features_DB
 
 
 def by_label(grad_BL: Tensor) -> Tensor:
-    """gradient_LB float32 [L, stride], zeros in the padding."""
-    grad_LB = grad_BL.new_zeros(grad_BL.shape[1], padded(len(grad_BL)), dtype=torch.float32)
+    """The gradient of the scores as gradient_LB, float32 [L, stride], with zeros in the padding."""
+    grad_LB = grad_BL.new_zeros(grad_BL.shape[1], padded_rows(len(grad_BL)), dtype=torch.float32)
     grad_LB[:, : len(grad_BL)] = grad_BL.T
     return grad_LB
 
 
-class Gathering(NamedTuple):
-    """How a gathering kernel is launched for some features: `group` lanes compute a label."""
+class GatherLaunch(NamedTuple):
+    """How a gathering kernel is launched: its variant, shared memory, and the `group` of lanes per label."""
 
     variant: Variant
     shared_bytes: int
@@ -60,24 +63,25 @@ class Gathering(NamedTuple):
         return LANE_ROWS * self.group
 
     def row_blocks(self, stride: int) -> int:
-        """Blocks along the rows of the batch."""
+        """Number of blocks along the rows of the batch."""
         return -(-stride // self.rows)
 
     def label_blocks(self, device: torch.device, num_labels: int, row_blocks: int = 1) -> int:
-        """Blocks along the labels of a grid that runs all at once."""
+        """Number of blocks along the labels of a grid whose blocks all run at once."""
         tiles = -(-num_labels * self.group // self.variant.threads)
         return persistent_blocks(resident_blocks(self.variant, device, self.shared_bytes), tiles, row_blocks)
 
 
-def gathering(entry: str, features_DB: Tensor, **macros: int) -> Gathering:
+def gather_launch(entry: str, features_DB: Tensor, **macros: int) -> GatherLaunch:
     """How to launch the gathering kernel `entry` for these features.
 
-    As many rows as fit are stored in shared memory. If not even eight fit, they are read from global memory,
-    which means from L2. A block that fills a multiprocessor's shared memory alone gets twice the threads.
+    A block stores as many rows as fit in shared memory. If not even eight rows fit, rows are read from global
+    memory, in practice from L2. A block that fills the shared memory of a multiprocessor alone gets twice the
+    threads, since no second block hides its waiting times.
     """
     kernel, (num_features, stride) = KERNELS[entry], features_DB.shape
     device = features_DB.device
-    # As many lanes as the batch has rows for, up to a limit: more rows reuse each weight that is read.
+    # As many lanes as the batch has rows for, up to a limit: every row reuses the weights that are read.
     group = 1
     while group < MAX_GROUP and group * LANE_ROWS < stride:
         group *= 2
@@ -89,11 +93,12 @@ def gathering(entry: str, features_DB: Tensor, **macros: int) -> Gathering:
         limit = load(variant, device).shared
         if shared <= limit:
             if 2 * shared > limit and "THREADS" in dict(kernel.macros):
+                # The wide variant may have more static shared memory, so its own limit decides.
                 wide = kernel.variant(GROUP=group, SHARED=1, THREADS=WIDE_THREADS, **macros)
                 variant = wide if shared <= load(wide, device).shared else variant
-            return Gathering(variant, shared, group)
+            return GatherLaunch(variant, shared, group)
         group //= 2
-    return Gathering(kernel.variant(GROUP=whole_batch, SHARED=0, **macros), 0, whole_batch)
+    return GatherLaunch(kernel.variant(GROUP=whole_batch, SHARED=0, **macros), 0, whole_batch)
 
 
 def resident_blocks(variant: Variant, device: torch.device, shared_bytes: int) -> int:

@@ -1,7 +1,7 @@
 """The fused classifier step on the CUDA kernels: one pass over the labels, or chunk by chunk.
 
-`geometry.one_pass` chooses by the shape. `step_pass` computes each product densely on tensor cores;
-`step_chunks` gathers, and takes any shape and format.
+`geometry.one_pass` chooses by shape and card. `step_pass` computes each product densely on tensor cores;
+`step_chunks` gathers, and supports any shape and format.
 """
 
 from torch import Tensor

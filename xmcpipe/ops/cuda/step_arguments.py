@@ -23,14 +23,14 @@ def momentum_kind(weight: Tensor, momentum: Tensor | None) -> int:
 
 
 def positive_arguments(positives: Positives) -> dict[str, Argument]:
-    """The positives."""
+    """The kernel parameters of the positives."""
     rows, labels = positives
     return {"positive_rows": rows, "positive_labels": labels, "num_positives": len(rows)}
 
 
 def update_arguments(layer: SparseLayer, update: Update) -> dict[str, Argument]:
-    """The tensors that an update writes, and its numbers."""
+    """The kernel parameters of an update: the tensors that it writes, and its numbers."""
     numbers = update._asdict()
-    del numbers["label_chunk"]
+    del numbers["label_chunk"]  # it sizes the grid, but no kernel has such a parameter
     state = {"weight_LK": layer.weight, "momentum_LK": layer.momentum, "bias_L": layer.bias}
     return {**state, **numbers}

@@ -1,7 +1,7 @@
 """The fused classifier step on the CUDA kernels, chunk by chunk of labels: for any shape and format.
 
-Three kernels run for each chunk: scores and loss, dX, dW and update. A chunk is so small that its weights,
-indices and gradients stay in L2 between them, so that device memory is accessed about once.
+Three kernels run for each chunk: scores and loss, dX, dW and update. A chunk is small enough for its
+weights, indices and gradients to stay in L2 between the kernels, so each is read from device memory once.
 
 B rows, D features, L labels, K fan-in, P positives.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xmcpipe.ops.cuda.ffi import FeatureGradient
 from xmcpipe.ops.cuda.geometry import FORMATS, LayerShape, card_of, chunk_labels, sums_before_update
-from xmcpipe.ops.cuda.rows import gathering, transposed
+from xmcpipe.ops.cuda.rows import gather_launch, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.launch import launch
@@ -29,7 +29,7 @@ def step_(
     updates = _Updates(features_DB, layer, shape, chunk)
     for number, begin in enumerate(range(0, shape.num_labels, chunk)):
         end = min(begin + chunk, shape.num_labels)
-        # dX is computed from the old weights, so before their update.
+        # The order matters: dX is computed from the old weights, so before their update.
         scores.run(number, positives, begin, end)
         gradient.add(scores.gradient_LB, begin, end)
         updates.run(scores.gradient_LB, update, begin, end)
@@ -39,14 +39,18 @@ def step_(
 
 
 class _Scores:
-    """Scores with loss: `gradient_LB` of the latest chunk, and the partial losses of all chunks."""
+    """The kernel of scores and loss, with its results.
+
+    `gradient_LB` float32 [chunk, stride] belongs to the latest chunk; `losses` float32 [chunks, blocks] has
+    the partial sums of all chunks.
+    """
 
     def __init__(
         self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int, code: int
     ) -> None:
         self._features_DB, self._layer, self._shape = features_DB, layer, shape
         stride = features_DB.shape[1]
-        self._kernel = gathering("ffi_scores", features_DB, WEIGHT=FORMATS[shape.weight_dtype], LOSS=code)
+        self._kernel = gather_launch("ffi_scores", features_DB, WEIGHT=FORMATS[shape.weight_dtype], LOSS=code)
         row_blocks = self._kernel.row_blocks(stride)
         blocks = self._kernel.label_blocks(features_DB.device, chunk, row_blocks)
         self._grid = blocks, row_blocks
@@ -78,12 +82,12 @@ class _Scores:
 
 
 class _Updates:
-    """dW and the update of weights, momentum and bias."""
+    """The kernel of dW and of the update of weights, momentum and bias."""
 
     def __init__(self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int) -> None:
         self._features_DB, self._layer, self._shape = features_DB, layer, shape
         weight_format, kind = FORMATS[shape.weight_dtype], momentum_kind(layer.weight, layer.momentum)
-        self._kernel = gathering(
+        self._kernel = gather_launch(
             "ffi_grad_weight", features_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind
         )
         self._grid = (self._kernel.label_blocks(features_DB.device, chunk),)

@@ -1,6 +1,6 @@
 """The fused classifier step by kernels/ffi_step.cu: one pass, dense tiles of labels on tensor cores.
 
-For the shapes and formats of `geometry.pass_geometries`.
+It supports the shapes and formats of `geometry.pass_geometries`.
 
 B rows, D features, L labels, K fan-in; S blocks, each with a partial dX.
 """
@@ -63,7 +63,7 @@ def _geometry(shape: LayerShape, device: torch.device) -> PassGeometry | None:
 
 
 def _sum(partial_SBD: Tensor, partial_loss: Tensor, out_BD: Tensor) -> Tensor:
-    """Write dX, the blocks' partial sums added in order, to `out_BD`; returns the loss sum float32 []."""
+    """Add the partial sums of all blocks in order: write dX to `out_BD`, return the loss sum float32 []."""
     loss_sum = out_BD.new_empty(())
     launch(
         KERNELS["ffi_step_sum"].variant(),

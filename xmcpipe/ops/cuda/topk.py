@@ -1,4 +1,6 @@
-"""The k best labels on kernels/ffi_topk.cu: scores of more than a tile of labels never exist.
+"""The k best labels of each row by kernels/ffi_topk.cu, which holds the scores of one tile at a time.
+
+Each block finds the best labels of its part; a second kernel merges the lists of all parts.
 
 B rows, D features, L labels, K fan-in, k best, P parts (blocks along the labels), N best of a row.
 """
@@ -7,24 +9,29 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.cuda.geometry import FORMATS
-from xmcpipe.ops.cuda.rows import Gathering, gathering, transposed
+from xmcpipe.ops.cuda.rows import GatherLaunch, gather_launch, transposed
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch, load
 
-MERGED_KEYS = 32_768  # of a row: one block merges them, which should not take longer than the scores
-SMALL_ROOM, LARGE_ROOM = 128, 256  # values of ROOM: keys that a row's list holds beyond a tile's
+# Most keys of a row: one block merges them, which should not take longer than the scores.
+MERGED_KEYS = 32_768
+SMALL_ROOM, LARGE_ROOM = 128, 256  # values of ROOM: free places of a row's list beyond one tile
 
 
 def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> tuple[Tensor, Tensor]:
-    """See `ops.topk.ffi_topk`; arguments are checked, `rows.supports` them, and k is at most 128."""
+    """See `ops.topk.ffi_topk`. Arguments are checked, `rows.supports` accepts them, and k is at most 128."""
     features_DB, num_rows, device = transposed(features_BD), len(features_BD), features_BD.device
     num_features, stride = features_DB.shape
+    # A list is cut back to its k best whenever it is full: free places for 2k keys make that rare.
     room = SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM
     macros = {"WEIGHT": FORMATS[layer.weight.dtype], "ROOM": room}
-    kernel = _one_row(features_DB, macros) if num_rows == 1 else gathering("ffi_topk", features_DB, **macros)
-    row_blocks = 1 if num_rows == 1 else kernel.row_blocks(stride)
-    # A grid that fills the card, unless the merge of its lists would take longer than the scores.
+    if num_rows == 1:
+        kernel, row_blocks = _one_row(features_DB, macros), 1
+    else:
+        kernel = gather_launch("ffi_topk", features_DB, **macros)
+        row_blocks = kernel.row_blocks(stride)
+    # The grid fills the card, unless merging that many lists would take longer than the scores.
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     max_blocks = max(processors, MERGED_KEYS // k)
     blocks = min(kernel.label_blocks(device, layer.num_labels, row_blocks), max_blocks)
@@ -51,14 +58,14 @@ def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> t
     return _merge(keys_PBC, k, first_label)
 
 
-def _one_row(features_DB: Tensor, macros: dict[str, int]) -> Gathering:
-    """How to launch the kernel for a single row: a lane computes a label."""
+def _one_row(features_DB: Tensor, macros: dict[str, int]) -> GatherLaunch:
+    """How to launch the kernel for a single row: each lane computes a whole label."""
     shared = features_DB.shape[0] * features_DB.element_size()
     macros = macros | {"FEATURE": FORMATS[features_DB.dtype], "GROUP": 1, "ONE_ROW": 1}
     variant = KERNELS["ffi_topk"].variant(**macros, SHARED=1)
     if shared > load(variant, features_DB.device).shared:
         variant, shared = KERNELS["ffi_topk"].variant(**macros, SHARED=0), 0
-    return Gathering(variant, shared, group=1)
+    return GatherLaunch(variant, shared, group=1)
 
 
 def _merge(keys_PBC: Tensor, k: int, first_label: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
-"""The GPU architectures that the kernels compile for, and their limits for one block.
+"""The GPU architectures that the kernels compile for, and their limits of shared memory per block.
 
-From the CUDA programming guide, "technical specifications per compute capability".
+Source: the CUDA programming guide, "technical specifications per compute capability".
 """
 
 from xmcpipe.errors import XmcpipeError
@@ -8,7 +8,7 @@ from xmcpipe.errors import XmcpipeError
 KIB = 1024
 REGISTER_FILE, MAX_REGISTERS, REGISTER_STEP = 65_536, 255, 8
 
-# Name -> most shared memory of a block, static and dynamic, in bytes.
+# Name -> largest shared memory of a block, static and dynamic together, in bytes.
 ARCHITECTURES = {
     "sm_75": 64 * KIB,
     "sm_80": 163 * KIB,
@@ -22,12 +22,12 @@ ARCHITECTURES = {
     "sm_120": 99 * KIB,
     "sm_121": 99 * KIB,
 }
-# `--arch all`, and the architectures of the tests; the others are boards and later revisions of these.
+# `--arch all` and the tests compile for these; the others are boards and later revisions of them.
 COMMON_ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 
 def number_of(architecture: str) -> int:
-    """90 for "sm_90"."""
+    """The number of an architecture: 90 for "sm_90"."""
     return int(architecture.removeprefix("sm_"))
 
 

@@ -1,8 +1,8 @@
-"""Arguments of a kernel by name, checked against the parameters in its text and converted to their widths.
+"""Checks a kernel's arguments by name against the parameters in its text, and converts them to their widths.
 
-CUDA checks nothing: a wrong width or a tensor of another dtype is no error there, only wrong numbers or a
-write out of bounds. cuda-core passes a Python int as 64 bits whatever the kernel takes, hence NumPy scalars
-for all but addresses.
+CUDA checks nothing: a wrong width or a tensor of another dtype raises no error, but gives wrong numbers or
+writes out of bounds. cuda-core passes a Python int as 64 bits, whatever the kernel declares. Therefore all
+numbers are converted to NumPy scalars of the declared type; addresses stay Python ints.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ SAME_BITS = {"uint16": ("int16",), "uint32": ("int32",), "uint64": ("int64",)}
 
 
 class Signature:
-    """The parameters of a kernel, prepared once so that a launch only looks its arguments up."""
+    """The parameters of a kernel, prepared once, so that a launch only looks up its arguments."""
 
     def __init__(self, entry: str, parameters: Sequence[Parameter]) -> None:
         self.entry = entry
@@ -37,7 +37,7 @@ class Signature:
         Optional pointers that are not in `arguments` are null. Raises ValueError for a missing or unknown
         argument, and for a value of the wrong type, range, dtype, strides or device.
         """
-        # Each place that launches the kernel passes the same names every time: they are checked once.
+        # Each caller passes the same names at every launch, so each tuple of names is checked only once.
         names = tuple(arguments)
         if names not in self._checked_names:
             if not self._required <= arguments.keys() <= self._packers.keys():
@@ -59,18 +59,20 @@ class Signature:
 def packer(parameter: Parameter) -> Packer:
     """A function that converts an argument to what cuda-core passes on, or raises ValueError.
 
-    A pointer takes a contiguous tensor of its dtype on the device, or None if it may be null; a number takes
-    a Python number in its range.
+    A pointer accepts a contiguous tensor of its dtype on the device, or None if it may be null. A number
+    accepts a Python number in its range.
     """
     if parameter.pointer:
         return _address_packer(parameter)
     convert = _float_converter(parameter) if parameter.type.startswith("float") else _int_converter(parameter)
-    # The same sizes and rates recur at every step, and a NumPy scalar takes longer to make than to look up.
+    # Sizes recur at every step, and looking a NumPy scalar up is faster than creating it. `typed` separates
+    # 1, 1.0 and True, which are equal but not equally valid.
     cached = lru_cache(maxsize=1024, typed=True)(convert)
     return lambda value, _: cached(value)
 
 
 def _address_packer(parameter: Parameter) -> Packer:
+    # No dtype is accepted for "any", which skips the check below.
     names = (parameter.type, *SAME_BITS.get(parameter.type, ()))
     accepted = tuple(getattr(torch, name) for name in names if parameter.type != "any")
 
@@ -104,6 +106,7 @@ def _int_converter(parameter: Parameter) -> Callable[[Argument], Any]:
     scalar, limits = np.dtype(parameter.type).type, np.iinfo(parameter.type)
 
     def convert(value: Argument) -> Any:
+        # bool is a subclass of int, but a flag passed as a size is a mistake.
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"expected an integer for {parameter.name}, got {value!r}")
         if not limits.min <= value <= limits.max:

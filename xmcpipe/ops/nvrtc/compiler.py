@@ -1,5 +1,7 @@
-"""Kernels compiled on the user's machine by NVRTC, through cuda-core: no nvcc, no host compiler, no build at
-installation. Each takes a fraction of a second, once: the cubin is stored in the user's cache.
+"""Compiles kernels on the user's machine by NVRTC, through cuda-core.
+
+It needs no nvcc, no host compiler and no build at installation. Each kernel takes a fraction of a second,
+once: the cubin is stored in the user's cache.
 
 Nothing here needs a GPU or a driver. Registers and shared memory are read from the log of ptxas (`-v`).
 """
@@ -22,7 +24,7 @@ INSTALL = "pip install 'xmcpipe[gpu]'"
 
 @dataclass(frozen=True)
 class Resources:
-    """What a kernel uses: registers and bytes of stack and spills per thread, shared memory per block."""
+    """Resources of a kernel: registers, bytes of stack and spills per thread; shared memory per block."""
 
     registers: int
     stack: int
@@ -42,7 +44,7 @@ class Cubin:
 
 
 @cache
-def missing() -> str | None:
+def unavailable_reason() -> str | None:
     """The reason why nothing can be compiled here, in one line; None if it can."""
     try:
         import cuda.core  # noqa: F401
@@ -50,20 +52,20 @@ def missing() -> str | None:
         _version()
     except ImportError as error:
         return f"the 'gpu' extra isn't installed: {error}"
-    except (RuntimeError, OSError) as error:  # RuntimeError also stands for a library that isn't found
+    except (RuntimeError, OSError) as error:  # cuda-bindings raises RuntimeError for a missing library
         return f"NVRTC doesn't load: {' '.join(str(error).split())}"
     return None
 
 
 def require() -> None:
     """Raise XmcpipeError if nothing can be compiled here."""
-    if reason := missing():
+    if reason := unavailable_reason():
         raise XmcpipeError(f"kernels can't be compiled: {reason}", INSTALL)
 
 
 @cache
 def version() -> tuple[int, int]:
-    """NVRTC's version. Raises XmcpipeError if it is missing."""
+    """NVRTC's version (major, minor). Raises XmcpipeError if NVRTC is missing."""
     require()
     return _version()
 
@@ -99,7 +101,7 @@ def resources_in(log: str, entry: str) -> Resources:
     _, heading, rest = log.partition(f"Compiling entry function '{entry}'")
     report = rest.partition("Compiling entry function")[0]
     used = re.search(r"Used (\d+) registers", report)
-    # A function that isn't inlined has a line of its own: the sum over all of them counts.
+    # ptxas prints a line for each function that isn't inlined, so the lines are summed.
     frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
     if not heading or used is None or not frames:
         raise ValueError(f"expected ptxas to report on {entry}, got:\n{log}")
@@ -109,10 +111,10 @@ def resources_in(log: str, entry: str) -> Resources:
 
 
 def architecture_of(capability: tuple[int, int]) -> str:
-    """The architecture to compile for, for a device of this compute capability.
+    """The architecture ("sm_90") to compile for, for a device of this compute capability.
 
-    Code runs on later revisions of the same major number, so if NVRTC doesn't know the device's own, the
-    nearest one below it is used. Raises XmcpipeError if there is none.
+    Code for a revision also runs on later revisions of the same major number. So if NVRTC doesn't know the
+    device's own revision, the nearest one below is used. Raises XmcpipeError if there is none.
     """
     major, minor = capability
     oldest = min(map(number_of, ARCHITECTURES))
@@ -158,6 +160,7 @@ def _key(variant: Variant, architecture: str, text: str) -> str:
 
 @cache
 def _compiled_for() -> frozenset[int]:
+    """The architectures that this NVRTC compiles for, as numbers (90 for sm_90)."""
     require()
     from cuda.bindings import nvrtc
 

@@ -1,9 +1,9 @@
-"""Compiled kernels cached between runs: a file for each, named by the hash of everything it depends on.
+"""Caches compiled kernels between runs: one file each, named by the hash of everything it depends on.
 
-A file is a line of JSON (key, format, length and sha256 of the cubin, facts) and the cubin. It is written to
-a temporary file in the same folder and renamed, so that two processes may write the same one. A file that is
-truncated, foreign or of another format counts as missing, and the kernel is compiled again. A folder that
-can't be written costs time but is no error.
+A file is a line of JSON (key, format, length and sha256 of the cubin, facts), followed by the cubin. It is
+written to a temporary file in the same folder and renamed, so that two processes may write the same file. A
+file that is truncated, foreign or of another format counts as missing, and the kernel is compiled again. A
+folder that can't be written is no error, but every run compiles again.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def read(key: str) -> tuple[bytes, dict[str, Any]] | None:
         if not intact or header["bytes"] != len(code) or header["sha256"] != hashlib.sha256(code).hexdigest():
             return None
         return code, dict(header["facts"])
-    # Any content of a damaged or foreign file ends in one of these; all of them mean "compile again".
+    # Whatever a damaged or foreign file contains raises one of these; the kernel is then compiled again.
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -1,4 +1,4 @@
-"""The few CUDA driver calls for loading and launching kernels, through cuda-core and cuda-bindings."""
+"""The few CUDA driver calls that load and launch kernels, through cuda-core and cuda-bindings."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Driver:
-    """The driver of this machine. Every call expects its device to be torch's current one."""
+    """The CUDA driver of this machine. Before each call its device must be torch's current one."""
 
     def __init__(self) -> None:
         import cuda.core
@@ -24,7 +24,7 @@ class Driver:
         """Load the kernel `entry` on a device and allow it `shared` bytes of dynamic shared memory.
 
         Returns the kernel and the width of each of its parameters in bytes. Loading is forced here, since the
-        driver would defer it to the first launch, where a capture forbids it.
+        driver would defer it to the first launch, which may be in a capture, where loading is forbidden.
         """
         driver = self._driver
         self._ensure_context(device)
@@ -44,7 +44,7 @@ class Driver:
         shared: int,
         arguments: Sequence[Any],
     ) -> None:
-        """Launch on a stream, given by its handle; torch's default stream, 0, is the legacy stream, 1."""
+        """Launch on the stream with this handle; torch's default stream, 0, is the legacy stream, 1."""
         self._ensure_context(device)
         config = self._core.LaunchConfig(grid=grid, block=block, shmem_size=shared)
         self._core.launch(self._stream(stream or 1), config, kernel, *arguments)

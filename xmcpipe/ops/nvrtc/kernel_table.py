@@ -1,7 +1,7 @@
 """The table of the CUDA kernels: their files, macros and optional pointers; the files explain each macro.
 
-A new kernel, or a new value of a macro, is a line here. It is then compiled ahead, tested for every
-architecture, and can be launched.
+To add a kernel, or a value of a macro, add a line here. Then it can be launched, `xmcpipe kernels build`
+compiles it, and the tests compile it for every architecture.
 """
 
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
@@ -13,29 +13,31 @@ WEIGHT, FEATURE = ("WEIGHT", FORMATS), ("FEATURE", FORMATS)
 # bfloat16.
 LOSS, MOMENTUM = ("LOSS", (0, 1, 2)), ("MOMENTUM", (0, 1, 2))
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
-# kernels/ffi_step.cu: how it splits the scores over warps, and a bound of its static shared memory.
+# kernels/ffi_step.cu: how it splits the scores over warps, and an upper bound of its static shared memory.
 STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
 HALF_WEIGHT, WITH_LOSS = ("WEIGHT", (1, 2)), ("LOSS", (1, 2))
 
 
 def _momentum_format(macros: Macros) -> int:
+    """The number format of momentum: 2 stands for bfloat16, everything else for the weight's format."""
     return 1 if macros["MOMENTUM"] == 2 else macros["WEIGHT"]
 
 
 def _momentum_of_updates(macros: Macros, _: int) -> bool:
+    """Only a kernel that updates weights reads momentum."""
     return bool(macros["UPDATE"] or not macros["MOMENTUM"])
 
 
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
-    """Tensor cores take bfloat16 from sm_80 on; without them a gradient is not split into parts."""
+    """Tensor cores multiply bfloat16 on sm_80 and newer; without them GRADIENT_PARTS has no effect."""
     return architecture >= 80 if macros["TENSOR"] else macros["GRADIENT_PARTS"] == 2
 
 
 def step_bytes(macros: Macros) -> int:
-    """The dynamic shared memory of ffi_step, in bytes; kernels/README.md draws the layout.
+    """Dynamic shared memory of ffi_step, in bytes; kernels/README.md draws the layout.
 
-    It holds x, then weights and partial scores of a tile (or, later, its dW), gradients, and the bitmask of
-    positives.
+    It holds the features, the weights and partial scores of a tile (whose place dW uses later), gradients,
+    and the bitmask of positives.
     """
     batch, features, tile = macros["BATCH"], macros["FEATURES"], macros["TILE"]
     splits = STEP_WARPS * STEP_SCORE_ROWS // batch  # parts of the features, each with its partial scores
@@ -45,12 +47,13 @@ def step_bytes(macros: Macros) -> int:
 
 
 def _step_fits(macros: Macros, architecture: int) -> bool:
-    """It needs tensor cores, and must fit in shared memory."""
+    """ffi_step needs tensor cores, and its tile must fit in shared memory."""
     limit = ARCHITECTURES[f"sm_{architecture}"]
     return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= limit
 
 
 def _one_row_without_groups(macros: Macros, _: int) -> bool:
+    """For a single row, one lane computes a label."""
     return not macros["ONE_ROW"] or macros["GROUP"] == 1
 
 

@@ -1,4 +1,4 @@
-"""Kernels loaded and launched: on torch's current stream, in torch's own context, on the tensors' device.
+"""Loads and launches kernels: on torch's current stream, in torch's own context, on the tensors' device.
 
 A kernel is compiled and loaded at its first launch on a device. CUDA forbids loading while a graph is
 captured, so a step must run once before it is captured; the capture then records its launches.
@@ -22,14 +22,14 @@ from xmcpipe.ops.nvrtc.variant import Variant
 
 @dataclass(frozen=True)
 class Loaded:
-    """A kernel that is ready on a device; `shared` is the most dynamic shared memory of a block, in bytes."""
+    """A kernel that is ready on a device; `shared` limits the dynamic shared memory of a block, in bytes."""
 
     kernel: Any
     signature: Signature
     shared: int
 
 
-def available(device: torch.device) -> str | None:
+def unavailable_reason(device: torch.device) -> str | None:
     """The reason why kernels can't run on this device, in one line; None if they can."""
     if device.type != "cuda":
         return f"{device} is no CUDA device"
@@ -37,12 +37,12 @@ def available(device: torch.device) -> str | None:
         return "this torch isn't built for CUDA"
     if not torch.cuda.is_available():
         return "torch sees no GPU"
-    return _unavailable(_numbered(device).index)
+    return _unavailable_reason(_numbered(device).index)
 
 
 def usable(device: torch.device) -> bool:
-    """Whether kernels can run on this device; if they can't, warns with the reason, once."""
-    reason = available(device)
+    """Whether kernels can run on this device; warns once with the reason if they can't."""
+    reason = unavailable_reason(device)
     if reason is not None:
         _warn(reason)
     return reason is None
@@ -60,8 +60,8 @@ def launch(
 
     `grid` has one to three sizes, in blocks of `variant.threads`; `shared_bytes` is the dynamic shared memory
     of a block. `arguments` are named as in the kernel's text; optional pointers may be left out. Raises
-    ValueError that names the kernel for a grid, a size or an argument that the kernel or the device can't
-    take.
+    ValueError, which names the kernel, for a grid, a size or an argument that the kernel or the device does
+    not accept.
     """
     device = _numbered(device)
     loaded = load(variant, device)
@@ -73,7 +73,7 @@ def launch(
             f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, got {shared_bytes}"
         )
     values = loaded.signature.pack(arguments, device)
-    # The tensors' device may not be the current one, as with a model on cuda:1.
+    # The device of the tensors may not be torch's current one, for instance with a model on cuda:1.
     with torch.cuda.device(device):
         stream = torch.cuda.current_stream(device).cuda_stream
         _driver().launch(
@@ -82,7 +82,10 @@ def launch(
 
 
 def load(variant: Variant, device: torch.device) -> Loaded:
-    """The kernel on a device, compiled and loaded at the first call, which must not be in a capture."""
+    """The kernel on a device, compiled and loaded at the first call.
+
+    Raises RuntimeError if that first call happens while a CUDA graph is captured.
+    """
     return _load(variant, _numbered(device).index)
 
 
@@ -105,11 +108,11 @@ def _load(variant: Variant, index: int) -> Loaded:
     cubin = compiler.compile_kernel(
         variant, compiler.architecture_of(torch.cuda.get_device_capability(index))
     )
-    # What a block may use, less the static shared memory of the kernel, is left for dynamic use.
+    # Static and dynamic shared memory have one limit together, and the static part is fixed.
     shared = shared_limit(index) - cubin.resources.shared
     with torch.cuda.device(index):
         kernel, widths = _driver().load(cubin.code, entry, index, shared)
-    # A launch trusts the text: if the cubin differs, arguments would be read at the wrong offsets.
+    # Arguments are packed by the parameters in the text: if the cubin's differ, it would read wrong offsets.
     assert widths == [parameter.bytes for parameter in declared], (
         f"the cubin of {entry} has parameters of {widths} bytes, its text declares {declared}"
     )
@@ -128,8 +131,8 @@ def _driver() -> Driver:
 
 
 @cache
-def _unavailable(index: int) -> str | None:
-    if reason := compiler.missing():
+def _unavailable_reason(index: int) -> str | None:
+    if reason := compiler.unavailable_reason():
         return f"{reason} ({compiler.INSTALL})"
     if (newest := _driver().newest_cuda()) < compiler.version()[0]:
         return f"the driver supports CUDA {newest}, NVRTC is CUDA {compiler.version()[0]} (update the driver)"

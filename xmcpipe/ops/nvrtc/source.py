@@ -1,6 +1,6 @@
-"""The text of a kernel as NVRTC gets it, in one piece with its includes expanded, and its parameters.
+"""The text of a kernel as NVRTC compiles it, with all includes expanded, and the kernel's parameters.
 
-Since nothing is outside the text, a cubin depends only on the text's hash, macros, architecture and compiler.
+The text includes no other file, so a cubin depends only on text, macros, architecture and compiler.
 Parameters are parsed from the `extern "C"` declaration, so a launch checks its arguments against the same
 text that was compiled. By convention `weight_t` is the number format that the macro WEIGHT chooses.
 """
@@ -14,7 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc.variant import FORMAT_NAMES, Kernel, Variant
 
 _PACKAGE = Path(__file__).parents[2]
-FOLDERS = (_PACKAGE / "_kernels", _PACKAGE.parent / "kernels")  # in a wheel, in a checkout
+FOLDERS = (_PACKAGE / "_kernels", _PACKAGE.parent / "kernels")  # of a wheel, of a checkout
 
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 TYPES = {
@@ -50,7 +50,7 @@ class Parameter:
 
     @property
     def bytes(self) -> int:
-        """Its width in the kernel's argument block."""
+        """Its width in the kernel's argument block, in bytes."""
         return 8 if self.pointer else BYTES[self.type]
 
 
@@ -90,7 +90,7 @@ def _text_of(source: str, within: Path) -> str:
 
 
 def _lines(source: str, within: Path, seen: set[str]) -> list[str]:
-    # #line directives make errors of the compiler name the original file and line.
+    # #line directives let compiler errors name the original file and line.
     lines = [f'#line 1 "{source}"']
     for number, line in enumerate((within / source).read_text(encoding="utf-8").splitlines(), 1):
         included = INCLUDE.match(line)
@@ -105,8 +105,9 @@ def _lines(source: str, within: Path, seen: set[str]) -> list[str]:
 
 
 def _formats(variant: Variant) -> dict[str, str]:
-    """The formats of the types that a macro chooses, in this variant: {"weight_t": "bfloat16"}."""
+    """The number formats of the types that macros choose in this variant, like {"weight_t": "bfloat16"}."""
     macros = dict(variant.macros)
+    # Names like weight_t belong to macros of number formats; other macros give entries that no text uses.
     by_macro = {
         f"{name.lower()}_t": FORMAT_NAMES[value] for name, value in macros.items() if value in FORMAT_NAMES
     }

@@ -1,8 +1,8 @@
-"""A CUDA kernel, as the package sees it: an `extern "C"` entry of a file in kernels/, specialised by macros.
+"""A CUDA kernel as the package describes it: an `extern "C"` entry of a file in kernels/, and its macros.
 
 The values of macros are integers; WEIGHT, FEATURE and MOMENT choose a number format: 0 float32, 1 bfloat16,
-2 float16. Any legal combination is compiled when it is first launched. `xmcpipe kernels build` compiles those
-in `varied` ahead of time, and the tests compile them for every architecture.
+2 float16. Any legal combination, called a variant, is compiled at its first launch. `xmcpipe kernels build`
+compiles the variants of `varied` ahead of time, and the tests compile them for every architecture.
 """
 
 import itertools
@@ -18,14 +18,15 @@ Choice = tuple[str, tuple[int, ...]]
 Group = tuple[str | Choice, ...]
 
 
-def anything(_: Macros, __: int) -> bool:
+def any_combination(_: Macros, __: int) -> bool:
     """Allow every combination of macros on every architecture."""
     return True
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, which makes the lookup of a launch fast
+# Compared by identity: each launch looks its kernel up, and hashing all fields would slow it down.
+@dataclass(frozen=True, eq=False)
 class Kernel:
-    """One entry."""
+    """One kernel entry, and the macros that specialise it."""
 
     entry: str
     threads: int
@@ -33,18 +34,18 @@ class Kernel:
     blocks: int = 1
     """Blocks of a multiprocessor, as in its `__launch_bounds__`; a macro BLOCKS overrides it."""
     file: str = ""
-    """The file's name in kernels/, by default ENTRY.cu."""
+    """Name of the file in kernels/; "" means ENTRY.cu."""
     macros: tuple[Choice, ...] = ()
-    """(name, legal values), the default first."""
+    """(name, legal values) of each macro; the first value is the default."""
     varied: tuple[Group, ...] = ()
-    """Groups of macros, each with all its legal values or the ones listed with it.
+    """Groups of macros, each macro with all its legal values or with a list of some.
 
-    Every combination within a group, with all other macros at their defaults, is compiled ahead. The first
-    group is that of the number formats."""
-    allows: Callable[[Macros, int], bool] = anything
+    Every combination within a group, with all other macros at their defaults, is compiled ahead of time. The
+    first group has the number formats."""
+    allows: Callable[[Macros, int], bool] = any_combination
     """Whether a combination of macros is valid on an architecture (90 for sm_90)."""
     optional: tuple[str, ...] = ()
-    """The pointers that may be null."""
+    """Names of the pointer parameters that may be null."""
     formats: tuple[tuple[str, Callable[[Macros], int]], ...] = ()
     """Formats of parameter types `NAME_t` that are not chosen by the macro NAME."""
 
@@ -54,7 +55,7 @@ class Kernel:
         return self.file or f"{self.entry}.cu"
 
     def variant(self, **values: int) -> "Variant":
-        """The kernel with these macros, and the others at their defaults.
+        """The kernel with these values of macros, and the others at their defaults.
 
         Raises ValueError for an unknown macro or an illegal value.
         """
@@ -66,11 +67,11 @@ class Kernel:
         return Variant(self, tuple((name, values.get(name, choices[0])) for name, choices in self.macros))
 
     def variants(self, architecture: str, formats_only: bool = False) -> Iterator["Variant"]:
-        """The variants compiled ahead for an architecture: each once, the defaults first."""
+        """The variants to compile ahead of time for an architecture ("sm_90"), the defaults first."""
         legal, number, seen = dict(self.macros), number_of(architecture), set()
         # The empty group yields the defaults, first.
         for group in ((), *(self.varied[:1] if formats_only else self.varied)):
-            choices = dict((each, legal[each]) if isinstance(each, str) else each for each in group)
+            choices = dict((macro, legal[macro]) if isinstance(macro, str) else macro for macro in group)
             for values in itertools.product(*choices.values()):
                 variant = self.variant(**dict(zip(choices, values, strict=True)))
                 if variant not in seen and self.allows(dict(variant.macros), number):
@@ -90,12 +91,12 @@ class Variant:
 
     @property
     def threads(self) -> int:
-        """The threads of a block."""
+        """Number of threads of a block."""
         return dict(self.macros).get("THREADS", self.kernel.threads)
 
     @property
     def max_registers(self) -> int:
-        """The most registers of a thread with which the kernel's blocks fit on a multiprocessor."""
+        """The most registers per thread with which these blocks fit on a multiprocessor."""
         blocks = dict(self.macros).get("BLOCKS", self.kernel.blocks)
         registers = REGISTER_FILE // (self.threads * blocks)
         return min(MAX_REGISTERS, registers - registers % REGISTER_STEP)

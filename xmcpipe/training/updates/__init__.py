@@ -1,1 +1,1 @@
-"""How a step changes the parameters: a file for each `memory` of a recipe."""
+"""Updates of the parameters: a file for each value of `memory` in a recipe."""

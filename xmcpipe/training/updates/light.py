@@ -1,14 +1,15 @@
-"""`memory = "light"`: 16-bit weights; no gradient of the classifier, and the scores of one chunk at a time.
+"""`memory = "light"`: 16-bit weights, no stored gradients, and scores of one chunk of labels at a time.
 
 The classifier is updated by SGD in the forward pass (modeling.stepped). Its bfloat16 weights are rounded
-stochastically, so that small steps are right on average. The encoder and the layers next to it have bfloat16
-weights and the AdamW of torch-optimi, which does two things. It carries the rounding error of a weight over
-to the next step (Kahan summation; Zamirai et al., "Revisiting bfloat16 training", 2020). It updates each
-weight as soon as backward has computed its gradient, and frees the gradient then (LOMO, Lv et al., 2023).
+stochastically, so that small updates are right on average. The encoder and the layers next to it have
+bfloat16 weights and the AdamW of torch-optimi, which does two things. It carries the rounding error of a
+weight over to the next step (Kahan summation; Zamirai et al., "Revisiting bfloat16 training", 2020). It
+updates each weight as soon as backward has computed its gradient, and frees the gradient then (LOMO, Lv et
+al., 2023).
 
-At the usual rates of an encoder, rate times weight decay is below the last place of a bfloat16, so these
-weights do not decay; in float32 they would decay very little. With `precision = "float32"` all this applies
-to float32 weights.
+At the usual learning rates of an encoder, rate times weight decay is smaller than the last place of a
+bfloat16, so these weights do not decay; in float32 they would decay very little. With `precision = "float32"`
+all this applies to float32 weights.
 """
 
 import shutil
@@ -33,22 +34,22 @@ from xmcpipe.training.updates.optimizer import (
     with_rates,
 )
 
-# In bfloat16 a second moment can't decrease by a thousandth, which is less than its last place: beta2 = 0.999
-# would keep it at its maximum.
+# With beta2 = 0.999 a second moment in bfloat16 would stay at its maximum: a decrease by a thousandth is
+# smaller than its last place, and would be rounded away.
 BETAS = {torch.bfloat16: (0.9, 0.99), torch.float32: (0.9, 0.999)}
 
 
 class LightUpdates:
-    """Updates (see `protocol`) of `model` on `device`; its weights already have the dtype of `precision`."""
+    """The Updates (see `protocol`) of "light"; the model's weights already have the dtype of `precision`."""
 
     autocast: torch.dtype | None = None
     loss_scale = 1.0
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
-        assert model.head.updates_in_place, "TrainConfig has checked it"
+        assert model.head.updates_in_place, "TrainConfig has checked the head's kind"
         self.config, self.head = config, model.head
         self.sgd = HeadSGD.of(model.head, config.head.momentum, config.head.weight_decay)
-        model.head.requires_grad_(False)
+        model.head.requires_grad_(False)  # forward updates the head, so autograd must not
         groups = encoder_groups(model, config.encoder) + branch_groups(model, config.head, config.auxiliary)
         self.optimizer = _releasing_adamw(model, groups, config.encoder.lr, device)
 
@@ -73,7 +74,7 @@ class LightUpdates:
             torch.autograd.backward(total)
 
     def step(self) -> None:
-        """Nothing is left to do: the forward pass and backward have updated all parameters."""
+        """Do nothing: forward and backward have updated all parameters already."""
 
     def moments(self) -> list[Tensor]:
         return [] if self.sgd.momentum is None else [self.sgd.momentum]
@@ -103,7 +104,7 @@ class LightUpdates:
 
 
 def _triton_runs(device: torch.device) -> bool:
-    """Whether Triton works: it compiles a launcher with a C compiler, and bfloat16 needs capability 8.0."""
+    """Whether Triton works here: it needs a C compiler for its launcher, and capability 8.0 for bfloat16."""
     if device.type != "cuda" or not any(map(shutil.which, ("cc", "gcc", "clang"))):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -112,7 +113,7 @@ def _triton_runs(device: torch.device) -> bool:
 def _releasing_adamw(
     model: Model, groups: list[Group], lr: float, device: torch.device
 ) -> torch.optim.Optimizer | None:
-    """AdamW over `groups` that backward itself steps; None if only the head is trained."""
+    """AdamW over `groups` whose updates run during backward; None if only the head is trained."""
     from optimi import AdamW, prepare_for_gradient_release
     from optimi.utils import HAS_TRITON
 

@@ -14,7 +14,7 @@ Group = dict[str, Any]
 
 
 def encoder_groups(model: Model, config: EncoderConfig) -> list[Group]:
-    """The groups of the encoder: weights, and biases and norms (one dimension), which are not decayed."""
+    """The groups of the encoder: decayed weights, and biases and norms (one dimension) without decay."""
     parameters = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
@@ -24,7 +24,7 @@ def encoder_groups(model: Model, config: EncoderConfig) -> list[Group]:
 
 
 def branch_groups(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> list[Group]:
-    """A group each for the intermediate layer and the auxiliary branch, if they exist, with its own rate."""
+    """A group with its own rate for each of intermediate layer and auxiliary branch, if they exist."""
     groups: list[Group] = []
     for name, layer, lr in (
         ("intermediate", model.intermediate, head.intermediate_lr),
@@ -71,14 +71,14 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 def moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> list[Tensor]:
     """The optimizer's tensors of the parameter's own shape (Adam's two moments, SGD's momentum).
 
-    They are not copied, so that a rewiring can edit them.
+    They are not copies, so a rewiring can edit them.
     """
     state = optimizer.state.get(parameter, {})
     return [value for value in state.values() if torch.is_tensor(value) and value.shape == parameter.shape]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state, not copied, as `NUMBER.NAME`; parameters are numbered across all groups."""
+    """The optimizer's own state tensors as `NUMBER.NAME`; parameters are numbered across all groups."""
     return {
         f"{number}.{name}": value
         for number, parameter in enumerate(_parameters(optimizer))

@@ -1,6 +1,6 @@
-"""`memory = "paper"`: float32 weights, autocast, and two optimizers of torch, as in the paper.
+"""`memory = "paper"`: float32 weights, autocast, and two torch optimizers, as in the paper.
 
-The gradient and the optimizer's moments of every weight are in memory.
+The gradient and the optimizer moments of every weight are in memory.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ from xmcpipe.training.updates.optimizer import (
 
 
 class PaperUpdates:
-    """Updates (see `protocol`) of `model` on `device`; float16 uses a loss scaler."""
+    """The Updates (see `protocol`) of "paper"; with float16 they use a loss scaler."""
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         self.config, self.model = config, model

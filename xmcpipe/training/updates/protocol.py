@@ -1,8 +1,8 @@
-"""What the trainer requires of a `memory`: how a step changes the parameters, and the state that this needs.
+"""The interface of a `memory` mode: how a step changes the parameters, and the state that this requires.
 
-The trainer's loop is the same for all: the loss of a batch, backward, step. In addition, an implementation
-sets the learning rates, drops the auxiliary branch, gives access to the tensors that a rewiring has to edit,
-and names what a checkpoint must hold.
+The trainer's loop is the same for all modes: the loss of a batch, backward, step. In addition, an
+implementation sets the learning rates, drops the auxiliary branch, returns the tensors that a rewiring edits,
+and the state that a checkpoint saves.
 
 B rows, D features that the head reads.
 """
@@ -17,10 +17,10 @@ from xmcpipe.ops.layer import Positives
 
 
 class State(Protocol):
-    """What a checkpoint holds in addition to the model's own tensors."""
+    """The state that a checkpoint saves in addition to the model's tensors."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by name; they are not copied."""
+        """The tensors by name, not copies."""
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Updates(State, Protocol):
         ...
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """The optimizers that hold state; an update without an optimizer is not among them."""
+        """All torch optimizers in use; "light" updates the head without one."""
         ...
 
     def begin(self, step: int, rate_factor: float) -> None:
@@ -69,7 +69,7 @@ class Updates(State, Protocol):
         ...
 
     def moments(self) -> list[Tensor]:
-        """The optimizer tensors of the shape of the head's weight, which belong to its connections."""
+        """The optimizer tensors that have the shape of the head's weight: a rewiring resets their entries."""
         ...
 
     def drop_auxiliary(self) -> None:

@@ -41,7 +41,7 @@ KERNEL = Kernel("scale", threads=256, macros=(("MORE", (0, 1)),))
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A kernel in a folder of its own, and an empty cache; skipped if NVRTC is missing."""
-    if reason := compiler.missing():
+    if reason := compiler.unavailable_reason():
         pytest.skip(reason)
     monkeypatch.setattr(source, "FOLDERS", (tmp_path,))
     monkeypatch.setenv("XMCPIPE_CACHE", str(tmp_path / "cache"))
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Cached facts about NVRTC are cleared, before and after."""
-    caches = (compiler.missing, compiler.version, compiler._compiled_for)
+    caches = (compiler.unavailable_reason, compiler.version, compiler._compiled_for)
     for each in caches:
         each.cache_clear()
     yield
@@ -133,7 +133,7 @@ def test_an_error_names_file_line_and_variant(folder: Path) -> None:
 @pytest.mark.usefixtures("fresh")
 def test_without_the_gpu_extra_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    reason = compiler.missing()
+    reason = compiler.unavailable_reason()
     assert reason is not None
     assert reason.startswith("the 'gpu' extra isn't installed: ")
     for call in (compiler.require, compiler.version):
@@ -149,8 +149,8 @@ def test_without_the_library_the_reason_is_one_line(folder: Path, monkeypatch: p
         raise RuntimeError("libnvrtc.so.13\n  isn't there")
 
     monkeypatch.setattr(compiler, "_version", not_found)
-    compiler.missing.cache_clear()
-    assert compiler.missing() == "NVRTC doesn't load: libnvrtc.so.13 isn't there"
+    compiler.unavailable_reason.cache_clear()
+    assert compiler.unavailable_reason() == "NVRTC doesn't load: libnvrtc.so.13 isn't there"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDriver]:
         (launch, "_driver", lambda: fake),
         (launch, "parameters", lambda _: PARAMETERS),
         (compiler, "compile_kernel", lambda *_: cubin),
-        (compiler, "missing", lambda: None),
+        (compiler, "unavailable_reason", lambda: None),
         (compiler, "version", lambda: (13, 0)),
         (compiler, "_compiled_for", lambda: frozenset({80, 90})),
         (torch.version, "cuda", "13.0"),
@@ -94,7 +94,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDriver]:
 
 def forget() -> None:
     """Forget which kernels are loaded, and which warnings were shown."""
-    for each in (launch._load, launch._blocks, launch._unavailable, launch._warn):
+    for each in (launch._load, launch._blocks, launch._unavailable_reason, launch._warn):
         each.cache_clear()
 
 
@@ -183,7 +183,7 @@ def test_a_cubin_with_other_parameters_than_its_text_is_never_launched(driver: F
 
 
 def test_kernels_are_available(driver: FakeDriver) -> None:
-    assert launch.available(CUDA) is None
+    assert launch.unavailable_reason(CUDA) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert launch.usable(torch.device("cuda"))
@@ -192,8 +192,8 @@ def test_kernels_are_available(driver: FakeDriver) -> None:
 def test_the_reason_for_unavailable_kernels_is_shown_once(
     driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert launch.available(CPU) == "cpu is no CUDA device"
-    monkeypatch.setattr(compiler, "missing", lambda: "the 'gpu' extra isn't installed: no cuda")
+    assert launch.unavailable_reason(CPU) == "cpu is no CUDA device"
+    monkeypatch.setattr(compiler, "unavailable_reason", lambda: "the 'gpu' extra isn't installed: no cuda")
     with pytest.warns(
         UserWarning, match=r"kernels unavailable, .*: the 'gpu' extra .*pip install 'xmcpipe\[gpu\]'"
     ):
@@ -223,4 +223,4 @@ def test_reasons_for_unavailable_kernels(
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     else:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
-    assert reason in (launch.available(CUDA) or "")
+    assert reason in (launch.unavailable_reason(CUDA) or "")
