@@ -1,38 +1,41 @@
 """The recipe tables [train.head] and [train.rewire]: the output layer, and how its connections change.
 
-Source: the paper's Tables 8 and 9 (Ullah et al. 2024).
+A table may leave values "auto"; the class …Config below it is the same table with every value chosen
+(training.auto). Source: the paper's Tables 8 and 9 (Ullah et al. 2024).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from xmcpipe.config import later, require_at_least
+from xmcpipe.config import AUTO, Auto, later, require_at_least
 from xmcpipe.modeling.head_table import HEADS, require_head
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
+BiasInit = Literal["zero", "prior"]
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class HeadTable:
     """[train.head]: the output layer, the layer before it, and their optimizer."""
 
     kind: str = "ffi"
     """Kind of output layer: ffi (each label reads fan_in features), dense (each label reads all features), or
     bottleneck (two dense layers with as many parameters as ffi)."""
 
-    fan_in: int = 128
-    """Number of features that each label reads (K)."""
+    fan_in: int | Auto = AUTO
+    """Number of features that each label reads (K); "auto" follows the number of features and labels."""
 
     topology: Literal["random", "informed"] = later("random")
     """Which features a label reads at first: random ones, or those in which the mean embedding of its
     documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
     sparse head without an intermediate layer."""
 
-    bias: bool = False
-    """Give each label a trained bias."""
+    bias: bool | Auto = AUTO
+    """Give each label a trained bias; "auto" does so with the loss bce."""
 
-    bias_init: Literal["zero", "prior"] = "zero"
-    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior)."""
+    bias_init: BiasInit | Auto = AUTO
+    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior); "auto" is
+    prior with the loss bce."""
 
     init_std: float = 0.0
     """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
@@ -43,19 +46,21 @@ class HeadConfig:
     intermediate_lr: float = 2.01e-4
     """Peak learning rate of the intermediate layer."""
 
-    optimizer: OptimizerKind = "adamw"
+    optimizer: OptimizerKind | Auto = AUTO
     """Optimizer of the output layer, the intermediate layer and the auxiliary branch: adamw, adam or sgd.
-    With memory = "light" it must be sgd, for the output layer alone; the two other layers use AdamW."""
+    With memory = "light" it must be sgd, for the output layer alone; the two other layers use AdamW. "auto"
+    is sgd with memory = "light", else adamw."""
 
-    lr: float = 0.01
-    """Peak learning rate of the output layer."""
+    lr: float | Auto = AUTO
+    """Peak learning rate of the output layer; "auto" follows the optimizer and the loss."""
 
     weight_decay: float = 1e-4
     """Weight decay of the output layer, the intermediate layer and the auxiliary branch; the biases of the
     output layer are not decayed."""
 
-    momentum: float = 0.9
-    """Momentum of the output layer under sgd; 0 needs no memory for it."""
+    momentum: float | Auto = AUTO
+    """Momentum of the output layer under sgd; 0 needs no memory for it. "auto" is 0 with memory = "light",
+    else 0.9."""
 
     def __post_init__(self) -> None:
         require_head(self.kind)
@@ -66,15 +71,28 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class RewireConfig:
+class HeadConfig(HeadTable):
+    """[train.head] with every value chosen; the defaults, the paper's, are for code without a recipe."""
+
+    fan_in: int = 128
+    bias: bool = False
+    bias_init: BiasInit = "zero"
+    optimizer: OptimizerKind = "adamw"
+    lr: float = 0.01
+    momentum: float = 0.9
+
+
+@dataclass(frozen=True)
+class RewireTable:
     """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
     """Which connections a rewiring replaces: a fixed fraction of the smallest weights of the whole layer
     (fraction), or all weights below a threshold that decreases (threshold)."""
 
-    interval: int = 1000
-    """Number of optimizer steps between rewirings; 0 keeps the first connections."""
+    interval: int | Auto = AUTO
+    """Number of optimizer steps between rewirings; 0 keeps the first connections, and "auto" is a share of
+    the training."""
 
     until: float = 0.66
     """Fraction of all optimizer steps after which no rewiring happens."""
@@ -102,7 +120,14 @@ class RewireConfig:
             raise ValueError("expected prune = 'layer' with mode = 'threshold', got prune = 'row'")
 
 
-def require_informed(head: HeadConfig) -> None:
+@dataclass(frozen=True)
+class RewireConfig(RewireTable):
+    """[train.rewire] with every value chosen; the default is for code without a recipe."""
+
+    interval: int = 1000
+
+
+def require_informed(head: HeadTable) -> None:
     """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
     if not HEADS[head.kind].is_sparse:
         raise ValueError(f"expected a sparse head with topology = 'informed', got kind = {head.kind!r}")
