@@ -32,7 +32,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
     `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen.
-    Values that are "auto" are chosen first, and a schedule that can't work is warned about. Raises XmcpipeError for K > D, an encoder that can't be found, clusters or embeddings of other shards, and
+    Raises XmcpipeError for K > D, an encoder that can't be found, clusters or embeddings of other shards, and
     a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
@@ -60,10 +60,9 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     model = new_model(config, encoder_name, len(tokenizer), feed, count_clusters(clusters), device)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
-    meter = FirstStepsMeter()
-    trainer = Trainer(config, model, feed, clusters, device, scratch, meter)
+    trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
-    figures = _figures(trainer, meter, device) | {"auto": chosen_values(table, config)}
+    figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
     save_model(out, model, tokenized["max_length"], {"recipe": _recipe(config, inputs), "figures": figures})
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
@@ -82,6 +81,7 @@ def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) ->
     documents = len(Shards(shards, "train"))
     trained = len(Shards(shards, *table.splits)) - num_held_out(table, documents)
     labels = pq.read_metadata(shards / "labels.parquet").num_rows
+    trained = max(trained, 1)  # the feed says it if there is none
     facts = Facts(trained, labels, width(encoder_name), "clusters" in inputs)
     config = choose(table, facts)
     if chosen := chosen_values(table, config):

@@ -128,4 +128,4 @@ def auxiliary_weight(has_clusters: bool, frozen: bool) -> float:
 
 def cutoff_epoch(total: int, per_epoch: int) -> float:
     """A quarter of the training, as in the recipes for small data."""
-    return max(round(AUXILIARY_SHARE * total / per_epoch, 3), 0.001)
+    return float(f"{AUXILIARY_SHARE * total / per_epoch:.4g}")
