@@ -36,7 +36,7 @@ def choose(table: TrainTable, facts: Facts) -> TrainConfig:
     Raises XmcpipeError for a combination of settings that has no rule.
     """
     loss = table.loss if table.loss != AUTO else rules.LOSS
-    epochs = _or(table.epochs, rules.epochs(facts.documents, loss))
+    epochs = _or(table.epochs, rules.epochs(facts.documents, loss, table.encoder.frozen))
     steps = Steps.of(facts.documents, table, epochs)
     head = _head(table, facts, loss)
     until, fixed = table.rewire.until, not HEADS[head.kind].rewires or head.fan_in >= _features(table, facts)
@@ -51,7 +51,7 @@ def choose(table: TrainTable, facts: Facts) -> TrainConfig:
         encoder=_with(
             EncoderConfig,
             encoder,
-            dropout=_or(encoder.dropout, rules.dropout(epochs)),
+            dropout=_or(encoder.dropout, rules.dropout(epochs, encoder.frozen)),
             lr=_or(encoder.lr, rules.encoder_lr(facts.width)),
         ),
         head=head,

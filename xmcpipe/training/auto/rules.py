@@ -17,6 +17,7 @@ from xmcpipe.training.head_config import BiasInit, OptimizerKind
 LOSS = "bce"
 
 PASSES = 95.0  # epochs of one document, if the power law below held so far down
+FROZEN_FACTOR = 3
 HINGE_FACTOR = 10  # the paper trains with squared hinge for 50 to 110 epochs
 
 SPARSE = 1 / 6  # of the features: 83% sparse, as in the paper
@@ -36,14 +37,17 @@ MIN_INTERVAL, MAX_INTERVAL = 20, 1000  # steps
 AUXILIARY_WEIGHT, AUXILIARY_SHARE = 0.4, 0.25
 
 
-def epochs(documents: int, loss: str) -> int:
+def epochs(documents: int, loss: str, frozen: bool) -> int:
     """Between the recipes' 6 epochs of 45,000 documents and 3 of 560,000: 95 / N^(1/4), from 3 to 20.
 
-    Small data need more passes, but not as many more as they are smaller: the steps grow as N^(3/4).
+    Small data need more passes, but not as many more as they are smaller: the steps grow as N^(3/4). With a
+    frozen encoder each label must learn from its own documents alone, and a step takes milliseconds.
     """
     passes = PASSES / math.sqrt(math.sqrt(max(documents, 1)))
     if loss != LOSS:
         return round(min(max(HINGE_FACTOR * passes, 30), 100))
+    if frozen:
+        return round(min(max(FROZEN_FACTOR * passes, 10), 30))
     return round(min(max(passes, 3), 20))
 
 
@@ -90,9 +94,9 @@ def encoder_lr(width: int) -> float:
     return min(float(f"{ENCODER_RATE * (RATE_WIDTH / width) ** 2:.2g}"), MAX_ENCODER_RATE)
 
 
-def dropout(epochs_: int) -> float:
-    """0.1, and 0.5 for a training that is as long as the paper's: it sees every document many times."""
-    return 0.1 if epochs_ <= 20 else 0.5
+def dropout(epochs_: int, frozen: bool) -> float:
+    """0.1, and 0.5 for an encoder that is trained as long as the paper's: it sees every document often."""
+    return 0.1 if frozen or epochs_ <= 20 else 0.5
 
 
 def bias(loss: str) -> bool:

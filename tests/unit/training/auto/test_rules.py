@@ -11,12 +11,17 @@ from xmcpipe.training.auto import rules
     [(1, 20), (500, 20), (2_000, 14), (7_600, 10), (41_000, 7), (560_000, 3), (1_700_000, 3)],
 )
 def test_epochs_fall_with_the_number_of_documents(documents: int, expected: int) -> None:
-    assert rules.epochs(documents, "bce") == expected
+    assert rules.epochs(documents, "bce", frozen=False) == expected
 
 
 def test_squared_hinge_gets_about_the_papers_epochs() -> None:
-    assert rules.epochs(14_146, "squared_hinge") == 87  # 100 in the paper
-    assert rules.epochs(1_779_881, "squared_hinge") == 30  # 50 in the paper
+    assert rules.epochs(14_146, "squared_hinge", frozen=False) == 87  # 100 in the paper
+    assert rules.epochs(1_779_881, "squared_hinge", frozen=False) == 30  # 50 in the paper
+
+
+def test_a_frozen_encoder_is_trained_longer() -> None:
+    sizes = (500, 19_000, 41_000, 1_700_000)
+    assert [rules.epochs(documents, "bce", frozen=True) for documents in sizes] == [30, 24, 20, 10]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,8 @@ def test_the_schedule_of_the_recipes_sizes() -> None:
 def test_the_remaining_rules() -> None:
     assert (rules.optimizer("light"), rules.momentum("light")) == ("sgd", 0.0)
     assert (rules.optimizer("paper"), rules.momentum("paper")) == ("adamw", 0.9)
-    assert (rules.dropout(10), rules.dropout(100)) == (0.1, 0.5)
+    assert [rules.dropout(epochs, frozen=False) for epochs in (10, 100)] == [0.1, 0.5]
+    assert rules.dropout(100, frozen=True) == 0.1
     assert (rules.bias("bce"), rules.bias("squared_hinge")) == (True, False)
     assert (rules.bias_init(True, "bce"), rules.bias_init(True, "squared_hinge")) == ("prior", "zero")
     assert rules.auxiliary_weight(has_clusters=True, frozen=False) == 0.4
