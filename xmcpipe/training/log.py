@@ -2,8 +2,8 @@
 
 Each line has a `kind`, and the `step` (from 1) after which it was written:
 
-- settings, the first line, with step 0: `train`, the table [train] with every value chosen, and the numbers
-  of `documents`, `validation_documents`, `steps_per_epoch` and `steps`;
+- settings, the first line, with step 0: `train`, the identity of [train] with every value chosen, and the
+  numbers of `documents`, `validation_documents`, `steps_per_epoch` and `steps`;
 - train: `epoch`, `loss` (mean of the main loss since the previous such line), `auxiliary_weight` (s),
   `rate_factor`, `documents_per_second`, `memory_bytes`;
 - gradient: `main`, `auxiliary`: L2 norms, over all parameters of the encoder, of the gradients of

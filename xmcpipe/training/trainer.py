@@ -109,7 +109,7 @@ class Trainer:
         self._resume()
         log = MetricsLog(self.scratch / "log", self.progress.step)
         if not self.progress.step:
-            log.write("settings", 0, train=to_table(self.config), **self._sizes())
+            log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
         # Seconds of training, including those before the checkpoint that this run resumed from.
         self._clock = lambda: time.monotonic() - started

@@ -28,8 +28,10 @@ num_clusters = 8
 [train]
 memory = "light"
 batch_size = 16
+epochs = 10
 [train.head]
 fan_in = 8
+bias = false
 optimizer = "sgd"
 momentum = 0.0
 [train.auxiliary]
@@ -157,7 +159,7 @@ def test_label_texts_are_training_documents_too(cli: Any, artifacts: list[str], 
 
 
 def test_no_recipe_is_needed(cli: Any, tiny_encoder: Path) -> None:
-    settings = [f"train.encoder.name={tiny_encoder}", "train.head.fan_in=8", "train.head.kind=dense"]
+    settings = [f"train.encoder.name={tiny_encoder}", "train.head.bias=false", "train.head.kind=dense"]
     words = [word for setting in settings for word in ("--set", setting)]
     found = facts(cli(*words, "--labels", 300, "--tokens", 16, "--json"))
     assert [each["memory"] for each in found["plans"]] == ["paper"]  # a dense head has no light mode

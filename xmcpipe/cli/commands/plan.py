@@ -199,12 +199,12 @@ def _print(planned: RecipePlan, speed: float, flops: float) -> None:
     print_table(
         ("on the host", *(each.memory for each in plans)), _rows([_host(planned, each) for each in plans])
     )
+    if planned.chosen:
+        typer.echo("chosen: " + ", ".join(f"{key} {value}" for key, value in planned.chosen.items()))
     for each in plans:
         typer.echo(f"{each.memory}: {_floor_line(each, speed)}")
         if speed and flops:
             typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
-    if planned.chosen:
-        typer.echo("chosen: " + ", ".join(f"{key} {value}" for key, value in planned.chosen.items()))
     for line in planned.warnings:
         typer.echo(f"warning: {line}", err=True)
 

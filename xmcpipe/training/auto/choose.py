@@ -94,7 +94,7 @@ def _head(table: TrainTable, facts: Facts, loss: str) -> HeadConfig:
     return _with(
         HeadConfig,
         head,
-        fan_in=_or(head.fan_in, rules.fan_in(_features(table, facts), facts.labels)),
+        fan_in=_or(head.fan_in, rules.fan_in(_features(table, facts), facts.labels, table.encoder.frozen)),
         optimizer=optimizer,
         momentum=momentum,
         bias=bias,

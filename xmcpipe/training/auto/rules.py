@@ -23,7 +23,9 @@ HINGE_FACTOR = 10  # the paper trains with squared hinge for 50 to 110 epochs
 SPARSE = 1 / 6  # of the features: 83% sparse, as in the paper
 MULTIPLE = 16  # K is a multiple of it
 WIDEST = 128  # K of the paper's layers over 768 features
-CONNECTIONS = 1 << 20  # that a layer may have before it is made sparser: 12 MB with AdamW's moments
+# Connections that a layer may have before it is made sparser: 14 MB with AdamW's moments. A frozen encoder
+# does not adapt its features to the few that a label reads.
+CONNECTIONS, FROZEN_CONNECTIONS = 1 << 20, 1 << 22
 
 ENCODER_RATE, RATE_WIDTH = 2e-4, 384  # of MiniLM in the recipes
 MAX_ENCODER_RATE = 3e-4
@@ -51,13 +53,14 @@ def epochs(documents: int, loss: str, frozen: bool) -> int:
     return round(min(max(passes, 3), 20))
 
 
-def fan_in(features: int, labels: int) -> int:
-    """D / 6 for many labels; for few, as many as keep the layer at 2^20 connections.
+def fan_in(features: int, labels: int, frozen: bool) -> int:
+    """D / 6 for many labels; for few, as many as keep the layer at 2^20 connections (2^22 if `frozen`).
 
     Sparsity saves nothing where the layer is small anyway. From D / 2 on, labels read all features: an index
     costs as much as the weights that it saves.
     """
-    wanted = max(min(features * SPARSE, WIDEST), CONNECTIONS / max(labels, 1))
+    connections = FROZEN_CONNECTIONS if frozen else CONNECTIONS
+    wanted = max(min(features * SPARSE, WIDEST), connections / max(labels, 1))
     rounded = MULTIPLE * round(wanted / MULTIPLE) or MULTIPLE
     return features if rounded > features // 2 else rounded
 

@@ -40,14 +40,19 @@ def test_a_frozen_encoder_is_trained_longer() -> None:
     ],
 )
 def test_fan_in_follows_features_and_labels(features: int, labels: int, expected: int) -> None:
-    assert rules.fan_in(features, labels) == expected
+    assert rules.fan_in(features, labels, frozen=False) == expected
 
 
 @pytest.mark.parametrize("features", [1, 7, 16, 33, 312, 384, 768, 1024, 4096])
 @pytest.mark.parametrize("labels", [1, 10, 500, 4_000, 131_073, 2_812_281])
 def test_fan_in_is_possible_and_never_grows_with_labels(features: int, labels: int) -> None:
-    assert 1 <= rules.fan_in(features, labels) <= features
-    assert rules.fan_in(features, 2 * labels) <= rules.fan_in(features, labels)
+    wide, narrow = (rules.fan_in(features, count, frozen=False) for count in (labels, 2 * labels))
+    assert 1 <= narrow <= wide <= features
+    assert wide <= rules.fan_in(features, labels, frozen=True) <= features
+
+
+def test_fan_in_of_a_frozen_encoder() -> None:
+    assert [rules.fan_in(384, labels, frozen=True) for labels in (10_617, 23_545, 670_091)] == [384, 176, 64]
 
 
 @pytest.mark.parametrize(("width", "expected"), [(128, 3e-4), (384, 2e-4), (768, 5e-5), (1024, 2.8e-5)])
