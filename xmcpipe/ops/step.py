@@ -22,7 +22,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 class Step(Protocol):
     """A backend's step; arguments are checked, and the layer is updated in place.
 
-    Raises ValueError for a loss that the backend does not have.
+    Raises XmcpipeError for a loss that the backend does not have.
     """
 
     def __call__(
@@ -72,9 +72,9 @@ def ffi_step_(
     loss_sum is the sum over B x L and grad_features its gradient (at the old weights), both unscaled. The
     update is that of torch.optim.SGD for the loss times `scale`: d = scale * dW + weight_decay * w, through
     momentum if any, then w -= rate * d. Weights of 16 bits are stored by stochastic rounding, a function of
-    `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor
-    momentum. At most `label_chunk` labels are scored at a time; this changes only the order of float sums.
-    Raises ValueError for other shapes or dtypes, and for a loss that the backend does not have.
+    `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor momentum. At
+    most `label_chunk` labels are scored at a time; this changes only the order of float sums. Raises
+    ValueError for other shapes or dtypes, and XmcpipeError for a loss that the backend does not have.
     """
     layer, positives = SparseLayer(weight, index, bias, momentum), Positives(positive_rows, positive_labels)
     update = Update(scale, rate, step, weight_decay, momentum_factor, seed, first_label, label_chunk)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen.
-    Raises XmcpipeError for K > D, an encoder that can't be found, clusters or embeddings of other shards, and
-    a loss that isn't finite.
+    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen
+    or the topology informed. Raises XmcpipeError for K > D, an encoder that can't be found, clusters or
+    embeddings of other shards, and a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device

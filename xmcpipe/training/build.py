@@ -5,7 +5,6 @@ Only `model_shape` turns the recipe's tables into a HeadShape.
 
 import torch
 
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import encoder as encoders
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.losses import prior_bias
@@ -58,13 +57,7 @@ def new_model(
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
-    num_embeddings = encoder.get_input_embeddings().num_embeddings
-    if num_tokens > num_embeddings:
-        raise XmcpipeError(
-            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
-            f"{num_embeddings} of encoder {encoder_name!r}",
-            "set tokenize.encoder to the encoder that is trained",
-        )
+    encoders.require_vocabulary(encoder, encoder_name, num_tokens)
     shape = model_shape(config, embedding_size(encoder), feed.num_labels, num_clusters)
     model = build_model(encoder, shape, device, draw=True)
     if model.head.bias is not None and config.head.bias_init == "prior":

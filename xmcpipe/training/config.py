@@ -10,7 +10,13 @@ from typing import Literal
 from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
-from xmcpipe.training.head_config import HeadConfig, OptimizerKind, RewireConfig, require_informed
+from xmcpipe.training.head_config import (
+    HeadConfig,
+    OptimizerKind,
+    RewireConfig,
+    require_informed,
+    require_rewiring,
+)
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,7 @@ class TrainConfig:
             )
         if self.head.topology == "informed":
             require_informed(self.head)
+        require_rewiring(self.rewire, self.head)
         require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)

@@ -70,8 +70,8 @@ class RewireConfig:
     """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
-    """Which connections a rewiring replaces: a fixed fraction of the smallest weights of the whole layer
-    (fraction), or all weights below a threshold that decreases (threshold)."""
+    """Which connections a rewiring replaces: a fixed fraction, those with the smallest weights (fraction), or
+    all whose weight is below a threshold that decreases (threshold)."""
 
     interval: int = 1000
     """Number of optimizer steps between rewirings; 0 keeps the first connections."""
@@ -100,6 +100,16 @@ class RewireConfig:
                 raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
         if self.mode == "threshold" and self.prune == "row":
             raise ValueError("expected prune = 'layer' with mode = 'threshold', got prune = 'row'")
+
+
+def require_rewiring(rewire: RewireConfig, head: HeadConfig) -> None:
+    """Raise ValueError if rewiring by row is on, but a fraction of a row is less than one connection."""
+    by_row = rewire.mode == "fraction" and rewire.prune == "row" and rewire.interval
+    if by_row and HEADS[head.kind].rewires and rewire.fraction * head.fan_in < 1:
+        raise ValueError(
+            f"expected rewire.fraction >= 1 / head.fan_in = {1 / head.fan_in:.3g} with prune = 'row', got "
+            f"{rewire.fraction}, which replaces nothing: raise it, or set rewire.interval = 0"
+        )
 
 
 def require_informed(head: HeadConfig) -> None:

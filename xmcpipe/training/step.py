@@ -1,8 +1,8 @@
 """One optimizer step: forward, the two losses, backward, update.
 
 A batch passes through these tensors: input_ids_BS -> embedding_BE (encoder, pooling, dropout) -> features_BD
-(the embedding, or the intermediate layer) -> main loss over all L labels, and in
-parallel embedding_BE -> auxiliary loss over C clusters.
+(the embedding, or the intermediate layer) -> main loss over all L labels, and in parallel embedding_BE ->
+auxiliary loss over C clusters. With a frozen encoder a batch starts as embedding_BE.
 
 B rows, S tokens, E width of the embedding, D features that the head reads, P positive pairs.
 """
@@ -43,8 +43,8 @@ class GradientStep:
     def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
         """One optimizer step over the batches of `group`; returns the main loss.
 
-        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are
-        computed from the first batch, scaled by the number of batches. Reading the loss waits for the device.
+        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are computed from
+        the first batch, scaled by the number of batches. Reading the loss waits for the device.
         """
         num_rows, total = sum(len(rows) for rows in group), 0.0
         self.norms = {}

@@ -165,7 +165,7 @@ def step_slice(
 def constants_of(loss: str, update: Update) -> Constants:
     """The numbers of a step, in the types of the compiled functions.
 
-    Raises ValueError for a loss that they don't have.
+    Raises XmcpipeError for a loss that they don't have.
     """
     return Constants(
         loss=code_of(loss),
