@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import SHARDS_VERSION
-from xmcpipe.config import require_at_least, runtime
+from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
@@ -25,6 +25,10 @@ class TokenizeConfig:
 
     max_length: int = 128
     """Maximum number of tokens of a document, special tokens included; longer documents are truncated."""
+
+    words: Literal["none", "words", "pairs"] = later("none")
+    """Whether to store the words of each document for an output layer that reads words: words alone, or also
+    pairs of neighbouring words (pairs). They are those of the whole text, whatever max_length is."""
 
     rows_per_shard: int = 65_536
     """Number of documents in a shard file."""
@@ -105,7 +109,16 @@ def _tasks(
         for number, (first, rows, num_documents) in enumerate(ranges):
             path = shard_path(out, split, number)
             task = ShardTask(
-                source, first, rows, path, text, config.max_length, filler, num_labels, of_labels
+                source,
+                first,
+                rows,
+                path,
+                text,
+                config.max_length,
+                filler,
+                num_labels,
+                of_labels,
+                config.words,
             )
             tasks.append(task)
             documents.append(num_documents)

@@ -1,0 +1,238 @@
+"""The second source of a label's score: words of the document, each label reads K' of at most 65,535.
+
+    score[b, l] += sum_k weight[l, k] * t[b, index[l, k]]        t: tf-idf of the document's words, sparse
+
+Most words that a label reads occur in no document of a batch: their connections need no arithmetic. So the
+words of a batch are kept as the dense matrix of those that occur, with the place of each word in it. Nothing
+is trained below the words: there is no gradient of t.
+
+B rows, L labels, K' words that a label reads, U different words of a batch, R labels of a piece.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xmcpipe.ops.checks import FLOATS, check_matrix
+from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_installed
+from xmcpipe.ops.layer import Update
+from xmcpipe.ops.rounding import random_bits, round_stochastically
+from xmcpipe.ops.topology import INDEX_DTYPE
+
+MAX_WORDS = 65_535
+NO_WORD = 65_535  # the index of a connection without a word: no document has it
+SEED_OF_WORDS = 0x776F7264  # keeps the random bits of the words' weights apart from those of the features'
+TILE_VALUES = 1 << 22  # of the dense tile [R, U] in torch
+
+
+class BatchWords(NamedTuple):
+    """The words of the documents of a batch.
+
+    `place`: int32 [65,536], the row of a word in `values_UB`, or -1 for a word that no document has.
+    `values_UB`: float32 [U, B], tf-idf.
+    """
+
+    place: Tensor
+    values_UB: Tensor
+
+    @staticmethod
+    def of(ids_T: Tensor, values_T: Tensor, rows_T: Tensor, num_rows: int) -> "BatchWords":
+        """From T (document, word) pairs, each pair once: int64 ids below 65,535, float32 values, int64 rows."""
+        used_U, column_T = torch.unique(ids_T, return_inverse=True)
+        place = torch.full((MAX_WORDS + 1,), -1, dtype=torch.int32, device=ids_T.device)
+        place[used_U] = torch.arange(len(used_U), dtype=torch.int32, device=ids_T.device)
+        values_UB = values_T.new_zeros(len(used_U), num_rows)
+        values_UB[column_T, rows_T] = values_T
+        return BatchWords(place, values_UB)
+
+    def rates(self, rate: Tensor) -> Tensor:
+        """The learning rate of each word of the batch, float32 [U], for the scalar float32 `rate`.
+
+        A step along one weight is stable below 2 / curvature. The curvature of the summed binary cross
+        entropy is at most a quarter of the sum of squares of the word's values, so the rate of a word that
+        many documents of the batch have is lowered to the reciprocal of that bound.
+        """
+        curvature_U = self.values_UB.square().sum(1) / 4.0
+        return rate / torch.clamp(rate * curvature_U, min=1.0)
+
+
+class WordLayer(NamedTuple):
+    """The words that each label reads: indices are distinct in a row, except for NO_WORD."""
+
+    weight: Tensor
+    """[L, K'], bfloat16, float16 or float32."""
+    index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose, as in ops.layer
+    """uint16 [L, K']."""
+
+    def part(self, begin: int, end: int) -> "WordLayer":
+        """Views of the labels [begin, end)."""
+        return WordLayer(self.weight[begin:end], self.index[begin:end])
+
+
+class StepWords(NamedTuple):
+    """The words of a fused step (`ops.step`): batch, layer, and the rate of each word, float32 [U]."""
+
+    batch: BatchWords
+    layer: WordLayer
+    rate_U: Tensor
+
+    def part(self, begin: int, end: int) -> "StepWords":
+        """The same for the labels [begin, end)."""
+        return StepWords(self.batch, self.layer.part(begin, end), self.rate_U)
+
+    def update(self, update: Update, first_label: int) -> "WordUpdate":
+        """The words' update in a step whose layer, or part, begins at the id `first_label`."""
+        return WordUpdate(self.rate_U, update.step, update.seed, first_label)
+
+
+class WordUpdate(NamedTuple):
+    """One step of plain SGD for the connections whose word is in the batch: w -= rate * d(summed loss)/dw."""
+
+    rate_U: Tensor
+    """float32 [U]: the rate of each word (`BatchWords.rates`)."""
+    step: Tensor
+    """int64 []: number of the step, for stochastic rounding."""
+    seed: int
+    first_label: int
+    """Id of the layer's first label."""
+
+
+def check_words(words: BatchWords, layer: WordLayer, num_rows: int) -> None:
+    """Raise ValueError for wrong shapes and dtypes; values are not read."""
+    check_matrix(words.values_UB, "values of words", num_rows)
+    if words.place.dtype != torch.int32 or words.place.shape != (MAX_WORDS + 1,):
+        raise ValueError(
+            f"expected place int32 [{MAX_WORDS + 1}], got {words.place.dtype} {list(words.place.shape)}"
+        )
+    if words.values_UB.dtype != torch.float32:
+        raise ValueError(f"expected values of words float32, got {words.values_UB.dtype}")
+    if layer.weight.dim() != 2 or layer.index.shape != layer.weight.shape:
+        shapes = f"{list(layer.weight.shape)} and {list(layer.index.shape)}"
+        raise ValueError(f"expected word weight [L, K'] and word index [L, K'], got {shapes}")
+    if layer.index.dtype != INDEX_DTYPE or layer.weight.dtype not in FLOATS:
+        raise ValueError(
+            f"expected word index {INDEX_DTYPE} and a weight of 16- or 32-bit floats, got {layer.index.dtype} "
+            f"and {layer.weight.dtype}"
+        )
+    if not (layer.weight.is_contiguous() and layer.index.is_contiguous()):
+        raise ValueError("expected contiguous word weight and index, since rows are written in place")
+
+
+@torch.library.custom_op("xmcpipe::word_scores_", mutates_args=("scores",))
+def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
+    """Add the words' part to `scores` float32 [B, L], in place.
+
+    The rest is a BatchWords and a WordLayer. Raises ValueError for other shapes or dtypes.
+    """
+    words, layer = BatchWords(place, values), WordLayer(weight, index)
+    check_words(words, layer, len(scores))
+    if cuda_kernels_usable(index, weight):
+        import xmcpipe.ops.cuda.words
+
+        xmcpipe.ops.cuda.words.scores_(scores.T, words, layer)
+    elif _on_numba(scores):
+        import xmcpipe.ops.cpu.words  # here, since numba takes a second to import
+
+        xmcpipe.ops.cpu.words.scores_(scores, words, layer)
+    else:
+        scores_in_torch_(scores, words, layer)
+
+
+@torch.library.custom_op("xmcpipe::word_update_", mutates_args=("weight",))
+def word_update_op_(
+    weight: Tensor,
+    index: Tensor,
+    place: Tensor,
+    values: Tensor,
+    grad_scores: Tensor,
+    rate: Tensor,
+    step: Tensor,
+    seed: int,
+    first_label: int,
+) -> None:
+    """Update the weights of the words of a batch in place, from `grad_scores` float32 [B, L].
+
+    `grad_scores` is the gradient of the summed loss, `rate` float32 [U]; see WordUpdate. Raises ValueError
+    for other shapes or dtypes.
+    """
+    words, layer = BatchWords(place, values), WordLayer(weight, index)
+    update = WordUpdate(rate, step, seed, first_label)
+    check_words(words, layer, len(grad_scores))
+    if cuda_kernels_usable(index, weight):
+        import xmcpipe.ops.cuda.words
+
+        xmcpipe.ops.cuda.words.update_(grad_scores.T, words, layer, update)
+    elif _on_numba(grad_scores):
+        import xmcpipe.ops.cpu.words
+
+        xmcpipe.ops.cpu.words.update_(grad_scores, words, layer, update)
+    else:
+        update_in_torch_(grad_scores, words, layer, update)
+
+
+@word_scores_op_.register_fake
+def _no_scores(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
+    check_words(BatchWords(place, values), WordLayer(weight, index), len(scores))
+
+
+@word_update_op_.register_fake
+def _no_update(
+    weight: Tensor, index: Tensor, place: Tensor, values: Tensor, grad_scores: Tensor, *_: object
+) -> None:
+    check_words(BatchWords(place, values), WordLayer(weight, index), len(grad_scores))
+
+
+def word_scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """`word_scores_op_` with its arguments bundled."""
+    word_scores_op_(scores_BL, *words, *layer)
+
+
+def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
+    """`word_update_op_` with its arguments bundled."""
+    word_update_op_(*layer, *words, grad_BL, *update)
+
+
+def _on_numba(scores: Tensor) -> bool:
+    return scores.device.type == "cpu" and numba_installed()
+
+
+def scores_in_torch_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """The words' part of the scores by dense tiles [R, U], on any device."""
+    num_words = len(words.values_UB)
+    for begin, end in _pieces(len(layer.weight), num_words):
+        place_RK = _places(words, layer.index[begin:end], num_words)
+        # A column more than U, into which the connections without a word of the batch fall.
+        tile_RU = words.values_UB.new_zeros(end - begin, num_words + 1)
+        tile_RU.scatter_(1, place_RK, layer.weight[begin:end].float())
+        scores_BL[:, begin:end] += words.values_UB.T @ tile_RU[:, :num_words].T
+
+
+def update_in_torch_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
+    """The update by dense tiles [R, U], on any device."""
+    num_words = len(words.values_UB)
+    none = grad_BL.new_zeros(1)
+    rate_U = torch.cat([update.rate_U, none])
+    for begin, end in _pieces(len(layer.weight), num_words):
+        place_RK = _places(words, layer.index[begin:end], num_words)
+        tile_RU = grad_BL[:, begin:end].T @ words.values_UB.T
+        tile_RU = torch.cat([tile_RU, none.expand(end - begin, 1)], 1)
+        weight_RK = layer.weight[begin:end]
+        new_RK = weight_RK.float() - rate_U[place_RK] * tile_RU.gather(1, place_RK)
+        if weight_RK.dtype != torch.float32:
+            labels_R = torch.arange(begin, end, device=grad_BL.device) + update.first_label
+            seed = update.seed ^ SEED_OF_WORDS
+            random_RK = random_bits(seed, update.step, labels_R, weight_RK.shape[1])
+            new_RK = round_stochastically(new_RK, random_RK, weight_RK.dtype)
+        weight_RK.copy_(new_RK)
+
+
+def _places(words: BatchWords, index_RK: Tensor, num_words: int) -> Tensor:
+    """The place of each connection's word in the batch, int64 [R, K']; U for a word that isn't there."""
+    place_RK = words.place[index_RK.to(torch.int64)].to(torch.int64)
+    return torch.where(place_RK < 0, num_words, place_RK)
+
+
+def _pieces(num_labels: int, num_words: int) -> list[tuple[int, int]]:
+    rows = max(1, TILE_VALUES // (num_words + 1))
+    return [(begin, min(begin + rows, num_labels)) for begin in range(0, num_labels, rows)]
