@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from xmcpipe.data.shards.batches import HostBatch, pad
+from xmcpipe.data.shards.terms import document_terms
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.modeling.saved import load_model
@@ -67,5 +68,6 @@ class Bundle:
         lists = [tokens or [pad_id] for tokens in encoded]  # an encoder can't pool an empty sequence
         lengths = np.array([len(tokens) for tokens in lists], np.int32)
         input_ids_BS, mask_BS = pad(np.concatenate(lists).astype(np.int32), lengths, pad_id)
-        no_pairs = np.empty(0, np.int64)
-        return HostBatch(input_ids_BS, mask_BS, no_pairs, no_pairs)
+        no_pairs, words = np.empty(0, np.int64), self._scorer.model.words
+        terms = None if words is None else document_terms(texts, words.kind == "pairs")
+        return HostBatch(input_ids_BS, mask_BS, no_pairs, no_pairs, terms)

@@ -29,5 +29,9 @@ class Scorer:
             embedding_BE = self.model.embed(input_ids_BS, mask_BS)
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
-        labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk)
+        words = None
+        if self.model.words is not None:
+            assert batch.terms is not None, "the caller has checked that the documents have terms"
+            words = self.model.words.batch(batch.terms)
+        labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk, words)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()

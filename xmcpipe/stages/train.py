@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from xmcpipe.data.embeddings import EmbeddingTable
     from xmcpipe.memory.measure import FirstStepsMeter
+    from xmcpipe.training.feed import Feed
     from xmcpipe.training.trainer import Trainer
+    from xmcpipe.training.word_choice import WordChoice
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -51,7 +53,21 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     if config.auxiliary.weight:
         _require_same_shards(inputs, "clusters", "cluster")
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
-    model = new_model(config, encoder_name, len(tokenizer), feed, count_clusters(clusters), device)
+    choice = _words(config, shards, feed)
+    model = new_model(
+        config,
+        encoder_name,
+        len(tokenizer),
+        feed,
+        count_clusters(clusters),
+        device,
+        tokenized.get("words", "none"),
+        0 if choice is None else len(choice.vocabulary),
+    )
+    if choice is not None and model.words is not None:
+        model.words.set(choice.vocabulary)
+        choice.apply(model.head)
+        feed.words = model.words
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     meter = FirstStepsMeter()
@@ -63,6 +79,17 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
     return Result(figures)
+
+
+def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":
+    """The words that the labels read; None for a head that reads features alone."""
+    from xmcpipe.data.shards.files import Shards
+    from xmcpipe.training.word_choice import choose_words
+
+    if not config.head.word_fan_in:
+        return None
+    texts = Shards(shards, "label")
+    return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
 
 
 def _required(config: TrainConfig) -> tuple[str, ...]:

@@ -9,13 +9,22 @@ from xmcpipe.modeling import encoder as encoders
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.losses import prior_bias
 from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_size
+from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 
 
-def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_clusters: int) -> ModelShape:
+def model_shape(
+    config: TrainConfig,
+    embedding: int,
+    num_labels: int,
+    num_clusters: int,
+    word_kind: WordKind = "pairs",
+    num_words: int = 0,
+) -> ModelShape:
     """The shape of the model of `config`; `embedding` is the width E of the encoder.
 
+    `word_kind` and `num_words` describe the words that a head with `word_fan_in` reads.
     With memory = "light" the weights have the dtype that `precision` names, otherwise float32.
     """
     dtype = config.precision if config.memory == "light" else "float32"
@@ -28,6 +37,7 @@ def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_cluste
         init_std=config.head.init_std,
         seed=config.seed,
         dtype=dtype,
+        word_fan_in=config.head.word_fan_in,
     )
     return ModelShape(
         head=head,
@@ -38,6 +48,8 @@ def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_cluste
         dtype=dtype,
         checkpointing=config.encoder.checkpointing and not config.encoder.frozen,
         frozen=config.encoder.frozen,
+        word_kind=word_kind,
+        num_words=num_words,
     )
 
 
@@ -48,6 +60,8 @@ def new_model(
     feed: Feed,
     num_clusters: int,
     device: torch.device | str = "cpu",
+    word_kind: WordKind = "pairs",
+    num_words: int = 0,
 ) -> Model:
     """The initial model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
@@ -58,7 +72,8 @@ def new_model(
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
     encoders.require_vocabulary(encoder, encoder_name, num_tokens)
-    shape = model_shape(config, embedding_size(encoder), feed.num_labels, num_clusters)
+    embedding, num_labels = embedding_size(encoder), feed.num_labels
+    shape = model_shape(config, embedding, num_labels, num_clusters, word_kind, num_words)
     model = build_model(encoder, shape, device, draw=True)
     if model.head.bias is not None and config.head.bias_init == "prior":
         model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))

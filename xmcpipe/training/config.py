@@ -185,6 +185,11 @@ class TrainConfig:
         if self.head.topology == "informed":
             require_informed(self.head)
         require_rewiring(self.rewire, self.head)
+        if self.head.word_fan_in and self.accumulation > 1:
+            raise ValueError(
+                "expected accumulation = 1 with head.word_fan_in > 0, because words are updated after each "
+                f"batch, got {self.accumulation}"
+            )
         require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)

@@ -28,6 +28,15 @@ class HeadConfig:
     documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
     sparse head without an intermediate layer."""
 
+    word_fan_in: int = later(0)
+    """Number of words of the document that each label of a sparse head reads beside the features (K'). It
+    needs shards made with tokenize.words. The words that tell a label's documents from all others are chosen
+    before the training. 0 reads features alone."""
+
+    word_lr: float = later(5.0)
+    """Peak learning rate of the words' weights, for one document: a step moves a weight by it times the
+    gradient of the summed loss. They are updated by SGD without momentum and decay, whatever the optimizer."""
+
     bias: bool = False
     """Give each label a trained bias."""
 
@@ -63,6 +72,9 @@ class HeadConfig:
         require_at_least(
             self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
         )
+        require_at_least(self, 0, "word_fan_in", "word_lr")
+        if self.word_fan_in and not HEADS[self.kind].is_sparse:
+            raise ValueError(f"expected a sparse head with word_fan_in > 0, got kind = {self.kind!r}")
 
 
 @dataclass(frozen=True)

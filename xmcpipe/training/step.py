@@ -80,7 +80,7 @@ class GradientStep:
         weight = auxiliary_weight if model.auxiliary is not None else 0.0
         features_BD = model.features(split.main_BE).to(self.head_dtype)
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
-        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
+        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight, batch.words)
         if model.auxiliary is None or self.clusters_L is None or weight == 0.0:
             return main, 0.0, 0.0
         clusters_P = self.clusters_L[batch.positives.labels].long()
