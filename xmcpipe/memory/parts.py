@@ -9,7 +9,7 @@ SCORES = "scores of a chunk"  # including their gradient, dX, and the workspace 
 ACTIVATIONS = "activations"  # of the encoder, and everything that lives only in backward
 TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
-LABEL_FACTS = "label facts"  # number of documents and cluster of each label
+LABEL_FACTS = "label facts"  # number of documents and cluster of each label, and the vocabulary of words
 LIBRARIES = "library workspace"
 PARTS = (
     "encoder weights",
@@ -38,7 +38,10 @@ def part_of(parameter: str, what: str) -> str:
         return BRANCHES[owner]
     if owner == "encoder":
         return "encoder gradients" if what == "gradient" else f"encoder {what}"
-    return "classifier indices" if parameter == "head.index" else f"classifier {what}"
+    if owner == "words":
+        return LABEL_FACTS
+    indices = ("head.index", "head.word_index")
+    return "classifier indices" if parameter in indices else f"classifier {what}"
 
 
 def count_all(meter: LiveBytes, trainer: Trainer) -> None:

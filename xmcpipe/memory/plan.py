@@ -115,7 +115,9 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     bias = 8 * shape.labels if config.head.bias else 0  # float32, read and written
     # The features are read in the weights' dtype, and their gradient is written in float32.
     features = shape.rows * head.shape.in_features * (value + 4)
-    moved_bytes = connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
+    # A word is read by index alone, unless the batch has it.
+    words = 2 * shape.labels * config.head.word_fan_in
+    moved_bytes = words + connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
     return Floor(moved_bytes, flops * connections, flops * shape.labels * head.shape.in_features)
 

@@ -45,6 +45,7 @@ def plan_recipe(
     be found, and for K > D.
     """
     from xmcpipe.memory.plan import other_memory, plan
+    from xmcpipe.ops.words import MAX_WORDS
     from xmcpipe.training.used_memory import host_bytes
 
     config: TrainConfig = configs["train"]
@@ -52,7 +53,15 @@ def plan_recipe(
     name = encoder_name(config, configs, artifacts)
     make_encoder = _encoder_factory(name, data.tokens)
     rows = min(config.batch_size, data.rows or config.batch_size)
-    shape = BatchShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
+    shape = BatchShape(
+        data.labels,
+        data.clusters,
+        rows,
+        data.tokens,
+        round(rows * data.positives_per_row),
+        # At most: most words are in more than one document of a batch.
+        min(round(rows * data.terms), MAX_WORDS) if config.head.word_fan_in else 0,
+    )
     plans, process = [], 0
     for variant in (config, other_memory(config)):
         if variant is not None:
@@ -89,7 +98,9 @@ def data_shape(
             "give --labels N, or run `xmcpipe tokenize` first",
         )
     tokenize = configs.get("tokenize")
-    data = data.or_else(DataShape(tokens=tokenize.max_length if tokenize else TOKENS, positives=POSITIVES))
+    tokens = data.tokens or (tokenize.max_length if tokenize else TOKENS)
+    # About as many words as tokens, and as many pairs.
+    data = data.or_else(DataShape(tokens=tokens, positives=POSITIVES, terms=2.0 * tokens))
     if not configs["train"].auxiliary.weight:
         return replace(data, clusters=0)
     if clusters is not None:
@@ -151,6 +162,7 @@ def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
         tokens=longest,
         positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
         label_texts=len(texts) if texts is not None else 0,
+        terms=shards.terms_per_document,
     )
 
 

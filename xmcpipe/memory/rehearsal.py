@@ -30,6 +30,7 @@ from xmcpipe.memory.stand_ins import META, PlannedFeed, optimizer_kernels_on_met
 from xmcpipe.modeling.encoder import recompute_activations
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model, build_model, embedding_size
+from xmcpipe.ops.words import MAX_WORDS
 from xmcpipe.training.build import model_shape
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.trainer import Trainer
@@ -101,8 +102,11 @@ def _trainer(
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
     with META:
         encoder = make_encoder()
-        planned = model_shape(config, embedding_size(encoder), shape.labels, shape.clusters)
+        width = embedding_size(encoder)
+        planned = model_shape(config, width, shape.labels, shape.clusters, num_words=MAX_WORDS)
         model = build_model(encoder, planned, META)
+        if model.words is not None:
+            model.words.to(META)
     model.head.chunking = outer_chunks
     if config.encoder.checkpointing:
         # The layers that backward recomputes must run on the emulated device as well.

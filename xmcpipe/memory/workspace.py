@@ -28,6 +28,7 @@ H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capa
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
+LABEL_CHUNK = 15  # place of `label_chunk` among the arguments of `ffi_step_`
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 
 
@@ -51,8 +52,10 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     if name == "ffi_step_":
         num_labels, fan_in = second.shape
         return classifier_workspace_bytes(
-            num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
+            num_rows, width, num_labels, fan_in, second.element_size(), args[LABEL_CHUNK]
         )
+    if name in ("word_scores_", "word_update_"):
+        return 0  # their kernels read and write operands in place
     if name == "ffi_scores":
         return first.element_size() * width * padded_rows(num_rows)
     by_label = 4 * width * padded_rows(num_rows)  # the transposed gradient, float32

@@ -91,9 +91,9 @@ def chunked_loss(
     """`scale` times the loss summed over all rows and all labels of `head`: a float32 scalar with autograd.
 
     `features_BD`: float [B, D]. `label_chunk` labels are scored at a time; it changes only the order of float
-    sums. Backward may be called only once, since it scales the stored gradients in place. `words` are those of
-    the rows, for a head that reads words; `word_update` updates their weights during this call, if autograd
-    records it. Raises ValueError for an unknown loss.
+    sums. Backward may be called only once, since it scales the stored gradients in place. `words` are those
+    of the rows, for a head that reads words; `word_update` updates their weights during this call, if
+    autograd records it. Raises ValueError for an unknown loss.
     """
     projected_BW = head.project(features_BD)
     loss_value: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]

@@ -35,11 +35,7 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
         "pooling": model.pooling,
         "intermediate": 0 if model.intermediate is None else model.intermediate.out_features,
         "max_length": max_length,
-        **(
-            {}
-            if model.words is None
-            else {"words": {"kind": model.words.kind, "count": len(model.words.idf)}}
-        ),
+        **({} if model.words is None else {"words": model.words.facts}),
         **facts,
     }
     (folder / "model.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

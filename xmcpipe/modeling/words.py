@@ -3,7 +3,7 @@
 B documents of a batch, V words.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ WordKind = Literal["words", "pairs"]
 class WordSource(nn.Module):
     """Turns the terms of documents into the words of a batch; `kind` says which terms a text has.
 
-    The vocabulary is two buffers, `codes` int64 [V] and `idf` float32 [V], so that checkpoints and saved models
-    have it.
+    The vocabulary is two buffers, `codes` int64 [V] and `idf` float32 [V], so that checkpoints and saved
+    models have it.
     """
 
     codes: torch.Tensor
@@ -36,6 +36,11 @@ class WordSource(nn.Module):
         """Copy a vocabulary of V words."""
         self.codes.copy_(torch.from_numpy(vocabulary.codes.astype(np.int64)))
         self.idf.copy_(torch.from_numpy(vocabulary.idf))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What model.json says of the words: {"kind": …, "count": V}."""
+        return {"kind": self.kind, "count": len(self.idf)}
 
     @property
     def vocabulary(self) -> WordVocabulary:

@@ -38,7 +38,7 @@ class BatchWords(NamedTuple):
 
     @staticmethod
     def of(ids_T: Tensor, values_T: Tensor, rows_T: Tensor, num_rows: int) -> "BatchWords":
-        """From T (document, word) pairs, each pair once: int64 ids below 65,535, float32 values, int64 rows."""
+        """From T distinct (row, word) pairs: int64 ids below 65,535, float32 values, int64 rows."""
         used_U, column_T = torch.unique(ids_T, return_inverse=True)
         place = torch.full((MAX_WORDS + 1,), -1, dtype=torch.int32, device=ids_T.device)
         place[used_U] = torch.arange(len(used_U), dtype=torch.int32, device=ids_T.device)
@@ -112,8 +112,8 @@ def check_words(words: BatchWords, layer: WordLayer, num_rows: int) -> None:
         raise ValueError(f"expected word weight [L, K'] and word index [L, K'], got {shapes}")
     if layer.index.dtype != INDEX_DTYPE or layer.weight.dtype not in FLOATS:
         raise ValueError(
-            f"expected word index {INDEX_DTYPE} and a weight of 16- or 32-bit floats, got {layer.index.dtype} "
-            f"and {layer.weight.dtype}"
+            f"expected word index {INDEX_DTYPE} and a weight of 16- or 32-bit floats, got "
+            f"{layer.index.dtype} and {layer.weight.dtype}"
         )
     if not (layer.weight.is_contiguous() and layer.index.is_contiguous()):
         raise ValueError("expected contiguous word weight and index, since rows are written in place")

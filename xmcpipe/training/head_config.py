@@ -35,7 +35,8 @@ class HeadConfig:
 
     word_lr: float = later(5.0)
     """Peak learning rate of the words' weights, for one document: a step moves a weight by it times the
-    gradient of the summed loss. They are updated by SGD without momentum and decay, whatever the optimizer."""
+    gradient of the summed loss. They are updated by SGD without momentum and decay, whatever optimizer is
+    set."""
 
     bias: bool = False
     """Give each label a trained bias."""

@@ -132,6 +132,11 @@ class Shards:
         """Number of tokens of each document, int32 [N]."""
         return self.tokens.lengths
 
+    @property
+    def terms_per_document(self) -> float:
+        """Mean number of different terms of a document; 0 for shards without terms."""
+        return float(self._terms.lengths.mean()) if self.has_terms and len(self) else 0.0
+
     def terms(self, rows: Int64s) -> Terms:
         """The terms of the documents of `rows`, int64 [B]. Only for shards that have them."""
         codes, lengths = self._terms.gather(rows)

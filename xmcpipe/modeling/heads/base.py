@@ -36,8 +36,8 @@ class HeadShape:
 
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
-    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES. `word_fan_in` is K', the
-    number of words that each label of a sparse head reads beside the features.
+    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES. `word_fan_in` is K',
+    the number of words that each label of a sparse head reads beside the features.
     """
 
     kind: str
