@@ -12,6 +12,7 @@ N documents, T (document, term) pairs.
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
 
@@ -41,8 +42,7 @@ def document_terms(texts: Sequence[str], pairs: bool) -> Terms:
     documents = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
     if pairs and len(codes):
         same = documents[1:] == documents[:-1]
-        codes_of_pairs = _mixed(codes[:-1] * np.uint32(0x9E3779B1) + codes[1:] + np.uint32(1))
-        codes = np.concatenate([codes, codes_of_pairs[same]])
+        codes = np.concatenate([codes, _pair_codes(codes)[same]])
         documents = np.concatenate([documents, documents[1:][same]])
     # Sorting the pair numbers document x 2^32 + code sorts the terms of all documents at once.
     keys, counts = np.unique(documents << np.uint64(32) | codes, return_counts=True)
@@ -80,3 +80,19 @@ def _mixed(values: Uint32s) -> Uint32s:
     values = values ^ (values >> np.uint32(13))
     values = values * np.uint32(0xC2B2AE35)
     return values ^ (values >> np.uint32(16))
+
+
+def named_terms(text: str, pairs: bool) -> dict[int, str]:
+    """The terms of a text by their codes, each as it is spelled in lower case; a pair has a blank between."""
+    words = WORD.findall(text.lower())
+    codes, _ = _word_codes([text])
+    names = dict(zip(codes.tolist(), words, strict=True))
+    if pairs and len(words) > 1:
+        both = [f"{first} {second}" for first, second in pairwise(words)]
+        names |= dict(zip(_pair_codes(codes).tolist(), both, strict=True))
+    return names
+
+
+def _pair_codes(codes: Uint32s) -> Uint32s:
+    """The code of each word together with the next one."""
+    return _mixed(codes[:-1] * np.uint32(0x9E3779B1) + codes[1:] + np.uint32(1))
