@@ -10,7 +10,13 @@ from typing import Literal
 from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
-from xmcpipe.training.head_config import HeadConfig, OptimizerKind, RewireConfig, require_informed
+from xmcpipe.training.head_config import (
+    HeadConfig,
+    OptimizerKind,
+    RewireConfig,
+    require_growth,
+    require_informed,
+)
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,8 @@ class TrainConfig:
             )
         if self.head.topology == "informed":
             require_informed(self.head)
+        if self.rewire.growth != "random":
+            require_growth(self.head, self.rewire.growth, self.encoder.frozen)
         require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)
