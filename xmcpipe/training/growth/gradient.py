@@ -21,6 +21,7 @@ from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.topology import chunk_rows
+from xmcpipe.training.growth.ring import Kept
 from xmcpipe.training.growth.units import (
     FEATURE_BITS,
     HEADROOM_BITS,
@@ -33,6 +34,11 @@ from xmcpipe.training.growth.units import (
 )
 
 SAMPLED_ROWS = 512  # at most 2^14, see `units`
+
+
+def chunk_labels(num_features: int) -> int:
+    """Number of labels to compute at a time: their gradient and their scores take 8 MiB each, at most."""
+    return chunk_rows(2 * max(num_features, SAMPLED_ROWS))
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,18 @@ class Rows:
 class AverageGradient:
     """The average gradient of `loss` at the present weights of `head`.
 
-    `ring_ND`: float16 features of the documents that stand for all; `documents`: those whose labels count.
+    The documents in `kept` stand for all; those in `documents` are the ones whose labels count.
     """
 
-    def __init__(self, head: Head, loss: str, ring_ND: Tensor, documents: LabelledDocuments) -> None:
+    def __init__(self, head: Head, loss: str, kept: Kept, documents: LabelledDocuments) -> None:
         self._head, self._documents = head, documents
-        self._table = GradientTable.of(loss_named(loss).in_place, ring_ND.device)
-        self._exponent = exponent(ring_ND.abs().amax().float()) + HEADROOM_BITS
+        self._table = GradientTable.of(loss_named(loss).in_place, kept.features.device)
+        largest = torch.maximum(kept.features.amax(), -kept.features.amin()).float()
+        self._exponent = exponent(largest) + HEADROOM_BITS
         self._unit = float(power_of_two(self._exponent - FEATURE_BITS))
-        count = min(SAMPLED_ROWS, len(ring_ND))
-        rows_M = torch.arange(count, device=ring_ND.device) * len(ring_ND) // count
-        self._sample_MD = to_units(ring_ND[rows_M], self._exponent, FEATURE_BITS)
+        count = min(SAMPLED_ROWS, len(kept.rows))
+        sample_M = kept.rows[torch.arange(count, device=kept.rows.device) * len(kept.rows) // count]
+        self._sample_MD = to_units(kept.features[sample_M], self._exponent, FEATURE_BITS)
 
     def of(self, labels_T: Tensor) -> Tensor:
         """The average gradient of the head's labels `labels_T` (local, int64, ascending): float64 [T, D]."""
@@ -111,7 +118,7 @@ class AverageGradient:
         number_P = torch.searchsorted(labels_T, pairs.labels + first)
         inside_P = labels_T[number_P] == pairs.labels + first
         document_P, number_P = pairs.rows[inside_P], number_P[inside_P]
-        piece = chunk_rows(total_TD.shape[1])
+        piece = chunk_labels(total_TD.shape[1])
         for begin in range(0, len(number_P), piece):
             self._add_changes(
                 total_TD, rows, document_P[begin : begin + piece], number_P[begin : begin + piece]

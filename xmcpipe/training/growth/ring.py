@@ -1,9 +1,9 @@
 """The last batches before a rewiring: the features that the head read, and their positives.
 
-R batches, B rows of a batch, D features, N rows of all kept batches, P positive pairs.
+R batches, B rows of a batch, D features, N rows that are in use, P positive pairs.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,17 @@ from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
 
 LARGEST = torch.finfo(torch.float16).max
+
+
+class Kept(NamedTuple):
+    """The kept batches. A row number counts all rows of the ring: slot * B + row in the batch."""
+
+    features: Tensor
+    """float16 [R * B, D], a view."""
+    rows: Tensor
+    """int64 [N], ascending: the rows that are in use."""
+    pairs: Positives
+    """Row numbers and labels, int64 [P] each, in the order of the labels."""
 
 
 class Ring:
@@ -39,17 +50,19 @@ class Ring:
             self._positives[slot], self._num_rows[slot] = pairs, num_rows
         self._next = (slot + 1) % len(self.features_RBD)
 
-    def contents(self) -> tuple[Tensor, Positives]:
-        """Features float16 [N, D] of all kept rows, and their pairs int64 [P], in the order of the labels."""
-        features_ND = torch.cat(
-            [batch_BD[:size] for batch_BD, size in zip(self.features_RBD, self._num_rows, strict=False)]
+    def contents(self) -> Kept:
+        """All kept batches."""
+        _, batch_size, num_features = self.features_RBD.shape
+        device = self.features_RBD.device
+        first_rows = [slot * batch_size for slot in range(len(self._num_rows))]
+        sizes = zip(first_rows, self._num_rows, strict=True)
+        rows = [torch.arange(first, first + size, device=device) for first, size in sizes]
+        in_slots = zip(first_rows, self._positives, strict=True)
+        pairs = Positives.of(
+            torch.cat([positives.rows.long() + first for first, positives in in_slots]),
+            torch.cat([positives.labels.long() for positives in self._positives]),
         )
-        first, rows = 0, []
-        for pairs, size in zip(self._positives, self._num_rows, strict=True):
-            rows.append(pairs.rows.long() + first)
-            first += size
-        labels_P = torch.cat([pairs.labels for pairs in self._positives]).long()
-        return features_ND, Positives.of(torch.cat(rows), labels_P)
+        return Kept(self.features_RBD.view(-1, num_features), torch.cat(rows), pairs)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint saves; see `updates.protocol.State`."""

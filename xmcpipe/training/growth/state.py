@@ -16,13 +16,12 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer
 from xmcpipe.ops.rewire import rewire_by_
-from xmcpipe.ops.topology import chunk_rows
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.growth.cache import DocumentFeatures, FrozenFeatures, WrittenFeatures
 from xmcpipe.training.growth.choice import largest_unread
-from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments
-from xmcpipe.training.growth.ring import Ring
+from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments, chunk_labels
+from xmcpipe.training.growth.ring import Kept, Ring
 from xmcpipe.training.informed import pairs_by_label
 from xmcpipe.training.rewiring import Cut, next_rewiring
 
@@ -68,19 +67,12 @@ class Growth:
             self.documents.keep(rows, self._model.features(embedding_BE))
 
     @torch.no_grad()
-    def rewire(self, moments_LK: list[Tensor], cut: Cut, label_chunk: int = 0) -> int:
-        """Prune `cut` and regrow in place, as `rewiring.rewire` does, at the largest gradients.
-
-        `label_chunk` labels are computed at a time; 0 means a default.
-        """
+    def rewire(self, moments_LK: list[Tensor], cut: Cut) -> int:
+        """Prune `cut` and regrow in place, as `rewiring.rewire` does, at the largest gradients."""
         head = self._model.head
-        ring_ND, pairs = self.ring.contents()
-        documents = (
-            self._of_ring(ring_ND, pairs) if self.documents is None else self._of_cache(self.documents)
-        )
-        average = AverageGradient(head, self._config.loss, ring_ND, documents)
-        width = head.shape.in_features
-        size = label_chunk or min(self._config.label_chunk, chunk_rows(2 * width))
+        kept, width = self.ring.contents(), head.shape.in_features
+        documents = self._of_ring(kept) if self.documents is None else self._of_cache(self.documents)
+        average = AverageGradient(head, self._config.loss, kept, documents)
 
         def choose(labels_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
             return largest_unread(average.of(labels_T), index_TK, pruned_TK)
@@ -88,12 +80,13 @@ class Growth:
         layer = SparseLayer(head.weight, head.index)
         # Seed and number of a rewiring are those of random numbers, which this growth doesn't use.
         pruning = Rewiring(cut.bits, cut.ties, 0, 1, head.shape.first_label, width, cut.row_count)
-        return int(rewire_by_(layer, moments_LK, pruning, choose, size))
+        rows = min(self._config.label_chunk, chunk_labels(width))
+        return int(rewire_by_(layer, moments_LK, pruning, choose, rows))
 
-    def _of_ring(self, ring_ND: Tensor, pairs: Positives) -> LabelledDocuments:
+    def _of_ring(self, kept: Kept) -> LabelledDocuments:
         shape = self._model.head.shape
-        local = pairs.within(shape.first_label, shape.first_label + shape.num_labels)
-        return LabelledDocuments(local, lambda rows: ring_ND[rows], len(ring_ND))
+        local = kept.pairs.within(shape.first_label, shape.first_label + shape.num_labels)
+        return LabelledDocuments(local, lambda rows: kept.features[rows], len(kept.rows))
 
     def _of_cache(self, cache: DocumentFeatures) -> LabelledDocuments:
         """All documents seen so far, with the labels of the head."""

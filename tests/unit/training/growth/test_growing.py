@@ -49,11 +49,11 @@ def test_a_training_grows_at_the_largest_gradients(
 
     def watched(moments: list[Tensor], cut: Cut) -> int:
         nonlocal calls
-        before, (features, pairs) = head.index.clone(), growth(trainer).ring.contents()
-        documents = LabelledDocuments(pairs, lambda rows: features[rows], len(features))
+        before, kept = head.index.clone(), growth(trainer).ring.contents()
+        documents = LabelledDocuments(kept.pairs, lambda rows: kept.features[rows], len(kept.rows))
         if (cache := growth(trainer).documents) is not None:
             documents = growth(trainer)._of_cache(cache)
-        average = AverageGradient(head, trainer.config.loss, features, documents)
+        average = AverageGradient(head, trainer.config.loss, kept, documents)
         average_LD = average.of(torch.arange(head.num_labels))
         replaced = rewire(moments, cut)
         pruned = head.weight == 0
