@@ -29,8 +29,8 @@ H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capa
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
-# Of each value of a chunk's gradient: itself and its magnitude in float64 and float32, and two sets of keys.
-GROWTH_BYTES = 8 + 8 + 4 + 8 + 8
+CHOICE_BYTES = 8 + 8 + 4 + 8  # of a value of the gradient: itself, and its |value|, bits and key in turn
+TABLE_BYTES = 2 * 8 * (1 << 16)  # of growth by gradient: the gradient at each score
 PAIR_BYTES = 8 * (2 + 1 + 2)  # row and label, their order, and both in this order
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 
@@ -96,9 +96,10 @@ def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int)
 
 def growth_bytes(num_labels: int, num_features: int, num_pairs: int) -> int:
     """Workspace of a growth by gradient in bytes, on any device; `num_pairs` is the number of positives."""
-    values = min(chunk_labels(num_features), num_labels) * max(num_features, SAMPLED_ROWS)
-    sample = 8 * SAMPLED_ROWS * num_features
-    return GROWTH_BYTES * values + sample + PAIR_BYTES * num_pairs
+    # Scores and their places in the table, a dense tile of weights, the gradient.
+    of_gradient = 16 * SAMPLED_ROWS + 16 * num_features
+    chunk = min(chunk_labels(num_features), num_labels) * max(of_gradient, CHOICE_BYTES * num_features)
+    return chunk + 8 * SAMPLED_ROWS * num_features + TABLE_BYTES + PAIR_BYTES * num_pairs
 
 
 def _zeros(value: Any, labels: int, sample: int) -> Any:

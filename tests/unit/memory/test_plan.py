@@ -18,7 +18,6 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory import compare as plan_compare
 from xmcpipe.memory.compare import memory_figures
 from xmcpipe.memory.measure import MEASURED_STEPS, FirstStepsMeter
-from xmcpipe.memory.parts import KEPT
 from xmcpipe.memory.plan import Plan, other_memory, plan
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling.encoder import from_config
@@ -138,8 +137,6 @@ def test_predicted_and_measured_agree(
     )
     head = [tensor.nbytes for tensor in model.head.parameters()]
     assert predicted["classifier weights"] == sum(head)
-    assert predicted.get(KEPT, 0) == (0 if trainer.growth is None else trainer.growth.ring.features_RBD.nbytes)
-    assert (trainer.growth is None) == (changes.get("rewire.interval", 0) == 0)
     assert ("classifier gradient" in predicted) <= (trainer.config.memory == "paper")
     assert predicted["host"] > predicted["total"]
     assert measured["host"] > measured["total"]
@@ -217,28 +214,6 @@ def test_a_rewiring_that_needs_more_than_a_step_is_the_peak(tiny_encoder: Path) 
     assert "rewiring" not in fixed.part_peaks
     assert rewired.parts["rewiring"] == rewired.part_peaks["rewiring"] > fixed.total
     assert "activations" not in rewired.parts
-
-
-def test_growth_keeps_batches_on_the_device_and_features_of_documents_on_the_host(tiny_encoder: Path) -> None:
-    settings = {**LIGHT, "max_steps": 0, "rewire.interval": 10, "rewire.window": 7}
-    plans = {
-        growth: plan(
-            configure(**settings, **{"rewire.growth": growth}),
-            lambda: from_config(str(tiny_encoder)),
-            SHAPE,
-            "cuda",
-            1000,
-        )
-        for growth in ("random", "gradient", "documents")
-    }
-    kept = 7 * 32 * HIDDEN * 2 + 7 * 96 * 8
-    assert KEPT not in plans["random"].part_peaks
-    assert plans["gradient"].part_peaks[KEPT] == plans["documents"].part_peaks[KEPT] == kept
-    assert plans["documents"].host == {
-        **plans["gradient"].host,
-        "features of documents": 1000 * HIDDEN * 2,
-        "labels of documents": 1000 * 3 * 8,
-    }
 
 
 def test_a_hundred_million_labels_are_planned_without_allocating_them(tiny_encoder: Path) -> None:
