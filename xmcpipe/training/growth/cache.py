@@ -21,7 +21,7 @@ from torch import Tensor
 from xmcpipe.data.embeddings import EmbeddingTable
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.training.growth.ring import LARGEST
+from xmcpipe.training.growth.ring import to_half
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -125,7 +125,7 @@ class WrittenFeatures:
         return values
 
     def keep(self, rows: Int64s, features_BD: Tensor) -> None:
-        values_BD = features_BD.detach().clamp(-LARGEST, LARGEST).half().cpu().numpy()
+        values_BD = to_half(features_BD).cpu().numpy()
         places_B = np.where(self._saved_N[rows] == 1, 2, 1)
         # Ordinary writes, not a writable map: on a full disk, a map ends the process with SIGBUS.
         with self._path.open("r+b") as file:

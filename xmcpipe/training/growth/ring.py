@@ -14,6 +14,11 @@ from xmcpipe.ops.layer import Positives
 LARGEST = torch.finfo(torch.float16).max
 
 
+def to_half(features: Tensor) -> Tensor:
+    """The features in float16; those out of its range are clamped."""
+    return features.detach().float().clamp(-LARGEST, LARGEST).half()
+
+
 class Kept(NamedTuple):
     """The kept batches. A row number counts all rows of the ring: slot * B + row in the batch."""
 
@@ -41,7 +46,7 @@ class Ring:
     def keep(self, features_BD: Tensor, positives: Positives) -> None:
         """Keep a batch; `features_BD` may have any float dtype."""
         slot, num_rows = self._next, len(features_BD)
-        self.features_RBD[slot, :num_rows] = features_BD.detach().clamp(-LARGEST, LARGEST)
+        self.features_RBD[slot, :num_rows] = to_half(features_BD)
         pairs = Positives(positives.rows.int(), positives.labels.int())
         if slot == len(self._positives):
             self._positives.append(pairs)
