@@ -3,9 +3,10 @@
     python -m tests.bench.growth_overhead [--labels 20000] [--documents 50000] [--fan-in 64]
 
 The output layer alone is trained, on random features and with memory = "light", so that steps are as short as
-they get; with an encoder in the training, a rewiring is a smaller share. Steps and rewirings alternate, so that
-noise on the machine slows both alike. `shares` are a rewiring's seconds divided by those of the steps of a
-default interval, with growth at random, by gradient and by documents. Prints JSON.
+they get; with an encoder in the training, a rewiring is a smaller share. Steps and rewirings alternate, and
+seconds are those of the processor, so that other work on the machine counts little. `shares` are a rewiring's
+seconds divided by those of the steps of a default interval, with growth at random, by gradient and by
+documents. Prints JSON.
 """
 
 import argparse
@@ -73,13 +74,8 @@ def measure(labels: int, documents: int, fan_in: int, features: int) -> dict[str
 
 
 def _batch(labels: int, rows: int, features: int) -> tuple[torch.Tensor, Positives]:
-    pairs = torch.stack(
-        [
-            torch.arange(rows).repeat_interleave(LABELS_OF_A_DOCUMENT),
-            torch.randint(0, labels, (rows * LABELS_OF_A_DOCUMENT,)),
-        ],
-        1,
-    ).unique(dim=0)
+    rows_P = torch.arange(rows).repeat_interleave(LABELS_OF_A_DOCUMENT)
+    pairs = torch.unique(torch.stack([rows_P, torch.randint(0, labels, rows_P.shape)], 1), dim=0)
     return torch.randn(rows, features).half().float(), Positives.of(pairs[:, 0], pairs[:, 1])
 
 
@@ -102,9 +98,9 @@ def _grow(head: Head, ring: Ring, cut: Cut, every: LabelledDocuments | None) -> 
 
 
 def _seconds(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
+    begin = time.process_time()
     function()
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 if __name__ == "__main__":
