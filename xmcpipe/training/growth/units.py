@@ -11,8 +11,8 @@ integer multiples of a power of two before they are multiplied:
 | positives: gradient, feature | 14 + 15 | 2^24 documents of a label |
 
 A score is rounded to a step of 2^-11 and clamped to [-16, 16], and its gradient is read from a table with an
-entry for each step. So no exponential is computed per score: those of vectors and of scalars differ in the last
-place, and it depends on the chunk which of them computes a score.
+entry for each step. So no exponential is computed per score: those of vectors and of scalars differ in the
+last place, and it depends on the chunk which of them computes a score.
 """
 
 from dataclasses import dataclass
