@@ -11,6 +11,7 @@ TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
 LABEL_FACTS = "label facts"  # number of documents and cluster of each label, and the vocabulary of words
 LIBRARIES = "library workspace"
+KEPT = "kept batches"  # of growth by gradient: the features that the head read, and their positives
 PARTS = (
     "encoder weights",
     "encoder gradients",
@@ -25,6 +26,7 @@ PARTS = (
     "intermediate layer",
     BATCH,
     LABEL_FACTS,
+    KEPT,
     TEMPORARIES,
     LIBRARIES,
 )
@@ -52,6 +54,8 @@ def count_all(meter: LiveBytes, trainer: Trainer) -> None:
     count_moments(meter, trainer)
     if trainer.clusters is not None:
         meter.count([trainer.clusters], LABEL_FACTS)
+    if trainer.growth is not None:
+        meter.count([trainer.growth.ring.features_RBD], KEPT)
     # With a GPU the label counts are on the host, which is not counted here.
     if trainer.device.type == trainer.feed.label_counts.device.type:
         meter.count([trainer.feed.label_counts], LABEL_FACTS)

@@ -6,7 +6,7 @@ of the recipe. Sizes don't depend on values (which labels are positive, whether 
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,9 @@ def _trainer(
     config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, meter: MetaMeter
 ) -> Trainer:
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
+    if config.rewire.growth == "documents":
+        # The features of all documents are in a file; on the device both kinds of growth hold the same.
+        config = replace(config, rewire=replace(config.rewire, growth="gradient"))
     with META:
         encoder = make_encoder()
         width = embedding_size(encoder)

@@ -23,12 +23,16 @@ from xmcpipe.ops.cuda.geometry import (
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
+from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
 LABEL_CHUNK = 15  # place of `label_chunk` among the arguments of `ffi_step_`
+CHOICE_BYTES = 8 + 8 + 4 + 8  # of a value of the gradient: itself, and its |value|, bits and key in turn
+TABLE_BYTES = 2 * 8 * (1 << 16)  # of growth by gradient: the gradient at each score
+PAIR_BYTES = 8 * (2 + 1 + 2)  # row and label, their order, and both in this order
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 
 
@@ -91,6 +95,14 @@ def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int)
         labels = torch.empty(rows, dtype=torch.int64, device=meta)
         regrow(torch.empty(rows, fan_in, dtype=INDEX_DTYPE, device=meta), pruned, 0, 1, labels, num_features)
     return max(HISTOGRAM_BYTES, meter.peak)
+
+
+def growth_bytes(num_labels: int, num_features: int, num_pairs: int) -> int:
+    """Workspace of a growth by gradient in bytes, on any device; `num_pairs` is the number of positives."""
+    # Scores and their places in the table, a dense tile of weights, the gradient.
+    of_gradient = 16 * SAMPLED_ROWS + 16 * num_features
+    chunk = min(chunk_labels(num_features), num_labels) * max(of_gradient, CHOICE_BYTES * num_features)
+    return chunk + 8 * SAMPLED_ROWS * num_features + TABLE_BYTES + PAIR_BYTES * num_pairs
 
 
 def _zeros(value: Any, labels: int, sample: int) -> Any:

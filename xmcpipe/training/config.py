@@ -14,6 +14,7 @@ from xmcpipe.training.head_config import (
     HeadConfig,
     OptimizerKind,
     RewireConfig,
+    require_growth,
     require_informed,
     require_rewiring,
 )
@@ -190,6 +191,8 @@ class TrainConfig:
                 "expected accumulation = 1 with head.word_fan_in > 0, because words are updated after each "
                 f"batch, got {self.accumulation}"
             )
+        if self.rewire.growth != "random":
+            require_growth(self.head, self.rewire.growth, self.encoder.frozen)
         require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)

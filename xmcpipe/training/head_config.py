@@ -80,7 +80,7 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class RewireConfig:
-    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
+    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018) or by gradients."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
     """Which connections a rewiring replaces: a fixed fraction, those with the smallest weights (fraction), or
@@ -99,6 +99,14 @@ class RewireConfig:
     """Among which weights the smallest are chosen in mode fraction: those of the whole layer, or of each
     label (row), so that every label replaces the same number."""
 
+    growth: Literal["random", "gradient", "documents"] = later("random")
+    """Which features replace the pruned ones: random ones, or those at which the gradient of the loss,
+    averaged over the last batches, is largest (gradient). With documents, the part of a label's own documents
+    in it is averaged over all training documents, by the last features of each."""
+
+    window: int = later(100)
+    """Number of batches before a rewiring whose features are kept for growth other than random."""
+
     threshold: float = 0.01
     """Initial threshold in mode threshold: weights with a smaller magnitude are replaced. It decreases along
     a cosine to final_threshold."""
@@ -108,6 +116,7 @@ class RewireConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "interval", "until", "fraction", "threshold", "final_threshold")
+        require_at_least(self, 1, "window")
         for name in ("until", "fraction"):
             if getattr(self, name) > 1.0:
                 raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
@@ -133,4 +142,17 @@ def require_informed(head: HeadConfig) -> None:
         raise ValueError(
             "expected head.intermediate = 0 with topology = 'informed', because its features are not those "
             f"of the embeddings, got {head.intermediate}"
+        )
+
+
+def require_growth(head: HeadConfig, growth: str, frozen: bool) -> None:
+    """Raise ValueError unless connections of the head can grow by `growth`, "gradient" or "documents"."""
+    if not HEADS[head.kind].rewires:
+        raise ValueError(
+            f"expected a head that rewires with rewire.growth = {growth!r}, got kind = {head.kind!r}"
+        )
+    if growth == "documents" and frozen and head.intermediate:
+        raise ValueError(
+            "expected head.intermediate = 0 with rewire.growth = 'documents' and encoder.frozen = true, "
+            f"because its features are not those of the embeddings, got {head.intermediate}"
         )

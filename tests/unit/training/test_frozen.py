@@ -29,7 +29,9 @@ MODES: dict[str, dict[str, Any]] = {
     "paper, clipped": {"encoder": {"dropout": 0.2, "max_grad_norm": 1.0}},
     "light": LIGHT,
     "light, intermediate": {**LIGHT, "head": {**HEAD, "intermediate": 48}},
+    "gradient": {"rewire": {"interval": 3, "fraction": 0.3, "growth": "gradient", "window": 2}},
 }
+DOCUMENTS = {"rewire": {"interval": 3, "fraction": 0.3, "growth": "documents", "prune": "row"}}
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_the_training_is_that_with_the_encoder_in_it(
     assert live.progress.evaluations == trainer.progress.evaluations
 
 
-@pytest.mark.parametrize("mode", ["paper", "light", "light, intermediate"])
+@pytest.mark.parametrize("mode", ["paper", "light", "light, intermediate", "documents"])
 def test_a_killed_training_resumes_with_the_same_bits(
     shards: Path,
     tiny_encoder: Path,
@@ -115,7 +117,7 @@ def test_a_killed_training_resumes_with_the_same_bits(
     embeddings: EmbeddingTable,
     mode: str,
 ) -> None:
-    changes: dict[str, Any] = {"checkpoint_minutes": 0.0, **MODES[mode]}
+    changes: dict[str, Any] = {"checkpoint_minutes": 0.0, **{**MODES, "documents": DOCUMENTS}[mode]}
     whole = frozen(shards, tiny_encoder, tmp_path / "whole", embeddings, **changes)
     whole.fit()
     killed = frozen(shards, tiny_encoder, tmp_path / "killed", embeddings, **changes)
