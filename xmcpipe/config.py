@@ -35,6 +35,9 @@ from xmcpipe.errors import XmcpipeError
 
 C = TypeVar("C")
 
+Auto = Literal["auto"]
+AUTO: Auto = "auto"  # a value that is chosen when the data are known
+
 
 def runtime(default: Any) -> Any:
     """A field that changes how a stage runs but not what it computes: it is in no fingerprint."""
@@ -50,10 +53,13 @@ def later(default: Any) -> Any:
 
 
 def require_at_least(config: Any, least: float, *names: str) -> None:
-    """Raise ValueError if any of the fields `names` of the config is below `least` (for __post_init__)."""
+    """Raise ValueError if any of the fields `names` of the config is below `least` (for __post_init__).
+
+    A value that is still to be chosen ("auto") passes.
+    """
     for name in names:
         value = getattr(config, name)
-        if value < least:
+        if value != AUTO and value < least:
             raise ValueError(f"expected {name} >= {least}, got {name} = {value}")
 
 
@@ -95,6 +101,18 @@ def to_table(config: Any, identity: bool = False) -> dict[str, Any]:
         for field in dataclasses.fields(config)
         if not (identity and _not_in_identity(config, field))
     }
+
+
+def auto_keys(config: Any) -> list[str]:
+    """The keys whose value is "auto", dotted for nested tables; those declared with `runtime` don't count."""
+    keys = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            keys += [f"{field.name}.{key}" for key in auto_keys(value)]
+        elif value == AUTO and not field.metadata.get("runtime"):
+            keys.append(field.name)
+    return keys
 
 
 def _not_in_identity(config: Any, field: "dataclasses.Field[Any]") -> bool:
@@ -167,9 +185,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if not any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
             raise _wrong(key, value, "one of " + ", ".join(map(repr, get_args(hint))))
         return value
-    if origin in (Union, types.UnionType):  # X | None: TOML has no null, so a recipe omits the key
-        option = next(option for option in get_args(hint) if option is not types.NoneType)
-        return None if value is None else _convert(option, value, key)
+    if origin in (Union, types.UnionType):
+        return _convert_union(get_args(hint), value, key)
     if origin is tuple:
         if not isinstance(value, list):
             raise _wrong(key, value, "a list")
@@ -182,6 +199,20 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise _wrong(key, value, "a finite number")  # JSON, which is what is hashed, has no inf and no NaN
     return value
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, key: str) -> Any:
+    """`value` converted to X | None (TOML has no null, so a recipe omits the key) or X | Auto."""
+    if value is None or (value == AUTO and Auto in options):
+        return value
+    plain = next(option for option in options if option not in (types.NoneType, Auto))
+    if Auto not in options:
+        return _convert(plain, value, key)
+    if get_origin(plain) is Literal:
+        return _convert(Literal[(*get_args(plain), AUTO)], value, key)
+    if isinstance(value, str):
+        raise _wrong(key, value, f'{_NAMES[plain]} or "auto"')
+    return _convert(plain, value, key)
 
 
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}

@@ -19,6 +19,7 @@ from xmcpipe.cli.commands import (
     datasets,
     export,
     gc,
+    init,
     kernels,
     plan,
     report,
@@ -84,6 +85,7 @@ def build_app() -> typer.Typer:
     )
     commands.callback()(_all_commands)
     commands.command("datasets")(datasets.datasets)
+    commands.command("init")(init.init)
     for stage in catalog.CATALOG:
         commands.command(stage.name, help=stage.help)(stage_command(stage))
     commands.command("report")(report.report)

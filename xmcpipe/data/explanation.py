@@ -69,8 +69,8 @@ class WordExplainer:
     def _weights(self, label: int) -> npt.NDArray[np.float32]:
         row = self._weight_LK[label]
         if self._is_bfloat16:
-            return (row.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return row.astype(np.float32)
+            row = (row.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return np.asarray(row, np.float32)
 
 
 def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.clustering.config import default_clusters
+from xmcpipe.config import AUTO
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.shape import BatchShape, DataShape
-from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
+from xmcpipe.training.config import TrainTable
+from xmcpipe.training.schedule import Steps, num_held_out
 
 if TYPE_CHECKING:
     from xmcpipe.memory.plan import Plan
@@ -24,7 +27,9 @@ class RecipePlan:
 
     `plans`: first with the recipe's own `memory`, then with the other one if the head supports it. `process`:
     resident bytes of a process that has imported what training imports. `steps`: optimizer steps of an epoch
-    and of the whole training, 0 if the number of documents is unknown.
+    and of the whole training, 0 if the number of documents is unknown. `chosen`: dotted key -> value of the
+    keys of [train] that are "auto". `warnings`: lines about a schedule that can't work; none if the number of
+    documents is unknown.
     """
 
     data: DataShape
@@ -33,6 +38,8 @@ class RecipePlan:
     plans: list["Plan"]
     process: int
     steps: tuple[int, int]
+    chosen: dict[str, Any]
+    warnings: list[str]
 
 
 def plan_recipe(
@@ -48,9 +55,13 @@ def plan_recipe(
     from xmcpipe.ops.words import MAX_WORDS
     from xmcpipe.training.used_memory import host_bytes
 
-    config: TrainConfig = configs["train"]
+    table: TrainTable = configs["train"]
     data = data_shape(configs, artifacts, stated)
-    name = encoder_name(config, configs, artifacts)
+    name = encoder_name(table, configs, artifacts)
+    facts = _facts(table, data, name)
+    config = choose(table, facts)
+    if not config.auxiliary.weight:  # with clusters, but with an encoder that isn't trained
+        data = replace(data, clusters=0)
     make_encoder = _encoder_factory(name, data.tokens)
     rows = min(config.batch_size, data.rows or config.batch_size)
     shape = BatchShape(
@@ -67,15 +78,22 @@ def plan_recipe(
         if variant is not None:
             plans.append(plan(variant, make_encoder, shape, device, data.rows))
             process = process or host_bytes()  # after the first plan all modules are imported
-    return RecipePlan(data, rows, name, plans, process, _steps(config, data))
+    steps, warnings = Steps(0, 0), []
+    if data.documents:
+        steps = Steps.of(facts.documents, config, config.epochs)
+        features = config.head.intermediate or facts.width
+        warnings = schedule_warnings(config, steps, data.documents, features)
+    chosen = chosen_values(table, config)
+    return RecipePlan(data, rows, name, plans, process, (steps.per_epoch, steps.total), chosen, warnings)
 
 
-def _steps(config: TrainConfig, data: DataShape) -> tuple[int, int]:
-    """Optimizer steps of an epoch and of the training, by the same arithmetic as `training.feed.Feed`."""
-    held_out = min(int(config.validation * data.documents), config.validation_max)
-    per_epoch = -(-max(data.rows - held_out, 0) // (config.batch_size * config.accumulation))
-    total = per_epoch * config.epochs
-    return per_epoch, min(total, config.max_steps) if config.max_steps else total
+def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:
+    """What the rules of "auto" look at; without a number of documents, as many are assumed as labels."""
+    from xmcpipe.modeling.encoder import width
+
+    documents = data.documents or data.labels
+    trained = (data.rows or documents) - num_held_out(table, documents)
+    return Facts(trained, data.labels, width(encoder), data.clusters > 0)
 
 
 def data_shape(
@@ -101,7 +119,8 @@ def data_shape(
     tokens = data.tokens or (tokenize.max_length if tokenize else TOKENS)
     # About as many words as tokens, and as many pairs.
     data = data.or_else(DataShape(tokens=tokens, positives=POSITIVES, terms=2.0 * tokens))
-    if not configs["train"].auxiliary.weight:
+    weight = configs["train"].auxiliary.weight
+    if not weight or (weight == AUTO and not (clusters or stated.clusters or "cluster" in configs)):
         return replace(data, clusters=0)
     if clusters is not None:
         data = data.or_else(DataShape(clusters=_count_clusters(clusters.path)))
@@ -110,11 +129,11 @@ def data_shape(
 
 
 def encoder_name(
-    config: TrainConfig, configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None]
+    table: TrainTable, configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None]
 ) -> str:
     """The encoder to train: that of [train.encoder], otherwise the one that the shards are tokenized for."""
     shards, tokenize = artifacts.get("shards"), configs.get("tokenize")
-    name = config.encoder.name or (
+    name = table.encoder.name or (
         shards.manifest.config["encoder"] if shards else getattr(tokenize, "encoder", "")
     )
     if not name:

@@ -81,14 +81,32 @@ def from_config(name: str) -> Any:
 
     For an encoder in KNOWN no file is read. Raises OSError or ValueError if no config can be read.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
+
+    return AutoModel.from_config(_config(name)).float()  # a config may state float16
+
+
+def width(name: str) -> int:
+    """E, the width of the encoder called `name`, from its config.json alone.
+
+    Raises XmcpipeError if no config can be read.
+    """
+    try:
+        return int(_config(name).hidden_size)
+    except (OSError, ValueError) as error:
+        raise XmcpipeError(
+            f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",
+            "offline, use a folder with its config.json",
+        ) from error
+
+
+def _config(name: str) -> Any:
+    from transformers import AutoConfig
 
     if name in KNOWN:
         kind, different = KNOWN[name]
-        config = AutoConfig.for_model(kind, **different)
-    else:
-        config = AutoConfig.from_pretrained(locate(name))
-    return AutoModel.from_config(config).float()  # a config may state float16
+        return AutoConfig.for_model(kind, **different)
+    return AutoConfig.from_pretrained(locate(name))
 
 
 def recompute_activations(encoder: Any, contexts: Contexts | None = None) -> None:

@@ -3,6 +3,7 @@
 A training that was killed continues from its last checkpoint.
 """
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import MODEL_VERSION
-from xmcpipe.config import to_table
+from xmcpipe.config import AUTO, to_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Option, Result, Stage
-from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
+from xmcpipe.training.config import TrainConfig, TrainTable
+from xmcpipe.training.schedule import Steps, num_held_out
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from xmcpipe.training.trainer import Trainer
     from xmcpipe.training.word_choice import WordChoice
 
+logger = logging.getLogger(__name__)
 
-def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
+
+def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
     `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen
@@ -43,9 +48,10 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
 
     shards = inputs["shards"]
     tokenized = Artifact.at(shards).manifest.config
-    device = pick_device(config.device)
+    device = pick_device(table.device)
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
-    encoder_name = config.encoder.name or tokenized["encoder"]
+    encoder_name = table.encoder.name or tokenized["encoder"]
+    config = _chosen(table, inputs, encoder_name)
     embeddings = _embeddings(config, encoder_name, inputs)
     frozen = embeddings if config.encoder.frozen else None
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, frozen)
@@ -70,10 +76,9 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
         feed.words = model.words
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
-    meter = FirstStepsMeter()
-    trainer = Trainer(config, model, feed, clusters, device, scratch, meter)
+    trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
-    figures = _figures(trainer, meter, device)
+    figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
     save_model(out, model, tokenized["max_length"], {"recipe": _recipe(config, inputs), "figures": figures})
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
@@ -92,13 +97,38 @@ def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | Non
     return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
 
 
-def _required(config: TrainConfig) -> tuple[str, ...]:
-    """The required inputs: clusters for the auxiliary loss, embeddings where something reads them."""
-    clusters = ("clusters",) if config.auxiliary.weight else ()
+def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) -> TrainConfig:
+    """`table` with every value chosen. Says what was chosen, and warns about a schedule that can't work."""
+    import pyarrow.parquet as pq
+
+    from xmcpipe.data.shards.files import Shards
+    from xmcpipe.modeling.encoder import width
+
+    shards = inputs["shards"]
+    documents = len(Shards(shards, "train"))
+    trained = len(Shards(shards, *table.splits)) - num_held_out(table, documents)
+    labels = pq.read_metadata(shards / "labels.parquet").num_rows
+    trained = max(trained, 1)  # the feed says it if there is none
+    facts = Facts(trained, labels, width(encoder_name), "clusters" in inputs)
+    config = choose(table, facts)
+    if chosen := chosen_values(table, config):
+        logger.info("chosen: %s", ", ".join(f"{key} {value}" for key, value in chosen.items()))
+    steps = Steps.of(trained, config, config.epochs)
+    for line in schedule_warnings(config, steps, documents, config.head.intermediate or facts.width):
+        logger.warning("warning: %s", line)
+    return config
+
+
+def _required(config: TrainTable) -> tuple[str, ...]:
+    """The required inputs: clusters for the auxiliary loss, embeddings where something reads them.
+
+    Where the weight of the auxiliary loss is "auto", clusters are read if the recipe makes them.
+    """
+    clusters = () if config.auxiliary.weight in (0.0, AUTO) else ("clusters",)
     return ("shards", *clusters, *(("embeddings",) if _reads_embeddings(config) else ()))
 
 
-def _reads_embeddings(config: TrainConfig) -> bool:
+def _reads_embeddings(config: TrainTable) -> bool:
     return config.encoder.frozen or config.head.topology == "informed"
 
 
@@ -178,7 +208,7 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
 TRAIN = Stage(
     name="train",
     kind="model",
-    config=TrainConfig,
+    config=TrainTable,
     schema_version=MODEL_VERSION,
     inputs=("shards", "clusters", "embeddings"),
     run=run,

@@ -1,27 +1,33 @@
 """The [train] table of a recipe; the string under each field documents the key.
 
-The paper's settings are in Ullah et al. 2024 (arXiv 2411.03171), Tables 8 and 9. This module imports nothing
-heavy.
+A recipe is read into a …Table, whose values may be "auto": they are chosen when the data are known (rules and
+reasons: training/auto). The …Config of the same name is the table with every value chosen, and all code that
+trains reads that one. The paper's settings are in Ullah et al. 2024 (arXiv 2411.03171), Tables 8 and 9. This
+module imports nothing heavy.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import later, require_at_least, runtime
+from xmcpipe.config import AUTO, Auto, auto_keys, later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
 from xmcpipe.training.head_config import (
     HeadConfig,
+    HeadTable,
     OptimizerKind,
     RewireConfig,
+    RewireTable,
     require_growth,
     require_informed,
     require_rewiring,
 )
 
+RULES_VERSION = 1  # of the rules in training/auto: raise it when a rule changes
+
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderTable:
     """[train.encoder]: the text encoder and its optimizer."""
 
     name: str = ""
@@ -34,8 +40,8 @@ class EncoderConfig:
     pooling: Literal["cls", "mean"] = "cls"
     """How token states become an embedding: the first token's state (cls), or the mean of all (mean)."""
 
-    dropout: float = 0.5
-    """Dropout probability of the embedding, from 0 to less than 1."""
+    dropout: float | Auto = AUTO
+    """Dropout probability of the embedding, from 0 to less than 1; "auto" follows the number of epochs."""
 
     checkpointing: bool = False
     """Recompute the encoder's activations in backward instead of storing them: slower, with less memory."""
@@ -43,8 +49,8 @@ class EncoderConfig:
     optimizer: OptimizerKind = "adamw"
     """Optimizer of the encoder: adamw, adam or sgd."""
 
-    lr: float = 1e-5
-    """Peak learning rate of the encoder, reached at the end of the warm-up."""
+    lr: float | Auto = AUTO
+    """Peak learning rate of the encoder, reached at the end of the warm-up; "auto" follows its width."""
 
     weight_decay: float = 0.01
     """Weight decay of the encoder; biases and norms are not decayed."""
@@ -57,41 +63,58 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "lr", "weight_decay", "momentum", "max_grad_norm")
-        if not 0.0 <= self.dropout < 1.0:
+        if self.dropout != AUTO and not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"expected 0 <= dropout < 1, got dropout = {self.dropout}")
 
 
 @dataclass(frozen=True)
-class AuxiliaryConfig:
+class EncoderConfig(EncoderTable):
+    """[train.encoder] with every value chosen; the defaults, the paper's, are for code without a recipe."""
+
+    dropout: float = 0.5
+    lr: float = 1e-5
+
+
+@dataclass(frozen=True)
+class AuxiliaryTable:
     """[train.auxiliary]: the loss over clusters of labels, which helps the encoder early in training."""
 
-    weight: float = 0.0
+    weight: float | Auto = AUTO
     """Initial weight s of the auxiliary loss in (1 - s) * main + s * auxiliary; it decreases along a cosine
-    to 0 at cutoff_epoch. 0 trains without the auxiliary branch."""
+    to 0 at cutoff_epoch. 0 trains without the auxiliary branch; "auto" is 0.4 if there are clusters."""
 
-    cutoff_epoch: float = 15.0
-    """Epoch at which the weight reaches 0 and the auxiliary branch is dropped."""
+    cutoff_epoch: float | Auto = AUTO
+    """Epoch at which the weight reaches 0 and the auxiliary branch is dropped; "auto" is a quarter of the
+    training."""
 
     lr: float = 5.01e-4
     """Peak learning rate of the auxiliary branch."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "lr")
-        if self.cutoff_epoch <= 0.0:
+        if self.cutoff_epoch != AUTO and self.cutoff_epoch <= 0.0:
             raise ValueError(f"expected cutoff_epoch > 0, got cutoff_epoch = {self.cutoff_epoch}")
-        if not 0.0 <= self.weight < 1.0:
+        if self.weight != AUTO and not 0.0 <= self.weight < 1.0:
             raise ValueError(f"expected 0 <= weight < 1, got weight = {self.weight}")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class AuxiliaryConfig(AuxiliaryTable):
+    """[train.auxiliary] with every value chosen; the defaults are for code without a recipe."""
+
+    weight: float = 0.0
+    cutoff_epoch: float = 15.0
+
+
+@dataclass(frozen=True)
+class TrainTable:
     """[train]: how a model is trained."""
 
     seed: int = 0
     """Seed of all random numbers of the training."""
 
-    epochs: int = 10
-    """Number of passes over the training documents."""
+    epochs: int | Auto = AUTO
+    """Number of passes over the training documents; "auto" follows their number and the loss."""
 
     max_steps: int = 0
     """Number of optimizer steps after which training ends, and all schedules with it; 0 means all epochs."""
@@ -109,15 +132,16 @@ class TrainConfig:
     """What is in memory: float32 weights with gradients and optimizer moments (paper), or weights in the
     type of `precision` and no gradient of the output layer (light)."""
 
-    loss: str = "squared_hinge"
+    loss: str = AUTO
     """Loss over all labels, such as squared_hinge, a mean over documents and labels, or bce (binary
-    cross-entropy), a sum over labels."""
+    cross-entropy), a sum over labels; "auto" is bce."""
 
     bce_reduction: Literal["mean", "sum"] = "mean"
     """Reduction of the bce loss over the documents of a step: mean or sum."""
 
-    warmup_steps: int = 1000
-    """Number of optimizer steps in which learning rates rise linearly; then they fall along a cosine to 0."""
+    warmup_steps: int | Auto = AUTO
+    """Number of optimizer steps in which learning rates rise linearly; then they fall along a cosine to 0.
+    "auto" is a share of the training."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Precision of the arithmetic (autocast; float16 uses a loss scaler), and with memory = "light" also of
@@ -142,16 +166,19 @@ class TrainConfig:
     patience: int = 0
     """Number of evaluations without a gain after which training stops; 0 never stops early."""
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    auto_rules: int = later(0)
+    """Version of the rules that choose the values "auto". It is set by itself, to 0 if no value is "auto"."""
+
+    encoder: EncoderTable = field(default_factory=EncoderTable)
     """Table of the text encoder."""
 
-    head: HeadConfig = field(default_factory=HeadConfig)
+    head: HeadTable = field(default_factory=HeadTable)
     """Table of the output layer."""
 
-    rewire: RewireConfig = field(default_factory=RewireConfig)
+    rewire: RewireTable = field(default_factory=RewireTable)
     """Table of the rewiring."""
 
-    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+    auxiliary: AuxiliaryTable = field(default_factory=AuxiliaryTable)
     """Table of the auxiliary loss."""
 
     device: str = runtime("auto")
@@ -178,7 +205,7 @@ class TrainConfig:
             )
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"expected 0 <= validation < 1, got validation = {self.validation}")
-        if self.encoder.frozen and self.auxiliary.weight:
+        if self.encoder.frozen and self.auxiliary.weight not in (0.0, AUTO):
             raise ValueError(
                 "expected auxiliary.weight = 0 with encoder.frozen = true, because the auxiliary loss "
                 f"trains the encoder alone, got {self.auxiliary.weight}"
@@ -193,9 +220,21 @@ class TrainConfig:
             )
         if self.rewire.growth != "random":
             require_growth(self.head, self.rewire.growth, self.encoder.frozen)
-        require_loss(self.loss)
+        if self.loss != AUTO:
+            require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)
+        self._set_rules()
+
+    def _set_rules(self) -> None:
+        """Set `auto_rules`: then a fingerprint of values that are "auto" changes when their rules change."""
+        version = RULES_VERSION if auto_keys(self) else 0
+        if self.auto_rules not in (0, version):
+            raise ValueError(
+                f"expected auto_rules = {version}, got {self.auto_rules}: the rules of this version of "
+                'xmcpipe are others; name the values that are "auto", as in the model.json of that training'
+            )
+        object.__setattr__(self, "auto_rules", version)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -203,13 +242,31 @@ class TrainConfig:
         return ("train", "label") if self.label_features else ("train",)
 
 
-def _require_light(config: TrainConfig) -> None:
+@dataclass(frozen=True)
+class TrainConfig(TrainTable):
+    """[train] with every value chosen; the defaults, mostly the paper's, are for code without a recipe."""
+
+    epochs: int = 10
+    loss: str = "squared_hinge"
+    warmup_steps: int = 1000
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    rewire: RewireConfig = field(default_factory=RewireConfig)
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if keys := auto_keys(self):
+            raise ValueError(f'expected a value in {", ".join(keys)}, got "auto"')
+
+
+def _require_light(config: TrainTable) -> None:
     """Raise ValueError for settings that memory = "light" does not support."""
     head, encoder = config.head, config.encoder
     in_place = tuple(name for name, kind in HEADS.items() if kind.updates_in_place)
     settings: list[tuple[str, object, tuple[object, ...]]] = [
         ("head.kind", head.kind, in_place),
-        ("head.optimizer", head.optimizer, ("sgd",)),
+        ("head.optimizer", head.optimizer, ("sgd", AUTO)),
         ("encoder.optimizer", encoder.optimizer, ("adamw",)),
         # Clipping needs all gradients at once, but each one is freed as soon as it is used.
         ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),
@@ -218,7 +275,7 @@ def _require_light(config: TrainConfig) -> None:
     ]
     for name, value, allowed in settings:
         if value not in allowed:
-            choices = " or ".join(map(repr, allowed))
+            choices = " or ".join(repr(choice) for choice in allowed if choice != AUTO)
             raise ValueError(
                 f"expected {name} = {choices} with memory = 'light', got {name} = {value!r}: "
                 "change it, or set memory = 'paper'"

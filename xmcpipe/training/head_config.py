@@ -1,27 +1,29 @@
 """The recipe tables [train.head] and [train.rewire]: the output layer, and how its connections change.
 
-Source: the paper's Tables 8 and 9 (Ullah et al. 2024).
+A table may leave values "auto"; the class …Config below it is the same table with every value chosen
+(training.auto). Source: the paper's Tables 8 and 9 (Ullah et al. 2024).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from xmcpipe.config import later, require_at_least
+from xmcpipe.config import AUTO, Auto, later, require_at_least
 from xmcpipe.modeling.head_table import HEADS, require_head
 
 OptimizerKind = Literal["adamw", "adam", "sgd"]
+BiasInit = Literal["zero", "prior"]
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class HeadTable:
     """[train.head]: the output layer, the layer before it, and their optimizer."""
 
     kind: str = "ffi"
     """Kind of output layer: ffi (each label reads fan_in features), dense (each label reads all features), or
     bottleneck (two dense layers with as many parameters as ffi)."""
 
-    fan_in: int = 128
-    """Number of features that each label reads (K)."""
+    fan_in: int | Auto = AUTO
+    """Number of features that each label reads (K); "auto" follows the number of features and labels."""
 
     topology: Literal["random", "informed"] = later("random")
     """Which features a label reads at first: random ones, or those in which the mean embedding of its
@@ -38,11 +40,12 @@ class HeadConfig:
     gradient of the summed loss. They are updated by SGD without momentum and decay, whatever optimizer is
     set."""
 
-    bias: bool = False
-    """Give each label a trained bias."""
+    bias: bool | Auto = AUTO
+    """Give each label a trained bias; "auto" does so with the loss bce."""
 
-    bias_init: Literal["zero", "prior"] = "zero"
-    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior)."""
+    bias_init: BiasInit | Auto = AUTO
+    """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior); "auto" is
+    prior with the loss bce."""
 
     init_std: float = 0.0
     """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
@@ -53,19 +56,21 @@ class HeadConfig:
     intermediate_lr: float = 2.01e-4
     """Peak learning rate of the intermediate layer."""
 
-    optimizer: OptimizerKind = "adamw"
+    optimizer: OptimizerKind | Auto = AUTO
     """Optimizer of the output layer, the intermediate layer and the auxiliary branch: adamw, adam or sgd.
-    With memory = "light" it must be sgd, for the output layer alone; the two other layers use AdamW."""
+    With memory = "light" it must be sgd, for the output layer alone; the two other layers use AdamW. "auto"
+    is sgd with memory = "light", else adamw."""
 
-    lr: float = 0.01
-    """Peak learning rate of the output layer."""
+    lr: float | Auto = AUTO
+    """Peak learning rate of the output layer; "auto" follows the optimizer and the loss."""
 
     weight_decay: float = 1e-4
     """Weight decay of the output layer, the intermediate layer and the auxiliary branch; the biases of the
     output layer are not decayed."""
 
-    momentum: float = 0.9
-    """Momentum of the output layer under sgd; 0 needs no memory for it."""
+    momentum: float | Auto = AUTO
+    """Momentum of the output layer under sgd; 0 needs no memory for it. "auto" is 0 with memory = "light",
+    else 0.9."""
 
     def __post_init__(self) -> None:
         require_head(self.kind)
@@ -79,15 +84,28 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class RewireConfig:
+class HeadConfig(HeadTable):
+    """[train.head] with every value chosen; the defaults, the paper's, are for code without a recipe."""
+
+    fan_in: int = 128
+    bias: bool = False
+    bias_init: BiasInit = "zero"
+    optimizer: OptimizerKind = "adamw"
+    lr: float = 0.01
+    momentum: float = 0.9
+
+
+@dataclass(frozen=True)
+class RewireTable:
     """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018) or by gradients."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
     """Which connections a rewiring replaces: a fixed fraction, those with the smallest weights (fraction), or
     all whose weight is below a threshold that decreases (threshold)."""
 
-    interval: int = 1000
-    """Number of optimizer steps between rewirings; 0 keeps the first connections."""
+    interval: int | Auto = AUTO
+    """Number of optimizer steps between rewirings; 0 keeps the first connections, and "auto" is a share of
+    the training."""
 
     until: float = 0.66
     """Fraction of all optimizer steps after which no rewiring happens."""
@@ -124,9 +142,18 @@ class RewireConfig:
             raise ValueError("expected prune = 'layer' with mode = 'threshold', got prune = 'row'")
 
 
-def require_rewiring(rewire: RewireConfig, head: HeadConfig) -> None:
+@dataclass(frozen=True)
+class RewireConfig(RewireTable):
+    """[train.rewire] with every value chosen; the default is for code without a recipe."""
+
+    interval: int = 1000
+
+
+def require_rewiring(rewire: RewireTable, head: HeadTable) -> None:
     """Raise ValueError if rewiring by row is on, but a fraction of a row is less than one connection."""
     by_row = rewire.mode == "fraction" and rewire.prune == "row" and rewire.interval
+    if head.fan_in == AUTO or rewire.interval == AUTO:
+        return
     if by_row and HEADS[head.kind].rewires and rewire.fraction * head.fan_in < 1:
         raise ValueError(
             f"expected rewire.fraction >= 1 / head.fan_in = {1 / head.fan_in:.3g} with prune = 'row', got "
@@ -134,7 +161,7 @@ def require_rewiring(rewire: RewireConfig, head: HeadConfig) -> None:
         )
 
 
-def require_informed(head: HeadConfig) -> None:
+def require_informed(head: HeadTable) -> None:
     """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
     if not HEADS[head.kind].is_sparse:
         raise ValueError(f"expected a sparse head with topology = 'informed', got kind = {head.kind!r}")
@@ -145,11 +172,16 @@ def require_informed(head: HeadConfig) -> None:
         )
 
 
-def require_growth(head: HeadConfig, growth: str, frozen: bool) -> None:
+def require_growth(head: HeadTable, growth: str, frozen: bool) -> None:
     """Raise ValueError unless connections of the head can grow by `growth`, "gradient" or "documents"."""
     if not HEADS[head.kind].rewires:
         raise ValueError(
             f"expected a head that rewires with rewire.growth = {growth!r}, got kind = {head.kind!r}"
+        )
+    if head.word_fan_in:
+        raise ValueError(
+            f"expected rewire.growth = 'random' with head.word_fan_in > 0, got {growth!r}: the gradient that "
+            "growth computes knows no words"
         )
     if growth == "documents" and frozen and head.intermediate:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 Each line has a `kind`, and the `step` (from 1) after which it was written:
 
+- settings, the first line, with step 0: `train`, the table [train] with every value chosen, and the numbers
+  of `documents`, `validation_documents`, `steps_per_epoch` and `steps`;
 - train: `epoch`, `loss` (mean of the main loss since the previous such line), `auxiliary_weight` (s),
   `rate_factor`, `documents_per_second`, `memory_bytes`;
 - gradient: `main`, `auxiliary`: L2 norms, over all parameters of the encoder, of the gradients of
@@ -28,7 +30,8 @@ class MetricsLog:
     def __init__(self, folder: Path, resume_step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        valid = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
+        lines = _lines(path) if resume_step else []
+        valid = [line for line in lines if json.loads(line)["step"] <= resume_step]
         path.write_text("".join(valid), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._board = _board(folder / "tensorboard", resume_step)

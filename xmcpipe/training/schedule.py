@@ -1,6 +1,30 @@
 """Schedules of the learning rates, the weight of the auxiliary loss, and the threshold of rewiring."""
 
 import math
+from dataclasses import dataclass
+
+from xmcpipe.training.config import TrainTable
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Optimizer steps of an epoch and of the whole training."""
+
+    per_epoch: int
+    total: int
+
+    @staticmethod
+    def of(documents: int, table: TrainTable, epochs: int) -> "Steps":
+        """The steps of `epochs` over this number of training documents, without those held out."""
+        batches = -(-documents // table.batch_size)
+        per_epoch = -(-batches // table.accumulation)
+        total = per_epoch * epochs
+        return Steps(per_epoch, min(total, table.max_steps) if table.max_steps else total)
+
+
+def num_held_out(table: TrainTable, documents: int) -> int:
+    """The number of documents of the training split that are set aside for validation."""
+    return min(int(table.validation * documents), table.validation_max)
 
 
 def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:

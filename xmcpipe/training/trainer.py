@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from xmcpipe.config import to_table
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
@@ -109,6 +110,8 @@ class Trainer:
         """
         self._resume()
         log = MetricsLog(self.scratch / "log", self.progress.step)
+        if not self.progress.step:
+            log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
         # Seconds of training, including those before the checkpoint that this run resumed from.
         self._clock = lambda: time.monotonic() - started
@@ -162,6 +165,11 @@ class Trainer:
             loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
         state.step += 1
         return loss
+
+    def _sizes(self) -> dict[str, int]:
+        feed = self.feed
+        sizes = {"documents": feed.num_documents, "validation_documents": len(feed.validation_rows)}
+        return {**sizes, "steps_per_epoch": feed.steps_per_epoch, "steps": self.total_steps}
 
     def _resume(self) -> None:
         path = checkpoint.latest(self.scratch)

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import typer
@@ -12,18 +13,15 @@ from typer.testing import CliRunner
 import xmcpipe
 from xmcpipe.cli.app import app
 from xmcpipe.cli.commands.importing import import_
+from xmcpipe.cli.commands.init import init
 from xmcpipe.stages.importing import ImportConfig
 
 SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
-# Frozen: a change of a name here breaks other people's scripts.
-COMMANDS = {
-    "datasets": {"--store", "--json"},
-    "download": SHARED | {"--from"},
-    "import": SHARED
-    | {"--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"}
-    | {"--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"}
-    | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"}
-    | {
+IMPORT = {
+    *("--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"),
+    *("--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"),
+    *("--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"),
+    *(
         "--no-labels",
         "--repeated",
         "--leaked",
@@ -31,7 +29,14 @@ COMMANDS = {
         "--same-text",
         "--min-label-count",
         "--test-every",
-    },
+    ),
+}
+# Frozen: a change of a name here breaks other people's scripts.
+COMMANDS = {
+    "datasets": {"--store", "--json"},
+    "init": IMPORT | {"--labels", "--encoder", "--out", "-o", "--force", "--json"},
+    "download": SHARED | {"--from"},
+    "import": SHARED | IMPORT,
     "tokenize": SHARED | {"--raw"},
     "cluster": SHARED | {"--shards", "--random"},
     "embed": SHARED | {"--shards"},
@@ -78,6 +83,7 @@ COMMANDS = {
 }
 ARGUMENTS = {
     "download": ["dataset"],
+    "init": ["folder"],
     "import": ["folder"],
     "report": ["runs"],
     "export": ["artifact"],
@@ -118,9 +124,10 @@ def test_every_option_of_a_command_has_a_help_text() -> None:
             assert parameter.help, f"{name} {parameter.name}"
 
 
-def test_import_has_an_option_for_every_key_of_its_config() -> None:
+@pytest.mark.parametrize("command", [import_, init])
+def test_import_and_init_have_an_option_for_every_key_of_the_config(command: Callable[..., None]) -> None:
     keys = {field.name for field in dataclasses.fields(ImportConfig)}
-    assert keys <= set(inspect.signature(import_).parameters)
+    assert keys <= set(inspect.signature(command).parameters)
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:

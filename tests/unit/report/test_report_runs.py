@@ -13,7 +13,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.recipe_text import recipe_text
 from xmcpipe.report.facts.runs import differing, metrics_of, named, read_run
-from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.config import TrainTable
 
 
 def test_the_whole_chain_is_found_by_fingerprints(finished_shelf: Any) -> None:
@@ -108,7 +108,7 @@ def test_the_recipe_has_every_setting_and_can_be_loaded(finished_shelf: Any, tmp
     path = tmp_path / "again.toml"
     path.write_text(text)
     train = recipe.load(str(path)).configs["train"]
-    assert isinstance(train, TrainConfig)
+    assert isinstance(train, TrainTable)
     assert train.head.kind == "dense"
 
 

@@ -181,6 +181,8 @@ def _facts(planned: RecipePlan, speed: float, flops: float) -> dict[str, Any]:
         "bytes_per_second": speed or None,
         "flops_per_second": flops or None,
         "steps": {"an_epoch": planned.steps[0], "all": planned.steps[1]},
+        "auto": planned.chosen,
+        "warnings": planned.warnings,
         "plans": plans,
     }
 
@@ -201,6 +203,10 @@ def _print(planned: RecipePlan, speed: float, flops: float) -> None:
         typer.echo(f"{each.memory}: {_floor_line(each, speed)}")
         if speed and flops:
             typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
+    if planned.chosen:
+        typer.echo("chosen: " + ", ".join(f"{key} {value}" for key, value in planned.chosen.items()))
+    for line in planned.warnings:
+        typer.echo(f"warning: {line}", err=True)
 
 
 def _host(planned: RecipePlan, plan: "Plan") -> dict[str, int]:

@@ -99,7 +99,7 @@ def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Poin
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The valid lines of a log, each with its `kind`, its `step` (from 1) and its other numbers.
+    """The valid lines of a log, each with its `kind`, its `step` (0: before the first) and its other numbers.
 
     Invalid lines, which a killed process or a bad disk can leave, are ignored with one warning.
     """
@@ -123,7 +123,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_step(value: Any) -> bool:
-    return type(value) is int and 0 < value < LARGEST
+    return type(value) is int and 0 <= value < LARGEST
 
 
 def _is_number(value: Any) -> bool:

