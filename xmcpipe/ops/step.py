@@ -38,8 +38,10 @@ class Step(Protocol):
         """(loss_sum float32 [], grad_features float32 [B, D])."""
 
 
-def _implementation(features: Tensor, layer: SparseLayer) -> Step:
-    if cuda_kernels_usable(layer.index, features, layer.weight):
+def _implementation(features: Tensor, layer: SparseLayer, words: StepWords | None) -> Step:
+    if cuda_kernels_usable(layer.index, features, layer.weight) and (
+        words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
+    ):
         import xmcpipe.ops.cuda.step
 
         return xmcpipe.ops.cuda.step.step_
@@ -97,7 +99,7 @@ def ffi_step_(
     check_step(features, layer, positives, loss, update)
     if words is not None:
         check_words(words.batch, words.layer, len(features))
-    return _implementation(features, layer)(features, layer, positives, loss, update, words)
+    return _implementation(features, layer, words)(features, layer, positives, loss, update, words)
 
 
 def _words(*tensors: Tensor | None) -> StepWords | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
 from xmcpipe.ops.nvrtc.variant import Macros
+from xmcpipe.ops.words import StepWords
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
@@ -70,13 +71,19 @@ class LayerShape(NamedTuple):
     fan_in: int
     feature_dtype: torch.dtype
     weight_dtype: torch.dtype
+    word_bytes: int = 0
+    """Bytes of the weights and indices of a label's words; 0 without words."""
 
     @staticmethod
-    def of(features_BD: Tensor, layer: SparseLayer) -> "LayerShape":
+    def of(features_BD: Tensor, layer: SparseLayer, words: StepWords | None = None) -> "LayerShape":
         """The shape of a step on these tensors."""
         num_rows, num_features = features_BD.shape
         dtypes = features_BD.dtype, layer.weight.dtype
-        return LayerShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes)
+        word_bytes = 0
+        if words is not None:
+            weight_LK = words.layer.weight
+            word_bytes = weight_LK.shape[1] * (weight_LK.element_size() + INDEX_BYTES)
+        return LayerShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes, word_bytes)
 
     @property
     def transposed_bytes(self) -> int:
@@ -143,8 +150,8 @@ def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
 
 
 def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
-    """The geometry of the step in one pass; None if the step is taken by chunks."""
-    if shape.fan_in * MAX_PASS_RATIO < shape.num_features:
+    """The geometry of the step in one pass; None if the step is taken by chunks, as one with words is."""
+    if shape.word_bytes or shape.fan_in * MAX_PASS_RATIO < shape.num_features:
         return None
     return next(pass_geometries(shape, card), None)
 
@@ -164,7 +171,7 @@ def max_pass_blocks(shape: LayerShape, card: Card) -> int:
 
 def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
     """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
-    weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES)
+    weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES) + shape.word_bytes
     cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded_rows(shape.num_rows)))
     return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
 

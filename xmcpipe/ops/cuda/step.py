@@ -21,7 +21,7 @@ def step_(
     words: StepWords | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. The caller has checked the arguments with `rows.supports`."""
-    shape = LayerShape.of(features_BD, layer)
-    if words is not None or one_pass(shape, card_of(features_BD.device)) is None:
+    shape = LayerShape.of(features_BD, layer, words)
+    if one_pass(shape, card_of(features_BD.device)) is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update, words)
     return step_pass.step_(features_BD, layer, positives, loss, update)
