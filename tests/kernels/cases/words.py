@@ -14,7 +14,7 @@ from xmcpipe.ops.words import MAX_WORDS, NO_WORD, BatchWords, WordLayer
 def make_words(
     num_rows: int, num_words: int, seed: int = 0, whole: bool = False, device: str = "cpu"
 ) -> BatchWords:
-    """`num_words` of 65,535 words, each in a third of the documents; the lowest and highest ids are among them.
+    """`num_words` of 65,535 words, each in a third of the documents, the lowest and highest ids among them.
 
     With `whole`, values are whole numbers from 1 to 3.
     """

@@ -53,7 +53,7 @@ def step_(
 
 
 class _Scores:
-    """The kernel of scores and loss, with its results. With words, their part must be in `gradient_LB` before.
+    """The kernel of scores and loss, with its results; the words' part must be in `gradient_LB` before.
 
     `gradient_LB` float32 [chunk, stride] belongs to the latest chunk; `losses` float32 [chunks, blocks] has
     the partial sums of all chunks.
