@@ -37,6 +37,7 @@ COMMANDS = {
     "embed": SHARED | {"--shards"},
     "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
     "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
+    "baseline": SHARED | {"--system", "--top", "--seed"},
     "eval": SHARED
     | {
         "--predictions",
@@ -79,6 +80,7 @@ COMMANDS = {
 ARGUMENTS = {
     "download": ["dataset"],
     "import": ["folder"],
+    "baseline": ["recipe_argument"],
     "report": ["runs"],
     "export": ["artifact"],
     "run": ["recipe_argument"],
