@@ -62,6 +62,8 @@ COMMANDS = {
         "--set",
         "--documents",
         "--bootstrap",
+        "--baselines",
+        "--no-baselines",
         "--seed",
         "--store",
         "--json",
