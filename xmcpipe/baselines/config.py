@@ -41,7 +41,7 @@ class BaselineConfig:
     """Magnitude below which a weight of "linear" is dropped after training."""
 
     seed: int = 0
-    """Seed of the systems that have one; "omikuji" has none."""
+    """Seed of "linear", "pecos" and the tree of "napkinxc"; "omikuji" has none."""
 
     max_labels: int = runtime(50_000)
     """Number of labels above which "linear" refuses to start, because it would take hours."""

@@ -1,7 +1,8 @@
 """`napkinxc`: a probabilistic label tree (PLT) of napkinXC, with the library's own defaults.
 
 Jasinska-Kobus et al., 2020. The tree comes from hierarchical 2-means of the labels; its nodes are logistic
-regressions by liblinear. The search for the best labels is exact. With a seed, the result is repeatable.
+regressions by liblinear. The search for the best labels is exact. The seed is that of the tree; liblinear
+visits documents in an order that has no seed, so that the scores of two trainings differ slightly.
 """
 
 from pathlib import Path
