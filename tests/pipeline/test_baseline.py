@@ -1,4 +1,4 @@
-"""`xmcpipe baseline` on the tiny recipe: beside its model, reused the second time, and shown by its report."""
+"""`xmcpipe baseline` on the tiny recipe: beside its model, reused the second time, shown by the report."""
 
 import json
 import shutil
@@ -93,7 +93,7 @@ def test_a_recipe_without_a_model_gets_its_data_and_a_hint(workplace: Workplace)
     )
     data = "documents = 300\nlabels = 20"
     (workplace.folder / "data.toml").write_text(
-        f'[download]\ndataset = "synthetic"\n{data}\n[tokenize]\n{encoder}\n'
+        f'[download]\ndataset = "synthetic"\n{data}\n[tokenize]\n{encoder}\nmax_length = 32\n'
     )
     done = workplace.call("baseline", "data.toml", "--system", "popularity")
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == STAGES

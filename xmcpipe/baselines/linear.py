@@ -2,9 +2,9 @@
 
 Each label against all other documents takes a tenth of a second and more, for 10,000 labels half an hour. By
 default a label is therefore trained against a stratified sample: the documents without it that are most
-similar to the mean of its own, and a random sample of the others, which is weighted up to their number. On
-data that was tried this is four times as fast, and P@1 is the same within the noise. With `negatives` = 0, or
-on a dataset with no more documents than that, it is one-vs-rest in the plain sense.
+similar to the mean of its own, and a random sample of the others, which is weighted up to their number. For
+17 labels of tate this took a fifth of the time, and lowered the micro-averaged precision from 0.763 to 0.739.
+With `negatives` = 0, or no more documents than that, it is one-vs-rest in the plain sense.
 
 Memory is bounded: a chunk of labels is trained, its small weights are dropped, the test split is scored with
 it, and only the best labels of each document are kept. The weights of all labels never exist at once.

@@ -132,4 +132,4 @@ def test_errors_say_what_to_do(raw: Path, tmp_path: Path) -> None:
         predict(empty, tmp_path, system="popularity")
     for wrong in ({"k": 0}, {"c": 0.0}, {"min_df": 0}, {"negatives": -1}):
         with pytest.raises(ValueError, match="expected"):
-            BaselineConfig(**wrong)  # type: ignore[arg-type]
+            BaselineConfig(**wrong)

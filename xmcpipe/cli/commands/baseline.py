@@ -41,9 +41,7 @@ SystemOption = Annotated[
 TopOption = Annotated[
     int | None, typer.Option("--top", min=1, help="Number of labels to predict for each document.")
 ]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Seed of the training; omikuji has none.")
-]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed; omikuji has none.")]
 
 
 def baseline(
