@@ -82,10 +82,10 @@ def test_words_that_the_vocabulary_lacks_are_left_out() -> None:
 
 
 def _write(folder: Path, has_terms: bool, texts: list[str]) -> None:
-    lists = [pa.array([[row] for row in range(len(texts))], pa.list_(pa.int32())) for _ in range(2)]
+    lists = pa.array([[row] for row in range(len(texts))], pa.list_(pa.int32()))
     with ShardWriter(shard_path(folder, "train", 0), has_terms) as shard:
         terms = document_terms(texts, pairs=True) if has_terms else None
-        shard.write(pa.array([str(row) for row in range(len(texts))]), *lists, terms)
+        shard.write(pa.array([str(row) for row in range(len(texts))]), lists, lists, terms)
 
 
 def test_shards_with_terms_and_without_are_both_read(tmp_path: Path) -> None:
