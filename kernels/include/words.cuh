@@ -33,7 +33,8 @@ __device__ __forceinline__ int position_of(u32 entry) { return (int)(entry >> 16
 
 // Copies the bits of the words of the batch to shared memory and returns them. All threads of the block take part.
 __device__ __forceinline__ const u32* stage_held(const u32* held, uint4* shared) {
-    for (int i = threadIdx.x; i < HELD_VECTORS; i += THREADS) shared[i] = ((const uint4*)held)[i];
+#pragma unroll
+    for (int i = 0; i < HELD_VECTORS; i += THREADS) shared[i + threadIdx.x] = ((const uint4*)held)[i + threadIdx.x];
     __syncthreads();
     return (const u32*)shared;
 }
