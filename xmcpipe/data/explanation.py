@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xmcpipe.data.shards.terms import document_terms, named_terms
+from xmcpipe.data.terms import document_terms, named_terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 

@@ -6,7 +6,7 @@ raw/          train.parquet, test.parquet   id string · text string · labels l
                                             pairs (see filter_pairs.py); no file if there are none.
 shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>, with special tokens ·
               labels list<int32>, sorted, distinct. Arrow IPC files of a fixed number of rows, in order.
-              With tokenize.words also terms list<uint32> · term_counts list<uint8>: see shards/terms.py.
+              With tokenize.words also terms list<uint32> · term_counts list<uint8>: see data/terms.py.
               Split `label` holds the label texts: a row for each label with a text, with that one label.
               labels.parquet, filter_{train,test}.parquet   as in raw/, for the same rows
               tokenizer/                    the files that AutoTokenizer.from_pretrained reads

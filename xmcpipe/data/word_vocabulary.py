@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from xmcpipe.data.shards.terms import Terms, Uint32s
+from xmcpipe.data.terms import Terms, Uint32s
 
 Floats = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -34,6 +34,11 @@ class WordVocabulary:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @staticmethod
+    def none() -> "WordVocabulary":
+        """A vocabulary without words."""
+        return WordVocabulary(np.empty(0, np.uint32), np.empty(0, np.float32))
 
     @staticmethod
     def counted(codes: Uint32s, documents: Int64s, num_documents: int) -> "WordVocabulary":

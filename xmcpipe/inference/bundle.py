@@ -15,7 +15,7 @@ import torch
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.shards.batches import HostBatch, pad
-from xmcpipe.data.shards.terms import document_terms
+from xmcpipe.data.terms import document_terms
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.modeling.saved import load_model

@@ -11,7 +11,7 @@ from xmcpipe.config import AUTO
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.shape import BatchShape, DataShape
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
-from xmcpipe.training.config import TrainTable
+from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def plan_recipe(
     be found, and for K > D.
     """
     from xmcpipe.memory.plan import other_memory, plan
-    from xmcpipe.ops.words import MAX_WORDS
     from xmcpipe.training.used_memory import host_bytes
 
     table: TrainTable = configs["train"]
@@ -63,16 +62,7 @@ def plan_recipe(
     if not config.auxiliary.weight:  # with clusters, but with an encoder that isn't trained
         data = replace(data, clusters=0)
     make_encoder = _encoder_factory(name, data.tokens)
-    rows = min(config.batch_size, data.rows or config.batch_size)
-    shape = BatchShape(
-        data.labels,
-        data.clusters,
-        rows,
-        data.tokens,
-        round(rows * data.positives_per_row),
-        # At most: most words are in more than one document of a batch.
-        min(round(rows * data.terms), MAX_WORDS) if config.head.word_fan_in else 0,
-    )
+    shape = _batch_shape(config, data)
     plans, process = [], 0
     for variant in (config, other_memory(config)):
         if variant is not None:
@@ -83,8 +73,19 @@ def plan_recipe(
         steps = Steps.of(facts.documents, config, config.epochs)
         features = config.head.intermediate or facts.width
         warnings = schedule_warnings(config, steps, data.documents, features)
-    chosen = chosen_values(table, config)
-    return RecipePlan(data, rows, name, plans, process, (steps.per_epoch, steps.total), chosen, warnings)
+    chosen, counted = chosen_values(table, config), (steps.per_epoch, steps.total)
+    return RecipePlan(data, shape.rows, name, plans, process, counted, chosen, warnings)
+
+
+def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:
+    """The shape of the largest batch."""
+    from xmcpipe.ops.word_layer import MAX_WORDS
+
+    rows = min(config.batch_size, data.rows or config.batch_size)
+    # At most: many words are in more than one document of a batch.
+    words = min(round(rows * data.terms), MAX_WORDS) if config.head.word_fan_in else 0
+    positives = round(rows * data.positives_per_row)
+    return BatchShape(data.labels, data.clusters, rows, data.tokens, positives, words)
 
 
 def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:

@@ -30,7 +30,7 @@ from xmcpipe.memory.stand_ins import META, PlannedFeed, optimizer_kernels_on_met
 from xmcpipe.modeling.encoder import recompute_activations
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model, build_model, embedding_size
-from xmcpipe.ops.words import MAX_WORDS
+from xmcpipe.ops.word_layer import MAX_WORDS
 from xmcpipe.training.build import model_shape
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.trainer import Trainer

@@ -15,7 +15,7 @@ from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import BATCH
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.words import MAX_WORDS, BatchWords
+from xmcpipe.ops.word_layer import MAX_WORDS, BatchWords
 from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed, TokenBatch
 
 META = torch.device("meta")

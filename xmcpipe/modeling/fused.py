@@ -15,7 +15,8 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.losses.loss import loss_named
-from xmcpipe.ops.words import BatchWords, WordUpdate, word_update_
+from xmcpipe.ops.word_layer import BatchWords, WordUpdate
+from xmcpipe.ops.words import word_update_
 
 
 class _ChunkedLoss(torch.autograd.Function):

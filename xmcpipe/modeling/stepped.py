@@ -14,7 +14,7 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
-from xmcpipe.ops.words import BatchWords, StepWords
+from xmcpipe.ops.word_layer import BatchWords, StepWords
 
 
 @dataclass(frozen=True)

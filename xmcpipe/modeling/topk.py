@@ -4,7 +4,7 @@ from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.topk import Best, ffi_topk, merge
-from xmcpipe.ops.words import BatchWords
+from xmcpipe.ops.word_layer import BatchWords
 
 
 def top_labels(

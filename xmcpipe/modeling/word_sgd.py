@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
-from xmcpipe.ops.words import BatchWords, WordUpdate
+from xmcpipe.ops.word_layer import BatchWords, WordUpdate
 
 
 @dataclass(frozen=True)

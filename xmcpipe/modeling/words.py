@@ -1,30 +1,28 @@
-"""The words that a model reads beside the features: vocabulary and weights, saved with the model.
+"""The words that a model reads beside the features: their codes and weights, saved with the model.
 
-B documents of a batch, V words.
+B documents of a batch, V words, T (document, word) pairs.
 """
 
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from xmcpipe.data.shards.terms import Terms
-from xmcpipe.data.word_vocabulary import WordVocabulary
-from xmcpipe.ops.words import BatchWords
+from xmcpipe.ops.word_layer import BatchWords
 
 WordKind = Literal["words", "pairs"]
 
 
 class WordSource(nn.Module):
-    """Turns the terms of documents into the words of a batch; `kind` says which terms a text has.
+    """The vocabulary of a model; `kind` says which terms of a text it is about.
 
-    The vocabulary is two buffers, `codes` int64 [V] and `idf` float32 [V], so that checkpoints and saved
-    models have it.
+    `codes` int64 [V] and `idf` float32 [V] are buffers, so that checkpoints and saved models have them.
     """
 
-    codes: torch.Tensor
-    idf: torch.Tensor
+    codes: Tensor
+    idf: Tensor
 
     def __init__(self, kind: WordKind, num_words: int) -> None:
         super().__init__()
@@ -32,25 +30,29 @@ class WordSource(nn.Module):
         self.register_buffer("codes", torch.zeros(num_words, dtype=torch.int64))
         self.register_buffer("idf", torch.zeros(num_words))
 
-    def set(self, vocabulary: WordVocabulary) -> None:
+    def set(self, codes_V: npt.NDArray[np.uint32], idf_V: npt.NDArray[np.float32]) -> None:
         """Copy a vocabulary of V words."""
-        self.codes.copy_(torch.from_numpy(vocabulary.codes.astype(np.int64)))
-        self.idf.copy_(torch.from_numpy(vocabulary.idf))
+        self.codes.copy_(torch.from_numpy(codes_V.astype(np.int64)))
+        self.idf.copy_(torch.from_numpy(idf_V))
 
     @property
     def facts(self) -> dict[str, Any]:
         """What model.json says of the words: {"kind": …, "count": V}."""
         return {"kind": self.kind, "count": len(self.idf)}
 
-    @property
-    def vocabulary(self) -> WordVocabulary:
-        """The vocabulary, in host memory."""
-        return WordVocabulary(self.codes.cpu().numpy().astype(np.uint32), self.idf.cpu().numpy())
+    def arrays(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """Codes uint32 [V] and idf float32 [V], in host memory."""
+        return self.codes.cpu().numpy().astype(np.uint32), self.idf.cpu().numpy()
 
-    def batch(self, terms: Terms) -> BatchWords:
-        """The words of a batch of documents, on the device of the model."""
-        found = self.vocabulary.weigh(terms)
-        ids_T, values_T, rows_T = (
-            torch.from_numpy(part).to(self.codes.device) for part in (found.ids, found.values, found.rows)
+    def batch(
+        self,
+        rows_T: npt.NDArray[np.int64],
+        ids_T: npt.NDArray[np.int64],
+        values_T: npt.NDArray[np.float32],
+        num_rows: int,
+    ) -> BatchWords:
+        """The words of B = `num_rows` documents, on the device of the model."""
+        rows, ids, values = (
+            torch.from_numpy(part).to(self.codes.device) for part in (rows_T, ids_T, values_T)
         )
-        return BatchWords.of(ids_T, values_T, rows_T, len(terms.lengths))
+        return BatchWords.of(ids, values, rows, num_rows)

@@ -8,7 +8,8 @@ optimizer (LOMO, Lv et al., 2023; Renee, Jain et al., MLSys 2023).
 B rows, D features, L labels, K fan-in, P positives.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,25 +18,15 @@ from xmcpipe.ops import step_torch
 from xmcpipe.ops.checks import check_step
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_preferred
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.words import BatchWords, StepWords, WordLayer, check_words
+from xmcpipe.ops.word_layer import BatchWords, StepWords, WordLayer, Words
+from xmcpipe.ops.words import check_words
 
+Step = Callable[[Tensor, SparseLayer, Positives, str, Update, Words], tuple[Tensor, Tensor]]
+"""A backend's step, `step_(features, layer, positives, loss, update, words)`, of checked arguments.
 
-class Step(Protocol):
-    """A backend's step; arguments are checked, and the layer is updated in place.
-
-    Raises XmcpipeError for a loss that the backend does not have.
-    """
-
-    def __call__(
-        self,
-        features_BD: Tensor,
-        layer: SparseLayer,
-        positives: Positives,
-        loss: str,
-        update: Update,
-        words: StepWords | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """(loss_sum float32 [], grad_features float32 [B, D])."""
+It updates layer and words in place, and returns (loss_sum float32 [], grad_features float32 [B, D]). It
+raises XmcpipeError for a loss that the backend does not have.
+"""
 
 
 def _implementation(features: Tensor, layer: SparseLayer, words: StepWords | None) -> Step:
@@ -52,6 +43,7 @@ def _implementation(features: Tensor, layer: SparseLayer, words: StepWords | Non
     return step_torch.step_
 
 
+# Long: the flat schema that torch requires, and its documentation.
 @torch.library.custom_op("xmcpipe::ffi_step_", mutates_args=("weight", "bias", "momentum", "word_weight"))
 def ffi_step_(
     features: Tensor,

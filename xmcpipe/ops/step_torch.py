@@ -10,16 +10,12 @@ from xmcpipe.ops.ffi_torch import DenseTile, tiles
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.rounding import random_bits, round_stochastically
-from xmcpipe.ops.words import StepWords, scores_in_torch_, update_in_torch_
+from xmcpipe.ops.word_layer import Words
+from xmcpipe.ops.words import scores_in_torch_, update_in_torch_
 
 
 def step_(
-    features_BD: Tensor,
-    layer: SparseLayer,
-    positives: Positives,
-    loss: str,
-    update: Update,
-    words: StepWords | None = None,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """Compute the step of `ffi_step_`, which has checked the arguments."""
     features_BD = features_BD.float()

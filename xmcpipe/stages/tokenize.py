@@ -84,7 +84,7 @@ def _split(task: "ShardTask") -> str:
 def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
-    """One task per shard, and the number of documents of each shard.
+    """A task for each shard, and the number of documents of each shard.
 
     The shards of split `label` hold the label texts, with a row for each label that has a text.
     """
@@ -95,9 +95,13 @@ def _tasks(
         name: require_file(raw / f"{name}.parquet", "the raw artifact")
         for name in ("train", "test", "labels")
     }
-    text = _backend_text(tokenizer, config.max_length)
-    filler = _filler(tokenizer)
-    num_labels = num_rows(sources["labels"])
+    common: dict[str, Any] = {
+        "tokenizer": _backend_text(tokenizer, config.max_length),
+        "max_length": config.max_length,
+        "filler": _filler(tokenizer),
+        "num_labels": num_rows(sources["labels"]),
+        "words": config.words,
+    }
     tasks, documents = [], []
     for split, source in zip(("train", "test", "label"), sources.values(), strict=True):
         # Label texts are read from labels.parquet, in which some labels may have none.
@@ -108,19 +112,7 @@ def _tasks(
             ranges = _row_ranges(num_rows(source), config.rows_per_shard)
         for number, (first, rows, num_documents) in enumerate(ranges):
             path = shard_path(out, split, number)
-            task = ShardTask(
-                source,
-                first,
-                rows,
-                path,
-                text,
-                config.max_length,
-                filler,
-                num_labels,
-                of_labels,
-                config.words,
-            )
-            tasks.append(task)
+            tasks.append(ShardTask(source, first, rows, path, **common, of_labels=of_labels))
             documents.append(num_documents)
     return tasks, documents
 

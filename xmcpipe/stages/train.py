@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+# Long: one line or two for each input and output of a training, in the order in which they are needed.
 def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
@@ -59,21 +60,10 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     if config.auxiliary.weight:
         _require_same_shards(inputs, "clusters", "cluster")
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
-    choice = _words(config, shards, feed)
-    model = new_model(
-        config,
-        encoder_name,
-        len(tokenizer),
-        feed,
-        count_clusters(clusters),
-        device,
-        tokenized.get("words", "none"),
-        0 if choice is None else len(choice.vocabulary),
-    )
-    if choice is not None and model.words is not None:
-        model.words.set(choice.vocabulary)
-        choice.apply(model.head)
-        feed.words = model.words
+    words = _words(config, shards, feed)
+    num_clusters = count_clusters(clusters)
+    model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device, words)
+    feed.read_words(model.words)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
@@ -93,8 +83,8 @@ def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | Non
 
     if not config.head.word_fan_in:
         return None
-    texts = Shards(shards, "label")
-    return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
+    texts, kind = Shards(shards, "label"), Artifact.at(shards).manifest.config.get("words", "none")
+    return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in, kind)
 
 
 def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) -> TrainConfig:

@@ -12,6 +12,7 @@ from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_siz
 from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.word_choice import WordChoice
 
 
 def model_shape(
@@ -60,21 +61,24 @@ def new_model(
     feed: Feed,
     num_clusters: int,
     device: torch.device | str = "cpu",
-    word_kind: WordKind = "pairs",
-    num_words: int = 0,
+    words: WordChoice | None = None,
 ) -> Model:
     """The initial model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
-    Seeds torch's generator first. `num_tokens` is the size of the vocabulary that the shards were
-    tokenized with. Raises XmcpipeError for an encoder that can't be loaded or has fewer than `num_tokens`
-    embeddings, and for K > D.
+    `words` are required if the head reads words. Seeds torch's generator first. `num_tokens` is the size of
+    the vocabulary that the shards were tokenized with. Raises XmcpipeError for an encoder that can't be
+    loaded or has fewer than `num_tokens` embeddings, and for K > D.
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
     encoders.require_vocabulary(encoder, encoder_name, num_tokens)
     embedding, num_labels = embedding_size(encoder), feed.num_labels
-    shape = model_shape(config, embedding, num_labels, num_clusters, word_kind, num_words)
+    of_words = () if words is None else (words.kind, len(words.vocabulary))
+    shape = model_shape(config, embedding, num_labels, num_clusters, *of_words)
     model = build_model(encoder, shape, device, draw=True)
     if model.head.bias is not None and config.head.bias_init == "prior":
         model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
+    if words is not None and model.words is not None:
+        model.words.set(words.vocabulary.codes, words.vocabulary.idf)
+        words.apply(model.head)
     return model

@@ -20,12 +20,13 @@ import torch
 from scipy import sparse
 
 from xmcpipe.data.shards.files import Int64s, Shards
-from xmcpipe.data.shards.terms import Uint32s
+from xmcpipe.data.terms import Uint32s
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads import Head
+from xmcpipe.modeling.words import WordKind
 from xmcpipe.ops.topology import to_index
-from xmcpipe.ops.words import MAX_WORDS, NO_WORD
+from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 
 BLOCK_ROWS = 1 << 14  # documents that are read at a time
 CHUNK_LABELS = 2048
@@ -40,6 +41,7 @@ class WordChoice:
 
     vocabulary: WordVocabulary
     index_LK: npt.NDArray[np.int32]
+    kind: WordKind
 
     def apply(self, head: Head) -> None:
         """Set the words that the labels of `head` read."""
@@ -50,9 +52,14 @@ class WordChoice:
 
 
 def choose_words(
-    shards: Shards, rows_N: Int64s, label_texts: Shards, num_labels: int, fan_in: int
+    shards: Shards,
+    rows_N: Int64s,
+    label_texts: Shards,
+    num_labels: int,
+    fan_in: int,
+    kind: WordKind = "pairs",
 ) -> WordChoice:
-    """Choose K' = `fan_in` words for each of `num_labels` labels.
+    """Choose K' = `fan_in` words for each of `num_labels` labels, from terms of `kind`.
 
     `shards` has the documents, of which `rows_N` are trained on; `label_texts` has the texts of labels.
     Raises XmcpipeError for shards without terms.
@@ -76,7 +83,7 @@ def choose_words(
         vocabulary = vocabulary.kept(order[:MAX_WORDS])
         pairs = _Pairs(shards, rows_N, label_texts, num_labels, vocabulary)
         index_LK = pairs.best(fan_in)
-    return WordChoice(vocabulary, np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK))
+    return WordChoice(vocabulary, np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK), kind)
 
 
 NO_CANDIDATE = np.int32(-1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.kernels.cases.batch import numbers
-from xmcpipe.ops.words import MAX_WORDS, NO_WORD, BatchWords, WordLayer
+from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD, BatchWords, WordLayer
 
 
 def make_words(

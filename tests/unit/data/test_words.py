@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
-from xmcpipe.data.shards.terms import MAX_COUNT, document_terms, named_terms
+from xmcpipe.data.terms import MAX_COUNT, document_terms, named_terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 

@@ -54,10 +54,7 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of labels per text.")] = 5,
     explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain", help="Show the words of a text that speak for each label, if the model reads words."
-        ),
+        bool, typer.Option("--explain", help="Show the words of a text that speak for each label.")
     ] = False,
     store: StoreOption = STORE,
     force: ForceOption = False,

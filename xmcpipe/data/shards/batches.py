@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.data.shards.files import Int32s, Int64s, Shards
-from xmcpipe.data.shards.terms import Terms
+from xmcpipe.data.terms import Terms
 
 BUCKET_BATCHES = 50  # batches per bucket; within a bucket, documents are sorted by length
 

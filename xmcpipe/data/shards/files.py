@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from xmcpipe.data.arrays import concatenate, row_offsets
 from xmcpipe.data.schema import SHARD, SHARD_WITH_TERMS
-from xmcpipe.data.shards.terms import Terms
+from xmcpipe.data.terms import Terms
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter
-from xmcpipe.data.shards.terms import document_terms
+from xmcpipe.data.terms import document_terms
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]

@@ -12,7 +12,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads.base import DTYPES, Device, Head, HeadShape
 from xmcpipe.ops import topology
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
-from xmcpipe.ops.words import NO_WORD, WordLayer
+from xmcpipe.ops.word_layer import NO_WORD, WordLayer
 
 
 class FFIHead(Head):

@@ -35,7 +35,7 @@ from xmcpipe.ops.cpu.words import (
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.rounding import STREAM_ROUNDING
 from xmcpipe.ops.topology import INDEX_DTYPE
-from xmcpipe.ops.words import MAX_WORDS, BatchWords, StepWords, WordLayer
+from xmcpipe.ops.word_layer import MAX_WORDS, BatchWords, StepWords, WordLayer, Words
 
 
 class RowBatch(NamedTuple):
@@ -201,12 +201,7 @@ def constants_of(loss: str, update: Update) -> Constants:
 
 
 def step_(
-    features_BD: Tensor,
-    layer: SparseLayer,
-    positives: Positives,
-    loss: str,
-    update: Update,
-    words: StepWords | None = None,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. Raises ValueError for positives out of range: they would write out of bounds."""
     _check_positives(positives, len(features_BD), layer.num_labels)

@@ -18,7 +18,7 @@ from xmcpipe.ops.cpu.rounding import FLOAT32, KINDS, Bits, Floats, Randoms, deco
 from xmcpipe.ops.cpu.simd import LANES, compiled, dot, fma, load, splat, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.rounding import STREAM_ROUNDING
-from xmcpipe.ops.words import SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
+from xmcpipe.ops.word_layer import SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
 
 EIGHT, LOW = np.uint16(3), np.uint16(7)
 ZERO = np.float32(0.0)

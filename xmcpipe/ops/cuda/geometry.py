@@ -17,7 +17,7 @@ from torch import Tensor
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
 from xmcpipe.ops.nvrtc.variant import Macros
-from xmcpipe.ops.words import StepWords
+from xmcpipe.ops.word_layer import StepWords
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds

@@ -9,16 +9,11 @@ from torch import Tensor
 from xmcpipe.ops.cuda import step_chunks, step_pass
 from xmcpipe.ops.cuda.geometry import LayerShape, card_of, one_pass
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.words import StepWords
+from xmcpipe.ops.word_layer import Words
 
 
 def step_(
-    features_BD: Tensor,
-    layer: SparseLayer,
-    positives: Positives,
-    loss: str,
-    update: Update,
-    words: StepWords | None = None,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. The caller has checked the arguments with `rows.supports`."""
     shape = LayerShape.of(features_BD, layer, words)

@@ -17,16 +17,11 @@ from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_a
 from xmcpipe.ops.cuda.words import WordKernels
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.words import StepWords
+from xmcpipe.ops.word_layer import Words
 
 
 def step_(
-    features_BD: Tensor,
-    layer: SparseLayer,
-    positives: Positives,
-    loss: str,
-    update: Update,
-    words: StepWords | None = None,
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`."""
     shape = LayerShape.of(features_BD, layer, words)

@@ -13,7 +13,7 @@ from xmcpipe.ops.cuda.geometry import FORMATS, padded_rows
 from xmcpipe.ops.cuda.rows import GatherLaunch, by_label, lanes_of_label
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
-from xmcpipe.ops.words import MAX_WORDS, SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
+from xmcpipe.ops.word_layer import MAX_WORDS, SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
 
 BITS = 8  # of a byte
 

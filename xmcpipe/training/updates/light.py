@@ -23,7 +23,7 @@ from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.words import BatchWords
+from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.updates.optimizer import (
     Group,

@@ -14,7 +14,7 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.words import BatchWords
+from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,

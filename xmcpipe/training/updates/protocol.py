@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.words import BatchWords
+from xmcpipe.ops.word_layer import BatchWords
 
 
 class State(Protocol):

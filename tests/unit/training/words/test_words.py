@@ -13,9 +13,9 @@ from tests.unit.training.runs import CPU, HEAD, LIGHT, fit_until, same_bits, sta
 from xmcpipe.config import from_table
 from xmcpipe.data.schema import LABELS
 from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
-from xmcpipe.data.shards.terms import document_terms, named_terms
+from xmcpipe.data.terms import document_terms, named_terms
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.words import NO_WORD
+from xmcpipe.ops.word_layer import NO_WORD
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
@@ -62,11 +62,8 @@ def trainer_of(shards: Path, encoder: Path, scratch: Path, /, **changes: Any) ->
     feed = Feed(shards, config, 0, CPU)
     texts = Shards(shards, "label")
     choice = choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
-    model = new_model(config, str(encoder), 204, feed, 0, CPU, "pairs", len(choice.vocabulary))
-    assert model.words is not None
-    model.words.set(choice.vocabulary)
-    choice.apply(model.head)
-    feed.words = model.words
+    model = new_model(config, str(encoder), 204, feed, 0, CPU, choice)
+    feed.read_words(model.words)
     return Trainer(config, model, feed, None, CPU, scratch)
 
 
