@@ -19,7 +19,7 @@ from xmcpipe.ops.checks import check_step
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_preferred
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.word_layer import BatchWords, StepWords, WordLayer, Words
-from xmcpipe.ops.words import check_words
+from xmcpipe.ops.words import check_step_words
 
 Step = Callable[[Tensor, SparseLayer, Positives, str, Update, Words], tuple[Tensor, Tensor]]
 """A backend's step, `step_(features, layer, positives, loss, update, words)`, of checked arguments.
@@ -90,7 +90,7 @@ def ffi_step_(
     words = _words(word_weight, word_index, word_place, word_values, word_rate)
     check_step(features, layer, positives, loss, update)
     if words is not None:
-        check_words(words.batch, words.layer, len(features))
+        check_step_words(words, len(features), layer.num_labels)
     return _implementation(features, layer, words)(features, layer, positives, loss, update, words)
 
 
@@ -110,6 +110,10 @@ def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers.
     layer, positives, loss = SparseLayer(*schema[:4]), Positives(*schema[4:6]), schema[9]
     check_step(features, layer, positives, loss, Update(*schema[6:9], *schema[10:15]))
+    # The dispatcher leaves out arguments at the end that are None.
+    tensors = (*schema[15:], *[None] * (20 - len(schema)))
+    if (words := _words(*tensors)) is not None:
+        check_step_words(words, len(features), layer.num_labels)
     return (
         features.new_empty((), dtype=torch.float32),
         features.new_empty(features.shape, dtype=torch.float32),

@@ -16,7 +16,14 @@ from xmcpipe.ops.checks import FLOATS, check_matrix
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_installed
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.topology import INDEX_DTYPE
-from xmcpipe.ops.word_layer import MAX_WORDS, SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
+from xmcpipe.ops.word_layer import (
+    MAX_WORDS,
+    SEED_OF_WORDS,
+    BatchWords,
+    StepWords,
+    WordLayer,
+    WordUpdate,
+)
 
 TILE_VALUES = 1 << 22  # of the dense tile [R, U] in torch
 
@@ -42,6 +49,29 @@ def check_words(words: BatchWords, layer: WordLayer, num_rows: int) -> None:
         raise ValueError("expected contiguous word weight and index, since rows are written in place")
 
 
+def check_scores(scores: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """`check_words`, and that `scores` are float32 [B, L]: a kernel would write out of bounds."""
+    check_words(words, layer, len(scores))
+    check_matrix(scores, "scores", len(layer.weight))
+    if scores.dtype != torch.float32:
+        raise ValueError(f"expected scores float32, got {scores.dtype}")
+
+
+def check_rate(rate_U: Tensor, words: BatchWords) -> None:
+    """Check that there is a rate of each word, float32 [U]."""
+    if rate_U.dtype != torch.float32 or rate_U.shape != words.values_UB.shape[:1]:
+        expected = f"float32 [{len(words.values_UB)}]"
+        raise ValueError(f"expected rate of words {expected}, got {rate_U.dtype} {list(rate_U.shape)}")
+
+
+def check_step_words(words: StepWords, num_rows: int, num_labels: int) -> None:
+    """Check the words of a step of `num_labels` labels."""
+    check_words(words.batch, words.layer, num_rows)
+    check_rate(words.rate_U, words.batch)
+    if len(words.layer.weight) != num_labels:
+        raise ValueError(f"expected word weight of {num_labels} labels, got {len(words.layer.weight)}")
+
+
 @torch.library.custom_op("xmcpipe::word_scores_", mutates_args=("scores",))
 def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
     """Add the words' part to `scores` float32 [B, L], in place.
@@ -49,7 +79,7 @@ def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tenso
     The rest is a BatchWords and a WordLayer. Raises ValueError for other shapes or dtypes.
     """
     words, layer = BatchWords(place, values), WordLayer(weight, index)
-    check_words(words, layer, len(scores))
+    check_scores(scores, words, layer)
     if cuda_kernels_usable(index, weight):
         import xmcpipe.ops.cuda.words
 
@@ -81,7 +111,8 @@ def word_update_op_(
     """
     words, layer = BatchWords(place, values), WordLayer(weight, index)
     update = WordUpdate(rate, step, seed, first_label)
-    check_words(words, layer, len(grad_scores))
+    check_scores(grad_scores, words, layer)
+    check_rate(rate, words)
     if cuda_kernels_usable(index, weight):
         import xmcpipe.ops.cuda.words
 
@@ -96,14 +127,21 @@ def word_update_op_(
 
 @word_scores_op_.register_fake
 def _no_scores(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
-    check_words(BatchWords(place, values), WordLayer(weight, index), len(scores))
+    check_scores(scores, BatchWords(place, values), WordLayer(weight, index))
 
 
 @word_update_op_.register_fake
 def _no_update(
-    weight: Tensor, index: Tensor, place: Tensor, values: Tensor, grad_scores: Tensor, *_: object
+    weight: Tensor,
+    index: Tensor,
+    place: Tensor,
+    values: Tensor,
+    grad_scores: Tensor,
+    rate: Tensor,
+    *_: object,
 ) -> None:
-    check_words(BatchWords(place, values), WordLayer(weight, index), len(grad_scores))
+    check_scores(grad_scores, BatchWords(place, values), WordLayer(weight, index))
+    check_rate(rate, BatchWords(place, values))
 
 
 def word_scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:

@@ -163,6 +163,34 @@ def test_wrong_shapes_and_dtypes_are_refused() -> None:
     for message, words, of_labels in wrong:
         with pytest.raises(ValueError, match=message):
             word_scores_(scores, words, of_labels)
+    for wrong_scores, message in [
+        (scores[:, :4], r"expected scores \[B, 5\], got \[4, 4\]"),
+        (scores.double(), "expected scores float32"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            word_scores_(wrong_scores, batch, layer)
+    for rate in (torch.zeros(len(batch.values_UB) + 1), torch.zeros(len(batch.values_UB)).double()):
+        with pytest.raises(ValueError, match=r"expected rate of words float32 \["):
+            word_update_(scores, batch, layer, WordUpdate(rate, STEP, 0, 0))
+
+
+def test_words_of_other_labels_than_the_step_are_refused() -> None:
+    batch, layer = make(4, 5, 3, torch.float32, 0)
+    sparse = SparseLayer(torch.zeros(6, 2), to_index(torch.tensor([[0, 1]]).repeat(6, 1)))
+    none = torch.zeros(0, dtype=torch.int64)
+    update = Update(torch.tensor(1.0), torch.tensor(0.1), STEP, 0.0, 0.0, 3, 0, 17)
+    step_words = StepWords(batch, layer, batch.rates(torch.tensor(1.0)))
+    for device in ("cpu", "meta"):
+        features = torch.zeros(4, 8, device=device)
+        tensors = [each.to(device) for each in (*layer, *batch, step_words.rate_U)]
+        moved = StepWords(BatchWords(*tensors[2:4]), WordLayer(*tensors[:2]), tensors[4])
+        on_device = SparseLayer(sparse.weight.to(device), sparse.index.to(device))
+        positives = Positives(none.to(device), none.to(device))
+        scalars = update._replace(
+            **{name: getattr(update, name).to(device) for name in ("scale", "rate", "step")}
+        )
+        with pytest.raises(ValueError, match="expected word weight of 6 labels, got 5"):
+            step_(features, on_device, positives, "bce", scalars, moved)
 
 
 @pytest.mark.parametrize("name", ["word_scores_op_", "word_update_op_"])
