@@ -41,7 +41,7 @@ COMMANDS = {
     "cluster": SHARED | {"--shards", "--random"},
     "embed": SHARED | {"--shards"},
     "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
-    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
+    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top", "--explain"},
     "baseline": SHARED | {"--system", "--top", "--seed"},
     "eval": SHARED
     | {

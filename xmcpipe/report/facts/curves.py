@@ -43,7 +43,7 @@ def read_curves(model: Path | None) -> Curves:
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
-    train = by_kind.get("train", [])
+    train = [line for line in by_kind.get("train", []) if line["step"] > 0]
     # Lines of validation and rewiring have a step but no epoch: convert with the last line that has both.
     last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
     if last is None:
