@@ -100,6 +100,26 @@ def test_on_a_gpu_each_product_transposes_its_operand(name: str) -> None:
     assert workspace_on_gpu(name, arguments) >= 4 * B * (D if name == "ffi_scores" else L)
 
 
+def test_on_a_gpu_words_are_padded_and_take_the_step_by_chunks() -> None:
+    words, fan_in, padded = 300, 16, (B + 7) // 8 * 8
+    weight = torch.zeros(L, fan_in, dtype=torch.bfloat16, device=META)
+    index = torch.zeros(L, fan_in, dtype=torch.uint16, device=META)
+    place = torch.zeros(65_536, dtype=torch.int32, device=META)
+    values, rate = torch.zeros(words, B, device=META), torch.zeros(words, device=META)
+    scores, of_values = torch.zeros(B, L, device=META), 4 * words * padded
+    scoring = workspace_on_gpu("word_scores_", (scores, place, values, weight, index))
+    updating = workspace_on_gpu("word_update_", (weight, index, place, values, scores, rate))
+    assert of_values < scoring < of_values + (1 << 20)
+    assert updating == scoring + 4 * L * padded
+    arguments = step_arguments(8, META)
+    with_words = workspace_on_gpu("ffi_step_", (*arguments, weight, index, place, values, rate))
+    assert with_words == classifier_workspace_bytes(B, D, L, 8, 2, 1024, fan_in, words)
+    assert with_words > workspace_on_gpu("ffi_step_", arguments)
+    one_pass, chunks = (classifier_workspace_bytes(64, 768, 9000, 64, 2, 32_768, k, 0) for k in (0, 8))
+    assert one_pass == 2 * 64 * 768 + 132 * 4 * 64 * 768
+    assert chunks > one_pass
+
+
 @pytest.mark.parametrize(("features", "labels"), [(768, 3000), (96, 5000), (96, 300)])
 def test_growth_allocates_what_is_planned(features: int, labels: int) -> None:
     pairs = Positives(torch.randint(0, 640, (2000,)), torch.randint(0, labels, (2000,)).sort().values)

@@ -33,6 +33,7 @@ MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
 CHUNK_MULTIPLE = 1024  # labels
 INDEX_BYTES, SUM_BYTES = 2, 4
+WORD_BITS_BYTES = 3 << 16  # while the bits of the words of a batch are packed, by torch
 
 # kernels/ffi_grad_features.cu
 TILE_LABELS, SLICE_FEATURES, PADDING = 32, 256, 8
@@ -191,6 +192,11 @@ def chunk_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> in
     sums = shape.fan_in if sums_before_update(shape) else 0
     partial = max_gradient_bytes(shape.num_rows, shape.num_features, card)
     return shape.transposed_bytes + SUM_BYTES * chunk * (padded_rows(shape.num_rows) + sums) + partial
+
+
+def word_workspace_bytes(num_words: int, num_rows: int) -> int:
+    """Workspace of the kernels of words: padded values of the batch's words, and bits of all words."""
+    return SUM_BYTES * num_words * padded_rows(num_rows) + WORD_BITS_BYTES
 
 
 def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
