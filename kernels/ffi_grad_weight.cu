@@ -29,6 +29,7 @@
 //
 // Grid: x blocks walk the tiles of TILE labels. gradient_LB and dW start at label `begin`, all else at label 0.
 #include "include/rows.cuh"
+#include "include/lane_sums.cuh"
 #include "include/update.cuh"
 
 #ifndef UPDATE
@@ -38,21 +39,6 @@
 #define THREADS 256  // 512 where shared memory holds one block only; registers suffice for 768 threads in all
 #endif
 #define TILE (THREADS / GROUP)
-
-// Each lane passes its partial sums of GROUP numbers; lane j receives the total of number j. GROUP - 1 exchanges: in
-// each round a lane keeps the half that contains its own number, and sends the other half.
-__device__ __forceinline__ float reduce_over_lanes(float* partial, int lane) {
-#pragma unroll
-    for (int half = GROUP / 2; half; half /= 2) {
-        bool upper = lane & half;
-#pragma unroll
-        for (int n = 0; n < half; n++) {
-            float sent = upper ? partial[n] : partial[n + half], own = upper ? partial[n + half] : partial[n];
-            partial[n] = own + __shfl_xor_sync(FULL_WARP, sent, half);
-        }
-    }
-    return partial[0];
-}
 
 // The gradients of GROUP octets of connections, of which `octets` exist, from the lane's rows. `index` holds the
 // indices of octet `lane`, two per word; sum[i] is the gradient of connection i of octet `lane`.

@@ -5,7 +5,8 @@
 // LOSS 0 writes the scores, float32 [B, labels]. With a loss, the derivative of the loss by the score is written
 // instead, one row per label, gradient_LB [labels, stride] (0 in the padding), which is how the kernels of dX and dW
 // read it; each block writes the sum of its losses to partial_loss[block]. The positives are (row, label) pairs sorted
-// by label. Their labels are numbered as `begin` and `end` are.
+// by label. Their labels are numbered as `begin` and `end` are. With INITIAL 1 the scores start from what `out` holds, as
+// ffi_word_scores has written it.
 //
 // The naive version gives a thread one score. Each connection then costs every row of the batch an index, a weight and
 // a feature. Here GROUP lanes share a label and each holds eight rows in registers (include/rows.cuh). They read the
@@ -22,6 +23,12 @@
 #define THREADS 256  // 512 where shared memory holds one block only; registers suffice for 768 threads in all
 #endif
 #define TILE (THREADS / GROUP)  // labels at a time, one for each GROUP lanes
+#ifndef INITIAL
+#define INITIAL 0
+#endif
+#if INITIAL != 0 && !(INITIAL == 1 && LOSS)
+#error "unknown INITIAL: expected 0 (scores start from 0) or, with a loss, 1 (from what out holds)"
+#endif
 
 #if LOSS
 // Bit i: whether row `row` + i has the label, among the pairs [range[0], range[1]).
@@ -89,6 +96,9 @@ ffi_scores(const feature_t* __restrict__ features_DB, const weight_t* __restrict
 #if LOSS
         if (threadIdx.x < 2)
             range[threadIdx.x] = first_positive(positive_labels, num_positives, tile + threadIdx.x * TILE);
+#endif
+#if INITIAL
+        if (label < end && row < stride) load8(out + (label - begin) * stride + row, score);
 #endif
         label_scores(rows, weight_LK, index_LK, bias_L, label, end, fan_in, score);
 #if LOSS

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels.cases.words import make_word_layer, make_words
 from xmcpipe.ops import reference
 from xmcpipe.ops.cuda import geometry
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
 from xmcpipe.ops.topk import ffi_topk
+from xmcpipe.ops.word_layer import StepWords
 
 pytestmark = pytest.mark.gpu
 
@@ -114,6 +116,28 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     limit = 1.0 if dtype == torch.float32 else 0.4 if one_pass else 0.02
     assert (layer[1].cpu() != host[1]).float().mean() < limit
     assert error(layer[1], host[1]) < (4e-3 if one_pass else 1e-3)
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("batch", [1, 48, 130])
+def test_a_step_with_words_is_that_of_the_cpu(dtype: torch.dtype, batch: int) -> None:
+    positives, results = make_positives(batch, 2003, 100), []
+    for device in ("cuda", "cuda", "cpu"):
+        words = make_words(batch, 300, device=device)
+        word_layer = make_word_layer(words, 2003, 64, dtype)
+        layer = SparseLayer(*(each.to(device) for each in make_layer(batch, 2003, 64, 384, dtype)[1:]))
+        features = make_layer(batch, 2003, 64, 384, dtype)[0].to(device)
+        scale, rate, step = (torch.tensor(each, device=device) for each in (1.0 / batch, 0.5, 3))
+        update = Update(scale, rate, step, 1e-4, 0.0, seed=7, first_label=0, label_chunk=1024)
+        step_words = StepWords(words, word_layer, words.rates(rate))
+        pairs = Positives(*(each.to(device) for each in positives))
+        loss, grad = step_(features, layer, pairs, "bce", update, step_words)
+        weight = word_layer.weight.nan_to_num()  # of words that the batch lacks
+        results.append([each.cpu() for each in (loss, grad, layer.weight, weight)])
+    first, again, host = results
+    assert all(torch.equal(one, same) for one, same in zip(first, again, strict=True))
+    limits = (1e-5, 1e-3, 1e-3, 1e-3)
+    assert all(error(ours, theirs) < limit for ours, theirs, limit in zip(first, host, limits, strict=True))
 
 
 def test_any_stream() -> None:

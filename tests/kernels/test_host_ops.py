@@ -111,7 +111,7 @@ def both_steps(
     for step_ in (step.step_, step_torch.step_):
         layer = copy_of(before)
         index_bits = layer.index.clone()
-        results = step_(features_BD, layer, make_positives(batch), loss, update)
+        results = step_(features_BD, layer, make_positives(batch), loss, update, None)
         assert torch.equal(layer.index, index_bits)
         outcomes.append(Outcome(*results, layer))
     ours, expected = outcomes
@@ -198,10 +198,10 @@ def test_which_design_takes_the_step(
     features_BD = torch.zeros(batch, num_features, dtype=torch.bfloat16)
     weight_LK = torch.zeros(9, fan_in, dtype=torch.bfloat16)
     layer = SparseLayer(weight_LK, weight_LK.to(torch.uint16))
-    step.step_(features_BD, layer, make_positives(), "bce", make_update())
+    step.step_(features_BD, layer, make_positives(), "bce", make_update(), None)
     assert calls == [(step_pass if one_pass else step_chunks).__name__]
     # Features of float32 are never rounded to take one pass.
-    step.step_(features_BD.float(), layer, make_positives(), "bce", make_update())
+    step.step_(features_BD.float(), layer, make_positives(), "bce", make_update(), None)
     assert calls[1] == step_chunks.__name__
 
 
@@ -211,7 +211,7 @@ def test_a_loss_without_a_kernel_is_refused(host_gpu: HostGpu, dtype: torch.dtyp
     layer = copy_of(before)
     message = "expected one of the losses that the CUDA step computes, .*, got 'squared_error'"
     with added_loss() as name, pytest.raises(XmcpipeError, match=message):
-        step.step_(features_BD, layer, make_positives(24), name, make_update())
+        step.step_(features_BD, layer, make_positives(24), name, make_update(), None)
     assert host_gpu.launches == []
     assert torch.equal(layer.weight, before.weight)
 

@@ -5,6 +5,7 @@ layer in float64.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.kernels.cases.batch import (
@@ -31,6 +32,7 @@ class Variant(GatherVariant):
     """A specialisation of the kernel."""
 
     loss: int = 0
+    initial: int = 0
 
     def launch(
         self,
@@ -39,13 +41,17 @@ class Variant(GatherVariant):
         order: int = 0,
         labels: tuple[int, int] | None = None,
         with_bias: bool = True,
+        initial: Array | None = None,
     ) -> tuple[Array, Array]:
         """(scores [B, labels] or gradient [labels, S], losses of the blocks)."""
         begin, end = labels or (0, case.num_labels)
         row_blocks = -(-case.batch // self.rows)
         out = poisoned((end - begin, case.stride) if self.loss else (case.batch, end - begin))
+        if initial is not None:
+            out[...] = initial
         losses = poisoned((row_blocks * blocks,))
-        kernel = HostKernel("ffi_scores", self.gather_macros | {"LOSS": self.loss})
+        macros = {"LOSS": self.loss, "INITIAL": self.initial}
+        kernel = HostKernel("ffi_scores", self.gather_macros | macros)
         kernel(
             (blocks, row_blocks),
             self.shared_bytes(len(case.x)),
@@ -122,6 +128,17 @@ def test_a_range_of_labels_without_bias(variant: Variant) -> None:
         check_gradient(variant, case, out, losses, 5, 77)
     else:
         assert error(to_tensor(out), case.exact.scores()[:, 5:77]) < BOUND
+
+
+@pytest.mark.parametrize("variant", LOSSES, ids=str)
+def test_scores_start_from_what_out_holds(variant: Variant) -> None:
+    """With INITIAL 1; the padding may hold anything."""
+    case = variant.case(variant.rows + 3, 2 * variant.tile + 1, 40, 16)
+    initial_LB = poisoned((case.num_labels, case.stride))
+    initial_LB[:, : case.batch] = np.random.default_rng(0).normal(size=(case.num_labels, case.batch))
+    shifted = replace(case.exact, initial=to_tensor(initial_LB)[:, : case.batch].T)
+    out, losses = replace(variant, initial=1).launch(case, initial=initial_LB)
+    check_gradient(variant, replace(case, exact=shifted), out, losses, 0, case.num_labels)
 
 
 @pytest.mark.parametrize("variant", [*SCORES, *LOSSES], ids=str)

@@ -11,6 +11,10 @@ UNKNOWN = [
     ("ffi_scores", {"FEATURE": 3}, "FEATURE"),
     ("ffi_scores", {"GROUP": 3}, "GROUP"),
     ("ffi_scores", {"SHARED": 2}, "SHARED"),
+    ("ffi_scores", {"LOSS": 1, "INITIAL": 2}, "INITIAL"),
+    ("ffi_scores", {"INITIAL": 1}, "INITIAL"),  # without a loss
+    ("ffi_word_scores", {"BY_LABEL": 2}, "BY_LABEL"),
+    ("ffi_word_update", {"GROUP": 3}, "GROUP"),
     ("ffi_grad_weight", {"UPDATE": 1, "MOMENTUM": 3}, "MOMENTUM"),
     ("ffi_grad_features", {"GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
     ("ffi_rewire", {"MOMENT": 3}, "MOMENT"),

@@ -8,6 +8,7 @@ stage.
 
 RAW_VERSION = 1
 SHARDS_VERSION = 1
+SHARDS_WITH_TERMS_VERSION = 2  # of the files that have the columns of terms
 CLUSTERS_VERSION = 1
 MODEL_VERSION = 2
 PREDICTIONS_VERSION = 1

@@ -11,6 +11,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.output import outcome_facts, outcome_line, print_json
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe, load
+from xmcpipe.stages import catalog
 from xmcpipe.stages.chain import Chain
 from xmcpipe.stages.runner import Outcome, Runner
 
@@ -29,12 +30,14 @@ def read_recipe(
 
 
 def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | None = None) -> Chain:
-    """The chain of `recipe` in the store at `store`.
+    """The chain of `recipe` in the store at `store`, without stages beside the chain.
 
     `inputs` maps kinds of artifacts to the folders that the user named instead of those in the store.
     """
     artifacts = {kind: Artifact.at(path) for kind, path in (inputs or {}).items() if path is not None}
-    return Chain(Store(store), recipe.configs, artifacts)
+    beside = {stage.name for stage in catalog.CATALOG if stage.beside}
+    configs = {name: config for name, config in recipe.configs.items() if name not in beside}
+    return Chain(Store(store), configs, artifacts)
 
 
 def runner_of(chain: Chain) -> Runner:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from xmcpipe.data.shards.batches import HostBatch
+from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels
@@ -19,6 +20,9 @@ class Scorer:
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
         self.autocast = AUTOCAST[precision]
+        self._vocabulary = WordVocabulary.none()
+        if model.words is not None:
+            self._vocabulary = WordVocabulary(*model.words.arrays())
 
     @torch.inference_mode()
     def top(self, batch: HostBatch, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -29,5 +33,9 @@ class Scorer:
             embedding_BE = self.model.embed(input_ids_BS, mask_BS)
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
-        labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk)
+        words = None
+        if self.model.words is not None:
+            assert batch.terms is not None, "the caller has checked that the documents have terms"
+            words = self.model.words.batch(*self._vocabulary.weigh(batch.terms), len(batch))
+        labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk, words)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()

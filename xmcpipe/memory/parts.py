@@ -9,8 +9,9 @@ SCORES = "scores of a chunk"  # including their gradient, dX, and the workspace 
 ACTIVATIONS = "activations"  # of the encoder, and everything that lives only in backward
 TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
-LABEL_FACTS = "label facts"  # number of documents and cluster of each label
+LABEL_FACTS = "label facts"  # number of documents and cluster of each label, and the vocabulary of words
 LIBRARIES = "library workspace"
+KEPT = "kept batches"  # of growth by gradient: the features that the head read, and their positives
 PARTS = (
     "encoder weights",
     "encoder gradients",
@@ -25,6 +26,7 @@ PARTS = (
     "intermediate layer",
     BATCH,
     LABEL_FACTS,
+    KEPT,
     TEMPORARIES,
     LIBRARIES,
 )
@@ -38,7 +40,10 @@ def part_of(parameter: str, what: str) -> str:
         return BRANCHES[owner]
     if owner == "encoder":
         return "encoder gradients" if what == "gradient" else f"encoder {what}"
-    return "classifier indices" if parameter == "head.index" else f"classifier {what}"
+    if owner == "words":
+        return LABEL_FACTS
+    indices = ("head.index", "head.word_index")
+    return "classifier indices" if parameter in indices else f"classifier {what}"
 
 
 def count_all(meter: LiveBytes, trainer: Trainer) -> None:
@@ -49,6 +54,8 @@ def count_all(meter: LiveBytes, trainer: Trainer) -> None:
     count_moments(meter, trainer)
     if trainer.clusters is not None:
         meter.count([trainer.clusters], LABEL_FACTS)
+    if trainer.growth is not None:
+        meter.count([trainer.growth.ring.features_RBD], KEPT)
     # With a GPU the label counts are on the host, which is not counted here.
     if trainer.device.type == trainer.feed.label_counts.device.type:
         meter.count([trainer.feed.label_counts], LABEL_FACTS)

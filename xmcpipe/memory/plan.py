@@ -11,16 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xmcpipe.memory.parts import LABEL_FACTS
+from xmcpipe.memory.parts import KEPT, LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
 from xmcpipe.memory.shape import BatchShape
-from xmcpipe.memory.workspace import rewiring_bytes
+from xmcpipe.memory.workspace import growth_bytes, rewiring_bytes
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.head_config import HeadConfig
 
 REWIRING = "rewiring"
+FEATURES = "features of documents"  # for growth by documents: a file, mapped into memory
+PAIRS = "labels of documents"  # for the same
+KEPT_PAIR_BYTES = 4 + 4  # row and label of a positive that a ring keeps
+DOCUMENT_PAIR_BYTES = 4 + 4  # document and label
 # Bytes per document on the host: offsets and lengths of its tokens and labels, and its position in an epoch.
 DOCUMENT_BYTES = 64
 LABEL_BYTES = 8 + 8  # bytes per label on the host of a GPU: its number of documents, and its cluster
@@ -80,18 +84,42 @@ def plan(
     """
     rehearsal = rehearse(config, make_encoder, shape, device)
     parts, peaks, head = rehearsal.parts_at_peak, dict(rehearsal.part_peaks), rehearsal.head
+    between_steps = dict(rehearsal.between_steps)
+    if KEPT in peaks:
+        pairs = KEPT_PAIR_BYTES * config.rewire.window * shape.positives
+        for counted in (parts, peaks, between_steps):
+            counted[KEPT] += pairs
     if config.rewire.interval and head.rewires:
         # A rewiring runs between two steps, so the peak is that of a step or that of a rewiring.
-        in_features, fan_in = head.shape.in_features, head.shape.fan_in
-        # Torch rewires row by row on any device.
-        where = "cpu" if config.rewire.prune == "row" else device
-        peaks[REWIRING] = rewiring_bytes(where, shape.labels, in_features, fan_in)
-        if sum(rehearsal.between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
-            parts = {**rehearsal.between_steps, REWIRING: peaks[REWIRING]}
+        peaks[REWIRING] = _rewiring(config, shape, head, device, documents)
+        if sum(between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
+            parts = {**between_steps, REWIRING: peaks[REWIRING]}
     host = _host_bytes(rehearsal, sum(parts.values()), shape, documents)
+    if KEPT in peaks and config.rewire.growth == "documents":
+        host[FEATURES] = 2 * documents * head.shape.in_features
+        host[PAIRS] = DOCUMENT_PAIR_BYTES * _pairs(shape, documents)
     return Plan(
         config.memory, device, parts, peaks, host, floor(config, shape, rehearsal.head), rehearsal.flops
     )
+
+
+def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, documents: int) -> int:
+    """Workspace of a rewiring in bytes."""
+    in_features, fan_in = head.shape.in_features, head.shape.fan_in
+    # Torch rewires on any device row by row, and by gradient.
+    where = "cpu" if config.rewire.prune == "row" else device
+    size = rewiring_bytes(where, shape.labels, in_features, fan_in)
+    if config.rewire.growth == "random":
+        return size
+    pairs = config.rewire.window * shape.positives
+    if config.rewire.growth == "documents":
+        pairs = max(pairs, _pairs(shape, documents))
+    return max(size, growth_bytes(shape.labels, in_features, pairs))
+
+
+def _pairs(shape: BatchShape, documents: int) -> int:
+    """Number of positive pairs of all documents, if they have as many as those of a batch."""
+    return round(documents * shape.positives / shape.rows)
 
 
 def _host_bytes(rehearsal: Rehearsal, total: int, shape: BatchShape, documents: int) -> dict[str, int]:
@@ -115,7 +143,9 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     bias = 8 * shape.labels if config.head.bias else 0  # float32, read and written
     # The features are read in the weights' dtype, and their gradient is written in float32.
     features = shape.rows * head.shape.in_features * (value + 4)
-    moved_bytes = connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
+    # A word is read by index alone, unless the batch has it.
+    words = 2 * shape.labels * config.head.word_fan_in
+    moved_bytes = words + connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
     return Floor(moved_bytes, flops * connections, flops * shape.labels * head.shape.in_features)
 

@@ -11,7 +11,7 @@ from xmcpipe.config import AUTO
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.shape import BatchShape, DataShape
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
-from xmcpipe.training.config import TrainTable
+from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def plan_recipe(
     if not config.auxiliary.weight:  # with clusters, but with an encoder that isn't trained
         data = replace(data, clusters=0)
     make_encoder = _encoder_factory(name, data.tokens)
-    rows = min(config.batch_size, data.rows or config.batch_size)
-    shape = BatchShape(data.labels, data.clusters, rows, data.tokens, round(rows * data.positives_per_row))
+    shape = _batch_shape(config, data)
     plans, process = [], 0
     for variant in (config, other_memory(config)):
         if variant is not None:
@@ -74,8 +73,19 @@ def plan_recipe(
         steps = Steps.of(facts.documents, config, config.epochs)
         features = config.head.intermediate or facts.width
         warnings = schedule_warnings(config, steps, data.documents, features)
-    chosen = chosen_values(table, config)
-    return RecipePlan(data, rows, name, plans, process, (steps.per_epoch, steps.total), chosen, warnings)
+    chosen, counted = chosen_values(table, config), (steps.per_epoch, steps.total)
+    return RecipePlan(data, shape.rows, name, plans, process, counted, chosen, warnings)
+
+
+def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:
+    """The shape of the largest batch."""
+    from xmcpipe.ops.word_layer import MAX_WORDS
+
+    rows = min(config.batch_size, data.rows or config.batch_size)
+    # At most: many words are in more than one document of a batch.
+    words = min(round(rows * data.terms), MAX_WORDS) if config.head.word_fan_in else 0
+    positives = round(rows * data.positives_per_row)
+    return BatchShape(data.labels, data.clusters, rows, data.tokens, positives, words)
 
 
 def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:
@@ -107,7 +117,9 @@ def data_shape(
             "give --labels N, or run `xmcpipe tokenize` first",
         )
     tokenize = configs.get("tokenize")
-    data = data.or_else(DataShape(tokens=tokenize.max_length if tokenize else TOKENS, positives=POSITIVES))
+    tokens = data.tokens or (tokenize.max_length if tokenize else TOKENS)
+    # About as many words as tokens, and as many pairs.
+    data = data.or_else(DataShape(tokens=tokens, positives=POSITIVES, terms=2.0 * tokens))
     weight = configs["train"].auxiliary.weight
     if not weight or (weight == AUTO and not (clusters or stated.clusters or "cluster" in configs)):
         return replace(data, clusters=0)
@@ -170,6 +182,7 @@ def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
         tokens=longest,
         positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
         label_texts=len(texts) if texts is not None else 0,
+        terms=shards.terms_per_document,
     )
 
 

@@ -6,7 +6,7 @@ of the recipe. Sizes don't depend on values (which labels are positive, whether 
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from xmcpipe.memory.stand_ins import META, PlannedFeed, optimizer_kernels_on_met
 from xmcpipe.modeling.encoder import recompute_activations
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model, build_model, embedding_size
+from xmcpipe.ops.word_layer import MAX_WORDS
 from xmcpipe.training.build import model_shape
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.trainer import Trainer
@@ -99,10 +100,16 @@ def _trainer(
     config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, meter: MetaMeter
 ) -> Trainer:
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
+    if config.rewire.growth == "documents":
+        # The features of all documents are in a file; on the device both kinds of growth hold the same.
+        config = replace(config, rewire=replace(config.rewire, growth="gradient"))
     with META:
         encoder = make_encoder()
-        planned = model_shape(config, embedding_size(encoder), shape.labels, shape.clusters)
+        width = embedding_size(encoder)
+        planned = model_shape(config, width, shape.labels, shape.clusters, num_words=MAX_WORDS)
         model = build_model(encoder, planned, META)
+        if model.words is not None:
+            model.words.to(META)
     model.head.chunking = outer_chunks
     if config.encoder.checkpointing:
         # The layers that backward recomputes must run on the emulated device as well.

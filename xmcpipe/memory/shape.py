@@ -18,6 +18,8 @@ class BatchShape:
     """Tokens of the longest document; shorter ones are padded."""
     positives: int
     """Number of (row, label) pairs in the batch."""
+    words: int = 0
+    """Number of different words in the batch, of those that the model knows; 0 if it reads none."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class DataShape:
     """The shape of a dataset; 0 means unknown.
 
     `labels`: L. `documents`: N. `tokens`: of the longest document. `positives`: mean number of labels of a
-    document. `clusters`: C. `label_texts`: training documents in addition to N, each with one label.
+    document. `clusters`: C. `label_texts`: training documents in addition to N, each with one label. `terms`:
+    mean number of different terms of a document.
     """
 
     labels: int = 0
@@ -34,6 +37,7 @@ class DataShape:
     positives: float = 0.0
     clusters: int = 0
     label_texts: int = 0
+    terms: float = 0.0
 
     def or_else(self, other: "DataShape") -> "DataShape":
         """This shape, with values from `other` for those that are unknown."""

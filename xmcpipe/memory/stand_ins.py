@@ -15,6 +15,7 @@ from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.parts import BATCH
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.ops.layer import Positives
+from xmcpipe.ops.word_layer import MAX_WORDS, BatchWords
 from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed, TokenBatch
 
 META = torch.device("meta")
@@ -47,11 +48,16 @@ class PlannedFeed(Feed):
 
     def _batch(self, shape: BatchShape) -> Batch:
         pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
+        words = None
+        if shape.words:
+            place = torch.empty(MAX_WORDS + 1, dtype=torch.int32, device=META)
+            words = BatchWords(place, torch.empty(shape.words, shape.rows, device=META))
         if self._embedding:
-            return EmbeddedBatch(torch.empty(shape.rows, self._embedding, device=META), Positives.of(*pairs))
+            embedding = torch.empty(shape.rows, self._embedding, device=META)
+            return EmbeddedBatch(embedding, Positives.of(*pairs), words)
         size = (shape.rows, shape.tokens)
         ids, mask = (torch.empty(size, dtype=torch.int64, device=META) for _ in range(2))
-        return TokenBatch(ids, mask, Positives.of(*pairs))
+        return TokenBatch(ids, mask, Positives.of(*pairs), words)
 
 
 def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:

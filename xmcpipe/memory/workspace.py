@@ -14,33 +14,49 @@ from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.ops.cuda.geometry import (
+    INDEX_BYTES,
     Card,
     LayerShape,
     max_gradient_bytes,
     max_step_workspace_bytes,
     padded_rows,
+    word_workspace_bytes,
 )
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
+from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
+LABEL_CHUNK, WORD_INDEX, WORD_VALUES = 15, 17, 19  # places of these among the arguments of `ffi_step_`
+CHOICE_BYTES = 8 + 8 + 4 + 8  # of a value of the gradient: itself, and its |value|, bits and key in turn
+TABLE_BYTES = 2 * 8 * (1 << 16)  # of growth by gradient: the gradient at each score
+PAIR_BYTES = 8 * (2 + 1 + 2)  # row and label, their order, and both in this order
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 
 
 def classifier_workspace_bytes(
-    num_rows: int, num_features: int, num_labels: int, fan_in: int, value_bytes: int, label_chunk: int
+    num_rows: int,
+    num_features: int,
+    num_labels: int,
+    fan_in: int,
+    value_bytes: int,
+    label_chunk: int,
+    word_fan_in: int = 0,
+    num_words: int = 0,
 ) -> int:
     """Workspace of `ffi_step_` on a GPU in bytes, for the design that computes the step.
 
-    `value_bytes`: size of a weight and of a feature, 2 or 4.
+    `value_bytes`: size of a weight and of a feature, 2 or 4. `num_words`: different words of the batch, if
+    each label reads `word_fan_in`.
     """
-    dtype = DTYPES[value_bytes]
-    shape = LayerShape(num_rows, num_features, num_labels, fan_in, feature_dtype=dtype, weight_dtype=dtype)
-    return max_step_workspace_bytes(shape, H100, label_chunk)
+    dtype, word_bytes = DTYPES[value_bytes], word_fan_in * (value_bytes + INDEX_BYTES)
+    shape = LayerShape(num_rows, num_features, num_labels, fan_in, dtype, dtype, word_bytes)
+    of_words = word_workspace_bytes(num_words, num_rows) if word_fan_in else 0
+    return max_step_workspace_bytes(shape, H100, label_chunk) + of_words
 
 
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
@@ -50,9 +66,16 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
     if name == "ffi_step_":
         num_labels, fan_in = second.shape
+        values_UB = args[WORD_VALUES] if len(args) > WORD_VALUES else None
+        of_words = () if values_UB is None else (args[WORD_INDEX].shape[1], len(values_UB))
         return classifier_workspace_bytes(
-            num_rows, width, num_labels, fan_in, second.element_size(), args[-1]
+            num_rows, width, num_labels, fan_in, second.element_size(), args[LABEL_CHUNK], *of_words
         )
+    if name == "word_scores_":  # of scores, place, values, weight, index
+        return word_workspace_bytes(len(args[2]), num_rows)
+    if name == "word_update_":  # of weight, index, place, values, the gradient of the scores [B, L]
+        num_rows = len(args[4])
+        return word_workspace_bytes(len(args[3]), num_rows) + 4 * len(first) * padded_rows(num_rows)
     if name == "ffi_scores":
         return first.element_size() * width * padded_rows(num_rows)
     by_label = 4 * width * padded_rows(num_rows)  # the transposed gradient, float32
@@ -88,6 +111,14 @@ def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int)
         labels = torch.empty(rows, dtype=torch.int64, device=meta)
         regrow(torch.empty(rows, fan_in, dtype=INDEX_DTYPE, device=meta), pruned, 0, 1, labels, num_features)
     return max(HISTOGRAM_BYTES, meter.peak)
+
+
+def growth_bytes(num_labels: int, num_features: int, num_pairs: int) -> int:
+    """Workspace of a growth by gradient in bytes, on any device; `num_pairs` is the number of positives."""
+    # Scores and their places in the table, a dense tile of weights, the gradient.
+    of_gradient = 16 * SAMPLED_ROWS + 16 * num_features
+    chunk = min(chunk_labels(num_features), num_labels) * max(of_gradient, CHOICE_BYTES * num_features)
+    return chunk + 8 * SAMPLED_ROWS * num_features + TABLE_BYTES + PAIR_BYTES * num_pairs
 
 
 def _zeros(value: Any, labels: int, sample: int) -> Any:

@@ -65,6 +65,17 @@ def load(name: str, **options: Any) -> Any:
     return _from_pretrained(AutoModel, name, **options).float()
 
 
+def require_vocabulary(encoder: Any, name: str, num_tokens: int) -> None:
+    """Raise XmcpipeError unless the encoder called `name` has embeddings for `num_tokens` tokens."""
+    num_embeddings = encoder.get_input_embeddings().num_embeddings
+    if num_tokens > num_embeddings:
+        raise XmcpipeError(
+            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
+            f"{num_embeddings} of encoder {name!r}",
+            "use the encoder that the shards were tokenized for, or set tokenize.encoder to this one",
+        )
+
+
 def from_config(name: str) -> Any:
     """The AutoModel that the config.json of `name` (see `locate`) describes, in float32, untrained.
 

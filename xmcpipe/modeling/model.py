@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.encoder import Pooling, pool, recompute_activations
 from xmcpipe.modeling.heads import DTYPES, Head, HeadShape
+from xmcpipe.modeling.words import WordKind, WordSource
 
 
 class Auxiliary(nn.Linear):
@@ -35,7 +36,8 @@ class Auxiliary(nn.Linear):
 class Model(nn.Module):
     """From token ids to the features that `head` reads, and the head.
 
-    `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped.
+    `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped. `words` is
+    None unless the head reads words.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Model(nn.Module):
         self.intermediate = nn.Linear(width, intermediate) if intermediate else None
         self.head = head
         self.auxiliary = Auxiliary(width, num_clusters) if num_clusters else None
+        self.words: WordSource | None = None
 
     def embed(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""
@@ -69,7 +72,7 @@ class ModelShape:
     `intermediate` is the width of the intermediate layer, 0 for none; `num_clusters` is C, 0 for no auxiliary
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
     `checkpointing`: backward recomputes the encoder's activations. `frozen`: the encoder stays as it is, in
-    float32 and without gradients.
+    float32 and without gradients. `word_kind` and `num_words` describe the words that the head reads, if any.
     """
 
     head: HeadShape
@@ -80,6 +83,8 @@ class ModelShape:
     dtype: str = "float32"
     checkpointing: bool = False
     frozen: bool = False
+    word_kind: WordKind = "pairs"
+    num_words: int = 0
 
 
 def build_model(
@@ -97,6 +102,8 @@ def build_model(
     if draw:
         head.reset_parameters()
     model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
+    if shape.head.word_fan_in:
+        model.words = WordSource(shape.word_kind, shape.num_words)
     if shape.frozen:
         model.encoder.requires_grad_(False)
     trained = (None if shape.frozen else model.encoder, model.intermediate, model.auxiliary)

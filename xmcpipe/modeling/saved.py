@@ -1,8 +1,9 @@
 """A trained model on disk, which can be loaded without the shards it was trained on.
 
 model.json          schema version, head, pooling, max_length, validation figures, the recipe's tables
-model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* (those that the model
-                    has), each in the dtype in which it was trained
+model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* · head.word_weight,
+                    head.word_index, words.codes, words.idf (those that the model has), each in the dtype in
+                    which it was trained
 encoder/            config.json of the encoder, in the form that AutoConfig reads
 """
 
@@ -34,6 +35,7 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
         "pooling": model.pooling,
         "intermediate": 0 if model.intermediate is None else model.intermediate.out_features,
         "max_length": max_length,
+        **({} if model.words is None else {"words": model.words.facts}),
         **facts,
     }
     (folder / "model.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
@@ -47,7 +49,14 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     schema version.
     """
     facts = read_facts(folder)
-    shape = ModelShape(HeadShape(**facts["head"]), facts["pooling"], facts["intermediate"])
+    words = facts.get("words", {"kind": "pairs", "count": 0})
+    shape = ModelShape(
+        HeadShape(**facts["head"]),
+        facts["pooling"],
+        facts["intermediate"],
+        word_kind=words["kind"],
+        num_words=words["count"],
+    )
     model = build_model(from_config(str(folder / "encoder")), shape, device)
     file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()
     if state.keys() != file.names:

@@ -14,6 +14,7 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
+from xmcpipe.ops.word_layer import BatchWords, StepWords
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class _SteppedLoss(torch.autograd.Function):
         loss: str,
         factor: float,
         update: Update,
+        words: StepWords | None,
     ) -> Tensor:
         local = positives.within(update.first_label, update.first_label + layer.num_labels)
-        loss_sum, grad_features = step_(features_BD, layer, local, loss, update)
+        loss_sum, grad_features = step_(features_BD, layer, local, loss, update, words)
         ctx.grad_features, ctx.factor, ctx.dtype = grad_features, factor, features_BD.dtype
         value: Tensor = loss_sum * factor
         return value
@@ -77,7 +79,7 @@ class _SteppedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_features = ctx.grad_features.mul_(grad.float() * ctx.factor).to(ctx.dtype)
         ctx.grad_features = None
-        return grad_features, None, None, None, None, None
+        return grad_features, None, None, None, None, None, None
 
 
 def stepped_loss(
@@ -88,15 +90,21 @@ def stepped_loss(
     factor: float,
     sgd: HeadSGD,
     label_chunk: int,
+    words: BatchWords | None = None,
+    word_rate: Tensor | None = None,
 ) -> Tensor:
     """`factor` times the loss summed over all rows and all labels of `head`, as `fused.chunked_loss`.
 
     The head is updated at once, with the gradient of `sgd.scale` times that sum; the value, and the gradient
     of the features, are those before the update. The head's parameters must not require a
-    gradient, since they change in the forward pass.
+    gradient, since they change in the forward pass. `words` are those of the rows, for a head that reads
+    words, and `word_rate` is the rate of each, float32 [U].
     """
     layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
+    step_words = None
+    if words is not None and word_rate is not None and head.word_layer is not None:
+        step_words = StepWords(words, head.word_layer, word_rate)
     value: Tensor = _SteppedLoss.apply(  # type: ignore[no-untyped-call]
-        features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk)
+        features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk), step_words
     )
     return value

@@ -4,21 +4,25 @@ from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.topk import Best, ffi_topk, merge
+from xmcpipe.ops.word_layer import BatchWords
 
 
-def top_labels(head: Head, features_BD: Tensor, k: int, label_chunk: int) -> Best:
+def top_labels(
+    head: Head, features_BD: Tensor, k: int, label_chunk: int, words: BatchWords | None = None
+) -> Best:
     """Labels int64 [B, k] and their scores float32 [B, k], ordered by (-score, label id).
 
     `features_BD`: float [B, D]. At most `label_chunk` labels are scored at a time. Labels are numbered from
-    the head's first label; a head of fewer than k labels returns all of them.
+    the head's first label; a head of fewer than k labels returns all of them. `words` are those of the rows,
+    for a head that reads words.
     """
     k, first_label = min(k, head.num_labels), head.shape.first_label
-    if head.is_sparse:
+    if head.is_sparse and words is None:
         result: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first_label, label_chunk)
         return result
     projected_BW = head.project(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):
-        best = merge(best, head.scores(projected_BW, begin, end), first_label + begin, k)
+        best = merge(best, head.scores(projected_BW, begin, end, words), first_label + begin, k)
     assert best is not None, "a head has at least one label"
     return best

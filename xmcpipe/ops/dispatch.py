@@ -36,12 +36,12 @@ def numba_preferred(features_BD: Tensor, index_LK: Tensor, sums: torch.dtype) ->
         and num_rows > 0
         and num_labels > 0
         and 0 < fan_in * MIN_FEATURES_PER_CONNECTION <= num_features
-        and _numba_installed()
+        and numba_installed()
     )
 
 
 @cache
-def _numba_installed() -> bool:
+def numba_installed() -> bool:
     try:
         import numba  # noqa: F401
     except ImportError:

@@ -7,6 +7,7 @@ values have the same order. The trainer computes the cut (`training.rewiring`).
 L labels, K fan-in, R labels of a piece, T labels of a piece that lose a connection.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from xmcpipe.ops.dispatch import cuda_kernels_usable
 from xmcpipe.ops.layer import Rewiring, SparseLayer
 from xmcpipe.ops.topology import chunk_rows, regrow
 
+# (labels_T int64, local; index_TK; pruned_TK) -> uint16 [T, K], with new features at the pruned places
+Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
 MAX_MOMENTS_ON_CUDA = 2
 
 
@@ -75,10 +78,23 @@ def ffi_rewire_(
 
 
 def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
+    def choose(labels_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
+        labels_T = labels_T + rewiring.first_label
+        return regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
+
+    # In pieces, because `regrow` allocates a random key for each feature of each row.
+    return rewire_by_(layer, moments, rewiring, choose, chunk_rows(rewiring.num_features))
+
+
+def rewire_by_(
+    layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring, choose: Choose, rows: int
+) -> Tensor:
+    """As `ffi_rewire_`, with the new features that `choose` returns, for `rows` labels at a time.
+
+    `choose` is called before the weights of its labels change.
+    """
     weight, index, *_ = layer
     replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
-    # In pieces, because `regrow` allocates a random key for each feature of each row.
-    rows = chunk_rows(rewiring.num_features)
     for begin in range(0, len(weight), rows):
         piece = slice(begin, min(begin + rows, len(weight)))
         if rewiring.row_count:
@@ -93,9 +109,7 @@ def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewir
         pruned_TK, rows_T = pruned_RK[rows_T], rows_T + begin
         index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
         index_TK = index_bits[rows_T].view(torch.uint16)
-        labels_T = rows_T + rewiring.first_label
-        new_TK = regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
-        index_bits[rows_T] = new_TK.view(torch.int16)
+        index_bits[rows_T] = choose(rows_T, index_TK, pruned_TK).view(torch.int16)
         for tensor in [weight, *moments]:
             tensor[rows_T] = tensor[rows_T].masked_fill(pruned_TK, 0.0)
         replaced += pruned_TK.sum()

@@ -8,7 +8,8 @@ optimizer (LOMO, Lv et al., 2023; Renee, Jain et al., MLSys 2023).
 B rows, D features, L labels, K fan-in, P positives.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,22 +18,21 @@ from xmcpipe.ops import step_torch
 from xmcpipe.ops.checks import check_step
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_preferred
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.word_layer import BatchWords, StepWords, WordLayer, Words
+from xmcpipe.ops.words import check_step_words
+
+Step = Callable[[Tensor, SparseLayer, Positives, str, Update, Words], tuple[Tensor, Tensor]]
+"""A backend's step, `step_(features, layer, positives, loss, update, words)`, of checked arguments.
+
+It updates layer and words in place, and returns (loss_sum float32 [], grad_features float32 [B, D]). It
+raises XmcpipeError for a loss that the backend does not have.
+"""
 
 
-class Step(Protocol):
-    """A backend's step; arguments are checked, and the layer is updated in place.
-
-    Raises ValueError for a loss that the backend does not have.
-    """
-
-    def __call__(
-        self, features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
-    ) -> tuple[Tensor, Tensor]:
-        """(loss_sum float32 [], grad_features float32 [B, D])."""
-
-
-def _implementation(features: Tensor, layer: SparseLayer) -> Step:
-    if cuda_kernels_usable(layer.index, features, layer.weight):
+def _implementation(features: Tensor, layer: SparseLayer, words: StepWords | None) -> Step:
+    if cuda_kernels_usable(layer.index, features, layer.weight) and (
+        words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
+    ):
         import xmcpipe.ops.cuda.step
 
         return xmcpipe.ops.cuda.step.step_
@@ -43,7 +43,8 @@ def _implementation(features: Tensor, layer: SparseLayer) -> Step:
     return step_torch.step_
 
 
-@torch.library.custom_op("xmcpipe::ffi_step_", mutates_args=("weight", "bias", "momentum"))
+# Long: the flat schema that torch requires, and its documentation.
+@torch.library.custom_op("xmcpipe::ffi_step_", mutates_args=("weight", "bias", "momentum", "word_weight"))
 def ffi_step_(
     features: Tensor,
     weight: Tensor,
@@ -61,6 +62,11 @@ def ffi_step_(
     seed: int,
     first_label: int,
     label_chunk: int,
+    word_weight: Tensor | None = None,
+    word_index: Tensor | None = None,
+    word_place: Tensor | None = None,
+    word_values: Tensor | None = None,
+    word_rate: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One training step of the layer, in place; returns (loss_sum float32 [], grad_features float32 [B, D]).
 
@@ -72,14 +78,30 @@ def ffi_step_(
     loss_sum is the sum over B x L and grad_features its gradient (at the old weights), both unscaled. The
     update is that of torch.optim.SGD for the loss times `scale`: d = scale * dW + weight_decay * w, through
     momentum if any, then w -= rate * d. Weights of 16 bits are stored by stochastic rounding, a function of
-    `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor
-    momentum. At most `label_chunk` labels are scored at a time; this changes only the order of float sums.
-    Raises ValueError for other shapes or dtypes, and for a loss that the backend does not have.
+    `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor momentum. At
+    most `label_chunk` labels are scored at a time; this changes only the order of float sums.
+
+    The last five are None, or the tensors of `ops.words.StepWords`: then words are a part of the scores, and
+    their weights are updated too, by plain SGD for the unscaled sum. Raises ValueError for other shapes or
+    dtypes, and XmcpipeError for a loss that the backend does not have.
     """
     layer, positives = SparseLayer(weight, index, bias, momentum), Positives(positive_rows, positive_labels)
     update = Update(scale, rate, step, weight_decay, momentum_factor, seed, first_label, label_chunk)
+    words = _words(word_weight, word_index, word_place, word_values, word_rate)
     check_step(features, layer, positives, loss, update)
-    return _implementation(features, layer)(features, layer, positives, loss, update)
+    if words is not None:
+        check_step_words(words, len(features), layer.num_labels)
+    return _implementation(features, layer, words)(features, layer, positives, loss, update, words)
+
+
+def _words(*tensors: Tensor | None) -> StepWords | None:
+    """The last five arguments of `ffi_step_`, bundled. Raises ValueError if only some of them are None."""
+    weight, index, place, values, rate = tensors
+    if all(tensor is None for tensor in tensors):
+        return None
+    if weight is None or index is None or place is None or values is None or rate is None:
+        raise ValueError("expected all five tensors of words, or none")
+    return StepWords(BatchWords(place, values), WordLayer(weight, index), rate)
 
 
 @ffi_step_.register_fake
@@ -87,7 +109,11 @@ def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
     # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers.
     layer, positives, loss = SparseLayer(*schema[:4]), Positives(*schema[4:6]), schema[9]
-    check_step(features, layer, positives, loss, Update(*schema[6:9], *schema[10:]))
+    check_step(features, layer, positives, loss, Update(*schema[6:9], *schema[10:15]))
+    # The dispatcher leaves out arguments at the end that are None.
+    tensors = (*schema[15:], *[None] * (20 - len(schema)))
+    if (words := _words(*tensors)) is not None:
+        check_step_words(words, len(features), layer.num_labels)
     return (
         features.new_empty((), dtype=torch.float32),
         features.new_empty(features.shape, dtype=torch.float32),
@@ -95,11 +121,17 @@ def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
 
 
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    features_BD: Tensor,
+    layer: SparseLayer,
+    positives: Positives,
+    loss: str,
+    update: Update,
+    words: StepWords | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`ffi_step_` with its arguments bundled: update `layer` in place, return the loss sum and dX [B, D]."""
     scale, rate, step, *numbers = update
+    of_words = () if words is None else (*words.layer, *words.batch, words.rate_U)
     result: tuple[Tensor, Tensor] = ffi_step_(
-        features_BD, *layer, *positives, scale, rate, step, loss, *numbers
+        features_BD, *layer, *positives, scale, rate, step, loss, *numbers, *of_words
     )
     return result

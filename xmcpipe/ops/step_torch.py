@@ -10,10 +10,12 @@ from xmcpipe.ops.ffi_torch import DenseTile, tiles
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.rounding import random_bits, round_stochastically
+from xmcpipe.ops.word_layer import Words
+from xmcpipe.ops.words import scores_in_torch_, update_in_torch_
 
 
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """Compute the step of `ffi_step_`, which has checked the arguments."""
     features_BD = features_BD.float()
@@ -33,6 +35,8 @@ def step_(
         scores_BT = features_BD @ tile_TD.T
         if part.bias is not None:
             scores_BT += part.bias
+        if words is not None:
+            scores_in_torch_(scores_BT, words.batch, words.layer.part(begin, end))
         columns_P = positives.labels[pairs] - begin
         loss_sum += loss_in_place(scores_BT, positives.rows[pairs], columns_P)
         # From here on `scores_BT` holds the gradient. dX needs the tile before dW overwrites it.
@@ -41,6 +45,9 @@ def step_(
         if part.bias is not None:
             part.bias.sub_(update.rate * update.scale * scores_BT.sum(0))
         update_(part, grad_TK, update, update.first_label + begin)
+        if words is not None:
+            word_update = words.update(update, update.first_label + begin)
+            update_in_torch_(scores_BT, words.batch, words.layer.part(begin, end), word_update)
     return loss_sum, grad_features
 
 

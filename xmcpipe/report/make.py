@@ -135,14 +135,17 @@ def _context(
 
 
 def _chart_sections(runs: Sequence[Run], measurements: Sequence[RunMeasurement]) -> dict[str, Section]:
-    """Name -> section, for the sections with charts. Logs and weights are read once for all of them."""
-    names = [run.name for run in runs]
-    curves = {run.name: read_curves(run.folder("model")) for run in runs}
-    layers = {run.name: layer for run in runs if (layer := read_topology(run.folder("model")))}
+    """Name -> section, for the sections with charts. Logs and weights are read once for all of them.
+
+    Baselines have no curves, no planned memory and no topology, so these sections are of models only.
+    """
+    names, models = [run.name for run in runs], [run for run in runs if run.baseline is None]
+    curves = {run.name: read_curves(run.folder("model")) for run in models}
+    layers = {run.name: layer for run in models if (layer := read_topology(run.folder("model")))}
     return {
-        "learning": learning(runs, curves),
+        "learning": learning(models, curves),
         "frequency": frequency(names, measurements),
-        "memory": peak_memory(runs),
+        "memory": peak_memory(models),
         "speed": speed(runs, curves),
-        "topology": feature_use(runs, layers, {name: curves[name].rewirings for name in layers}),
+        "topology": feature_use(models, layers, {name: curves[name].rewirings for name in layers}),
     }

@@ -5,6 +5,7 @@ torch, transformers, polars, pyarrow or faiss before its `run` is called: `xmcpi
 and would otherwise take five seconds.
 """
 
+from xmcpipe.stages.beside.baseline import BASELINE
 from xmcpipe.stages.cluster import CLUSTER
 from xmcpipe.stages.download import DOWNLOAD
 from xmcpipe.stages.embed import EMBED
@@ -15,4 +16,4 @@ from xmcpipe.stages.stage import Stage
 from xmcpipe.stages.tokenize import TOKENIZE
 from xmcpipe.stages.train import TRAIN
 
-CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, EMBED, TRAIN, PREDICT, EVAL)
+CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, EMBED, TRAIN, PREDICT, BASELINE, EVAL)

@@ -84,7 +84,9 @@ class Chain:
         available = [kind for kind in stage.inputs if kind in self._given or kind in self._makers]
         for kind in stage.needs(self._configs[stage.name]):
             if kind not in available:
-                makers = " or ".join(f"[{other.name}]" for other in self.catalog if other.kind == kind)
+                makers = " or ".join(
+                    f"[{other.name}]" for other in self.catalog if other.kind == kind and not other.beside
+                )
                 hint = f"add {makers} to the recipe, or name an artifact with --{kind} PATH"
                 if alternative := stage.alternatives.get(kind):
                     hint += f", or {alternative}"

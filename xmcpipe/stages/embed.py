@@ -12,7 +12,6 @@ from typing import Literal
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import require_at_least, runtime
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
 EMBEDDINGS_VERSION = 1
@@ -53,38 +52,32 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     from xmcpipe.data.shards.files import SPLITS, Shards
     from xmcpipe.inference.embedding import Embedder, embed_rows
     from xmcpipe.modeling.devices import pick_device
-    from xmcpipe.modeling.encoder import load, load_tokenizer
+    from xmcpipe.modeling.encoder import load, load_tokenizer, require_vocabulary
     from xmcpipe.modeling.model import embedding_size
     from xmcpipe.progress import progress
 
     shards, started = inputs["shards"], time.monotonic()
     name = config.encoder or str(Artifact.at(shards).manifest.config["encoder"])
     tokenizer, encoder = load_tokenizer(str(shards / "tokenizer")), load(name)
-    _require_embeddings(len(tokenizer), encoder.get_input_embeddings().num_embeddings, name)
+    require_vocabulary(encoder, name, len(tokenizer))
     embedder = Embedder(encoder, config.pooling, pick_device(config.device), config.precision)
     splits = {split: Shards(shards, split) for split in SPLITS}
     width, total = embedding_size(encoder), sum(map(len, splits.values()))
     pad_id = tokenizer.pad_token_id or 0
     scratch.mkdir(parents=True, exist_ok=True)
-    with progress("embed", total, "documents", scale=True) as bar:
+    writers = {
+        split: EmbeddingWriter(embeddings_path(scratch, split), len(documents), width)
+        for split, documents in splits.items()
+    }
+    done = sum(writer.done for writer in writers.values())  # by an attempt that was killed
+    with progress("embed", total, "documents", scale=True, initial=done) as bar:
         for split, documents in splits.items():
-            writer = EmbeddingWriter(embeddings_path(scratch, split), len(documents), width)
-            bar.update(writer.done)
-            embed_rows(embedder, documents, writer, pad_id, config.batch_size, bar.update)
+            embed_rows(embedder, documents, writers[split], pad_id, config.batch_size, bar.update)
     for split in splits:
         embeddings_path(scratch, split).rename(embeddings_path(out, split))
     seconds = round(time.monotonic() - started, 1)
     figures = {"documents": total, "width": width, "encoder": name, "seconds": seconds}
     return Result(figures, {embeddings_path(out, split).name: len(rows) for split, rows in splits.items()})
-
-
-def _require_embeddings(num_tokens: int, num_embeddings: int, name: str) -> None:
-    if num_tokens > num_embeddings:
-        raise XmcpipeError(
-            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
-            f"{num_embeddings} of encoder {name!r}",
-            "leave out embed.encoder, or tokenize for that encoder",
-        )
 
 
 EMBED = Stage(

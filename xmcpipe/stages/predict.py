@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.config import require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
@@ -68,13 +69,16 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
 
     num_labels = _require_same_vocabulary(inputs["model"], inputs["shards"])
     model, _ = load_model(inputs["model"])
+    test = Shards(inputs["shards"], "test")
+    if model.words is not None:
+        _require_words(model.words.kind, inputs["shards"], test)
     scorer = Scorer(model, pick_device(config.device), config.precision, config.label_chunk)
     pad_id = load_tokenizer(str(inputs["model"] / "tokenizer")).pad_token_id or 0
     pairs = FilterPairs.none(num_labels)
     if config.filter_pairs:
         pairs = FilterPairs.read(inputs["shards"], "test", num_labels)
     # A small vocabulary may have fewer than k labels.
-    test, k = Shards(inputs["shards"], "test"), min(config.k, num_labels)
+    k = min(config.k, num_labels)
     table, started = out / "predictions.parquet", time.monotonic()
     _write_predictions(table, scorer, test, pad_id, pairs, k, config.batch_size)
     rate = len(test) / max(time.monotonic() - started, 1e-9)
@@ -142,6 +146,16 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
             "tokenize with the model's encoder",
         )
     return len(of_model)
+
+
+def _require_words(kind: str, folder: Path, test: "Shards") -> None:
+    """Raise XmcpipeError unless the shards have the words that the model reads."""
+    stored = Artifact.at(folder).manifest.config.get("words", "none")
+    if stored != kind or not test.has_terms:
+        raise XmcpipeError(
+            f"expected shards with tokenize.words = {kind!r}, which the model reads, got {stored!r}",
+            "tokenize with the model's setting",
+        )
 
 
 def _tokenizer_table(folder: Path) -> dict[str, Any]:

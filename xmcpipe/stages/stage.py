@@ -63,7 +63,8 @@ class Stage:
     folder of a finished artifact. The folder `scratch` survives a killed attempt. `source(config)` returns
     the sha256 of the bytes that a stage without inputs reads, or None if they aren't known before it runs.
     `required(config)` returns the inputs that this config requires; by default all are required.
-    `alternatives` maps an input to a hint on how to run without it.
+    `alternatives` maps an input to a hint on how to run without it. A stage `beside` the chain is run by its
+    own command only: `xmcpipe run` leaves it out, even if the recipe has its table.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Stage:
     alternatives: Mapping[str, str] = field(default_factory=dict)
     help: str = ""
     options: tuple[Option, ...] = ()
+    beside: bool = False
 
     def needs(self, config: Any) -> tuple[str, ...]:
         """The kinds of artifact that this stage requires with this config."""

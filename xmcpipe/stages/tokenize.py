@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import SHARDS_VERSION
-from xmcpipe.config import require_at_least, runtime
+from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
@@ -25,6 +25,10 @@ class TokenizeConfig:
 
     max_length: int = 128
     """Maximum number of tokens of a document, special tokens included; longer documents are truncated."""
+
+    words: Literal["none", "words", "pairs"] = later("none")
+    """Whether to store the words of each document for an output layer that reads words: words alone, or also
+    pairs of neighbouring words (pairs). They are those of the whole text, whatever max_length is."""
 
     rows_per_shard: int = 65_536
     """Number of documents in a shard file."""
@@ -80,7 +84,7 @@ def _split(task: "ShardTask") -> str:
 def _tasks(
     config: TokenizeConfig, raw: Path, out: Path, tokenizer: Any
 ) -> tuple[list["ShardTask"], list[int]]:
-    """One task per shard, and the number of documents of each shard.
+    """A task for each shard, and the number of documents of each shard.
 
     The shards of split `label` hold the label texts, with a row for each label that has a text.
     """
@@ -91,9 +95,13 @@ def _tasks(
         name: require_file(raw / f"{name}.parquet", "the raw artifact")
         for name in ("train", "test", "labels")
     }
-    text = _backend_text(tokenizer, config.max_length)
-    filler = _filler(tokenizer)
-    num_labels = num_rows(sources["labels"])
+    common: dict[str, Any] = {
+        "tokenizer": _backend_text(tokenizer, config.max_length),
+        "max_length": config.max_length,
+        "filler": _filler(tokenizer),
+        "num_labels": num_rows(sources["labels"]),
+        "words": config.words,
+    }
     tasks, documents = [], []
     for split, source in zip(("train", "test", "label"), sources.values(), strict=True):
         # Label texts are read from labels.parquet, in which some labels may have none.
@@ -104,10 +112,7 @@ def _tasks(
             ranges = _row_ranges(num_rows(source), config.rows_per_shard)
         for number, (first, rows, num_documents) in enumerate(ranges):
             path = shard_path(out, split, number)
-            task = ShardTask(
-                source, first, rows, path, text, config.max_length, filler, num_labels, of_labels
-            )
-            tasks.append(task)
+            tasks.append(ShardTask(source, first, rows, path, **common, of_labels=of_labels))
             documents.append(num_documents)
     return tasks, documents
 

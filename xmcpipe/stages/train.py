@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
     from xmcpipe.data.embeddings import EmbeddingTable
     from xmcpipe.memory.measure import FirstStepsMeter
+    from xmcpipe.training.feed import Feed
     from xmcpipe.training.trainer import Trainer
+    from xmcpipe.training.word_choice import WordChoice
 
 logger = logging.getLogger(__name__)
 
 
+# Long: one line or two for each input and output of a training, in the order in which they are needed.
 def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen.
-    Raises XmcpipeError for K > D, an encoder that can't be found, clusters or embeddings of other shards, and
-    a loss that isn't finite.
+    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen
+    or the topology informed. Raises XmcpipeError for K > D, an encoder that can't be found, clusters or
+    embeddings of other shards, and a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
@@ -57,7 +60,10 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     if config.auxiliary.weight:
         _require_same_shards(inputs, "clusters", "cluster")
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
-    model = new_model(config, encoder_name, len(tokenizer), feed, count_clusters(clusters), device)
+    words = _words(config, shards, feed)
+    num_clusters = count_clusters(clusters)
+    model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device, words)
+    feed.read_words(model.words)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
@@ -68,6 +74,17 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
     return Result(figures)
+
+
+def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":
+    """The words that the labels read; None for a head that reads features alone."""
+    from xmcpipe.data.shards.files import Shards
+    from xmcpipe.training.word_choice import choose_words
+
+    if not config.head.word_fan_in:
+        return None
+    texts, kind = Shards(shards, "label"), Artifact.at(shards).manifest.config.get("words", "none")
+    return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in, kind)
 
 
 def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) -> TrainConfig:

@@ -5,18 +5,27 @@ Only `model_shape` turns the recipe's tables into a HeadShape.
 
 import torch
 
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import encoder as encoders
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.losses import prior_bias
 from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_size
+from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.word_choice import WordChoice
 
 
-def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_clusters: int) -> ModelShape:
+def model_shape(
+    config: TrainConfig,
+    embedding: int,
+    num_labels: int,
+    num_clusters: int,
+    word_kind: WordKind = "pairs",
+    num_words: int = 0,
+) -> ModelShape:
     """The shape of the model of `config`; `embedding` is the width E of the encoder.
 
+    `word_kind` and `num_words` describe the words that a head with `word_fan_in` reads.
     With memory = "light" the weights have the dtype that `precision` names, otherwise float32.
     """
     dtype = config.precision if config.memory == "light" else "float32"
@@ -29,6 +38,7 @@ def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_cluste
         init_std=config.head.init_std,
         seed=config.seed,
         dtype=dtype,
+        word_fan_in=config.head.word_fan_in,
     )
     return ModelShape(
         head=head,
@@ -39,6 +49,8 @@ def model_shape(config: TrainConfig, embedding: int, num_labels: int, num_cluste
         dtype=dtype,
         checkpointing=config.encoder.checkpointing and not config.encoder.frozen,
         frozen=config.encoder.frozen,
+        word_kind=word_kind,
+        num_words=num_words,
     )
 
 
@@ -49,24 +61,24 @@ def new_model(
     feed: Feed,
     num_clusters: int,
     device: torch.device | str = "cpu",
+    words: WordChoice | None = None,
 ) -> Model:
     """The initial model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
-    Seeds torch's generator first. `num_tokens` is the size of the vocabulary that the shards were
-    tokenized with. Raises XmcpipeError for an encoder that can't be loaded or has fewer than `num_tokens`
-    embeddings, and for K > D.
+    `words` are required if the head reads words. Seeds torch's generator first. `num_tokens` is the size of
+    the vocabulary that the shards were tokenized with. Raises XmcpipeError for an encoder that can't be
+    loaded or has fewer than `num_tokens` embeddings, and for K > D.
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
-    num_embeddings = encoder.get_input_embeddings().num_embeddings
-    if num_tokens > num_embeddings:
-        raise XmcpipeError(
-            f"expected an encoder with at least {num_tokens} embeddings, the vocabulary of the shards, got "
-            f"{num_embeddings} of encoder {encoder_name!r}",
-            "set tokenize.encoder to the encoder that is trained",
-        )
-    shape = model_shape(config, embedding_size(encoder), feed.num_labels, num_clusters)
+    encoders.require_vocabulary(encoder, encoder_name, num_tokens)
+    embedding, num_labels = embedding_size(encoder), feed.num_labels
+    of_words = () if words is None else (words.kind, len(words.vocabulary))
+    shape = model_shape(config, embedding, num_labels, num_clusters, *of_words)
     model = build_model(encoder, shape, device, draw=True)
     if model.head.bias is not None and config.head.bias_init == "prior":
         model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
+    if words is not None and model.words is not None:
+        model.words.set(words.vocabulary.codes, words.vocabulary.idf)
+        words.apply(model.head)
     return model

@@ -11,8 +11,10 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.training.updates.protocol import State
@@ -44,6 +46,23 @@ class Progress:
     loss_count: int = 0
     seconds: float = 0.0
     evaluations: list[dict[str, float]] = field(default_factory=list)
+
+
+class Together:
+    """The State of several parts; no two of them use the same names."""
+
+    def __init__(self, *parts: State) -> None:
+        self._parts = parts
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: tensor for part in self._parts for name, tensor in part.tensors().items()}
+
+    def facts(self) -> dict[str, Any]:
+        return {name: fact for part in self._parts for name, fact in part.facts().items()}
+
+    def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
+        for part in self._parts:
+            part.restore(file, prefix, facts)
 
 
 def write(

@@ -18,7 +18,9 @@ from xmcpipe.training.head_config import (
     OptimizerKind,
     RewireConfig,
     RewireTable,
+    require_growth,
     require_informed,
+    require_rewiring,
 )
 
 RULES_VERSION = 1  # of the rules in training/auto: raise it when a rule changes
@@ -210,6 +212,14 @@ class TrainTable:
             )
         if self.head.topology == "informed":
             require_informed(self.head)
+        require_rewiring(self.rewire, self.head)
+        if self.head.word_fan_in and self.accumulation > 1:
+            raise ValueError(
+                "expected accumulation = 1 with head.word_fan_in > 0, because words are updated after each "
+                f"batch, got {self.accumulation}"
+            )
+        if self.rewire.growth != "random":
+            require_growth(self.head, self.rewire.growth, self.encoder.frozen)
         if self.loss != AUTO:
             require_loss(self.loss)
         if self.memory == "light":

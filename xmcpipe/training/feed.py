@@ -17,8 +17,11 @@ from torch import Tensor
 from xmcpipe.data.embeddings import EmbeddingTable
 from xmcpipe.data.shards.batches import collate, epoch_batches, length_order, positive_pairs
 from xmcpipe.data.shards.files import Int64s, Shards
+from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.words import WordSource
 from xmcpipe.ops.layer import Positives
+from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
 
 COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a time
@@ -26,11 +29,15 @@ COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a tim
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label."""
+    """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label.
+
+    `words` are None unless the model reads words.
+    """
 
     input_ids_BS: Tensor
     mask_BS: Tensor
     positives: Positives
+    words: BatchWords | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids_BS)
@@ -38,10 +45,11 @@ class TokenBatch:
 
 @dataclass(frozen=True)
 class EmbeddedBatch:
-    """B documents on the device, encoded before: float32 [B, E], and the positive pairs sorted by label."""
+    """B documents on the device, encoded before: float32 [B, E]; the rest as in a TokenBatch."""
 
     embedding_BE: Tensor
     positives: Positives
+    words: BatchWords | None = None
 
     def __len__(self) -> int:
         return len(self.embedding_BE)
@@ -56,7 +64,7 @@ class Feed:
     With `config.label_features` the label texts are training rows too, after the documents. They are never in
     the validation split, because a model is judged by the labels of documents. `label_counts` float64 [L] and
     `num_documents` count the training rows only. With `embeddings`, of the rows of the shards, batches hold
-    these instead of tokens.
+    these instead of tokens. Batches have words after `read_words`.
 
     Raises XmcpipeError for shards without a document or a label, for label_features without label texts, and
     for a label id that the vocabulary doesn't have.
@@ -71,6 +79,8 @@ class Feed:
         embeddings: EmbeddingTable | None = None,
     ) -> None:
         self.shards, self.embeddings = Shards(folder, *config.splits), embeddings
+        self.words: WordSource | None = None
+        self._vocabulary = WordVocabulary.none()
         assert embeddings is None or len(embeddings) == len(self.shards), "embeddings of these shards"
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
@@ -93,6 +103,12 @@ class Feed:
         # Sorted: rows of shards are then read in order; `groups` shuffles them again.
         self.train_rows: Int64s = np.concatenate([np.sort(order[held_out:]), texts])
         self.label_counts = self._label_counts()
+
+    def read_words(self, words: WordSource | None) -> None:
+        """Give every batch its words, if the model reads some."""
+        self.words = words
+        if words is not None:
+            self._vocabulary = WordVocabulary(*words.arrays())
 
     def _label_counts(self) -> Tensor:
         """Number of training rows of each label, float64 [L]."""
@@ -128,14 +144,18 @@ class Feed:
 
     def batch(self, rows: Int64s) -> Batch:
         """The documents of `rows` on the device."""
+        words = None
+        if self.words is not None:
+            found = self._vocabulary.weigh(self.shards.terms(rows))
+            words = self.words.batch(*found, len(rows))
         if self.embeddings is not None:
             rows_P, labels_P = self._to_device(*positive_pairs(self.shards, rows))
             (embedding_BE,) = self._to_device(self.embeddings.gather(rows))
-            return EmbeddedBatch(embedding_BE, Positives.of(rows_P, labels_P))
+            return EmbeddedBatch(embedding_BE, Positives.of(rows_P, labels_P), words)
         host = collate(self.shards, rows, self._pad_id)
         input_ids_BS, mask_BS = self._to_device(host.input_ids, host.mask)
         rows_P, labels_P = self._to_device(host.rows, host.labels)
-        return TokenBatch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P))
+        return TokenBatch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P), words)
 
     def _to_device(self, *arrays: npt.NDArray[Any]) -> list[Tensor]:
         tensors = [torch.from_numpy(array) for array in arrays]

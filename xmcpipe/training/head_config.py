@@ -30,6 +30,16 @@ class HeadTable:
     documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
     sparse head without an intermediate layer."""
 
+    word_fan_in: int = later(0)
+    """Number of words of the document that each label of a sparse head reads beside the features (K'). It
+    needs shards made with tokenize.words. The words that tell a label's documents from all others are chosen
+    before the training. 0 reads features alone."""
+
+    word_lr: float = later(5.0)
+    """Peak learning rate of the words' weights, for one document: a step moves a weight by it times the
+    gradient of the summed loss. They are updated by SGD without momentum and decay, whatever optimizer is
+    set."""
+
     bias: bool | Auto = AUTO
     """Give each label a trained bias; "auto" does so with the loss bce."""
 
@@ -68,6 +78,9 @@ class HeadTable:
         require_at_least(
             self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
         )
+        require_at_least(self, 0, "word_fan_in", "word_lr")
+        if self.word_fan_in and not HEADS[self.kind].is_sparse:
+            raise ValueError(f"expected a sparse head with word_fan_in > 0, got kind = {self.kind!r}")
 
 
 @dataclass(frozen=True)
@@ -84,11 +97,11 @@ class HeadConfig(HeadTable):
 
 @dataclass(frozen=True)
 class RewireTable:
-    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018)."""
+    """[train.rewire]: rewiring of the sparse output layer by SET (Mocanu et al. 2018) or by gradients."""
 
     mode: Literal["fraction", "threshold"] = "fraction"
-    """Which connections a rewiring replaces: a fixed fraction of the smallest weights of the whole layer
-    (fraction), or all weights below a threshold that decreases (threshold)."""
+    """Which connections a rewiring replaces: a fixed fraction, those with the smallest weights (fraction), or
+    all whose weight is below a threshold that decreases (threshold)."""
 
     interval: int | Auto = AUTO
     """Number of optimizer steps between rewirings; 0 keeps the first connections, and "auto" is a share of
@@ -104,6 +117,14 @@ class RewireTable:
     """Among which weights the smallest are chosen in mode fraction: those of the whole layer, or of each
     label (row), so that every label replaces the same number."""
 
+    growth: Literal["random", "gradient", "documents"] = later("random")
+    """Which features replace the pruned ones: random ones, or those at which the gradient of the loss,
+    averaged over the last batches, is largest (gradient). With documents, the part of a label's own documents
+    in it is averaged over all training documents, by the last features of each."""
+
+    window: int = later(100)
+    """Number of batches before a rewiring whose features are kept for growth other than random."""
+
     threshold: float = 0.01
     """Initial threshold in mode threshold: weights with a smaller magnitude are replaced. It decreases along
     a cosine to final_threshold."""
@@ -113,6 +134,7 @@ class RewireTable:
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "interval", "until", "fraction", "threshold", "final_threshold")
+        require_at_least(self, 1, "window")
         for name in ("until", "fraction"):
             if getattr(self, name) > 1.0:
                 raise ValueError(f"expected {name} <= 1, got {name} = {getattr(self, name)}")
@@ -127,6 +149,18 @@ class RewireConfig(RewireTable):
     interval: int = 1000
 
 
+def require_rewiring(rewire: RewireTable, head: HeadTable) -> None:
+    """Raise ValueError if rewiring by row is on, but a fraction of a row is less than one connection."""
+    by_row = rewire.mode == "fraction" and rewire.prune == "row" and rewire.interval
+    if head.fan_in == AUTO or rewire.interval == AUTO:
+        return
+    if by_row and HEADS[head.kind].rewires and rewire.fraction * head.fan_in < 1:
+        raise ValueError(
+            f"expected rewire.fraction >= 1 / head.fan_in = {1 / head.fan_in:.3g} with prune = 'row', got "
+            f"{rewire.fraction}, which replaces nothing: raise it, or set rewire.interval = 0"
+        )
+
+
 def require_informed(head: HeadTable) -> None:
     """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
     if not HEADS[head.kind].is_sparse:
@@ -135,4 +169,22 @@ def require_informed(head: HeadTable) -> None:
         raise ValueError(
             "expected head.intermediate = 0 with topology = 'informed', because its features are not those "
             f"of the embeddings, got {head.intermediate}"
+        )
+
+
+def require_growth(head: HeadTable, growth: str, frozen: bool) -> None:
+    """Raise ValueError unless connections of the head can grow by `growth`, "gradient" or "documents"."""
+    if not HEADS[head.kind].rewires:
+        raise ValueError(
+            f"expected a head that rewires with rewire.growth = {growth!r}, got kind = {head.kind!r}"
+        )
+    if head.word_fan_in:
+        raise ValueError(
+            f"expected rewire.growth = 'random' with head.word_fan_in > 0, got {growth!r}: the gradient that "
+            "growth computes knows no words"
+        )
+    if growth == "documents" and frozen and head.intermediate:
+        raise ValueError(
+            "expected head.intermediate = 0 with rewire.growth = 'documents' and encoder.frozen = true, "
+            f"because its features are not those of the embeddings, got {head.intermediate}"
         )

@@ -32,7 +32,7 @@ def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, r
     `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. D of the head is E.
     """
     mean_E, deviation_E = _moments(embeddings, rows_N)
-    labels_P, documents_P = _pairs_by_label(shards, rows_N)
+    labels_P, documents_P = pairs_by_label(shards, rows_N)
     first_label, informed = head.shape.first_label, 0
     for begin, end in head.chunks(chunk_rows(embeddings.width)):
         low, high = np.searchsorted(labels_P, [first_label + begin, first_label + end])
@@ -63,7 +63,7 @@ def _moments(embeddings: EmbeddingTable, rows_N: Int64s) -> tuple[Floats, Floats
     return mean_E, np.sqrt(np.where(constant_E, np.inf, variance_E))
 
 
-def _pairs_by_label(shards: Shards, rows_N: Int64s) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def pairs_by_label(shards: Shards, rows_N: Int64s) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Labels and documents (rows) of all pairs, int32 [P] each, in the order of the labels."""
     labels_P, counts_N = shards.labels.gather(rows_N)
     order = np.argsort(labels_P, kind="stable")

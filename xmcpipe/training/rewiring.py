@@ -92,11 +92,19 @@ def cut_threshold(threshold: float) -> Cut:
     return Cut(int(torch.tensor(threshold, dtype=torch.float32).view(torch.int32)), 0)
 
 
+def next_rewiring(config: RewireConfig, step: int, total_steps: int) -> int | None:
+    """The first step from `step` on, counted from 1, that a rewiring follows; None if there is none."""
+    if not config.interval:
+        return None
+    following = -(-step // config.interval) * config.interval
+    return following if following <= config.until * total_steps else None
+
+
 def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: int) -> Cut | None:
     """The cut after step number `step`, from 1; None if no rewiring follows this step."""
-    last = config.until * total_steps
-    if not config.interval or step % config.interval or step > last:
+    if next_rewiring(config, step, total_steps) != step:
         return None
+    last = config.until * total_steps
     if config.mode == "fraction" and config.prune == "row":
         return Cut(0, 0, int(config.fraction * weight_LK.shape[1]))
     if config.mode == "fraction":

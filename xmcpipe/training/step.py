@@ -1,8 +1,8 @@
 """One optimizer step: forward, the two losses, backward, update.
 
 A batch passes through these tensors: input_ids_BS -> embedding_BE (encoder, pooling, dropout) -> features_BD
-(the embedding, or the intermediate layer) -> main loss over all L labels, and in
-parallel embedding_BE -> auxiliary loss over C clusters.
+(the embedding, or the intermediate layer) -> main loss over all L labels, and in parallel embedding_BE ->
+auxiliary loss over C clusters. With a frozen encoder a batch starts as embedding_BE.
 
 B rows, S tokens, E width of the embedding, D features that the head reads, P positive pairs.
 """
@@ -16,6 +16,7 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed
 from xmcpipe.training.gradients import SplitEmbedding
+from xmcpipe.training.growth.state import Growth
 from xmcpipe.training.updates.protocol import Updates
 
 
@@ -23,7 +24,7 @@ class GradientStep:
     """Runs optimizer steps of `model` on batches of `feed`.
 
     `clusters_L`, int64 or int32 [L], is required if the model has an auxiliary branch. `head_dtype` is the
-    dtype of the features that the head reads.
+    dtype of the features that the head reads. `growth` sees every batch, if there is one.
     """
 
     def __init__(
@@ -35,22 +36,27 @@ class GradientStep:
         updates: Updates,
         head_dtype: torch.dtype,
         device_type: str,
+        growth: Growth | None = None,
     ) -> None:
         self.config, self.model, self.feed, self.updates = config, model, feed, updates
         self.clusters_L, self.head_dtype, self.device_type = clusters_L, head_dtype, device_type
+        self.growth = growth
         self.norms: dict[str, float | None] = {}  # see `SplitEmbedding.norms`; {} if not measured
 
     def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
         """One optimizer step over the batches of `group`; returns the main loss.
 
-        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are
-        computed from the first batch, scaled by the number of batches. Reading the loss waits for the device.
+        `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are computed from
+        the first batch, scaled by the number of batches. Reading the loss waits for the device.
         """
         num_rows, total = sum(len(rows) for rows in group), 0.0
         self.norms = {}
         for number, rows in enumerate(group):
             batch = self.feed.batch(rows)
-            split = SplitEmbedding(self.model.dropout(self.embed(batch)))
+            embedding_BE = self.embed(batch)
+            if self.growth is not None:
+                self.growth.see_embedding(rows, embedding_BE)
+            split = SplitEmbedding(self.model.dropout(embedding_BE))
             main, auxiliary, weight = self.losses(split, batch, num_rows, auxiliary_weight)
             # This backward ends at the leaves of `split`; `split.backward` goes on through the encoder.
             self.updates.backward((1.0 - weight) * main + weight * auxiliary)
@@ -79,8 +85,10 @@ class GradientStep:
         config, model = self.config, self.model
         weight = auxiliary_weight if model.auxiliary is not None else 0.0
         features_BD = model.features(split.main_BE).to(self.head_dtype)
+        if self.growth is not None:
+            self.growth.see_features(features_BD, batch.positives)
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
-        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight)
+        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight, batch.words)
         if model.auxiliary is None or self.clusters_L is None or weight == 0.0:
             return main, 0.0, 0.0
         clusters_P = self.clusters_L[batch.positives.labels].long()

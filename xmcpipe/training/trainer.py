@@ -18,17 +18,18 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.progress import Bar, progress
 from xmcpipe.training import checkpoint
-from xmcpipe.training.checkpoint import Progress
+from xmcpipe.training.checkpoint import Progress, Together
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
+from xmcpipe.training.growth.state import growth_of
 from xmcpipe.training.log import MetricsLog
 from xmcpipe.training.rewiring import next_cut, rewire
 from xmcpipe.training.schedule import auxiliary_weight, rate_factor
 from xmcpipe.training.step import GradientStep
 from xmcpipe.training.updates.light import LightUpdates
 from xmcpipe.training.updates.paper import PaperUpdates
-from xmcpipe.training.updates.protocol import Updates
+from xmcpipe.training.updates.protocol import State, Updates
 from xmcpipe.training.used_memory import used_bytes
 from xmcpipe.training.validation import validate
 
@@ -83,8 +84,9 @@ class Trainer:
         self.updates = UPDATES[config.memory](config, model, device)
         # Features of 16 bits pay off on the tensor cores of a GPU; on a CPU the head reads float32.
         half = AUTOCAST[config.precision] if (device_type or device.type) == "cuda" else None
+        self.growth = growth_of(config, model, feed, self.total_steps, scratch)
         self.gradient_step = GradientStep(
-            config, model, feed, self.clusters, self.updates, half or torch.float32, device.type
+            config, model, feed, self.clusters, self.updates, half or torch.float32, device.type, self.growth
         )
         self.progress = Progress(auxiliary=model.auxiliary is not None)
         self.meter = meter or NoMeter()
@@ -156,6 +158,8 @@ class Trainer:
         if state.auxiliary and self.auxiliary_weight == 0.0:
             self._drop_auxiliary()
         self.updates.begin(state.step, rate_factor(state.step, config.warmup_steps, self.total_steps))
+        if self.growth is not None:
+            self.growth.begin(state.step + 1)
         measured = is_measured(state.step + 1, config.gradients_every)
         with self.meter.watch(self, group):
             loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
@@ -175,7 +179,7 @@ class Trainer:
         # Before `restore`, which expects the parts that the checkpoint has.
         if not self.progress.auxiliary:
             self._drop_auxiliary()
-        checkpoint.restore(path, self.model, self.updates, self.device)
+        checkpoint.restore(path, self.model, self._state(), self.device)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
@@ -245,7 +249,11 @@ class Trainer:
         if cut is None:
             return
         state.rewirings += 1
-        replaced = rewire(head, self.updates.moments(), cut, self.config.seed, state.rewirings)
+        moments = self.updates.moments()
+        if self.growth is None:
+            replaced = rewire(head, moments, cut, self.config.seed, state.rewirings)
+        else:
+            replaced = self.growth.rewire(moments, cut)
         log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel())
 
     def _evaluate(self, log: MetricsLog) -> None:
@@ -267,8 +275,15 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         self.progress.seconds = self._clock()
-        checkpoint.write(self.scratch, self.progress, self.model, self.updates, self.device)
+        if self.growth is not None:
+            self.growth.flush()
+        checkpoint.write(self.scratch, self.progress, self.model, self._state(), self.device)
+        if self.growth is not None:
+            self.growth.checkpointed()
         self._checkpointed = time.monotonic()
+
+    def _state(self) -> State:
+        return self.updates if self.growth is None else Together(self.updates, self.growth)
 
     _clock: Callable[[], float]
     _checkpointed: float

@@ -31,7 +31,7 @@ def validate(
     model.eval()
     hits, documents = torch.zeros(max(CUTS), dtype=torch.float64), 0
     for batch in batches:
-        labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk)
+        labels_BK, _ = top_labels(model.head, features(batch), max(CUTS), label_chunk, batch.words)
         # Each (row, label) pair becomes one number, row x L + label, so that one `isin` finds all hits.
         rows = torch.arange(len(batch), device=labels_BK.device).unsqueeze(1)
         truth = batch.positives.rows * num_labels + batch.positives.labels

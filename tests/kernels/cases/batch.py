@@ -34,6 +34,7 @@ class Exact:
     index: Tensor  # [L, K] int64
     bias: Tensor  # [L]
     target: Tensor  # [B, L], 0 and 1
+    initial: Tensor | float = 0.0  # [B, L], another part of the scores
 
     def dense(self) -> Tensor:
         """The weights as a dense layer, [L, D]."""
@@ -42,7 +43,7 @@ class Exact:
 
     def scores(self, with_bias: bool = True) -> Tensor:
         """[B, L]."""
-        return self.features @ self.dense().T + (self.bias if with_bias else 0.0)
+        return self.features @ self.dense().T + (self.bias if with_bias else 0.0) + self.initial
 
     def loss_and_gradient(self, loss: int, with_bias: bool = True) -> tuple[Tensor, Tensor]:
         """The loss of each score and its gradient, [B, L] both, unscaled."""

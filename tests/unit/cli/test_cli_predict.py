@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
+from xmcpipe.inference.bundle import Prediction
 
 
 class FakeBundle:
@@ -20,18 +21,17 @@ class FakeBundle:
     seen: ClassVar[list[str]] = []
 
     @staticmethod
-    def load(folder: Path) -> "FakeBundle":
+    def load(folder: Path, explain: bool) -> "FakeBundle":
         assert folder == Path("model")
+        assert not explain
         return FakeBundle()
 
-    def predict(
-        self, texts: Iterable[str], k: int, batch_size: int
-    ) -> Iterator[list[tuple[str, str | None, float]]]:
+    def predict(self, texts: Iterable[str], k: int, batch_size: int) -> Iterator[list[Prediction]]:
         for text in texts:
             self.seen.append(text)
             words = text.split()[:k]
             yield [
-                (word, word.upper() if word != "plain" else None, 1.0 / (i + 1))
+                Prediction(word, word.upper() if word != "plain" else None, 1.0 / (i + 1))
                 for i, word in enumerate(words)
             ]
 

@@ -41,7 +41,8 @@ COMMANDS = {
     "cluster": SHARED | {"--shards", "--random"},
     "embed": SHARED | {"--shards"},
     "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
-    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top"},
+    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top", "--explain"},
+    "baseline": SHARED | {"--system", "--top", "--seed"},
     "eval": SHARED
     | {
         "--predictions",
@@ -66,6 +67,8 @@ COMMANDS = {
         "--set",
         "--documents",
         "--bootstrap",
+        "--baselines",
+        "--no-baselines",
         "--seed",
         "--store",
         "--json",
@@ -85,6 +88,7 @@ ARGUMENTS = {
     "download": ["dataset"],
     "init": ["folder"],
     "import": ["folder"],
+    "baseline": ["recipe_argument"],
     "report": ["runs"],
     "export": ["artifact"],
     "run": ["recipe_argument"],

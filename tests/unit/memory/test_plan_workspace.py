@@ -1,5 +1,6 @@
 """The workspace of the classifier's operators: measured by running them, and computed from shapes."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,12 +10,20 @@ from torch import Tensor
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.memory.workspace import (
     classifier_workspace_bytes,
+    growth_bytes,
     rewiring_bytes,
     workspace_on_cpu,
     workspace_on_gpu,
 )
+from xmcpipe.modeling import heads
+from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer
+from xmcpipe.ops.rewire import rewire_by_
 from xmcpipe.ops.step import ffi_step_
+from xmcpipe.training.growth.choice import largest_unread
+from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments, chunk_labels
+from xmcpipe.training.growth.ring import Ring
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 B, D, L = 24, 96, 5000
@@ -89,6 +98,52 @@ def test_on_a_gpu_each_product_transposes_its_operand(name: str) -> None:
         "ffi_grad_weight": (gradient, features, index),
     }[name]
     assert workspace_on_gpu(name, arguments) >= 4 * B * (D if name == "ffi_scores" else L)
+
+
+def test_on_a_gpu_words_are_padded_and_take_the_step_by_chunks() -> None:
+    words, fan_in, padded = 300, 16, (B + 7) // 8 * 8
+    weight = torch.zeros(L, fan_in, dtype=torch.bfloat16, device=META)
+    index = torch.zeros(L, fan_in, dtype=torch.uint16, device=META)
+    place = torch.zeros(65_536, dtype=torch.int32, device=META)
+    values, rate = torch.zeros(words, B, device=META), torch.zeros(words, device=META)
+    scores, of_values = torch.zeros(B, L, device=META), 4 * words * padded
+    scoring = workspace_on_gpu("word_scores_", (scores, place, values, weight, index))
+    updating = workspace_on_gpu("word_update_", (weight, index, place, values, scores, rate))
+    assert of_values < scoring < of_values + (1 << 20)
+    assert updating == scoring + 4 * L * padded
+    arguments = step_arguments(8, META)
+    with_words = workspace_on_gpu("ffi_step_", (*arguments, weight, index, place, values, rate))
+    assert with_words == classifier_workspace_bytes(B, D, L, 8, 2, 1024, fan_in, words)
+    assert with_words > workspace_on_gpu("ffi_step_", arguments)
+    one_pass, chunks = (classifier_workspace_bytes(64, 768, 9000, 64, 2, 32_768, k, 0) for k in (0, 8))
+    assert one_pass == 2 * 64 * 768 + 132 * 4 * 64 * 768
+    assert chunks > one_pass
+
+
+@pytest.mark.parametrize(("features", "labels"), [(768, 3000), (96, 5000), (96, 300)])
+def test_growth_allocates_what_is_planned(features: int, labels: int) -> None:
+    pairs = Positives(torch.randint(0, 640, (2000,)), torch.randint(0, labels, (2000,)).sort().values)
+    head = heads.build(HeadShape("ffi", features, labels, 16, False))
+    head.reset_parameters()
+    ring = Ring(10, 64, features, CPU)
+    for _ in range(10):
+        ring.keep(torch.randn(64, features), Positives(pairs.rows[:200] % 64, pairs.labels[:200]))
+    layer, cut = SparseLayer(head.weight.data, head.index), Rewiring(0, 0, 0, 1, 0, features, 4)
+    meter = LiveBytes()
+    meter.count([*layer[:2], ring.features_RBD], "layer")
+    before = meter.live
+    with torch.no_grad(), meter:
+        kept = ring.contents()
+        documents = LabelledDocuments(kept.pairs, lambda rows: kept.features[rows], len(kept.rows))
+        average = AverageGradient(head, "bce", kept, documents)
+        rewire_by_(layer, [], cut, partial(_largest, average), chunk_labels(features))
+    measured, planned = meter.peak - before, growth_bytes(labels, features, 2000)
+    print(f"{features} features, {labels} labels: {measured:,} of {planned:,}")
+    assert planned == pytest.approx(measured, rel=0.1)
+
+
+def _largest(average: AverageGradient, labels: Tensor, index: Tensor, pruned: Tensor) -> Tensor:
+    return largest_unread(average.of(labels), index, pruned)
 
 
 def test_a_rewiring_is_bounded_except_for_ties_on_a_gpu() -> None:

@@ -62,7 +62,7 @@ def test_a_damaged_log_loses_only_its_damaged_lines(tmp_path: Path, log_lines: l
     curves = read_curves(tmp_path)
     assert curves.points == {"loss": [(2.0, 1.0), (4.0, 0.5)], "rewired": [(4.0, 0.25)]}
     assert len(log_lines) == 1
-    assert "line 8, and 7 more" in log_lines[0]
+    assert "line 9, and 6 more" in log_lines[0]
     assert curves.rewirings == [0.25]
 
 

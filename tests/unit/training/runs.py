@@ -71,6 +71,24 @@ def recorded_losses(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[f
     return losses
 
 
+class Killed(BaseException):
+    """What ends a run as a signal would."""
+
+
+def fit_until(trainer: Trainer, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until `stop` steps are done, and die there."""
+    step = trainer.step
+
+    def step_or_die(group: list[Int64s]) -> float:
+        if trainer.progress.step == stop:
+            raise Killed
+        return step(group)
+
+    monkeypatch.setattr(trainer, "step", step_or_die)
+    with pytest.raises(Killed):
+        trainer.fit()
+
+
 def paper(trainer: Trainer) -> PaperUpdates:
     """The updates of a trainer with memory = "paper"."""
     assert isinstance(trainer.updates, PaperUpdates)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from tests.encoders import HIDDEN
-from tests.unit.training.runs import CPU, HEAD, LIGHT, make, same_bits, states
+from tests.unit.training.runs import CPU, HEAD, LIGHT, fit_until, make, same_bits, states
 from xmcpipe.config import from_table
 from xmcpipe.data.embeddings import EmbeddingTable, EmbeddingWriter, embeddings_path
-from xmcpipe.data.shards.files import Int64s, Shards
+from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.encoder import load, pool
 from xmcpipe.modeling.model import Model
@@ -29,11 +29,9 @@ MODES: dict[str, dict[str, Any]] = {
     "paper, clipped": {"encoder": {"dropout": 0.2, "max_grad_norm": 1.0}},
     "light": LIGHT,
     "light, intermediate": {**LIGHT, "head": {**HEAD, "intermediate": 48}},
+    "gradient": {"rewire": {"interval": 3, "fraction": 0.3, "growth": "gradient", "window": 2}},
 }
-
-
-class Killed(BaseException):
-    """The signal that ends a run."""
+DOCUMENTS = {"rewire": {"interval": 3, "fraction": 0.3, "growth": "documents", "prune": "row"}}
 
 
 @pytest.fixture
@@ -110,7 +108,7 @@ def test_the_training_is_that_with_the_encoder_in_it(
     assert live.progress.evaluations == trainer.progress.evaluations
 
 
-@pytest.mark.parametrize("mode", ["paper", "light", "light, intermediate"])
+@pytest.mark.parametrize("mode", ["paper", "light", "light, intermediate", "documents"])
 def test_a_killed_training_resumes_with_the_same_bits(
     shards: Path,
     tiny_encoder: Path,
@@ -119,20 +117,11 @@ def test_a_killed_training_resumes_with_the_same_bits(
     embeddings: EmbeddingTable,
     mode: str,
 ) -> None:
-    changes: dict[str, Any] = {"checkpoint_minutes": 0.0, **MODES[mode]}
+    changes: dict[str, Any] = {"checkpoint_minutes": 0.0, **{**MODES, "documents": DOCUMENTS}[mode]}
     whole = frozen(shards, tiny_encoder, tmp_path / "whole", embeddings, **changes)
     whole.fit()
     killed = frozen(shards, tiny_encoder, tmp_path / "killed", embeddings, **changes)
-    step = killed.step
-
-    def step_or_die(group: list[Int64s]) -> float:
-        if killed.progress.step == 5:
-            raise Killed
-        return step(group)
-
-    monkeypatch.setattr(killed, "step", step_or_die)
-    with pytest.raises(Killed):
-        killed.fit()
+    fit_until(killed, 5, monkeypatch)
     resumed = frozen(shards, tiny_encoder, tmp_path / "killed", embeddings, **changes)
     torch.rand(7)  # changes the generator's state, which the checkpoint restores
     resumed.fit()

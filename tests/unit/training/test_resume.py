@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.training.runs import HEAD, LIGHT, make, same_bits, states
-from xmcpipe.data.shards.files import Int64s
+from tests.unit.training.runs import HEAD, LIGHT, fit_until, make, same_bits, states
 
 MODES: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -18,10 +17,6 @@ MODES: dict[str, dict[str, Any]] = {
     "light, no momentum": {**LIGHT, "head": {**HEAD, "momentum": 0.0}},
     "light, intermediate": {**LIGHT, "head": {**HEAD, "intermediate": 48}},
 }
-
-
-class Killed(BaseException):
-    """The signal that ends a run."""
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -35,16 +30,7 @@ def test_the_same_bits(
     stop = stop // changes.get("accumulation", 1)
     assert whole.progress.rewirings > 1 or "accumulation" in changes
     killed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **changes)
-    step = killed.step
-
-    def step_or_die(group: list[Int64s]) -> float:
-        if killed.progress.step == stop:
-            raise Killed
-        return step(group)
-
-    monkeypatch.setattr(killed, "step", step_or_die)
-    with pytest.raises(Killed):
-        killed.fit()
+    fit_until(killed, stop, monkeypatch)
     assert (stop <= 8) == (killed.model.auxiliary is not None) or "accumulation" in changes
     resumed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **changes)
     torch.rand(7)  # changes the generator's state, which the checkpoint restores

@@ -15,6 +15,7 @@ from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.ops import rewire as rewire_op
 from xmcpipe.ops import topology
+from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.head_config import RewireConfig
 from xmcpipe.training.rewiring import Cut, OneProcess, cut_fraction, cut_threshold, next_cut, rewire
 
@@ -102,6 +103,9 @@ def test_the_cut_by_row_is_the_fraction_of_the_fan_in() -> None:
     config = from_table(RewireConfig, {"interval": 5, "fraction": 0.25, "prune": "row"}, "rewire")
     assert next_cut(config, weight, 5, 100) == Cut(0, 0, 2)
     assert next_cut(config, weight, 6, 100) is None
+    table = {"rewire": {"prune": "row", "fraction": 0.2}, "head": {"fan_in": 4}}
+    with pytest.raises(XmcpipeError, match=r"expected rewire.fraction >= 1 / head.fan_in = 0\.25 .* got 0"):
+        from_table(TrainConfig, table, "train")
     with pytest.raises(XmcpipeError, match="expected prune = 'layer' with mode = 'threshold'"):
         from_table(RewireConfig, {"mode": "threshold", "prune": "row"}, "rewire")
 

@@ -230,10 +230,11 @@ def _constants(compare: tuple[Path, Path], store: Path, names: set[str]) -> dict
 def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> EvalInputs:
     """The inputs to compare two predictions artifacts: truth and training labels come from their shards.
 
-    `shards` overrides the shards of the store. Raises XmcpipeError if these are missing or not the same.
+    `shards` overrides the shards of the store. A baseline has none: its documents are joined by id with those
+    of the other system. Raises XmcpipeError if the shards are missing or not the same.
     """
     manifests = [Artifact.at(path).manifest for path in compare]
-    fingerprints = {manifest.inputs.get("shards", "") for manifest in manifests}
+    fingerprints = {name for manifest in manifests if (name := manifest.inputs.get("shards"))} or {""}
     if shards is None and len(fingerprints) > 1:
         raise XmcpipeError(
             f"{compare[0]} and {compare[1]} were predicted on different shards",

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain as one_after_another
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,10 +27,13 @@ from xmcpipe.cli.options import (
 from xmcpipe.cli.session import open_chain, read_recipe, report, run_stage
 from xmcpipe.errors import XmcpipeError, require_file
 
+if TYPE_CHECKING:
+    from xmcpipe.inference.bundle import Prediction
+
 BATCH_SIZE = 32
 SHOWN_TEXT = 100  # characters of a text that are printed on a terminal
 Document = tuple[str | None, str]  # id or None, and text
-Labels = Sequence[tuple[str, str | None, float]]  # name, text, score, best first
+Labels = Sequence["Prediction"]  # best first
 
 
 def predict(
@@ -50,6 +53,9 @@ def predict(
         ),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of labels per text.")] = 5,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the words of a text that speak for each label.")
+    ] = False,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -59,6 +65,8 @@ def predict(
     With a recipe or shards and no text, predict labels for the test documents.
     """
     if not text and input_file is None and (recipe is not None or shards is not None):
+        if explain:
+            raise XmcpipeError("expected a text with --explain, got none", "add --text or --input")
         inputs = {"model": model, "shards": shards}
         report(run_stage("predict", recipe, settings, store, force, inputs=inputs), as_json)
         return
@@ -66,7 +74,7 @@ def predict(
         raise XmcpipeError("expected one of --text and --input, got both", "omit one of them")
     folder = model or _model_of(recipe, settings, store)
     documents = ((None, each) for each in text) if text else _documents(input_file)
-    _print(_label(folder, documents, top), as_json or not _is_terminal())
+    _print(_label(folder, documents, top, explain), as_json or not _is_terminal())
 
 
 def _is_terminal() -> bool:
@@ -83,7 +91,9 @@ def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Pa
     return artifact.path
 
 
-def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tuple[Document, Labels]]:
+def _label(
+    folder: Path, documents: Iterable[Document], top: int, explain: bool
+) -> Iterator[tuple[Document, Labels]]:
     """Each document with its labels, in order, in bounded memory."""
     if (folder / "manifest.json").is_file():
         Artifact.at(folder).manifest.require("model", MODEL_VERSION)
@@ -102,7 +112,7 @@ def _label(folder: Path, documents: Iterable[Document], top: int) -> Iterator[tu
             waiting.append(document)
             yield document[1]
 
-    for labels in Bundle.load(folder).predict(texts(), top, BATCH_SIZE):
+    for labels in Bundle.load(folder, explain=explain).predict(texts(), top, BATCH_SIZE):
         yield waiting.popleft(), labels
 
 
@@ -161,14 +171,22 @@ def _print(labelled: Iterable[tuple[Document, Labels]], as_json: bool) -> None:
             typer.echo(json.dumps(_row(name, text, labels), ensure_ascii=False))
             continue
         typer.echo(f"{name + ': ' if name else ''}{_shortened(text)}")
-        for label, label_text, score in labels:
-            typer.echo(f"  {score:9.4f}  {label}{f'  {_shortened(label_text)}' if label_text else ''}")
+        for each in labels:
+            typer.echo(
+                f"  {each.score:9.4f}  {each.label}{f'  {_shortened(each.text)}' if each.text else ''}"
+            )
+            if each.words:
+                parts = " · ".join(f"{word} {part:+.2f}" for word, part in each.words)
+                typer.echo(f"{'':13}{_shortened(parts)}")
 
 
 def _row(name: str | None, text: str, labels: Labels) -> dict[str, Any]:
-    scored = [
-        {"label": label, "text": label_text, "score": round(score, 6)} for label, label_text, score in labels
+    scored: list[dict[str, Any]] = [
+        {"label": each.label, "text": each.text, "score": round(each.score, 6)} for each in labels
     ]
+    for row, each in zip(scored, labels, strict=True):
+        if each.words is not None:
+            row["words"] = [{"word": word, "part": round(part, 6)} for word, part in each.words]
     return {**({"text": text} if name is None else {"id": name}), "labels": scored}
 
 

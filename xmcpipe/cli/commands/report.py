@@ -10,6 +10,7 @@ from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.report.facts.beside import with_baselines
 from xmcpipe.report.facts.runs import Run, metrics_of, named, read_run
 
 RunsArgument = Annotated[
@@ -44,6 +45,13 @@ BootstrapOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Seed of the drawn documents and of the bootstrap.")
 ]
+BaselinesOption = Annotated[
+    bool,
+    typer.Option(
+        "--baselines/--no-baselines",
+        help="Also show the baselines in the store that were measured on the same data.",
+    ),
+]
 
 
 def report(
@@ -54,20 +62,23 @@ def report(
     documents: DocumentsOption = 1000,
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
+    baselines: BaselinesOption = True,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
     from xmcpipe.report.make import ReportOptions, make_report  # loads NumPy
 
-    distinct = _distinct_runs(runs, settings, store)
-    facts = make_report(named(distinct, names or ()), ReportOptions(documents, bootstrap, seed), output)
+    shown = named(_distinct_runs(runs, settings, store), names or ())
+    if baselines:
+        shown = with_baselines(shown, Store(store))
+    facts = make_report(shown, ReportOptions(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)
         return
-    shown = f"{facts['documents']:,} documents" if facts["documents"] else "no documents"
+    sample = f"{facts['documents']:,} documents" if facts["documents"] else "no documents"
     run_names = ", ".join(each["name"] for each in facts["runs"])
-    typer.echo(f"{output}  {size(facts['bytes'])}  {run_names} · {shown}")
+    typer.echo(f"{output}  {size(facts['bytes'])}  {run_names} · {sample}")
     for note in facts["notes"]:
         typer.echo(note, err=True)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xmcpipe.cli.commands.baseline import baseline
 from xmcpipe.cli.commands.download import download
 from xmcpipe.cli.commands.evaluate import evaluate
 from xmcpipe.cli.commands.importing import import_
@@ -24,6 +25,7 @@ OWN: dict[str, Callable[..., None]] = {
     "download": download,
     "import": import_,
     "predict": predict,
+    "baseline": baseline,
     "eval": evaluate,
 }
 

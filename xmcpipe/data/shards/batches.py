@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.data.shards.files import Int32s, Int64s, Shards
+from xmcpipe.data.terms import Terms
 
 BUCKET_BATCHES = 50  # batches per bucket; within a bucket, documents are sorted by length
 
@@ -18,13 +19,15 @@ class HostBatch:
     """A batch of B documents in host memory.
 
     `input_ids` and `mask` are int64 [B, S]; `mask` is 1 for a token and 0 for padding. `rows` and `labels`,
-    int64 [P], are the positive pairs; rows are positions in the batch, in [0, B).
+    int64 [P], are the positive pairs; rows are positions in the batch, in [0, B). `terms` are None unless the
+    shards have them.
     """
 
     input_ids: Int64s
     mask: Int64s
     rows: Int64s
     labels: Int64s
+    terms: Terms | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -55,7 +58,8 @@ def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
 def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
     """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
     input_ids, mask = pad(*shards.tokens.gather(rows), pad_id)
-    return HostBatch(input_ids, mask, *positive_pairs(shards, rows))
+    terms = shards.terms(rows) if shards.has_terms else None
+    return HostBatch(input_ids, mask, *positive_pairs(shards, rows), terms)
 
 
 def positive_pairs(shards: Shards, rows: Int64s) -> tuple[Int64s, Int64s]:

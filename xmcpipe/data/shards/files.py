@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from xmcpipe.artifacts.versions import SHARDS_VERSION
 from xmcpipe.data.arrays import concatenate, row_offsets
-from xmcpipe.data.schema import SHARD
+from xmcpipe.data.schema import SHARD, SHARD_WITH_TERMS
+from xmcpipe.data.terms import Terms
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 SPLITS = ("train", "test", "label")
+VERSION = b"xmcpipe.shards"  # key of the schema's metadata
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -31,15 +32,28 @@ def shard_path(folder: Path, split: str, number: int) -> Path:
 
 
 class ShardWriter:
-    """Writes one shard file, batch by batch: `with ShardWriter(path) as shard: shard.write(...)`."""
+    """Writes one shard file, batch by batch: `with ShardWriter(path) as shard: shard.write(...)`.
 
-    def __init__(self, path: Path) -> None:
+    With `has_terms` the documents have terms.
+    """
+
+    def __init__(self, path: Path, has_terms: bool = False) -> None:
+        self._schema = SHARD_WITH_TERMS if has_terms else SHARD
         self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, SHARD)
+        self._writer = pa.ipc.new_file(self._file, self._schema)
 
-    def write(self, ids: pa.Array, input_ids: pa.ListArray, labels: pa.ListArray) -> None:
-        """Append documents: `ids` string, `input_ids` list<int32>, `labels` list<int32>, sorted, distinct."""
-        self._writer.write_batch(pa.record_batch([ids, input_ids, labels], schema=SHARD))
+    def write(
+        self, ids: pa.Array, input_ids: pa.ListArray, labels: pa.ListArray, terms: Terms | None = None
+    ) -> None:
+        """Append documents: `ids` string, `input_ids` list<int32>, `labels` list<int32>, sorted, distinct.
+
+        `terms` are those of the documents, in a shard that has them.
+        """
+        columns = [ids, input_ids, labels]
+        if terms is not None:
+            offsets = pa.array(row_offsets(terms.lengths), pa.int32())
+            columns += [pa.ListArray.from_arrays(offsets, pa.array(part)) for part in terms[:2]]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -52,11 +66,11 @@ class ShardWriter:
 class ListColumn:
     """A column of integer lists in memory-mapped batches; rows are read without copying the column.
 
-    `lengths`, int32 [N], has the length of each list.
+    `lengths`, int32 [N], has the length of each list; `dtype` is that of the values.
     """
 
-    def __init__(self, batches: list[pa.ListArray]) -> None:
-        self._values = [_numpy(batch.values) for batch in batches]
+    def __init__(self, batches: list[pa.ListArray], dtype: npt.DTypeLike = np.int32) -> None:
+        self._values, self._dtype = [_numpy(batch.values) for batch in batches], dtype
         offsets = [_numpy(batch.offsets).astype(np.int64) for batch in batches]
         counts = [len(batch) for batch in batches]
         # Per batch: its first row in the column. Per row: the position of its first value in its batch.
@@ -64,11 +78,11 @@ class ListColumn:
         self._starts: Int64s = concatenate([offset[:-1] for offset in offsets], np.int64)
         self.lengths: Int32s = concatenate([np.diff(offset) for offset in offsets], np.int32)
 
-    def gather(self, rows: Int64s) -> tuple[Int32s, Int32s]:
-        """The lists of `rows`, int64 [B]: their values end to end, int32, and their lengths, int32 [B]."""
+    def gather(self, rows: Int64s) -> tuple[npt.NDArray[Any], Int32s]:
+        """The lists of `rows`, int64 [B]: their values end to end, and their lengths, int32 [B]."""
         lengths = self.lengths[rows]
         ends = np.cumsum(lengths, dtype=np.int64)
-        values = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+        values = np.empty(int(ends[-1]) if len(ends) else 0, self._dtype)
         batch_of_row = np.searchsorted(self._first_row, rows, side="right") - 1
         within = np.arange(len(values)) - np.repeat(ends - lengths, lengths)  # 0, 1, … inside each list
         source = np.repeat(self._starts[rows], lengths) + within
@@ -79,8 +93,8 @@ class ListColumn:
             values[here] = self._values[batch][source[here]]
         return values, lengths
 
-    def flat(self) -> Iterator[tuple[Int32s, Int32s]]:
-        """Yield (values, lengths) of each batch, in order: int32 [sum of lengths] and int32 [rows]."""
+    def flat(self) -> Iterator[tuple[npt.NDArray[Any], Int32s]]:
+        """Yield (values, lengths) of each batch, in order; lengths are int32 [rows]."""
         for number, values in enumerate(self._values):
             first, last = self._first_row[number], self._first_row[number + 1]
             lengths = self.lengths[first:last]
@@ -95,6 +109,9 @@ class Shards:
     for a file that isn't a shard, or has another schema version.
     """
 
+    has_terms: bool
+    """Whether the documents have terms (`terms`)."""
+
     def __init__(self, folder: Path, *splits: str) -> None:
         self.folder = folder
         paths = [path for split in splits for path in sorted(folder.glob(f"{split}-*.arrow"))]
@@ -102,6 +119,10 @@ class Shards:
         self._ids = [batch.column("id") for batch in batches]
         self.tokens = ListColumn([batch.column("input_ids") for batch in batches])
         self.labels = ListColumn([batch.column("labels") for batch in batches])
+        self.has_terms = all("terms" in batch.schema.names for batch in batches)
+        if self.has_terms:
+            self._terms = ListColumn([batch.column("terms") for batch in batches], np.uint32)
+            self._term_counts = ListColumn([batch.column("term_counts") for batch in batches], np.uint8)
 
     def __len__(self) -> int:
         return len(self.tokens.lengths)
@@ -110,6 +131,16 @@ class Shards:
     def lengths(self) -> Int32s:
         """Number of tokens of each document, int32 [N]."""
         return self.tokens.lengths
+
+    @property
+    def terms_per_document(self) -> float:
+        """Mean number of different terms of a document; 0 for shards without terms."""
+        return float(self._terms.lengths.mean()) if self.has_terms and len(self) else 0.0
+
+    def terms(self, rows: Int64s) -> Terms:
+        """The terms of the documents of `rows`, int64 [B]. Only for shards that have them."""
+        codes, lengths = self._terms.gather(rows)
+        return Terms(codes, self._term_counts.gather(rows)[0], lengths)
 
     def ids(self) -> pa.ChunkedArray:
         """The ids of the documents, string [N]."""
@@ -129,10 +160,12 @@ def _open(path: Path) -> list[pa.RecordBatch]:
         raise XmcpipeError(
             f"{path} can't be read as a shard: {error}", "run `xmcpipe tokenize` again"
         ) from error
-    version = (reader.schema.metadata or {}).get(b"xmcpipe.shards", b"none").decode()
-    if version != str(SHARDS_VERSION) or not reader.schema.equals(SHARD):
+    known = {schema.metadata[VERSION]: schema for schema in (SHARD, SHARD_WITH_TERMS)}
+    version = (reader.schema.metadata or {}).get(VERSION, b"none")
+    if version not in known or not reader.schema.equals(known[version]):
+        expected = " or ".join(number.decode() for number in known)
         raise XmcpipeError(
-            f"{path}: expected shard format {SHARDS_VERSION}, got {version}",
+            f"{path}: expected shard format {expected}, got {version.decode()}",
             "run `xmcpipe tokenize` again",
         )
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter
+from xmcpipe.data.terms import document_terms
 from xmcpipe.errors import XmcpipeError
 
 Int32s = npt.NDArray[np.int32]
@@ -40,7 +41,7 @@ class ShardTask:
     `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, which includes truncation at `max_length`. A
     document without tokens gets the token `filler`, because pooling needs at least one token. With
     `of_labels`, the source is a table of labels, and each row with a text becomes a document that has that
-    row as its label. Label ids must be in [0, num_labels).
+    row as its label. Label ids must be in [0, num_labels). `words` is the key of [tokenize].
     """
 
     source: Path
@@ -52,6 +53,7 @@ class ShardTask:
     filler: int
     num_labels: int
     of_labels: bool = False
+    words: str = "none"
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,16 @@ def encode_shard(task: ShardTask) -> Lengths:
     """
     tokenizer = _tokenizer(task.tokenizer)
     total = Lengths(np.zeros(task.max_length + 1, np.int64), 0)
-    with ShardWriter(task.out) as shard:
+    has_terms = task.words != "none"
+    with ShardWriter(task.out, has_terms) as shard:
         for ids, texts, labels in _documents(task):
             parts = [_encode(tokenizer, texts[piece], task) for piece in _encode_slices(texts)]
             lengths = np.concatenate([part[1] for part in parts])
             counts = np.bincount(lengths, minlength=task.max_length + 1).astype(np.int64)
             total += Lengths(counts, sum(part[2] for part in parts))
             values = np.concatenate([part[0] for part in parts])
-            shard.write(ids, _lists(values, lengths), labels)
+            terms = document_terms(texts.to_pylist(), task.words == "pairs") if has_terms else None
+            shard.write(ids, _lists(values, lengths), labels, terms)
     return total
 
 

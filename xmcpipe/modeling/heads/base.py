@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops import topology
 from xmcpipe.ops.philox import random_normal
+from xmcpipe.ops.word_layer import BatchWords, WordLayer
+from xmcpipe.ops.words import word_scores_
 
 STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -35,7 +37,8 @@ class HeadShape:
 
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
-    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES.
+    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES. `word_fan_in` is K',
+    the number of words that each label of a sparse head reads beside the features.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class HeadShape:
     first_label: int = 0
     total_labels: int = 0
     dtype: str = "float32"
+    word_fan_in: int = 0
 
 
 def all_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
@@ -74,6 +78,11 @@ class Head(nn.Module, ABC):
         dtype = DTYPES[shape.dtype]
         self.weight = nn.Parameter(torch.empty(shape.num_labels, width, dtype=dtype, device=device))
         self.bias = nn.Parameter(torch.zeros(shape.num_labels, device=device)) if shape.bias else None
+
+    @property
+    def word_layer(self) -> WordLayer | None:
+        """The words that each label reads; None for a head that reads features alone."""
+        return None
 
     @property
     def is_sparse(self) -> bool:
@@ -138,10 +147,17 @@ class Head(nn.Module, ABC):
         """The features that the weights multiply, [B, W]: `features_BD`, unless a subclass projects them."""
         return features_BD
 
-    def scores(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:
-        """float32 scores of a chunk, [B, C], in a new tensor; without autograd."""
+    def scores(self, projected_BW: Tensor, begin: int, end: int, words: BatchWords | None = None) -> Tensor:
+        """float32 scores of a chunk, [B, C], in a new tensor; without autograd.
+
+        `words` are those of the rows, for a head with a `word_layer`.
+        """
         scores_BC = self._product(projected_BW, begin, end).float()
-        return scores_BC if self.bias is None else scores_BC.add_(self.bias[begin:end])
+        if self.bias is not None:
+            scores_BC.add_(self.bias[begin:end])
+        if words is not None and self.word_layer is not None:
+            word_scores_(scores_BC, words, self.word_layer.part(begin, end))
+        return scores_BC
 
     @abstractmethod
     def backward(

@@ -6,17 +6,20 @@ Source: Ullah et al. 2024 (arXiv 2411.03171). B rows, D features, K fan-in, C la
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling.heads.base import Device, Head, HeadShape
+from xmcpipe.modeling.heads.base import DTYPES, Device, Head, HeadShape
 from xmcpipe.ops import topology
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+from xmcpipe.ops.word_layer import NO_WORD, WordLayer
 
 
 class FFIHead(Head):
-    """Fixed fan-in: weight [n, K] and index uint16 [n, K].
+    """Fixed fan-in: weight [n, K] and index uint16 [n, K], and the same of K' words if the head reads words.
 
+    The words' weights begin at 0 and have no gradient for autograd: their update is a part of the forward
+    pass (`ops.words`). Which words a label reads is for the training to choose; at first they are none.
     Raises XmcpipeError for K > D.
     """
 
@@ -30,6 +33,19 @@ class FFIHead(Head):
         super().__init__(shape, device, shape.fan_in)
         size = (shape.num_labels, shape.fan_in)
         self.register_buffer("index", torch.zeros(size, dtype=topology.INDEX_DTYPE, device=device))
+        if shape.word_fan_in:
+            size = (shape.num_labels, shape.word_fan_in)
+            weight = torch.zeros(size, dtype=DTYPES[shape.dtype], device=device)
+            self.word_weight = nn.Parameter(weight, requires_grad=False)
+            no_words = torch.full(size, NO_WORD, dtype=topology.INDEX_DTYPE, device=device)
+            self.register_buffer("word_index", no_words)
+
+    @property
+    def word_layer(self) -> WordLayer | None:
+        return WordLayer(self.word_weight, self.word_index) if self.shape.word_fan_in else None
+
+    word_weight: nn.Parameter
+    word_index: Tensor
 
     def reset_parameters(self) -> None:
         super().reset_parameters()

@@ -36,7 +36,7 @@ THIRD, FIFTH, SEVENTH, NINTH, ELEVENTH, THIRTEENTH = np.array(
 
 
 def code_of(loss: str) -> int:
-    """The code by which compiled functions know the loss. Raises ValueError if there is none."""
+    """The code by which compiled functions know the loss. Raises XmcpipeError if there is none."""
     if loss not in CODES:
         raise unsupported(loss, "the CPU step compiled by numba", CODES)
     return CODES[loss]
@@ -90,8 +90,8 @@ def label_losses(
     """The sum of a label's losses; the first `num_rows` of `scores` become its gradient, the rest 0.
 
     Positives are computed as negatives of the opposite score, so a loss here must have loss(+1, s) =
-    loss(-1, -s). `code` is one of CODES. `losses` is workspace as long as
-    `scores`, with zeros after the first `num_rows`. NaN stays NaN.
+    loss(-1, -s). `code` is one of CODES. `losses` is workspace as long as `scores`, with zeros after the
+    first `num_rows`. NaN stays NaN.
     """
     for row in rows_P:
         scores[row] = -scores[row]

@@ -35,8 +35,10 @@ def compiled_reassociating(function: Kernel) -> Kernel:
 
 
 def _cached(function: Kernel, **options: Any) -> Kernel:
-    """Numba drops a compiled function when the function's own file changes, but not when one does that it
-    calls into. So the folder of the cache is named by the text of all kernels.
+    """`function` compiled at its first call, with a cache that an edit of any kernel's file renews.
+
+    Numba by itself keeps a compiled function as long as the function's own file is the same, even if a file
+    that it calls into has changed.
     """
     before = config.CACHE_DIR
     config.CACHE_DIR = str(_cache_folder())  # read when the decorator is applied
@@ -49,6 +51,7 @@ def _cached(function: Kernel, **options: Any) -> Kernel:
 
 @cache
 def _cache_folder() -> Path:
+    """A folder named by the text of all kernels; numba uses its own folders if this one can't be written."""
     here = Path(__file__).parent
     texts = [path.read_bytes() for path in sorted(here.glob("*.py"))]
     return here / "__pycache__" / hashlib.sha256(b"".join(texts)).hexdigest()[:16]

@@ -21,8 +21,21 @@ from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import FLOAT32, Floats, Randoms, decode, nearest_row, random_row, round_row
 from xmcpipe.ops.cpu.simd import LANES, compiled, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices
+from xmcpipe.ops.cpu.words import (
+    WordArrays,
+    WordBuffers,
+    add_word_scores,
+    find_active,
+    unowned_word_buffers,
+    unowned_words,
+    update_words,
+    word_arrays,
+    word_buffers,
+)
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.rounding import STREAM_ROUNDING
+from xmcpipe.ops.topology import INDEX_DTYPE
+from xmcpipe.ops.word_layer import MAX_WORDS, BatchWords, StepWords, WordLayer, Words
 
 
 class RowBatch(NamedTuple):
@@ -35,6 +48,7 @@ class RowBatch(NamedTuple):
     num_rows: int
     positive_rows: NDArray[np.int64]
     positive_labels: NDArray[np.int64]
+    words: WordArrays
 
 
 class Constants(NamedTuple):
@@ -64,13 +78,15 @@ class LabelBuffers(NamedTuple):
     random: Randoms
     scores: Floats
     losses: Floats
+    words: WordBuffers
 
 
-def label_buffers(fan_in: int, padded_rows: int) -> LabelBuffers:
+def label_buffers(fan_in: int, padded_rows: int, words: WordLayer) -> LabelBuffers:
     """New buffers; each thread needs its own."""
     weight, grad, momentum = (np.empty(fan_in, np.float32) for _ in range(3))
     scores, losses = (np.zeros(padded_rows, np.float32) for _ in range(2))
-    return LabelBuffers(weight, grad, momentum, np.empty(-(-fan_in // 8) * 8, np.uint32), scores, losses)
+    random = np.empty(-(-fan_in // 8) * 8, np.uint32)
+    return LabelBuffers(weight, grad, momentum, random, scores, losses, word_buffers(words))
 
 
 @compiled
@@ -83,6 +99,7 @@ def unowned_buffers(buffers: LabelBuffers) -> LabelBuffers:
         unowned(buffers.random),
         unowned(buffers.scores),
         unowned(buffers.losses),
+        unowned_word_buffers(buffers.words),
     )
 
 
@@ -144,9 +161,12 @@ def step_slice(
     layer, buffers = unowned_layer(layer), unowned_buffers(buffers)
     pair = PanelPair(unowned(batch.panels.x), unowned(batch.panels.dx))
     rows_P, labels_P = unowned(batch.positive_rows), unowned(batch.positive_labels)
+    words = unowned_words(batch.words)
     loss_sum, first = 0.0, np.searchsorted(labels_P, begin)
     for label in range(begin, end):
         score_row(pair.x, layer, label, buffers, width)
+        active = find_active(words, label, len(buffers.scores), buffers.words)
+        add_word_scores(words, active, buffers.words, buffers.scores, width)
         # Positives are sorted by label: those of this label are [first, last).
         last = first
         while last < len(labels_P) and labels_P[last] == label:
@@ -156,6 +176,7 @@ def step_slice(
         loss_sum += label_losses(buffers.scores, batch.num_rows, rows, numbers.loss, buffers.losses, width)
         first = last
         gradient_row(pair, layer.indices[label], buffers, width)
+        update_words(words, label, active, buffers.words, buffers.scores, width)
         if layer.bias.size:
             layer.bias[label] -= numbers.rate * numbers.scale * vector_sum(buffers.scores, width)
         update_row(layer, label, buffers, numbers)
@@ -165,7 +186,7 @@ def step_slice(
 def constants_of(loss: str, update: Update) -> Constants:
     """The numbers of a step, in the types of the compiled functions.
 
-    Raises ValueError for a loss that they don't have.
+    Raises XmcpipeError for a loss that they don't have.
     """
     return Constants(
         loss=code_of(loss),
@@ -180,7 +201,7 @@ def constants_of(loss: str, update: Update) -> Constants:
 
 
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. Raises ValueError for positives out of range: they would write out of bounds."""
     _check_positives(positives, len(features_BD), layer.num_labels)
@@ -189,16 +210,28 @@ def step_(
     pairs = array(positives.rows), array(positives.labels)
     x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
     parts, partials = panels.partials(layer.num_labels)
+    words = words or _no_words(layer, len(features_BD))
+    of_words = word_arrays(
+        words.batch, words.layer, panels.padded_rows, words.update(update, update.first_label)
+    )
     dx = array(partials)  # a row for each slice, so that no two threads write to the same memory
 
     def run(number: int, begin: int, end: int) -> float:
-        batch = RowBatch(PanelPair(x, dx[number]), num_rows, *pairs)
-        buffers = label_buffers(layer.fan_in, panels.padded_rows)
+        batch = RowBatch(PanelPair(x, dx[number]), num_rows, *pairs, of_words)
+        buffers = label_buffers(layer.fan_in, panels.padded_rows, words.layer)
         return step_slice(batch, arrays, numbers, buffers, begin, end, width)
 
     # Added in the order of the slices, so that the bits don't depend on the number of threads.
     sums = over_slices(run, parts)
     return torch.tensor(sum(sums), dtype=torch.float32), panels.total(partials)
+
+
+def _no_words(layer: SparseLayer, num_rows: int) -> StepWords:
+    """A layer that reads no words: K' = 0 and U = 0, so that one compiled step serves both kinds."""
+    weight = torch.empty(layer.num_labels, 0)
+    place = torch.full((MAX_WORDS + 1,), -1, dtype=torch.int32)
+    no_words = WordLayer(weight, weight.to(torch.int32).to(INDEX_DTYPE))
+    return StepWords(BatchWords(place, torch.empty(0, num_rows)), no_words, torch.empty(0))
 
 
 def _check_positives(positives: Positives, num_rows: int, num_labels: int) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
 from xmcpipe.ops.nvrtc.variant import Macros
+from xmcpipe.ops.word_layer import StepWords
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
@@ -32,6 +33,7 @@ MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
 CHUNK_MULTIPLE = 1024  # labels
 INDEX_BYTES, SUM_BYTES = 2, 4
+WORD_BITS_BYTES = 3 << 16  # while the bits of the words of a batch are packed, by torch
 
 # kernels/ffi_grad_features.cu
 TILE_LABELS, SLICE_FEATURES, PADDING = 32, 256, 8
@@ -70,13 +72,19 @@ class LayerShape(NamedTuple):
     fan_in: int
     feature_dtype: torch.dtype
     weight_dtype: torch.dtype
+    word_bytes: int = 0
+    """Bytes of the weights and indices of a label's words; 0 without words."""
 
     @staticmethod
-    def of(features_BD: Tensor, layer: SparseLayer) -> "LayerShape":
+    def of(features_BD: Tensor, layer: SparseLayer, words: StepWords | None = None) -> "LayerShape":
         """The shape of a step on these tensors."""
         num_rows, num_features = features_BD.shape
         dtypes = features_BD.dtype, layer.weight.dtype
-        return LayerShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes)
+        word_bytes = 0
+        if words is not None:
+            weight_LK = words.layer.weight
+            word_bytes = weight_LK.shape[1] * (weight_LK.element_size() + INDEX_BYTES)
+        return LayerShape(num_rows, num_features, layer.num_labels, layer.fan_in, *dtypes, word_bytes)
 
     @property
     def transposed_bytes(self) -> int:
@@ -143,8 +151,8 @@ def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
 
 
 def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
-    """The geometry of the step in one pass; None if the step is taken by chunks."""
-    if shape.fan_in * MAX_PASS_RATIO < shape.num_features:
+    """The geometry of the step in one pass; None if the step is taken by chunks, as one with words is."""
+    if shape.word_bytes or shape.fan_in * MAX_PASS_RATIO < shape.num_features:
         return None
     return next(pass_geometries(shape, card), None)
 
@@ -164,7 +172,7 @@ def max_pass_blocks(shape: LayerShape, card: Card) -> int:
 
 def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int = CHUNK_MULTIPLE) -> int:
     """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
-    weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES)
+    weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES) + shape.word_bytes
     cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded_rows(shape.num_rows)))
     return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
 
@@ -184,6 +192,11 @@ def chunk_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> in
     sums = shape.fan_in if sums_before_update(shape) else 0
     partial = max_gradient_bytes(shape.num_rows, shape.num_features, card)
     return shape.transposed_bytes + SUM_BYTES * chunk * (padded_rows(shape.num_rows) + sums) + partial
+
+
+def word_workspace_bytes(num_words: int, num_rows: int) -> int:
+    """Workspace of the kernels of words: padded values of the batch's words, and bits of all words."""
+    return SUM_BYTES * num_words * padded_rows(num_rows) + WORD_BITS_BYTES
 
 
 def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:

@@ -81,12 +81,9 @@ def gather_launch(entry: str, features_DB: Tensor, **macros: int) -> GatherLaunc
     """
     kernel, (num_features, stride) = KERNELS[entry], features_DB.shape
     device = features_DB.device
-    # As many lanes as the batch has rows for, up to a limit: every row reuses the weights that are read.
-    group = 1
-    while group < MAX_GROUP and group * LANE_ROWS < stride:
-        group *= 2
+    group = lanes_of_label(stride)
     whole_batch, macros = group, {"FEATURE": FORMATS[features_DB.dtype], **macros}
-    # Then fewer, until the rows of a block fit in shared memory.
+    # Then fewer lanes, until the rows of a block fit in shared memory.
     while group:
         shared = LANE_ROWS * group * num_features * features_DB.element_size()
         variant = kernel.variant(GROUP=group, SHARED=1, **macros)
@@ -99,6 +96,14 @@ def gather_launch(entry: str, features_DB: Tensor, **macros: int) -> GatherLaunc
             return GatherLaunch(variant, shared, group)
         group //= 2
     return GatherLaunch(kernel.variant(GROUP=whole_batch, SHARED=0, **macros), 0, whole_batch)
+
+
+def lanes_of_label(stride: int) -> int:
+    """Lanes for a label: as the batch has rows for, up to a limit; every row reuses the weights read."""
+    group = 1
+    while group < MAX_GROUP and group * LANE_ROWS < stride:
+        group *= 2
+    return group
 
 
 def resident_blocks(variant: Variant, device: torch.device, shared_bytes: int) -> int:

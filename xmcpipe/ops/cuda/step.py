@@ -1,7 +1,7 @@
 """The fused classifier step on the CUDA kernels: one pass over the labels, or chunk by chunk.
 
 `geometry.one_pass` chooses by shape and card. `step_pass` computes each product densely on tensor cores;
-`step_chunks` gathers, and supports any shape and format.
+`step_chunks` gathers, and supports any shape and format, and words.
 """
 
 from torch import Tensor
@@ -9,13 +9,14 @@ from torch import Tensor
 from xmcpipe.ops.cuda import step_chunks, step_pass
 from xmcpipe.ops.cuda.geometry import LayerShape, card_of, one_pass
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.word_layer import Words
 
 
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. The caller has checked the arguments with `rows.supports`."""
-    shape = LayerShape.of(features_BD, layer)
+    shape = LayerShape.of(features_BD, layer, words)
     if one_pass(shape, card_of(features_BD.device)) is None:
-        return step_chunks.step_(features_BD, layer, positives, loss, update)
+        return step_chunks.step_(features_BD, layer, positives, loss, update, words)
     return step_pass.step_(features_BD, layer, positives, loss, update)

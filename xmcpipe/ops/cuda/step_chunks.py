@@ -1,7 +1,8 @@
 """The fused classifier step on the CUDA kernels, chunk by chunk of labels: for any shape and format.
 
-Three kernels run for each chunk: scores and loss, dX, dW and update. A chunk is small enough for its
-weights, indices and gradients to stay in L2 between the kernels, so each is read from device memory once.
+Three kernels run for each chunk: scores and loss, dX, dW and update. With words (`ops.words`) their part of
+the scores comes first, and their update last. A chunk is small enough for its weights, indices and gradients
+to stay in L2 between the kernels, so each is read from device memory once.
 
 B rows, D features, L labels, K fan-in, P positives.
 """
@@ -13,33 +14,41 @@ from xmcpipe.ops.cuda.ffi import FeatureGradient
 from xmcpipe.ops.cuda.geometry import FORMATS, LayerShape, card_of, chunk_labels, sums_before_update
 from xmcpipe.ops.cuda.rows import gather_launch, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
+from xmcpipe.ops.cuda.words import WordKernels
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.launch import launch
+from xmcpipe.ops.word_layer import Words
 
 
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`."""
-    shape = LayerShape.of(features_BD, layer)
+    shape = LayerShape.of(features_BD, layer, words)
     chunk = chunk_labels(shape, card_of(features_BD.device), update.label_chunk)
     features_DB = transposed(features_BD)
     scores = _Scores(features_DB, layer, shape, chunk, loss_code(loss))
     gradient = FeatureGradient(layer, shape.num_rows, shape.num_features, chunk)
     updates = _Updates(features_DB, layer, shape, chunk)
+    word_kernels = None if words is None else WordKernels(words.batch, words.layer)
     for number, begin in enumerate(range(0, shape.num_labels, chunk)):
         end = min(begin + chunk, shape.num_labels)
+        if word_kernels is not None:
+            word_kernels.write_scores(scores.gradient_LB, begin, end)
         # The order matters: dX is computed from the old weights, so before their update.
         scores.run(number, positives, begin, end)
         gradient.add(scores.gradient_LB, begin, end)
         updates.run(scores.gradient_LB, update, begin, end)
+        if words is not None and word_kernels is not None:
+            word_update = words.update(update, update.first_label)
+            word_kernels.update(scores.gradient_LB, word_update, begin, end)
     grad_features = torch.empty(features_BD.shape, dtype=torch.float32, device=features_BD.device)
     gradient.total(grad_features)
     return scores.losses.sum(), grad_features
 
 
 class _Scores:
-    """The kernel of scores and loss, with its results.
+    """The kernel of scores and loss, with its results; the words' part must be in `gradient_LB` before.
 
     `gradient_LB` float32 [chunk, stride] belongs to the latest chunk; `losses` float32 [chunks, blocks] has
     the partial sums of all chunks.
@@ -50,7 +59,8 @@ class _Scores:
     ) -> None:
         self._features_DB, self._layer, self._shape = features_DB, layer, shape
         stride = features_DB.shape[1]
-        self._kernel = gather_launch("ffi_scores", features_DB, WEIGHT=FORMATS[shape.weight_dtype], LOSS=code)
+        macros = {"WEIGHT": FORMATS[shape.weight_dtype], "LOSS": code, "INITIAL": int(shape.word_bytes > 0)}
+        self._kernel = gather_launch("ffi_scores", features_DB, **macros)
         row_blocks = self._kernel.row_blocks(stride)
         blocks = self._kernel.label_blocks(features_DB.device, chunk, row_blocks)
         self._grid = blocks, row_blocks

@@ -28,6 +28,11 @@ def _momentum_of_updates(macros: Macros, _: int) -> bool:
     return bool(macros["UPDATE"] or not macros["MOMENTUM"])
 
 
+def _initial_of_losses(macros: Macros, _: int) -> bool:
+    """Only scores with a loss have a buffer by label that words' scores may be in."""
+    return bool(macros["LOSS"] or not macros["INITIAL"])
+
+
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
     """Tensor cores multiply bfloat16 on sm_80 and newer; without them GRADIENT_PARTS has no effect."""
     return architecture >= 80 if macros["TENSOR"] else macros["GRADIENT_PARTS"] == 2
@@ -61,8 +66,15 @@ _TABLE = (
     Kernel(
         entry="ffi_scores",
         threads=256,
-        macros=(WEIGHT, FEATURE, LOSS, GROUP, SHARED, THREADS),
-        varied=(("WEIGHT", "FEATURE"), ("WEIGHT", WITH_LOSS), ("GROUP", "SHARED"), ("THREADS",)),
+        macros=(WEIGHT, FEATURE, LOSS, GROUP, SHARED, THREADS, ("INITIAL", (0, 1))),
+        varied=(
+            ("WEIGHT", "FEATURE"),
+            ("WEIGHT", WITH_LOSS, "INITIAL"),
+            ("GROUP", "SHARED"),
+            ("THREADS",),
+            (("LOSS", (2,)), ("INITIAL", (1,)), "GROUP", "SHARED"),
+        ),
+        allows=_initial_of_losses,
         optional=("bias_L", "partial_loss", "positive_rows", "positive_labels"),
     ),
     Kernel(
@@ -140,6 +152,20 @@ _TABLE = (
         optional=("bias_L",),
     ),
     Kernel(entry="ffi_topk_merge", threads=128, file="ffi_topk.cu"),
+    Kernel(
+        entry="ffi_word_scores",
+        threads=256,
+        blocks=4,
+        macros=(WEIGHT, ("BY_LABEL", (1, 0)), GROUP),
+        varied=(("WEIGHT",), ("BY_LABEL", "GROUP")),
+    ),
+    Kernel(
+        entry="ffi_word_update",
+        threads=256,
+        blocks=2,
+        macros=(WEIGHT, GROUP),
+        varied=(("WEIGHT", "GROUP"),),
+    ),
     Kernel(
         entry="ffi_rewire",
         threads=64,

@@ -43,7 +43,7 @@ def read_curves(model: Path | None) -> Curves:
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_kind.setdefault(line["kind"], []).append(line)
-    train = by_kind.get("train", [])
+    train = [line for line in by_kind.get("train", []) if line["step"] > 0]
     # Lines of validation and rewiring have a step but no epoch: convert with the last line that has both.
     last = next((line for line in reversed(train) if line.get("epoch", 0) > 0), None)
     if last is None:
@@ -99,10 +99,9 @@ def _column(lines: list[dict[str, Any]], key: str, epoch_of_step: float) -> Poin
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The valid lines of a log, each with its `kind`, its `step` (from 1) and its other numbers.
+    """The valid lines of a log, each with its `kind`, its `step` (0: before the first) and its other numbers.
 
-    The line of settings is left out. Invalid lines, which a killed process or a bad disk can leave, are
-    ignored with one warning.
+    Invalid lines, which a killed process or a bad disk can leave, are ignored with one warning.
     """
     if not path.is_file():
         return []
@@ -112,8 +111,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        if isinstance(line, Mapping) and line.get("kind") == "settings":
-            continue
         if isinstance(line, Mapping) and isinstance(line.get("kind"), str) and _is_step(line.get("step")):
             numbers = {key: value for key, value in line.items() if _is_number(value)}
             lines.append({**numbers, "kind": line["kind"]})
@@ -126,7 +123,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_step(value: Any) -> bool:
-    return type(value) is int and 0 < value < LARGEST
+    return type(value) is int and 0 <= value < LARGEST
 
 
 def _is_number(value: Any) -> bool:

@@ -20,6 +20,7 @@ NAMING_SETTINGS = (
     "train.max_steps",
     "train.seed",
 )
+BASELINE = "baseline"  # the stage that makes the predictions of a baseline
 MAX_SETTINGS = 3  # in a default name
 MAX_NAME = 80  # characters
 
@@ -47,6 +48,14 @@ class Run:
         """The headline figures in the manifest of the artifact of this kind; empty if it was deleted."""
         artifact = self.artifacts.get(kind)
         return {} if artifact is None else artifact.manifest.figures
+
+    @property
+    def baseline(self) -> str | None:
+        """The system, if these predictions are of `xmcpipe baseline` and not of a model; else None."""
+        predictions = self.artifacts.get("predictions")
+        if predictions is None or predictions.manifest.stage != BASELINE:
+            return None
+        return str(predictions.manifest.config["system"])
 
     @property
     def test_set(self) -> str:
@@ -155,11 +164,10 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Setting -> its value in each run (None if it has none), for the settings that differ between runs.
 
     Settings of a stage are omitted if its artifact was deleted from any of the runs: whether they differ is
-    unknown.
+    unknown. Models and baselines have different stages, so this is decided for each of the two alone.
     """
     tables = [run.settings for run in runs]
-    stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
-    known = set.intersection(*stages)
+    known = set[str]().union(*map(_stages, runs)) - set(unknown_stages(runs))
     keys = dict.fromkeys(key for table in tables for key in table)
     values = {key: [table.get(key) for table in tables] for key in keys if key.split(".")[0] in known}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row[1:])}
@@ -167,8 +175,15 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 def unknown_stages(runs: Sequence[Run]) -> list[str]:
     """The stages whose settings are known for some runs only, since the artifacts of others were deleted."""
-    stages = [{each.manifest.stage for each in run.artifacts.values()} for run in runs]
-    return sorted(stage for stage in set.union(*stages) if any(stage not in known for known in stages))
+    kinds = [[run for run in runs if (run.baseline is None) == is_model] for is_model in (True, False)]
+    unknown: set[str] = set()
+    for stages in ([_stages(run) for run in kind] for kind in kinds if kind):
+        unknown |= set[str]().union(*stages) - stages[0].intersection(*stages)
+    return sorted(unknown)
+
+
+def _stages(run: Run) -> set[str]:
+    return {artifact.manifest.stage for artifact in run.artifacts.values()}
 
 
 def known_datasets(runs: Sequence[Run]) -> list[str]:
@@ -177,14 +192,19 @@ def known_datasets(runs: Sequence[Run]) -> list[str]:
 
 
 def _default_names(runs: Sequence[Run]) -> list[str]:
-    """Names from at most MAX_SETTINGS settings that differ; equal names get a fingerprint appended."""
-    rows = differing(runs) if len(runs) > 1 else {}
+    """Names of models from at most MAX_SETTINGS settings that differ; a baseline is named like its system.
+
+    Equal names get a fingerprint appended.
+    """
+    models = [run for run in runs if run.baseline is None]
+    rows = differing(models) if len(models) > 1 else {}
     keys = [key for key in NAMING_SETTINGS if key in rows]
     keys += [key for key in rows if key not in NAMING_SETTINGS]
     keys = [key for key in keys if None not in rows[key]][:MAX_SETTINGS]
-    names = [" · ".join(_name_part(key, rows[key][at]) for key in keys) for at in range(len(runs))]
-    if not keys:  # one run, or runs with equal settings
-        names = [str(run.settings.get("train.head.kind") or "run") for run in runs]
+    of_models = iter(" · ".join(_name_part(key, rows[key][at]) for key in keys) for at in range(len(models)))
+    if not keys:  # one model, or models with equal settings
+        of_models = iter(str(run.settings.get("train.head.kind") or "run") for run in models)
+    names = [run.baseline or next(of_models) for run in runs]
     return [
         f"{name} {run.artifacts['metrics'].manifest.fingerprint[:8]}" if names.count(name) > 1 else name
         for name, run in zip(names, runs, strict=True)

@@ -63,7 +63,8 @@ def headline(runs: Sequence[Run], measurements: Sequence[RunMeasurement], quoted
     metrics = shown_metrics(measurements)
     rows = _run_rows(runs, measurements, metrics)
     rows += _difference_rows(runs, measurements, metrics)
-    if popular := measurements[0].popularity:
+    shown = any(run.baseline == "popularity" and run.test_set == runs[0].test_set for run in runs)
+    if (popular := measurements[0].popularity) and not shown:
         cells = [Cell(percent(popular[name])) if name in popular else Cell() for name in metrics]
         same_test = len({run.test_set for run in runs}) == 1
         below = "the baseline" if same_test else f"on the test of {runs[0].name}"
@@ -97,7 +98,8 @@ def _run_rows(
             _figure(measurement, name, name in candidates and percent(figures[name]) == percent(best[name]))
             for name in metrics
         ]
-        rows.append(Row("run", run.name, "", cells + _costs(run, whole)))
+        below = "baseline" if run.baseline else ""
+        rows.append(Row("run", run.name, below, cells + _costs(run, whole)))
     return rows
 
 
@@ -180,6 +182,8 @@ def _difference(difference: "Difference | None") -> Cell:
 
 def _costs(run: Run, whole: bool) -> list[Cell]:
     """The cells in the columns COST_HEADS; for `whole`, see `training_memory`."""
+    if run.baseline:
+        return _costs_of_baseline(run)
     figures = run.figures("model")
     used = training_memory(figures, whole)
     seconds, rate = figures.get("seconds"), figures.get("documents_per_second")
@@ -190,6 +194,18 @@ def _costs(run: Run, whole: bool) -> list[Cell]:
         Cell()
         if head is None or encoder is None
         else Cell(millions(head + encoder), f"head {millions(head)}"),
+    ]
+
+
+def _costs_of_baseline(run: Run) -> list[Cell]:
+    """The same columns for a baseline, whose one stage trains and predicts."""
+    made_by = run.artifacts["predictions"].manifest.made_by
+    resident, seconds = made_by.get("peak_rss_bytes"), made_by.get("seconds")
+    weights = run.figures("predictions").get("weights")
+    return [
+        Cell() if resident is None else Cell(gib_of(int(resident)), RESIDENT),
+        Cell() if seconds is None else Cell(clock(float(seconds)), "with prediction"),
+        Cell() if weights is None else Cell(millions(weights)),
     ]
 
 

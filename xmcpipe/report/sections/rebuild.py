@@ -17,11 +17,13 @@ def rebuild_facts(run: Run) -> dict[str, Any]:
         if command := each.manifest.made_by.get("command"):
             commands.setdefault(shlex.join(command), []).append(each.manifest.stage)
     # Versions and machine are those of the training, if its artifact still exists.
-    main = made_by.get("model") or made_by["metrics"]
+    training = made_by.get("predictions") if run.baseline else made_by.get("model")
+    main = training or made_by["metrics"]
     return {
         "name": run.name,
         "commands": commands,
         "recipe": recipe_text(run),
+        "rerun": f"xmcpipe {'baseline' if run.baseline else 'run'} rerun.toml",
         "settings": {key: setting_text(value) for key, value in run.settings.items()},
         "artifacts": list(map(_artifact, run.artifacts.values())),
         "absent": run.absent,

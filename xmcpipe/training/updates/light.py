@@ -21,7 +21,9 @@ from torch import Tensor
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.ops.layer import Positives
+from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.updates.optimizer import (
     Group,
@@ -49,6 +51,7 @@ class LightUpdates:
         assert model.head.updates_in_place, "TrainConfig has checked the head's kind"
         self.config, self.head = config, model.head
         self.sgd = HeadSGD.of(model.head, config.head.momentum, config.head.weight_decay)
+        self.words = WordSGD.of(model.head)
         model.head.requires_grad_(False)  # forward updates the head, so autograd must not
         groups = encoder_groups(model, config.encoder) + branch_groups(model, config.head, config.auxiliary)
         self.optimizer = _releasing_adamw(model, groups, config.encoder.lr, device)
@@ -61,12 +64,29 @@ class LightUpdates:
             set_rate(self.optimizer, rate_factor)
         self.sgd.rate.fill_(self.config.head.lr * rate_factor)
         self.sgd.step.fill_(step)
+        self.words.begin(step, self.config.head.word_lr * rate_factor)
 
-    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
+    def main_loss(
+        self,
+        features_BD: Tensor,
+        positives: Positives,
+        factor: float,
+        weight: float,
+        words: BatchWords | None = None,
+    ) -> Tensor:
         config = self.config
         self.sgd.scale.fill_(weight * factor)
+        rate_U = None if words is None else self.words.update(self.head, words, weight).rate_U
         return stepped_loss(
-            self.head, features_BD, positives, config.loss, factor, self.sgd, config.label_chunk
+            self.head,
+            features_BD,
+            positives,
+            config.loss,
+            factor,
+            self.sgd,
+            config.label_chunk,
+            words,
+            rate_U,
         )
 
     def backward(self, total: Tensor) -> None:

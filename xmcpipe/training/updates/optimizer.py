@@ -43,8 +43,10 @@ def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimi
 
 def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> torch.optim.Optimizer:
     """The optimizer of the head, the intermediate layer and the auxiliary branch."""
-    decayed = [p for p in model.head.parameters() if p.dim() > 1]
-    biases = [p for p in model.head.parameters() if p.dim() <= 1]
+    # The weights of words have no gradient: the forward pass updates them (modeling.word_sgd).
+    trained = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
+    decayed = [p for p in trained if p.dim() > 1]
+    biases = [p for p in trained if p.dim() <= 1]
     groups: list[Group] = [{"name": "head", "params": decayed, "weight_decay": head.weight_decay}]
     if biases:
         groups.append({"name": "bias", "params": biases, "weight_decay": 0.0})

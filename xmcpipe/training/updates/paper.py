@@ -12,7 +12,9 @@ from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.ops.layer import Positives
+from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
@@ -31,6 +33,7 @@ class PaperUpdates:
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         self.config, self.model = config, model
+        self.words = WordSGD.of(model.head)
         self.autocast = AUTOCAST[config.precision]
         # The names are part of the checkpoint's format.
         self.named_optimizers = {"classifier": classifier_optimizer(model, config.head, config.auxiliary)}
@@ -49,10 +52,21 @@ class PaperUpdates:
     def begin(self, step: int, rate_factor: float) -> None:
         for optimizer in self.optimizers():
             set_rate(optimizer, rate_factor)
+        self.words.begin(step, self.config.head.word_lr * rate_factor)
 
-    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
-        config = self.config
-        return chunked_loss(self.model.head, features_BD, positives, config.loss, factor, config.label_chunk)
+    def main_loss(
+        self,
+        features_BD: Tensor,
+        positives: Positives,
+        factor: float,
+        weight: float,
+        words: BatchWords | None = None,
+    ) -> Tensor:
+        config, head = self.config, self.model.head
+        update = None if words is None else self.words.update(head, words, weight)
+        return chunked_loss(
+            head, features_BD, positives, config.loss, factor, config.label_chunk, words, update
+        )
 
     def backward(self, total: Tensor) -> None:
         torch.autograd.backward(self.scaler.scale(total))

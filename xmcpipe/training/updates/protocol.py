@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
+from xmcpipe.ops.word_layer import BatchWords
 
 
 class State(Protocol):
@@ -53,10 +54,18 @@ class Updates(State, Protocol):
         """Begin step number `step`, from 0: all rates are `rate_factor` times the configured ones."""
         ...
 
-    def main_loss(self, features_BD: Tensor, positives: Positives, factor: float, weight: float) -> Tensor:
+    def main_loss(
+        self,
+        features_BD: Tensor,
+        positives: Positives,
+        factor: float,
+        weight: float,
+        words: BatchWords | None = None,
+    ) -> Tensor:
         """`factor` times the loss over all rows and labels: a float32 scalar with autograd.
 
-        `weight` is the factor of this loss in the total loss.
+        `weight` is the factor of this loss in the total loss. `words` are those of the rows, if the head
+        reads words: their weights are updated here, in both modes.
         """
         ...
 

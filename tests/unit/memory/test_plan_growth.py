@@ -1,0 +1,31 @@
+"""What growth by gradient adds to a plan: kept batches, and for growth by documents the features of each."""
+
+from pathlib import Path
+
+from tests.encoders import HIDDEN
+from tests.unit.memory.test_plan import LIGHT, SHAPE, configure
+from xmcpipe.memory.parts import KEPT
+from xmcpipe.memory.plan import plan
+from xmcpipe.modeling.encoder import from_config
+
+
+def test_growth_keeps_batches_on_the_device_and_features_of_documents_on_the_host(tiny_encoder: Path) -> None:
+    settings = {**LIGHT, "max_steps": 0, "rewire.interval": 10, "rewire.window": 7}
+    plans = {
+        growth: plan(
+            configure(**settings, **{"rewire.growth": growth}),
+            lambda: from_config(str(tiny_encoder)),
+            SHAPE,
+            "cuda",
+            1000,
+        )
+        for growth in ("random", "gradient", "documents")
+    }
+    kept = 7 * 32 * HIDDEN * 2 + 7 * 96 * 8
+    assert KEPT not in plans["random"].part_peaks
+    assert plans["gradient"].part_peaks[KEPT] == plans["documents"].part_peaks[KEPT] == kept
+    assert plans["documents"].host == {
+        **plans["gradient"].host,
+        "features of documents": 1000 * HIDDEN * 2,
+        "labels of documents": 1000 * 3 * 8,
+    }

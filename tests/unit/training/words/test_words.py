@@ -1,0 +1,147 @@
+"""Words in the layer: which are chosen, that they are learned in both modes, and that a resume is exact."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tests.unit.training.runs import CPU, HEAD, LIGHT, fit_until, same_bits, states
+from xmcpipe.config import from_table
+from xmcpipe.data.schema import LABELS
+from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
+from xmcpipe.data.terms import document_terms, named_terms
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.ops.word_layer import NO_WORD
+from xmcpipe.training.build import new_model
+from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.feed import Feed
+from xmcpipe.training.trainer import Trainer
+from xmcpipe.training.validation import validate
+from xmcpipe.training.word_choice import choose_words
+
+NUM_LABELS, NUM_DOCUMENTS = 40, 160
+MODES: dict[str, dict[str, Any]] = {
+    "paper": {"loss": "bce", "head": {"fan_in": 6, "bias": True, "word_fan_in": 4}},
+    "light": {**LIGHT, "head": {**HEAD, "word_fan_in": 4}},
+}
+
+
+def text_of(document: int) -> str:
+    """A document of label `document % 40`: its own word among words that all documents share."""
+    label = document % NUM_LABELS
+    return f"a picture of object{label} number {document}, shown in a room"
+
+
+@pytest.fixture
+def with_words(tmp_path: Path) -> Path:
+    """Shards in which tokens say nothing, and one word of each document names its label."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    texts = [text_of(document) for document in range(NUM_DOCUMENTS)]
+    tokens = pa.array([[1, 2, 3]] * NUM_DOCUMENTS, pa.list_(pa.int32()))
+    labels = pa.array([[document % NUM_LABELS] for document in range(NUM_DOCUMENTS)], pa.list_(pa.int32()))
+    with ShardWriter(shard_path(folder, "train", 0), has_terms=True) as shard:
+        ids = pa.array([str(document) for document in range(NUM_DOCUMENTS)])
+        shard.write(ids, tokens, labels, document_terms(texts, pairs=True))
+    names = {"label": [f"l{label}" for label in range(NUM_LABELS)], "text": [None] * NUM_LABELS}
+    pq.write_table(pa.table(names, schema=LABELS), folder / "labels.parquet")
+    return folder
+
+
+def trainer_of(shards: Path, encoder: Path, scratch: Path, /, **changes: Any) -> Trainer:
+    """A trainer whose head reads words."""
+    table: dict[str, Any] = {
+        "epochs": 8, "batch_size": 16, "warmup_steps": 2, "precision": "float32", "validation": 0.0,
+        "encoder": {"dropout": 0.0}, "rewire": {"interval": 3, "fraction": 0.3}, **changes,
+    }  # fmt: skip
+    config = from_table(TrainConfig, table, "train")
+    feed = Feed(shards, config, 0, CPU)
+    texts = Shards(shards, "label")
+    choice = choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
+    model = new_model(config, str(encoder), 204, feed, 0, CPU, choice)
+    feed.read_words(model.words)
+    return Trainer(config, model, feed, None, CPU, scratch)
+
+
+def precision_at_1(trainer: Trainer) -> float:
+    """P@1 on the training documents."""
+    batch = trainer.feed.batch(trainer.feed.train_rows)
+    figures = validate(trainer.model, [batch], trainer._features, NUM_LABELS, 1000)
+    return figures["P@1"]
+
+
+def test_the_chosen_words_tell_a_label_from_the_others(with_words: Path) -> None:
+    shards = Shards(with_words, "train")
+    choice = choose_words(shards, np.arange(len(shards)), Shards(with_words, "label"), NUM_LABELS, 3)
+    for label in range(NUM_LABELS):
+        spelled = named_terms(text_of(label), pairs=True)
+        words = [spelled[int(choice.vocabulary.codes[word])] for word in choice.index_LK[label]]
+        # Numbers of documents are in one document each: no vocabulary keeps them.
+        assert sorted(words) == [f"object{label}", f"object{label} number", f"of object{label}"]
+
+
+def test_a_label_without_documents_reads_no_word(with_words: Path) -> None:
+    shards = Shards(with_words, "train")
+    rows = np.flatnonzero(np.arange(NUM_DOCUMENTS) % NUM_LABELS != 7)
+    choice = choose_words(shards, rows, Shards(with_words, "label"), NUM_LABELS, 3)
+    assert (choice.index_LK[7] == NO_WORD).all()
+    assert (choice.index_LK[6] != NO_WORD).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_words_are_learned(with_words: Path, tiny_encoder: Path, tmp_path: Path, mode: str) -> None:
+    trainer = trainer_of(with_words, tiny_encoder, tmp_path / "run", **MODES[mode])
+    assert precision_at_1(trainer) < 0.2
+    trainer.fit()
+    assert precision_at_1(trainer) > 0.95  # from tokens alone all documents are the same
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_resumed_training_ends_in_the_same_bits(
+    with_words: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    changes = {**MODES[mode], "epochs": 2, "checkpoint_minutes": 0.0}
+    whole = trainer_of(with_words, tiny_encoder, tmp_path / "whole", **changes)
+    whole.fit()
+    fit_until(trainer_of(with_words, tiny_encoder, tmp_path / "cut", **changes), 7, monkeypatch)
+    resumed = trainer_of(with_words, tiny_encoder, tmp_path / "cut", **changes)
+    resumed.fit()
+    expected, got = states(whole), states(resumed)
+    assert any(name == "head.word_weight" for name in expected)
+    for name, tensor in expected.items():
+        assert same_bits(tensor, got[name]), name
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_weights_do_not_depend_on_the_chunk(
+    with_words: Path, tiny_encoder: Path, tmp_path: Path, mode: str
+) -> None:
+    found = []
+    for chunk in (7, 1000):
+        trainer = trainer_of(
+            with_words, tiny_encoder, tmp_path / f"{chunk}", **MODES[mode], epochs=1, label_chunk=chunk
+        )
+        trainer.fit()
+        found.append(states(trainer)["head.word_weight"].float())
+    assert float(found[0].abs().max()) > 0.1
+    small, large = found
+    assert torch.allclose(small, large, rtol=0.02, atol=0.02 * float(small.abs().max()))
+
+
+def test_shards_without_words_are_refused(shards: Path) -> None:
+    documents = Shards(shards, "train")
+    with pytest.raises(XmcpipeError, match=r"the shards in .* have no words"):
+        choose_words(documents, np.arange(4), Shards(shards, "label"), NUM_LABELS, 3)
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    for table, message in (
+        ({"head": {"kind": "dense", "word_fan_in": 4}}, "expected a sparse head with word_fan_in > 0"),
+        ({"head": {"word_fan_in": 4}, "accumulation": 2}, "expected accumulation = 1"),
+    ):
+        with pytest.raises(XmcpipeError, match=message):
+            from_table(TrainConfig, table, "train")

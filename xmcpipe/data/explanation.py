@@ -1,0 +1,91 @@
+"""Which words of a text speak for a label: their parts of the label's score.
+
+A model that reads words adds weight * tf-idf of each word to a label's score, so the parts of the words are
+exact. They are read from the files of the model without loading it. NumPy only: a report explains documents
+where torch is absent.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xmcpipe.data.terms import document_terms, named_terms
+from xmcpipe.data.word_vocabulary import WordVocabulary
+from xmcpipe.errors import XmcpipeError
+
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "U16": "<u2", "I64": "<i8"}
+WordParts = list[tuple[str, float]]
+"""Words or pairs of words, and the part of each in a score; the largest first."""
+
+
+class WordExplainer:
+    """Explains scores of the model in `folder`.
+
+    Raises XmcpipeError for a folder without a model, and for a model that reads no words.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            words = facts.get("words")
+            arrays = {} if words is None else _mapped(folder / "model.safetensors")
+        except (OSError, ValueError, KeyError) as error:
+            raise XmcpipeError(
+                f"{folder} is not a model artifact: {error}", "give the folder of a model artifact"
+            ) from error
+        if words is None:
+            raise XmcpipeError(
+                f"the model in {folder} reads no words, so no word explains its scores",
+                "train with train.head.word_fan_in > 0 and tokenize.words",
+            )
+        self._pairs = words["kind"] == "pairs"
+        codes, idf = arrays["words.codes"], arrays["words.idf"]
+        self._vocabulary = WordVocabulary(codes.astype(np.uint32), np.asarray(idf))
+        self._index_LK, self._weight_LK = arrays["head.word_index"], arrays["head.word_weight"]
+        self._is_bfloat16 = facts["head"]["dtype"] == "bfloat16"
+
+    def parts(self, text: str, labels: Sequence[int], most: int = 5) -> list[WordParts]:
+        """The `most` words with the largest part in the score of each label; only those above 0."""
+        found = self._vocabulary.weigh(document_terms([text], self._pairs))
+        names, values = (
+            named_terms(text, self._pairs),
+            dict(zip(found.ids.tolist(), found.values, strict=True)),
+        )
+        explained = []
+        for label in labels:
+            read = zip(self._index_LK[label].tolist(), self._weights(label).tolist(), strict=True)
+            parts = [
+                (names[int(self._vocabulary.codes[word])], float(weight * values[word]))
+                for word, weight in read
+                if word in values and weight > 0.0
+            ]
+            explained.append(sorted(parts, key=lambda part: (-part[1], part[0]))[:most])
+        return explained
+
+    def _weights(self, label: int) -> npt.NDArray[np.float32]:
+        row = self._weight_LK[label]
+        if self._is_bfloat16:
+            row = (row.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return np.asarray(row, np.float32)
+
+
+def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of words in a safetensors file, mapped into memory; bfloat16 as its bits, uint16."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    names = ("words.codes", "words.idf", "head.word_index", "head.word_weight")
+    return {
+        name: np.memmap(
+            path,
+            DTYPES[header[name]["dtype"]],
+            "r",
+            offset=8 + length + header[name]["data_offsets"][0],
+            shape=tuple(header[name]["shape"]),
+        )
+        for name in names
+    }

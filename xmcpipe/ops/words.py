@@ -1,0 +1,199 @@
+"""The second source of a label's score: words of the document, each label reads K' of at most 65,535.
+
+    score[b, l] += sum_k weight[l, k] * t[b, index[l, k]]        t: tf-idf of the document's words, sparse
+
+Most words that a label reads occur in no document of a batch: their connections need no arithmetic. So the
+words of a batch are kept as the dense matrix of those that occur, with the place of each word in it. Nothing
+is trained below the words: there is no gradient of t.
+
+B rows, L labels, K' words that a label reads, U different words of a batch, R labels of a piece.
+"""
+
+import torch
+from torch import Tensor
+
+from xmcpipe.ops.checks import FLOATS, check_matrix
+from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_installed
+from xmcpipe.ops.rounding import random_bits, round_stochastically
+from xmcpipe.ops.topology import INDEX_DTYPE
+from xmcpipe.ops.word_layer import (
+    MAX_WORDS,
+    SEED_OF_WORDS,
+    BatchWords,
+    StepWords,
+    WordLayer,
+    WordUpdate,
+)
+
+TILE_VALUES = 1 << 22  # of the dense tile [R, U] in torch
+
+
+def check_words(words: BatchWords, layer: WordLayer, num_rows: int) -> None:
+    """Raise ValueError for wrong shapes and dtypes; values are not read."""
+    check_matrix(words.values_UB, "values of words", num_rows)
+    if words.place.dtype != torch.int32 or words.place.shape != (MAX_WORDS + 1,):
+        raise ValueError(
+            f"expected place int32 [{MAX_WORDS + 1}], got {words.place.dtype} {list(words.place.shape)}"
+        )
+    if words.values_UB.dtype != torch.float32:
+        raise ValueError(f"expected values of words float32, got {words.values_UB.dtype}")
+    if layer.weight.dim() != 2 or layer.index.shape != layer.weight.shape:
+        shapes = f"{list(layer.weight.shape)} and {list(layer.index.shape)}"
+        raise ValueError(f"expected word weight [L, K'] and word index [L, K'], got {shapes}")
+    if layer.index.dtype != INDEX_DTYPE or layer.weight.dtype not in FLOATS:
+        raise ValueError(
+            f"expected word index {INDEX_DTYPE} and a weight of 16- or 32-bit floats, got "
+            f"{layer.index.dtype} and {layer.weight.dtype}"
+        )
+    if not (layer.weight.is_contiguous() and layer.index.is_contiguous()):
+        raise ValueError("expected contiguous word weight and index, since rows are written in place")
+
+
+def check_scores(scores: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """`check_words`, and that `scores` are float32 [B, L]: a kernel would write out of bounds."""
+    check_words(words, layer, len(scores))
+    check_matrix(scores, "scores", len(layer.weight))
+    if scores.dtype != torch.float32:
+        raise ValueError(f"expected scores float32, got {scores.dtype}")
+
+
+def check_rate(rate_U: Tensor, words: BatchWords) -> None:
+    """Check that there is a rate of each word, float32 [U]."""
+    if rate_U.dtype != torch.float32 or rate_U.shape != words.values_UB.shape[:1]:
+        expected = f"float32 [{len(words.values_UB)}]"
+        raise ValueError(f"expected rate of words {expected}, got {rate_U.dtype} {list(rate_U.shape)}")
+
+
+def check_step_words(words: StepWords, num_rows: int, num_labels: int) -> None:
+    """Check the words of a step of `num_labels` labels."""
+    check_words(words.batch, words.layer, num_rows)
+    check_rate(words.rate_U, words.batch)
+    if len(words.layer.weight) != num_labels:
+        raise ValueError(f"expected word weight of {num_labels} labels, got {len(words.layer.weight)}")
+
+
+@torch.library.custom_op("xmcpipe::word_scores_", mutates_args=("scores",))
+def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
+    """Add the words' part to `scores` float32 [B, L], in place.
+
+    The rest is a BatchWords and a WordLayer. Raises ValueError for other shapes or dtypes.
+    """
+    words, layer = BatchWords(place, values), WordLayer(weight, index)
+    check_scores(scores, words, layer)
+    if cuda_kernels_usable(index, weight):
+        import xmcpipe.ops.cuda.words
+
+        xmcpipe.ops.cuda.words.scores_(scores.T, words, layer)
+    elif _on_numba(scores):
+        import xmcpipe.ops.cpu.words  # here, since numba takes a second to import
+
+        xmcpipe.ops.cpu.words.scores_(scores, words, layer)
+    else:
+        scores_in_torch_(scores, words, layer)
+
+
+@torch.library.custom_op("xmcpipe::word_update_", mutates_args=("weight",))
+def word_update_op_(
+    weight: Tensor,
+    index: Tensor,
+    place: Tensor,
+    values: Tensor,
+    grad_scores: Tensor,
+    rate: Tensor,
+    step: Tensor,
+    seed: int,
+    first_label: int,
+) -> None:
+    """Update the weights of the words of a batch in place, from `grad_scores` float32 [B, L].
+
+    `grad_scores` is the gradient of the summed loss, `rate` float32 [U]; see WordUpdate. Raises ValueError
+    for other shapes or dtypes.
+    """
+    words, layer = BatchWords(place, values), WordLayer(weight, index)
+    update = WordUpdate(rate, step, seed, first_label)
+    check_scores(grad_scores, words, layer)
+    check_rate(rate, words)
+    if cuda_kernels_usable(index, weight):
+        import xmcpipe.ops.cuda.words
+
+        xmcpipe.ops.cuda.words.update_(grad_scores.T, words, layer, update)
+    elif _on_numba(grad_scores):
+        import xmcpipe.ops.cpu.words
+
+        xmcpipe.ops.cpu.words.update_(grad_scores, words, layer, update)
+    else:
+        update_in_torch_(grad_scores, words, layer, update)
+
+
+@word_scores_op_.register_fake
+def _no_scores(scores: Tensor, place: Tensor, values: Tensor, weight: Tensor, index: Tensor) -> None:
+    check_scores(scores, BatchWords(place, values), WordLayer(weight, index))
+
+
+@word_update_op_.register_fake
+def _no_update(
+    weight: Tensor,
+    index: Tensor,
+    place: Tensor,
+    values: Tensor,
+    grad_scores: Tensor,
+    rate: Tensor,
+    *_: object,
+) -> None:
+    check_scores(grad_scores, BatchWords(place, values), WordLayer(weight, index))
+    check_rate(rate, BatchWords(place, values))
+
+
+def word_scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """`word_scores_op_` with its arguments bundled."""
+    word_scores_op_(scores_BL, *words, *layer)
+
+
+def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
+    """`word_update_op_` with its arguments bundled."""
+    word_update_op_(*layer, *words, grad_BL, *update)
+
+
+def _on_numba(scores: Tensor) -> bool:
+    return scores.device.type == "cpu" and numba_installed()
+
+
+def scores_in_torch_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """The words' part of the scores by dense tiles [R, U], on any device."""
+    num_words = len(words.values_UB)
+    for begin, end in _pieces(len(layer.weight), num_words):
+        place_RK = _places(words, layer.index[begin:end], num_words)
+        # A column more than U, into which the connections without a word of the batch fall.
+        tile_RU = words.values_UB.new_zeros(end - begin, num_words + 1)
+        tile_RU.scatter_(1, place_RK, layer.weight[begin:end].float())
+        scores_BL[:, begin:end] += words.values_UB.T @ tile_RU[:, :num_words].T
+
+
+def update_in_torch_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
+    """The update by dense tiles [R, U], on any device."""
+    num_words = len(words.values_UB)
+    none = grad_BL.new_zeros(1)
+    rate_U = torch.cat([update.rate_U, none])
+    for begin, end in _pieces(len(layer.weight), num_words):
+        place_RK = _places(words, layer.index[begin:end], num_words)
+        tile_RU = grad_BL[:, begin:end].T @ words.values_UB.T
+        tile_RU = torch.cat([tile_RU, none.expand(end - begin, 1)], 1)
+        weight_RK = layer.weight[begin:end]
+        new_RK = weight_RK.float() - rate_U[place_RK] * tile_RU.gather(1, place_RK)
+        if weight_RK.dtype != torch.float32:
+            labels_R = torch.arange(begin, end, device=grad_BL.device) + update.first_label
+            seed = update.seed ^ SEED_OF_WORDS
+            random_RK = random_bits(seed, update.step, labels_R, weight_RK.shape[1])
+            new_RK = round_stochastically(new_RK, random_RK, weight_RK.dtype)
+        weight_RK.copy_(new_RK)
+
+
+def _places(words: BatchWords, index_RK: Tensor, num_words: int) -> Tensor:
+    """The place of each connection's word in the batch, int64 [R, K']; U for a word that isn't there."""
+    place_RK = words.place[index_RK.to(torch.int64)].to(torch.int64)
+    return torch.where(place_RK < 0, num_words, place_RK)
+
+
+def _pieces(num_labels: int, num_words: int) -> list[tuple[int, int]]:
+    rows = max(1, TILE_VALUES // (num_words + 1))
+    return [(begin, min(begin + rows, num_labels)) for begin in range(0, num_labels, rows)]
