@@ -129,7 +129,7 @@ def test_a_step_with_words_is_that_of_the_cpu(dtype: torch.dtype, batch: int) ->
         features = make_layer(batch, 2003, 64, 384, dtype)[0].to(device)
         scale, rate, step = (torch.tensor(each, device=device) for each in (1.0 / batch, 0.5, 3))
         update = Update(scale, rate, step, 1e-4, 0.0, seed=7, first_label=0, label_chunk=1024)
-        step_words = StepWords(words, word_layer, words.rates(rate))
+        step_words = StepWords.of(words, word_layer, words.rates(rate), update)
         pairs = Positives(*(each.to(device) for each in positives))
         loss, grad = step_(features, layer, pairs, "bce", update, step_words)
         weight = word_layer.weight.nan_to_num()  # of words that the batch lacks

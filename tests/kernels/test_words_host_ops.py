@@ -75,8 +75,8 @@ def both_steps(dtype: torch.dtype, batch: int, loss: str, chunk: int) -> tuple[O
     case = Case(Sizes(batch, 48, LABELS, 16), (dtype, dtype))
     batch_words = make_words(batch, 100)
     word_layer = make_word_layer(batch_words, LABELS, FAN_IN, dtype)
-    before = StepWords(batch_words, word_layer, batch_words.rates(torch.tensor(0.05)))
     update = make_update(factor=0.0)._replace(label_chunk=chunk)
+    before = StepWords.of(batch_words, word_layer, batch_words.rates(torch.tensor(0.05)), update)
     outcomes = []
     for step_ in (step.step_, step_torch.step_):
         layer, weight = case.copy(), word_layer.weight.clone()
@@ -95,7 +95,9 @@ def test_words_count_in_a_chunk_and_exclude_one_pass(host_gpu: HostGpu, num_word
         SparseLayer(weight_LK, weight_LK.to(torch.uint16)),
     )
     batch_words, card = make_words(64, num_words), card_of(features.device)
-    of_step = StepWords(batch_words, WordLayer(weight_LK, layer.index), torch.zeros(num_words))
+    of_step = StepWords.of(
+        batch_words, WordLayer(weight_LK, layer.index), torch.zeros(num_words), make_update()
+    )
     plain, shape = LayerShape.of(features, layer), LayerShape.of(features, layer, of_step)
     assert one_pass(plain, card) is not None
     assert one_pass(shape, card) is None
@@ -135,7 +137,7 @@ def test_a_batch_without_words_is_a_step_without_them(host_gpu: HostGpu) -> None
     word_layer = make_word_layer(empty, LABELS, FAN_IN, torch.bfloat16)
     update = make_update(factor=0.0)._replace(label_chunk=128)
     with_words, without = case.copy(), case.copy()
-    words_of_step = StepWords(empty, word_layer, torch.zeros(0))
+    words_of_step = StepWords.of(empty, word_layer, torch.zeros(0), update)
     loss, grad = step.step_(case.features, with_words, case.positives, "bce", update, words_of_step)
     expected = step_torch.step_(case.features, without, case.positives, "bce", update, None)
     torch.testing.assert_close(loss, expected[0], rtol=1e-5, atol=0.0)

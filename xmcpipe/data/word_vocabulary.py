@@ -36,11 +36,6 @@ class WordVocabulary:
         return len(self.codes)
 
     @staticmethod
-    def none() -> "WordVocabulary":
-        """A vocabulary without words."""
-        return WordVocabulary(np.empty(0, np.uint32), np.empty(0, np.float32))
-
-    @staticmethod
     def counted(codes: Uint32s, documents: Int64s, num_documents: int) -> "WordVocabulary":
         """The vocabulary of `codes`, of which each is in so many of `num_documents` documents."""
         return WordVocabulary(codes, (np.log(num_documents / documents) + 1.0).astype(np.float32))

@@ -20,9 +20,7 @@ class Scorer:
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
         self.autocast = AUTOCAST[precision]
-        self._vocabulary = WordVocabulary.none()
-        if model.words is not None:
-            self._vocabulary = WordVocabulary(*model.words.arrays())
+        self._vocabulary = None if model.words is None else WordVocabulary(*model.words.arrays())
 
     @torch.inference_mode()
     def top(self, batch: HostBatch, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -34,7 +32,7 @@ class Scorer:
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
         words = None
-        if self.model.words is not None:
+        if self.model.words is not None and self._vocabulary is not None:
             assert batch.terms is not None, "the caller has checked that the documents have terms"
             words = self.model.words.batch(*self._vocabulary.weigh(batch.terms), len(batch))
         labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk, words)

@@ -15,7 +15,7 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.losses.loss import loss_named
-from xmcpipe.ops.word_layer import BatchWords, WordUpdate
+from xmcpipe.ops.word_layer import Words
 from xmcpipe.ops.words import word_update_
 
 
@@ -33,8 +33,7 @@ class _ChunkedLoss(torch.autograd.Function):
         loss: str,
         scale: float,
         label_chunk: int,
-        words: BatchWords | None,
-        word_update: WordUpdate | None,
+        words: Words,
     ) -> Tensor:
         # Weight and bias are arguments only to make autograd request their gradients.
         need_grad = any(ctx.needs_input_grad)
@@ -44,11 +43,11 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_weight = torch.empty_like(weight_LW) if need_grad else None
         grad_bias = None if bias_L is None else torch.empty_like(bias_L)
         for begin, end in head.chunks(label_chunk):
-            scores = head.scores(projected_BW, begin, end, words)
+            scores = head.scores(projected_BW, begin, end, None if words is None else words.batch)
             pairs = positives.within(head.shape.first_label + begin, head.shape.first_label + end)
             total += loss_in_place(scores, pairs.rows, pairs.labels)  # scores become their gradient
-            if need_grad and words is not None and word_update is not None:
-                _update_words(head, scores, begin, end, words, word_update)
+            if need_grad and words is not None:
+                word_update_(scores, *words.part(begin, end))
             if grad_weight is not None:
                 grad_projected += head.backward(scores, projected_BW, begin, end, grad_weight)
                 if grad_bias is not None:
@@ -66,17 +65,7 @@ class _ChunkedLoss(torch.autograd.Function):
         for gradient in (grad_projected, grad_weight, grad_bias):
             if gradient is not None:
                 gradient.mul_(factor)
-        return (grad_projected.to(ctx.dtype), grad_weight, grad_bias, *[None] * 7)
-
-
-def _update_words(
-    head: Head, grad_BC: Tensor, begin: int, end: int, words: BatchWords, update: WordUpdate
-) -> None:
-    """Update the words of a chunk's labels from the gradient of their scores."""
-    layer = head.word_layer
-    assert layer is not None, "words are given to a head that reads them"
-    update = update._replace(first_label=update.first_label + begin)
-    word_update_(grad_BC, words, layer.part(begin, end), update)
+        return (grad_projected.to(ctx.dtype), grad_weight, grad_bias, *[None] * 6)
 
 
 def chunked_loss(
@@ -86,18 +75,17 @@ def chunked_loss(
     loss: str,
     scale: float,
     label_chunk: int,
-    words: BatchWords | None = None,
-    word_update: WordUpdate | None = None,
+    words: Words = None,
 ) -> Tensor:
     """`scale` times the loss summed over all rows and all labels of `head`: a float32 scalar with autograd.
 
     `features_BD`: float [B, D]. `label_chunk` labels are scored at a time; it changes only the order of float
     sums. Backward may be called only once, since it scales the stored gradients in place. `words` are those
-    of the rows, for a head that reads words; `word_update` updates their weights during this call, if
-    autograd records it. Raises ValueError for an unknown loss.
+    of the rows, for a head that reads words: their weights are updated during this call, if autograd records
+    it. Raises ValueError for an unknown loss.
     """
     projected_BW = head.project(features_BD)
     loss_value: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        projected_BW, head.weight, head.bias, head, positives, loss, scale, label_chunk, words, word_update
+        projected_BW, head.weight, head.bias, head, positives, loss, scale, label_chunk, words
     )
     return loss_value

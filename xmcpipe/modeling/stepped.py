@@ -14,7 +14,7 @@ from torch import Tensor
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
-from xmcpipe.ops.word_layer import BatchWords, StepWords
+from xmcpipe.ops.word_layer import Words
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _SteppedLoss(torch.autograd.Function):
         loss: str,
         factor: float,
         update: Update,
-        words: StepWords | None,
+        words: Words,
     ) -> Tensor:
         local = positives.within(update.first_label, update.first_label + layer.num_labels)
         loss_sum, grad_features = step_(features_BD, layer, local, loss, update, words)
@@ -90,21 +90,17 @@ def stepped_loss(
     factor: float,
     sgd: HeadSGD,
     label_chunk: int,
-    words: BatchWords | None = None,
-    word_rate: Tensor | None = None,
+    words: Words = None,
 ) -> Tensor:
     """`factor` times the loss summed over all rows and all labels of `head`, as `fused.chunked_loss`.
 
     The head is updated at once, with the gradient of `sgd.scale` times that sum; the value, and the gradient
     of the features, are those before the update. The head's parameters must not require a
-    gradient, since they change in the forward pass. `words` are those of the rows, for a head that reads
-    words, and `word_rate` is the rate of each, float32 [U].
+    gradient, since they change in the forward pass. `words` are those of the rows, for a head that
+    reads words.
     """
     layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
-    step_words = None
-    if words is not None and word_rate is not None and head.word_layer is not None:
-        step_words = StepWords(words, head.word_layer, word_rate)
     value: Tensor = _SteppedLoss.apply(  # type: ignore[no-untyped-call]
-        features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk), step_words
+        features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk), words
     )
     return value

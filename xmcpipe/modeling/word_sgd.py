@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
-from xmcpipe.ops.word_layer import BatchWords, WordUpdate
+from xmcpipe.ops.word_layer import BatchWords, StepWords, Words, WordUpdate
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,13 @@ class WordSGD:
         self.rate.fill_(rate)
         self.step.fill_(step)
 
-    def update(self, head: Head, words: BatchWords, weight: float) -> WordUpdate:
-        """The update of a batch whose loss has the factor `weight` in the total loss."""
-        return WordUpdate(words.rates(self.rate * weight), self.step, head.shape.seed, head.shape.first_label)
+    def of_step(self, head: Head, batch: BatchWords | None, weight: float) -> Words:
+        """The words of a batch and their update; None without words.
+
+        `weight` is the factor of the batch's loss in the total loss.
+        """
+        if batch is None or head.word_layer is None:
+            return None
+        rate_U = batch.rates(self.rate * weight)
+        update = WordUpdate(rate_U, self.step, head.shape.seed, head.shape.first_label)
+        return StepWords(batch, head.word_layer, update)

@@ -51,8 +51,10 @@ class WordSource(nn.Module):
         values_T: npt.NDArray[np.float32],
         num_rows: int,
     ) -> BatchWords:
-        """The words of B = `num_rows` documents, on the device of the model."""
-        rows, ids, values = (
-            torch.from_numpy(part).to(self.codes.device) for part in (rows_T, ids_T, values_T)
-        )
-        return BatchWords.of(ids, values, rows, num_rows)
+        """The words of B = `num_rows` documents, on the device of the model.
+
+        They are collected on the host: on a GPU, every search for the distinct words would wait for it.
+        """
+        ids, values, rows = (torch.from_numpy(part) for part in (ids_T, values_T, rows_T))
+        words = BatchWords.of(ids, values, rows, num_rows)
+        return BatchWords(*(tensor.to(self.codes.device) for tensor in words))

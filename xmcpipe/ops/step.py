@@ -29,7 +29,7 @@ raises XmcpipeError for a loss that the backend does not have.
 """
 
 
-def _implementation(features: Tensor, layer: SparseLayer, words: StepWords | None) -> Step:
+def _implementation(features: Tensor, layer: SparseLayer, words: Words) -> Step:
     if cuda_kernels_usable(layer.index, features, layer.weight) and (
         words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
     ):
@@ -87,21 +87,21 @@ def ffi_step_(
     """
     layer, positives = SparseLayer(weight, index, bias, momentum), Positives(positive_rows, positive_labels)
     update = Update(scale, rate, step, weight_decay, momentum_factor, seed, first_label, label_chunk)
-    words = _words(word_weight, word_index, word_place, word_values, word_rate)
+    words = _words(update, word_weight, word_index, word_place, word_values, word_rate)
     check_step(features, layer, positives, loss, update)
     if words is not None:
         check_step_words(words, len(features), layer.num_labels)
     return _implementation(features, layer, words)(features, layer, positives, loss, update, words)
 
 
-def _words(*tensors: Tensor | None) -> StepWords | None:
+def _words(update: Update, *tensors: Tensor | None) -> Words:
     """The last five arguments of `ffi_step_`, bundled. Raises ValueError if only some of them are None."""
     weight, index, place, values, rate = tensors
     if all(tensor is None for tensor in tensors):
         return None
     if weight is None or index is None or place is None or values is None or rate is None:
         raise ValueError("expected all five tensors of words, or none")
-    return StepWords(BatchWords(place, values), WordLayer(weight, index), rate)
+    return StepWords.of(BatchWords(place, values), WordLayer(weight, index), rate, update)
 
 
 @ffi_step_.register_fake
@@ -109,10 +109,11 @@ def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
     # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers.
     layer, positives, loss = SparseLayer(*schema[:4]), Positives(*schema[4:6]), schema[9]
-    check_step(features, layer, positives, loss, Update(*schema[6:9], *schema[10:15]))
+    update = Update(*schema[6:9], *schema[10:15])
+    check_step(features, layer, positives, loss, update)
     # The dispatcher leaves out arguments at the end that are None.
     tensors = (*schema[15:], *[None] * (20 - len(schema)))
-    if (words := _words(*tensors)) is not None:
+    if (words := _words(update, *tensors)) is not None:
         check_step_words(words, len(features), layer.num_labels)
     return (
         features.new_empty((), dtype=torch.float32),
@@ -126,11 +127,14 @@ def step_(
     positives: Positives,
     loss: str,
     update: Update,
-    words: StepWords | None = None,
+    words: Words = None,
 ) -> tuple[Tensor, Tensor]:
-    """`ffi_step_` with its arguments bundled: update `layer` in place, return the loss sum and dX [B, D]."""
+    """`ffi_step_` with its arguments bundled: update `layer` in place, return the loss sum and dX [B, D].
+
+    Of `words.update` only the rates count: the rest is as in `update`.
+    """
     scale, rate, step, *numbers = update
-    of_words = () if words is None else (*words.layer, *words.batch, words.rate_U)
+    of_words = () if words is None else (*words.layer, *words.batch, words.update.rate_U)
     result: tuple[Tensor, Tensor] = ffi_step_(
         features_BD, *layer, *positives, scale, rate, step, loss, *numbers, *of_words
     )

@@ -36,7 +36,7 @@ def step_(
         if part.bias is not None:
             scores_BT += part.bias
         if words is not None:
-            scores_in_torch_(scores_BT, words.batch, words.layer.part(begin, end))
+            scores_in_torch_(scores_BT, *words.part(begin, end)[:2])
         columns_P = positives.labels[pairs] - begin
         loss_sum += loss_in_place(scores_BT, positives.rows[pairs], columns_P)
         # From here on `scores_BT` holds the gradient. dX needs the tile before dW overwrites it.
@@ -46,8 +46,7 @@ def step_(
             part.bias.sub_(update.rate * update.scale * scores_BT.sum(0))
         update_(part, grad_TK, update, update.first_label + begin)
         if words is not None:
-            word_update = words.update(update, update.first_label + begin)
-            update_in_torch_(scores_BT, words.batch, words.layer.part(begin, end), word_update)
+            update_in_torch_(scores_BT, *words.part(begin, end))
     return loss_sum, grad_features
 
 

@@ -52,9 +52,17 @@ def regrow(
     current_RD = torch.zeros(len(index), num_features, dtype=torch.bool, device=index.device)
     current_RD.scatter_(1, index, ~pruned_RK)
     order_RD = _features_by_key(seed, rewiring, labels_R, num_features, current_RD)
-    # The first pruned place of a row gets the first free feature, the second place the second, and so on.
-    place_RK = (pruned_RK.cumsum(1) - 1).clamp_(min=0)
-    return to_index(torch.where(pruned_RK, order_RD.gather(1, place_RK), index))
+    return fill(index, pruned_RK, order_RD)
+
+
+def fill(index_RK: Tensor, pruned_RK: Tensor, chosen_RC: Tensor) -> Tensor:
+    """The index with the features of `chosen_RC` at the pruned places, from left to right: uint16 [R, K].
+
+    `index_RK` and `chosen_RC`: int64; `pruned_RK`: bool, at most C of a row.
+    """
+    # The first pruned place of a row gets the first chosen feature, the second place the second, and so on.
+    number_RK = (pruned_RK.cumsum(1) - 1).clamp_(min=0)
+    return to_index(torch.where(pruned_RK, chosen_RC.gather(1, number_RK), index_RK))
 
 
 def _features_by_key(

@@ -72,19 +72,21 @@ class WordUpdate(NamedTuple):
 
 
 class StepWords(NamedTuple):
-    """The words of a fused step (`ops.step`): batch, layer, and the rate of each word, float32 [U]."""
+    """The words of a training step: those of the batch, those that each label reads, and their update."""
 
     batch: BatchWords
     layer: WordLayer
-    rate_U: Tensor
+    update: WordUpdate
+
+    @staticmethod
+    def of(batch: BatchWords, layer: WordLayer, rate_U: Tensor, update: Update) -> "StepWords":
+        """The words of a step whose other weights are updated by `update`."""
+        return StepWords(batch, layer, WordUpdate(rate_U, update.step, update.seed, update.first_label))
 
     def part(self, begin: int, end: int) -> "StepWords":
-        """The same for the labels [begin, end)."""
-        return StepWords(self.batch, self.layer.part(begin, end), self.rate_U)
-
-    def update(self, update: Update, first_label: int) -> WordUpdate:
-        """The words' update in a step whose layer, or part, begins at the id `first_label`."""
-        return WordUpdate(self.rate_U, update.step, update.seed, first_label)
+        """The same for the labels [begin, end), counted from the layer's first label."""
+        update = self.update._replace(first_label=self.update.first_label + begin)
+        return StepWords(self.batch, self.layer.part(begin, end), update)
 
 
 Words = StepWords | None

@@ -67,7 +67,7 @@ def check_rate(rate_U: Tensor, words: BatchWords) -> None:
 def check_step_words(words: StepWords, num_rows: int, num_labels: int) -> None:
     """Check the words of a step of `num_labels` labels."""
     check_words(words.batch, words.layer, num_rows)
-    check_rate(words.rate_U, words.batch)
+    check_rate(words.update.rate_U, words.batch)
     if len(words.layer.weight) != num_labels:
         raise ValueError(f"expected word weight of {num_labels} labels, got {len(words.layer.weight)}")
 

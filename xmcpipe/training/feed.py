@@ -23,6 +23,7 @@ from xmcpipe.modeling.words import WordSource
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.schedule import Steps, num_held_out
 
 COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a time
 
@@ -79,8 +80,7 @@ class Feed:
         embeddings: EmbeddingTable | None = None,
     ) -> None:
         self.shards, self.embeddings = Shards(folder, *config.splits), embeddings
-        self.words: WordSource | None = None
-        self._vocabulary = WordVocabulary.none()
+        self._words: tuple[WordVocabulary, WordSource] | None = None
         assert embeddings is None or len(embeddings) == len(self.shards), "embeddings of these shards"
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
@@ -96,7 +96,7 @@ class Feed:
                 f"train.label_features is set, but no label in {folder} has a text",
                 "import a label table with texts, or leave train.label_features out",
             )
-        held_out = min(int(config.validation * total), config.validation_max)
+        held_out = num_held_out(config, total)
         order = np.random.default_rng([config.seed, 1]).permutation(total)
         self.validation_rows: Int64s = np.sort(order[:held_out])
         texts = np.arange(total, len(self.shards))  # label texts follow the documents
@@ -106,9 +106,7 @@ class Feed:
 
     def read_words(self, words: WordSource | None) -> None:
         """Give every batch its words, if the model reads some."""
-        self.words = words
-        if words is not None:
-            self._vocabulary = WordVocabulary(*words.arrays())
+        self._words = None if words is None else (WordVocabulary(*words.arrays()), words)
 
     def _label_counts(self) -> Tensor:
         """Number of training rows of each label, float64 [L]."""
@@ -131,8 +129,7 @@ class Feed:
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps per epoch."""
-        batches = -(-self.num_documents // self._config.batch_size)
-        return -(-batches // self._config.accumulation)
+        return Steps.of(self.num_documents, self._config, epochs=1).per_epoch
 
     def groups(self, epoch: int) -> list[list[Int64s]]:
         """The rows of each batch of an epoch, in groups of `accumulation` batches: one per optimizer step."""
@@ -145,9 +142,9 @@ class Feed:
     def batch(self, rows: Int64s) -> Batch:
         """The documents of `rows` on the device."""
         words = None
-        if self.words is not None:
-            found = self._vocabulary.weigh(self.shards.terms(rows))
-            words = self.words.batch(*found, len(rows))
+        if self._words is not None:
+            vocabulary, source = self._words
+            words = source.batch(*vocabulary.weigh(self.shards.terms(rows)), len(rows))
         if self.embeddings is not None:
             rows_P, labels_P = self._to_device(*positive_pairs(self.shards, rows))
             (embedding_BE,) = self._to_device(self.embeddings.gather(rows))

@@ -88,7 +88,7 @@ class GradientStep:
         if self.growth is not None:
             self.growth.see_features(features_BD, batch.positives)
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
-        main = self.updates.main_loss(features_BD, batch.positives, factor, 1.0 - weight, batch.words)
+        main = self.updates.main_loss(features_BD, batch, factor, 1.0 - weight)
         if model.auxiliary is None or self.clusters_L is None or weight == 0.0:
             return main, 0.0, 0.0
         clusters_P = self.clusters_L[batch.positives.labels].long()

@@ -142,6 +142,7 @@ class _Pairs:
             documents_CN = self.documents_LN[begin : begin + CHUNK_LABELS]
             sums_CV = (documents_CN @ self.words_NV).tocsr()
             sizes = np.maximum(np.diff(documents_CN.indptr), 1)
+            # One small sort for each label: a single sort over the chunk's pairs takes longer.
             for label in range(len(sizes)):
                 here = slice(sums_CV.indptr[label], sums_CV.indptr[label + 1])
                 words, means = sums_CV.indices[here], sums_CV.data[here] / sizes[label]

@@ -115,11 +115,10 @@ def test_the_fused_step_is_that_of_its_parts(loss: str) -> None:
         sparse = SparseLayer(torch.randn(50, 8, generator=random), index, torch.zeros(50), torch.zeros(50, 8))
         positives = Positives.of(torch.arange(20), torch.arange(20) * 2)
         update = Update(torch.tensor(0.05), torch.tensor(0.1), STEP, 1e-3, 0.9, 3, 0, 17)
-        step_words = StepWords(batch, layer, batch.rates(torch.tensor(2.0)))
+        step_words = StepWords.of(batch, layer, batch.rates(torch.tensor(2.0)), update)
         before = layer.weight.clone()
         with mock.patch.object(dispatch, "numba_installed", return_value=backend == "numba"):
             results = step_(features, sparse, positives, loss, update, step_words)
-        # With the words' part as a bias for each document, the layer alone gives the same loss.
         assert not torch.equal(before, layer.weight)
         found.append((*results, sparse.weight, sparse.bias, sparse.momentum, layer.weight))
     for one, other in zip(*found, strict=True):
@@ -179,16 +178,16 @@ def test_words_of_other_labels_than_the_step_are_refused() -> None:
     sparse = SparseLayer(torch.zeros(6, 2), to_index(torch.tensor([[0, 1]]).repeat(6, 1)))
     none = torch.zeros(0, dtype=torch.int64)
     update = Update(torch.tensor(1.0), torch.tensor(0.1), STEP, 0.0, 0.0, 3, 0, 17)
-    step_words = StepWords(batch, layer, batch.rates(torch.tensor(1.0)))
+    rate_U = batch.rates(torch.tensor(1.0))
     for device in ("cpu", "meta"):
         features = torch.zeros(4, 8, device=device)
-        tensors = [each.to(device) for each in (*layer, *batch, step_words.rate_U)]
-        moved = StepWords(BatchWords(*tensors[2:4]), WordLayer(*tensors[:2]), tensors[4])
+        tensors = [each.to(device) for each in (*layer, *batch, rate_U)]
         on_device = SparseLayer(sparse.weight.to(device), sparse.index.to(device))
         positives = Positives(none.to(device), none.to(device))
         scalars = update._replace(
             **{name: getattr(update, name).to(device) for name in ("scale", "rate", "step")}
         )
+        moved = StepWords.of(BatchWords(*tensors[2:4]), WordLayer(*tensors[:2]), tensors[4], scalars)
         with pytest.raises(ValueError, match="expected word weight of 6 labels, got 5"):
             step_(features, on_device, positives, "bce", scalars, moved)
 

@@ -210,10 +210,8 @@ def step_(
     pairs = array(positives.rows), array(positives.labels)
     x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
     parts, partials = panels.partials(layer.num_labels)
-    words = words or _no_words(layer, len(features_BD))
-    of_words = word_arrays(
-        words.batch, words.layer, panels.padded_rows, words.update(update, update.first_label)
-    )
+    words = words or _no_words(layer, len(features_BD), update)
+    of_words = word_arrays(words.batch, words.layer, panels.padded_rows, words.update)
     dx = array(partials)  # a row for each slice, so that no two threads write to the same memory
 
     def run(number: int, begin: int, end: int) -> float:
@@ -226,12 +224,12 @@ def step_(
     return torch.tensor(sum(sums), dtype=torch.float32), panels.total(partials)
 
 
-def _no_words(layer: SparseLayer, num_rows: int) -> StepWords:
+def _no_words(layer: SparseLayer, num_rows: int, update: Update) -> StepWords:
     """A layer that reads no words: K' = 0 and U = 0, so that one compiled step serves both kinds."""
     weight = torch.empty(layer.num_labels, 0)
     place = torch.full((MAX_WORDS + 1,), -1, dtype=torch.int32)
     no_words = WordLayer(weight, weight.to(torch.int32).to(INDEX_DTYPE))
-    return StepWords(BatchWords(place, torch.empty(0, num_rows)), no_words, torch.empty(0))
+    return StepWords.of(BatchWords(place, torch.empty(0, num_rows)), no_words, torch.empty(0), update)
 
 
 def _check_positives(positives: Positives, num_rows: int, num_labels: int) -> None:

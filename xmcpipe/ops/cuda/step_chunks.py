@@ -40,8 +40,7 @@ def step_(
         gradient.add(scores.gradient_LB, begin, end)
         updates.run(scores.gradient_LB, update, begin, end)
         if words is not None and word_kernels is not None:
-            word_update = words.update(update, update.first_label)
-            word_kernels.update(scores.gradient_LB, word_update, begin, end)
+            word_kernels.update(scores.gradient_LB, words.update, begin, end)
     grad_features = torch.empty(features_BD.shape, dtype=torch.float32, device=features_BD.device)
     gradient.total(grad_features)
     return scores.losses.sum(), grad_features

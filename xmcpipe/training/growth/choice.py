@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.rewire import magnitude_bits
-from xmcpipe.ops.topology import MAX_FEATURES, to_index
+from xmcpipe.ops.topology import MAX_FEATURES, fill
 
 
 def largest_unread(gradient_TD: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
@@ -24,6 +24,4 @@ def largest_unread(gradient_TD: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> 
     backwards_D = MAX_FEATURES - 1 - torch.arange(gradient_TD.shape[1], device=gradient_TD.device)
     keys_TD = (magnitude_bits(gradient_TD) << 16).add_(backwards_D).masked_fill_(read_TD, -1)
     chosen_TC = keys_TD.topk(int(pruned_TK.sum(1).amax())).indices
-    # The first pruned place of a row gets the first of the chosen, the second place the second, and so on.
-    number_TK = (pruned_TK.cumsum(1) - 1).clamp_(min=0)
-    return to_index(torch.where(pruned_TK, chosen_TC.gather(1, number_TK), places_TK))
+    return fill(places_TK, pruned_TK, chosen_TC)

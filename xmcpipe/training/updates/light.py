@@ -22,9 +22,8 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.modeling.word_sgd import WordSGD
-from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.feed import Batch
 from xmcpipe.training.updates.optimizer import (
     Group,
     branch_groups,
@@ -66,28 +65,11 @@ class LightUpdates:
         self.sgd.step.fill_(step)
         self.words.begin(step, self.config.head.word_lr * rate_factor)
 
-    def main_loss(
-        self,
-        features_BD: Tensor,
-        positives: Positives,
-        factor: float,
-        weight: float,
-        words: BatchWords | None = None,
-    ) -> Tensor:
-        config = self.config
+    def main_loss(self, features_BD: Tensor, batch: Batch, factor: float, weight: float) -> Tensor:
+        head, loss, chunk = self.head, self.config.loss, self.config.label_chunk
         self.sgd.scale.fill_(weight * factor)
-        rate_U = None if words is None else self.words.update(self.head, words, weight).rate_U
-        return stepped_loss(
-            self.head,
-            features_BD,
-            positives,
-            config.loss,
-            factor,
-            self.sgd,
-            config.label_chunk,
-            words,
-            rate_U,
-        )
+        words = self.words.of_step(head, batch.words, weight)
+        return stepped_loss(head, features_BD, batch.positives, loss, factor, self.sgd, chunk, words)
 
     def backward(self, total: Tensor) -> None:
         if total.requires_grad:  # False if the encoder is frozen and no other layer precedes the head

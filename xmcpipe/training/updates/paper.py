@@ -13,9 +13,8 @@ from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.modeling.word_sgd import WordSGD
-from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.feed import Batch
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
     drop_group,
@@ -54,19 +53,10 @@ class PaperUpdates:
             set_rate(optimizer, rate_factor)
         self.words.begin(step, self.config.head.word_lr * rate_factor)
 
-    def main_loss(
-        self,
-        features_BD: Tensor,
-        positives: Positives,
-        factor: float,
-        weight: float,
-        words: BatchWords | None = None,
-    ) -> Tensor:
-        config, head = self.config, self.model.head
-        update = None if words is None else self.words.update(head, words, weight)
-        return chunked_loss(
-            head, features_BD, positives, config.loss, factor, config.label_chunk, words, update
-        )
+    def main_loss(self, features_BD: Tensor, batch: Batch, factor: float, weight: float) -> Tensor:
+        head, loss, chunk = self.model.head, self.config.loss, self.config.label_chunk
+        words = self.words.of_step(head, batch.words, weight)
+        return chunked_loss(head, features_BD, batch.positives, loss, factor, chunk, words)
 
     def backward(self, total: Tensor) -> None:
         torch.autograd.backward(self.scaler.scale(total))

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.ops.layer import Positives
-from xmcpipe.ops.word_layer import BatchWords
+from xmcpipe.training.feed import Batch
 
 
 class State(Protocol):
@@ -54,18 +53,11 @@ class Updates(State, Protocol):
         """Begin step number `step`, from 0: all rates are `rate_factor` times the configured ones."""
         ...
 
-    def main_loss(
-        self,
-        features_BD: Tensor,
-        positives: Positives,
-        factor: float,
-        weight: float,
-        words: BatchWords | None = None,
-    ) -> Tensor:
+    def main_loss(self, features_BD: Tensor, batch: Batch, factor: float, weight: float) -> Tensor:
         """`factor` times the loss over all rows and labels: a float32 scalar with autograd.
 
-        `weight` is the factor of this loss in the total loss. `words` are those of the rows, if the head
-        reads words: their weights are updated here, in both modes.
+        `weight` is the factor of this loss in the total loss. The weights of words, if the head reads words,
+        are updated here in both modes.
         """
         ...
 
