@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from xmcpipe.modeling import heads
@@ -52,7 +53,7 @@ def measure(labels: int, documents: int, fan_in: int, features: int) -> dict[str
     batches = [_batch(labels, ROWS, features) for _ in range(config.window)]
     ring = Ring(config.window, ROWS, features, torch.device("cpu"))
     for batch in batches:
-        ring.keep(*batch)
+        ring.keep(np.arange(ROWS), *batch)
     all_ND, pairs = _batch(labels, documents, features)
     every = LabelledDocuments(pairs, lambda rows: all_ND[rows], documents)
     cut = Cut(0, 0, int(config.fraction * fan_in))

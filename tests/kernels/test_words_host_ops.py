@@ -24,7 +24,7 @@ from xmcpipe.ops.cuda import step, words
 from xmcpipe.ops.cuda.geometry import LayerShape, card_of, chunk_labels, one_pass
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.word_layer import StepWords, WordLayer, WordUpdate
-from xmcpipe.ops.words import update_in_torch_
+from xmcpipe.ops.words.product import update_in_torch_
 
 LABELS, FAN_IN = 300, 24
 UPDATE = 2e-2  # distance of bfloat16 weights near 1, twice

@@ -33,7 +33,7 @@ from tests.kernels.host.kernel import Argument, HostKernel
 from xmcpipe.ops.cuda.rows import lanes_of_label
 from xmcpipe.ops.cuda.words import held_words
 from xmcpipe.ops.word_layer import SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
-from xmcpipe.ops.words import update_in_torch_
+from xmcpipe.ops.words.product import update_in_torch_
 
 BOUND = 2e-6  # relative error of norms: sums of float32
 SEED, STEP, FIRST_LABEL = 2**40 + 11, 5, 2**33 - 7

@@ -54,7 +54,7 @@ def count_all(meter: LiveBytes, trainer: Trainer) -> None:
     count_moments(meter, trainer)
     if trainer.clusters is not None:
         meter.count([trainer.clusters], LABEL_FACTS)
-    if trainer.growth is not None:
+    if trainer.growth is not None and trainer.growth.ring is not None:
         meter.count([trainer.growth.ring.features_RBD], KEPT)
     # With a GPU the label counts are on the host, which is not counted here.
     if trainer.device.type == trainer.feed.label_counts.device.type:

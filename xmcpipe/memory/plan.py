@@ -14,7 +14,7 @@ from typing import Any
 from xmcpipe.memory.parts import KEPT, LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
 from xmcpipe.memory.shape import BatchShape
-from xmcpipe.memory.workspace import growth_bytes, rewiring_bytes
+from xmcpipe.memory.workspace import growth_bytes, rewiring_bytes, word_growth_bytes
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
 from xmcpipe.training.config import TrainConfig
@@ -23,6 +23,8 @@ from xmcpipe.training.head_config import HeadConfig
 REWIRING = "rewiring"
 FEATURES = "features of documents"  # for growth by documents: a file, mapped into memory
 PAIRS = "labels of documents"  # for the same
+WORDS = "words of documents"  # for the same, of a head that reads words
+WORD_BYTES = 2 + 4  # its number and its weight
 KEPT_PAIR_BYTES = 4 + 4  # row and label of a positive that a ring keeps
 DOCUMENT_PAIR_BYTES = 4 + 4  # document and label
 # Bytes per document on the host: offsets and lengths of its tokens and labels, and its position in an epoch.
@@ -95,9 +97,10 @@ def plan(
         if sum(between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
             parts = {**between_steps, REWIRING: peaks[REWIRING]}
     host = _host_bytes(rehearsal, sum(parts.values()), shape, documents)
-    if KEPT in peaks and config.rewire.growth == "documents":
+    if config.rewire.interval and "documents" in (config.rewire.growth, config.rewire.word_growth):
         host[FEATURES] = 2 * documents * head.shape.in_features
         host[PAIRS] = DOCUMENT_PAIR_BYTES * _pairs(shape, documents)
+        host[WORDS] = round(WORD_BYTES * documents * shape.terms)
     return Plan(
         config.memory, device, parts, peaks, host, floor(config, shape, rehearsal.head), rehearsal.flops
     )
@@ -109,6 +112,8 @@ def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, d
     # Torch rewires on any device row by row, and by gradient.
     where = "cpu" if config.rewire.prune == "row" else device
     size = rewiring_bytes(where, shape.labels, in_features, fan_in)
+    if config.rewire.word_growth == "documents":
+        size = max(size, word_growth_bytes(head.shape, _pairs(shape, documents)))
     if config.rewire.growth == "random":
         return size
     pairs = config.rewire.window * shape.positives

@@ -82,10 +82,11 @@ def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:
     from xmcpipe.ops.word_layer import MAX_WORDS
 
     rows = min(config.batch_size, data.rows or config.batch_size)
+    terms = data.terms if config.head.word_fan_in else 0.0
     # At most: many words are in more than one document of a batch.
-    words = min(round(rows * data.terms), MAX_WORDS) if config.head.word_fan_in else 0
+    words = min(round(rows * terms), MAX_WORDS)
     positives = round(rows * data.positives_per_row)
-    return BatchShape(data.labels, data.clusters, rows, data.tokens, positives, words)
+    return BatchShape(data.labels, data.clusters, rows, data.tokens, positives, words, terms)
 
 
 def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:

@@ -100,9 +100,11 @@ def _trainer(
     config: TrainConfig, make_encoder: Callable[[], Any], shape: BatchShape, meter: MetaMeter
 ) -> Trainer:
     """A trainer on "meta"; nothing is read and no weight of the head is drawn."""
-    if config.rewire.growth == "documents":
-        # The features of all documents are in a file; on the device both kinds of growth hold the same.
-        config = replace(config, rewire=replace(config.rewire, growth="gradient"))
+    # What growth keeps of all documents is on the host; on the device both kinds of growth hold the same.
+    rewire = replace(config.rewire, word_growth="none")
+    config = replace(
+        config, rewire=rewire if rewire.growth == "random" else replace(rewire, growth="gradient")
+    )
     with META:
         encoder = make_encoder()
         width = embedding_size(encoder)

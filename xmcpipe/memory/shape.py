@@ -20,6 +20,8 @@ class BatchShape:
     """Number of (row, label) pairs in the batch."""
     words: int = 0
     """Number of different words in the batch, of those that the model knows; 0 if it reads none."""
+    terms: float = 0.0
+    """Mean number of words of a document, of those that the model knows; 0 if it reads none."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
+from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.cuda.geometry import (
     INDEX_BYTES,
     Card,
@@ -26,6 +27,7 @@ from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
+from xmcpipe.training.growth.words import PIECE_VALUES
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
@@ -35,6 +37,7 @@ LABEL_CHUNK, WORD_INDEX, WORD_VALUES = 15, 17, 19  # places of these among the a
 CHOICE_BYTES = 8 + 8 + 4 + 8  # of a value of the gradient: itself, and its |value|, bits and key in turn
 TABLE_BYTES = 2 * 8 * (1 << 16)  # of growth by gradient: the gradient at each score
 PAIR_BYTES = 8 * (2 + 1 + 2)  # row and label, their order, and both in this order
+WORD_PAIR_BYTES = 8 * (2 + 3)  # label and document; of a chunk also label, score and weight
 SAMPLE_LABELS = 1 << 14  # enough labels for each slice of them to reach its full size
 
 
@@ -119,6 +122,15 @@ def growth_bytes(num_labels: int, num_features: int, num_pairs: int) -> int:
     of_gradient = 16 * SAMPLED_ROWS + 16 * num_features
     chunk = min(chunk_labels(num_features), num_labels) * max(of_gradient, CHOICE_BYTES * num_features)
     return chunk + 8 * SAMPLED_ROWS * num_features + TABLE_BYTES + PAIR_BYTES * num_pairs
+
+
+def word_growth_bytes(shape: HeadShape, num_pairs: int) -> int:
+    """Workspace of a growth of words in bytes; `num_pairs` is the number of positives of all documents."""
+    rows = min(chunk_rows(2 * (shape.fan_in + shape.word_fan_in)), shape.num_labels)
+    # Weights and indices of a chunk, the sizes of its words and their order.
+    chunk = rows * (6 * shape.fan_in + (6 + 4 + 8 + 4) * shape.word_fan_in)
+    features = (2 + 4) * PIECE_VALUES  # of a piece of pairs, as they are stored and in float32
+    return chunk + features + TABLE_BYTES + WORD_PAIR_BYTES * num_pairs
 
 
 def _zeros(value: Any, labels: int, sample: int) -> Any:

@@ -16,7 +16,7 @@ from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.word_layer import Words
-from xmcpipe.ops.words import word_update_
+from xmcpipe.ops.words.product import word_update_
 
 
 class _ChunkedLoss(torch.autograd.Function):

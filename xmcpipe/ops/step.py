@@ -19,7 +19,7 @@ from xmcpipe.ops.checks import check_step
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_preferred
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.word_layer import BatchWords, StepWords, WordLayer, Words
-from xmcpipe.ops.words import check_step_words
+from xmcpipe.ops.words.product import check_step_words
 
 Step = Callable[[Tensor, SparseLayer, Positives, str, Update, Words], tuple[Tensor, Tensor]]
 """A backend's step, `step_(features, layer, positives, loss, update, words)`, of checked arguments.

@@ -11,7 +11,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.word_layer import Words
-from xmcpipe.ops.words import scores_in_torch_, update_in_torch_
+from xmcpipe.ops.words.product import scores_in_torch_, update_in_torch_
 
 
 def step_(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.training.feed import Feed
     from xmcpipe.training.trainer import Trainer
-    from xmcpipe.training.word_choice import WordChoice
+    from xmcpipe.training.words.choice import WordChoice
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
 def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":
     """The words that the labels read; None for a head that reads features alone."""
     from xmcpipe.data.shards.files import Shards
-    from xmcpipe.training.word_choice import choose_words
+    from xmcpipe.training.words.choice import choose_words
 
     if not config.head.word_fan_in:
         return None

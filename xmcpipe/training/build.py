@@ -12,7 +12,7 @@ from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_siz
 from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
-from xmcpipe.training.word_choice import WordChoice
+from xmcpipe.training.words.choice import WordChoice
 
 
 def model_shape(

@@ -218,8 +218,7 @@ class TrainTable:
                 "expected accumulation = 1 with head.word_fan_in > 0, because words are updated after each "
                 f"batch, got {self.accumulation}"
             )
-        if self.rewire.growth != "random":
-            require_growth(self.head, self.rewire.growth, self.encoder.frozen)
+        require_growth(self.head, self.rewire, self.encoder.frozen)
         if self.loss != AUTO:
             require_loss(self.loss)
         if self.memory == "light":

@@ -108,6 +108,11 @@ class Feed:
         """Give every batch its words, if the model reads some."""
         self._words = None if words is None else (WordVocabulary(*words.arrays()), words)
 
+    @property
+    def vocabulary(self) -> WordVocabulary | None:
+        """The words that the model reads, None if it reads none."""
+        return None if self._words is None else self._words[0]
+
     def _label_counts(self) -> Tensor:
         """Number of training rows of each label, float64 [L]."""
         counts = np.zeros(self.num_labels)

@@ -122,6 +122,11 @@ class RewireTable:
     averaged over the last batches, is largest (gradient). With documents, the part of a label's own documents
     in it is averaged over all training documents, by the last features of each."""
 
+    word_growth: Literal["none", "documents"] = later("none")
+    """Whether a rewiring also replaces words. With documents, each label drops the given fraction of its
+    words, those with the smallest weights, for words that stand out in its documents. A document counts by
+    the gradient of its score, so that those that are still wrong count most."""
+
     window: int = later(100)
     """Number of batches before a rewiring whose features are kept for growth other than random."""
 
@@ -172,19 +177,19 @@ def require_informed(head: HeadTable) -> None:
         )
 
 
-def require_growth(head: HeadTable, growth: str, frozen: bool) -> None:
-    """Raise ValueError unless connections of the head can grow by `growth`, "gradient" or "documents"."""
-    if not HEADS[head.kind].rewires:
+def require_growth(head: HeadTable, rewire: RewireTable, frozen: bool) -> None:
+    """Raise ValueError unless connections and words of the head can grow as `rewire` says."""
+    if rewire.growth != "random" and not HEADS[head.kind].rewires:
         raise ValueError(
-            f"expected a head that rewires with rewire.growth = {growth!r}, got kind = {head.kind!r}"
+            f"expected a head that rewires with rewire.growth = {rewire.growth!r}, got kind = {head.kind!r}"
         )
-    if head.word_fan_in:
+    if rewire.word_growth != "none" and not head.word_fan_in:
         raise ValueError(
-            f"expected rewire.growth = 'random' with head.word_fan_in > 0, got {growth!r}: the gradient that "
-            "growth computes knows no words"
+            f"expected head.word_fan_in > 0 with rewire.word_growth = {rewire.word_growth!r}, got 0"
         )
-    if growth == "documents" and frozen and head.intermediate:
-        raise ValueError(
-            "expected head.intermediate = 0 with rewire.growth = 'documents' and encoder.frozen = true, "
-            f"because its features are not those of the embeddings, got {head.intermediate}"
-        )
+    for key, value in (("growth", rewire.growth), ("word_growth", rewire.word_growth)):
+        if value == "documents" and frozen and head.intermediate:
+            raise ValueError(
+                f"expected head.intermediate = 0 with rewire.{key} = 'documents' and encoder.frozen = true, "
+                f"because its features are not those of the embeddings, got {head.intermediate}"
+            )

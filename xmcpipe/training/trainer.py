@@ -250,11 +250,13 @@ class Trainer:
             return
         state.rewirings += 1
         moments = self.updates.moments()
+        words = {}
         if self.growth is None:
             replaced = rewire(head, moments, cut, self.config.seed, state.rewirings)
         else:
-            replaced = self.growth.rewire(moments, cut)
-        log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel())
+            replaced = self.growth.rewire(moments, cut, state.rewirings)
+            words = {"words": self.growth.rewire_words()} if head.word_layer is not None else {}
+        log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel(), **words)
 
     def _evaluate(self, log: MetricsLog) -> None:
         state = self.progress

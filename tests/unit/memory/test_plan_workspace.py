@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -127,7 +128,9 @@ def test_growth_allocates_what_is_planned(features: int, labels: int) -> None:
     head.reset_parameters()
     ring = Ring(10, 64, features, CPU)
     for _ in range(10):
-        ring.keep(torch.randn(64, features), Positives(pairs.rows[:200] % 64, pairs.labels[:200]))
+        ring.keep(
+            np.arange(64), torch.randn(64, features), Positives(pairs.rows[:200] % 64, pairs.labels[:200])
+        )
     layer, cut = SparseLayer(head.weight.data, head.index), Rewiring(0, 0, 0, 1, 0, features, 4)
     meter = LiveBytes()
     meter.count([*layer[:2], ring.features_RBD], "layer")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.training.runs import LABELS
 from tests.unit.training.shard_files import write_shards
+from tests.unit.training.words.runs import write_words
 
 
 @pytest.fixture
@@ -23,3 +24,12 @@ def shards(tmp_path: Path) -> Path:
         rows_per_shard=50,
     )
     return tmp_path
+
+
+@pytest.fixture
+def with_words(tmp_path: Path) -> Path:
+    """160 documents of one label each, with words: see `words/runs.py`."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    write_words(folder)
+    return folder

@@ -22,7 +22,7 @@ from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops import topology
 from xmcpipe.ops.philox import random_normal
 from xmcpipe.ops.word_layer import BatchWords, WordLayer
-from xmcpipe.ops.words import word_scores_
+from xmcpipe.ops.words.product import word_scores_
 
 STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

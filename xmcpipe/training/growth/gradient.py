@@ -32,6 +32,7 @@ from xmcpipe.training.growth.units import (
     power_of_two,
     to_units,
 )
+from xmcpipe.training.words.scores import WordScores
 
 SAMPLED_ROWS = 512  # at most 2^14, see `units`
 
@@ -39,6 +40,12 @@ SAMPLED_ROWS = 512  # at most 2^14, see `units`
 def chunk_labels(num_features: int) -> int:
     """Number of labels to compute at a time: their gradient and their scores take 8 MiB each, at most."""
     return chunk_rows(2 * max(num_features, SAMPLED_ROWS))
+
+
+def sampled_rows(kept: Kept) -> Tensor:
+    """The rows of the ring that stand for all documents, evenly spaced: int64 [M]."""
+    count = min(SAMPLED_ROWS, len(kept.rows))
+    return kept.rows[torch.arange(count, device=kept.rows.device) * len(kept.rows) // count]
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,30 @@ class Rows:
 class AverageGradient:
     """The average gradient of `loss` at the present weights of `head`.
 
-    The documents in `kept` stand for all; those in `documents` are the ones whose labels count.
+    The documents in `kept` stand for all; those in `documents` are the ones whose labels count. `words` are
+    those of the sampled rows and of all documents of pairs, for a head that reads words.
     """
 
-    def __init__(self, head: Head, loss: str, kept: Kept, documents: LabelledDocuments) -> None:
-        self._head, self._documents = head, documents
+    def __init__(
+        self,
+        head: Head,
+        loss: str,
+        kept: Kept,
+        documents: LabelledDocuments,
+        words: WordScores | None = None,
+    ) -> None:
+        self._head, self._documents, self._words = head, documents, words
         self._table = GradientTable.of(loss_named(loss).in_place, kept.features.device)
         largest = torch.maximum(kept.features.amax(), -kept.features.amin()).float()
         self._exponent = exponent(largest) + HEADROOM_BITS
         self._unit = float(power_of_two(self._exponent - FEATURE_BITS))
-        count = min(SAMPLED_ROWS, len(kept.rows))
-        sample_M = kept.rows[torch.arange(count, device=kept.rows.device) * len(kept.rows) // count]
+        sample_M = sampled_rows(kept)
         self._sample_MD = to_units(kept.features[sample_M], self._exponent, FEATURE_BITS)
 
     def of(self, labels_T: Tensor) -> Tensor:
         """The average gradient of the head's labels `labels_T` (local, int64, ascending): float64 [T, D]."""
         rows = self._rows(labels_T)
-        gradient_TD = self._negatives(rows)
+        gradient_TD = self._negatives(rows, labels_T)
         gradient_TD.mul_(self._table.negative_unit * self._unit / len(self._sample_MD))
         changes_TD = self._changes(rows, labels_T)
         changes_TD.mul_(self._table.change_unit * self._unit / self._documents.num_documents)
@@ -100,11 +114,13 @@ class AverageGradient:
         unit_T = power_of_two(exponent_T - WEIGHT_BITS) * self._unit
         return Rows(units_TK, unit_T, index_TK, index_TK.long(), bias_T)
 
-    def _negatives(self, rows: Rows) -> Tensor:
+    def _negatives(self, rows: Rows, labels_T: Tensor) -> Tensor:
         """The sum over the sample with every row as a negative, in units: [T, D]."""
         scores_MT = ffi_scores(self._sample_MD, rows.units_TK, rows.index_TK).mul_(rows.unit_T)
         if rows.bias_T is not None:
             scores_MT.add_(rows.bias_T)
+        if self._words is not None:
+            scores_MT.add_(self._words.of_sample(labels_T))
         places_MT = places_(scores_MT)
         del scores_MT
         return self._table.negatives_S[places_MT].T @ self._sample_MD
@@ -118,18 +134,24 @@ class AverageGradient:
         number_P = torch.searchsorted(labels_T, pairs.labels + first)
         inside_P = labels_T[number_P] == pairs.labels + first
         document_P, number_P = pairs.rows[inside_P], number_P[inside_P]
+        if rows.bias_T is None:
+            given_P = total_TD.new_zeros(len(number_P))
+        else:
+            given_P = rows.bias_T[number_P]
+        if self._words is not None:
+            given_P += self._words.of_pairs(labels_T, number_P, document_P)
         piece = chunk_labels(total_TD.shape[1])
         for begin in range(0, len(number_P), piece):
-            self._add_changes(
-                total_TD, rows, document_P[begin : begin + piece], number_P[begin : begin + piece]
-            )
+            here = slice(begin, begin + piece)
+            self._add_changes(total_TD, rows, document_P[here], number_P[here], given_P[here])
         return total_TD
 
-    def _add_changes(self, total_TD: Tensor, rows: Rows, document_R: Tensor, number_R: Tensor) -> None:
+    def _add_changes(
+        self, total_TD: Tensor, rows: Rows, document_R: Tensor, number_R: Tensor, given_R: Tensor
+    ) -> None:
+        """Add what R positives change; `given_R` is the part of their scores that isn't from features."""
         features_RD = to_units(self._documents.features(document_R), self._exponent, FEATURE_BITS)
         read_RK = features_RD.gather(1, rows.places_TK[number_R])
         scores_R = read_RK.mul_(rows.units_TK[number_R]).sum(1).mul_(rows.unit_T[number_R])
-        if rows.bias_T is not None:
-            scores_R.add_(rows.bias_T[number_R])
-        change_R = self._table.changes_S[places_(scores_R)]
+        change_R = self._table.changes_S[places_(scores_R.add_(given_R))]
         total_TD.index_add_(0, number_R, features_RD.mul_(change_R.unsqueeze(1)))

@@ -1,4 +1,4 @@
-"""The last batches before a rewiring: the features that the head read, and their positives.
+"""The last batches before a rewiring: the documents, the features that the head read, and their positives.
 
 R batches, B rows of a batch, D features, N rows that are in use, P positive pairs.
 """
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.ops.layer import Positives
 
@@ -26,6 +27,8 @@ class Kept(NamedTuple):
     """float16 [R * B, D], a view."""
     rows: Tensor
     """int64 [N], ascending: the rows that are in use."""
+    documents: Tensor
+    """int64 [R * B]: the row of the shards whose document it is, of each row in use."""
     pairs: Positives
     """Row numbers and labels, int64 [P] each, in the order of the labels."""
 
@@ -39,14 +42,16 @@ class Ring:
     def __init__(self, window: int, batch_size: int, num_features: int, device: torch.device) -> None:
         size = (window, batch_size, num_features)
         self.features_RBD = torch.zeros(size, dtype=torch.float16, device=device)
+        self.documents_RB = torch.zeros(size[:2], dtype=torch.int64)  # on the host, where shards are read
         self._positives: list[Positives] = []  # of each slot in use, int32: row in the batch, label
         self._num_rows: list[int] = []  # of each slot in use
         self._next = 0
 
-    def keep(self, features_BD: Tensor, positives: Positives) -> None:
-        """Keep a batch; `features_BD` may have any float dtype."""
+    def keep(self, rows: Int64s, features_BD: Tensor, positives: Positives) -> None:
+        """Keep the batch of the documents `rows`; `features_BD` may have any float dtype."""
         slot, num_rows = self._next, len(features_BD)
         self.features_RBD[slot, :num_rows] = to_half(features_BD)
+        self.documents_RB[slot, :num_rows] = torch.from_numpy(rows)
         pairs = Positives(positives.rows.int(), positives.labels.int())
         if slot == len(self._positives):
             self._positives.append(pairs)
@@ -67,7 +72,8 @@ class Ring:
             torch.cat([positives.rows.long() + first for first, positives in in_slots]),
             torch.cat([positives.labels.long() for positives in self._positives]),
         )
-        return Kept(self.features_RBD.view(-1, num_features), torch.cat(rows), pairs)
+        documents = self.documents_RB.view(-1)
+        return Kept(self.features_RBD.view(-1, num_features), torch.cat(rows), documents, pairs)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint saves; see `updates.protocol.State`."""
@@ -76,7 +82,7 @@ class Ring:
             for slot, positives in enumerate(self._positives)
             for name, tensor in (("rows", positives.rows), ("labels", positives.labels))
         }
-        return {"features": self.features_RBD, **pairs}
+        return {"features": self.features_RBD, "documents": self.documents_RB, **pairs}
 
     def facts(self) -> dict[str, Any]:
         """The rest of the state, in JSON types."""
@@ -85,6 +91,7 @@ class Ring:
     def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
         """Read both back."""
         file.read_into(f"{prefix}features", self.features_RBD)
+        file.read_into(f"{prefix}documents", self.documents_RB)
         self._num_rows, self._next = list(facts["num_rows"]), int(facts["next"])
         device = self.features_RBD.device
         self._positives = [

@@ -1,10 +1,11 @@
-"""Growth by gradient in a training: it watches the steps, and rewires the head.
+"""Growth that looks at documents, in a training: it watches the steps, and rewires the head.
 
 B rows of a batch, D features, E width of the embedding, L labels, K fan-in, T labels of a chunk.
 """
 
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +21,32 @@ from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.growth.cache import DocumentFeatures, FrozenFeatures, WrittenFeatures
 from xmcpipe.training.growth.choice import largest_unread
-from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments, chunk_labels
+from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments, chunk_labels, sampled_rows
 from xmcpipe.training.growth.ring import Kept, Ring
+from xmcpipe.training.growth.words import WordGrowth
 from xmcpipe.training.informed import pairs_by_label
-from xmcpipe.training.rewiring import Cut, next_rewiring
+from xmcpipe.training.rewiring import Cut, next_rewiring, rewire
+from xmcpipe.training.words.documents import TrainingWords, document_words
+from xmcpipe.training.words.scores import WordScores
 
 RING, DOCUMENTS = "growth.ring.", "growth.documents."  # prefixes of the names of tensors
 
 
-class Growth:
-    """Growth by gradient of `model.head`; `documents` has the features of every document, or is None.
+class Pairs(NamedTuple):
+    """The pairs of documents that have features, and labels of the head, in the order of the labels.
 
-    A `State` (`updates.protocol`) of ring and cache. `total_steps` are those of the whole training.
+    `labels` (local) and `documents` (rows of the shards), int64 [P] each.
+    """
+
+    labels: Int64s
+    documents: Int64s
+
+
+class Growth:
+    """Growth by gradient of `model.head`, growth of words, or both.
+
+    `documents` has the features of every document; it is None if only the last batches are looked at. A
+    `State` (`updates.protocol`) of ring and cache. `total_steps` are those of the whole training.
     """
 
     def __init__(
@@ -44,10 +59,12 @@ class Growth:
     ) -> None:
         self._config, self._model, self._feed, self._total_steps = config, model, feed, total_steps
         self.documents = documents
-        head, window = model.head, config.rewire.window
-        self.ring = Ring(window, config.batch_size, head.shape.in_features, head.weight.device)
-        self._pairs: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None = None
+        head, rewire = model.head, config.rewire
+        self.ring: Ring | None = None
+        if rewire.growth != "random":
+            self.ring = Ring(rewire.window, config.batch_size, head.shape.in_features, head.weight.device)
         self._kept = False  # whether the next rewiring uses the batches of the present step
+        self._rows: Int64s = np.empty(0, np.int64)  # the documents of the present batch
 
     def begin(self, step: int) -> None:
         """Begin step number `step`, from 1."""
@@ -55,29 +72,49 @@ class Growth:
         batches = None if following is None else (following - step) * self._config.accumulation
         self._kept = batches is not None and batches < self._config.rewire.window
 
-    def see_features(self, features_BD: Tensor, positives: Positives) -> None:
-        """Keep a batch, as the head reads it, if a rewiring will use it."""
-        if self._kept:
-            self.ring.keep(features_BD, positives)
-
     @torch.no_grad()
     def see_embedding(self, rows: Int64s, embedding_BE: Tensor) -> None:
-        """Keep the features of the documents `rows`, from their embedding before dropout."""
+        """Begin the batch of the documents `rows`, and keep their features.
+
+        They are those of the embedding before dropout.
+        """
+        self._rows = rows
         if self.documents is not None and not self._config.encoder.frozen:
             self.documents.keep(rows, self._model.features(embedding_BE))
 
+    def see_features(self, features_BD: Tensor, positives: Positives) -> None:
+        """Keep the batch, as the head reads it, if a rewiring will use it."""
+        if self._kept and self.ring is not None:
+            self.ring.keep(self._rows, features_BD, positives)
+
+    def rewire(self, moments_LK: list[Tensor], cut: Cut, rewiring: int) -> int:
+        """Prune `cut` and regrow in place, as `rewiring.rewire` does; returns what it returns."""
+        if self.ring is None:
+            return rewire(self._model.head, moments_LK, cut, self._config.seed, rewiring)
+        return self._rewire_by_gradient(self.ring.contents(), moments_LK, cut)
+
+    def rewire_words(self) -> int:
+        """Drop words for others, as the recipe says; returns how many were chosen."""
+        words, head, rewire = self._words, self._model.head, self._config.rewire
+        if self.documents is None or words is None or rewire.word_growth == "none":
+            return 0
+        pairs = self._pairs_of(self.documents)
+        count = max(1, int(rewire.fraction * head.shape.word_fan_in))
+        growth = WordGrowth(head, self._config.loss, words)
+        return growth.rewire(pairs.labels, pairs.documents, self.documents.gather, count)
+
     @torch.no_grad()
-    def rewire(self, moments_LK: list[Tensor], cut: Cut) -> int:
-        """Prune `cut` and regrow in place, as `rewiring.rewire` does, at the largest gradients."""
+    def _rewire_by_gradient(self, kept: Kept, moments_LK: list[Tensor], cut: Cut) -> int:
         head = self._model.head
-        kept, width = self.ring.contents(), head.shape.in_features
-        documents = self._of_ring(kept) if self.documents is None else self._of_cache(self.documents)
-        average = AverageGradient(head, self._config.loss, kept, documents)
+        cache = self.documents if self._config.rewire.growth == "documents" else None
+        documents = self._of_ring(kept) if cache is None else self._of_cache(cache)
+        words = self._word_scores(kept, cache is not None)
+        average = AverageGradient(head, self._config.loss, kept, documents, words)
 
         def choose(labels_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
             return largest_unread(average.of(labels_T), index_TK, pruned_TK)
 
-        layer = SparseLayer(head.weight, head.index)
+        layer, width = SparseLayer(head.weight, head.index), head.shape.in_features
         # Seed and number of a rewiring are those of random numbers, which this growth doesn't use.
         pruning = Rewiring(cut.bits, cut.ties, 0, 1, head.shape.first_label, width, cut.row_count)
         rows = min(self._config.label_chunk, chunk_labels(width))
@@ -90,21 +127,47 @@ class Growth:
 
     def _of_cache(self, cache: DocumentFeatures) -> LabelledDocuments:
         """All documents seen so far, with the labels of the head."""
-        shape, device = self._model.head.shape, self._model.head.weight.device
-        if self._pairs is None:
-            self._pairs = pairs_by_label(self._feed.shards, self._feed.train_rows)
-        labels_P, documents_P = self._pairs
-        low, high = np.searchsorted(labels_P, [shape.first_label, shape.first_label + shape.num_labels])
-        labels_P, documents_P = labels_P[low:high] - np.int32(shape.first_label), documents_P[low:high]
-        seen_P = cache.seen(documents_P.astype(np.int64))
-        if not seen_P.all():
-            labels_P, documents_P = labels_P[seen_P], documents_P[seen_P]
-        pairs = Positives(*(torch.from_numpy(each).to(device).long() for each in (documents_P, labels_P)))
+        device, found = self._model.head.weight.device, self._pairs_of(cache)
+        pairs = Positives(*(torch.from_numpy(each).to(device) for each in (found.documents, found.labels)))
 
         def features(rows: Tensor) -> Tensor:
             return torch.from_numpy(cache.gather(rows.cpu().numpy())).to(device)
 
         return LabelledDocuments(pairs, features, max(cache.num_seen, 1))
+
+    def _pairs_of(self, cache: DocumentFeatures) -> Pairs:
+        shape = self._model.head.shape
+        labels_P, documents_P = self._all_pairs
+        low, high = np.searchsorted(labels_P, [shape.first_label, shape.first_label + shape.num_labels])
+        labels_P, documents_P = labels_P[low:high] - np.int32(shape.first_label), documents_P[low:high]
+        pairs = Pairs(labels_P.astype(np.int64), documents_P.astype(np.int64))
+        seen_P = cache.seen(pairs.documents)
+        return pairs if seen_P.all() else Pairs(pairs.labels[seen_P], pairs.documents[seen_P])
+
+    def _word_scores(self, kept: Kept, by_cache: bool) -> WordScores | None:
+        """The words of the sampled rows, and those of all training documents or of the rows of the ring."""
+        words, source = self._words, self._model.words
+        if words is None or source is None:
+            return None
+        sample_M = kept.documents[sampled_rows(kept).cpu()].numpy()
+        found = words.vocabulary.weigh(self._feed.shards.terms(sample_M))
+        sample = source.batch(*found, len(sample_M))
+        if by_cache:
+            return WordScores(self._model.head, sample, words.documents, words.number_of)
+        rows = document_words([(self._feed.shards, kept.documents.numpy())], words.vocabulary)
+        return WordScores(self._model.head, sample, rows, lambda numbers: numbers)
+
+    @cached_property
+    def _all_pairs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        return pairs_by_label(self._feed.shards, self._feed.train_rows)
+
+    @cached_property
+    def _words(self) -> TrainingWords | None:
+        """The words of the training documents; None for a head that reads features alone."""
+        vocabulary = self._feed.vocabulary
+        if vocabulary is None:
+            return None
+        return TrainingWords(self._feed.shards, self._feed.train_rows, vocabulary)
 
     def flush(self) -> None:
         """Bring everything to the disk that a checkpoint refers to; call it before one is written."""
@@ -117,16 +180,19 @@ class Growth:
             self.documents.checkpointed()
 
     def tensors(self) -> dict[str, Tensor]:
-        found = {f"{RING}{name}": tensor for name, tensor in self.ring.tensors().items()}
+        found: dict[str, Tensor] = {}
+        if self.ring is not None:
+            found |= {f"{RING}{name}": tensor for name, tensor in self.ring.tensors().items()}
         if self.documents is not None:
             found |= {f"{DOCUMENTS}{name}": tensor for name, tensor in self.documents.tensors().items()}
         return found
 
     def facts(self) -> dict[str, Any]:
-        return {"growth": self.ring.facts()}
+        return {} if self.ring is None else {"growth": self.ring.facts()}
 
     def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
-        self.ring.restore(file, f"{prefix}{RING}", facts["growth"])
+        if self.ring is not None:
+            self.ring.restore(file, f"{prefix}{RING}", facts["growth"])
         if self.documents is not None:
             self.documents.restore(file, f"{prefix}{DOCUMENTS}", {})
 
@@ -134,14 +200,16 @@ class Growth:
 def growth_of(
     config: TrainConfig, model: Model, feed: Feed, total_steps: int, scratch: Path
 ) -> Growth | None:
-    """The growth of a training; None if it is random, or if nothing is ever rewired."""
+    """The growth of a training; None if nothing is ever rewired, or if it needs no look at documents."""
     rewire = config.rewire
-    if rewire.growth == "random" or next_rewiring(rewire, 1, total_steps) is None:
+    by_words = rewire.word_growth == "documents"
+    if (rewire.growth == "random" and not by_words) or next_rewiring(rewire, 1, total_steps) is None:
         return None
     documents: DocumentFeatures | None = None
-    if rewire.growth == "documents" and feed.embeddings is not None:
-        documents = FrozenFeatures(feed.embeddings, feed.num_documents)
-    elif rewire.growth == "documents":
-        width = model.head.shape.in_features
-        documents = WrittenFeatures(scratch / "features.f16", len(feed.shards), width)
+    if by_words or rewire.growth == "documents":
+        if feed.embeddings is not None:
+            documents = FrozenFeatures(feed.embeddings, feed.num_documents)
+        else:
+            width = model.head.shape.in_features
+            documents = WrittenFeatures(scratch / "features.f16", len(feed.shards), width)
     return Growth(config, model, feed, total_steps, documents)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -65,6 +66,12 @@ def dense_gradient(head: Head, features: Tensor, pairs: Positives, loss: str) ->
     return gradient / len(features)
 
 
+def keep(ring: Ring, seed: int, rows: int = B) -> None:
+    """Keep a batch of random documents."""
+    features, positives = batch(seed, rows)
+    ring.keep(100 * seed + np.arange(rows), features, positives)
+
+
 def of_ring(ring: Ring, head: Head, loss: str) -> AverageGradient:
     kept, first = ring.contents(), head.shape.first_label
     documents = LabelledDocuments(
@@ -78,7 +85,7 @@ def test_it_is_the_dense_gradient_averaged_over_the_last_batches(seed: int, loss
     head, ring = make(seed), Ring(4, B, D, torch.device("cpu"))
     batches = [batch(10 * seed + number, B - number % 3) for number in range(count)]
     for features, pairs in batches:
-        ring.keep(features, pairs)
+        ring.keep(np.arange(len(features)), features, pairs)
     found = of_ring(ring, head, loss).of(torch.arange(L))
     last = batches[-4:]
     total = sum(len(features) for features, _ in last)
@@ -92,10 +99,11 @@ def test_it_is_the_dense_gradient_averaged_over_the_last_batches(seed: int, loss
 def test_of_a_larger_ring_it_samples_rows_but_reads_all_positives(monkeypatch: pytest.MonkeyPatch) -> None:
     head, ring = make(3), Ring(30, B, D, torch.device("cpu"))
     for number in range(30):
-        ring.keep(*batch(number))
+        keep(ring, number)
     whole = of_ring(ring, head, "bce").of(torch.arange(L))
     monkeypatch.setattr(gradient_module, "SAMPLED_ROWS", 80)
-    features, _, pairs = ring.contents()
+    kept = ring.contents()
+    features, pairs = kept.features, kept.pairs
     none = Positives(pairs.rows[:0], pairs.labels[:0])
     sampled = of_ring(ring, head, "bce").of(torch.arange(L))
     negatives = dense_gradient(head, features[::3].float(), none, "bce")
@@ -149,7 +157,7 @@ def test_chunks_and_processes_give_the_same_topology(mode: str, loss: str) -> No
     """The gradients have the same bits too: a sum of integers doesn't depend on the order."""
     ring = Ring(3, B, D, torch.device("cpu"))
     for number in range(3):
-        ring.keep(*batch(number))
+        keep(ring, number)
     for seed in range(5):
         cut = CUTS[mode](make(seed))
         expected = rewired(make(seed), ring, cut, L, loss)
@@ -166,11 +174,11 @@ def test_chunks_and_processes_give_the_same_topology(mode: str, loss: str) -> No
 def test_a_ring_is_restored_as_it_was(tmp_path: Path) -> None:
     one, other = (Ring(3, B, D, torch.device("cpu")) for _ in range(2))
     for number in range(4):
-        one.keep(*batch(number, B - number))
+        keep(one, number, B - number)
     save(tmp_path / "ring.safetensors", {f"at.{name}": each for name, each in one.tensors().items()})
     other.restore(TensorFile(tmp_path / "ring.safetensors"), "at.", one.facts())
     for ring in (one, other):
-        ring.keep(*batch(9))
+        keep(ring, 9)
     assert one.facts() == other.facts()
     found, expected = other.contents(), one.contents()
     assert len(found.rows) == B + B - 3 + B - 2

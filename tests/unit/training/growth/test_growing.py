@@ -47,15 +47,17 @@ def test_a_training_grows_at_the_largest_gradients(
     head, calls = trainer.model.head, 0
     rewire = growth(trainer).rewire
 
-    def watched(moments: list[Tensor], cut: Cut) -> int:
+    def watched(moments: list[Tensor], cut: Cut, rewiring: int) -> int:
         nonlocal calls
-        before, kept = head.index.clone(), growth(trainer).ring.contents()
+        ring = growth(trainer).ring
+        assert ring is not None
+        before, kept = head.index.clone(), ring.contents()
         documents = LabelledDocuments(kept.pairs, lambda rows: kept.features[rows], len(kept.rows))
         if (cache := growth(trainer).documents) is not None:
             documents = growth(trainer)._of_cache(cache)
         average = AverageGradient(head, trainer.config.loss, kept, documents)
         average_LD = average.of(torch.arange(head.num_labels))
-        replaced = rewire(moments, cut)
+        replaced = rewire(moments, cut, rewiring)
         pruned = head.weight == 0
         assert replaced == pruned.sum() > 0
         assert torch.equal(head.index.int(), largest_unread(average_LD, before, pruned).int())
@@ -94,6 +96,7 @@ def test_settings_that_cannot_grow_are_refused() -> None:
         ),
         ({"rewire": {"window": 0}}, "expected window >= 1"),
         ({"rewire": {"growth": "rigl"}}, "growth"),
+        ({"rewire": {"word_growth": "documents"}}, "expected head.word_fan_in > 0 with rewire.word_growth"),
     ):
         with pytest.raises(XmcpipeError, match=message):
             from_table(TrainConfig, table, "train")
@@ -101,7 +104,7 @@ def test_settings_that_cannot_grow_are_refused() -> None:
 
 def test_by_default_the_fingerprint_is_the_old_one() -> None:
     table = to_table(TrainConfig(), identity=True)
-    assert not {"growth", "window"} & table["rewire"].keys()
+    assert not {"growth", "word_growth", "window"} & table["rewire"].keys()
 
 
 class Killed(BaseException):

@@ -4,67 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.unit.training.runs import CPU, HEAD, LIGHT, fit_until, same_bits, states
+from tests.unit.training.runs import HEAD, LIGHT, fit_until, same_bits, states
+from tests.unit.training.words.runs import NUM_DOCUMENTS, NUM_LABELS, text_of, trainer_of
 from xmcpipe.config import from_table
-from xmcpipe.data.schema import LABELS
-from xmcpipe.data.shards.files import Shards, ShardWriter, shard_path
-from xmcpipe.data.terms import document_terms, named_terms
+from xmcpipe.data.shards.files import Shards
+from xmcpipe.data.terms import named_terms
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.word_layer import NO_WORD
-from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Feed
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.validation import validate
-from xmcpipe.training.word_choice import choose_words
+from xmcpipe.training.words.choice import choose_words
 
-NUM_LABELS, NUM_DOCUMENTS = 40, 160
 MODES: dict[str, dict[str, Any]] = {
     "paper": {"loss": "bce", "head": {"fan_in": 6, "bias": True, "word_fan_in": 4}},
     "light": {**LIGHT, "head": {**HEAD, "word_fan_in": 4}},
 }
-
-
-def text_of(document: int) -> str:
-    """A document of label `document % 40`: its own word among words that all documents share."""
-    label = document % NUM_LABELS
-    return f"a picture of object{label} number {document}, shown in a room"
-
-
-@pytest.fixture
-def with_words(tmp_path: Path) -> Path:
-    """Shards in which tokens say nothing, and one word of each document names its label."""
-    folder = tmp_path / "words"
-    folder.mkdir()
-    texts = [text_of(document) for document in range(NUM_DOCUMENTS)]
-    tokens = pa.array([[1, 2, 3]] * NUM_DOCUMENTS, pa.list_(pa.int32()))
-    labels = pa.array([[document % NUM_LABELS] for document in range(NUM_DOCUMENTS)], pa.list_(pa.int32()))
-    with ShardWriter(shard_path(folder, "train", 0), has_terms=True) as shard:
-        ids = pa.array([str(document) for document in range(NUM_DOCUMENTS)])
-        shard.write(ids, tokens, labels, document_terms(texts, pairs=True))
-    names = {"label": [f"l{label}" for label in range(NUM_LABELS)], "text": [None] * NUM_LABELS}
-    pq.write_table(pa.table(names, schema=LABELS), folder / "labels.parquet")
-    return folder
-
-
-def trainer_of(shards: Path, encoder: Path, scratch: Path, /, **changes: Any) -> Trainer:
-    """A trainer whose head reads words."""
-    table: dict[str, Any] = {
-        "epochs": 8, "batch_size": 16, "warmup_steps": 2, "precision": "float32", "validation": 0.0,
-        "encoder": {"dropout": 0.0}, "rewire": {"interval": 3, "fraction": 0.3}, **changes,
-    }  # fmt: skip
-    config = from_table(TrainConfig, table, "train")
-    feed = Feed(shards, config, 0, CPU)
-    texts = Shards(shards, "label")
-    choice = choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
-    model = new_model(config, str(encoder), 204, feed, 0, CPU, choice)
-    feed.read_words(model.words)
-    return Trainer(config, model, feed, None, CPU, scratch)
 
 
 def precision_at_1(trainer: Trainer) -> float:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from xmcpipe.ops import dispatch
-from xmcpipe.ops import words as operators
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
 from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import NO_WORD, BatchWords, StepWords, WordLayer, WordUpdate
-from xmcpipe.ops.words import word_scores_, word_update_
+from xmcpipe.ops.words import product as operators
+from xmcpipe.ops.words.product import word_scores_, word_update_
 
 VOCABULARY = 60
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]

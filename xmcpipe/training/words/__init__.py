@@ -1,0 +1,1 @@
+"""Which words the labels read: chosen before the training, and again at rewirings."""
