@@ -177,7 +177,7 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
     first = head.first_connections() if trainer.config.head.topology == "random" else None
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
     return {
-        "validation": {name: value for name, value in best.items() if name.startswith("P@")},
+        "validation": {name: value for name, value in best.items() if "@" in name},
         "best_step": state.best_step,
         "steps": state.step,
         "epochs": round(state.step / trainer.feed.steps_per_epoch, 3),

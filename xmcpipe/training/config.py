@@ -160,8 +160,9 @@ class TrainTable:
     evaluate_every: int = 1
     """Number of epochs between evaluations on the validation split."""
 
-    best_by: Literal["P@1", "P@3", "P@5"] = "P@1"
-    """Metric on the validation split by which the best model is chosen."""
+    best_by: Literal["P@1", "P@3", "P@5", "P", "PSP@1", "PSP@3", "PSP@5", "PSP"] = "P@1"
+    """Metric on the validation split by which the best model is chosen; P is the mean of P@1, P@3 and P@5,
+    and PSP that of the propensity-scored ones."""
 
     patience: int = 0
     """Number of evaluations without a gain after which training stops; 0 never stops early."""

@@ -11,7 +11,7 @@ Each line has a `kind`, and the `step` (from 1) after which it was written:
   loss scale and before clipping. A norm is null if its branch was dropped or if it isn't finite. Written
   every `gradients_every` steps and after a few early steps (training.gradients);
 - rewire: `replaced` connections, and `share`, their fraction of all connections;
-- validation: P@1, P@3, P@5.
+- validation: P@1, P@3, P@5, and PSP@1, PSP@3, PSP@5 by the frequencies in the training split.
 """
 
 import json

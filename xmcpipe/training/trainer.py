@@ -31,7 +31,7 @@ from xmcpipe.training.updates.light import LightUpdates
 from xmcpipe.training.updates.paper import PaperUpdates
 from xmcpipe.training.updates.protocol import State, Updates
 from xmcpipe.training.used_memory import used_bytes
-from xmcpipe.training.validation import validate
+from xmcpipe.training.validation import inverse_propensities, validate, value_of
 
 UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {
     "paper": PaperUpdates,
@@ -260,13 +260,15 @@ class Trainer:
 
     def _evaluate(self, log: MetricsLog) -> None:
         state = self.progress
-        batches, num_labels = self.feed.validation_batches(), self.feed.num_labels
-        figures = validate(self.model, batches, self._features, num_labels, self.config.label_chunk)
+        batches = self.feed.validation_batches()
+        weight_L = inverse_propensities(self.feed.label_counts, self.feed.num_documents)
+        figures = validate(self.model, batches, self._features, weight_L, self.config.label_chunk)
         state.evaluations.append({"step": state.step, "epoch": state.epoch, **figures})
         log.write("validation", state.step, **figures)
         # Of equal values the first stays the best.
-        if state.best_value is None or figures[self.config.best_by] > state.best_value:
-            state.best_value, state.best_step, state.since_best = figures[self.config.best_by], state.step, 0
+        value = value_of(figures, self.config.best_by)
+        if state.best_value is None or value > state.best_value:
+            state.best_value, state.best_step, state.since_best = value, state.step, 0
             save(self.scratch / "best.safetensors", self.model.state_dict())
         else:
             state.since_best += 1

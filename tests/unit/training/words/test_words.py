@@ -28,7 +28,9 @@ MODES: dict[str, dict[str, Any]] = {
 def precision_at_1(trainer: Trainer) -> float:
     """P@1 on the training documents."""
     batch = trainer.feed.batch(trainer.feed.train_rows)
-    figures = validate(trainer.model, [batch], trainer._features, NUM_LABELS, 1000)
+    figures = validate(
+        trainer.model, [batch], trainer._features, torch.ones(NUM_LABELS, dtype=torch.float64), 1000
+    )
     return figures["P@1"]
 
 
