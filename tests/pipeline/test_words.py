@@ -1,6 +1,9 @@
 """A recipe whose labels read words, from text to metrics, and what explains a prediction."""
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,10 +15,10 @@ WORDS = ["tokenize.words=pairs", "train.head.word_fan_in=16", "train.epochs=3"]
 
 @pytest.mark.parametrize("mode", [[], LIGHT], ids=["paper", "light"])
 def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: list[str]) -> None:
-    before = set(workplace.store.glob("model/*"))
+    before = {kind: set(workplace.store.glob(f"{kind}/*")) for kind in ("model", "metrics")}
     metrics = workplace.run(*settings([*WORDS, *mode]))["metrics"]
     assert metrics["model"]["P@1"] > metrics["popularity"]["P@1"] + 0.3
-    (model,) = set(workplace.store.glob("model/*")) - before
+    (model,) = set(workplace.store.glob("model/*")) - before["model"]
     facts = json.loads((model / "model.json").read_text())
     assert facts["words"]["kind"] == "pairs"
     assert 0 < facts["words"]["count"] <= 65_535
@@ -32,6 +35,24 @@ def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: 
     assert [label["score"] for label in json.loads(plain.stdout)["labels"]] == [
         label["score"] for label in labels
     ]
+
+
+    (measured,) = set(workplace.store.glob("metrics/*")) - before["metrics"]
+    plain_run = next(iter(before["metrics"]))
+    names = ["--name", "words", "--name", "plain", "--bootstrap", "0", "--output", "words.html"]
+    workplace.call("report", str(measured), str(plain_run), *names)
+    page = (workplace.folder / "words.html").read_text()
+    data = re.search(r'<script type="application/octet-stream" id="data">([^<]*)<', page)
+    assert data
+    documents = json.loads(gzip.decompress(base64.b64decode(data[1])))
+    of_words, of_plain = documents["runs"]
+    assert of_plain["words"] is None
+    at = next(n for n, shown in enumerate(documents["texts"]) if shown == text)
+    names_of = [documents["labels"][label][0] for label in of_words["labels"][at]]
+    on_page = dict(zip(names_of, of_words["words"][at], strict=True))
+    for label in labels:
+        expected = [[part["word"], pytest.approx(part["part"], rel=1e-3)] for part in label["words"][:3]]
+        assert on_page[label["label"]] == expected
 
 
 def test_a_model_without_words_can_not_explain(workplace: Workplace) -> None:

@@ -1,17 +1,19 @@
 """A sample of the test documents, each with its true labels and the predictions of every run.
 
 The sample is drawn with a seed, so the same runs give the same page. Texts are streamed: only those of the
-sample are held in memory, shortened to fit a screen. On the page, the documents are one gzipped JSON table,
-stored by columns, in which the name of each label occurs once.
+sample are held in memory. On the page they are shortened to fit a screen, and the documents are one gzipped
+JSON table, stored by columns, in which the name of each label occurs once.
 """
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmcpipe.data.explanation import WordParts
+from xmcpipe.report.facts.explained import words_of
 from xmcpipe.report.facts.measurement import RunMeasurement, TestSet
 from xmcpipe.report.facts.runs import Run
 
@@ -34,8 +36,9 @@ class Sample:
 
     `labels` holds (name, text) of the labels that occur; `truth` and `predicted` refer to them by position.
     `predicted` maps each run's name to the best labels of each document, and `ndcg` maps it to the nDCG@k of
-    each document. `num_test_documents` is the size of the test split. If the raw data was deleted, all
-    `texts` are None.
+    each document. `words` maps the runs whose model reads words to the words that speak for each predicted
+    label. `num_test_documents` is the size of the test split. If the raw data was deleted, all `texts` are
+    None.
     """
 
     num_test_documents: int
@@ -46,6 +49,7 @@ class Sample:
     truth: list[list[int]]
     predicted: dict[str, list[ScoredLabels]]
     ndcg: dict[str, list[float]]
+    words: dict[str, list[list[WordParts]]] = field(default_factory=dict)
 
     def reordered(self, order: Sequence[int]) -> "Sample":
         """The documents in this order."""
@@ -56,6 +60,7 @@ class Sample:
             truth=[self.truth[at] for at in order],
             predicted={name: [best[at] for at in order] for name, best in self.predicted.items()},
             ndcg={name: [values[at] for at in order] for name, values in self.ndcg.items()},
+            words={name: [parts[at] for at in order] for name, parts in self.words.items()},
         )
 
     def columns(self) -> dict[str, Any]:
@@ -76,10 +81,17 @@ class Sample:
                     "labels": [[label for label, _ in row] for row in rows],
                     "scores": [[_short(score) for _, score in row] for row in rows],
                     "found": [round(value, 3) for value in self.ndcg[name]],
+                    "words": self._words(name),
                 }
                 for name, rows in self.predicted.items()
             ],
         }
+
+    def _words(self, run: str) -> list[list[list[list[Any]]]] | None:
+        """Per document and predicted label [word, part] of each word; None if the model reads no words."""
+        if run not in self.words:
+            return None
+        return [[[[word, _short(part)] for word, part in parts] for parts in row] for row in self.words[run]]
 
 
 def draw_sample(
@@ -117,10 +129,20 @@ def draw_sample(
     hardest = np.lexsort((rows, by_size, mean)).tolist()
     assert test.truth.ids is not None, "artifacts have document ids"
     ids = test.truth.ids.take(rows).to_pylist()
-    texts = _texts(runs[0].folder("raw"), ids)
-    columns = [texts.get(name) for name in ids]
-    sample = Sample(documents, k, ids, columns, [], truth, predicted, ndcg_of_run)
+    by_id = _texts(runs[0].folder("raw"), ids)
+    texts = [by_id.get(name) for name in ids]
+    shown, words = [text and cut(text, TEXT_CHARACTERS) for text in texts], _words(runs, texts, predicted)
+    sample = Sample(documents, k, ids, shown, [], truth, predicted, ndcg_of_run, words)
     return _numbered(sample.reordered(hardest), _vocabulary(runs))
+
+
+def _words(
+    runs: Sequence[Run], texts: Sequence[str | None], predicted: dict[str, list[ScoredLabels]]
+) -> dict[str, list[list[WordParts]]]:
+    """The words that speak for the predicted labels, of the runs whose model reads words."""
+    labels = {name: [[label for label, _ in best] for best in rows] for name, rows in predicted.items()}
+    words = {run.name: words_of(run, texts, labels[run.name]) for run in runs}
+    return {name: parts for name, parts in words.items() if parts is not None}
 
 
 def ndcg(hits: Sequence[bool], num_true: int, gains: Sequence[float]) -> float:
@@ -175,7 +197,7 @@ def _ranked(
 
 
 def _texts(raw: Path | None, ids: Sequence[str]) -> dict[str, str]:
-    """Id -> shortened text of the test documents `ids`; empty if the raw artifact can't be read."""
+    """Id -> text of the test documents `ids`; empty if the raw artifact can't be read."""
     import pyarrow as pa
 
     if raw is None or not (raw / "test.parquet").is_file():
@@ -188,7 +210,7 @@ def _texts(raw: Path | None, ids: Sequence[str]) -> dict[str, str]:
 
 
 def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
-    """Id -> shortened text. Only one batch of documents is in memory at a time."""
+    """Id -> text. Only one batch of documents is in memory at a time."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -198,7 +220,7 @@ def _texts_of(path: Path, ids: "pa.Array") -> dict[str, str]:
             sampled = batch.filter(pc.is_in(batch.column("id"), value_set=ids))
             names, full_texts = sampled.column("id").to_pylist(), sampled.column("text").to_pylist()
             for name, text in zip(names, full_texts, strict=True):
-                texts[name] = cut(text or "", TEXT_CHARACTERS)
+                texts[name] = text or ""
     return texts
 
 

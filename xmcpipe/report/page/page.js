@@ -157,6 +157,12 @@
         if (hit) sign.setAttribute("aria-label", "right");
         const score = run.scores[n][place];
         row.append(make("span", "rank", place + 1), sign, cell, make("span", "score", score === null ? "" : score.toPrecision(3)));
+        const speaking = run.words?.[n][place] ?? [];
+        if (speaking.length) {
+          const parts = make("span", "parts");
+          highlight(parts, speaking.map(([word, part]) => `${word} +${part.toPrecision(2)}`).join(" · "), sought);
+          row.append(parts);
+        }
         list.append(row);
       });
       side.append(head, list);
