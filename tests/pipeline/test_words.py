@@ -36,7 +36,6 @@ def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: 
         label["score"] for label in labels
     ]
 
-
     (measured,) = set(workplace.store.glob("metrics/*")) - before["metrics"]
     plain_run = next(iter(before["metrics"]))
     names = ["--name", "words", "--name", "plain", "--bootstrap", "0", "--output", "words.html"]

@@ -11,6 +11,7 @@ shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>
               labels.parquet, filter_{train,test}.parquet   as in raw/, for the same rows
               tokenizer/                    the files that AutoTokenizer.from_pretrained reads
 clusters/     clusters.parquet              cluster int32; row i is label id i
+model/        labels.parquet                as in raw/, and documents int32, the number trained on
 predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
               labels.parquet                as in raw/
 """

@@ -16,6 +16,7 @@ import torch
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.shards.batches import HostBatch, pad
 from xmcpipe.data.terms import document_terms
+from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.modeling.saved import load_model
@@ -55,14 +56,18 @@ class Bundle:
         precision: str = "float32",
         label_chunk: int = 131_072,
         explain: bool = False,
+        propensity_weight: float = 0.0,
     ) -> "Bundle":
         """Load the model artifact in `folder`; at most `label_chunk` labels are scored at a time.
 
-        With `explain`, predictions have words. Raises XmcpipeError if the folder is not a model artifact, or
-        if the model has to explain but reads no words.
+        With `explain`, predictions have words. `propensity_weight` favours rare labels, see
+        `inference.propensity`. Raises XmcpipeError if the folder is not a model artifact, or if the model has
+        to explain but reads no words.
         """
         explainer = WordExplainer(folder) if explain else None
         model, facts = load_model(folder)
+        if propensity_weight:
+            favour_rare_labels(model, folder, facts, propensity_weight)
         scorer = Scorer(model, torch.device(device), precision, label_chunk)
         tokenizer = load_tokenizer(str(folder / "tokenizer"))
         labels = pq.read_table(folder / "labels.parquet")

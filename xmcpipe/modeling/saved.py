@@ -1,6 +1,7 @@
 """A trained model on disk, which can be loaded without the shards it was trained on.
 
-model.json          schema version, head, pooling, max_length, validation figures, the recipe's tables
+model.json          schema version, head, pooling, max_length, number of training documents, validation
+                    figures, the recipe's tables
 model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* · head.word_weight,
                     head.word_index, words.codes, words.idf (those that the model has), each in the dtype in
                     which it was trained

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
-from xmcpipe.config import require_at_least, runtime
+from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.shards.files import Shards
     from xmcpipe.inference.scorer import Scorer
+    from xmcpipe.modeling.model import Model
 
 # Within a window of this many rows, documents are scored in order of their length, which needs less padding,
 # and then written in their own order. The predictions of one window are in memory at a time.
@@ -37,6 +38,11 @@ class PredictConfig:
     filter_pairs: bool = True
     """Whether to leave out the pairs of a document and a label that the dataset excludes (filter pairs)."""
 
+    propensity_weight: float = later(0.0)
+    """Favours rare labels: this multiple of ln(1 / propensity) is added to every score. 0 ranks labels by
+    their probability, which is best for P@k; 1 ranks them for PSP@k; choose a value between on validation
+    data."""
+
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Floating-point type in which the encoder and the scores are computed."""
 
@@ -52,6 +58,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
         require_at_least(self, 1, "k", "batch_size", "label_chunk")
+        require_at_least(self, 0, "propensity_weight")
 
 
 def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -65,10 +72,9 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     from xmcpipe.inference.scorer import Scorer
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer
-    from xmcpipe.modeling.saved import load_model
 
     num_labels = _require_same_vocabulary(inputs["model"], inputs["shards"])
-    model, _ = load_model(inputs["model"])
+    model = _loaded(inputs["model"], config.propensity_weight)
     test = Shards(inputs["shards"], "test")
     if model.words is not None:
         _require_words(model.words.kind, inputs["shards"], test)
@@ -82,7 +88,7 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     table, started = out / "predictions.parquet", time.monotonic()
     _write_predictions(table, scorer, test, pad_id, pairs, k, config.batch_size)
     rate = len(test) / max(time.monotonic() - started, 1e-9)
-    shutil.copyfile(inputs["model"] / "labels.parquet", out / "labels.parquet")
+    shutil.copyfile(inputs["shards"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
         write_predictions_npz(table, out / "predictions.npz", num_labels)
     figures = {
@@ -92,6 +98,17 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
         "documents_per_second": round(rate, 1),
     }
     return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})
+
+
+def _loaded(folder: Path, propensity_weight: float) -> "Model":
+    """The model, with scores that favour rare labels by `propensity_weight`."""
+    from xmcpipe.inference.propensity import favour_rare_labels
+    from xmcpipe.modeling.saved import load_model
+
+    model, facts = load_model(folder)
+    if propensity_weight:
+        favour_rare_labels(model, folder, facts, propensity_weight)
+    return model
 
 
 def _write_predictions(

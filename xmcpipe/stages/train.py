@@ -69,11 +69,28 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
-    save_model(out, model, tokenized["max_length"], {"recipe": _recipe(config, inputs), "figures": figures})
+    facts = {"documents": feed.num_documents, "recipe": _recipe(config, inputs), "figures": figures}
+    save_model(out, model, tokenized["max_length"], facts)
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
-    shutil.copyfile(shards / "labels.parquet", out / "labels.parquet")
+    _write_labels(shards / "labels.parquet", feed, out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
     return Result(figures)
+
+
+def _write_labels(source: Path, feed: "Feed", out: Path) -> None:
+    """Write the labels with the number of training documents of each, some at a time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    counts, begin = pa.array(feed.label_counts.numpy().astype(np.int32)), 0
+    with pq.ParquetFile(source) as file:
+        schema = file.schema_arrow.append(pa.field("documents", pa.int32()))
+        with pq.ParquetWriter(out, schema) as writer:
+            for batch in file.iter_batches():
+                column = counts.slice(begin, len(batch))
+                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema))
+                begin += len(batch)
 
 
 def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":

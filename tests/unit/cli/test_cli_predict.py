@@ -21,7 +21,8 @@ class FakeBundle:
     seen: ClassVar[list[str]] = []
 
     @staticmethod
-    def load(folder: Path, explain: bool) -> "FakeBundle":
+    def load(folder: Path, explain: bool, propensity_weight: float) -> "FakeBundle":
+        assert propensity_weight == 0.0
         assert folder == Path("model")
         assert not explain
         return FakeBundle()

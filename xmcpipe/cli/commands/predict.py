@@ -73,8 +73,9 @@ def predict(
     if text and input_file is not None:
         raise XmcpipeError("expected one of --text and --input, got both", "omit one of them")
     folder = model or _model_of(recipe, settings, store)
+    weight = read_recipe(recipe, settings, {"predict": {}}).configs["predict"].propensity_weight
     documents = ((None, each) for each in text) if text else _documents(input_file)
-    _print(_label(folder, documents, top, explain), as_json or not _is_terminal())
+    _print(_label(folder, documents, top, explain, weight), as_json or not _is_terminal())
 
 
 def _is_terminal() -> bool:
@@ -92,7 +93,7 @@ def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Pa
 
 
 def _label(
-    folder: Path, documents: Iterable[Document], top: int, explain: bool
+    folder: Path, documents: Iterable[Document], top: int, explain: bool, propensity_weight: float
 ) -> Iterator[tuple[Document, Labels]]:
     """Each document with its labels, in order, in bounded memory."""
     if (folder / "manifest.json").is_file():
@@ -112,7 +113,8 @@ def _label(
             waiting.append(document)
             yield document[1]
 
-    for labels in Bundle.load(folder, explain=explain).predict(texts(), top, BATCH_SIZE):
+    bundle = Bundle.load(folder, explain=explain, propensity_weight=propensity_weight)
+    for labels in bundle.predict(texts(), top, BATCH_SIZE):
         yield waiting.popleft(), labels
 
 
