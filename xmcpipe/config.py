@@ -13,7 +13,7 @@ The string under a field documents its key; `documentation` reads it.
 A field is part of an artifact's identity, and therefore of its fingerprint, with two exceptions. A field
 declared with `runtime(default)` changes where or how fast a stage runs, but not what it computes. A field
 declared with `later(default)` was added after artifacts existed: it is part of the identity only if it
-differs from its default.
+differs from its default (or if the feature that it belongs to is on, see `later`).
 
 If defaults depend on other keys of the table, the class has a static method `defaults(table)` that returns
 them.
@@ -44,12 +44,14 @@ def runtime(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"runtime": True})
 
 
-def later(default: Any) -> Any:
+def later(default: Any, of: str = "") -> Any:
     """A field that was added after artifacts existed.
 
-    It is in a fingerprint only if it differs from its default, so that older artifacts are still found.
+    It is in a fingerprint only if it differs from its default, so that older artifacts are still found. With
+    `of`, the name of another such field that turns a feature on, it is in a fingerprint whenever that one is.
+    Then its default may change, because artifacts that have the feature record the value.
     """
-    return dataclasses.field(default=default, metadata={"later": True})
+    return dataclasses.field(default=default, metadata={"later": True, "of": of})
 
 
 def require_at_least(config: Any, least: float, *names: str) -> None:
@@ -117,8 +119,12 @@ def auto_keys(config: Any) -> list[str]:
 
 def _not_in_identity(config: Any, field: "dataclasses.Field[Any]") -> bool:
     """Whether the fingerprint omits the field, given its present value."""
-    at_later_default = field.metadata.get("later") and getattr(config, field.name) == field.default
-    return bool(field.metadata.get("runtime") or at_later_default)
+    if field.metadata.get("runtime"):
+        return True
+    if owner := field.metadata.get("of"):
+        owners = {each.name: each for each in dataclasses.fields(config)}
+        return _not_in_identity(config, owners[owner])
+    return bool(field.metadata.get("later")) and getattr(config, field.name) == field.default
 
 
 @cache

@@ -19,6 +19,7 @@ class Inner:
 class Grown:
     lr: float = 0.1
     titles: bool = later(False)
+    rate: float = later(2.0, of="titles")
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ def test_the_identity_omits_runtime_keys_only() -> None:
 
 def test_a_key_that_came_later_renames_nothing_that_does_not_set_it() -> None:
     assert to_table(Grown(), identity=True) == {"lr": 0.1}
-    assert to_table(Grown(titles=True), identity=True) == {"lr": 0.1, "titles": True}
+    assert to_table(Grown(rate=3.0), identity=True) == {"lr": 0.1}  # a rate of nothing
+    assert to_table(Grown(titles=True), identity=True) == {"lr": 0.1, "titles": True, "rate": 2.0}
     assert from_table(Grown, {"lr": 0.1}, "train") == Grown()
-    assert to_table(Grown()) == {"lr": 0.1, "titles": False}
+    assert to_table(Grown()) == {"lr": 0.1, "titles": False, "rate": 2.0}
 
 
 @pytest.mark.parametrize(

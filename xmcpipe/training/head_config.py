@@ -35,7 +35,7 @@ class HeadTable:
     needs shards made with tokenize.words. The words that tell a label's documents from all others are chosen
     before the training. 0 reads features alone."""
 
-    word_lr: float = later(5.0)
+    word_lr: float = later(15.0, of="word_fan_in")
     """Peak learning rate of the words' weights, for one document: a step moves a weight by it times the
     gradient of the summed loss. They are updated by SGD without momentum and decay, whatever optimizer is
     set."""
@@ -122,10 +122,10 @@ class RewireTable:
     averaged over the last batches, is largest (gradient). With documents, the part of a label's own documents
     in it is averaged over all training documents, by the last features of each."""
 
-    word_growth: Literal["none", "documents"] = later("none")
-    """Whether a rewiring also replaces words. With documents, each label drops the given fraction of its
-    words, those with the smallest weights, for words that stand out in its documents. A document counts by
-    the gradient of its score, so that those that are still wrong count most."""
+    word_growth: Literal["none", "documents"] = later("documents")
+    """Whether a rewiring also replaces words, if labels read some. With documents, each label drops the given
+    fraction of its words, those with the smallest weights, for words that stand out in its documents. A
+    document counts by the gradient of its score, so that those that are still wrong count most."""
 
     window: int = later(100)
     """Number of batches before a rewiring whose features are kept for growth other than random."""
@@ -183,11 +183,8 @@ def require_growth(head: HeadTable, rewire: RewireTable, frozen: bool) -> None:
         raise ValueError(
             f"expected a head that rewires with rewire.growth = {rewire.growth!r}, got kind = {head.kind!r}"
         )
-    if rewire.word_growth != "none" and not head.word_fan_in:
-        raise ValueError(
-            f"expected head.word_fan_in > 0 with rewire.word_growth = {rewire.word_growth!r}, got 0"
-        )
-    for key, value in (("growth", rewire.growth), ("word_growth", rewire.word_growth)):
+    word_growth = rewire.word_growth if head.word_fan_in else "none"
+    for key, value in (("growth", rewire.growth), ("word_growth", word_growth)):
         if value == "documents" and frozen and head.intermediate:
             raise ValueError(
                 f"expected head.intermediate = 0 with rewire.{key} = 'documents' and encoder.frozen = true, "

@@ -202,7 +202,7 @@ def growth_of(
 ) -> Growth | None:
     """The growth of a training; None if nothing is ever rewired, or if it needs no look at documents."""
     rewire = config.rewire
-    by_words = rewire.word_growth == "documents"
+    by_words = rewire.word_growth == "documents" and model.head.word_layer is not None
     if (rewire.growth == "random" and not by_words) or next_rewiring(rewire, 1, total_steps) is None:
         return None
     documents: DocumentFeatures | None = None

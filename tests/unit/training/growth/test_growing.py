@@ -96,7 +96,14 @@ def test_settings_that_cannot_grow_are_refused() -> None:
         ),
         ({"rewire": {"window": 0}}, "expected window >= 1"),
         ({"rewire": {"growth": "rigl"}}, "growth"),
-        ({"rewire": {"word_growth": "documents"}}, "expected head.word_fan_in > 0 with rewire.word_growth"),
+        (
+            {
+                "encoder": {"frozen": True},
+                "head": {"intermediate": 64, "word_fan_in": 8},
+                "rewire": {"word_growth": "documents"},
+            },
+            r"expected head.intermediate = 0 with rewire.word_growth = 'documents'",
+        ),
     ):
         with pytest.raises(XmcpipeError, match=message):
             from_table(TrainConfig, table, "train")
