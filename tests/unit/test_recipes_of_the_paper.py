@@ -146,8 +146,8 @@ def test_every_recipe_that_comes_along_loads() -> None:
 
 def load_table(name: str) -> str:
     """The text of a recipe and of the one it extends."""
-    path = packaged_recipes()[name]
-    return path.read_text() + packaged_recipes()[name.removesuffix("-light")].read_text()
+    base = name.removesuffix("-light").removesuffix("-frozen")
+    return packaged_recipes()[name].read_text() + packaged_recipes()[base].read_text()
 
 
 def _differing(one: object, other: object) -> set[str]:
