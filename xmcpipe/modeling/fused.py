@@ -36,10 +36,11 @@ class _ChunkedLoss(torch.autograd.Function):
         words: Words,
     ) -> Tensor:
         # Weight and bias are arguments only to make autograd request their gradients.
-        need_grad = any(ctx.needs_input_grad)
+        need_grad, need_projected = any(ctx.needs_input_grad), ctx.needs_input_grad[0]
         loss_in_place = loss_named(loss).in_place
         total = torch.zeros((), device=projected_BW.device)
-        grad_projected = torch.zeros_like(projected_BW, dtype=torch.float32)
+        # A frozen encoder needs no dX, a third of the work.
+        grad_projected = torch.zeros_like(projected_BW, dtype=torch.float32) if need_projected else None
         grad_weight = torch.empty_like(weight_LW) if need_grad else None
         grad_bias = None if bias_L is None else torch.empty_like(bias_L)
         for begin, end in head.chunks(label_chunk):
@@ -49,7 +50,9 @@ class _ChunkedLoss(torch.autograd.Function):
             if need_grad and words is not None:
                 word_update_(scores, *words.part(begin, end))
             if grad_weight is not None:
-                grad_projected += head.backward(scores, projected_BW, begin, end, grad_weight)
+                grad_weight[begin:end] = head.grad_weight(scores, projected_BW, begin, end)
+                if grad_projected is not None:
+                    grad_projected += head.grad_projected(scores, projected_BW, begin, end)
                 if grad_bias is not None:
                     torch.sum(scores, 0, out=grad_bias[begin:end])
         ctx.gradients, ctx.scale = (grad_projected, grad_weight, grad_bias), scale
@@ -65,7 +68,9 @@ class _ChunkedLoss(torch.autograd.Function):
         for gradient in (grad_projected, grad_weight, grad_bias):
             if gradient is not None:
                 gradient.mul_(factor)
-        return (grad_projected.to(ctx.dtype), grad_weight, grad_bias, *[None] * 6)
+        if grad_projected is not None:
+            grad_projected = grad_projected.to(ctx.dtype)
+        return (grad_projected, grad_weight, grad_bias, *[None] * 6)
 
 
 def chunked_loss(

@@ -12,11 +12,11 @@ class DiagonalHead(Head):
     def __init__(self, shape: HeadShape, device: Device) -> None:
         super().__init__(shape, device, 1)
 
-    def backward(
-        self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
-    ) -> Tensor:
+    def grad_weight(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        return (grad_scores_BC * projected_BW[:, self._columns(begin, end)]).sum(0).unsqueeze(1)
+
+    def grad_projected(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
         columns_C, weight_C = self._columns(begin, end), self.weight[begin:end, 0].float()
-        grad_weight_LW[begin:end, 0] = (grad_scores_BC * projected_BW[:, columns_C]).sum(0)
         grad_projected_BW = torch.zeros_like(projected_BW, dtype=torch.float32)
         return grad_projected_BW.index_add(1, columns_C, grad_scores_BC * weight_C)
 

@@ -121,6 +121,24 @@ def test_no_tensor_is_larger_than_a_chunk_of_scores() -> None:
     assert max(largest) < rows * labels
 
 
+@pytest.mark.parametrize("kind", ["ffi", "dense"])
+def test_fixed_features_have_no_gradient_and_cost_none(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a frozen encoder; the weights' gradient is the same."""
+    head, features, target = make(kind, bias=True)
+    positives = Positives.of(*target.nonzero(as_tuple=True))
+    found = []
+    for needed in (True, False):
+        head.zero_grad()
+        if not needed:
+            monkeypatch.setattr(head, "grad_projected", None)
+        read = features.detach().requires_grad_(needed)
+        torch.autograd.backward(chunked_loss(head, read, positives, "bce", 1.0, 10))
+        assert head.weight.grad is not None
+        assert (read.grad is not None) == needed
+        found.append(head.weight.grad.clone())
+    assert torch.equal(*found)
+
+
 def test_a_head_of_a_range_of_labels_is_that_part_of_the_whole() -> None:
     """Two heads of half the labels give the loss and gradient of one; several processes rely on it."""
     whole, features, target = make("ffi", bias=False)

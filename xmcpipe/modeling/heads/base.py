@@ -2,9 +2,9 @@
 
 A head owns the labels [first_label, first_label + num_labels) of L. It never assumes that these are all
 labels, and the random numbers of a label depend on its id only, so that several processes can share a layer.
-It works on chunks of its labels: `scores` returns the scores of a chunk, and `backward` returns a chunk's
-contribution to the gradient of the features and writes the gradient of its weights. No tensor [B, L] is
-needed anywhere.
+It works on chunks of its labels: `scores` returns the scores of a chunk, `grad_weight` the gradient of its
+weights, and `grad_projected` its contribution to the gradient of the features. No tensor [B, L] is needed
+anywhere.
 
 B rows, D features, W width of the features that the weights multiply (D, or that of a bottleneck's
 projection), C labels of a chunk.
@@ -63,7 +63,7 @@ def all_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
 class Head(nn.Module, ABC):
     """An output layer: weight [n, W] in the shape's dtype and bias float32 [n] or None, over n labels.
 
-    A subclass implements `_product` and `backward`, and has a line in `head_table.HEADS`. Chunks are
+    A subclass implements `_product` and both gradients, and has a line in `head_table.HEADS`. Chunks are
     [begin, end) of the head's labels; `chunking` lists those that a pass over the layer visits.
     """
 
@@ -160,13 +160,12 @@ class Head(nn.Module, ABC):
         return scores_BC
 
     @abstractmethod
-    def backward(
-        self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
-    ) -> Tensor:
-        """A chunk's contribution to the gradient of `projected_BW`, [B, W], from that of its scores.
+    def grad_weight(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        """The gradient of a chunk's weights, [C, width of a row of weights], from that of its scores."""
 
-        Writes the gradient of the chunk's weights into `grad_weight_LW[begin:end]`.
-        """
+    @abstractmethod
+    def grad_projected(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        """A chunk's contribution to the gradient of `projected_BW`, [B, W], from that of its scores."""
 
     @abstractmethod
     def _product(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:

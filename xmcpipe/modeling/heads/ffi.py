@@ -63,13 +63,14 @@ class FFIHead(Head):
         )
         return unchanged / self.index.numel()
 
-    def backward(
-        self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int, grad_weight_LW: Tensor
-    ) -> Tensor:
-        # The gradient stays in float32: rounded to 16 bits, it would be the same number for all scores near
-        # 0.
+    # The gradient of the scores stays in float32: in 16 bits, that of all scores near 0 would be one number.
+
+    def grad_weight(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
+        grad_weight_CK: Tensor = ffi_grad_weight(grad_scores_BC, projected_BW, self.index[begin:end])
+        return grad_weight_CK
+
+    def grad_projected(self, grad_scores_BC: Tensor, projected_BW: Tensor, begin: int, end: int) -> Tensor:
         weight_CK, index_CK = self.weight[begin:end], self.index[begin:end]
-        grad_weight_LW[begin:end] = ffi_grad_weight(grad_scores_BC, projected_BW, index_CK)
         width = projected_BW.shape[1]
         grad_projected_BW: Tensor = ffi_grad_features(grad_scores_BC, weight_CK, index_CK, width)
         return grad_projected_BW
