@@ -101,7 +101,8 @@ def plan(
     if config.rewire.interval and "documents" in (config.rewire.growth, word_growth):
         host[FEATURES] = 2 * documents * head.shape.in_features
         host[PAIRS] = DOCUMENT_PAIR_BYTES * _pairs(shape, documents)
-        host[WORDS] = round(WORD_BYTES * documents * shape.terms)
+        if shape.terms:
+            host[WORDS] = round(WORD_BYTES * documents * shape.terms)
     return Plan(
         config.memory, device, parts, peaks, host, floor(config, shape, rehearsal.head), rehearsal.flops
     )

@@ -1,5 +1,6 @@
-"""What growth by gradient adds to a plan: kept batches, and for growth by documents the features of each."""
+"""What growth adds to a plan: kept batches, and what it looks up of every document."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.encoders import HIDDEN
@@ -29,3 +30,26 @@ def test_growth_keeps_batches_on_the_device_and_features_of_documents_on_the_hos
         "features of documents": 1000 * HIDDEN * 2,
         "labels of documents": 1000 * 3 * 8,
     }
+
+
+def test_words_that_are_chosen_again_are_kept_on_the_host(tiny_encoder: Path) -> None:
+    shape = replace(SHAPE, words=200, terms=12.5)
+    plans = {
+        growth: plan(
+            configure(
+                **LIGHT,
+                **{"rewire.interval": 2, "rewire.word_growth": growth, "head.word_fan_in": 8},
+            ),
+            lambda: from_config(str(tiny_encoder)),
+            shape,
+            "cpu",
+            1_000_000,
+        )
+        for growth in ("none", "documents")
+    }
+    more = plans["documents"].host.keys() - plans["none"].host.keys()
+    assert more == {"features of documents", "labels of documents", "words of documents"}
+    assert plans["documents"].host["words of documents"] == 1_000_000 * 12.5 * 6
+    assert plans["documents"].part_peaks["rewiring"] > plans["none"].part_peaks["rewiring"]
+    for part, size in plans["none"].part_peaks.items():
+        assert part == "rewiring" or plans["documents"].part_peaks[part] == size, part

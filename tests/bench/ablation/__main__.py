@@ -21,8 +21,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from tests.bench.ablation import AS_IT_IS
+
 FIGURES = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5")
-AS_IT_IS = "as it is"
 
 
 def main() -> None:
