@@ -1,7 +1,8 @@
-"""The recipes that come along train with the values that they had before any value could be "auto".
+"""The recipes that come along train with their recorded values.
 
-recipe_values.json has the identity of every stage's table, recorded before that change: the same identity is
-the same fingerprint, so artifacts of these recipes are still found.
+recipe_values.json has the identity of every stage's table: the same identity is the same fingerprint, so
+artifacts of these recipes are still found. Most were recorded before any value could be "auto"; record a
+recipe again when it is meant to change.
 """
 
 import json

@@ -6,6 +6,7 @@ from xmcpipe.recipe import load, packaged_recipes
 
 LIGHT = ["debian", "tate", "eurlex4k", "wiki10_31k", "wiki500k", "amazon670k", "amazon3m"]
 LIGHT += ["lf_amazontitles131k", "lf_wikiseealso320k"]
+FROZEN = ["debian", "tate"]
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -20,8 +21,9 @@ def test_a_light_recipe_differs_from_its_base_in_the_training_only(name: str) ->
 
 def test_every_packaged_recipe_is_called_by_its_file_name() -> None:
     recipes = packaged_recipes()
-    assert {f"{name}-light" for name in LIGHT} | {*LIGHT, "quickstart", "yso"} == set(recipes)
+    variants = {f"{name}-light" for name in LIGHT} | {f"{name}-frozen" for name in FROZEN}
+    assert variants | {*LIGHT, "quickstart", "yso"} == set(recipes)
     for name, path in recipes.items():
-        if name in ("tate", "yso", "tate-light"):
+        if name in ("tate", "yso", "tate-light", "tate-frozen"):
             continue  # they need --set import.train
         assert load(str(path)).name == name
