@@ -24,7 +24,7 @@ from xmcpipe.ops.cuda import step, words
 from xmcpipe.ops.cuda.geometry import LayerShape, card_of, chunk_labels, one_pass
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.word_layer import StepWords, WordLayer, WordUpdate
-from xmcpipe.ops.words.product import update_in_torch_
+from xmcpipe.ops.words import plain
 
 LABELS, FAN_IN = 300, 24
 UPDATE = 2e-2  # distance of bfloat16 weights near 1, twice
@@ -37,7 +37,7 @@ def test_scores(host_gpu: HostGpu, batch: int, contiguous: bool) -> None:
     layer = make_word_layer(batch_words, LABELS, FAN_IN, torch.bfloat16)
     before = torch.randn(batch, LABELS + 1)
     scores_BL = before[:, :LABELS].clone() if contiguous else before.clone()[:, :LABELS]
-    words.scores_(scores_BL.T, batch_words, layer)
+    words.scores_(scores_BL, batch_words, layer)
     expected = before[:, :LABELS].double() + exact_scores(batch_words, layer)
     torch.testing.assert_close(scores_BL.double(), expected, rtol=1e-5, atol=1e-5)
     assert [dict(variant.macros)["BY_LABEL"] for variant, _ in host_gpu.launches] == [0]
@@ -53,8 +53,8 @@ def test_update(host_gpu: HostGpu, dtype: torch.dtype) -> None:
         layer.weight.clone(),
     )
     update = WordUpdate(batch_words.rates(torch.tensor(0.02)), torch.tensor(3), 11, FIRST_LABEL)
-    words.update_(grad_BL.T, batch_words, WordLayer(ours, layer.index), update)
-    update_in_torch_(grad_BL, batch_words, WordLayer(theirs, layer.index), update)
+    words.update_(grad_BL, batch_words, WordLayer(ours, layer.index), update)
+    plain.update_(grad_BL, batch_words, WordLayer(theirs, layer.index), update)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)  # sums are exact
     gradient = exact_gradient(grad_BL, batch_words, layer)
     moved = (ours.double() - layer.weight.double())[active_connections(batch_words, layer.index)]

@@ -33,7 +33,7 @@ from tests.kernels.host.kernel import Argument, HostKernel
 from xmcpipe.ops.cuda.rows import lanes_of_label
 from xmcpipe.ops.cuda.words import held_words
 from xmcpipe.ops.word_layer import SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
-from xmcpipe.ops.words.product import update_in_torch_
+from xmcpipe.ops.words import plain
 
 BOUND = 2e-6  # relative error of norms: sums of float32
 SEED, STEP, FIRST_LABEL = 2**40 + 11, 5, 2**33 - 7
@@ -154,7 +154,7 @@ def check_update(case: Case, labels: tuple[int, int] | None = None) -> None:
     (grad_BL, rate_U), expected = gradient_and_rate(case), case.layer.weight.clone()
     update = WordUpdate(rate_U, torch.tensor(STEP), SEED, FIRST_LABEL + begin)
     part = WordLayer(expected, case.layer.index).part(begin, end)
-    update_in_torch_(grad_BL[:, begin:end], case.words, part, update)
+    plain.update_(grad_BL[:, begin:end], case.words, part, update)
     weight = to_array(case.layer.weight)
     run_update(case, by_label(grad_BL[:, begin:end]), to_array(rate_U), weight, (begin, end))
     assert_bands(weight)

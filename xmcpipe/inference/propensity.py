@@ -26,14 +26,13 @@ def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], wei
     The propensities are those of the documents that the model was trained on, with A 0.55 and B 1.5. Raises
     XmcpipeError for a model that doesn't say how many documents had each label.
     """
-    table = pq.read_table(folder / "labels.parquet")
-    documents = facts.get("documents")
-    if "documents" not in table.column_names or not isinstance(documents, int):
+    labels, documents = folder / "labels.parquet", facts.get("documents")
+    if "documents" not in pq.read_schema(labels).names or not isinstance(documents, int):
         raise XmcpipeError(
             f"predict.propensity_weight is set, but the model in {folder} has no numbers of documents",
             "train it again",
         )
-    counts_L = table["documents"].to_numpy().astype(np.int64)
+    counts_L = pq.read_table(labels, columns=["documents"])["documents"].to_numpy().astype(np.int64)
     head = model.head
     added_L = torch.from_numpy(weight * np.log(inverse_propensity(counts_L, documents))).float()
     mine_L = added_L[head.shape.first_label :][: head.num_labels].to(head.weight.device)

@@ -97,8 +97,7 @@ def plan(
         if sum(between_steps.values()) + peaks[REWIRING] > sum(parts.values()):
             parts = {**between_steps, REWIRING: peaks[REWIRING]}
     host = _host_bytes(rehearsal, sum(parts.values()), shape, documents)
-    word_growth = config.rewire.word_growth if config.head.word_fan_in else "none"
-    if config.rewire.interval and "documents" in (config.rewire.growth, word_growth):
+    if config.rewire.interval and (config.rewire.growth == "documents" or config.chooses_words_again):
         host[FEATURES] = 2 * documents * head.shape.in_features
         host[PAIRS] = DOCUMENT_PAIR_BYTES * _pairs(shape, documents)
         if shape.terms:
@@ -114,7 +113,7 @@ def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, d
     # Torch rewires on any device row by row, and by gradient.
     where = "cpu" if config.rewire.prune == "row" else device
     size = rewiring_bytes(where, shape.labels, in_features, fan_in)
-    if config.rewire.word_growth == "documents" and head.shape.word_fan_in:
+    if config.chooses_words_again:
         size = max(size, word_growth_bytes(head.shape, _pairs(shape, documents)))
     if config.rewire.growth == "random":
         return size

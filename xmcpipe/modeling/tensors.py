@@ -91,8 +91,8 @@ class TensorFile:
         self.names = self._table.keys()
 
     def read(self, name: str, device: torch.device | str = "cpu") -> Tensor:
-        """The tensor called `name`, on `device`."""
-        entry = self._table[name]
+        """The tensor called `name`, on `device`. Raises XmcpipeError if the file has none."""
+        entry = self._entry(name)
         tensor = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]], device=device)
         self.read_into(name, tensor)
         return tensor
@@ -101,9 +101,9 @@ class TensorFile:
     def read_into(self, name: str, tensor: Tensor) -> None:
         """Fill `tensor` (contiguous, on any device, of any dtype) in place.
 
-        Raises XmcpipeError if the tensor in the file has another shape.
+        Raises XmcpipeError if the file has no such tensor, or one of another shape.
         """
-        entry = self._table[name]
+        entry = self._entry(name)
         if entry["shape"] != list(tensor.shape):
             raise XmcpipeError(
                 f"{self._path}: {name}: expected shape {list(tensor.shape)}, got {entry['shape']}",
@@ -117,6 +117,14 @@ class TensorFile:
                 host = torch.empty(len(piece), dtype=dtype)
                 file.readinto(host.view(torch.uint8).numpy().data)
                 piece.copy_(host)
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        if name not in self._table:
+            raise XmcpipeError(
+                f"{self._path}: expected a tensor {name}, got none: another version of xmcpipe wrote it",
+                "delete the file's folder, and run the stage again",
+            )
+        return self._table[name]
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:

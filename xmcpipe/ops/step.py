@@ -81,9 +81,9 @@ def ffi_step_(
     `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor momentum. At
     most `label_chunk` labels are scored at a time; this changes only the order of float sums.
 
-    The last five are None, or the tensors of `ops.words.StepWords`: then words are a part of the scores, and
-    their weights are updated too, by plain SGD for the unscaled sum. Raises ValueError for other shapes or
-    dtypes, and XmcpipeError for a loss that the backend does not have.
+    The last five are None, or the tensors of `ops.word_layer.StepWords`: then words are a part of the scores,
+    and their weights are updated too, by plain SGD for the unscaled sum. Raises ValueError for other shapes
+    or dtypes, and XmcpipeError for a loss that the backend does not have.
     """
     layer, positives = SparseLayer(weight, index, bias, momentum), Positives(positive_rows, positive_labels)
     update = Update(scale, rate, step, weight_decay, momentum_factor, seed, first_label, label_chunk)

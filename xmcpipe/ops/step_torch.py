@@ -11,7 +11,7 @@ from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.word_layer import Words
-from xmcpipe.ops.words.product import scores_in_torch_, update_in_torch_
+from xmcpipe.ops.words import plain
 
 
 def step_(
@@ -36,7 +36,7 @@ def step_(
         if part.bias is not None:
             scores_BT += part.bias
         if words is not None:
-            scores_in_torch_(scores_BT, *words.part(begin, end)[:2])
+            plain.scores_(scores_BT, *words.part(begin, end)[:2])
         columns_P = positives.labels[pairs] - begin
         loss_sum += loss_in_place(scores_BT, positives.rows[pairs], columns_P)
         # From here on `scores_BT` holds the gradient. dX needs the tile before dW overwrites it.
@@ -46,7 +46,7 @@ def step_(
             part.bias.sub_(update.rate * update.scale * scores_BT.sum(0))
         update_(part, grad_TK, update, update.first_label + begin)
         if words is not None:
-            update_in_torch_(scores_BT, *words.part(begin, end))
+            plain.update_(scores_BT, *words.part(begin, end))
     return loss_sum, grad_features
 
 

@@ -219,7 +219,7 @@ class TrainTable:
                 "expected accumulation = 1 with head.word_fan_in > 0, because words are updated after each "
                 f"batch, got {self.accumulation}"
             )
-        require_growth(self.head, self.rewire, self.encoder.frozen)
+        require_growth(self.head, self.rewire, self.encoder.frozen, self.chooses_words_again)
         if self.loss != AUTO:
             require_loss(self.loss)
         if self.memory == "light":
@@ -235,6 +235,11 @@ class TrainTable:
                 'xmcpipe are others; name the values that are "auto", as in the model.json of that training'
             )
         object.__setattr__(self, "auto_rules", version)
+
+    @property
+    def chooses_words_again(self) -> bool:
+        """Whether labels read words, and rewirings replace some of them."""
+        return self.head.word_fan_in > 0 and self.rewire.word_growth == "documents"
 
     @property
     def splits(self) -> tuple[str, ...]:

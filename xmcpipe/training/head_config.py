@@ -177,15 +177,14 @@ def require_informed(head: HeadTable) -> None:
         )
 
 
-def require_growth(head: HeadTable, rewire: RewireTable, frozen: bool) -> None:
-    """Raise ValueError unless connections and words of the head can grow as `rewire` says."""
+def require_growth(head: HeadTable, rewire: RewireTable, frozen: bool, words: bool) -> None:
+    """Raise ValueError unless connections, and `words` of the head, can grow as `rewire` says."""
     if rewire.growth != "random" and not HEADS[head.kind].rewires:
         raise ValueError(
             f"expected a head that rewires with rewire.growth = {rewire.growth!r}, got kind = {head.kind!r}"
         )
-    word_growth = rewire.word_growth if head.word_fan_in else "none"
-    for key, value in (("growth", rewire.growth), ("word_growth", word_growth)):
-        if value == "documents" and frozen and head.intermediate:
+    for key, by_documents in (("growth", rewire.growth == "documents"), ("word_growth", words)):
+        if by_documents and frozen and head.intermediate:
             raise ValueError(
                 f"expected head.intermediate = 0 with rewire.{key} = 'documents' and encoder.frozen = true, "
                 f"because its features are not those of the embeddings, got {head.intermediate}"

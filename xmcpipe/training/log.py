@@ -10,7 +10,8 @@ Each line has a `kind`, and the `step` (from 1) after which it was written:
   (1 - s) * main and of s * auxiliary. The sum of the two gradients is the gradient of the step, without the
   loss scale and before clipping. A norm is null if its branch was dropped or if it isn't finite. Written
   every `gradients_every` steps and after a few early steps (training.gradients);
-- rewire: `replaced` connections, and `share`, their fraction of all connections;
+- rewire: `replaced` connections, and `share`, their fraction of all connections; of a growth that looks at
+  documents also `words`, the number of words that labels chose, if they read some;
 - validation: P@1, P@3, P@5, and PSP@1, PSP@3, PSP@5 by the frequencies in the training split.
 """
 

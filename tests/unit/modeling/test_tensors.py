@@ -103,3 +103,11 @@ def test_a_file_of_another_format_is_an_error_without_reading_all_of_it(tmp_path
     (tmp_path / "t").write_bytes(b"\xff" * 100)
     with pytest.raises(XmcpipeError, match="its header is truncated"):
         load(tmp_path / "t")
+
+
+def test_a_tensor_that_the_file_lacks_is_one_clear_line(tmp_path: Path) -> None:
+    save(tmp_path / "a.safetensors", {"a": torch.zeros(2)})
+    file = TensorFile(tmp_path / "a.safetensors")
+    for read in (lambda: file.read("b"), lambda: file.read_into("b", torch.zeros(2))):
+        with pytest.raises(XmcpipeError, match=r"a.safetensors: expected a tensor b, got none"):
+            read()

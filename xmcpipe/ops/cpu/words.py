@@ -200,7 +200,7 @@ def update_slice(
 
 
 def scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
-    """See `ops.words.word_scores_op_`; `scores_BL` must be contiguous."""
+    """See `ops.words.product.word_scores_op_`; `scores_BL` must be contiguous."""
     if scores_BL.numel() == 0:
         return
     panels = Panels(len(scores_BL), 1)
@@ -214,7 +214,7 @@ def scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
 
 
 def update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
-    """See `ops.words.word_update_op_`."""
+    """See `ops.words.product.word_update_op_`."""
     if grad_BL.numel() == 0:
         return
     panels = Panels(len(grad_BL), 1)

@@ -18,20 +18,20 @@ from xmcpipe.ops.word_layer import MAX_WORDS, SEED_OF_WORDS, BatchWords, WordLay
 BITS = 8  # of a byte
 
 
-def scores_(scores_LB: Tensor, words: BatchWords, layer: WordLayer) -> None:
-    """See `ops.words.word_scores_op_`; `scores_LB` is a view of its scores."""
-    if scores_LB.numel() == 0:
+def scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
+    """See `ops.words.product.word_scores_op_`."""
+    if scores_BL.numel() == 0:
         return
-    scores_BL = scores_LB.T.contiguous()  # a copy only if the scores were not contiguous
-    WordKernels(words, layer).add_scores(scores_BL)
-    if scores_BL.data_ptr() != scores_LB.data_ptr():
-        scores_LB.copy_(scores_BL.T)
+    written_BL = scores_BL.contiguous()  # a copy only if the scores were not contiguous
+    WordKernels(words, layer).add_scores(written_BL)
+    if written_BL.data_ptr() != scores_BL.data_ptr():
+        scores_BL.copy_(written_BL)
 
 
-def update_(grad_LB: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
-    """See `ops.words.word_update_op_`; `grad_LB` is a view of its gradient."""
-    if grad_LB.numel() > 0:
-        WordKernels(words, layer).update(by_label(grad_LB.T), update, 0, len(layer.weight))
+def update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
+    """See `ops.words.product.word_update_op_`."""
+    if grad_BL.numel() > 0:
+        WordKernels(words, layer).update(by_label(grad_BL), update, 0, len(layer.weight))
 
 
 class WordKernels:

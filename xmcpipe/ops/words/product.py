@@ -6,26 +6,25 @@ Most words that a label reads occur in no document of a batch: their connections
 words of a batch are kept as the dense matrix of those that occur, with the place of each word in it. Nothing
 is trained below the words: there is no gradient of t.
 
-B rows, L labels, K' words that a label reads, U different words of a batch, R labels of a piece.
+B rows, L labels, K' words that a label reads, U different words of a batch.
 """
+
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xmcpipe.ops.checks import FLOATS, check_matrix
 from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_installed
-from xmcpipe.ops.rounding import random_bits, round_stochastically
 from xmcpipe.ops.topology import INDEX_DTYPE
 from xmcpipe.ops.word_layer import (
     MAX_WORDS,
-    SEED_OF_WORDS,
     BatchWords,
     StepWords,
     WordLayer,
     WordUpdate,
 )
-
-TILE_VALUES = 1 << 22  # of the dense tile [R, U] in torch
 
 
 def check_words(words: BatchWords, layer: WordLayer, num_rows: int) -> None:
@@ -80,16 +79,7 @@ def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tenso
     """
     words, layer = BatchWords(place, values), WordLayer(weight, index)
     check_scores(scores, words, layer)
-    if cuda_kernels_usable(index, weight):
-        import xmcpipe.ops.cuda.words
-
-        xmcpipe.ops.cuda.words.scores_(scores.T, words, layer)
-    elif _on_numba(scores):
-        import xmcpipe.ops.cpu.words  # here, since numba takes a second to import
-
-        xmcpipe.ops.cpu.words.scores_(scores, words, layer)
-    else:
-        scores_in_torch_(scores, words, layer)
+    _implementation(layer).scores_(scores, words, layer)
 
 
 @torch.library.custom_op("xmcpipe::word_update_", mutates_args=("weight",))
@@ -113,16 +103,7 @@ def word_update_op_(
     update = WordUpdate(rate, step, seed, first_label)
     check_scores(grad_scores, words, layer)
     check_rate(rate, words)
-    if cuda_kernels_usable(index, weight):
-        import xmcpipe.ops.cuda.words
-
-        xmcpipe.ops.cuda.words.update_(grad_scores.T, words, layer, update)
-    elif _on_numba(grad_scores):
-        import xmcpipe.ops.cpu.words
-
-        xmcpipe.ops.cpu.words.update_(grad_scores, words, layer, update)
-    else:
-        update_in_torch_(grad_scores, words, layer, update)
+    _implementation(layer).update_(grad_scores, words, layer, update)
 
 
 @word_scores_op_.register_fake
@@ -154,46 +135,10 @@ def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: W
     word_update_op_(*layer, *words, grad_BL, *update)
 
 
-def _on_numba(scores: Tensor) -> bool:
-    return scores.device.type == "cpu" and numba_installed()
-
-
-def scores_in_torch_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
-    """The words' part of the scores by dense tiles [R, U], on any device."""
-    num_words = len(words.values_UB)
-    for begin, end in _pieces(len(layer.weight), num_words):
-        place_RK = _places(words, layer.index[begin:end], num_words)
-        # A column more than U, into which the connections without a word of the batch fall.
-        tile_RU = words.values_UB.new_zeros(end - begin, num_words + 1)
-        tile_RU.scatter_(1, place_RK, layer.weight[begin:end].float())
-        scores_BL[:, begin:end] += words.values_UB.T @ tile_RU[:, :num_words].T
-
-
-def update_in_torch_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
-    """The update by dense tiles [R, U], on any device."""
-    num_words = len(words.values_UB)
-    none = grad_BL.new_zeros(1)
-    rate_U = torch.cat([update.rate_U, none])
-    for begin, end in _pieces(len(layer.weight), num_words):
-        place_RK = _places(words, layer.index[begin:end], num_words)
-        tile_RU = grad_BL[:, begin:end].T @ words.values_UB.T
-        tile_RU = torch.cat([tile_RU, none.expand(end - begin, 1)], 1)
-        weight_RK = layer.weight[begin:end]
-        new_RK = weight_RK.float() - rate_U[place_RK] * tile_RU.gather(1, place_RK)
-        if weight_RK.dtype != torch.float32:
-            labels_R = torch.arange(begin, end, device=grad_BL.device) + update.first_label
-            seed = update.seed ^ SEED_OF_WORDS
-            random_RK = random_bits(seed, update.step, labels_R, weight_RK.shape[1])
-            new_RK = round_stochastically(new_RK, random_RK, weight_RK.dtype)
-        weight_RK.copy_(new_RK)
-
-
-def _places(words: BatchWords, index_RK: Tensor, num_words: int) -> Tensor:
-    """The place of each connection's word in the batch, int64 [R, K']; U for a word that isn't there."""
-    place_RK = words.place[index_RK.to(torch.int64)].to(torch.int64)
-    return torch.where(place_RK < 0, num_words, place_RK)
-
-
-def _pieces(num_labels: int, num_words: int) -> list[tuple[int, int]]:
-    rows = max(1, TILE_VALUES // (num_words + 1))
-    return [(begin, min(begin + rows, num_labels)) for begin in range(0, num_labels, rows)]
+def _implementation(layer: WordLayer) -> Any:
+    """The module whose `scores_` and `update_` compute for this layer."""
+    if cuda_kernels_usable(layer.index, layer.weight):
+        return import_module("xmcpipe.ops.cuda.words")
+    # Imported when they are first called: numba takes a second.
+    on_numba = layer.weight.device.type == "cpu" and numba_installed()
+    return import_module("xmcpipe.ops.cpu.words" if on_numba else "xmcpipe.ops.words.plain")

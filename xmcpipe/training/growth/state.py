@@ -95,11 +95,13 @@ class Growth:
 
     def rewire_words(self) -> int:
         """Drop words for others, as the recipe says; returns how many were chosen."""
-        words, head, rewire = self._words, self._model.head, self._config.rewire
-        if self.documents is None or words is None or rewire.word_growth == "none":
+        if not self._config.chooses_words_again:
             return 0
+        words, head = self._words, self._model.head
+        assert words is not None, "the head reads words"
+        assert self.documents is not None, "growth_of has seen to it"
         pairs = self._pairs_of(self.documents)
-        count = max(1, int(rewire.fraction * head.shape.word_fan_in))
+        count = max(1, int(self._config.rewire.fraction * head.shape.word_fan_in))
         growth = WordGrowth(head, self._config.loss, words)
         return growth.rewire(pairs.labels, pairs.documents, self.documents.gather, count)
 
@@ -202,11 +204,11 @@ def growth_of(
 ) -> Growth | None:
     """The growth of a training; None if nothing is ever rewired, or if it needs no look at documents."""
     rewire = config.rewire
-    by_words = rewire.word_growth == "documents" and model.head.word_layer is not None
-    if (rewire.growth == "random" and not by_words) or next_rewiring(rewire, 1, total_steps) is None:
+    words = config.chooses_words_again
+    if (rewire.growth == "random" and not words) or next_rewiring(rewire, 1, total_steps) is None:
         return None
     documents: DocumentFeatures | None = None
-    if by_words or rewire.growth == "documents":
+    if words or rewire.growth == "documents":
         if feed.embeddings is not None:
             documents = FrozenFeatures(feed.embeddings, feed.num_documents)
         else:

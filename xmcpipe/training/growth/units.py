@@ -59,6 +59,10 @@ class GradientTable:
     negative_unit: float
     change_unit: float
 
+    def of_positives(self) -> Tensor:
+        """The gradient of a positive at every step, not in units: float64 [2 * MAX_STEP + 1]."""
+        return self.negatives_S * self.negative_unit + self.changes_S * self.change_unit
+
     @staticmethod
     def of(loss_in_place: LossInPlace, device: torch.device) -> "GradientTable":
         """The table of a loss; computed on the CPU, so that it is the same on every device."""

@@ -22,7 +22,7 @@ from xmcpipe.ops.words.choice import fill_best
 from xmcpipe.ops.words.pairs import add_feature_scores, add_word_scores
 from xmcpipe.training.growth.units import GradientTable, places_
 from xmcpipe.training.words.documents import TrainingWords
-from xmcpipe.training.words.scores import on_host, words_of
+from xmcpipe.training.words.scores import on_host
 
 Int64s = npt.NDArray[np.int64]
 Features = Callable[[Int64s], npt.NDArray[np.float32]]
@@ -37,9 +37,7 @@ class WordGrowth:
 
     def __init__(self, head: Head, loss: str, words: TrainingWords) -> None:
         self._head, self._words = head, words
-        table = GradientTable.of(loss_named(loss).in_place, torch.device("cpu"))
-        of_positives_S = table.negatives_S * table.negative_unit + table.changes_S * table.change_unit
-        self._lacking_S = -of_positives_S
+        self._lacking_S = -GradientTable.of(loss_named(loss).in_place, torch.device("cpu")).of_positives()
 
     @torch.no_grad()
     def rewire(self, labels_P: Int64s, documents_P: Int64s, features: Features, count: int) -> int:
@@ -51,19 +49,18 @@ class WordGrowth:
         Places without a word are filled first, then those with the smallest |weight|, of equal ones the
         first. New words have weight 0.
         """
-        head, chosen = self._head, 0
+        head, layer, chosen = self._head, self._head.word_layer, 0
+        assert layer is not None, "the head reads words"
         for begin, end in head.chunks(chunk_rows(2 * (head.shape.fan_in + head.shape.word_fan_in))):
             low, high = np.searchsorted(labels_P, [begin, end])
             pairs = LabelDocuments.of(labels_P[low:high] - begin, documents_P[low:high], end - begin)
-            words = on_host(words_of(head, slice(begin, end)))
+            words = on_host(layer.part(begin, end))
             scores_P = self._feature_scores(pairs, begin, end, features)
             pairs = pairs._replace(documents=self._words.number_of(pairs.documents))
             add_word_scores(scores_P, pairs, self._words.documents, words)
             lacking_P = self._lacking_S[places_(torch.from_numpy(scores_P))].numpy()
             pairs = pairs._replace(weights=lacking_P)
             chosen += fill_best(words, _weakest(words, count), pairs, self._words.documents)
-            layer = head.word_layer
-            assert layer is not None, "the head reads words"
             _copy_back(layer.part(begin, end), words)
         return chosen
 

@@ -3,7 +3,7 @@
 N documents, T (document, word) pairs, V words.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,26 +16,28 @@ BLOCK_ROWS = 1 << 14  # documents that are read at a time
 Part = tuple[Shards, Int64s]  # documents: rows of shards
 
 
-def document_words(parts: Iterable[Part], vocabulary: WordVocabulary) -> DocumentWords:
+def document_words(parts: Sequence[Part], vocabulary: WordVocabulary) -> DocumentWords:
     """The words of the documents of all parts, in their order; `mean` is that of the first part's documents.
 
     Word ids take 16 bits where the vocabulary has at most 65,536 words.
     """
     dtype = np.uint16 if len(vocabulary) <= 1 << 16 else np.int32
-    words, values, lengths = [np.empty(0, dtype)], [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-    total = np.zeros(len(vocabulary))
-    for number, (shards, rows_N) in enumerate(parts):
+    words, values, lengths = [np.empty(0, dtype)], [np.empty(0, np.float32)], [np.zeros(1, np.int64)]
+    for shards, rows_N in parts:
         for block in blocks(rows_N):
             found = vocabulary.weigh(shards.terms(block))
             words.append(found.ids.astype(dtype))
             values.append(found.values)
             lengths.append(np.bincount(found.rows, minlength=len(block)))
-            if number == 0:
-                total += np.bincount(found.ids, found.values, minlength=len(vocabulary))
-        if number == 0:
-            mean = total / max(len(rows_N), 1)
-    begins = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    return DocumentWords(begins, np.concatenate(words), np.concatenate(values), mean)
+    words_T, values_T, begins_N = (
+        np.concatenate(words),
+        np.concatenate(values),
+        np.cumsum(np.concatenate(lengths)),
+    )
+    count = len(parts[0][1])
+    first = slice(int(begins_N[count]))
+    mean_V = np.bincount(words_T[first], values_T[first], len(vocabulary)) / max(count, 1)
+    return DocumentWords(begins_N, words_T, values_T, mean_V)
 
 
 def blocks(rows_N: Int64s) -> Iterator[Int64s]:

@@ -19,19 +19,20 @@ from xmcpipe.ops.words.pairs import add_word_scores
 from xmcpipe.ops.words.product import word_scores_
 
 
-def words_of(head: Head, labels: Tensor | slice) -> WordLayer:
-    """The words of some labels of a head (local, int64 [T], or a slice), copied."""
+def on_host(layer: WordLayer) -> LabelWords:
+    """A copy of the layer in host memory, its weights in float32."""
+    index_LK = layer.index.to("cpu", copy=True).numpy()
+    weight_LK = layer.weight.detach().to("cpu", torch.float32, copy=True).numpy()
+    return LabelWords(index_LK, weight_LK, NO_WORD)
+
+
+def _words_of(head: Head, labels_T: Tensor) -> WordLayer:
+    """The words of some labels of a head (local, int64 [T]), copied."""
     layer = head.word_layer
     assert layer is not None, "the head reads words"
     # The same bits as int16: torch can't index uint16 on CUDA.
-    index_TK = layer.index.view(torch.int16)[labels].view(torch.uint16)
-    return WordLayer(layer.weight.detach()[labels], index_TK)
-
-
-def on_host(layer: WordLayer) -> LabelWords:
-    """A copy of the layer in host memory, its weights in float32."""
-    index_TK = layer.index.cpu().numpy().copy()
-    return LabelWords(index_TK, layer.weight.detach().float().cpu().numpy().copy(), NO_WORD)
+    index_TK = layer.index.view(torch.int16)[labels_T].view(torch.uint16)
+    return WordLayer(layer.weight.detach()[labels_T], index_TK)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class WordScores:
     def of_sample(self, labels_T: Tensor) -> Tensor:
         """Of every sampled document and the labels `labels_T` (local, int64): float32 [M, T]."""
         scores_MT = self.sample.values_UB.new_zeros(self.sample.values_UB.shape[1], len(labels_T))
-        word_scores_(scores_MT, self.sample, words_of(self.head, labels_T))
+        word_scores_(scores_MT, self.sample, _words_of(self.head, labels_T))
         return scores_MT
 
     def of_pairs(self, labels_T: Tensor, number_P: Tensor, document_P: Tensor) -> Tensor:
@@ -61,5 +62,5 @@ class WordScores:
         scores_P: npt.NDArray[np.float64] = np.zeros(len(number_P))
         documents_P = self.number_of(document_P.cpu().numpy())
         pairs = LabelDocuments.of(number_P.cpu().numpy(), documents_P, len(labels_T))
-        add_word_scores(scores_P, pairs, self.documents, on_host(words_of(self.head, labels_T)))
+        add_word_scores(scores_P, pairs, self.documents, on_host(_words_of(self.head, labels_T)))
         return torch.from_numpy(scores_P).to(self.head.weight.device)
