@@ -95,4 +95,5 @@ def _gradients(section: Section, names: Sequence[str], curves: Mapping[str, Curv
     without = [run for run, each in curves.items() if each.points and not each.of("gradient main")]
     if without:
         whose = f"the log of {listed(without)} doesn't" if has_chart else "the logs of these runs don't"
-        section.notes.append(f"No gradient norms: {whose} have them. Older versions wrote none.")
+        reason = "A frozen encoder has no gradient, and older versions wrote none."
+        section.notes.append(f"No gradient norms: {whose} have them. {reason}")
