@@ -18,6 +18,7 @@ from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 
 DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "U16": "<u2", "I64": "<i8"}
+FREQUENT = ("frequent.labels", "frequent.head.word_index", "frequent.head.word_weight")
 WordParts = list[tuple[str, float]]
 """Words or pairs of words, and the part of each in a score; the largest first."""
 
@@ -45,7 +46,10 @@ class WordExplainer:
         self._pairs = words["kind"] == "pairs"
         codes, idf = arrays["words.codes"], arrays["words.idf"]
         self._vocabulary = WordVocabulary(codes.astype(np.uint32), np.asarray(idf))
-        self._index_LK, self._weight_LK = arrays["head.word_index"], arrays["head.word_weight"]
+        self._sparse = (arrays["head.word_index"], arrays["head.word_weight"])
+        self._frequent = tuple(arrays[name] for name in FREQUENT[1:]) if FREQUENT[0] in arrays else None
+        labels = arrays.get(FREQUENT[0], np.empty(0, np.int64)).tolist()
+        self._place = {label: place for place, label in enumerate(labels)}
         self._is_bfloat16 = facts["head"]["dtype"] == "bfloat16"
 
     def parts(self, text: str, labels: Sequence[int], most: int = 5) -> list[WordParts]:
@@ -57,7 +61,7 @@ class WordExplainer:
         )
         explained = []
         for label in labels:
-            read = zip(self._index_LK[label].tolist(), self._weights(label).tolist(), strict=True)
+            read = zip(*self._words_of(label), strict=True)
             parts = [
                 (names[int(self._vocabulary.codes[word])], float(weight * values[word]))
                 for word, weight in read
@@ -66,11 +70,15 @@ class WordExplainer:
             explained.append(sorted(parts, key=lambda part: (-part[1], part[0]))[:most])
         return explained
 
-    def _weights(self, label: int) -> npt.NDArray[np.float32]:
-        row = self._weight_LK[label]
+    def _words_of(self, label: int) -> tuple[list[int], list[float]]:
+        """The words that a label reads, and their weights."""
+        place = self._place.get(label)
+        index_LK, weight_LK = self._sparse if place is None or self._frequent is None else self._frequent
+        row = weight_LK[label if place is None else place]
         if self._is_bfloat16:
             row = (row.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return np.asarray(row, np.float32)
+        index_K = index_LK[label if place is None else place]
+        return index_K.tolist(), np.asarray(row, np.float32).tolist()
 
 
 def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -78,7 +86,8 @@ def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    names = ("words.codes", "words.idf", "head.word_index", "head.word_weight")
+    names = ["words.codes", "words.idf", "head.word_index", "head.word_weight"]
+    names += [name for name in FREQUENT if name in header]
     return {
         name: np.memmap(
             path,

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.propensity import inverse_propensity
+from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 
 
@@ -33,7 +34,13 @@ def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], wei
             "train it again",
         )
     counts_L = pq.read_table(labels, columns=["documents"])["documents"].to_numpy().astype(np.int64)
-    head = model.head
     added_L = torch.from_numpy(weight * np.log(inverse_propensity(counts_L, documents))).float()
-    mine_L = added_L[head.shape.first_label :][: head.num_labels].to(head.weight.device)
-    head.bias = nn.Parameter(mine_L if head.bias is None else head.bias.detach() + mine_L)
+    head, frequent = model.head, model.frequent
+    _add(head, added_L[head.shape.first_label :][: head.num_labels])
+    if frequent is not None:
+        _add(frequent.head, added_L[frequent.labels.cpu()])
+
+
+def _add(head: Head, added_n: Tensor) -> None:
+    added_n = added_n.to(head.weight.device)
+    head.bias = nn.Parameter(added_n if head.bias is None else head.bias.detach() + added_n)

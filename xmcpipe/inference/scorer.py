@@ -11,7 +11,7 @@ from xmcpipe.data.shards.batches import HostBatch
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
-from xmcpipe.modeling.topk import top_labels
+from xmcpipe.modeling.topk import top_labels_of
 
 
 class Scorer:
@@ -35,5 +35,5 @@ class Scorer:
         if self.model.words is not None and self._vocabulary is not None:
             assert batch.terms is not None, "the caller has checked that the documents have terms"
             words = self.model.words.batch(*self._vocabulary.weigh(batch.terms), len(batch))
-        labels_BK, scores_BK = top_labels(self.model.head, features_BD, k, self.label_chunk, words)
+        labels_BK, scores_BK = top_labels_of(self.model, features_BD, k, self.label_chunk, words)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()

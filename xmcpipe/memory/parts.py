@@ -42,8 +42,10 @@ def part_of(parameter: str, what: str) -> str:
         return "encoder gradients" if what == "gradient" else f"encoder {what}"
     if owner == "words":
         return LABEL_FACTS
-    indices = ("head.index", "head.word_index")
-    return "classifier indices" if parameter in indices else f"classifier {what}"
+    if parameter == "frequent.labels":
+        return LABEL_FACTS
+    is_index = parameter.split(".")[-1] in ("index", "word_index")
+    return "classifier indices" if is_index else f"classifier {what}"
 
 
 def count_all(meter: LiveBytes, trainer: Trainer) -> None:

@@ -112,12 +112,14 @@ def _trainer(
         model = build_model(encoder, planned, META)
         if model.words is not None:
             model.words.to(META)
-    model.head.chunking = outer_chunks
+    for head in model.heads:
+        head.chunking = outer_chunks
     if config.encoder.checkpointing:
         # The layers that backward recomputes must run on the emulated device as well.
         recompute_activations(encoder, lambda: (nullcontext(), meter.functions))
     clusters = torch.empty(shape.labels, dtype=torch.int64, device=META) if shape.clusters else None
-    feed = PlannedFeed(shape, meter, embedding_size(encoder) if config.encoder.frozen else 0)
+    embedding = embedding_size(encoder) if config.encoder.frozen else 0
+    feed = PlannedFeed(shape, meter, embedding, frequent=model.frequent is not None)
     trainer = Trainer(config, model, feed, clusters, CPU, Path(), device_type=meter.device)
     model.train()
     return trainer

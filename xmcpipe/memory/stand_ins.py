@@ -24,11 +24,15 @@ META = torch.device("meta")
 class PlannedFeed(Feed):
     """Batches of a stated shape on "meta", without documents; `meter` counts them as BATCH.
 
-    They are of tokens, or, if it is not 0, of embeddings of the width `embedding`.
+    They are of tokens, or, if it is not 0, of embeddings of the width `embedding`. `frequent`: whether the
+    most frequent labels have a head of their own.
     """
 
-    def __init__(self, shape: BatchShape, meter: LiveBytes, embedding: int = 0) -> None:
+    def __init__(
+        self, shape: BatchShape, meter: LiveBytes, embedding: int = 0, frequent: bool = False
+    ) -> None:
         self.num_labels, self.shape, self._embedding = shape.labels, shape, embedding
+        self._two_heads = frequent
         self.train_rows = np.arange(shape.rows)
         self.validation_rows = self.train_rows[:0]
         self.label_counts = torch.empty(shape.labels, dtype=torch.float64, device=META)
@@ -48,16 +52,18 @@ class PlannedFeed(Feed):
 
     def _batch(self, shape: BatchShape) -> Batch:
         pairs = [torch.empty(shape.positives, dtype=torch.int64, device=META) for _ in range(2)]
-        words = None
+        positives, words = Positives.of(*pairs), None
+        # Each head gets all pairs: which labels they have is not known.
+        split = (positives, positives) if self._two_heads else None
         if shape.words:
             place = torch.empty(MAX_WORDS + 1, dtype=torch.int32, device=META)
             words = BatchWords(place, torch.empty(shape.words, shape.rows, device=META))
         if self._embedding:
             embedding = torch.empty(shape.rows, self._embedding, device=META)
-            return EmbeddedBatch(embedding, Positives.of(*pairs), words)
+            return EmbeddedBatch(embedding, positives, words, split)
         size = (shape.rows, shape.tokens)
         ids, mask = (torch.empty(size, dtype=torch.int64, device=META) for _ in range(2))
-        return TokenBatch(ids, mask, Positives.of(*pairs), words)
+        return TokenBatch(ids, mask, positives, words, split)
 
 
 def outer_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.encoder import Pooling, pool, recompute_activations
+from xmcpipe.modeling.frequent import FrequentLabels
 from xmcpipe.modeling.heads import DTYPES, Head, HeadShape
 from xmcpipe.modeling.words import WordKind, WordSource
 
@@ -37,7 +38,7 @@ class Model(nn.Module):
     """From token ids to the features that `head` reads, and the head.
 
     `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped. `words` is
-    None unless the head reads words.
+    None unless the head reads words, and `frequent` unless the most frequent labels have a head of their own.
     """
 
     def __init__(
@@ -52,6 +53,12 @@ class Model(nn.Module):
         self.head = head
         self.auxiliary = Auxiliary(width, num_clusters) if num_clusters else None
         self.words: WordSource | None = None
+        self.frequent: FrequentLabels | None = None
+
+    @property
+    def heads(self) -> list[Head]:
+        """The head of all labels, and that of the frequent labels if there is one."""
+        return [self.head] if self.frequent is None else [self.head, self.frequent.head]
 
     def embed(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""
@@ -72,7 +79,8 @@ class ModelShape:
     `intermediate` is the width of the intermediate layer, 0 for none; `num_clusters` is C, 0 for no auxiliary
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
     `checkpointing`: backward recomputes the encoder's activations. `frozen`: the encoder stays as it is, in
-    float32 and without gradients. `word_kind` and `num_words` describe the words that the head reads, if any.
+    float32 and without gradients. `word_kind` and `num_words` describe the words that the head reads, if any;
+    `frequent` the head of the most frequent labels.
     """
 
     head: HeadShape
@@ -85,6 +93,7 @@ class ModelShape:
     frozen: bool = False
     word_kind: WordKind = "pairs"
     num_words: int = 0
+    frequent: HeadShape | None = None
 
 
 def build_model(
@@ -104,6 +113,10 @@ def build_model(
     model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
     if shape.head.word_fan_in:
         model.words = WordSource(shape.word_kind, shape.num_words)
+    if shape.frequent is not None:
+        model.frequent = FrequentLabels(shape.frequent, device)
+        if draw:
+            model.frequent.head.reset_parameters()
     if shape.frozen:
         model.encoder.requires_grad_(False)
     trained = (None if shape.frozen else model.encoder, model.intermediate, model.auxiliary)

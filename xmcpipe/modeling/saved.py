@@ -3,8 +3,8 @@
 model.json          schema version, head, pooling, max_length, number of training documents, validation
                     figures, the recipe's tables
 model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* · head.word_weight,
-                    head.word_index, words.codes, words.idf (those that the model has), each in the dtype in
-                    which it was trained
+                    head.word_index, words.codes, words.idf · frequent.labels, frequent.head.* as of head
+                    (those that the model has), each in the dtype in which it was trained
 encoder/            config.json of the encoder, in the form that AutoConfig reads
 """
 
@@ -36,6 +36,7 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
         "pooling": model.pooling,
         "intermediate": 0 if model.intermediate is None else model.intermediate.out_features,
         "max_length": max_length,
+        **({} if model.frequent is None else {"frequent": vars(model.frequent.head.shape)}),
         **({} if model.words is None else {"words": model.words.facts}),
         **facts,
     }
@@ -57,6 +58,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
         facts["intermediate"],
         word_kind=words["kind"],
         num_words=words["count"],
+        frequent=HeadShape(**facts["frequent"]) if "frequent" in facts else None,
     )
     model = build_model(from_config(str(folder / "encoder")), shape, device)
     file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()

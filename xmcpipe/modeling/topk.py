@@ -3,8 +3,21 @@
 from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
-from xmcpipe.ops.topk import Best, ffi_topk, merge
+from xmcpipe.modeling.model import Model
+from xmcpipe.ops.topk import Best, best_of, ffi_topk, merge
 from xmcpipe.ops.word_layer import BatchWords
+
+
+def top_labels_of(
+    model: Model, features_BD: Tensor, k: int, label_chunk: int, words: BatchWords | None = None
+) -> Best:
+    """`top_labels` among all labels of `model`, those with a head of their own too."""
+    best = top_labels(model.head, features_BD, k, label_chunk, words)
+    if model.frequent is None:
+        return best
+    places_BK, scores_BK = top_labels(model.frequent.head, features_BD, k, label_chunk, words)
+    # Rows of these labels in the sparse head are switched off: at most k of the rest are above them.
+    return best_of(best, (model.frequent.labels[places_BK], scores_BK), k)
 
 
 def top_labels(

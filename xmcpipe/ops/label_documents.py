@@ -41,6 +41,13 @@ class LabelDocuments(NamedTuple):
         begins = np.searchsorted(labels_P, np.arange(num_labels + 1)).astype(np.int64)
         return LabelDocuments(begins, documents_P.astype(np.int64), np.ones(len(documents_P)))
 
+    def of_labels(self, labels_H: NDArray[np.int64]) -> "LabelDocuments":
+        """The documents of some labels, numbered from 0 in this order."""
+        counts_H = np.diff(self.begins)[labels_H]
+        begins = np.concatenate([[0], np.cumsum(counts_H)])
+        place_P = np.arange(begins[-1]) + np.repeat(self.begins[labels_H] - begins[:-1], counts_H)
+        return LabelDocuments(begins, self.documents[place_P], self.weights[place_P])
+
 
 class LabelWords(NamedTuple):
     """The words that L labels read, in host memory.

@@ -88,6 +88,12 @@ def merge(best: Best | None, scores: Tensor, first_label: int, k: int) -> Best:
     return _in_order(labels_BN, scores_BN, k)
 
 
+def best_of(first: Best, second: Best, k: int) -> Best:
+    """The k best of two sets of labels, ordered by (-score, label id); fewer if both have fewer."""
+    labels_BN, scores_BN = (torch.cat(both, 1) for both in zip(first, second, strict=True))
+    return _in_order(labels_BN, scores_BN, k)
+
+
 def _top_of_chunk(scores: Tensor, k: int) -> Best:
     """The k best columns of a chunk and their scores, in any order.
 

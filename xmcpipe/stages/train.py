@@ -64,6 +64,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     num_clusters = count_clusters(clusters)
     model = new_model(config, encoder_name, len(tokenizer), feed, num_clusters, device, words)
     feed.read_words(model.words)
+    feed.separate(model.frequent)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
@@ -96,12 +97,17 @@ def _write_labels(source: Path, feed: "Feed", out: Path) -> None:
 def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":
     """The words that the labels read; None for a head that reads features alone."""
     from xmcpipe.data.shards.files import Shards
-    from xmcpipe.training.words.choice import choose_words
+    from xmcpipe.training.words.choice import FrequentChoice, choose_words
 
-    if not config.head.word_fan_in:
+    head, frequent = config.head, None
+    if not head.word_fan_in:
         return None
+    if head.frequent_labels:
+        frequent = FrequentChoice(feed.most_frequent(head.frequent_labels), head.frequent_word_fan_in)
     texts, kind = Shards(shards, "label"), Artifact.at(shards).manifest.config.get("words", "none")
-    return choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in, kind)
+    return choose_words(
+        feed.shards, feed.train_rows, texts, feed.num_labels, head.word_fan_in, kind, frequent
+    )
 
 
 def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) -> TrainConfig:
@@ -189,7 +195,7 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
     """
     from xmcpipe.memory.compare import memory_figures
 
-    state, head = trainer.progress, trainer.model.head
+    state, head, heads = trainer.progress, trainer.model.head, trainer.model.heads
     # Those of an informed topology are not a function of the seed, with which they could be compared.
     first = head.first_connections() if trainer.config.head.topology == "random" else None
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
@@ -201,8 +207,8 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
         "rewirings": state.rewirings,
         **({} if first is None else {"first_connections": round(first, 4)}),
         "head": head.shape.kind,
-        "head_parameters": head.num_parameters,
-        "head_bytes": head.num_bytes,
+        "head_parameters": sum(each.num_parameters for each in heads),
+        "head_bytes": sum(each.num_bytes for each in heads),
         "encoder_parameters": sum(p.numel() for p in trainer.model.encoder.parameters()),
         "seconds": round(state.seconds, 1),
         "seconds_per_step": round(state.seconds / max(state.step, 1), 4),

@@ -3,8 +3,11 @@
 Only `model_shape` turns the recipe's tables into a HeadShape.
 """
 
+from dataclasses import replace
+
 import torch
 
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import encoder as encoders
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.losses import prior_bias
@@ -13,6 +16,8 @@ from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.words.choice import WordChoice
+
+SEED_OF_FREQUENT = 0x66726571  # keeps the random numbers of the two heads apart
 
 
 def model_shape(
@@ -51,6 +56,26 @@ def model_shape(
         frozen=config.encoder.frozen,
         word_kind=word_kind,
         num_words=num_words,
+        frequent=_frequent_shape(config, head) if config.head.frequent_labels else None,
+    )
+
+
+def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
+    """The shape of the head of the most frequent labels, beside `sparse`."""
+    count = config.head.frequent_labels
+    if count >= sparse.num_labels:
+        raise XmcpipeError(
+            f"expected train.head.frequent_labels below the {sparse.num_labels} labels, got {count}",
+            "lower train.head.frequent_labels, or leave it out",
+        )
+    return replace(
+        sparse,
+        kind="ffi",
+        num_labels=count,
+        fan_in=sparse.in_features,
+        init_std=0.0,
+        seed=sparse.seed ^ SEED_OF_FREQUENT,
+        word_fan_in=config.head.frequent_word_fan_in if config.head.word_fan_in else 0,
     )
 
 
@@ -78,7 +103,9 @@ def new_model(
     model = build_model(encoder, shape, device, draw=True)
     if model.head.bias is not None and config.head.bias_init == "prior":
         model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
+    if model.frequent is not None:
+        model.frequent.take(torch.from_numpy(feed.most_frequent(config.head.frequent_labels)), model.head)
     if words is not None and model.words is not None:
         model.words.set(words.vocabulary.codes, words.vocabulary.idf)
-        words.apply(model.head)
+        words.apply(model)
     return model

@@ -19,6 +19,7 @@ from xmcpipe.data.shards.batches import collate, epoch_batches, length_order, po
 from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.frequent import FrequentLabels
 from xmcpipe.modeling.words import WordSource
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.word_layer import BatchWords
@@ -32,13 +33,15 @@ COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a tim
 class TokenBatch:
     """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label.
 
-    `words` are None unless the model reads words.
+    `words` are None unless the model reads words. `split`: the positive pairs of each of two heads, if the
+    most frequent labels have one of their own; the labels of the second are numbered among these.
     """
 
     input_ids_BS: Tensor
     mask_BS: Tensor
     positives: Positives
     words: BatchWords | None = None
+    split: tuple[Positives, Positives] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids_BS)
@@ -51,6 +54,7 @@ class EmbeddedBatch:
     embedding_BE: Tensor
     positives: Positives
     words: BatchWords | None = None
+    split: tuple[Positives, Positives] | None = None
 
     def __len__(self) -> int:
         return len(self.embedding_BE)
@@ -59,13 +63,36 @@ class EmbeddedBatch:
 Batch = TokenBatch | EmbeddedBatch
 
 
+def positives_of_heads(batch: Batch) -> tuple[Positives, ...]:
+    """The positive pairs of each head of the model, in the order of `Model.heads`."""
+    return (batch.positives,) if batch.split is None else batch.split
+
+
+@dataclass(frozen=True)
+class Frequent:
+    """The labels with a head of their own, in host memory.
+
+    `labels` int64 [H], ascending; `place_L` int64 [L], the place of a label among them, -1 for all others.
+    """
+
+    labels: Int64s
+    place_L: Int64s
+
+    @staticmethod
+    def of(labels_H: Int64s, num_labels: int) -> "Frequent":
+        """From the labels."""
+        place_L = np.full(num_labels, -1, np.int64)
+        place_L[labels_H] = np.arange(len(labels_H))
+        return Frequent(labels_H, place_L)
+
+
 class Feed:
     """The training split of a shards artifact, divided into training and validation rows by the seed.
 
     With `config.label_features` the label texts are training rows too, after the documents. They are never in
     the validation split, because a model is judged by the labels of documents. `label_counts` float64 [L] and
     `num_documents` count the training rows only. With `embeddings`, of the rows of the shards, batches hold
-    these instead of tokens. Batches have words after `read_words`.
+    these instead of tokens. Batches have words after `read_words`, and pairs of two heads after `separate`.
 
     Raises XmcpipeError for shards without a document or a label, for label_features without label texts, and
     for a label id that the vocabulary doesn't have.
@@ -81,6 +108,7 @@ class Feed:
     ) -> None:
         self.shards, self.embeddings = Shards(folder, *config.splits), embeddings
         self._words: tuple[WordVocabulary, WordSource] | None = None
+        self._frequent: Frequent | None = None
         assert embeddings is None or len(embeddings) == len(self.shards), "embeddings of these shards"
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
@@ -107,6 +135,21 @@ class Feed:
     def read_words(self, words: WordSource | None) -> None:
         """Give every batch its words, if the model reads some."""
         self._words = None if words is None else (WordVocabulary(*words.arrays()), words)
+
+    def most_frequent(self, count: int) -> Int64s:
+        """The `count` labels of most training rows, ascending; of equal ones the first."""
+        order = np.argsort(-self.label_counts.cpu().numpy(), kind="stable")
+        return np.sort(order[:count]).astype(np.int64)
+
+    def separate(self, frequent: FrequentLabels | None) -> None:
+        """Give every batch the pairs of these labels apart from those of all others, if there are any."""
+        if frequent is not None:
+            self._frequent = Frequent.of(frequent.labels.cpu().numpy(), self.num_labels)
+
+    @property
+    def frequent(self) -> "Frequent | None":
+        """The labels with a head of their own, None if there are none."""
+        return self._frequent
 
     @property
     def vocabulary(self) -> WordVocabulary | None:
@@ -151,13 +194,26 @@ class Feed:
             vocabulary, source = self._words
             words = source.batch(*vocabulary.weigh(self.shards.terms(rows)), len(rows))
         if self.embeddings is not None:
-            rows_P, labels_P = self._to_device(*positive_pairs(self.shards, rows))
+            pairs = positive_pairs(self.shards, rows)
             (embedding_BE,) = self._to_device(self.embeddings.gather(rows))
-            return EmbeddedBatch(embedding_BE, Positives.of(rows_P, labels_P), words)
+            return EmbeddedBatch(embedding_BE, self._positives(*pairs), words, self._split(*pairs))
         host = collate(self.shards, rows, self._pad_id)
         input_ids_BS, mask_BS = self._to_device(host.input_ids, host.mask)
-        rows_P, labels_P = self._to_device(host.rows, host.labels)
-        return TokenBatch(input_ids_BS, mask_BS, Positives.of(rows_P, labels_P), words)
+        pairs = host.rows, host.labels
+        return TokenBatch(input_ids_BS, mask_BS, self._positives(*pairs), words, self._split(*pairs))
+
+    def _positives(self, rows_P: Int64s, labels_P: Int64s) -> Positives:
+        rows, labels = self._to_device(rows_P, labels_P)
+        return Positives.of(rows, labels)
+
+    def _split(self, rows_P: Int64s, labels_P: Int64s) -> tuple[Positives, Positives] | None:
+        """The pairs of each head. They are told apart on the host: a GPU would have to be waited for."""
+        if self._frequent is None:
+            return None
+        place_P = self._frequent.place_L[labels_P]
+        mine_P = place_P >= 0
+        sparse = self._positives(rows_P[~mine_P], labels_P[~mine_P])
+        return sparse, self._positives(rows_P[mine_P], place_P[mine_P])
 
     def _to_device(self, *arrays: npt.NDArray[Any]) -> list[Tensor]:
         tensors = [torch.from_numpy(array) for array in arrays]

@@ -40,6 +40,17 @@ class HeadTable:
     gradient of the summed loss. They are updated by SGD without momentum and decay, whatever optimizer is
     set."""
 
+    frequent_labels: int = later(0)
+    """Number of labels, the most frequent ones (H), that read every feature, beside the sparse head of all
+    others. Labels of thousands of documents need it, and cost little because they are few. 0 turns it off."""
+
+    frequent_word_fan_in: int = later(1024, of="frequent_labels")
+    """Number of words that each of the frequent labels reads, if labels read words."""
+
+    frequent_word_lr: float = later(100.0, of="frequent_labels")
+    """Peak learning rate of these words' weights, as word_lr. Words of frequent labels bear a higher rate:
+    many documents correct each of them."""
+
     bias: bool | Auto = AUTO
     """Give each label a trained bias; "auto" does so with the loss bce."""
 
@@ -81,6 +92,9 @@ class HeadTable:
         require_at_least(self, 0, "word_fan_in", "word_lr")
         if self.word_fan_in and not HEADS[self.kind].is_sparse:
             raise ValueError(f"expected a sparse head with word_fan_in > 0, got kind = {self.kind!r}")
+        require_at_least(self, 0, "frequent_labels", "frequent_word_fan_in", "frequent_word_lr")
+        if self.frequent_labels:
+            require_frequent(self)
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,16 @@ def require_rewiring(rewire: RewireTable, head: HeadTable) -> None:
         raise ValueError(
             f"expected rewire.fraction >= 1 / head.fan_in = {1 / head.fan_in:.3g} with prune = 'row', got "
             f"{rewire.fraction}, which replaces nothing: raise it, or set rewire.interval = 0"
+        )
+
+
+def require_frequent(head: HeadTable) -> None:
+    """Raise ValueError unless frequent labels can have a head of their own beside this one."""
+    if not HEADS[head.kind].is_sparse:
+        raise ValueError(f"expected a sparse head with frequent_labels > 0, got kind = {head.kind!r}")
+    if not head.bias:
+        raise ValueError(
+            "expected bias = true with frequent_labels > 0, because a bias keeps them out of the sparse head"
         )
 
 

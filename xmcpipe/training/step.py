@@ -14,7 +14,7 @@ from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.losses import scale
 from xmcpipe.modeling.model import Model
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed
+from xmcpipe.training.feed import Batch, EmbeddedBatch, Feed, positives_of_heads
 from xmcpipe.training.gradients import SplitEmbedding
 from xmcpipe.training.growth.state import Growth
 from xmcpipe.training.updates.protocol import Updates
@@ -86,7 +86,7 @@ class GradientStep:
         weight = auxiliary_weight if model.auxiliary is not None else 0.0
         features_BD = model.features(split.main_BE).to(self.head_dtype)
         if self.growth is not None:
-            self.growth.see_features(features_BD, batch.positives)
+            self.growth.see_features(features_BD, positives_of_heads(batch)[0])
         factor = scale(config.loss, config.bce_reduction, num_rows, self.feed.num_labels)
         main = self.updates.main_loss(features_BD, batch, factor, 1.0 - weight)
         if model.auxiliary is None or self.clusters_L is None or weight == 0.0:

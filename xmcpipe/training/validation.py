@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xmcpipe.metrics.propensity import inverse_propensity
 from xmcpipe.modeling.model import Model
-from xmcpipe.modeling.topk import top_labels
+from xmcpipe.modeling.topk import top_labels_of
 from xmcpipe.ops.layer import Positives
 from xmcpipe.training.feed import Batch
 
@@ -40,7 +40,7 @@ def validate(
     hits, gains, best = (torch.zeros(most, dtype=torch.float64) for _ in range(3))
     documents = 0
     for batch in batches:
-        labels_BK, _ = top_labels(model.head, features(batch), most, label_chunk, batch.words)
+        labels_BK, _ = top_labels_of(model, features(batch), most, label_chunk, batch.words)
         labels_BK = labels_BK.cpu()
         truth = Positives(*(each.cpu() for each in batch.positives))
         # Each (row, label) pair becomes one number, row x L + label, so that one `isin` finds all hits.

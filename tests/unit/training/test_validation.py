@@ -24,6 +24,7 @@ class HeadAlone(torch.nn.Module):
     def __init__(self, num_labels: int) -> None:
         super().__init__()
         self.head = heads.build(HeadShape("dense", D, num_labels, D, False))
+        self.frequent = None
         self.head.reset_parameters()
 
 

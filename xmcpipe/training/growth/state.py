@@ -97,13 +97,14 @@ class Growth:
         """Drop words for others, as the recipe says; returns how many were chosen."""
         if not self._config.chooses_words_again:
             return 0
-        words, head = self._words, self._model.head
+        words, documents, chosen = self._words, self.documents, 0
         assert words is not None, "the head reads words"
-        assert self.documents is not None, "growth_of has seen to it"
-        pairs = self._pairs_of(self.documents)
-        count = max(1, int(self._config.rewire.fraction * head.shape.word_fan_in))
-        growth = WordGrowth(head, self._config.loss, words)
-        return growth.rewire(pairs.labels, pairs.documents, self.documents.gather, count)
+        assert documents is not None, "growth_of has seen to it"
+        for head, pairs in zip(self._model.heads, self._pairs_of_heads(documents), strict=True):
+            count = max(1, int(self._config.rewire.fraction * head.shape.word_fan_in))
+            growth = WordGrowth(head, self._config.loss, words)
+            chosen += growth.rewire(pairs.labels, pairs.documents, documents.gather, count)
+        return chosen
 
     @torch.no_grad()
     def _rewire_by_gradient(self, kept: Kept, moments_LK: list[Tensor], cut: Cut) -> int:
@@ -129,13 +130,25 @@ class Growth:
 
     def _of_cache(self, cache: DocumentFeatures) -> LabelledDocuments:
         """All documents seen so far, with the labels of the head."""
-        device, found = self._model.head.weight.device, self._pairs_of(cache)
+        device, found = self._model.head.weight.device, self._pairs_of_heads(cache)[0]
         pairs = Positives(*(torch.from_numpy(each).to(device) for each in (found.documents, found.labels)))
 
         def features(rows: Tensor) -> Tensor:
             return torch.from_numpy(cache.gather(rows.cpu().numpy())).to(device)
 
         return LabelledDocuments(pairs, features, max(cache.num_seen, 1))
+
+    def _pairs_of_heads(self, cache: DocumentFeatures) -> list[Pairs]:
+        pairs, frequent = self._pairs_of(cache), self._feed.frequent
+        if frequent is None:
+            return [pairs]
+        place_P = frequent.place_L[pairs.labels + self._model.head.shape.first_label]
+        mine_P = place_P >= 0
+        # Places ascend as the labels do.
+        return [
+            Pairs(pairs.labels[~mine_P], pairs.documents[~mine_P]),
+            Pairs(place_P[mine_P], pairs.documents[mine_P]),
+        ]
 
     def _pairs_of(self, cache: DocumentFeatures) -> Pairs:
         shape = self._model.head.shape

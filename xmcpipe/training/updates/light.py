@@ -21,14 +21,15 @@ from torch import Tensor
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch
+from xmcpipe.training.updates.head_words import AllWords
 from xmcpipe.training.updates.optimizer import (
     Group,
     branch_groups,
     drop_group,
     encoder_groups,
+    rate_share,
     restore_state,
     set_rate,
     state_tensors,
@@ -48,10 +49,13 @@ class LightUpdates:
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         assert model.head.updates_in_place, "TrainConfig has checked the head's kind"
-        self.config, self.head = config, model.head
-        self.sgd = HeadSGD.of(model.head, config.head.momentum, config.head.weight_decay)
-        self.words = WordSGD.of(model.head)
-        model.head.requires_grad_(False)  # forward updates the head, so autograd must not
+        self.config, self.model = config, model
+        # One for each head; forward updates them, so autograd must not.
+        self.sgd = [
+            HeadSGD.of(head.requires_grad_(False), config.head.momentum, config.head.weight_decay)
+            for head in model.heads
+        ]
+        self.words = AllWords(model, config.head)
         groups = encoder_groups(model, config.encoder) + branch_groups(model, config.head, config.auxiliary)
         self.optimizer = _releasing_adamw(model, groups, config.encoder.lr, device)
 
@@ -61,15 +65,17 @@ class LightUpdates:
     def begin(self, step: int, rate_factor: float) -> None:
         if self.optimizer is not None:
             set_rate(self.optimizer, rate_factor)
-        self.sgd.rate.fill_(self.config.head.lr * rate_factor)
-        self.sgd.step.fill_(step)
-        self.words.begin(step, self.config.head.word_lr * rate_factor)
+        for head, sgd in zip(self.model.heads, self.sgd, strict=True):
+            sgd.rate.fill_(self.config.head.lr * rate_share(self.model, head) * rate_factor)
+            sgd.step.fill_(step)
+        self.words.begin(step, rate_factor)
 
     def main_loss(self, features_BD: Tensor, batch: Batch, factor: float, weight: float) -> Tensor:
-        head, loss, chunk = self.head, self.config.loss, self.config.label_chunk
-        self.sgd.scale.fill_(weight * factor)
-        words = self.words.of_step(head, batch.words, weight)
-        return stepped_loss(head, features_BD, batch.positives, loss, factor, self.sgd, chunk, words)
+        loss, chunk, losses = self.config.loss, self.config.label_chunk, []
+        for sgd, (head, positives, words) in zip(self.sgd, self.words.of_step(batch, weight), strict=True):
+            sgd.scale.fill_(weight * factor)
+            losses.append(stepped_loss(head, features_BD, positives, loss, factor, sgd, chunk, words))
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def backward(self, total: Tensor) -> None:
         if total.requires_grad:  # False if the encoder is frozen and no other layer precedes the head
@@ -79,7 +85,7 @@ class LightUpdates:
         """Do nothing: forward and backward have updated all parameters already."""
 
     def moments(self) -> list[Tensor]:
-        return [] if self.sgd.momentum is None else [self.sgd.momentum]
+        return [] if self.sgd[0].momentum is None else [self.sgd[0].momentum]
 
     def drop_auxiliary(self) -> None:
         if self.optimizer is not None:
@@ -87,15 +93,18 @@ class LightUpdates:
 
     def tensors(self) -> dict[str, Tensor]:
         state = {} if self.optimizer is None else state_tensors(self.optimizer)
-        tensors = {f"adamw.{key}": tensor for key, tensor in state.items()}
-        return tensors if self.sgd.momentum is None else {**tensors, "momentum": self.sgd.momentum}
+        return {**{f"adamw.{key}": tensor for key, tensor in state.items()}, **self._momenta()}
+
+    def _momenta(self) -> dict[str, Tensor]:
+        named = zip(("momentum", "frequent_momentum"), self.sgd, strict=False)  # a model may have one head
+        return {name: sgd.momentum for name, sgd in named if sgd.momentum is not None}
 
     def facts(self) -> dict[str, Any]:
         return {}
 
     def restore(self, file: TensorFile, prefix: str, facts: dict[str, Any]) -> None:
-        if self.sgd.momentum is not None:
-            file.read_into(f"{prefix}momentum", self.sgd.momentum)
+        for name, momentum in self._momenta().items():
+            file.read_into(f"{prefix}{name}", momentum)
         if self.optimizer is not None:
             restore_state(self.optimizer, file, f"{prefix}adamw.")
             for state in self.optimizer.state.values():

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig
@@ -43,15 +44,26 @@ def encoder_optimizer(model: Model, config: EncoderConfig) -> torch.optim.Optimi
 
 def classifier_optimizer(model: Model, head: HeadConfig, auxiliary: AuxiliaryConfig) -> torch.optim.Optimizer:
     """The optimizer of the head, the intermediate layer and the auxiliary branch."""
-    # The weights of words have no gradient: the forward pass updates them (modeling.word_sgd).
-    trained = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
-    decayed = [p for p in trained if p.dim() > 1]
-    biases = [p for p in trained if p.dim() <= 1]
-    groups: list[Group] = [{"name": "head", "params": decayed, "weight_decay": head.weight_decay}]
-    if biases:
-        groups.append({"name": "bias", "params": biases, "weight_decay": 0.0})
+    groups: list[Group] = []
+    for name, part in zip(("", "frequent "), model.heads, strict=False):  # a model may have one head
+        # The weights of words have no gradient: the forward pass updates them (modeling.word_sgd).
+        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        biases = [p for p in trained if p.dim() <= 1]
+        rate = head.lr * rate_share(model, part)
+        group = {"name": f"{name}head", "params": [p for p in trained if p.dim() > 1], "lr": rate}
+        groups.append({**group, "weight_decay": head.weight_decay})
+        if biases:
+            groups.append({"name": f"{name}bias", "params": biases, "lr": rate, "weight_decay": 0.0})
     groups += branch_groups(model, head, auxiliary)
     return _build(head.optimizer, groups, head.lr, head.momentum)
+
+
+def rate_share(model: Model, head: Head) -> float:
+    """The learning rate of a head of `model`, as a share of that of its first head.
+
+    A step of given size on every weight moves a score in proportion to the number of features that it reads.
+    """
+    return model.head.weight.shape[1] / head.weight.shape[1]
 
 
 def drop_group(optimizer: torch.optim.Optimizer, name: str) -> None:

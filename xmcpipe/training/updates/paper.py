@@ -12,9 +12,9 @@ from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.modeling.word_sgd import WordSGD
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch
+from xmcpipe.training.updates.head_words import AllWords
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
     drop_group,
@@ -32,7 +32,7 @@ class PaperUpdates:
 
     def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         self.config, self.model = config, model
-        self.words = WordSGD.of(model.head)
+        self.words = AllWords(model, config.head)
         self.autocast = AUTOCAST[config.precision]
         # The names are part of the checkpoint's format.
         self.named_optimizers = {"classifier": classifier_optimizer(model, config.head, config.auxiliary)}
@@ -51,12 +51,15 @@ class PaperUpdates:
     def begin(self, step: int, rate_factor: float) -> None:
         for optimizer in self.optimizers():
             set_rate(optimizer, rate_factor)
-        self.words.begin(step, self.config.head.word_lr * rate_factor)
+        self.words.begin(step, rate_factor)
 
     def main_loss(self, features_BD: Tensor, batch: Batch, factor: float, weight: float) -> Tensor:
-        head, loss, chunk = self.model.head, self.config.loss, self.config.label_chunk
-        words = self.words.of_step(head, batch.words, weight)
-        return chunked_loss(head, features_BD, batch.positives, loss, factor, chunk, words)
+        loss, chunk = self.config.loss, self.config.label_chunk
+        losses = [
+            chunked_loss(head, features_BD, positives, loss, factor, chunk, words)
+            for head, positives, words in self.words.of_step(batch, weight)
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def backward(self, total: Tensor) -> None:
         torch.autograd.backward(self.scaler.scale(total))

@@ -10,6 +10,7 @@ N training documents, L labels, V words, K' words of a label.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,15 @@ from xmcpipe.data.terms import Uint32s
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads import Head
+from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.words import WordKind
-from xmcpipe.ops.label_documents import LabelDocuments, LabelWords
+from xmcpipe.ops.label_documents import DocumentWords, LabelDocuments, LabelWords
 from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import fill_best
 from xmcpipe.training.words.documents import Part, blocks, document_words
+
+Indices = npt.NDArray[np.int32]
 
 MAX_CANDIDATES = 1 << 20
 MAX_COUNTED = 1 << 25  # terms that are counted at a time
@@ -33,18 +37,36 @@ MAX_COUNTED = 1 << 25  # terms that are counted at a time
 
 @dataclass(frozen=True)
 class WordChoice:
-    """A vocabulary and the words of each label: `index_LK` int32 [L, K'], NO_WORD where a label has fewer."""
+    """A vocabulary and the words of each label.
+
+    `index_LK` int32 [L, K'], NO_WORD where a label has fewer; `frequent_HW` int32 [H, W] are those of the
+    labels with a head of their own, None if there are none.
+    """
 
     vocabulary: WordVocabulary
-    index_LK: npt.NDArray[np.int32]
+    index_LK: Indices
     kind: WordKind
+    frequent_HW: Indices | None = None
 
-    def apply(self, head: Head) -> None:
-        """Set the words that the labels of `head` read."""
-        layer = head.word_layer
-        assert layer is not None, "the head reads words"
-        mine = self.index_LK[head.shape.first_label :][: head.num_labels]
-        layer.index.copy_(to_index(torch.from_numpy(mine)))
+    def apply(self, model: Model) -> None:
+        """Set the words that the labels of the heads of `model` read."""
+        first, count = model.head.shape.first_label, model.head.num_labels
+        _set(model.head, self.index_LK[first:][:count])
+        if model.frequent is not None and self.frequent_HW is not None:
+            _set(model.frequent.head, self.frequent_HW)
+
+
+def _set(head: Head, index_nK: Indices) -> None:
+    layer = head.word_layer
+    assert layer is not None, "the head reads words"
+    layer.index.copy_(to_index(torch.from_numpy(index_nK)))
+
+
+class FrequentChoice(NamedTuple):
+    """Labels that choose W = `fan_in` words, for a head of their own: `labels` int64 [H]."""
+
+    labels: Int64s
+    fan_in: int
 
 
 def choose_words(
@@ -54,8 +76,11 @@ def choose_words(
     num_labels: int,
     fan_in: int,
     kind: WordKind = "pairs",
+    frequent: FrequentChoice | None = None,
 ) -> WordChoice:
     """Choose K' = `fan_in` words for each of `num_labels` labels, from terms of `kind`.
+
+    The labels of `frequent` choose for their own head, and none for that of all labels.
 
     `shards` has the documents, of which `rows_N` are trained on; `label_texts` has the texts of labels.
     Raises XmcpipeError for shards without terms.
@@ -74,14 +99,16 @@ def choose_words(
         parts.append((label_texts, np.arange(len(label_texts))))
     pairs = _pairs(parts, num_labels)
     vocabulary = WordVocabulary.counted(codes, counts, len(rows_N))
-    index_LK = _best(parts, pairs, vocabulary, fan_in)
+    chosen = _best_of_heads(parts, pairs, vocabulary, fan_in, frequent)
     if len(vocabulary) > MAX_WORDS:
-        chosen = np.bincount(index_LK[index_LK != NO_CANDIDATE], minlength=len(vocabulary))
+        index_C = np.concatenate([index_nK.reshape(-1) for index_nK in chosen])
+        times_V = np.bincount(index_C[index_C != NO_CANDIDATE], minlength=len(vocabulary))
         # Of words that equally many labels chose, those of more documents.
-        order = np.lexsort((-counts, -chosen))
+        order = np.lexsort((-counts, -times_V))
         vocabulary = vocabulary.kept(order[:MAX_WORDS])
-        index_LK = _best(parts, pairs, vocabulary, fan_in)
-    return WordChoice(vocabulary, np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK), kind)
+        chosen = _best_of_heads(parts, pairs, vocabulary, fan_in, frequent)
+    index_LK, *others = (np.where(each == NO_CANDIDATE, NO_WORD, each) for each in chosen)
+    return WordChoice(vocabulary, index_LK, kind, *others)
 
 
 NO_CANDIDATE = np.int32(-1)
@@ -111,13 +138,27 @@ def _pairs(parts: list[Part], num_labels: int) -> LabelDocuments:
     return LabelDocuments.of(label_of_pair[order], document_of_pair[order], num_labels)
 
 
-def _best(
-    parts: list[Part], pairs: LabelDocuments, vocabulary: WordVocabulary, fan_in: int
-) -> npt.NDArray[np.int32]:
+def _best_of_heads(
+    parts: list[Part],
+    pairs: LabelDocuments,
+    vocabulary: WordVocabulary,
+    fan_in: int,
+    frequent: FrequentChoice | None,
+) -> list[Indices]:
+    """The best words of the labels of each head."""
+    documents = document_words(parts, vocabulary)
+    index_LK = _best(documents, pairs, fan_in)
+    if frequent is None:
+        return [index_LK]
+    index_LK[frequent.labels] = NO_CANDIDATE
+    return [index_LK, _best(documents, pairs.of_labels(frequent.labels), frequent.fan_in)]
+
+
+def _best(documents: DocumentWords, pairs: LabelDocuments, fan_in: int) -> Indices:
     """The best words of each label, int32 [L, K'], the best first; NO_CANDIDATE where there are fewer."""
     num_labels = len(pairs.begins) - 1
     index_LK = np.full((num_labels, fan_in), NO_CANDIDATE, np.int32)
     layer = LabelWords(index_LK, np.zeros((num_labels, fan_in), np.float32), int(NO_CANDIDATE))
     places_LK = np.broadcast_to(np.arange(fan_in, dtype=np.int32), (num_labels, fan_in))
-    fill_best(layer, np.ascontiguousarray(places_LK), pairs, document_words(parts, vocabulary))
+    fill_best(layer, np.ascontiguousarray(places_LK), pairs, documents)
     return index_LK
