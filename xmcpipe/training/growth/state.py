@@ -27,6 +27,7 @@ from xmcpipe.training.growth.words import WordGrowth
 from xmcpipe.training.informed import pairs_by_label
 from xmcpipe.training.rewiring import Cut, next_rewiring, rewire
 from xmcpipe.training.words.documents import TrainingWords, document_words
+from xmcpipe.training.words.frequent import grow_words
 from xmcpipe.training.words.scores import WordScores
 
 RING, DOCUMENTS = "growth.ring.", "growth.documents."  # prefixes of the names of tensors
@@ -97,14 +98,34 @@ class Growth:
         """Drop words for others, as the recipe says; returns how many were chosen."""
         if not self._config.chooses_words_again:
             return 0
-        words, documents, chosen = self._words, self.documents, 0
+        words, documents = self._words, self.documents
         assert words is not None, "the head reads words"
         assert documents is not None, "growth_of has seen to it"
-        for head, pairs in zip(self._model.heads, self._pairs_of_heads(documents), strict=True):
-            count = max(1, int(self._config.rewire.fraction * head.shape.word_fan_in))
-            growth = WordGrowth(head, self._config.loss, words)
-            chosen += growth.rewire(pairs.labels, pairs.documents, documents.gather, count)
+        pairs, *of_frequent = self._pairs_of_heads(documents)
+        counts = [
+            max(1, int(self._config.rewire.fraction * each.shape.word_fan_in)) for each in self._model.heads
+        ]
+        growth = WordGrowth(self._model.head, self._config.loss, words)
+        chosen = growth.rewire(pairs.labels, pairs.documents, documents.gather, counts[0])
+        for frequent in of_frequent:
+            chosen += self._rewire_frequent(documents, words, frequent, counts[1])
         return chosen
+
+    def _rewire_frequent(
+        self, documents: DocumentFeatures, words: TrainingWords, pairs: Pairs, count: int
+    ) -> int:
+        assert self._model.frequent is not None, "pairs of frequent labels"
+        rows_N = self._feed.train_rows
+        rows_N = rows_N[documents.seen(rows_N)]
+        return grow_words(
+            self._model.frequent.head,
+            self._config.loss,
+            words.of(rows_N),
+            lambda part: documents.gather(rows_N[part]),
+            pairs.labels,
+            np.searchsorted(rows_N, pairs.documents),
+            count,
+        )
 
     @torch.no_grad()
     def _rewire_by_gradient(self, kept: Kept, moments_LK: list[Tensor], cut: Cut) -> int:

@@ -28,6 +28,7 @@ from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import fill_best
 from xmcpipe.training.words.documents import Part, blocks, document_words
+from xmcpipe.training.words.frequent import first_words
 
 Indices = npt.NDArray[np.int32]
 
@@ -99,16 +100,28 @@ def choose_words(
         parts.append((label_texts, np.arange(len(label_texts))))
     pairs = _pairs(parts, num_labels)
     vocabulary = WordVocabulary.counted(codes, counts, len(rows_N))
-    chosen = _best_of_heads(parts, pairs, vocabulary, fan_in, frequent)
+    documents = document_words(parts, vocabulary)
+    index_LK = _best(documents, pairs, fan_in)
     if len(vocabulary) > MAX_WORDS:
-        index_C = np.concatenate([index_nK.reshape(-1) for index_nK in chosen])
-        times_V = np.bincount(index_C[index_C != NO_CANDIDATE], minlength=len(vocabulary))
+        times_V = np.bincount(index_LK[index_LK != NO_CANDIDATE], minlength=len(vocabulary))
         # Of words that equally many labels chose, those of more documents.
         order = np.lexsort((-counts, -times_V))
         vocabulary = vocabulary.kept(order[:MAX_WORDS])
-        chosen = _best_of_heads(parts, pairs, vocabulary, fan_in, frequent)
-    index_LK, *others = (np.where(each == NO_CANDIDATE, NO_WORD, each) for each in chosen)
-    return WordChoice(vocabulary, index_LK, kind, *others)
+        documents = document_words(parts, vocabulary)
+        index_LK = _best(documents, pairs, fan_in)
+    frequent_HW = None
+    if frequent is not None:
+        index_LK[frequent.labels] = NO_CANDIDATE
+        frequent_HW = _of_frequent(documents, len(rows_N), pairs.of_labels(frequent.labels), frequent.fan_in)
+    index_LK = np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK)
+    return WordChoice(vocabulary, index_LK, kind, frequent_HW)
+
+
+def _of_frequent(documents: DocumentWords, num_documents: int, pairs: LabelDocuments, fan_in: int) -> Indices:
+    """The words of the labels of `pairs`, int32 [H, W]; their texts are not looked at."""
+    labels_P = np.repeat(np.arange(len(pairs.begins) - 1), np.diff(pairs.begins))
+    trained_P = pairs.documents < num_documents
+    return first_words(documents, num_documents, labels_P[trained_P], pairs.documents[trained_P], fan_in)
 
 
 NO_CANDIDATE = np.int32(-1)
@@ -136,22 +149,6 @@ def _pairs(parts: list[Part], num_labels: int) -> LabelDocuments:
     order = np.argsort(label_of_pair, kind="stable")
     document_of_pair = np.repeat(np.arange(len(counts)), counts)
     return LabelDocuments.of(label_of_pair[order], document_of_pair[order], num_labels)
-
-
-def _best_of_heads(
-    parts: list[Part],
-    pairs: LabelDocuments,
-    vocabulary: WordVocabulary,
-    fan_in: int,
-    frequent: FrequentChoice | None,
-) -> list[Indices]:
-    """The best words of the labels of each head."""
-    documents = document_words(parts, vocabulary)
-    index_LK = _best(documents, pairs, fan_in)
-    if frequent is None:
-        return [index_LK]
-    index_LK[frequent.labels] = NO_CANDIDATE
-    return [index_LK, _best(documents, pairs.of_labels(frequent.labels), frequent.fan_in)]
 
 
 def _best(documents: DocumentWords, pairs: LabelDocuments, fan_in: int) -> Indices:

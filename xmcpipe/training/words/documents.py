@@ -57,6 +57,12 @@ class TrainingWords:
         """The words of all, numbered as in `rows_N`."""
         return document_words([(self._shards, self._rows_N)], self.vocabulary)
 
+    def of(self, rows: Int64s) -> DocumentWords:
+        """The words of some documents, given their rows of the shards (ascending)."""
+        if len(rows) == len(self._rows_N):
+            return self.documents
+        return document_words([(self._shards, rows)], self.vocabulary)
+
     def number_of(self, rows: Int64s) -> Int64s:
         """The numbers of some documents, given their rows of the shards."""
         return np.searchsorted(self._rows_N, rows).astype(np.int64)
