@@ -47,9 +47,9 @@ class HeadTable:
     frequent_word_fan_in: int = later(1024, of="frequent_labels")
     """Number of words that each of the frequent labels reads, if labels read words."""
 
-    frequent_word_lr: float = later(100.0, of="frequent_labels")
-    """Peak learning rate of these words' weights, as word_lr. Words of frequent labels bear a higher rate:
-    many documents correct each of them."""
+    frequent_word_lr: float = later(2.0, of="frequent_labels")
+    """Peak learning rate of these words' weights, as word_lr. It is lower than that one, because such a label
+    reads nearly all words of a document, and their steps add up in its score."""
 
     bias: bool | Auto = AUTO
     """Give each label a trained bias; "auto" does so with the loss bce."""
