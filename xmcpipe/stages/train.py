@@ -97,17 +97,17 @@ def _write_labels(source: Path, feed: "Feed", out: Path) -> None:
 def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":
     """The words that the labels read; None for a head that reads features alone."""
     from xmcpipe.data.shards.files import Shards
-    from xmcpipe.training.words.choice import FrequentChoice, choose_words
+    from xmcpipe.training.words.choice import choose_frequent_words, choose_words
 
-    head, frequent = config.head, None
+    head, rows_N = config.head, feed.train_rows
     if not head.word_fan_in:
         return None
-    if head.frequent_labels:
-        frequent = FrequentChoice(feed.most_frequent(head.frequent_labels), head.frequent_word_fan_in)
     texts, kind = Shards(shards, "label"), Artifact.at(shards).manifest.config.get("words", "none")
-    return choose_words(
-        feed.shards, feed.train_rows, texts, feed.num_labels, head.word_fan_in, kind, frequent
-    )
+    choice = choose_words(feed.shards, rows_N, texts, feed.num_labels, head.word_fan_in, kind)
+    if not head.frequent_labels:
+        return choice
+    frequent = feed.most_frequent(head.frequent_labels)
+    return choose_frequent_words(choice, feed.shards, rows_N, frequent, head.frequent_word_fan_in)
 
 
 def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) -> TrainConfig:

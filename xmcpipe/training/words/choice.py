@@ -9,8 +9,7 @@ among these.
 N training documents, L labels, V words, K' words of a label.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.words import WordKind
-from xmcpipe.ops.label_documents import DocumentWords, LabelDocuments, LabelWords
+from xmcpipe.ops.label_documents import LabelDocuments, LabelWords
 from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import fill_best
@@ -63,13 +62,6 @@ def _set(head: Head, index_nK: Indices) -> None:
     layer.index.copy_(to_index(torch.from_numpy(index_nK)))
 
 
-class FrequentChoice(NamedTuple):
-    """Labels that choose W = `fan_in` words, for a head of their own: `labels` int64 [H]."""
-
-    labels: Int64s
-    fan_in: int
-
-
 def choose_words(
     shards: Shards,
     rows_N: Int64s,
@@ -77,11 +69,8 @@ def choose_words(
     num_labels: int,
     fan_in: int,
     kind: WordKind = "pairs",
-    frequent: FrequentChoice | None = None,
 ) -> WordChoice:
     """Choose K' = `fan_in` words for each of `num_labels` labels, from terms of `kind`.
-
-    The labels of `frequent` choose for their own head, and none for that of all labels.
 
     `shards` has the documents, of which `rows_N` are trained on; `label_texts` has the texts of labels.
     Raises XmcpipeError for shards without terms.
@@ -100,28 +89,28 @@ def choose_words(
         parts.append((label_texts, np.arange(len(label_texts))))
     pairs = _pairs(parts, num_labels)
     vocabulary = WordVocabulary.counted(codes, counts, len(rows_N))
-    documents = document_words(parts, vocabulary)
-    index_LK = _best(documents, pairs, fan_in)
+    index_LK = _best(parts, pairs, vocabulary, fan_in)
     if len(vocabulary) > MAX_WORDS:
-        times_V = np.bincount(index_LK[index_LK != NO_CANDIDATE], minlength=len(vocabulary))
+        chosen = np.bincount(index_LK[index_LK != NO_CANDIDATE], minlength=len(vocabulary))
         # Of words that equally many labels chose, those of more documents.
-        order = np.lexsort((-counts, -times_V))
+        order = np.lexsort((-counts, -chosen))
         vocabulary = vocabulary.kept(order[:MAX_WORDS])
-        documents = document_words(parts, vocabulary)
-        index_LK = _best(documents, pairs, fan_in)
-    frequent_HW = None
-    if frequent is not None:
-        index_LK[frequent.labels] = NO_CANDIDATE
-        frequent_HW = _of_frequent(documents, len(rows_N), pairs.of_labels(frequent.labels), frequent.fan_in)
-    index_LK = np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK)
-    return WordChoice(vocabulary, index_LK, kind, frequent_HW)
+        index_LK = _best(parts, pairs, vocabulary, fan_in)
+    return WordChoice(vocabulary, np.where(index_LK == NO_CANDIDATE, NO_WORD, index_LK), kind)
 
 
-def _of_frequent(documents: DocumentWords, num_documents: int, pairs: LabelDocuments, fan_in: int) -> Indices:
-    """The words of the labels of `pairs`, int32 [H, W]; their texts are not looked at."""
-    labels_P = np.repeat(np.arange(len(pairs.begins) - 1), np.diff(pairs.begins))
-    trained_P = pairs.documents < num_documents
-    return first_words(documents, num_documents, labels_P[trained_P], pairs.documents[trained_P], fan_in)
+def choose_frequent_words(
+    choice: WordChoice, shards: Shards, rows_N: Int64s, labels_H: Int64s, fan_in: int
+) -> WordChoice:
+    """The choice in which the labels `labels_H` read W = `fan_in` words each, in a head of their own.
+
+    In the head of all labels they read none.
+    """
+    pairs = _pairs([(shards, rows_N)], len(choice.index_LK)).of_labels(labels_H)
+    documents = document_words([(shards, rows_N)], choice.vocabulary)
+    index_LK = choice.index_LK.copy()
+    index_LK[labels_H] = NO_WORD
+    return replace(choice, index_LK=index_LK, frequent_HW=first_words(documents, pairs, fan_in))
 
 
 NO_CANDIDATE = np.int32(-1)
@@ -151,11 +140,11 @@ def _pairs(parts: list[Part], num_labels: int) -> LabelDocuments:
     return LabelDocuments.of(label_of_pair[order], document_of_pair[order], num_labels)
 
 
-def _best(documents: DocumentWords, pairs: LabelDocuments, fan_in: int) -> Indices:
+def _best(parts: list[Part], pairs: LabelDocuments, vocabulary: WordVocabulary, fan_in: int) -> Indices:
     """The best words of each label, int32 [L, K'], the best first; NO_CANDIDATE where there are fewer."""
     num_labels = len(pairs.begins) - 1
     index_LK = np.full((num_labels, fan_in), NO_CANDIDATE, np.int32)
     layer = LabelWords(index_LK, np.zeros((num_labels, fan_in), np.float32), int(NO_CANDIDATE))
     places_LK = np.broadcast_to(np.arange(fan_in, dtype=np.int32), (num_labels, fan_in))
-    fill_best(layer, np.ascontiguousarray(places_LK), pairs, documents)
+    fill_best(layer, np.ascontiguousarray(places_LK), pairs, document_words(parts, vocabulary))
     return index_LK

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.heads import Head
-from xmcpipe.ops.label_documents import DocumentWords, LabelWords
+from xmcpipe.ops.label_documents import DocumentWords, LabelDocuments, LabelWords
 from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
@@ -35,26 +35,21 @@ Residual = Callable[[slice, slice], Floats]
 """The gradient of the loss at the scores of documents (a slice of them) and labels, float32 [B, H]."""
 
 
-def first_words(
-    documents: DocumentWords, num_documents: int, labels_P: Int64s, documents_P: Int64s, fan_in: int
-) -> npt.NDArray[np.int32]:
-    """The first W = `fan_in` words of each frequent label, int32 [H, W]; NO_WORD where there are fewer.
-
-    `documents` begin with the N = `num_documents` that are trained on. `labels_P` (ascending, numbered among
-    the frequent ones; the last label has a pair) and `documents_P` are the pairs.
-    """
-    num_labels = int(labels_P.max(initial=-1)) + 1
-    share_H = np.bincount(labels_P, minlength=num_labels) / num_documents
+def first_words(documents: DocumentWords, pairs: LabelDocuments, fan_in: int) -> npt.NDArray[np.int32]:
+    """The first W = `fan_in` words of each label of `pairs`, int32 [H, W]; NO_WORD where there are fewer."""
+    counts_H, num_labels = np.diff(pairs.begins), len(pairs.begins) - 1
+    share_H = counts_H / max(len(documents.begins) - 1, 1)
+    labels_P = np.repeat(np.arange(num_labels), counts_H)
 
     def residual(rows: slice, labels: slice) -> Floats:
         gradient_BH = np.repeat(share_H[None, labels].astype(np.float32), rows.stop - rows.start, 0)
-        gradient_BH[_within(labels_P, documents_P, rows, labels)] -= 1.0
+        gradient_BH[_within(labels_P, pairs.documents, rows, labels)] -= 1.0
         return gradient_BH
 
     words = LabelWords(
         np.full((num_labels, fan_in), NO_WORD, np.uint16), np.zeros((num_labels, fan_in), np.float32), NO_WORD
     )
-    _replace_weakest(words, documents, num_documents, residual, fan_in)
+    _replace_weakest(words, documents, residual, fan_in)
     return words.index.astype(np.int32)
 
 
@@ -76,8 +71,7 @@ def grow_words(
     """
     layer, loss_in_place = head.word_layer, loss_named(loss).in_place
     assert layer is not None, "the head reads words"
-    words, num_documents = on_host(layer), len(documents.begins) - 1
-    words_NV = _matrix(documents, num_documents)
+    words, words_NV = on_host(layer), _matrix(documents)
 
     def residual(rows: slice, labels: slice) -> Floats:
         features_BD = torch.from_numpy(features(rows)).to(head.weight.device)
@@ -90,24 +84,22 @@ def grow_words(
         loss_in_place(scores_BH, torch.from_numpy(rows_P), torch.from_numpy(columns_P))
         return scores_BH.numpy()
 
-    chosen = _replace_weakest(words, documents, num_documents, residual, count)
+    chosen = _replace_weakest(words, documents, residual, count)
     layer.index.copy_(to_index(torch.from_numpy(words.index.astype(np.int32))))
     layer.weight.copy_(torch.from_numpy(words.weight))
     return chosen
 
 
-def _replace_weakest(
-    words: LabelWords, documents: DocumentWords, num_documents: int, residual: Residual, count: int
-) -> int:
+def _replace_weakest(words: LabelWords, documents: DocumentWords, residual: Residual, count: int) -> int:
     """Replace `count` words of each label by those with the largest gradient; returns how many were chosen.
 
     Places without a word come first, then those with the smallest |weight|.
     """
-    words_NV, chosen = _matrix(documents, num_documents), 0
+    words_NV, chosen = _matrix(documents), 0
     scale_V = 1.0 / np.sqrt(documents.mean + SMOOTHING)
     for labels in _slices(len(words.index), PIECE_LABELS):
         gradient_VH = np.zeros((words_NV.shape[1], labels.stop - labels.start), np.float32)
-        for rows in _slices(num_documents, BLOCK_ROWS):
+        for rows in _slices(words_NV.shape[0], BLOCK_ROWS):
             gradient_VH += words_NV[rows].T @ residual(rows, labels)
         size_HV = np.abs(gradient_VH.T) * scale_V
         for size_V, index_W, weight_W in zip(size_HV, words.index[labels], words.weight[labels], strict=True):
@@ -122,11 +114,10 @@ def _replace_weakest(
     return chosen
 
 
-def _matrix(documents: DocumentWords, num_documents: int) -> sparse.csr_matrix:
-    """tf-idf of the words of the first documents, float32 [N, V], in the memory of `documents`."""
-    begins = documents.begins[: num_documents + 1]
-    values, words = documents.values[: begins[-1]], documents.words[: begins[-1]].astype(np.int32)
-    return sparse.csr_matrix((values, words, begins), (num_documents, len(documents.mean)), copy=False)
+def _matrix(documents: DocumentWords) -> sparse.csr_matrix:
+    """tf-idf of the words of the documents, float32 [N, V]."""
+    parts = (documents.values, documents.words.astype(np.int32), documents.begins)
+    return sparse.csr_matrix(parts, (len(documents.begins) - 1, len(documents.mean)))
 
 
 def _dense(index_HW: npt.NDArray[np.integer], weight_HW: Floats) -> Floats:
