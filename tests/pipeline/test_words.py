@@ -13,7 +13,14 @@ from tests.pipeline.places import LIGHT, Workplace, settings
 WORDS = ["tokenize.words=pairs", "train.head.word_fan_in=16", "train.epochs=3"]
 
 
-@pytest.mark.parametrize("mode", [[], LIGHT], ids=["paper", "light"])
+FREQUENT = ["train.head.frequent_labels=5", "train.head.frequent_word_fan_in=64"]
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [[], LIGHT, FREQUENT, [*LIGHT, *FREQUENT]],
+    ids=["paper", "light", "paper-frequent", "light-frequent"],
+)
 def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: list[str]) -> None:
     before = {kind: set(workplace.store.glob(f"{kind}/*")) for kind in ("model", "metrics")}
     metrics = workplace.run(*settings([*WORDS, *mode]))["metrics"]

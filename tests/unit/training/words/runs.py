@@ -15,7 +15,7 @@ from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.trainer import Trainer
-from xmcpipe.training.words.choice import choose_words
+from xmcpipe.training.words.choice import choose_frequent_words, choose_words
 
 NUM_LABELS, NUM_DOCUMENTS = 40, 160
 
@@ -47,7 +47,14 @@ def trainer_of(shards: Path, encoder: Path, scratch: Path, /, **changes: Any) ->
     config = from_table(TrainConfig, table, "train")
     feed = Feed(shards, config, 0, CPU)
     texts = Shards(shards, "label")
-    choice = choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, config.head.word_fan_in)
+    head = config.head
+    choice = choose_words(feed.shards, feed.train_rows, texts, feed.num_labels, head.word_fan_in)
+    if head.frequent_labels:
+        frequent = feed.most_frequent(head.frequent_labels)
+        choice = choose_frequent_words(
+            choice, feed.shards, feed.train_rows, frequent, head.frequent_word_fan_in
+        )
     model = new_model(config, str(encoder), 204, feed, 0, CPU, choice)
     feed.read_words(model.words)
+    feed.separate(model.frequent)
     return Trainer(config, model, feed, None, CPU, scratch)

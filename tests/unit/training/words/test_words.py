@@ -23,6 +23,9 @@ MODES: dict[str, dict[str, Any]] = {
     "paper": {"loss": "bce", "head": {"fan_in": 6, "bias": True, "word_fan_in": 4}},
     "light": {**LIGHT, "head": {**HEAD, "word_fan_in": 4}},
 }
+FREQUENT = {"frequent_labels": 7, "frequent_word_fan_in": 9}
+for name, table in list(MODES.items()):
+    MODES[f"{name}, frequent labels"] = {**table, "head": {**table["head"], **FREQUENT}}
 
 
 def precision_at_1(trainer: Trainer) -> float:
@@ -102,6 +105,11 @@ def test_settings_that_cannot_work_are_refused() -> None:
     for table, message in (
         ({"head": {"kind": "dense", "word_fan_in": 4}}, "expected a sparse head with word_fan_in > 0"),
         ({"head": {"word_fan_in": 4}, "accumulation": 2}, "expected accumulation = 1"),
+        (
+            {"head": {"kind": "dense", "frequent_labels": 4}},
+            "expected a sparse head with frequent_labels > 0",
+        ),
+        ({"head": {"bias": False, "frequent_labels": 4}}, "expected bias = true with frequent_labels > 0"),
     ):
         with pytest.raises(XmcpipeError, match=message):
             from_table(TrainConfig, table, "train")
