@@ -14,7 +14,12 @@ from typing import Any
 from xmcpipe.memory.parts import KEPT, LABEL_FACTS
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
 from xmcpipe.memory.shape import BatchShape
-from xmcpipe.memory.workspace import growth_bytes, rewiring_bytes, word_growth_bytes
+from xmcpipe.memory.workspace import (
+    frequent_growth_bytes,
+    growth_bytes,
+    rewiring_bytes,
+    word_growth_bytes,
+)
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head
 from xmcpipe.training.config import TrainConfig
@@ -115,6 +120,8 @@ def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, d
     size = rewiring_bytes(where, shape.labels, in_features, fan_in)
     if config.chooses_words_again:
         size = max(size, word_growth_bytes(head.shape, _pairs(shape, documents)))
+        if frequent := config.head.frequent_labels:
+            size = max(size, frequent_growth_bytes(frequent, documents * shape.terms))
     if config.rewire.growth == "random":
         return size
     pairs = config.rewire.window * shape.positives
@@ -145,15 +152,19 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     """The floor of a step of `head` under its optimizer."""
     value = head.weight.element_size()
     moments = {"adamw": 2, "adam": 2, "sgd": 1 if config.head.momentum else 0}[config.head.optimizer]
-    connections = head.weight.numel()
-    bias = 8 * shape.labels if config.head.bias else 0  # float32, read and written
+    wide = config.head.frequent_labels
+    connections = head.weight.numel() + wide * head.shape.in_features
+    bias = 8 * (shape.labels + wide) if config.head.bias else 0  # float32, read and written
     # The features are read in the weights' dtype, and their gradient is written in float32.
     features = shape.rows * head.shape.in_features * (value + 4)
     # A word is read by index alone, unless the batch has it.
-    words = 2 * shape.labels * config.head.word_fan_in
+    words = 0
+    if config.head.word_fan_in:
+        words = 2 * (shape.labels * config.head.word_fan_in + wide * config.head.frequent_word_fan_in)
     moved_bytes = words + connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
-    return Floor(moved_bytes, flops * connections, flops * shape.labels * head.shape.in_features)
+    dense = (shape.labels + wide) * head.shape.in_features
+    return Floor(moved_bytes, flops * connections, flops * dense)
 
 
 def other_memory(config: TrainConfig) -> TrainConfig | None:

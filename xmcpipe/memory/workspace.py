@@ -26,8 +26,10 @@ from xmcpipe.ops.cuda.geometry import (
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
+from xmcpipe.ops.word_layer import MAX_WORDS
 from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
 from xmcpipe.training.growth.words import PIECE_VALUES
+from xmcpipe.training.words.frequent import PIECE_LABELS
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
@@ -131,6 +133,16 @@ def word_growth_bytes(shape: HeadShape, num_pairs: int) -> int:
     chunk = rows * (6 * shape.fan_in + (6 + 4 + 8 + 4) * shape.word_fan_in)
     features = (2 + 4) * PIECE_VALUES  # of a piece of pairs, as they are stored and in float32
     return chunk + features + TABLE_BYTES + WORD_PAIR_BYTES * num_pairs
+
+
+def frequent_growth_bytes(num_frequent: int, num_terms: float) -> int:
+    """Workspace of a growth of the words of frequent labels, on the host, in bytes.
+
+    `num_terms` is the number of words of all documents.
+    """
+    # Of all words and a piece of the labels: weights and gradient, a product before it is added, sizes.
+    matrices = 5 * 4 * MAX_WORDS * min(num_frequent, PIECE_LABELS)
+    return matrices + round(4 * num_terms)
 
 
 def _zeros(value: Any, labels: int, sample: int) -> Any:

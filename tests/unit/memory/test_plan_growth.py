@@ -53,3 +53,17 @@ def test_words_that_are_chosen_again_are_kept_on_the_host(tiny_encoder: Path) ->
     assert plans["documents"].part_peaks["rewiring"] > plans["none"].part_peaks["rewiring"]
     for part, size in plans["none"].part_peaks.items():
         assert part == "rewiring" or plans["documents"].part_peaks[part] == size, part
+
+
+def test_the_growth_of_frequent_labels_is_counted(tiny_encoder: Path) -> None:
+    shape = replace(SHAPE, words=200, terms=12.5)
+    head = {"head.word_fan_in": 8, "head.frequent_word_fan_in": 100}
+    peaks, floors = [], []
+    for count in (0, 20):
+        config = configure(**LIGHT, **{"rewire.interval": 2, "head.frequent_labels": count, **head})
+        planned = plan(config, lambda: from_config(str(tiny_encoder)), shape, "cpu", 1000)
+        peaks.append(planned.part_peaks["rewiring"])
+        floors.append(planned.floor.bytes)
+    assert peaks[1] >= 5 * 4 * 65_535 * 20 + 4 * 1000 * 12.5  # matrices of all words, and the documents
+    assert peaks[1] > peaks[0]
+    assert floors[1] - floors[0] > 20 * (2 * 100 + HIDDEN * 2)

@@ -92,7 +92,8 @@ def test_their_rows_of_the_sparse_head_do_not_change(trainer: Trainer) -> None:
     trainer.fit()
     assert model.head.bias is not None
     assert (model.head.bias[frequent.labels] == OFF).all()
-    assert (model.head.word_index.int()[frequent.labels] == NO_WORD).all()
+    assert model.head.word_layer is not None
+    assert (model.head.word_layer.index.int()[frequent.labels] == NO_WORD).all()
     others = torch.ones(NUM_LABELS, dtype=torch.bool)
     others[frequent.labels] = False
     assert (model.head.bias[others] != before["bias"][others]).any()
@@ -175,7 +176,7 @@ def test_first_words_speak_for_a_label_or_against_it(trainer: Trainer) -> None:
     half = len(words.begins) // 2
     # A label that every other document has: all documents of some words have it, none of others.
     documents = np.arange(0, 2 * half, 2)
-    pairs = LabelDocuments.of(np.zeros(len(documents)), documents, 1)
+    pairs = LabelDocuments.of(np.zeros(len(documents), np.int64), documents, 1)
     (index,) = first_words(words, pairs, 20)
     has = np.zeros(len(words.mean))
     for row in documents[documents < len(words.begins) - 1]:

@@ -27,7 +27,7 @@ from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import SMOOTHING
 from xmcpipe.training.words.scores import on_host
 
-PIECE_LABELS = 128
+PIECE_LABELS = 64
 BLOCK_ROWS = 4096  # documents that are scored at a time
 
 Floats = npt.NDArray[np.float32]
@@ -96,7 +96,7 @@ def _replace_weakest(words: LabelWords, documents: DocumentWords, residual: Resi
     Places without a word come first, then those with the smallest |weight|.
     """
     words_NV, chosen = _matrix(documents), 0
-    scale_V = 1.0 / np.sqrt(documents.mean + SMOOTHING)
+    scale_V = (1.0 / np.sqrt(documents.mean + SMOOTHING)).astype(np.float32)
     for labels in _slices(len(words.index), PIECE_LABELS):
         gradient_VH = np.zeros((words_NV.shape[1], labels.stop - labels.start), np.float32)
         for rows in _slices(words_NV.shape[0], BLOCK_ROWS):
