@@ -59,11 +59,11 @@ def test_the_growth_of_frequent_labels_is_counted(tiny_encoder: Path) -> None:
     shape = replace(SHAPE, words=200, terms=12.5)
     head = {"head.word_fan_in": 8, "head.frequent_word_fan_in": 100}
     peaks, floors = [], []
-    for count in (0, 20):
+    for count in (0, 100):
         config = configure(**LIGHT, **{"rewire.interval": 2, "head.frequent_labels": count, **head})
         planned = plan(config, lambda: from_config(str(tiny_encoder)), shape, "cpu", 1000)
         peaks.append(planned.part_peaks["rewiring"])
         floors.append(planned.floor.bytes)
-    assert peaks[1] >= 5 * 4 * 65_535 * 20 + 4 * 1000 * 12.5  # matrices of all words, and the documents
+    assert peaks[1] >= 5 * 4 * 65_535 * 64 + 4 * 1000 * 12.5  # matrices of all words, and the documents
     assert peaks[1] > peaks[0]
-    assert floors[1] - floors[0] > 20 * (2 * 100 + HIDDEN * 2)
+    assert floors[1] - floors[0] > 100 * (2 * 100 + HIDDEN * 2)
