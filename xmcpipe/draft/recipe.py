@@ -6,11 +6,12 @@ rule gives for these data.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from xmcpipe.clustering.config import default_clusters
 from xmcpipe.config import from_table, to_table
+from xmcpipe.draft.keys import Key, Table
 from xmcpipe.draft.survey import Survey
+from xmcpipe.draft.words import plan_words
 from xmcpipe.stages.importing import ImportConfig
 from xmcpipe.training.auto import Facts, choose
 from xmcpipe.training.config import TrainConfig, TrainTable
@@ -25,25 +26,9 @@ AUTO_REASON = (
     "one, put a number in its place."
 )
 POOLING = "mean"
+WORDS = [Key("words", "pairs", "Labels also read words and pairs of neighbouring words, of the whole text.")]
+EMBED = Table("embed", [Key("pooling", POOLING)], "For train.head.topology.")
 VALIDATION = 500  # documents, so that P@1 is known to about two points
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of a recipe, its value, and why: the comment above it."""
-
-    name: str
-    value: Any
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a recipe; `why` is the comment below its header."""
-
-    name: str
-    keys: list[Key]
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,16 +44,20 @@ def draft(imported: ImportConfig, found: Survey, encoder: str, width: int) -> Dr
     """The recipe for these data; `width` is that of the encoder."""
     clustered = found.labels >= CLUSTERED_LABELS
     plain = _plain_keys(found)
-    keys = {**{key.name: key.value for key in plain}, "encoder": {"pooling": POOLING}}
-    table = from_table(TrainTable, keys, "train")
+    values = {key.name: key.value for key in plain} | {"encoder": {"pooling": POOLING}}
+    table = from_table(TrainTable, values, "train")
     trained = found.documents - num_held_out(table, found.documents)
-    config = choose(table, Facts(trained, found.labels, width, clustered))
+    facts = Facts(trained, found.labels, width, clustered)
+    reading = _reading_keys(found, choose(table, facts).head.fan_in, width)
+    values |= {name: {key.name: key.value for key in keys} for name, keys in reading.items()}
+    config = choose(from_table(TrainTable, values, "train"), facts)
     steps = Steps.of(trained, config, config.epochs)
     tables = [
         Table("import", _import_keys(imported), "The files, read as in `xmcpipe import`."),
-        Table("tokenize", _tokenize_keys(found, encoder)),
+        Table("tokenize", [*_tokenize_keys(found, encoder), *(WORDS if reading["head"] else [])]),
         *([Table("cluster", [], _cluster_reason(found.labels))] if clustered else []),
-        *_train_tables(plain, config, steps, width, found.labels),
+        *([EMBED] if config.head.topology == "informed" else []),
+        *_train_tables(plain, reading, config, steps, width, found.labels),
         Table("predict", []),
         Table("eval", []),
     ]
@@ -114,6 +103,7 @@ def _plain_keys(found: Survey) -> list[Key]:
             share,
             f"{held_out:,} training documents are set aside; the best model is chosen by them.",
         ),
+        Key("best_by", "P", "The mean of P@1, P@3 and P@5."),
     ]
     if found.labels >= LIGHT_LABELS:
         why = 'With so many labels: 16-bit weights without stored gradients; the other way is "paper".'
@@ -121,8 +111,28 @@ def _plain_keys(found: Survey) -> list[Key]:
     return keys
 
 
+def _reading_keys(found: Survey, fan_in: int, width: int) -> dict[str, list[Key]]:
+    """The keys of [train.head] and [train.rewire] that say what labels read, by the table's name.
+
+    There are none for so many labels that their memory counts first.
+    """
+    if found.labels >= LIGHT_LABELS:
+        return {"head": [], "rewire": []}
+    words = plan_words(found, fan_in, width).keys()
+    if fan_in == width:
+        return {"head": words, "rewire": []}
+    why = "Those features in which a label's documents stand out most."
+    prune = Key("prune", "row", "Every label replaces the same number of connections.")
+    return {"head": [Key("topology", "informed", why), *words], "rewire": [prune]}
+
+
 def _train_tables(
-    plain: list[Key], config: TrainConfig, steps: Steps, width: int, labels: int
+    plain: list[Key],
+    reading: dict[str, list[Key]],
+    config: TrainConfig,
+    steps: Steps,
+    width: int,
+    labels: int,
 ) -> list[Table]:
     """[train] and the tables in it: the values that are "auto", with what they are here."""
     encoder, auxiliary = config.encoder, config.auxiliary
@@ -140,8 +150,8 @@ def _train_tables(
     tables = [
         Table("train", train, AUTO_REASON),
         Table("train.encoder", text),
-        Table("train.head", _head_keys(config, width, labels)),
-        Table("train.rewire", [_interval_key(config, steps)]),
+        Table("train.head", [*_head_keys(config, width, labels), *reading["head"]]),
+        Table("train.rewire", [*reading["rewire"], _interval_key(config, steps)]),
     ]
     if not auxiliary.weight:
         return tables

@@ -11,6 +11,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.importing import IMPORT, ImportConfig
 
 SAMPLE = 5000  # training texts whose lengths are measured
+FREQUENT = 50  # training documents of a label that may have a head of its own
 TOKENS_A_WORD = 1.4  # if the encoder's tokenizer can't be loaded
 
 
@@ -19,9 +20,9 @@ class Survey:
     """Counts after the policies of the import.
 
     `figures` are those of the raw artifact. `documents` and `test`: rows of both splits; `labels`: L.
-    `singles`: labels with one training document. `tokens_median`, `tokens_95`, `tokens_max`: lengths of a
-    sample of the training texts, in tokens of the encoder with its special tokens; `tokens_estimated` if they
-    are estimated from the number of words.
+    `singles`: labels with one training document; `frequent`: those with `FREQUENT` or more. `tokens_median`,
+    `tokens_95`, `tokens_max`: lengths of a sample of the training texts, in tokens of the encoder with its
+    special tokens; `tokens_estimated` if they are estimated from the number of words.
     """
 
     figures: dict[str, Any]
@@ -30,6 +31,7 @@ class Survey:
     labels: int
     labels_a_document: float
     singles: int
+    frequent: int
     tokens_median: int
     tokens_95: int
     tokens_max: int
@@ -52,6 +54,7 @@ def survey(config: ImportConfig, encoder: str) -> Survey:
                 f"{figures['labels']:,} labels",
                 "check --text-column, --labels-column and --label-separator",
             )
+        counts_L = _label_counts(out)
         lengths, estimated = _token_lengths(_sample(out, figures["train"]), encoder)
         return Survey(
             figures=figures,
@@ -59,7 +62,8 @@ def survey(config: ImportConfig, encoder: str) -> Survey:
             test=figures["test"],
             labels=figures["labels"],
             labels_a_document=figures["labels_a_document"],
-            singles=_singles(out),
+            singles=int((counts_L == 1).sum()),
+            frequent=int((counts_L >= FREQUENT).sum()),
             tokens_median=lengths[len(lengths) // 2],
             tokens_95=lengths[int(0.95 * (len(lengths) - 1))],
             tokens_max=lengths[-1],
@@ -90,8 +94,8 @@ def _token_lengths(texts: list[str], encoder: str) -> tuple[list[int], bool]:
     return sorted(len(ids) for ids in encoded), False
 
 
-def _singles(raw: Path) -> int:
-    """The number of labels with one training document."""
+def _label_counts(raw: Path) -> Any:
+    """The number of training documents of each label, int64."""
     import numpy as np
 
     from xmcpipe.data.raw.writing import read_documents
@@ -100,7 +104,7 @@ def _singles(raw: Path) -> int:
     for batch in read_documents(raw, "train"):
         labels = batch.column("labels").flatten().to_numpy()
         counts = _added(counts, np.bincount(labels, minlength=len(counts)))
-    return int((counts == 1).sum())
+    return counts
 
 
 def _added(counts: Any, more: Any) -> Any:

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from xmcpipe.draft.recipe import Table
+from xmcpipe.draft.keys import Table
 
 WIDTH = 79
 
