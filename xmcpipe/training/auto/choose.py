@@ -36,7 +36,8 @@ def choose(table: TrainTable, facts: Facts) -> TrainConfig:
     Raises XmcpipeError for a combination of settings that has no rule.
     """
     loss = table.loss if table.loss != AUTO else rules.LOSS
-    epochs = _or(table.epochs, rules.epochs(facts.documents, loss, table.encoder.frozen))
+    words = table.head.word_fan_in > 0
+    epochs = _or(table.epochs, rules.epochs(facts.documents, loss, table.encoder.frozen, words))
     steps = Steps.of(facts.documents, table, epochs)
     head = _head(table, facts, loss)
     until, fixed = table.rewire.until, not HEADS[head.kind].rewires or head.fan_in >= _features(table, facts)

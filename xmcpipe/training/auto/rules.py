@@ -39,16 +39,17 @@ MIN_INTERVAL, MAX_INTERVAL = 20, 1000  # steps
 AUXILIARY_WEIGHT, AUXILIARY_SHARE = 0.4, 0.25
 
 
-def epochs(documents: int, loss: str, frozen: bool) -> int:
+def epochs(documents: int, loss: str, frozen: bool, words: bool = False) -> int:
     """Between the recipes' 6 epochs of 45,000 documents and 3 of 560,000: 95 / N^(1/4), from 3 to 20.
 
     Small data need more passes, but not as many more as they are smaller: the steps grow as N^(3/4). With a
-    frozen encoder each label must learn from its own documents alone, and a step takes milliseconds.
+    frozen encoder each label must learn from its own documents alone, and a step takes milliseconds. Labels
+    that read `words` learn from few passes, and learn documents by heart in more.
     """
     passes = PASSES / math.sqrt(math.sqrt(max(documents, 1)))
     if loss != LOSS:
         return round(min(max(HINGE_FACTOR * passes, 30), 100))
-    if frozen:
+    if frozen and not words:
         return round(min(max(FROZEN_FACTOR * passes, 10), 30))
     return round(min(max(passes, 3), 20))
 

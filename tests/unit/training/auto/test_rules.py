@@ -22,6 +22,8 @@ def test_squared_hinge_gets_about_the_papers_epochs() -> None:
 def test_a_frozen_encoder_is_trained_longer() -> None:
     sizes = (500, 19_000, 41_000, 1_700_000)
     assert [rules.epochs(documents, "bce", frozen=True) for documents in sizes] == [30, 24, 20, 10]
+    with_words = [rules.epochs(documents, "bce", frozen=True, words=True) for documents in sizes]
+    assert with_words == [rules.epochs(documents, "bce", frozen=False) for documents in sizes]
 
 
 @pytest.mark.parametrize(
