@@ -5,7 +5,6 @@ they are sorted, whole numbers first and by value. Files are identified by their
 file gives the same artifact.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.versions import RAW_VERSION
-from xmcpipe.config import runtime
+from xmcpipe.config import later, runtime
 from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
@@ -35,10 +34,30 @@ class ImportConfig(Policies):
     """Layout of the folder; "auto" detects it from the file names."""
 
     train: str | None = runtime(None)
-    """Table of the training documents: JSONL, CSV, TSV (each also .gz) or Parquet, by file extension."""
+    """Table of the training documents: JSONL, JSON, CSV, TSV (each also .gz), Parquet, Arrow, or lines of
+    another program (see `format`); also a folder of Annif or `datasets`.
+    """
 
     test: str | None = runtime(None)
-    """Table of the test documents; without it, the table of `train` is split by a hash of the ids."""
+    """Table of the test documents; without it, the table of `train` is split (see `split`)."""
+
+    format: Literal[
+        "auto",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "fasttext",
+        "libmultilabel",
+        "annif",
+        "pecos",
+    ] = later("auto")
+    """Format of train and test. By default the file's ending decides, and for .txt and .tsv the first lines:
+    fasttext (`__label__a text`), libmultilabel (id, labels, text, with tabs between them), annif (text, a
+    tab, and `<uri> <uri>`) or pecos (`0,3`, a tab, and a text).
+    """
 
     id: str = ""
     """Column of the document ids; by default "id" if there is such a column, else the row number from 0."""
@@ -55,10 +74,23 @@ class ImportConfig(Policies):
     """Column of the labels of a document: lists, or (with label_separator) strings."""
 
     label_separator: str | None = None
-    """Separator of labels in a string, such as ";" for "a; b". Without it, the column must hold lists."""
+    """Separator of labels in a string, such as ";" for "a; b"; `\\t` is a tab. Without it, the column must
+    hold lists, which may be saved as text.
+    """
+
+    label_columns: tuple[str, ...] | None = later(None)
+    """Columns of 0 and 1, one for each label, instead of `labels`; each label has the name of its column."""
+
+    multi_hot: bool = later(False)
+    """Whether lists of labels are 0/1 vectors with a place for each label. The names of the places are the
+    rows of the label table, or those that the file has (Hugging Face ClassLabel), else 0, 1, and so on.
+    """
+
+    label_prefix: str = later("__label__")
+    """Beginning of the labels in a file of format fasttext."""
 
     encoding: str = "utf-8"
-    """Text encoding of JSONL, CSV and TSV files."""
+    """Text encoding of all files but Parquet and Arrow."""
 
     header: bool = True
     """Whether CSV and TSV tables have a header line; without a header, columns are called 1, 2, and so on."""
@@ -70,7 +102,7 @@ class ImportConfig(Policies):
     """Table of the labels in the order of their ids, with their texts."""
 
     label_column: str = "label"
-    """Column of the label names in the label table."""
+    """Column of the label names in the label table; "#" if labels are the numbers of its rows, from 0."""
 
     label_text_column: str = "text"
     """Column of the label texts in the label table."""
@@ -92,6 +124,20 @@ class ImportConfig(Policies):
             raise ValueError("expected one or more columns in text, got none")
         if self.label_separator == "":
             raise ValueError("expected the text between labels in label_separator, got an empty one")
+        if self.label_prefix == "":
+            raise ValueError("expected the beginning of labels in label_prefix, got an empty one")
+        self._check_label_columns()
+
+    def _check_label_columns(self) -> None:
+        if self.label_columns is None:
+            return
+        if not self.label_columns or len(set(self.label_columns)) < len(self.label_columns):
+            raise ValueError(f"expected distinct columns in label_columns, got {list(self.label_columns)}")
+        if self.multi_hot or self.label_separator is not None:
+            other = "multi_hot" if self.multi_hot else "label_separator"
+            raise ValueError(
+                f"expected label_columns or {other}, got both: {other} is for one column of lists"
+            )
 
     @property
     def files(self) -> dict[str, Path]:
@@ -124,8 +170,18 @@ def source(config: ImportConfig) -> str:
     # The roles are part of the hash, because swapping the training and the test file gives other data.
     digest = hashlib.sha256(config.folder_layout.encode())
     for role, path in config.files.items():
-        digest.update(f"{role} {sha256_of_file(require_file(path, f'import.{role}'))}\n".encode())
+        digest.update(f"{role} {_hash(path, role)}\n".encode())
     return digest.hexdigest()
+
+
+def _hash(path: Path, role: str) -> str:
+    """The sha256 of a file, or of the names and bytes of the files that make up a folder."""
+    if role not in ("train", "test") or not path.is_dir():
+        return sha256_of_file(require_file(path, f"import.{role}"))
+    from xmcpipe.data.tables.folders import folder_files
+
+    names = "".join(f"{file.name} {sha256_of_file(file)}\n" for file in folder_files(path))
+    return hashlib.sha256(names.encode()).hexdigest()
 
 
 def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -151,21 +207,39 @@ def _folder(config: ImportConfig) -> DocumentSet:
 def _tables(config: ImportConfig) -> DocumentSet:
     """The documents and the label table in the user's tables."""
     from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
-    from xmcpipe.data.tables.label_table import read_label_table
+    from xmcpipe.data.tables.label_table import read_label_names, read_label_table
 
     files = config.files
     for role, path in files.items():
-        require_file(path, f"import.{role}")
-    options = TextFileOptions(config.encoding, config.header, config.quotes)
+        if role == "label_table" or not path.is_dir():
+            require_file(path, f"import.{role}")
+    options = TextFileOptions(
+        config.encoding, config.header, config.quotes, config.format, config.label_prefix
+    )
     labels: Any = None
+    names: tuple[str, ...] | None = None
     if "label_table" in files:
-        label_options = dataclasses.replace(options, header=config.label_header)
-        labels = read_label_table(
-            files["label_table"], config.label_column, config.label_text_column, label_options
-        )
-    # If there is one table, its split "all" is divided later, by a hash of the ids.
-    text = config.text or ("text",)
-    columns = DocumentColumns(config.id, text, config.text_separator, config.labels, config.label_separator)
+        # The labels of PECOS are the line numbers of its file of label texts.
+        by_line = config.format == "pecos" and files["label_table"].suffix == ".txt"
+        column = "#" if by_line else config.label_column
+        if config.multi_hot and column == "#":
+            column = config.label_text_column
+        table = (files["label_table"], column, config.label_text_column)
+        label_options = TextFileOptions(config.encoding, config.label_header, config.quotes)
+        if config.multi_hot:
+            names = read_label_names(*table, label_options)
+        labels = read_label_table(*table, label_options)
+    columns = DocumentColumns(
+        id=config.id,
+        text=config.text or ("text",),
+        text_separator=config.text_separator,
+        labels=config.labels,
+        label_separator=config.label_separator,
+        label_columns=config.label_columns,
+        multi_hot=config.multi_hot,
+        label_names=names,
+    )
+    # If there is one table, its split "all" is divided later.
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}
     return DocumentSet(
         {split: read_documents(path, columns, options) for split, path in splits.items()}, labels

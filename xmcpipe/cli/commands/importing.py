@@ -4,7 +4,7 @@ Each key of ImportConfig has an option here, in a parameter of the same name.
 """
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -47,7 +47,10 @@ Layout = Annotated[
     ),
 ]
 Train = Annotated[
-    Text, _option("train", READING, "Table of documents: JSONL, CSV, TSV (also .gz) or Parquet.", "FILE")
+    Text,
+    _option(
+        "train", READING, "Table of documents: JSONL, JSON, CSV, TSV (also .gz), Parquet, Arrow, …", "FILE"
+    ),
 ]
 Test = Annotated[
     Text,
@@ -87,9 +90,40 @@ Labels = Annotated[
     ),
 ]
 LabelSeparator = Annotated[
-    Text, _option("label_separator", READING, "Separator of labels in a string.", "TEXT")
+    Text, _option("label_separator", READING, r"Separator of labels in a string; '\t' is a tab.", "TEXT")
 ]
-Encoding = Annotated[Text, _option("encoding", FORMAT, "Encoding of JSONL, CSV and TSV files.", "NAME")]
+LabelColumns = Annotated[
+    list[str] | None,
+    _option(
+        "label_columns",
+        READING,
+        "Columns of 0 and 1, one for each label, with commas between them (repeatable).",
+        "COLUMN,COLUMN,…",
+    ),
+]
+MultiHot = Annotated[
+    bool | None,
+    _option(
+        "multi_hot",
+        READING,
+        "Read lists as 0/1 vectors; names: rows of the label table, or those in the file.",
+        None,
+        "--multi-hot/--no-multi-hot",
+    ),
+]
+Format = Annotated[
+    Text,
+    _option(
+        "format",
+        FORMAT,
+        "Format of --train and --test; auto goes by the ending, and for .txt and .tsv by the first lines.",
+        "|".join(get_args(get_type_hints(ImportConfig)["format"])),
+    ),
+]
+LabelPrefix = Annotated[
+    Text, _option("label_prefix", FORMAT, "Beginning of labels in a file of format fasttext.", "TEXT")
+]
+Encoding = Annotated[Text, _option("encoding", FORMAT, "Encoding of text files.", "NAME")]
 Header = Annotated[
     bool | None,
     _option(
@@ -110,7 +144,7 @@ LabelTable = Annotated[
     Text, _option("label_table", LABELS, "Table of all labels, in order, with their texts.", "FILE")
 ]
 LabelColumn = Annotated[
-    Text, _option("label_column", LABELS, "Column of labels in the label table.", "COLUMN")
+    Text, _option("label_column", LABELS, "Column of labels in the label table; # for row numbers.", "COLUMN")
 ]
 LabelTexts = Annotated[
     Text, _option("label_text_column", LABELS, "Column of label texts in the label table.", "COLUMN")
@@ -169,6 +203,10 @@ def import_(
     text_separator: Separator = None,
     labels: Labels = None,
     label_separator: LabelSeparator = None,
+    label_columns: LabelColumns = None,
+    multi_hot: MultiHot = None,
+    format: Format = None,
+    label_prefix: LabelPrefix = None,
     encoding: Encoding = None,
     header: Header = None,
     quotes: Quotes = None,
@@ -191,5 +229,14 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Import your own documents from --train and --test, from one table that is split, or from FOLDER."""
+    report(run_stage("import", recipe, settings, store, force, {"import": import_keys(context)}), as_json)
+
+
+def import_keys(context: typer.Context) -> dict[str, Any]:
+    """The keys of [import] that the options of a command set."""
     keys = {field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)}
-    report(run_stage("import", recipe, settings, store, force, {"import": only_set(**keys)}), as_json)
+    if keys["label_columns"]:
+        keys["label_columns"] = [
+            name.strip() for names in keys["label_columns"] for name in names.split(",") if name.strip()
+        ]
+    return only_set(**keys)

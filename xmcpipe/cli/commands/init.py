@@ -14,7 +14,6 @@ import typer
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
-from xmcpipe.cli.session import only_set
 from xmcpipe.config import from_table
 from xmcpipe.draft.recipe import Draft, draft
 from xmcpipe.draft.survey import Survey, survey
@@ -49,6 +48,10 @@ def init(
     text_separator: importing.Separator = None,
     labels: importing.Labels = None,
     label_separator: importing.LabelSeparator = None,
+    label_columns: importing.LabelColumns = None,
+    multi_hot: importing.MultiHot = None,
+    format: importing.Format = None,
+    label_prefix: importing.LabelPrefix = None,
     encoding: importing.Encoding = None,
     header: importing.Header = None,
     quotes: importing.Quotes = None,
@@ -78,7 +81,7 @@ def init(
     from xmcpipe.modeling.encoder import width
 
     _require_writable(out, force)
-    keys = only_set(**{field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)})
+    keys = importing.import_keys(context)
     # The recipe may be run from another folder.
     absolute = {name: str(Path(keys[name]).absolute()) for name in FILES if name in keys}
     imported = from_table(ImportConfig, {**keys, **absolute}, "import")

@@ -19,6 +19,7 @@ import pyarrow.parquet
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
 from xmcpipe.data.raw.documents import DocumentSet
+from xmcpipe.data.raw.label_checks import check_labels
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
 from xmcpipe.data.raw.staging import Staging
@@ -38,7 +39,9 @@ POLICY_OF_COUNT = {
     "unseen_labels": "unseen",
 }
 # Figures that no single policy decides.
-PLAIN_COUNTS = ("repeated_labels", "rare_labels", "emptied_documents", "documents_dropped")
+PLAIN_COUNTS = (
+    "repeated_labels", "rare_labels", "emptied_documents", "documents_dropped", "labels_without_text"
+)  # fmt: skip
 SPLITS = {"train": TRAIN, "test": TEST, "all": UNSPLIT}
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.parquet"
 
@@ -56,6 +59,7 @@ def write_raw(
     staged = Staging(scratch / "texts.parquet", policies.same_text, names)
     try:
         _stage(documents, staged)
+        check_labels(staged.labels.names, staged.codes, documents.label_table)
         decision = decide(staged, policies)
         whole_table = policies.min_label_count == 0
         words = vocabulary(staged.labels.names, decision.labels, documents.label_table, whole_table)

@@ -22,12 +22,16 @@ from xmcpipe.errors import XmcpipeError
 
 @dataclass(frozen=True)
 class Dialect:
-    """The syntax of a delimited file. With `quotes` auto, CSV has double quotes and TSV has none."""
+    """The syntax of a delimited file. With `quotes` auto, CSV has double quotes and TSV has none.
+
+    `no_header` is the option for a file without a header, for the error about a missing column.
+    """
 
     delimiter: str
     encoding: str = "utf-8"
     header: bool = True
     quotes: Literal["auto", "double", "none"] = "auto"
+    no_header: str = "--no-header"
 
     @property
     def quoted(self) -> bool:
@@ -44,11 +48,12 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
     """
     names: list[str] = []
     rows_before = 0
-    for _, block in text_blocks(path, dialect.encoding, dialect.quoted):
+    way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
+    for _, block in text_blocks(path, dialect.encoding, dialect.quoted, carriage_returns=True):
         first_block = not names
         if first_block:
-            names = _names(block, dialect)
-        present = selection.present_in(names, path)
+            names = _names(block, dialect, path)
+        present = selection.present_in(names, path, way_out)
         skipped = 1 if first_block and dialect.header else 0
         try:
             frame = _parse(block, names, present, dialect, skipped)
@@ -60,11 +65,16 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         raise XmcpipeError(f"{path}: expected a table, got an empty file", "check the file")
 
 
-def _names(block: str, dialect: Dialect) -> list[str]:
+def _names(block: str, dialect: Dialect, path: Path) -> list[str]:
     """The column names: from the header at the start of the first block, else 1, 2, …"""
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
     lines = (line + "\n" for line in block.split("\n"))
-    first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
+    try:
+        first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
+    except csv.Error as error:  # such as a carriage return within the line
+        raise XmcpipeError(
+            f"{path}, line 1: not readable as a line of a table: {error}", "check its line ends and quotes"
+        ) from error
     return first if dialect.header else [str(number + 1) for number in range(len(first))]
 
 

@@ -1,4 +1,4 @@
-"""Reads tables of any format as batches of documents. The file extension determines the format.
+"""Reads tables of any format as batches of documents. The format is the user's choice, or that of the file.
 
 A batch is a polars frame with the columns `id` string, `text` string and `labels` list<string>, without
 nulls, in the order of the file. Only one batch is in memory at a time.
@@ -10,25 +10,36 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet
 
+from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.delimited import Dialect, read_delimited
+from xmcpipe.data.tables.detect import LINE_FORMATS, delimiter_of, format_of
+from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_folder
 from xmcpipe.data.tables.jsonl import read_jsonl
+from xmcpipe.data.tables.labels.column import LabelReader, LabelSyntax
+from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
+from xmcpipe.data.tables.line_formats import read_lines, require_line_format
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
-FORMATS = (".jsonl", ".jsonl.gz", ".ndjson", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-PARQUET_ROWS = 1 << 15  # maximum number of rows of a batch
+ANNIF_LABELS = ("subject_uris", "subjects")  # in CSV, in JSON lines
+ANNIF_ID = "document_id"
 
 
 @dataclass(frozen=True)
 class TextFileOptions:
-    """How to read text files: their encoding, and the header and quotes of CSV and TSV (see Dialect)."""
+    """How to read files: the encoding of text, the header and quotes of CSV and TSV (see Dialect).
+
+    `format` is one of detect.Format. `label_prefix` begins the labels of fastText. `no_header` is the name of
+    the option for a file without a header, for an error.
+    """
 
     encoding: str = "utf-8"
     header: bool = True
     quotes: Literal["auto", "double", "none"] = "auto"
+    format: str = "auto"
+    label_prefix: str = "__label__"
+    no_header: str = "--no-header"
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,10 @@ class DocumentColumns:
     id: the column of ids. If it is empty, the column `id` is used if the table has one, else the row number,
       counted from 0.
     text: one or more columns. Empty values are skipped, and the others are joined by `text_separator`.
-    labels: a column of lists or, with `label_separator`, of strings.
+    labels, label_separator, label_columns, multi_hot, label_names: how the table holds labels: the fields
+      column, separator, columns, multi_hot and names of LabelSyntax.
+
+    A table without the column `labels` may have Annif's instead: `subject_uris` or `subjects`.
     """
 
     id: str = ""
@@ -46,65 +60,90 @@ class DocumentColumns:
     text_separator: str = " "
     labels: str = "labels"
     label_separator: str | None = None
+    label_columns: tuple[str, ...] | None = None
+    multi_hot: bool = False
+    label_names: tuple[str, ...] | None = None
 
     def selection(self) -> Selection:
         """The columns to read."""
-        required = (*dict.fromkeys((*self.text, self.labels, *filter(None, [self.id]))),)
-        optional = () if self.id or "id" in required else ("id",)
-        labels = frozenset([self.labels])
-        if self.label_separator is None:
-            return Selection(required, optional, lists=labels)
-        return Selection(required, optional, separated=labels)
+        labels = (self.labels,) if self.label_columns is None else self.label_columns
+        required = (*dict.fromkeys((*self.text, *labels, *filter(None, [self.id]))),)
+        optional: tuple[str, ...] = () if self.id or "id" in required else ("id",)
+        if self.label_columns is not None:
+            return Selection(required, optional)
+        stand_ins = {"labels": ANNIF_LABELS} if self.labels == "labels" else {}
+        optional += (ANNIF_ID,) if stand_ins and optional else ()
+        separated = frozenset([self.labels] if self.label_separator is not None else [])
+        lists = frozenset([self.labels, *ANNIF_LABELS[1:]]) - separated
+        way_out = "use --label-columns if each label has a column of 0 and 1"
+        return Selection(
+            required, optional, lists, separated, stand_ins=stand_ins, ways_out={self.labels: way_out}
+        )
+
+    def label_syntax(self, names: list[str]) -> LabelSyntax:
+        """How a table with these columns holds labels: as said here, or as Annif does."""
+        if self.labels in names or self.label_columns is not None:
+            separator = self.label_separator
+            return LabelSyntax(self.labels, separator, self.label_columns, self.multi_hot, self.label_names)
+        column = next(name for name in ANNIF_LABELS if name in names)
+        return LabelSyntax(column, " " if column == ANNIF_LABELS[0] else None, bare_uris=True)
+
+    def given(self) -> list[str]:
+        """The keys that name columns and aren't at their default."""
+        default = DocumentColumns()
+        keys = ("id", "text", "labels", "label_separator", "label_columns", "multi_hot")
+        return [key for key in keys if getattr(self, key) != getattr(default, key)]
 
 
 def read_documents(path: Path, columns: DocumentColumns, options: TextFileOptions) -> Iterator[pl.DataFrame]:
     """Yield batches of documents (see the module docstring). Labels are stripped; blank labels are skipped.
 
     Raises XmcpipeError, with the file and, if known, the line and the column, for an unreadable file, an
-    unknown format, a missing column, a value of a wrong type, or a missing id.
+    unknown format, a missing column, a value of a wrong type, a missing id, and lists that can't be labels.
     """
-    first_row = 0
+    _require_table(path)
+    format_ = format_of(path, options.format)
+    if format_ in LINE_FORMATS:
+        require_line_format(format_, columns.given())
+    reader: _DocumentReader | None = None
     for rows in read_rows(path, columns.selection(), options):
-        if not rows.is_empty():
-            yield _documents(rows, columns, path, first_row)
-        first_row += len(rows)
+        if rows.is_empty():
+            continue
+        reader = reader or _DocumentReader(path, columns, rows.columns, format_)
+        yield reader.read(rows)
+    if reader is not None:
+        reader.labels.finish()
 
 
 def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Iterator[pl.DataFrame]:
     """Yield the selected columns of a table in batches, with the types that they have in the file.
 
-    Raises XmcpipeError for a missing file and an unknown format, and the errors of the readers.
+    Formats without named columns have `text`, `labels`, and maybe `id`, whatever `selection` says. Raises
+    XmcpipeError for a missing file and an unknown format, and the errors of the readers.
     """
-    require_file(path, "table")
-    if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+    _require_table(path)
+    format_ = format_of(path, options.format)
+    if path.is_dir() and format_ == "arrow":
+        return (rows for file in arrow_files(path) for rows in read_ipc(file, selection))
+    if path.is_dir():
+        return read_annif_folder(path, options.encoding)
+    if format_ in LINE_FORMATS:
+        return read_lines(path, format_, options.encoding, options.label_prefix)
+    if format_ in ("jsonl", "json"):
         return read_jsonl(path, selection, options.encoding)
-    if delimiter := delimiter_of(path):
-        dialect = Dialect(delimiter, options.encoding, options.header, options.quotes)
-        return read_delimited(path, selection, dialect)
-    if path.name.lower().endswith(".parquet"):
-        return _read_parquet(path, selection)
-    raise XmcpipeError(f"{path}: unknown table format", "use one of the extensions " + ", ".join(FORMATS))
+    if format_ in ("parquet", "arrow"):
+        return (read_parquet if format_ == "parquet" else read_ipc)(path, selection)
+    dialect = Dialect(
+        delimiter_of(format_), options.encoding, options.header, options.quotes, options.no_header
+    )
+    return read_delimited(path, selection, dialect)
 
 
-def delimiter_of(path: Path) -> str:
-    """The delimiter of a CSV or TSV file; empty for other formats."""
-    name = path.name.lower().removesuffix(".gz")
-    return "," if name.endswith(".csv") else "\t" if name.endswith(".tsv") else ""
-
-
-def _read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
-    """Yield the selected columns of a Parquet file in batches."""
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        present = selection.present_in(file.schema_arrow.names, path)
-        for batch in file.iter_batches(PARQUET_ROWS, columns=present):
-            frame = pl.from_arrow(batch)
-            assert isinstance(frame, pl.DataFrame)
-            yield frame.select(present)
-    except (pa.ArrowException, OSError) as error:
-        raise XmcpipeError(
-            f"{path} can't be read as Parquet: {error}", "check that the file is complete"
-        ) from error
+def _require_table(path: Path) -> None:
+    if path.is_dir():
+        folder_files(path)
+    else:
+        require_file(path, "table")
 
 
 def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: Path) -> pl.Series:
@@ -112,7 +151,7 @@ def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: 
 
     Empty values are skipped. Raises XmcpipeError for a column of lists or objects.
     """
-    text = [_plain(rows, name, path).fill_null("").str.strip_chars() for name in names]
+    text = [_plain(rows, name, path).cast(pl.String).fill_null("").str.strip_chars() for name in names]
     # Numbered, because a column may be named twice.
     parts = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(text)])
     joined = parts.select(
@@ -125,53 +164,46 @@ def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: 
     return joined.fill_null("")
 
 
-def _documents(rows: pl.DataFrame, columns: DocumentColumns, path: Path, first_row: int) -> pl.DataFrame:
-    """The documents in `rows`, of which the first is row `first_row` of the file, from 0."""
-    id_column = columns.id or ("id" if "id" in rows.columns else "")
-    text = join_text(rows, columns.text, columns.text_separator, path)
-    if id_column:
-        ids = _plain(rows, id_column, path)
-        if ids.null_count() or (ids == "").any():
-            row = int((ids.is_null() | (ids == "")).arg_max() or 0)
-            raise XmcpipeError(
-                f"{path}, row {first_row + row + 1}: {id_column!r} is empty", "give every row an id"
-            )
-    else:
-        ids = pl.int_range(first_row, first_row + len(rows), eager=True).cast(pl.String)
-    labels = _labels(rows, columns, path)
-    return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
+class _DocumentReader:
+    """Makes documents of the rows of one table, whose columns are `names`, batch by batch."""
 
+    def __init__(self, path: Path, columns: DocumentColumns, names: list[str], format_: str) -> None:
+        self._path, self._columns = path, columns
+        syntax = columns.label_syntax(names)
+        classes = None
+        if format_ in ("parquet", "arrow") and columns.label_columns is None:
+            file = arrow_files(path)[0] if path.is_dir() else path
+            classes = class_names(file, format_, syntax.column)
+        self.labels = LabelReader(path, syntax, classes)
+        annif_id = ANNIF_ID if syntax.bare_uris and ANNIF_ID in names else ""
+        self._id = columns.id or ("id" if "id" in names else annif_id)
+        self._ids = WholeNumbers(path, self._id)
+        self._row = 0
 
-def _labels(rows: pl.DataFrame, columns: DocumentColumns, path: Path) -> pl.Series:
-    """The labels of each row, list<string> without nulls and blank labels."""
-    column = rows[columns.labels]
-    if columns.label_separator is not None:
-        lists = _plain(rows, columns.labels, path).fill_null("").str.split(columns.label_separator)
-    elif isinstance(column.dtype, (pl.List, pl.Array)):
-        inner = column.dtype.inner
-        if isinstance(inner, pl.DataType) and (
-            inner.is_nested() or inner.is_temporal() or inner == pl.Boolean
-        ):
-            raise XmcpipeError(
-                f"{path}: expected lists of strings in column {columns.labels!r}, got {column.dtype}",
-                "write each label as a string",
-            )
-        lists = column.cast(pl.List(pl.String))
-    elif column.dtype == pl.Null:  # no row of the batch has labels
-        lists = column.cast(pl.List(pl.String))
-    else:
-        raise XmcpipeError(
-            f"{path}: expected lists in column {columns.labels!r}, got {column.dtype}",
-            "set label_separator to the text between two labels, for example ';'",
-        )
-    clean = pl.element().str.strip_chars()
-    return lists.list.eval(clean.filter(clean.is_not_null() & (clean != ""))).fill_null([])
+    def read(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The documents in the next rows of the table."""
+        text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
+        labels = self.labels.read(rows, self._row)
+        ids = self._ids_of(rows)
+        self._row += len(rows)
+        return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
+
+    def _ids_of(self, rows: pl.DataFrame) -> pl.Series:
+        if not self._id:
+            return pl.int_range(self._row, self._row + len(rows), eager=True).cast(pl.String)
+        ids = self._ids.strings(_plain(rows, self._id, self._path))
+        missing = ids.is_null() | (ids == "")
+        if missing.any():
+            row = self._row + int(missing.arg_max() or 0) + 1
+            raise XmcpipeError(f"{self._path}, row {row}: {self._id!r} is empty", "give every row an id")
+        return ids
 
 
 def _plain(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:
-    """A column of plain values, as strings. Raises XmcpipeError if it holds lists, objects or bytes."""
+    """A column of plain values. Raises XmcpipeError if it holds lists, objects or bytes."""
     column = rows[name]
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-        hint = "name a column of text" if name != "labels" else "remove label_separator"
-        raise XmcpipeError(f"{path}: expected strings in column {name!r}, got {column.dtype}", hint)
-    return column.cast(pl.String)
+        raise XmcpipeError(
+            f"{path}: expected strings in column {name!r}, got {column.dtype}", "name a column of text"
+        )
+    return column

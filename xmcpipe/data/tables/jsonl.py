@@ -15,45 +15,60 @@ from typing import Any
 
 import polars as pl
 
-from xmcpipe.data.tables.lines import text_blocks
-from xmcpipe.data.tables.selection import Selection, missing_column_error, row_error
+from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
+from xmcpipe.data.tables.labels.list_text import item_text, parse_list
+from xmcpipe.data.tables.selection import Selection
 
 Schema = dict[str, pl.DataType]
 
 
 def read_jsonl(path: Path, selection: Selection, encoding: str) -> Iterator[pl.DataFrame]:
-    """Yield the selected columns of a .jsonl or .jsonl.gz file, about 8 million characters at a time.
+    """Yield the selected columns of a JSON file, about 8 million characters at a time.
+
+    The file has an object on each line, or is one array of objects. A list may be saved as text, and its
+    items may be objects with a `uri`.
 
     Columns are list<string> for `selection.lists`, list<int64> for `selection.whole_numbers`, and string
     otherwise; a value is null if its line lacks the key. Raises XmcpipeError, with file and line, for broken
     JSON, a value of a wrong type and bytes that aren't valid in `encoding`.
     """
     present: tuple[str, ...] | None = None  # the columns that the file has, as its first rows show
-    for line, block in text_blocks(path, encoding):
-        rows = _parse(block, selection, path, line)
+    place, blocks = json_blocks(path, encoding)
+    for line, block in blocks:
+        rows = _parse(block, selection, place, line)
         if present is None and not rows.is_empty():
             present = _present_columns(block, rows, selection, path)
         yield rows.select(present or selection.required)
 
 
-def _parse(block: str, selection: Selection, path: Path, first_line: int) -> pl.DataFrame:
+def _parse(block: str, selection: Selection, place: JsonPlace, first_line: int) -> pl.DataFrame:
     """The rows of a block, with all selected columns; `first_line` is the number of its first line."""
-    schema: Schema = {name: _type(name, selection) for name in (*selection.required, *selection.optional)}
+    schema: Schema = {name: _type(name, selection) for name in selection.all_names}
     try:
         rows = pl.read_ndjson(io.BytesIO(block.encode()), schema=schema)
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
-        rows_read = _read_by_line(enumerate(block.split("\n"), first_line), selection, schema, path)
-        return pl.DataFrame(rows_read, schema=schema, orient="row")
+        return _read_by_line(enumerate(block.split("\n"), first_line), selection, schema, place)
     # polars returns a nested value as its JSON text, so a line with a value that looks like JSON is suspect.
-    # Python's parser refuses a nested value; a real string that looks like JSON passes, and `rows` is right.
+    # Python's parser refuses a nested value, except for a subject; a real string that looks like JSON passes.
     strings = [name for name in schema if name not in selection.whole_numbers]
     nested = rows.select(_looks_nested(name, name in selection.lists).alias(name) for name in strings)
     suspects = set(nested.select(pl.any_horizontal(pl.all())).to_series().arg_true())
     if suspects:
         lines = [pair for pair in enumerate(block.split("\n"), first_line) if pair[1].strip()]
         chosen = [pair for row, pair in enumerate(lines) if row in suspects]
-        _read_by_line(chosen, selection, schema, path)
+        read = _read_by_line(chosen, selection, schema, place)
+        rows = rows.with_columns(
+            _replaced(rows[name], suspects, read[name]) for name in schema if name in selection.lists
+        )
     return rows
+
+
+def _replaced(column: pl.Series, places: set[int], values: pl.Series) -> pl.Series:
+    """A column of lists with those at the `places` replaced, in ascending order, by `values`."""
+    lists = column.to_list()
+    for place, value in zip(sorted(places), values.to_list(), strict=True):
+        lists[place] = value
+    return pl.Series(column.name, lists, column.dtype)
 
 
 def _type(name: str, selection: Selection) -> pl.DataType:
@@ -71,8 +86,8 @@ def _looks_nested(name: str, is_list: bool) -> pl.Expr:
 
 
 def _read_by_line(
-    lines: Iterable[tuple[int, str]], selection: Selection, schema: Schema, path: Path
-) -> list[list[Any]]:
+    lines: Iterable[tuple[int, str]], selection: Selection, schema: Schema, place: JsonPlace
+) -> pl.DataFrame:
     """The values of the columns in `schema` for each (number, line); blank lines are skipped."""
     rows: list[list[Any]] = []
     for number, line in lines:
@@ -81,48 +96,53 @@ def _read_by_line(
         try:
             record = json.loads(line)
         except ValueError as error:
-            raise row_error(
-                path, f"line {number}", f"invalid JSON: {error}", "write one object per line"
-            ) from error
+            raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
         if not isinstance(record, dict):
-            raise row_error(path, f"line {number}", f"expected an object, got {_kind(record)}")
-        rows.append([_value(record.get(name), name, selection, path, number) for name in schema])
-    return rows
+            raise place.error(number, f"expected an object, got {_kind(record)}")
+        rows.append([_value(record.get(name), name, selection, place, number) for name in schema])
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _value(value: Any, name: str, selection: Selection, path: Path, line: int) -> Any:
+def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: int) -> Any:
     """The value as a string, a list or None: numbers become strings, anything else is an error."""
     if value is None:
         return None
     if name in selection.lists or name in selection.whole_numbers:
+        if isinstance(value, str) and name in selection.lists:
+            if not value.strip():
+                return None
+            parsed = parse_list(value)
+            if parsed is not None:
+                return parsed
         if isinstance(value, list):
             read = _whole if name in selection.whole_numbers else _scalar
-            return [read(item, name, path, line) for item in value]
+            return [read(item, name, place, line) for item in value]
         hint = "set label_separator" if isinstance(value, str) and name in selection.lists else ""
-        raise row_error(path, f"line {line}", f"expected a list in {name!r}, got {_kind(value)}", hint)
+        raise place.error(line, f"expected a list in {name!r}, got {_kind(value)}", hint)
     if name in selection.separated and isinstance(value, list):
         fault = f"expected a string with separators in {name!r}, got a list"
-        raise row_error(path, f"line {line}", fault, "remove label_separator")
-    return _scalar(value, name, path, line)
+        raise place.error(line, fault, "remove label_separator")
+    if isinstance(value, dict):
+        raise place.error(line, f"expected a string or a number in {name!r}, got an object")
+    return _scalar(value, name, place, line)
 
 
-def _scalar(value: Any, name: str, path: Path, line: int) -> str | None:
-    if value is None or isinstance(value, str):
-        # JSON can express a lone surrogate, which UTF-8 can't: replace it.
-        return value if value is None else value.encode("utf-8", "replace").decode()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    raise row_error(path, f"line {line}", f"expected a string or a number in {name!r}, got {_kind(value)}")
+def _scalar(value: Any, name: str, place: JsonPlace, line: int) -> str | None:
+    try:
+        return item_text(value)
+    except TypeError as error:
+        fault = f"expected a string or a number in {name!r}, got {_kind(value)}"
+        raise place.error(line, fault) from error
 
 
-def _whole(value: Any, name: str, path: Path, line: int) -> int | None:
+def _whole(value: Any, name: str, place: JsonPlace, line: int) -> int | None:
     """A whole number; floats such as 3.0 and strings such as "3" are accepted too."""
     text = str(value)
     if value is None:
         return None
     if not isinstance(value, bool) and re.fullmatch(r"-?[0-9]{1,18}(\.0)?", text):
         return int(text.removesuffix(".0"))
-    raise row_error(path, f"line {line}", f"expected whole numbers in {name!r}, got {text[:40]!r}")
+    raise place.error(line, f"expected whole numbers in {name!r}, got {text[:40]!r}")
 
 
 def _kind(value: Any) -> str:
@@ -143,6 +163,6 @@ def _present_columns(block: str, rows: pl.DataFrame, selection: Selection, path:
             keys.update(dict.fromkeys(json.loads(line)))
         absent -= keys.keys()
         for name in selection.required:
-            if name in absent:
-                raise missing_column_error(path, name, list(keys))
+            if absent.issuperset((name, *selection.stand_ins.get(name, ()))):
+                raise selection.missing(path, name, list(keys))
     return tuple(name for name in rows.columns if name not in absent)

@@ -1,32 +1,31 @@
 """Reads the label table, which gives labels their texts and determines their order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.tables.formats import TextFileOptions, delimiter_of, read_rows
-from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.data.tables.detect import delimiter_of, format_of
+from xmcpipe.data.tables.formats import TextFileOptions, read_rows
+from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
+from xmcpipe.data.tables.lines import text_blocks, text_lines
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
+
+ROW_NUMBER = "#"  # the name of the column of labels, if labels are the row numbers of the table, from 0
 
 
 def read_label_table(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
     """A frame with the columns `label` string, distinct, and `text` string, null if blank, in file order.
 
-    The arguments `label` and `text` are the names of the columns in the file, and may be equal. In a CSV or
-    TSV file without a header, a line is a label, the delimiter, and the text of the label up to the end of
-    the line. If a label has several rows, the first one counts. Raises the errors of `read_rows`, and
+    The arguments `label` and `text` are the names of the columns in the file, and may be equal; with the
+    `label` ROW_NUMBER, labels are the numbers of the rows, from 0. In a CSV or TSV file without a header, a
+    line is a label, the delimiter, and the text of the label up to the end of the line. In a .txt file, a
+    line is a label. If a label has several rows, the first one counts. Raises the errors of `read_rows`, and
     XmcpipeError for a table without labels.
     """
-    delimiter = delimiter_of(path)
-    if delimiter and not options.header:
-        frames = list(_read_pairs(path, delimiter, options.encoding))
-    else:
-        selection = Selection((*dict.fromkeys((label, text)),))
-        columns = [_clean(label).alias("label"), _clean(text).alias("text")]
-        frames = [rows.select(columns) for rows in read_rows(path, selection, options)]
-    table = pl.concat(frames) if frames else pl.DataFrame(schema={"label": pl.String, "text": pl.String})
+    table = _read(path, label, text, options)
     table = table.filter(pl.col("label") != "").unique("label", keep="first", maintain_order=True)
     if table.is_empty():
         raise XmcpipeError(
@@ -35,14 +34,61 @@ def read_label_table(path: Path, label: str, text: str, options: TextFileOptions
     return table.with_columns(pl.when(pl.col("text") != "").then(pl.col("text")))
 
 
+def read_label_names(path: Path, label: str, text: str, options: TextFileOptions) -> tuple[str, ...]:
+    """The names of labels by their place in a 0/1 vector: the rows of the label table, in file order.
+
+    The arguments are those of `read_label_table`. Raises its errors, and XmcpipeError for a blank or repeated
+    name, because then places and rows don't match.
+    """
+    names = _read(path, text if label == ROW_NUMBER else label, text, options)["label"]
+    if (names == "").any() or names.is_duplicated().any():
+        row = int(((names == "") | names.is_duplicated()).arg_max() or 0)
+        raise XmcpipeError(
+            f"{path}, row {row + 1}: expected distinct names, a row for each place of the vectors, "
+            f"got {names[row]!r}",
+            "check label_table and label_column",
+        )
+    return tuple(names)
+
+
+def _read(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
+    """All rows of the table: the columns `label` and `text`, strings without nulls."""
+    empty = pl.DataFrame(schema={"label": pl.String, "text": pl.String})
+    require_file(path, "label_table")
+    numbered = label == ROW_NUMBER
+    if path.name.lower().removesuffix(".gz").endswith(".txt"):
+        lines = [_clean(part.alias("label")) for _, part in text_lines(path, options.encoding, True)]
+        names = pl.concat([empty["label"], *lines])
+        table = pl.DataFrame([names, names.alias("text")])
+    else:
+        table = pl.concat([empty, *_read_table(path, text if numbered else label, text, options)])
+    if numbered:
+        return table.with_columns(label=pl.int_range(pl.len()).cast(pl.String))
+    return table
+
+
+def _read_table(path: Path, label: str, text: str, options: TextFileOptions) -> Iterator[pl.DataFrame]:
+    options = replace(options, format="auto", no_header="--no-label-header")
+    delimiter = delimiter_of(format_of(path))
+    if delimiter and not options.header:
+        yield from _read_pairs(path, delimiter, options.encoding)
+        return
+    ways_out = {text: f"use --label-text-column {label} if labels have no other text"}
+    selection = Selection((*dict.fromkeys((label, text)),), ways_out=ways_out if text != label else {})
+    numbers = WholeNumbers(path, label)
+    for rows in read_rows(path, selection, options):
+        labels = _clean(numbers.strings(rows[label])).alias("label")
+        yield pl.DataFrame([labels, _clean(rows[text].cast(pl.String)).alias("text")])
+
+
 def _read_pairs(path: Path, delimiter: str, encoding: str) -> Iterator[pl.DataFrame]:
     # The table reader is not used: label texts contain tabs or commas, which it would take for delimiters.
-    for _, block in text_blocks(require_file(path, "label_table"), encoding):
-        lines = pl.Series(block.split("\n")).str.strip_chars_end("\r")
+    for _, block in text_blocks(path, encoding, carriage_returns=True):
+        lines = pl.Series(block.removesuffix("\n").split("\n")).str.strip_chars_end("\r")
         parts = lines.str.splitn(delimiter, 2).struct.rename_fields(["label", "text"]).struct.unnest()
-        yield parts.select(_clean("label"), _clean("text"))
+        yield pl.DataFrame([_clean(parts["label"]), _clean(parts["text"])])
 
 
-def _clean(column: str) -> pl.Expr:
-    """A column as strings, stripped, and with each run of blanks replaced by one."""
-    return pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()
+def _clean(column: pl.Series) -> pl.Series:
+    """The strings without nulls, stripped, and with each run of blanks replaced by one."""
+    return column.fill_null("").str.replace_all(r"\s+", " ").str.strip_chars()

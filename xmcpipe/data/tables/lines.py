@@ -18,20 +18,27 @@ ENCODING_HINT = "set encoding (--encoding) to that of the file, for example lati
 
 
 def text_blocks(
-    path: Path, encoding: str, quoted: bool = False, hint: str = ENCODING_HINT
+    path: Path,
+    encoding: str,
+    quoted: bool = False,
+    hint: str = ENCODING_HINT,
+    carriage_returns: bool = False,
 ) -> Iterator[tuple[int, str]]:
     """Yield (number of the first line, block of whole lines), about 8 million characters at a time.
 
     Lines are numbered from 1. With `quoted`, a line break between double quotes does not end a line: a block
-    ends only where the number of quotes is even. A byte order mark at the start of UTF-8 is skipped. Raises
-    XmcpipeError, with file and line, for bytes that aren't valid in `encoding` (with `hint`), for a quote
-    that is never closed, and for a line of more than LONGEST_LINE characters; and XmcpipeError for an unknown
-    encoding and a file that can't be read.
+    ends only where the number of quotes is even. With `carriage_returns`, lines of a file without a line feed
+    end with a carriage return, and these become line feeds. A byte order mark at the start of UTF-8 is
+    skipped. Raises XmcpipeError, with file and line, for bytes that aren't valid in `encoding` (with `hint`),
+    for a quote that is never closed, and for a line of more than LONGEST_LINE characters; and XmcpipeError
+    for an unknown encoding and a file that can't be read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
-        with open_bytes(path) as file, io.TextIOWrapper(file, encoding=codec, newline="\n") as text:
-            yield from _blocks(text, path, quoted)
+        end = _line_end(path) if carriage_returns else "\n"
+        with open_bytes(path) as file, io.TextIOWrapper(file, encoding=codec, newline=end) as text:
+            for line, block in _blocks(text, path, quoted, end):
+                yield line, block if end == "\n" else block.replace(end, "\n")
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
@@ -43,13 +50,13 @@ def text_blocks(
         raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is complete") from error
 
 
-def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, pl.Series]]:
+def text_lines(path: Path, encoding: str, carriage_returns: bool = False) -> Iterator[tuple[int, pl.Series]]:
     """Yield (number of the first line, lines string [n]) for each block of `text_blocks`.
 
     Only a line feed, with or without a carriage return before it, ends a line; both are removed. The last
-    line may lack it. Raises the errors of `text_blocks`.
+    line may lack it. `carriage_returns` is as in `text_blocks`, whose errors are raised.
     """
-    for first, block in text_blocks(path, encoding):
+    for first, block in text_blocks(path, encoding, carriage_returns=carriage_returns):
         try:
             lines = pl.Series("text", [block]).str.split("\n").explode()
         except UnicodeEncodeError as error:  # half of a surrogate pair, which some encodings allow
@@ -66,13 +73,20 @@ def open_bytes(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[int, str]]:
-    """Yield (number of the first line, block of whole lines) of an open file."""
+def _line_end(path: Path) -> str:
+    """A carriage return for a file that has one and no line feed in its first MiB, else a line feed."""
+    with open_bytes(path) as file:
+        head = file.read(1 << 20)
+    return "\r" if b"\r" in head and b"\n" not in head else "\n"
+
+
+def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool, end: str) -> Iterator[tuple[int, str]]:
+    """Yield (number of the first line, block of whole lines) of an open file; `end` ends a line."""
     line = 1
     while block := text.read(BLOCK_CHARACTERS):
         # Extend the block to the end of its last line.
         rest = text.readline(LONGEST_LINE)
-        if len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+        if len(rest) == LONGEST_LINE and not rest.endswith(end):
             raise XmcpipeError(
                 f"{path}, after line {line}: a line has more than {LONGEST_LINE:,} characters",
                 "check the file: each document must be one line",
@@ -87,7 +101,7 @@ def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool) -> Iterator[tuple[
                     "set --quotes none",
                 )
         yield line, block
-        line += block.count("\n")
+        line += block.count(end)
 
 
 def _first_undecodable(path: Path, encoding: str) -> int:

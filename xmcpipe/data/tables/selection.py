@@ -1,6 +1,7 @@
 """The choice of columns to read from a table of any format, and errors that name a column or a row."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,9 @@ class Selection:
 
     A file must have the `required` columns, and may have the `optional` ones. `lists` are lists of strings,
     `separated` are strings that hold a list with a separator, and `whole_numbers` are lists of integers (JSON
-    only). All other columns hold plain values.
+    only). All other columns hold plain values. `stand_ins` are columns that may stand in for a required one
+    that is missing: its name -> theirs, the first one that the file has counts. `ways_out`: what to do if the
+    file has no such column, by its name.
     """
 
     required: tuple[str, ...]
@@ -21,24 +24,39 @@ class Selection:
     lists: frozenset[str] = field(default_factory=frozenset)
     separated: frozenset[str] = field(default_factory=frozenset)
     whole_numbers: frozenset[str] = field(default_factory=frozenset)
+    stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ways_out: Mapping[str, str] = field(default_factory=dict)
 
-    def present_in(self, names: list[str], path: Path) -> list[str]:
+    def present_in(self, names: list[str], path: Path, way_out: str = "") -> list[str]:
         """The selected columns that are in `names`, the columns of the file; required columns come first.
 
-        Raises XmcpipeError for a required column that is missing.
+        Raises XmcpipeError for a required column that is missing; `way_out` is as in `missing`.
         """
+        present = []
         for name in self.required:
-            if name not in names:
-                raise missing_column_error(path, name, names)
-        return [name for name in (*self.required, *self.optional) if name in names]
+            found = next((each for each in (name, *self.stand_ins.get(name, ())) if each in names), None)
+            if found is None:
+                raise self.missing(path, name, names, way_out)
+            present.append(found)
+        return [*present, *(name for name in self.optional if name in names)]
 
+    def missing(self, path: Path, name: str, present: list[str], way_out: str = "") -> XmcpipeError:
+        """The error for a column `name` that is not among the columns `present` of the file.
 
-def missing_column_error(path: Path, name: str, present: list[str]) -> XmcpipeError:
-    """The error for a column that is not in the file; its hint names the most similar column."""
-    columns = ", ".join(present[:20]) or "none"
-    close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else "name the right column (see xmcpipe import --help)"
-    return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", hint)
+        Its hint names the most similar column or, if there is none, the ways out: that of the column, and
+        `way_out`, of any column.
+        """
+        columns = ", ".join(column[:40] for column in present[:20]) or "none"
+        close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
+        ways = ("name the right column (see xmcpipe import --help)", self.ways_out.get(name, ""), way_out)
+        hint = f"did you mean {close[0]!r}?" if close else ", or ".join(filter(None, ways))
+        return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", hint)
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all columns that may be read, distinct."""
+        stand_ins = (each for names in self.stand_ins.values() for each in names)
+        return (*dict.fromkeys((*self.required, *stand_ins, *self.optional)),)
 
 
 def row_error(path: Path, place: str, fault: str, hint: str = "") -> XmcpipeError:

@@ -1,0 +1,97 @@
+"""Checks, once all documents are read, that their labels are what the user means by a label."""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from xmcpipe.errors import XmcpipeError
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = 3
+FEW = 0.5  # share of the documents' labels in the label table below which a warning appears
+NOTICED = 0.001  # share of names with an odd end from which a warning appears
+RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
+WEIGHT = r"^[0-9]+:[0-9.]+$"  # svmlight writes 3:1
+# A bracket whose other half is not in the name, or a pair of quotes around it.
+ODD_END = r"^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
+
+
+def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataFrame | None) -> None:
+    """Raise XmcpipeError for labels that surely were read wrongly, and warn about those that may have been.
+
+    `names` has the name of each code, string [codes]; `codes` are those of all pairs of a document and a
+    label. The label `table`, if any, has the first codes.
+    """
+    counts = np.bincount(codes, minlength=len(names))
+    used = names.filter(pl.Series(counts > 0))
+    if used.is_empty():
+        return
+    if table is not None:
+        _check_table(names, counts > 0, table)
+    _check_relevance(used)
+    _check_ends(used)
+    _check_rare(used, counts)
+
+
+def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:
+    """Compare the labels of the documents with those of the label table."""
+    listed = int(used[: len(table)].sum())
+    total = int(used.sum())
+    if listed >= FEW * total:
+        return
+    unlisted = names.filter(pl.Series(used & (np.arange(len(used)) >= len(table))))
+    unused = names.head(len(table)).filter(pl.Series(~used[: len(table)]))
+    sides = f"documents have {_examples(unlisted)}, the table has {_examples(unused)}"
+    if not listed:
+        raise XmcpipeError(
+            f"none of the {total:,} labels of the documents is in the label table: {sides}",
+            'check label_column; "#" takes the row numbers of the table, from 0, as labels',
+        )
+    message = "warning: only %s of the %s labels of the documents are in the label table: %s"
+    logger.warning(message, f"{listed:,}", f"{total:,}", sides)
+
+
+def _check_relevance(used: pl.Series) -> None:
+    """Refuse labels that are followed by a number, if nearly all are."""
+    for pattern, what in ((RELEVANCE, "a relevance (::)"), (WEIGHT, "a value (:)")):
+        found = used.str.contains(pattern)
+        if found.mean() > 0.9:  # type: ignore[operator]
+            raise XmcpipeError(
+                f"{int(found.sum()):,} of {len(used):,} labels end with {what}, such as "
+                f"{used.filter(found)[0]!r}",
+                "write labels only; PECOS text2text is read with --format pecos",
+            )
+
+
+def _check_ends(used: pl.Series) -> None:
+    """Look for labels that still have a bracket or quote of the list that they were in, or a typed tab."""
+    found = used.str.contains(ODD_END)
+    lists = used.str.contains(r"^\[") | used.str.contains(r"\]$")
+    odd = used.filter(found)
+    if (found & lists).mean() > 0.5 and len(used) > 1:  # type: ignore[operator]
+        raise XmcpipeError(
+            f"{len(odd):,} of {len(used):,} labels begin or end with a bracket: {_examples(odd)}",
+            "write the lists as JSON, or the labels without brackets",
+        )
+    if len(odd) >= max(1, NOTICED * len(used)):
+        message = "warning: %s of %s labels begin or end with a bracket or quote: %s"
+        logger.warning(message, f"{len(odd):,}", f"{len(used):,}", _examples(odd))
+    typed = used.filter(used.str.contains(r"\\[tn]"))
+    if len(typed):
+        message = r"warning: %s labels hold \t or \n as two characters: %s"
+        logger.warning(message, f"{len(typed):,}", _examples(typed))
+
+
+def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:
+    """Warn if nearly every label occurs once, as whole sentences or wrongly split text do."""
+    singles, pairs = int((counts == 1).sum()), int(counts.sum())
+    if pairs >= 20 and singles > 0.9 * pairs:
+        message = "warning: %s of %s labels occur once, such as %r: check the labels column and its separator"
+        logger.warning(message, f"{singles:,}", f"{len(used):,}", used[0][:60])
+
+
+def _examples(names: pl.Series) -> str:
+    return ", ".join(repr(name[:60]) for name in names.head(EXAMPLES))

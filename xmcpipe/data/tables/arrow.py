@@ -1,0 +1,117 @@
+"""Reads Parquet and Arrow IPC in batches, and the names of classes that Hugging Face stores in them.
+
+Arrow IPC is a file or a stream; `datasets` saves streams (.arrow), pandas files (.feather).
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+
+from xmcpipe.data.arrays import row_offsets
+from xmcpipe.data.tables.selection import Selection
+from xmcpipe.errors import XmcpipeError
+
+BATCH_ROWS = 1 << 15  # maximum number of rows of a batch
+MAGIC = b"ARROW1"  # the first bytes of an Arrow file; a stream has none
+FAULTS = (pa.ArrowException, OSError, pl.exceptions.PolarsError)
+
+
+def read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
+    """Yield the selected columns of a Parquet file in batches. Raises XmcpipeError for an unreadable file."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            present = selection.present_in(file.schema_arrow.names, path)
+            for batch in file.iter_batches(BATCH_ROWS, columns=present):
+                yield _frame(batch, present)
+    except FAULTS as error:
+        raise _unreadable(path, "Parquet", error) from error
+
+
+def read_ipc(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
+    """Yield the selected columns of an Arrow file or stream in batches.
+
+    Raises XmcpipeError for an unreadable file.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            schema, batches = _open_ipc(source, path)
+            present = selection.present_in(schema.names, path)
+            for batch in batches:
+                for first in range(0, batch.num_rows, BATCH_ROWS):
+                    yield _frame(batch.slice(first, BATCH_ROWS), present)
+    except FAULTS as error:
+        raise _unreadable(path, "Arrow", error) from error
+
+
+def class_names(path: Path, format_: str, column: str) -> tuple[str, ...] | None:
+    """The names of the classes that `column` numbers, as Hugging Face stores them in the file; None if none.
+
+    Raises XmcpipeError for an unreadable file.
+    """
+    try:
+        if format_ == "parquet":
+            metadata = pyarrow.parquet.read_schema(path).metadata
+        else:
+            with pa.memory_map(str(path)) as source:
+                metadata = _open_ipc(source, path)[0].metadata
+    except FAULTS as error:
+        raise _unreadable(path, format_.capitalize(), error) from error
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return _names_in(features[column])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _names_in(feature: Any) -> tuple[str, ...] | None:
+    """The names in a ClassLabel, alone or in a list of any spelling: {"feature": …} or [ … ]."""
+    while True:
+        if isinstance(feature, list) and len(feature) == 1:
+            feature = feature[0]
+        elif isinstance(feature, dict) and "feature" in feature:
+            feature = feature["feature"]
+        else:
+            break
+    if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names"):
+        return tuple(map(str, feature["names"]))
+    return None
+
+
+def _open_ipc(source: Any, path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema of an Arrow file or stream, and its batches."""
+    if source.read(len(MAGIC)) == MAGIC:
+        file = pa.ipc.open_file(source)
+        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
+    source.seek(0)
+    stream = pa.ipc.open_stream(source)
+    return stream.schema, iter(stream)
+
+
+def _frame(batch: pa.RecordBatch, present: list[str]) -> pl.DataFrame:
+    """The columns `present` as polars reads them; it has no list views, so these become lists."""
+    columns = {name: _without_views(batch.column(name)) for name in present}
+    frame = pl.from_arrow(pa.table(columns))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _without_views(column: pa.Array) -> pa.Array:
+    if not (pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type)):
+        return column
+    # Not by Arrow's own cast: of a slice (and batches may be slices) it returns empty lists.
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    sizes = np.where(missing, 0, column.sizes.to_numpy()).astype(np.int64)
+    ends = row_offsets(sizes)
+    places = np.arange(ends[-1]) + np.repeat(column.offsets.to_numpy().astype(np.int64) - ends[:-1], sizes)
+    values = column.values.take(pa.array(places))
+    return pa.LargeListArray.from_arrays(pa.array(ends), values, mask=pa.array(missing))
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> XmcpipeError:
+    return XmcpipeError(f"{path} can't be read as {what}: {error}", "check that the file is complete")

@@ -1,0 +1,90 @@
+"""The formats of tables, and which one a file has: as the user says, by its ending, or by its first lines."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from xmcpipe.errors import XmcpipeError
+
+ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+NOT_COMPRESSED = ("parquet", "arrow")  # these compress their own parts
+LINE_FORMATS = ("fasttext", "libmultilabel", "annif", "pecos")  # a document a line, without named columns
+FASTTEXT = re.compile(rb"__label__\S")
+ANNIF = re.compile(rb"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
+PEEKED_BYTES = 1 << 20
+
+
+def format_of(path: Path, chosen: str = "auto") -> str:
+    """The format of a table: `chosen` unless it is auto; of a folder "annif" or "arrow" (see folders.py).
+
+    An Annif file that is CSV or JSON by its ending has columns, and so that format. Raises XmcpipeError for
+    an unknown format.
+    """
+    ending = _by_ending(path)
+    if chosen == "annif" and ending in ("csv", "jsonl", "json") and not path.is_dir():
+        return ending
+    if chosen != "auto":
+        return chosen
+    if path.is_dir():
+        return "arrow" if (path / "state.json").is_file() else "annif"
+    if ending in ("tsv", "") and _text_name(path):
+        ending = _by_first_lines(path) or ending
+    if ending:
+        return ending
+    hint = "name it with --format: " + ", ".join([*dict.fromkeys(ENDINGS.values()), *LINE_FORMATS])
+    raise XmcpipeError(f"{path}: unknown table format", f"{hint}; by default one of the endings {endings()}")
+
+
+def endings() -> str:
+    """The endings of file names that name a format, for messages."""
+    return ", ".join(ENDINGS)
+
+
+def delimiter_of(format_: str) -> str:
+    """The delimiter of CSV or TSV; empty for other formats."""
+    return {"csv": ",", "tsv": "\t"}.get(format_, "")
+
+
+def _by_ending(path: Path) -> str:
+    name = path.name.lower()
+    for ending, format_ in ENDINGS.items():
+        if name.endswith(ending) or (format_ not in NOT_COMPRESSED and name.endswith(f"{ending}.gz")):
+            return format_
+    return ""
+
+
+def _text_name(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".txt", ".tsv"))
+
+
+def _by_first_lines(path: Path) -> str:
+    """fasttext or annif, if the first lines can be nothing else."""
+    lines = list(_first_lines(path))
+    if lines and all(FASTTEXT.match(line) for line in lines):
+        return "fasttext"
+    if lines and all(ANNIF.fullmatch(line) for line in lines):
+        return "annif"
+    return ""
+
+
+def _first_lines(path: Path, most: int = 20) -> Iterator[bytes]:
+    """Yield the first lines that aren't blank; an unreadable file has none, its reader will say why."""
+    from xmcpipe.data.tables.lines import open_bytes  # imports polars, which the command line does without
+
+    try:
+        with open_bytes(path) as file:
+            head = file.read(PEEKED_BYTES)
+    except (OSError, EOFError):
+        return
+    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
+    whole = lines[:-1] if len(head) == PEEKED_BYTES else lines
+    yield from [line for line in whole if line.strip()][:most]

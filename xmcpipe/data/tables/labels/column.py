@@ -1,0 +1,213 @@
+"""Reads the labels of each row of a table, and checks that they are labels."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
+from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
+from xmcpipe.data.tables.labels.separators import SeparatorCheck
+from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
+from xmcpipe.data.tables.selection import row_error
+from xmcpipe.errors import XmcpipeError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelSyntax:
+    """How a table holds labels.
+
+    column: the column of lists or, with `separator`, of strings.
+    columns: instead of it, one column of 0 and 1 for each label.
+    multi_hot, names: the lists are vectors of 0 and 1, whose places are called `names`, else 0, 1, ….
+    bare_uris: `<uri>` is read as `uri`.
+    """
+
+    column: str = "labels"
+    separator: str | None = None
+    columns: tuple[str, ...] | None = None
+    multi_hot: bool = False
+    names: tuple[str, ...] | None = None
+    bare_uris: bool = False
+
+
+class LabelReader:
+    """Reads the labels of one table, batch by batch; `finish` checks what only the whole table shows.
+
+    `class_names` are the names of numbered classes that the file itself has (see tables/arrow.py), if any.
+    """
+
+    def __init__(self, path: Path, syntax: LabelSyntax, class_names: Sequence[str] | None = None) -> None:
+        self._path, self._syntax, self._class_names = path, syntax, class_names
+        # The shell passes '\t' as two characters.
+        separator = None if syntax.separator is None else syntax.separator.replace("\\t", "\t")
+        if separator != syntax.separator:
+            logger.info("%s: the label separator %r is read as a tab", path, syntax.separator)
+        self._separator = separator
+        self._vectors = VectorCheck(path, syntax.column)
+        self._separators: SeparatorCheck | None = SeparatorCheck(path, syntax.column, separator)
+        self._numbers = WholeNumbers(path, syntax.column)
+        self._text_holds_lists: bool | None = None
+        self._places: tuple[str, ...] | None = syntax.names
+
+    def read(self, rows: pl.DataFrame, first_row: int) -> pl.Series:
+        """The labels of n rows, list<string> [n], stripped, without nulls and blanks; `first_row` is from 0.
+
+        Raises XmcpipeError for a column that does not hold labels.
+        """
+        if self._syntax.columns is not None:
+            return self._of_columns(rows, self._syntax.columns, first_row)
+        column = rows[self._syntax.column]
+        if self._class_names is not None and not self._multi_hot(column):
+            return self._of_classes(column, self._class_names, first_row)
+        lists = self._lists(column, first_row)
+        if self._syntax.multi_hot or self._class_names is not None:
+            names = self._places if self._class_names is None else self._class_names
+            lists, self._places = read_vectors(lists, names, self._path, self._syntax.column, first_row)
+            self._separators = None
+            return lists
+        clean = pl.element().str.strip_chars()
+        if self._syntax.bare_uris:
+            clean = clean.str.replace(r"^<(.*)>$", "$1")
+        lists = lists.list.eval(clean.filter(clean.is_not_null() & (clean != ""))).fill_null([])
+        self._vectors.add(lists)
+        return lists
+
+    def finish(self) -> None:
+        """Raises XmcpipeError, or logs a warning, if all rows together show that these are no labels."""
+        if self._syntax.columns is None and not self._syntax.multi_hot:
+            self._vectors.finish()
+            if self._separators is not None:
+                self._separators.finish()
+
+    def _multi_hot(self, column: pl.Series) -> bool:
+        """Whether the column has 0/1 vectors of named places: said by the user, or plain to see."""
+        if self._syntax.multi_hot or not column.dtype.is_nested() or self._class_names is None:
+            return self._syntax.multi_hot
+        filled = column.filter(column.list.len() > 0)
+        if filled.is_empty() or not (filled.list.len() == len(self._class_names)).all():
+            return False
+        values = filled.explode().drop_nulls()
+        repeats = bool((filled.list.n_unique() < filled.list.len()).any())
+        return repeats and bool(values.cast(pl.Float64, strict=False).is_in([0.0, 1.0]).all())
+
+    def _lists(self, column: pl.Series, first_row: int) -> pl.Series:
+        """The column as lists of strings, list<string> [n]."""
+        if isinstance(column.dtype, (pl.List, pl.Array)):
+            return self._of_lists(column)
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+            raise self._unexpected(column, "name a column of lists or text")
+        strings = self._numbers.strings(column).fill_null("")
+        if (lists := self._of_list_text(strings, first_row)) is not None:
+            return lists
+        if self._separator is None:
+            if column.dtype == pl.Null or not (strings.str.strip_chars() != "").any():
+                return strings.cast(pl.List(pl.String)).clear(len(strings))
+            raise self._unexpected(column, "set label_separator to the text between two labels, such as ';'")
+        if self._separators is not None:
+            self._separators.add(strings)
+        return strings.str.split(self._separator)
+
+    def _of_lists(self, column: pl.Series) -> pl.Series:
+        """A column of lists as list<string> [n]; the items of structs are their `uri`."""
+        column = column.cast(pl.List(column.dtype.inner)) if isinstance(column.dtype, pl.Array) else column
+        assert isinstance(column.dtype, pl.List)
+        inner = column.dtype.inner
+        if isinstance(inner, pl.Struct) and any(each.name == "uri" for each in inner.fields):
+            column = column.list.eval(pl.element().struct.field("uri"))
+            inner = pl.String()
+        assert isinstance(inner, pl.DataType)
+        if inner.is_nested() or inner.is_temporal() or inner in (pl.Binary, pl.Object):
+            raise self._unexpected(column, "write each label as a string")
+        if self._separator is not None:
+            raise XmcpipeError(
+                f"{self._path}: expected strings in column {self._syntax.column!r}, got {column.dtype}",
+                "remove label_separator",
+            )
+        lists = self._numbers.strings(column)
+        if self._separators is not None:
+            several = bool((lists.list.len() > 1).any())
+            self._separators = None if several else self._separators
+            if self._separators is not None:
+                self._separators.add(lists.explode().drop_nulls())
+        return lists
+
+    def _of_list_text(self, strings: pl.Series, first_row: int) -> pl.Series | None:
+        """The lists that were saved as text, list<string> [n]; None if the column is other text."""
+        filled = strings.filter(strings.str.strip_chars() != "")
+        if self._text_holds_lists is False or filled.is_empty():
+            return None
+        looks = filled.str.contains(LOOKS_LIKE_A_LIST)
+        if self._text_holds_lists is None and not looks.all():
+            self._text_holds_lists = False
+            return None
+        lists, fault = parse_lists(strings)
+        if fault is not None and self._text_holds_lists is None and self._separator is not None:
+            self._text_holds_lists = False
+            return None
+        if fault is not None:
+            row = first_row + int((strings == fault).arg_max() or 0) + 1
+            raise row_error(
+                self._path,
+                f"row {row}",
+                f"expected a list as text in {self._syntax.column!r}, such as ['a', 'b'], got {fault[:80]!r}",
+                "write it as JSON, or as labels with a separator between them and set label_separator",
+            )
+        if self._text_holds_lists is None:
+            unused = "" if self._separator is None else f"; the separator {self._separator!r} is not used"
+            message = "%s: column %r holds lists saved as text, such as %s%s"
+            logger.info(message, self._path, self._syntax.column, filled[0][:60], unused)
+        self._text_holds_lists = True
+        self._separators = None
+        return self._numbers.strings(lists)
+
+    def _of_classes(self, column: pl.Series, names: Sequence[str], first_row: int) -> pl.Series:
+        """The names of numbered classes, one or a list of them in each row; -1 is a missing one."""
+        lists = column if column.dtype.is_nested() else column.reshape((-1, 1))
+        lists = lists.cast(pl.List(pl.Float64), strict=False).cast(pl.List(pl.Int64), strict=False)
+        wrong = (lists.list.min() < -1) | (lists.list.max() >= len(names))
+        if wrong.fill_null(False).any():
+            row = int(wrong.fill_null(False).arg_max() or 0)
+            raise row_error(
+                self._path,
+                f"row {first_row + row + 1}",
+                f"expected classes from 0 to {len(names) - 1:,} in {self._syntax.column!r}, as the names in "
+                f"the file are numbered, got {lists[row].to_list()[:8]}",
+                "correct the classes, or remove their names from the file",
+            )
+        numbers = pl.element().filter(pl.element() >= 0)
+        codes = list(range(len(names)))
+        named_ = numbers.replace_strict(codes, list(names), return_dtype=pl.String)
+        return lists.list.eval(named_).fill_null([]).alias(self._syntax.column)
+
+    def _of_columns(self, rows: pl.DataFrame, names: tuple[str, ...], first_row: int) -> pl.Series:
+        """The names of the columns that are 1 in each row; a blank or missing value counts as 0."""
+        columns: list[pl.Series] = []
+        for name in names:
+            if rows[name].dtype.is_nested():
+                raise XmcpipeError(
+                    f"{self._path}: expected 0 and 1 in column {name!r}, got {rows[name].dtype}",
+                    "read 0/1 vectors with --multi-hot",
+                )
+            values = rows[name].cast(pl.String).fill_null("0").replace("", "0")
+            bits = binary(values)
+            if bits.null_count():
+                row = int(bits.is_null().arg_max() or 0)
+                raise row_error(
+                    self._path,
+                    f"row {first_row + row + 1}",
+                    f"expected 0 or 1 in column {name!r}, got {values[row]!r}",
+                    "name only columns of 0 and 1 with --label-columns",
+                )
+            columns.append(bits.alias(str(len(columns))))
+        return named(pl.DataFrame(columns).to_numpy() > 0, names)
+
+    def _unexpected(self, column: pl.Series, hint: str) -> XmcpipeError:
+        expected = "lists" if self._separator is None else "strings"
+        return XmcpipeError(
+            f"{self._path}: expected {expected} in column {self._syntax.column!r}, got {column.dtype}", hint
+        )

@@ -1,0 +1,72 @@
+"""Checks whether labels in one text were split where the file splits them."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from xmcpipe.errors import XmcpipeError
+
+logger = logging.getLogger(__name__)
+
+# A separator that a file may have instead -> what the option is then, for a message.
+SEPARATORS = {";": "';'", "|": "'|'", "\t": r"'\t'", ",": "','", " ": "' '", "\n": r"$'\n'"}
+# These stand in few names. A name may well hold a comma or a blank, so they are only warned about.
+SURE = (";", "|", "\t")
+MAX_VALUES = 20_000  # distinct values that are looked at
+LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken for one
+
+
+@dataclass
+class SeparatorCheck:
+    """Looks at values that should be one label, or several with `separator` between them, batch by batch.
+
+    `separator` is None for lists: their items are single labels.
+    """
+
+    path: Path
+    column: str
+    separator: str | None
+    values: int = 0
+    split: int = 0
+    sample: set[str] = field(default_factory=set)
+
+    def add(self, values: pl.Series) -> None:
+        """Look at a batch, string [n] without nulls."""
+        filled = values.filter(values.str.strip_chars() != "")
+        self.values += len(filled)
+        if self.separator is not None:
+            self.split += int(filled.str.contains(self.separator, literal=True).sum())
+        if len(self.sample) < MAX_VALUES:
+            self.sample.update(filled.unique().head(MAX_VALUES - len(self.sample)))
+
+    def finish(self) -> None:
+        """Warn if no value has the separator; raise XmcpipeError if another one surely separates labels."""
+        if self.split or self.values < 2:
+            return
+        shown = None if self.separator is None else SEPARATORS.get(self.separator, repr(self.separator))
+        for other, option in SEPARATORS.items():
+            if other == self.separator or other not in (SURE if shown is None else SEPARATORS):
+                continue
+            having = [value for value in self.sample if other in value.strip()]
+            if len(having) < max(1, LEAST_SHARE * len(self.sample)):
+                continue
+            fault = f"no value in column {self.column!r} has the separator {shown}"
+            if shown is None:
+                fault = f"each list in column {self.column!r} holds one string"
+            fault = f"{self.path}: {fault}, but {len(having):,} have {option}, such as {min(having)[:60]!r}"
+            way_out = f"set --label-separator {option}" if shown else f"split the strings at {option}"
+            if other in SURE and self._fewer(other):
+                raise XmcpipeError(fault, way_out)
+            logger.warning("warning: %s: each is one label; if it holds several, %s", fault, way_out)
+            return
+        if shown is not None:
+            message = "warning: %s: no value in column %r has the separator %s: each is one label, such as %r"
+            logger.warning(message, self.path, self.column, shown, min(self.sample)[:60])
+
+    def _fewer(self, other: str) -> bool:
+        """Whether splitting at `other` gives fewer distinct labels: then its pieces come back elsewhere."""
+        return len({piece.strip() for value in self.sample for piece in value.split(other)}) < len(
+            self.sample
+        )
