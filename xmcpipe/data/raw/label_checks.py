@@ -15,8 +15,10 @@ FEW = 0.5  # share of the documents' labels in the label table below which a war
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
 WEIGHT = r"^[0-9]+:[0-9.]+$"  # svmlight writes 3:1
-# A bracket whose other half is not in the name, or a pair of quotes around it.
-ODD_END = r"^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
+# A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
+ODD_END = (
+    r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
+)
 
 
 def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataFrame | None) -> None:
@@ -48,10 +50,22 @@ def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFr
     if not listed:
         raise XmcpipeError(
             f"none of the {total:,} labels of the documents is in the label table: {sides}",
-            'check label_column; "#" takes the row numbers of the table, from 0, as labels',
+            _way_out(unlisted, unused),
         )
     message = "warning: only %s of the %s labels of the documents are in the label table: %s"
     logger.warning(message, f"{listed:,}", f"{total:,}", sides)
+
+
+def _way_out(documents: pl.Series, table: pl.Series) -> str:
+    """What to do if these labels of the documents are not those of the label table."""
+    numbers = [bool(names.str.contains(r"^[0-9]+$").all()) for names in (documents, table)]
+    if numbers == [True, False]:
+        return "if they are the row numbers of the table, from 0: --label-column '#'"
+    if numbers == [False, True]:
+        return "name the column of names in the table with --label-column"
+    if documents.str.strip_chars("<>\"' ").is_in(table.str.strip_chars("<>\"' ").implode()).any():
+        return "write them alike: one side has brackets or quotes around them"
+    return "check --label-column, and that the table is of the same data"
 
 
 def _check_relevance(used: pl.Series) -> None:

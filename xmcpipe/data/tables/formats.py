@@ -4,6 +4,7 @@ A batch is a polars frame with the columns `id` string, `text` string and `label
 nulls, in the order of the file. Only one batch is in memory at a time.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.line_formats import read_lines, require_line_format
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
+
+logger = logging.getLogger(__name__)
 
 ANNIF_LABELS = ("subject_uris", "subjects")  # in CSV, in JSON lines
 ANNIF_ID = "document_id"
@@ -184,9 +187,23 @@ class _DocumentReader:
         """The documents in the next rows of the table."""
         text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
         labels = self.labels.read(rows, self._row)
+        if not self._row and self._columns.label_separator is not None:
+            self._compare(text, labels)
         ids = self._ids_of(rows)
         self._row += len(rows)
         return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
+
+    def _compare(self, text: pl.Series, labels: pl.Series) -> None:
+        """Warn if documents have more labels than words: the two columns may be swapped."""
+        words, pairs = int(text.str.count_matches(r"\S+").sum()), int(labels.list.len().sum())
+        if len(text) >= 3 and pairs > words:
+            message = (
+                "warning: %s: documents have more labels (%s) than words (%s), such as %r: are the text "
+            )
+            message += "and the labels column swapped?"
+            first = int((labels.list.len() > 0).arg_max() or 0)
+            shown = ", ".join(labels[first].head(3))
+            logger.warning(message, self._path, f"{pairs:,}", f"{words:,}", shown)
 
     def _ids_of(self, rows: pl.DataFrame) -> pl.Series:
         if not self._id:

@@ -53,6 +53,9 @@ class LabelReader:
         self._numbers = WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
+        if class_names is not None:
+            shown = ", ".join(class_names[:4]) + (", …" if len(class_names) > 4 else "")
+            logger.info("%s: column %r numbers the classes %s", path, syntax.column, shown)
 
     def read(self, rows: pl.DataFrame, first_row: int) -> pl.Series:
         """The labels of n rows, list<string> [n], stripped, without nulls and blanks; `first_row` is from 0.
@@ -67,7 +70,11 @@ class LabelReader:
         lists = self._lists(column, first_row)
         if self._syntax.multi_hot or self._class_names is not None:
             names = self._places if self._class_names is None else self._class_names
-            lists, self._places = read_vectors(lists, names, self._path, self._syntax.column, first_row)
+            lists, places = read_vectors(lists, names, self._path, self._syntax.column, first_row)
+            if names is None and places:
+                message = "%s: labels are named by their place in the vectors, 0 to %d (names: --label-table)"
+                logger.info(message, self._path, len(places) - 1)
+                self._places = places
             self._separators = None
             return lists
         clean = pl.element().str.strip_chars()

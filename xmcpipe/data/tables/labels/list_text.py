@@ -32,7 +32,7 @@ def parse_lists(values: pl.Series) -> tuple[pl.Series, str | None]:
 
     A null or blank text is a null list.
     """
-    texts = values.unique().drop_nulls()
+    texts = values.unique(maintain_order=True).drop_nulls()
     read = {text: parse_list(text) for text in texts if text.strip()}
     lists = [read.get(text) for text in values]
     fault = next((text for text, items in read.items() if items is None), None)

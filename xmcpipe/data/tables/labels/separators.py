@@ -39,7 +39,7 @@ class SeparatorCheck:
         if self.separator is not None:
             self.split += int(filled.str.contains(self.separator, literal=True).sum())
         if len(self.sample) < MAX_VALUES:
-            self.sample.update(filled.unique().head(MAX_VALUES - len(self.sample)))
+            self.sample.update(filled.unique(maintain_order=True).head(MAX_VALUES - len(self.sample)))
 
     def finish(self) -> None:
         """Warn if no value has the separator; raise XmcpipeError if another one surely separates labels."""

@@ -1,0 +1,58 @@
+"""Imports files as `xmcpipe import` does, and says what came out of it."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from xmcpipe.config import from_table
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.importing import IMPORT, ImportConfig
+
+KEEP = {"empty_text": "keep", "no_labels": "keep", "repeated": "keep", "leaked": "keep"}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import gave: the names of the labels of each document, by its id; or the error.
+
+    `log` has the lines of the log, and `texts` the text of each document.
+    """
+
+    labels: dict[str, list[str]]
+    texts: dict[str, str]
+    vocabulary: dict[str, str | None]
+    log: list[str]
+    figures: dict[str, Any]
+    error: str = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line for line in self.log if line.startswith("warning: ")]
+
+
+def imported(folder: Path, caplog: pytest.LogCaptureFixture, train: Path, **table: Any) -> Imported:
+    """Import the table `train`, as both splits, with the keys `table`; `folder` takes the artifact."""
+    caplog.clear()
+    caplog.set_level(logging.INFO, logger="xmcpipe")
+    logging.getLogger("xmcpipe").propagate = True
+    number = len(list(folder.glob("raw*")))
+    out, scratch = folder / f"raw{number}", folder / f"scratch{number}"
+    out.mkdir()
+    scratch.mkdir()
+    config = from_table(ImportConfig, {**KEEP, "train": str(train), "test": str(train), **table}, "import")
+    try:
+        result = IMPORT.run(config, {}, out, scratch)
+    except XmcpipeError as error:
+        return Imported({}, {}, {}, caplog.messages, {}, str(error))
+    names = pl.read_parquet(out / "labels.parquet")
+    documents = pl.read_parquet(out / "train.parquet")
+    labels = {
+        row["id"]: sorted(names["label"][code] for code in row["labels"])
+        for row in documents.iter_rows(named=True)
+    }
+    texts = dict(documents.select("id", "text").iter_rows())
+    return Imported(labels, texts, dict(names.iter_rows()), caplog.messages, result.figures)

@@ -1,0 +1,94 @@
+"""Labels in text: lists that were saved so, and separators."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.data.tables.contents import Import, csv_text, jsonl, sorted_
+
+LIST_TEXTS: dict[str, Callable[[list[str]], str]] = {
+    "python": str,
+    "json": json.dumps,
+    "tuple": lambda names: str(tuple(names)),
+    "set": lambda names: "{" + ", ".join(map(repr, names)) + "}",
+    "numpy": lambda names: "[" + " ".join(map(repr, names)) + "]",
+    "numpy on two lines": lambda names: "[" + "\n ".join(map(repr, names)) + "]",
+    "numpy 2": lambda names: "[" + ", ".join(f"np.str_({name!r})" for name in names) + "]",
+    "array": lambda names: f"array({names}, dtype=object)",
+}
+
+
+@pytest.mark.parametrize("separator", [None, ",", ";"])
+@pytest.mark.parametrize("kind", LIST_TEXTS)
+def test_lists_saved_as_text(read: Import, kind: str, separator: str | None) -> None:
+    truth = {"0": ["it's", 'a "b", c'], "1": ["[x]"], "2": ["it's", "[x]"], "3": ["plain"]}
+    text = csv_text({row: LIST_TEXTS[kind](names) for row, names in truth.items()})
+    got = read("x.csv", text, **({} if separator is None else {"label_separator": separator}))
+    assert got.error == ""
+    assert got.labels == sorted_(truth)
+    assert any("holds lists saved as text" in line for line in got.log)
+
+
+def test_list_text_that_is_no_list(read: Import) -> None:
+    bare = csv_text({"0": "[a, b]", "1": "[b]"})
+    assert (
+        "expected a list as text in 'labels', such as ['a', 'b'], got '[a, b]'" in read("x.csv", bare).error
+    )
+    assert "labels begin or end with a bracket: '[a'" in read("x.csv", bare, label_separator=",").error
+    assert "got '[0 1 ... 0]'" in read("x.csv", csv_text({"0": "[0 1 ... 0]", "1": "[1 0 ... 0]"})).error
+    later = csv_text({"0": "['a']", "1": "b"})
+    warned = read("x.csv", later, label_separator=",")
+    assert "1 of 2 labels begin or end with a bracket or quote: \"['a']\"" in warned.warnings[-1]
+
+
+VALUES = {"0": "a{}b", "1": "b{}c", "2": "a", "3": "c"}
+
+
+@pytest.mark.parametrize("other", [";", "|", "\t"])
+def test_a_separator_that_no_value_has_is_refused(read: Import, other: str) -> None:
+    text = csv_text({row: value.format(other) for row, value in VALUES.items()})
+    error = read("x.csv", text, label_separator=",").error
+    shown = r"\t" if other == "\t" else other
+    assert "no value in column 'labels' has the separator ','" in error
+    assert f"2 have '{shown}', such as 'a" in error
+    assert f"--label-separator '{shown}'" in error
+    lists = jsonl({row: [value.format(other)] for row, value in VALUES.items()})
+    assert "each list in column 'labels' holds one string" in read("x.jsonl", lists).error
+
+
+def test_a_separator_that_names_may_hold_is_warned_about(read: Import) -> None:
+    got = read(
+        "x.csv", csv_text({row: each.format(", ") for row, each in VALUES.items()}), label_separator=";"
+    )
+    assert (
+        "no value in column 'labels' has the separator ';', but 2 have ',', such as 'a, b'" in got.warnings[0]
+    )
+    single = read("x.csv", csv_text({"0": "a", "1": "b"}), label_separator=";")
+    assert (
+        "no value in column 'labels' has the separator ';': each is one label, such as 'a'"
+        in single.warnings[0]
+    )
+
+
+def test_a_typed_tab_is_a_tab(read: Import) -> None:
+    text = csv_text({row: value.format("\t") for row, value in VALUES.items()})
+    got = read("x.csv", text, label_separator="\\t")
+    assert got.labels == {"0": ["a", "b"], "1": ["b", "c"], "2": ["a"], "3": ["c"]}
+    assert any("is read as a tab" in line for line in got.log)
+    typed = read("x.csv", csv_text({"0": r"a\tb;c", "1": "c;d"}), label_separator=";")
+    assert r"1 labels hold \t or \n as two characters" in typed.warnings[0]
+
+
+def test_relevance_is_refused_outside_of_pecos(read: Import) -> None:
+    for text, what in (("2::2.0,3::1.0", "::"), ("2:1.0,3:1.0", ":")):
+        error = read("x.csv", csv_text({"0": text, "1": text}), label_separator=",").error
+        assert f"2 of 2 labels end with a {'relevance' if what == '::' else 'value'} ({what})" in error
+
+
+def test_swapped_columns_are_warned_about(read: Import) -> None:
+    text = "text,labels\n" + "".join(f"a;b,the note {row} is about it and that\n" for row in range(10))
+    got = read("x.csv", text, label_separator=" ")
+    assert "documents have more labels (80) than words (10)" in got.warnings[0]
+    prose = read("x.csv", text, label_separator=";")
+    assert any("has the separator ';'" in line for line in prose.warnings)

@@ -1,0 +1,52 @@
+"""Files that other programs leave: list views, carriage returns, whole numbers as floats."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.unit.data.tables.contents import Import, parquet
+
+
+@pytest.mark.parametrize("type_", [pa.list_view(pa.string()), pa.large_list_view(pa.string())])
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_list_views(read: Import, ending: str, type_: pa.DataType) -> None:
+    table = parquet({"0": ["a", "b"], "1": ["b"], "2": None, "3": [], "4": ["a"]}, type_)
+    content: Any = table
+    if ending == "arrow":
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        content = sink.getvalue().to_pybytes()
+    assert read(f"x.{ending}", content).labels == {"0": ["a", "b"], "1": ["b"], "2": [], "3": [], "4": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "table"),
+    [
+        ("x.csv", "text,labels\rone,a;b\rtwo,b\r", {"label_separator": ";"}),
+        ("x.jsonl", '{"text":"one","labels":["a","b"]}\r{"text":"two","labels":["b"]}\r', {}),
+        ("x.txt", "__label__a __label__b one\r__label__b two\r", {}),
+    ],
+)
+def test_lines_that_end_with_a_carriage_return(
+    read: Import, name: str, content: str, table: dict[str, Any]
+) -> None:
+    got = read(name, content, **table)
+    assert (got.labels, got.texts) == ({"0": ["a", "b"], "1": ["b"]}, {"0": "one", "1": "two"})
+
+
+def test_whole_numbers_that_were_saved_as_floats(read: Import) -> None:
+    ids = pa.table({"id": [12.0, 7.0], "text": ["a", "b"], "labels": [[3.0], [4.0]]})
+    got = read("x.parquet", ids)
+    assert got.labels == {"12": ["3"], "7": ["4"]}
+    assert (
+        sum("holds whole numbers written as floats: 12.0 is read as 12" in line for line in set(got.log)) == 2
+    )
+    for name, text in (
+        ("x.csv", "id,text,labels\n12.0,a,3.0\n7.0,b,4.0\n"),
+        ("x.jsonl", '{"id":12.0,"text":"a","labels":"3.0"}\n{"id":7.0,"text":"b","labels":"4.0"}\n'),
+    ):
+        assert read(name, text, label_separator=" ").labels == {"12": ["3"], "7": ["4"]}
+    kept = read("x.csv", "id,text,labels\n1.5,a,v1.0\n12.0,b,v2.0\n", label_separator=" ")
+    assert kept.labels == {"1.5": ["v1.0"], "12.0": ["v2.0"]}
