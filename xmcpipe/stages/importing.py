@@ -98,6 +98,9 @@ class ImportConfig(Policies):
     quotes: Literal["auto", "double", "none"] = "auto"
     """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
 
+    delimiter: str | None = later(None)
+    """Character between the columns of CSV and TSV, such as ";"; a comma or a tab by default."""
+
     label_table: str | None = runtime(None)
     """Table of the labels in the order of their ids, with their texts."""
 
@@ -126,6 +129,12 @@ class ImportConfig(Policies):
             raise ValueError("expected the text between labels in label_separator, got an empty one")
         if self.label_prefix == "":
             raise ValueError("expected the beginning of labels in label_prefix, got an empty one")
+        if (
+            self.delimiter is not None
+            and self.delimiter != r"\t"
+            and (len(self.delimiter) != 1 or not self.delimiter.isascii())
+        ):
+            raise ValueError(f"expected one ASCII character in delimiter, got {self.delimiter!r}")
         self._check_label_columns()
 
     def _check_label_columns(self) -> None:
@@ -207,28 +216,20 @@ def _folder(config: ImportConfig) -> DocumentSet:
 def _tables(config: ImportConfig) -> DocumentSet:
     """The documents and the label table in the user's tables."""
     from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
-    from xmcpipe.data.tables.label_table import read_label_names, read_label_table
 
     files = config.files
     for role, path in files.items():
         if role == "label_table" or not path.is_dir():
             require_file(path, f"import.{role}")
+    labels, names = _label_table(config)
     options = TextFileOptions(
-        config.encoding, config.header, config.quotes, config.format, config.label_prefix
+        encoding=config.encoding,
+        header=config.header,
+        quotes=config.quotes,
+        format=config.format,
+        label_prefix=config.label_prefix,
+        delimiter=None if config.delimiter is None else config.delimiter.replace(r"\t", "\t"),
     )
-    labels: Any = None
-    names: tuple[str, ...] | None = None
-    if "label_table" in files:
-        # The labels of PECOS are the line numbers of its file of label texts.
-        by_line = config.format == "pecos" and files["label_table"].suffix == ".txt"
-        column = "#" if by_line else config.label_column
-        if config.multi_hot and column == "#":
-            column = config.label_text_column
-        table = (files["label_table"], column, config.label_text_column)
-        label_options = TextFileOptions(config.encoding, config.label_header, config.quotes)
-        if config.multi_hot:
-            names = read_label_names(*table, label_options)
-        labels = read_label_table(*table, label_options)
     columns = DocumentColumns(
         id=config.id,
         text=config.text or ("text",),
@@ -244,6 +245,25 @@ def _tables(config: ImportConfig) -> DocumentSet:
     return DocumentSet(
         {split: read_documents(path, columns, options) for split, path in splits.items()}, labels
     )
+
+
+def _label_table(config: ImportConfig) -> tuple[Any, tuple[str, ...] | None]:
+    """The label table, None if there is none; and the names of the places of vectors, if it has them."""
+    from xmcpipe.data.tables.formats import TextFileOptions
+    from xmcpipe.data.tables.label_table import read_label_names, read_label_table
+
+    if config.label_table is None:
+        return None, None
+    path, column = Path(config.label_table), config.label_column
+    if config.format == "pecos" and path.suffix == ".txt":
+        column = "#"  # the labels of PECOS are the line numbers of its file of label texts
+    elif config.multi_hot and column == "#":
+        column = config.label_text_column
+    options = TextFileOptions(config.encoding, config.label_header, config.quotes)
+    names = None
+    if config.multi_hot:
+        names = read_label_names(path, column, config.label_text_column, options)
+    return read_label_table(path, column, config.label_text_column, options), names
 
 
 IMPORT = Stage(

@@ -140,6 +140,9 @@ Quotes = Annotated[
         "quotes", FORMAT, "Quotes in CSV and TSV: auto is double in CSV and none in TSV.", "auto|double|none"
     ),
 ]
+Delimiter = Annotated[
+    Text, _option("delimiter", FORMAT, "Character between columns of CSV and TSV, such as ';'.", "CHARACTER")
+]
 LabelTable = Annotated[
     Text, _option("label_table", LABELS, "Table of all labels, in order, with their texts.", "FILE")
 ]
@@ -210,6 +213,7 @@ def import_(
     encoding: Encoding = None,
     header: Header = None,
     quotes: Quotes = None,
+    delimiter: Delimiter = None,
     label_table: LabelTable = None,
     label_column: LabelColumn = None,
     label_text_column: LabelTexts = None,

@@ -55,6 +55,7 @@ def init(
     encoding: importing.Encoding = None,
     header: importing.Header = None,
     quotes: importing.Quotes = None,
+    delimiter: importing.Delimiter = None,
     label_table: LabelTable = None,
     label_column: importing.LabelColumn = None,
     label_text_column: importing.LabelTexts = None,

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 EXAMPLES = 3
 FEW = 0.5  # share of the documents' labels in the label table below which a warning appears
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
+RARE = 0.5  # share of pairs whose label occurs once above which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
 WEIGHT = r"^[0-9]+:[0-9.]+$"  # svmlight writes 3:1
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
@@ -40,6 +41,7 @@ def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataF
 
 def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:
     """Compare the labels of the documents with those of the label table."""
+    _check_shift(names.filter(pl.Series(used)), table["label"])
     listed = int(used[: len(table)].sum())
     total = int(used.sum())
     if listed >= FEW * total:
@@ -54,6 +56,18 @@ def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFr
         )
     message = "warning: only %s of the %s labels of the documents are in the label table: %s"
     logger.warning(message, f"{listed:,}", f"{total:,}", sides)
+
+
+def _check_shift(used: pl.Series, table: pl.Series) -> None:
+    """Warn if labels are numbers that begin and end one before or one after those of the table."""
+    documents, listed = (names.cast(pl.Int64, strict=False) for names in (used, table))
+    if documents.null_count() or listed.null_count():
+        return
+    first, last, start, end = (int(each(names)) for names in (documents, listed) for each in (min, max))
+    if abs(first - start) == 1 and first - start == last - end:
+        message = "warning: labels of the documents are %s to %s, those of the label table %s to %s: "
+        message += "is one of them counted from 0, the other from 1?"
+        logger.warning(message, first, last, start, end)
 
 
 def _way_out(documents: pl.Series, table: pl.Series) -> str:
@@ -100,9 +114,9 @@ def _check_ends(used: pl.Series) -> None:
 
 
 def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:
-    """Warn if nearly every label occurs once, as whole sentences or wrongly split text do."""
+    """Warn if most labels occur once, as whole sentences or wrongly split text do."""
     singles, pairs = int((counts == 1).sum()), int(counts.sum())
-    if pairs >= 20 and singles > 0.9 * pairs:
+    if pairs >= 10 and singles > RARE * pairs:
         message = "warning: %s of %s labels occur once, such as %r: check the labels column and its separator"
         logger.warning(message, f"{singles:,}", f"{len(used):,}", used[0][:60])
 

@@ -19,10 +19,13 @@ from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
+OTHER_DELIMITERS = (";", "\t", ",", "|")
+CHECKED, CHECKED_LINES = 1 << 16, 10  # characters and lines that are searched for another delimiter
+
 
 @dataclass(frozen=True)
 class Dialect:
-    """The syntax of a delimited file. With `quotes` auto, CSV has double quotes and TSV has none.
+    """The syntax of a delimited file. Values may be in double quotes if `quotes` is "double".
 
     `no_header` is the option for a file without a header, for the error about a missing column.
     """
@@ -30,13 +33,13 @@ class Dialect:
     delimiter: str
     encoding: str = "utf-8"
     header: bool = True
-    quotes: Literal["auto", "double", "none"] = "auto"
+    quotes: Literal["double", "none"] = "none"
     no_header: str = "--no-header"
 
     @property
     def quoted(self) -> bool:
         """Whether values may be enclosed in double quotes."""
-        return self.quotes == "double" or (self.quotes == "auto" and self.delimiter == ",")
+        return self.quotes == "double"
 
 
 def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterator[pl.DataFrame]:
@@ -48,11 +51,12 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
     """
     names: list[str] = []
     rows_before = 0
-    way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
     for _, block in text_blocks(path, dialect.encoding, dialect.quoted, carriage_returns=True):
         first_block = not names
         if first_block:
             names = _names(block, dialect, path)
+            _require_delimiter(names, block, dialect, path)
+        way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         present = selection.present_in(names, path, way_out)
         skipped = 1 if first_block and dialect.header else 0
         try:
@@ -76,6 +80,20 @@ def _names(block: str, dialect: Dialect, path: Path) -> list[str]:
             f"{path}, line 1: not readable as a line of a table: {error}", "check its line ends and quotes"
         ) from error
     return first if dialect.header else [str(number + 1) for number in range(len(first))]
+
+
+def _require_delimiter(names: list[str], block: str, dialect: Dialect, path: Path) -> None:
+    """Raise XmcpipeError if the first lines have no delimiter, but all have another one."""
+    if len(names) != 1:
+        return
+    lines = [line for line in block[:CHECKED].split("\n")[:CHECKED_LINES] if line.strip()]
+    for other in OTHER_DELIMITERS:
+        if other != dialect.delimiter and all(other in line for line in lines):
+            raise XmcpipeError(
+                f"{path}: expected columns with {dialect.delimiter!r} between them, but the first line has "
+                f"none: {lines[0][:60]!r}",
+                f"set --delimiter {other!r} (delimiter)",
+            )
 
 
 def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, skipped: int) -> pl.DataFrame:
@@ -115,5 +133,5 @@ def _bad_row(
     quotes = "double quotes" if dialect.quoted else "no quotes"
     return XmcpipeError(
         f"{path}, row {row}: {found[2].strip()[:120]}",
-        f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (quotes, --quotes)",
+        f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (--delimiter, --quotes)",
     )

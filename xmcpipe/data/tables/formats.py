@@ -31,8 +31,9 @@ ANNIF_ID = "document_id"
 
 @dataclass(frozen=True)
 class TextFileOptions:
-    """How to read files: the encoding of text, the header and quotes of CSV and TSV (see Dialect).
+    """How to read files: the encoding of text, the header, delimiter and quotes of CSV and TSV.
 
+    With `quotes` auto, CSV has double quotes and TSV has none. `delimiter` is a comma or tab by default.
     `format` is one of detect.Format. `label_prefix` begins the labels of fastText. `no_header` is the name of
     the option for a file without a header, for an error.
     """
@@ -43,6 +44,7 @@ class TextFileOptions:
     format: str = "auto"
     label_prefix: str = "__label__"
     no_header: str = "--no-header"
+    delimiter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,11 @@ def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Ite
         return read_jsonl(path, selection, options.encoding)
     if format_ in ("parquet", "arrow"):
         return (read_parquet if format_ == "parquet" else read_ipc)(path, selection)
-    dialect = Dialect(
-        delimiter_of(format_), options.encoding, options.header, options.quotes, options.no_header
-    )
+    quotes = options.quotes
+    if quotes == "auto":
+        quotes = "double" if format_ == "csv" else "none"
+    delimiter = options.delimiter or delimiter_of(format_)
+    dialect = Dialect(delimiter, options.encoding, options.header, quotes, options.no_header)
     return read_delimited(path, selection, dialect)
 
 

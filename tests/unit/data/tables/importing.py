@@ -34,8 +34,14 @@ class Imported:
         return [line for line in self.log if line.startswith("warning: ")]
 
 
-def imported(folder: Path, caplog: pytest.LogCaptureFixture, train: Path, **table: Any) -> Imported:
-    """Import the table `train`, as both splits, with the keys `table`; `folder` takes the artifact."""
+def imported(
+    folder: Path, caplog: pytest.LogCaptureFixture, train: Path, split: int = 0, **table: Any
+) -> Imported:
+    """Import the table `train` with the keys `table`; `folder` takes the artifact.
+
+    The table is both splits or, with `split`, 1 in so many documents is in the test split.
+    """
+    test: dict[str, Any] = {"test_every": split} if split else {"test": str(train)}
     caplog.clear()
     caplog.set_level(logging.INFO, logger="xmcpipe")
     logging.getLogger("xmcpipe").propagate = True
@@ -43,13 +49,14 @@ def imported(folder: Path, caplog: pytest.LogCaptureFixture, train: Path, **tabl
     out, scratch = folder / f"raw{number}", folder / f"scratch{number}"
     out.mkdir()
     scratch.mkdir()
-    config = from_table(ImportConfig, {**KEEP, "train": str(train), "test": str(train), **table}, "import")
+    config = from_table(ImportConfig, {**KEEP, "train": str(train), **test, **table}, "import")
     try:
         result = IMPORT.run(config, {}, out, scratch)
     except XmcpipeError as error:
         return Imported({}, {}, {}, caplog.messages, {}, str(error))
     names = pl.read_parquet(out / "labels.parquet")
-    documents = pl.read_parquet(out / "train.parquet")
+    splits = ("train",) if not split else ("train", "test")
+    documents = pl.concat(pl.read_parquet(out / f"{split}.parquet") for split in splits)
     labels = {
         row["id"]: sorted(names["label"][code] for code in row["labels"])
         for row in documents.iter_rows(named=True)

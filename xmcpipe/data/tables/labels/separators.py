@@ -43,7 +43,10 @@ class SeparatorCheck:
 
     def finish(self) -> None:
         """Warn if no value has the separator; raise XmcpipeError if another one surely separates labels."""
-        if self.split or self.values < 2:
+        if self.values < 2:
+            return
+        if self.split:
+            self._check_pieces()
             return
         shown = None if self.separator is None else SEPARATORS.get(self.separator, repr(self.separator))
         for other, option in SEPARATORS.items():
@@ -64,6 +67,21 @@ class SeparatorCheck:
         if shown is not None:
             message = "warning: %s: no value in column %r has the separator %s: each is one label, such as %r"
             logger.warning(message, self.path, self.column, shown, min(self.sample)[:60])
+
+    def _check_pieces(self) -> None:
+        """Warn if many labels, split at the separator, still hold another one."""
+        assert self.separator is not None
+        pieces = {piece.strip() for value in self.sample for piece in value.split(self.separator)} - {""}
+        others = [*SURE, *([","] if not self.separator.strip() else [])]
+        if self.separator.strip() != self.separator and self.separator.strip():
+            others.append(self.separator.strip())  # such as "," if the separator is ", "
+        for other in others:
+            having = [piece for piece in pieces if other in piece and other != self.separator]
+            if len(having) >= max(1, LEAST_SHARE * len(pieces)):
+                message = "warning: %s: %d labels in column %r hold %s, such as %r: is it the separator?"
+                shown = SEPARATORS.get(other, repr(other))
+                logger.warning(message, self.path, len(having), self.column, shown, min(having)[:60])
+                return
 
     def _fewer(self, other: str) -> bool:
         """Whether splitting at `other` gives fewer distinct labels: then its pieces come back elsewhere."""
