@@ -1,6 +1,7 @@
 """Checks, once all documents are read, that their labels are what the user means by a label."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,17 @@ def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataF
     _check_relevance(used)
     _check_ends(used)
     _check_rare(used, counts)
+
+
+def warn_of_repeats(figures: Mapping[str, int]) -> None:
+    """Warn if most documents have the text of an earlier one: the column may not be that of the texts."""
+    repeated, documents = figures["repeated_texts"], figures["documents_given"]
+    if documents >= 10 and repeated > documents / 2:
+        message = (
+            "warning: %s of %s documents have the text of an earlier one: check the text column, and that "
+        )
+        message += "each document is one row with all its labels"
+        logger.warning(message, f"{repeated:,}", f"{documents:,}")
 
 
 def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:

@@ -19,7 +19,7 @@ import pyarrow.parquet
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
 from xmcpipe.data.raw.documents import DocumentSet
-from xmcpipe.data.raw.label_checks import check_labels
+from xmcpipe.data.raw.label_checks import check_labels, warn_of_repeats
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
 from xmcpipe.data.raw.staging import Staging
@@ -61,6 +61,7 @@ def write_raw(
         _stage(documents, staged)
         check_labels(staged.labels.names, staged.codes, documents.label_table)
         decision = decide(staged, policies)
+        warn_of_repeats(decision.figures)
         whole_table = policies.min_label_count == 0
         words = vocabulary(staged.labels.names, decision.labels, documents.label_table, whole_table)
         id_of_code = _id_of_code(words, len(staged.labels.names))

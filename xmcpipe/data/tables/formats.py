@@ -198,16 +198,19 @@ class _DocumentReader:
         return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
 
     def _compare(self, text: pl.Series, labels: pl.Series) -> None:
-        """Warn if documents have more labels than words: the two columns may be swapped."""
-        words, pairs = int(text.str.count_matches(r"\S+").sum()), int(labels.list.len().sum())
-        if len(text) >= 3 and pairs > words:
-            message = (
-                "warning: %s: documents have more labels (%s) than words (%s), such as %r: are the text "
-            )
-            message += "and the labels column swapped?"
-            first = int((labels.list.len() > 0).arg_max() or 0)
-            shown = ", ".join(labels[first].head(3))
-            logger.warning(message, self._path, f"{pairs:,}", f"{words:,}", shown)
+        """Warn if the text and the labels column may be swapped.
+
+        Then documents have more labels than words, or labels of several words that are longer than the texts.
+        """
+        names, words = labels.explode().drop_nulls(), _words(text)
+        name_words = _words(names)
+        if len(text) < 3 or name_words <= words:
+            return
+        if len(names) > words or name_words >= 3 * len(names):
+            message = "warning: %s: documents have %s words and %s labels of %s words, such as %r: "
+            message += "are the text and the labels column swapped?"
+            counts = (f"{words:,}", f"{len(names):,}", f"{name_words:,}")
+            logger.warning(message, self._path, *counts, names[0][:60])
 
     def _ids_of(self, rows: pl.DataFrame) -> pl.Series:
         if not self._id:
@@ -218,6 +221,10 @@ class _DocumentReader:
             row = self._row + int(missing.arg_max() or 0) + 1
             raise XmcpipeError(f"{self._path}, row {row}: {self._id!r} is empty", "give every row an id")
         return ids
+
+
+def _words(values: pl.Series) -> int:
+    return int(values.str.count_matches(r"\S+").sum())
 
 
 def _plain(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:

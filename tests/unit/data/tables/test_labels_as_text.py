@@ -89,6 +89,6 @@ def test_relevance_is_refused_outside_of_pecos(read: Import) -> None:
 def test_swapped_columns_are_warned_about(read: Import) -> None:
     text = "text,labels\n" + "".join(f"a;b,the note {row} is about it and that\n" for row in range(10))
     got = read("x.csv", text, label_separator=" ")
-    assert "documents have more labels (80) than words (10)" in got.warnings[0]
+    assert "documents have 10 words and 80 labels of 80 words, such as 'the'" in got.warnings[0]
     prose = read("x.csv", text, label_separator=";")
     assert any("has the separator ';'" in line for line in prose.warnings)

@@ -50,10 +50,10 @@ class SeparatorCheck:
             return
         shown = None if self.separator is None else SEPARATORS.get(self.separator, repr(self.separator))
         for other, option in SEPARATORS.items():
-            if other == self.separator or other not in (SURE if shown is None else SEPARATORS):
-                continue
-            having = [value for value in self.sample if other in value.strip()]
+            having = [value for value in self.sample if other in value.strip() and other != self.separator]
             if len(having) < max(1, LEAST_SHARE * len(self.sample)):
+                continue
+            if shown is None and other not in SURE and not self._come_back(having, other):
                 continue
             fault = f"no value in column {self.column!r} has the separator {shown}"
             if shown is None:
@@ -82,6 +82,11 @@ class SeparatorCheck:
                 shown = SEPARATORS.get(other, repr(other))
                 logger.warning(message, self.path, len(having), self.column, shown, min(having)[:60])
                 return
+
+    def _come_back(self, having: list[str], other: str) -> bool:
+        """Whether most values that hold `other` have a piece that is a value itself."""
+        whole = [any(piece.strip() in self.sample for piece in value.split(other)) for value in having]
+        return 2 * sum(whole) >= len(whole)
 
     def _fewer(self, other: str) -> bool:
         """Whether splitting at `other` gives fewer distinct labels: then its pieces come back elsewhere."""
