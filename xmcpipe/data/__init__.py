@@ -9,7 +9,7 @@ Subpackages and modules; each may import only those below it (a contract in pypr
     label_lists  predictions, truth and training labels from files of any format, in one numbering
     raw          from documents to the raw artifact: policies, split, vocabulary
     shards       token ids in Arrow files: written by `tokenize`, read by training
-    tables       CSV, TSV, JSON lines and Parquet as batches of documents
+    tables       CSV, TSV, JSON, Parquet, Arrow and files of other programs as batches of documents
 
 The other modules are shared by several subpackages: `schema` (the columns of all artifacts), `npz` (CSR
 matrices), `filter_pairs`, `predictions`, and `arrays`.

@@ -70,7 +70,8 @@ def _import_keys(config: ImportConfig) -> list[Key]:
     keys = [Key(name, value) for name, value in table.items() if value != default[name]]
     if config.train is None or config.test is not None:
         return keys
-    why = f"No test file: 1 in {config.test_every} documents, by a hash of their ids, is the test split."
+    how = "evenly by label" if config.split == "stratified" else "by a hash of their ids"
+    why = f"No test file: 1 in {config.test_every} documents, {how}, is the test split."
     return [*(key for key in keys if key.name != "test_every"), Key("test_every", config.test_every, why)]
 
 

@@ -121,6 +121,9 @@ class ImportConfig(Policies):
         if (self.folder is None) == (self.train is None):
             got = "neither" if self.train is None else "both"
             raise ValueError(f"expected either train (a table) or folder (of a dataset), got {got}")
+        if self.split == "stratified" and (self.test is not None or self.folder is not None):
+            other = "test" if self.folder is None else "folder"
+            raise ValueError(f"expected one table, which split = 'stratified' divides, got also {other}")
         if self.layout != "auto":
             _require_layout(self.layout)
         if self.text == ():

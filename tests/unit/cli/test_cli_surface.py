@@ -20,7 +20,16 @@ SHARED = {"--recipe", "--set", "--store", "--force", "--json"}
 IMPORT = {
     *("--layout", "--train", "--test", "--id-column", "--text-column", "--text-separator", "--labels-column"),
     *("--label-separator", "--encoding", "--header", "--no-header", "--quotes", "--label-table"),
-    *("--label-columns", "--multi-hot", "--no-multi-hot", "--format", "--label-prefix", "--delimiter"),
+    *(
+        "--label-columns",
+        "--multi-hot",
+        "--no-multi-hot",
+        "--format",
+        "--label-prefix",
+        "--delimiter",
+        "--split",
+        "--split-seed",
+    ),
     *("--label-column", "--label-text-column", "--label-header", "--no-label-header", "--empty-text"),
     *(
         "--no-labels",

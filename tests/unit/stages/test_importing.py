@@ -63,6 +63,28 @@ def test_one_table_is_split(tmp_path: Path, train: str) -> None:
     assert row == {"id": "k5", "text": "title 5 body 5", "labels": [0, 1]}
 
 
+def test_a_stratified_split_has_every_label_in_training(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "labels": [f"l{number // 2}", "all"]} for number in range(60)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table = {"train": str(tmp_path / "x.jsonl"), "test_every": 5, "split": "stratified"}
+    result = run(tmp_path / "out", **table)
+    assert (result.figures["train"], result.figures["test"], result.figures["unseen_labels"]) == (48, 12, 0)
+    run(tmp_path / "again", **table)
+    run(tmp_path / "other", **table, split_seed=1)
+    tests = [pl.read_parquet(tmp_path / name / "test.parquet") for name in ("out", "again", "other")]
+    assert tests[0].equals(tests[1])
+    assert not tests[0].equals(tests[2])
+
+
+def test_a_european_csv_names_its_delimiter(tmp_path: Path) -> None:
+    text = "text;labels\n" + "".join(f"text {number}, more;a|b\n" for number in range(20))
+    (tmp_path / "x.csv").write_text(text)
+    table = {"train": str(tmp_path / "x.csv"), "label_separator": "|", "test_every": 2}
+    with pytest.raises(XmcpipeError, match=r"the first line has none: 'text;labels' .set --delimiter ';'"):
+        run(tmp_path / "refused", **table)
+    assert run(tmp_path / "out", **table, delimiter=";").figures["labels"] == 2
+
+
 def test_two_tables_of_different_formats(tmp_path: Path, train: str) -> None:
     (tmp_path / "test.csv").write_text('key,title,body,tags\n1,"a, b",c,1;9\n2,title 3,body  3,all\n')
     result = run(tmp_path / "out", train=train, test=str(tmp_path / "test.csv"), **COLUMNS)
@@ -104,6 +126,13 @@ def test_result_names_the_source(tmp_path: Path, train: str) -> None:
         ({"train": "x", "text": []}, "expected one or more columns in text"),
         ({"train": "x", "label_separator": ""}, "the text between labels in label_separator"),
         ({"train": "x", "test_every": 1}, "expected test_every >= 2, got test_every = 1"),
+        (
+            {"train": "x", "test": "y", "split": "stratified"},
+            "expected one table, which split = 'stratified'",
+        ),
+        ({"train": "x", "label_columns": ["a", "a"]}, "expected distinct columns in label_columns"),
+        ({"train": "x", "label_columns": ["a"], "multi_hot": True}, "label_columns or multi_hot, got both"),
+        ({"train": "x", "delimiter": ";;"}, "expected one ASCII character in delimiter, got ';;'"),
         ({"train": "x", "min_label_count": -1}, "expected min_label_count >= 0"),
     ],
 )

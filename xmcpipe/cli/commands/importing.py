@@ -116,8 +116,10 @@ Format = Annotated[
     _option(
         "format",
         FORMAT,
-        "Format of --train and --test; auto goes by the ending, and for .txt and .tsv by the first lines.",
-        "|".join(get_args(get_type_hints(ImportConfig)["format"])),
+        "Format of --train and --test, one of "
+        + ", ".join(get_args(get_type_hints(ImportConfig)["format"]))
+        + "; auto goes by the ending, and for .txt and .tsv by the first lines.",
+        "FORMAT",
     ),
 ]
 LabelPrefix = Annotated[
@@ -189,6 +191,16 @@ SameText = Annotated[
 MinCount = Annotated[
     int | None, _option("min_label_count", POLICIES, "Drop labels with fewer than N training documents.", "N")
 ]
+Split = Annotated[
+    Text,
+    _option(
+        "split",
+        POLICIES,
+        "How one table is split: by a hash of the ids, or evenly by label (stratified).",
+        "hash|stratified",
+    ),
+]
+SplitSeed = Annotated[int | None, _option("split_seed", POLICIES, "Seed of the stratified split.", "N")]
 TestEvery = Annotated[
     int | None, _option("test_every", POLICIES, "Put 1 in N documents into the test split.", "N")
 ]
@@ -226,6 +238,8 @@ def import_(
     same_text: SameText = None,
     min_label_count: MinCount = None,
     test_every: TestEvery = None,
+    split: Split = None,
+    split_seed: SplitSeed = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     store: StoreOption = STORE,

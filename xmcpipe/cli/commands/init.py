@@ -68,6 +68,8 @@ def init(
     same_text: importing.SameText = None,
     min_label_count: importing.MinCount = None,
     test_every: importing.TestEvery = None,
+    split: importing.Split = None,
+    split_seed: importing.SplitSeed = None,
     encoder: Annotated[
         str,
         typer.Option("--encoder", metavar="NAME", help="Encoder: a hub id, a folder or package:NAME."),

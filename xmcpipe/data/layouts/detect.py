@@ -52,7 +52,10 @@ def detect_layout(folder: Path) -> str:
     if found.find(BAG_OF_WORDS) or found.find_ending("_train.txt"):
         raise NoTextError(f"{folder} holds bags of words and no text", TEXT_HINT)
     known = ", ".join(sorted({layout.required["train_text"][0] for layout in catalog.LAYOUTS}))
-    raise XmcpipeError(f"{folder} holds no dataset of a known layout", f"looked for {known}, also as .gz")
+    raise XmcpipeError(
+        f"{folder} holds no dataset of a known layout",
+        f"looked for {known}, also as .gz; a folder of Annif or of the datasets library is read with --train",
+    )
 
 
 def layout_files(folder: Path, name: str) -> dict[str, Path]:

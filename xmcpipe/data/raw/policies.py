@@ -8,6 +8,8 @@ ones left. A label that a document names twice is always merged, because the tru
 from dataclasses import dataclass
 from typing import Literal
 
+from xmcpipe.config import later
+
 Policy = Literal["keep", "drop", "refuse"]
 
 
@@ -55,10 +57,16 @@ class Policies:
     """
 
     test_every: int = 10
-    """Put 1 in this many documents into the test split, if there is only one table.
+    """Put 1 in this many documents into the test split, if there is only one table."""
 
-    A document is in the test split if md5(id) is a multiple of this number.
+    split: Literal["hash", "stratified"] = later("hash")
+    """How a single table is divided. With `hash`, a document is in the test split if md5(id) is a multiple of
+    test_every, and stays there when documents are added. With `stratified`, labels are divided evenly, and
+    every label with two documents or more has one in training.
     """
+
+    split_seed: int = later(0, of="split")
+    """Seed of the stratified split."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
@@ -66,6 +74,8 @@ class Policies:
             raise ValueError(f"expected min_label_count >= 0, got min_label_count = {self.min_label_count}")
         if self.test_every < 2:
             raise ValueError(f"expected test_every >= 2, got test_every = {self.test_every}")
+        if self.split_seed < 0:
+            raise ValueError(f"expected split_seed >= 0, got split_seed = {self.split_seed}")
 
 
 # Policies for public datasets: keep everything, since published figures are for exactly these documents.

@@ -15,6 +15,7 @@ import polars as pl
 
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.staging import Staging
+from xmcpipe.data.raw.stratify import stratified_test
 from xmcpipe.errors import XmcpipeError
 
 Bools = npt.NDArray[np.bool_]
@@ -135,7 +136,12 @@ def _repeated(draft: _Draft) -> Bools:
 def _split(draft: _Draft) -> None:
     """Divide unsplit documents into training and test."""
     unsplit = draft.staged.split == UNSPLIT
-    if unsplit.any():
+    if unsplit.any() and draft.policies.split == "stratified":
+        staged, policies = draft.staged, draft.policies
+        draft.is_test |= stratified_test(
+            staged.indptr, staged.codes, unsplit & draft.keep, policies.test_every, policies.split_seed
+        )
+    elif unsplit.any():
         ids = draft.staged.ids.filter(pl.Series(unsplit))
         draft.is_test[unsplit] = split_by_hash(ids, draft.policies.test_every)
 

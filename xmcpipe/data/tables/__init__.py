@@ -1,4 +1,6 @@
-"""Users' tables: CSV, TSV, JSON lines and Parquet, read in batches of whole rows.
+"""Users' tables, read in batches of whole rows.
 
-`formats` is the entry point: it chooses the reader by the file extension, and turns rows into documents.
+`formats` is the entry point: it chooses the reader by the format (`detect`), and turns rows into documents.
+The readers are `delimited`, `jsonl`, `arrow`, `line_formats` for files of other programs, and `folders`;
+`labels` decides how a column holds labels.
 """
