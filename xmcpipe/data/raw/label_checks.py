@@ -119,6 +119,12 @@ def _check_ends(used: pl.Series) -> None:
     if len(odd) >= max(1, NOTICED * len(used)):
         message = "warning: %s of %s labels begin or end with a bracket or quote: %s"
         logger.warning(message, f"{len(odd):,}", f"{len(used):,}", _examples(odd))
+    bits = used.filter(used.str.contains(r"^[01]{3,}$"))
+    if len(bits) == len(used) > 1 and used.str.len_chars().n_unique() == 1:
+        message = (
+            "warning: all %s labels are made of 0 and 1, such as %r: are they vectors, read with --multi-hot?"
+        )
+        logger.warning(message, f"{len(used):,}", used[0])
     typed = used.filter(used.str.contains(r"\\[tn]"))
     if len(typed):
         message = r"warning: %s labels hold \t or \n as two characters: %s"

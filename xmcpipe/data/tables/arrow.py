@@ -79,7 +79,7 @@ def _names_in(feature: Any) -> tuple[str, ...] | None:
         else:
             break
     if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names"):
-        return tuple(map(str, feature["names"]))
+        return tuple(str(name).strip() for name in feature["names"])
     return None
 
 

@@ -75,10 +75,10 @@ def _names(block: str, dialect: Dialect, path: Path) -> list[str]:
     lines = (line + "\n" for line in block.split("\n"))
     try:
         first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
-    except csv.Error as error:  # such as a carriage return within the line
-        raise XmcpipeError(
-            f"{path}, line 1: not readable as a line of a table: {error}", "check its line ends and quotes"
-        ) from error
+    except csv.Error as error:
+        mixed = "\r" in block.split("\n", 1)[0].rstrip("\r")
+        fault = "lines end with carriage returns and with line feeds" if mixed else str(error)
+        raise XmcpipeError(f"{path}, line 1: {fault}", "save it with one kind of line end") from error
     return first if dialect.header else [str(number + 1) for number in range(len(first))]
 
 

@@ -23,11 +23,11 @@ ANNIF = re.compile(rb"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
 PEEKED_BYTES = 1 << 20
 
 
-def format_of(path: Path, chosen: str = "auto") -> str:
+def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
     """The format of a table: `chosen` unless it is auto; of a folder "annif" or "arrow" (see folders.py).
 
-    An Annif file that is CSV or JSON by its ending has columns, and so that format. Raises XmcpipeError for
-    an unknown format.
+    An Annif file that is CSV or JSON by its ending has columns, and so that format. With `columns`, the user
+    has named columns, so a .tsv file has them. Raises XmcpipeError for an unknown format.
     """
     ending = _by_ending(path)
     if chosen == "annif" and ending in ("csv", "jsonl", "json") and not path.is_dir():
@@ -36,7 +36,7 @@ def format_of(path: Path, chosen: str = "auto") -> str:
         return chosen
     if path.is_dir():
         return "arrow" if (path / "state.json").is_file() else "annif"
-    if ending in ("tsv", "") and _text_name(path):
+    if _text_name(path) and not (ending and columns):
         ending = _by_first_lines(path) or ending
     if ending:
         return ending

@@ -6,7 +6,7 @@ nulls, in the order of the file. Only one batch is in memory at a time.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,7 @@ class DocumentColumns:
     label_columns: tuple[str, ...] | None = None
     multi_hot: bool = False
     label_names: tuple[str, ...] | None = None
+    widths: dict[Path, int] = field(default_factory=dict, repr=False)
 
     def selection(self) -> Selection:
         """The columns to read."""
@@ -89,8 +90,16 @@ class DocumentColumns:
         """How a table with these columns holds labels: as said here, or as Annif does."""
         if self.labels in names or self.label_columns is not None:
             separator = self.label_separator
-            return LabelSyntax(self.labels, separator, self.label_columns, self.multi_hot, self.label_names)
+            return LabelSyntax(
+                self.labels,
+                separator,
+                self.label_columns,
+                self.multi_hot,
+                self.label_names,
+                widths=self.widths,
+            )
         column = next(name for name in ANNIF_LABELS if name in names)
+        logger.info("there is no column 'labels': labels are read from %r, as Annif writes them", column)
         return LabelSyntax(column, " " if column == ANNIF_LABELS[0] else None, bare_uris=True)
 
     def given(self) -> list[str]:
@@ -107,11 +116,11 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     unknown format, a missing column, a value of a wrong type, a missing id, and lists that can't be labels.
     """
     _require_table(path)
-    format_ = format_of(path, options.format)
+    format_ = format_of(path, options.format, columns=bool(columns.given()) or not options.header)
     if format_ in LINE_FORMATS:
         require_line_format(format_, columns.given())
     reader: _DocumentReader | None = None
-    for rows in read_rows(path, columns.selection(), options):
+    for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
         if rows.is_empty():
             continue
         reader = reader or _DocumentReader(path, columns, rows.columns, format_)
@@ -176,6 +185,7 @@ class _DocumentReader:
 
     def __init__(self, path: Path, columns: DocumentColumns, names: list[str], format_: str) -> None:
         self._path, self._columns = path, columns
+        self._compares = columns.label_separator is not None or format_ == "libmultilabel"
         syntax = columns.label_syntax(names)
         classes = None
         if format_ in ("parquet", "arrow") and columns.label_columns is None:
@@ -191,7 +201,7 @@ class _DocumentReader:
         """The documents in the next rows of the table."""
         text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
         labels = self.labels.read(rows, self._row)
-        if not self._row and self._columns.label_separator is not None:
+        if not self._row and self._compares:
             self._compare(text, labels)
         ids = self._ids_of(rows)
         self._row += len(rows)

@@ -38,7 +38,11 @@ class Selection:
             if found is None:
                 raise self.missing(path, name, names, way_out)
             present.append(found)
-        return [*present, *(name for name in self.optional if name in names)]
+        present += [name for name in self.optional if name in names]
+        for name in present:
+            if names.count(name) > 1:
+                raise XmcpipeError(f"{path}: {names.count(name)} columns are called {name!r}", "rename them")
+        return present
 
     def missing(self, path: Path, name: str, present: list[str], way_out: str = "") -> XmcpipeError:
         """The error for a column `name` that is not among the columns `present` of the file.

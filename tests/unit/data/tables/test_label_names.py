@@ -38,6 +38,17 @@ def test_class_numbers_have_the_names_in_the_file(read: Import, tmp_path: Path, 
     assert "row 2: expected classes from 0 to 4 in 'labels'" in read("x.parquet", wrong).error
 
 
+def test_vectors_of_a_fixed_size_have_the_names_in_the_file(read: Import) -> None:
+    feature = {"feature": CLASSES, "length": 5, "_type": "Sequence"}
+    for bits, type_ in (
+        (VECTORS, pa.int64()),
+        ({row: list(map(bool, v)) for row, v in VECTORS.items()}, pa.bool_()),
+    ):
+        content = parquet(bits, pa.list_(type_, 5), feature)
+        assert read("x.parquet", content, multi_hot=True).labels == sorted_(TRUTH)
+    assert read("x.parquet", parquet(VECTORS, pa.list_(pa.int64(), 5), feature)).labels == sorted_(TRUTH)
+
+
 def test_one_class_a_document_and_a_missing_one(read: Import) -> None:
     got = read("x.parquet", parquet({"0": 4, "1": 0, "2": -1, "3": None}, pa.int64(), CLASSES))
     assert got.labels == {"0": ["eps"], "1": ["alpha"], "2": [], "3": []}

@@ -15,6 +15,7 @@ LIST_TEXTS: dict[str, Callable[[list[str]], str]] = {
     "numpy": lambda names: "[" + " ".join(map(repr, names)) + "]",
     "numpy on two lines": lambda names: "[" + "\n ".join(map(repr, names)) + "]",
     "numpy 2": lambda names: "[" + ", ".join(f"np.str_({name!r})" for name in names) + "]",
+    "frozenset": lambda names: f"frozenset({{{', '.join(map(repr, names))}}})",
     "array": lambda names: f"array({names}, dtype=object)",
 }
 
@@ -28,6 +29,14 @@ def test_lists_saved_as_text(read: Import, kind: str, separator: str | None) -> 
     assert got.error == ""
     assert got.labels == sorted_(truth)
     assert any("holds lists saved as text" in line for line in got.log)
+
+
+def test_empty_lists_and_one_text_that_is_cut(read: Import) -> None:
+    empty = csv_text({"0": "{'a'}", "1": "set()", "2": "", "3": "[]"})
+    assert read("x.csv", empty).labels == {"0": ["a"], "1": [], "2": [], "3": []}
+    cut = csv_text({"0": "['a']", "1": "['b', 'c']", "2": "['a', 'b"})
+    for options in ({}, {"label_separator": ","}):
+        assert "row 3: expected a list as text" in read("x.csv", cut, **options).error
 
 
 def test_list_text_that_is_no_list(read: Import) -> None:

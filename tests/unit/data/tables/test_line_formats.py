@@ -79,10 +79,17 @@ def test_annif_short_text_tsv(read: Import, name: str) -> None:
     assert got.texts["0"] == "A 20-year-old thesaurus, revisited"
 
 
+def test_a_tsv_whose_columns_are_named_is_no_annif_file(read: Import) -> None:
+    table = {"header": False, "text": ["1"], "labels": "2", "label_separator": " "}
+    assert read("x.tsv", ANNIF, **table).labels["1"] == [f"<{URI}2>"]
+
+
 def test_annif_csv_and_jsonl(read: Import) -> None:
     table = f'document_id,text,subject_uris,note\nd1,"Cats, mostly",<{URI}1> <{URI}2>,x\nd2,Dogs,<{URI}2>,y\n'
     truth = {"d1": [f"{URI}1", f"{URI}2"], "d2": [f"{URI}2"]}
-    assert read("x.csv", table).labels == truth
+    got = read("x.csv", table)
+    assert got.labels == truth
+    assert "there is no column 'labels': labels are read from 'subject_uris', as Annif writes them" in got.log
     assert read("x.csv", table, format="annif").labels == truth
     lines = [
         {

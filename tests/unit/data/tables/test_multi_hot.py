@@ -94,6 +94,17 @@ def test_faulty_vectors(read: Import, vectors: list[Any], fault: str) -> None:
     assert fault in read("x.jsonl", content, multi_hot=True).error
 
 
+def test_two_tables_of_vectors_have_the_same_places(read: Import, tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(jsonl({"0": [0, 1, 0]}))
+    error = read("x.jsonl", jsonl({"0": [0, 1]}), multi_hot=True, test=str(tmp_path / "test.jsonl")).error
+    assert "test.jsonl: expected vectors of 2 places" in error
+
+
+def test_bits_without_blanks_are_warned_about(read: Import) -> None:
+    got = read("x.jsonl", jsonl({"0": ["010"], "1": ["110"], "2": ["001"]}))
+    assert "all 3 labels are made of 0 and 1, such as '010'" in got.warnings[0]
+
+
 def test_a_table_with_a_row_missing_does_not_name_vectors(read: Import, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("alpha\nbeta\n")
     table = {"label_table": str(tmp_path / "names.txt"), "multi_hot": True}

@@ -36,6 +36,22 @@ def test_lines_that_end_with_a_carriage_return(
     assert (got.labels, got.texts) == ({"0": ["a", "b"], "1": ["b"]}, {"0": "one", "1": "two"})
 
 
+def test_mixed_line_ends_of_the_header(read: Import) -> None:
+    error = read("x.csv", "text,labels\rone,a\rtwo,b\nthree,c\n", label_separator=";").error
+    assert error.endswith(
+        "line 1: lines end with carriage returns and with line feeds (save it with one kind of line end)"
+    )
+
+
+def test_columns_of_the_same_name(read: Import) -> None:
+    assert (
+        "2 columns are called 'labels'"
+        in read("x.csv", "text,labels,labels\none,a,b\n", label_separator=";").error
+    )
+    dictionary = pa.array([["a", "b"], ["b"]], pa.list_(pa.dictionary(pa.int32(), pa.string())))
+    assert read("x.parquet", pa.table({"text": ["x", "y"], "labels": dictionary})).labels["0"] == ["a", "b"]
+
+
 def test_whole_numbers_that_were_saved_as_floats(read: Import) -> None:
     ids = pa.table({"id": [12.0, 7.0], "text": ["a", "b"], "labels": [[3.0], [4.0]]})
     got = read("x.parquet", ids)

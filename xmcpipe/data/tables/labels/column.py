@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +25,7 @@ class LabelSyntax:
     columns: instead of it, one column of 0 and 1 for each label.
     multi_hot, names: the lists are vectors of 0 and 1, whose places are called `names`, else 0, 1, ….
     bare_uris: `<uri>` is read as `uri`.
+    widths: file -> number of places of its vectors; tables that are imported together share it.
     """
 
     column: str = "labels"
@@ -33,6 +34,7 @@ class LabelSyntax:
     multi_hot: bool = False
     names: tuple[str, ...] | None = None
     bare_uris: bool = False
+    widths: dict[Path, int] = field(default_factory=dict)
 
 
 class LabelReader:
@@ -52,6 +54,7 @@ class LabelReader:
         self._separators: SeparatorCheck | None = SeparatorCheck(path, syntax.column, separator)
         self._numbers = WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
+        self._named_vectors: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
         if class_names is not None:
             shown = ", ".join(class_names[:4]) + (", …" if len(class_names) > 4 else "")
@@ -65,18 +68,14 @@ class LabelReader:
         if self._syntax.columns is not None:
             return self._of_columns(rows, self._syntax.columns, first_row)
         column = rows[self._syntax.column]
-        if self._class_names is not None and not self._multi_hot(column):
-            return self._of_classes(column, self._class_names, first_row)
+        if isinstance(column.dtype, pl.Array):
+            column = column.cast(pl.List(column.dtype.inner))
+        names = self._class_names if _whole(column) else None
+        if self._syntax.multi_hot or (names is not None and self._holds_vectors(column, len(names))):
+            return self._of_vectors(column, self._class_names or self._places, first_row)
+        if names is not None:
+            return self._of_classes(column, names, first_row)
         lists = self._lists(column, first_row)
-        if self._syntax.multi_hot or self._class_names is not None:
-            names = self._places if self._class_names is None else self._class_names
-            lists, places = read_vectors(lists, names, self._path, self._syntax.column, first_row)
-            if names is None and places:
-                message = "%s: labels are named by their place in the vectors, 0 to %d (names: --label-table)"
-                logger.info(message, self._path, len(places) - 1)
-                self._places = places
-            self._separators = None
-            return lists
         clean = pl.element().str.strip_chars()
         if self._syntax.bare_uris:
             clean = clean.str.replace(r"^<(.*)>$", "$1")
@@ -91,24 +90,45 @@ class LabelReader:
             if self._separators is not None:
                 self._separators.finish()
 
-    def _multi_hot(self, column: pl.Series) -> bool:
-        """Whether the column has 0/1 vectors of named places: said by the user, or plain to see."""
-        if self._syntax.multi_hot or not column.dtype.is_nested() or self._class_names is None:
-            return self._syntax.multi_hot
-        filled = column.filter(column.list.len() > 0)
-        if filled.is_empty() or not (filled.list.len() == len(self._class_names)).all():
-            return False
-        values = filled.explode().drop_nulls()
-        repeats = bool((filled.list.n_unique() < filled.list.len()).any())
-        return repeats and bool(values.cast(pl.Float64, strict=False).is_in([0.0, 1.0]).all())
+    def _holds_vectors(self, column: pl.Series, width: int) -> bool:
+        """Whether lists of numbers with names in the file are 0/1 vectors, as the first rows show."""
+        filled = column.filter(column.list.len() > 0) if column.dtype.is_nested() else column.clear()
+        if self._named_vectors is None and len(filled):
+            whole = bool((filled.list.len() == width).all()) and bool(filled.explode().is_in([0, 1]).all())
+            # Lists of classes have no class twice, and are sorted more often than not.
+            self._named_vectors = whole and bool((filled.list.unique().list.sort() != filled).any())
+        return bool(self._named_vectors)
+
+    def _of_vectors(self, column: pl.Series, names: Sequence[str] | None, first_row: int) -> pl.Series:
+        """The names of the places that are 1 in each vector, list<string> [n]."""
+        path = self._path
+        lists, places = read_vectors(
+            self._lists(column, first_row), names, path, self._syntax.column, first_row
+        )
+        self._separators = None
+        if names is None and places:
+            message = "%s: labels are named by their place in the vectors, 0 to %d (names: --label-table)"
+            logger.info(message, path, len(places) - 1)
+            self._places = places
+            other = next((each for each, width in self._syntax.widths.items() if width != len(places)), None)
+            if other is not None:
+                raise XmcpipeError(
+                    f"{path}: expected vectors of {self._syntax.widths[other]:,} places, as {other} has, got "
+                    f"{len(places):,}",
+                    "all vectors need a place for each label",
+                )
+            self._syntax.widths[path] = len(places)
+        return lists
 
     def _lists(self, column: pl.Series, first_row: int) -> pl.Series:
         """The column as lists of strings, list<string> [n]."""
-        if isinstance(column.dtype, (pl.List, pl.Array)):
+        if isinstance(column.dtype, pl.List):
             return self._of_lists(column)
         if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
             raise self._unexpected(column, "name a column of lists or text")
         strings = self._numbers.strings(column).fill_null("")
+        if self._syntax.bare_uris:
+            strings = strings.str.replace_all(r"\s+", " ")
         if (lists := self._of_list_text(strings, first_row)) is not None:
             return lists
         if self._separator is None:
@@ -121,7 +141,6 @@ class LabelReader:
 
     def _of_lists(self, column: pl.Series) -> pl.Series:
         """A column of lists as list<string> [n]; the items of structs are their `uri`."""
-        column = column.cast(pl.List(column.dtype.inner)) if isinstance(column.dtype, pl.Array) else column
         assert isinstance(column.dtype, pl.List)
         inner = column.dtype.inner
         if isinstance(inner, pl.Struct) and any(each.name == "uri" for each in inner.fields):
@@ -150,6 +169,8 @@ class LabelReader:
             return None
         looks = filled.str.contains(LOOKS_LIKE_A_LIST)
         if self._text_holds_lists is None and not looks.all():
+            if looks.mean() > 0.5 and parse_lists(filled.filter(looks))[1] is None:  # type: ignore[operator]
+                raise self._no_list(strings, filled.filter(~looks)[0], first_row)
             self._text_holds_lists = False
             return None
         lists, fault = parse_lists(strings)
@@ -157,13 +178,7 @@ class LabelReader:
             self._text_holds_lists = False
             return None
         if fault is not None:
-            row = first_row + int((strings == fault).arg_max() or 0) + 1
-            raise row_error(
-                self._path,
-                f"row {row}",
-                f"expected a list as text in {self._syntax.column!r}, such as ['a', 'b'], got {fault[:80]!r}",
-                "write it as JSON, or as labels with a separator between them and set label_separator",
-            )
+            raise self._no_list(strings, fault, first_row)
         if self._text_holds_lists is None:
             unused = "" if self._separator is None else f"; the separator {self._separator!r} is not used"
             message = "%s: column %r holds lists saved as text, such as %s%s"
@@ -172,10 +187,19 @@ class LabelReader:
         self._separators = None
         return self._numbers.strings(lists)
 
+    def _no_list(self, strings: pl.Series, fault: str, first_row: int) -> XmcpipeError:
+        """The error for a text that should be a list."""
+        return row_error(
+            self._path,
+            f"row {first_row + int((strings == fault).arg_max() or 0) + 1}",
+            f"expected a list as text in {self._syntax.column!r}, such as ['a', 'b'], got {fault[:80]!r}",
+            "write it as JSON, or as labels with a separator between them and set label_separator",
+        )
+
     def _of_classes(self, column: pl.Series, names: Sequence[str], first_row: int) -> pl.Series:
         """The names of numbered classes, one or a list of them in each row; -1 is a missing one."""
         lists = column if column.dtype.is_nested() else column.reshape((-1, 1))
-        lists = lists.cast(pl.List(pl.Float64), strict=False).cast(pl.List(pl.Int64), strict=False)
+        lists = lists.cast(pl.List(pl.Int64))
         wrong = (lists.list.min() < -1) | (lists.list.max() >= len(names))
         if wrong.fill_null(False).any():
             row = int(wrong.fill_null(False).arg_max() or 0)
@@ -218,3 +242,9 @@ class LabelReader:
         return XmcpipeError(
             f"{self._path}: expected {expected} in column {self._syntax.column!r}, got {column.dtype}", hint
         )
+
+
+def _whole(column: pl.Series) -> bool:
+    """Whether the column holds whole numbers, or lists of them."""
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List) else column.dtype
+    return isinstance(inner, pl.DataType) and inner.is_integer()

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-LOOKS_LIKE_A_LIST = r"(?s)^\s*(?:array\()?[\[({].*[\])}]"
-ARRAY = re.compile(r"array\((.*?)(?:,\s*dtype=[\w.'<>]+)?\)", re.DOTALL)
+LOOKS_LIKE_A_LIST = r"(?s)^\s*(?:(?:array|frozenset)\()?[\[({].*[\])}]\s*$|^\s*(?:set|frozenset)\(\)\s*$"
+ARRAY = re.compile(r"(?:array|frozenset)\((.*?)(?:,\s*dtype=[\w.'<>]+)?\)", re.DOTALL)
 ITEM = re.compile(
     r"""\s*(?:np\.\w+\()?                                   # NumPy 2 prints np.str_('a')
         (?: [uU]? (?P<quoted> '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )
@@ -80,6 +80,8 @@ def number_text(number: float) -> str:
 
 def _printed_list(text: str) -> list[str | None] | None:
     """The items of a list as Python or NumPy print it; None if it is none, or if NumPy left items out."""
+    if text in ("set()", "frozenset()"):
+        return []
     if found := ARRAY.fullmatch(text):
         text = found[1]
     if len(text) < 2 or text[-1] != ENDS.get(text[0]):

@@ -46,7 +46,8 @@ class VectorCheck:
     def add(self, lists: pl.Series) -> None:
         """Look at a batch, list<string> [n]. Raises XmcpipeError if the column surely holds no labels."""
         filled = lists.filter(lists.list.len() > 0)
-        if filled.is_empty() or not self.numbers:
+        harmless = self.lists and not self.binary and self.shortest != self.longest
+        if filled.is_empty() or not self.numbers or harmless:
             return
         lengths = filled.list.len()
         values = filled.explode().drop_nulls().unique()
