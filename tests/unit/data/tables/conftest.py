@@ -12,7 +12,7 @@ from tests.unit.data.tables.importing import Imported, imported
 
 
 @pytest.fixture
-def read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Import:
+def read(tmp_path: Path) -> Import:
     """Import a file of this name and content; without content, what has this name already."""
 
     def run(name: str, content: str | bytes | pa.Table | None = None, **table: Any) -> Imported:
@@ -21,6 +21,6 @@ def read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Import:
             pq.write_table(content, path)
         elif content is not None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return imported(tmp_path, caplog, path, **table)
+        return imported(tmp_path, path, **table)
 
     return run

@@ -1,12 +1,13 @@
 """Imports files as `xmcpipe import` does, and says what came out of it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
@@ -34,26 +35,42 @@ class Imported:
         return [line for line in self.log if line.startswith("warning: ")]
 
 
-def imported(
-    folder: Path, caplog: pytest.LogCaptureFixture, train: Path, split: int = 0, **table: Any
-) -> Imported:
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """The lines that xmcpipe logs in the meantime."""
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger, handler = logging.getLogger("xmcpipe"), Lines()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def imported(folder: Path, train: Path, split: int = 0, **table: Any) -> Imported:
     """Import the table `train` with the keys `table`; `folder` takes the artifact.
 
     The table is both splits or, with `split`, 1 in so many documents is in the test split.
     """
     test: dict[str, Any] = {"test_every": split} if split else {"test": str(train)}
-    caplog.clear()
-    caplog.set_level(logging.INFO, logger="xmcpipe")
-    logging.getLogger("xmcpipe").propagate = True
     number = len(list(folder.glob("raw*")))
     out, scratch = folder / f"raw{number}", folder / f"scratch{number}"
     out.mkdir()
     scratch.mkdir()
     config = from_table(ImportConfig, {**KEEP, "train": str(train), **test, **table}, "import")
-    try:
-        result = IMPORT.run(config, {}, out, scratch)
-    except XmcpipeError as error:
-        return Imported({}, {}, {}, caplog.messages, {}, str(error))
+    with logged() as log:
+        try:
+            result = IMPORT.run(config, {}, out, scratch)
+        except XmcpipeError as error:
+            return Imported({}, {}, {}, log, {}, str(error))
     names = pl.read_parquet(out / "labels.parquet")
     splits = ("train",) if not split else ("train", "test")
     documents = pl.concat(pl.read_parquet(out / f"{split}.parquet") for split in splits)
@@ -62,4 +79,4 @@ def imported(
         for row in documents.iter_rows(named=True)
     }
     texts = dict(documents.select("id", "text").iter_rows())
-    return Imported(labels, texts, dict(names.iter_rows()), caplog.messages, result.figures)
+    return Imported(labels, texts, dict(names.iter_rows()), log, result.figures)
