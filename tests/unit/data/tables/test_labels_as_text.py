@@ -80,6 +80,13 @@ def test_a_separator_that_names_may_hold_is_warned_about(read: Import) -> None:
     )
 
 
+def test_text_without_a_separator_names_the_likely_one(read: Import) -> None:
+    for other, shown in (("; ", "';'"), (", ", "','"), ("\t", r"'\t'")):
+        error = read("x.csv", csv_text({row: each.format(other) for row, each in VALUES.items()})).error
+        assert f"(--label-separator) to the text between two labels, here perhaps {shown}" in error
+    assert "such as ';'" in read("x.csv", csv_text({"0": "a", "1": "b"})).error
+
+
 def test_a_typed_tab_is_a_tab(read: Import) -> None:
     text = csv_text({row: value.format("\t") for row, value in VALUES.items()})
     got = read("x.csv", text, label_separator="\\t")

@@ -9,7 +9,7 @@ import polars as pl
 
 from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
 from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
-from xmcpipe.data.tables.labels.separators import SeparatorCheck
+from xmcpipe.data.tables.labels.separators import SeparatorCheck, likely_separator
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
@@ -134,7 +134,10 @@ class LabelReader:
         if self._separator is None:
             if column.dtype == pl.Null or not (strings.str.strip_chars() != "").any():
                 return strings.cast(pl.List(pl.String)).clear(len(strings))
-            raise self._unexpected(column, "set label_separator to the text between two labels, such as ';'")
+            way_out = "set label_separator (--label-separator) to the text between two labels"
+            guessed = likely_separator(strings)
+            example = f", here perhaps {guessed}" if guessed else ", such as ';'"
+            raise self._unexpected(column, way_out + example)
         if self._separators is not None:
             self._separators.add(strings)
         return strings.str.split(self._separator)

@@ -18,6 +18,15 @@ MAX_VALUES = 20_000  # distinct values that are looked at
 LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken for one
 
 
+def likely_separator(values: pl.Series) -> str | None:
+    """The separator, as an option, that a tenth or more of the strings hold; None if there is none."""
+    filled = values.filter(values.str.strip_chars() != "").str.strip_chars().head(MAX_VALUES)
+    for separator, option in SEPARATORS.items():
+        if filled.str.contains(separator, literal=True).mean() >= LEAST_SHARE:  # type: ignore[operator]
+            return option
+    return None
+
+
 @dataclass
 class SeparatorCheck:
     """Looks at values that should be one label, or several with `separator` between them, batch by batch.
