@@ -20,6 +20,7 @@ NOT_COMPRESSED = ("parquet", "arrow")  # these compress their own parts
 LINE_FORMATS = ("fasttext", "libmultilabel", "annif", "pecos")  # a document a line, without named columns
 FASTTEXT = re.compile(rb"__label__\S")
 ANNIF = re.compile(rb"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
+PECOS = re.compile(rb"[0-9]+(::[0-9.]+)?(,[0-9]+(::[0-9.]+)?)*\t")
 PEEKED_BYTES = 1 << 20
 
 
@@ -40,6 +41,8 @@ def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
         ending = _by_first_lines(path) or ending
     if ending:
         return ending
+    if similar := _similar(path):
+        raise XmcpipeError(f"{path}: unknown table format", f"its first lines look like --format {similar}")
     hint = "name it with --format: " + ", ".join([*dict.fromkeys(ENDINGS.values()), *LINE_FORMATS])
     raise XmcpipeError(f"{path}: unknown table format", f"{hint}; by default one of the endings {endings()}")
 
@@ -74,6 +77,15 @@ def _by_first_lines(path: Path) -> str:
     if lines and all(ANNIF.fullmatch(line) for line in lines):
         return "annif"
     return ""
+
+
+def _similar(path: Path) -> str:
+    """A format of lines that a text file may have, by its first lines; empty if none."""
+    lines = list(_first_lines(path)) if _text_name(path) else []
+    tabs = {line.count(b"\t") for line in lines}
+    if lines and tabs != {2} and all(PECOS.match(line) for line in lines):
+        return "pecos"
+    return "libmultilabel" if tabs in ({1}, {2}) else ""
 
 
 def _first_lines(path: Path, most: int = 20) -> Iterator[bytes]:

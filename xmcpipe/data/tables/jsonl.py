@@ -108,7 +108,7 @@ def _read_by_line(
 
 def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: int) -> Any:
     """The value as a string, a list or None: numbers become strings, anything else is an error."""
-    if value is None:
+    if value is None or value != value:  # NaN is a missing value
         return None
     if name in selection.lists or name in selection.whole_numbers:
         if isinstance(value, str) and name in selection.lists:

@@ -1,5 +1,6 @@
 """Reads a text file, plain or gzipped, in blocks of whole lines; one block is in memory at a time."""
 
+import codecs
 import gzip
 import io
 import zlib
@@ -42,7 +43,7 @@ def text_blocks(
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            hint,
+            "set --encoding utf-16 (encoding)" if _is_utf16(path) else hint,
         ) from error
     except LookupError as error:
         raise XmcpipeError(f"unknown encoding {encoding!r}", "most files are utf-8 or latin-1") from error
@@ -102,6 +103,11 @@ def _blocks(text: io.TextIOWrapper, path: Path, quoted: bool, end: str) -> Itera
                 )
         yield line, block
         line += block.count(end)
+
+
+def _is_utf16(path: Path) -> bool:
+    with open_bytes(path) as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def _first_undecodable(path: Path, encoding: str) -> int:

@@ -166,6 +166,8 @@ def test_options_of_columns_and_unknown_endings_are_refused(read: Import) -> Non
     error = read("x.txt", "plain text\n").error
     assert "unknown table format" in error
     assert "--format: jsonl, json, csv, tsv, parquet, arrow, fasttext, libmultilabel, annif, pecos" in error
+    for content, similar in ((PECOS, "pecos"), (LIBMULTILABEL, "libmultilabel")):
+        assert f"its first lines look like --format {similar}" in read("x.txt", content).error
     assert read("x.data", "text,labels\na,b\n", format="csv", label_separator=";").labels == {"0": ["b"]}
 
 

@@ -52,13 +52,30 @@ def test_columns_of_the_same_name(read: Import) -> None:
     assert read("x.parquet", pa.table({"text": ["x", "y"], "labels": dictionary})).labels["0"] == ["a", "b"]
 
 
+def test_missing_labels(read: Import) -> None:
+    nulls = pa.table({"text": ["x", "y"], "labels": pa.nulls(2)})
+    assert "none of the 4 documents has a label" in read("x.parquet", nulls).error
+    lines = '{"text": "x", "labels": NaN}\n{"text": "y", "labels": ["a"]}\n'
+    assert read("x.jsonl", lines).labels == {"0": [], "1": ["a"]}
+
+
+def test_quotes_and_utf_16_name_the_option(read: Import) -> None:
+    quoted = 'text\tlabels\none\t"a;b"\ntwo\t"b;c"\n'
+    error = read("x.tsv", quoted, label_separator=";").error
+    assert 'got values in double quotes, such as "a;b" (set --quotes double (quotes))' in error
+    assert read("x.tsv", quoted, label_separator=";", quotes="double").labels["0"] == ["a", "b"]
+    wide = "text,labels\none,a;b\n".encode("utf-16")
+    assert "set --encoding utf-16" in read("x.csv", wide, label_separator=";").error
+    assert read("x.csv", wide, label_separator=";", encoding="utf-16").labels == {"0": ["a", "b"]}
+
+
 def test_whole_numbers_that_were_saved_as_floats(read: Import) -> None:
     ids = pa.table({"id": [12.0, 7.0], "text": ["a", "b"], "labels": [[3.0], [4.0]]})
     got = read("x.parquet", ids)
     assert got.labels == {"12": ["3"], "7": ["4"]}
-    assert (
-        sum("holds whole numbers written as floats: 12.0 is read as 12" in line for line in set(got.log)) == 2
-    )
+    for column, given, read_as in (("id", "12.0", "12"), ("labels", "3.0", "3")):
+        said = f"column {column!r} holds whole numbers written as floats: {given} is read as {read_as}"
+        assert sum(line.endswith(said) for line in got.log) == 2  # once in each split
     for name, text in (
         ("x.csv", "id,text,labels\n12.0,a,3.0\n7.0,b,4.0\n"),
         ("x.jsonl", '{"id":12.0,"text":"a","labels":"3.0"}\n{"id":7.0,"text":"b","labels":"4.0"}\n'),

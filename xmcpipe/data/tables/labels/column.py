@@ -16,6 +16,8 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
+QUOTED = r'(?s)^\s*".*"\s*$'
+
 
 @dataclass(frozen=True)
 class LabelSyntax:
@@ -132,12 +134,18 @@ class LabelReader:
         if (lists := self._of_list_text(strings, first_row)) is not None:
             return lists
         if self._separator is None:
-            if column.dtype == pl.Null or not (strings.str.strip_chars() != "").any():
-                return strings.cast(pl.List(pl.String)).clear(len(strings))
+            if not (strings.str.strip_chars() != "").any():
+                return pl.Series(column.name, [None] * len(column), pl.List(pl.String))
             way_out = "set label_separator (--label-separator) to the text between two labels"
             guessed = likely_separator(strings)
             example = f", here perhaps {guessed}" if guessed else ", such as ';'"
             raise self._unexpected(column, way_out + example)
+        if strings.str.contains(QUOTED).mean() > 0.5:  # type: ignore[operator]
+            raise XmcpipeError(
+                f"{self._path}: expected labels in column {self._syntax.column!r}, got values in double "
+                f"quotes, such as {strings.filter(strings.str.contains(QUOTED))[0][:60]}",
+                "set --quotes double (quotes)",
+            )
         if self._separators is not None:
             self._separators.add(strings)
         return strings.str.split(self._separator)

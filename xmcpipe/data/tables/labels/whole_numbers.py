@@ -28,8 +28,11 @@ class WholeNumbers:
         nested = isinstance(column.dtype, (pl.List, pl.Array))
         inner = column.dtype.inner if isinstance(column.dtype, (pl.List, pl.Array)) else column.dtype
         if isinstance(inner, pl.DataType) and inner.is_float():
-            self._say("12.0", "12")
-            return _each(column.cast(pl.List(pl.Float64) if nested else pl.Float64), _text, nested)
+            read = _each(column.cast(pl.List(pl.Float64) if nested else pl.Float64), _text, nested)
+            values = (read.explode() if nested else read).drop_nulls()
+            if len(whole := values.filter(values.str.contains("^-?[0-9]+$"))):
+                self._say(f"{whole[0]}.0", whole[0])
+            return read
         strings = column.cast(pl.List(pl.String) if nested else pl.String)
         if self._all_whole(strings.explode() if nested else strings):
             return _each(strings, lambda value: value.str.replace(WHOLE_FLOAT, "$1"), nested)
