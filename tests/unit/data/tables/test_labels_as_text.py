@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.data.tables.contents import Import, csv_text, jsonl, sorted_
+from xmcpipe.data.tables import lines
 
 LIST_TEXTS: dict[str, Callable[[list[str]], str]] = {
     "python": str,
@@ -20,9 +21,13 @@ LIST_TEXTS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
+@pytest.mark.parametrize("size", [1 << 23, 20])
 @pytest.mark.parametrize("separator", [None, ",", ";"])
 @pytest.mark.parametrize("kind", LIST_TEXTS)
-def test_lists_saved_as_text(read: Import, kind: str, separator: str | None) -> None:
+def test_lists_saved_as_text(
+    read: Import, monkeypatch: pytest.MonkeyPatch, kind: str, separator: str | None, size: int
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_CHARACTERS", size)
     truth = {"0": ["it's", 'a "b", c'], "1": ["[x]"], "2": ["it's", "[x]"], "3": ["plain"]}
     text = csv_text({row: LIST_TEXTS[kind](names) for row, names in truth.items()})
     got = read("x.csv", text, **({} if separator is None else {"label_separator": separator}))

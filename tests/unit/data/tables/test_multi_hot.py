@@ -20,6 +20,7 @@ from tests.unit.data.tables.contents import (
     rows,
     sorted_,
 )
+from xmcpipe.data.tables import lines
 
 BOOLEANS = {row: list(map(bool, each)) for row, each in VECTORS.items()}
 VECTOR_FILES: dict[str, tuple[str, Any]] = {
@@ -54,6 +55,15 @@ def test_vectors_are_refused_or_read_as_vectors(read: Import, tmp_path: Path, ki
     numbered = read(name, content, multi_hot=True)
     assert numbered.labels["3"] == ["3"]
     assert any("labels are named by their place in the vectors, 0 to 4" in line for line in numbered.log)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, file in VECTOR_FILES.items() if file[0] != "x.parquet"])
+def test_vectors_in_small_blocks(read: Import, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    name, content = VECTOR_FILES[kind]
+    whole = read(name, content, multi_hot=True)
+    monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 30)
+    assert read(name, content, multi_hot=True).labels == whole.labels
+    assert "hold only 0 and 1" in read(name, content).error
 
 
 def test_vectors_with_separators_and_two_places(read: Import) -> None:
