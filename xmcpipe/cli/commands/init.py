@@ -160,6 +160,8 @@ def _lines(out: Path, found: Survey, drafted: Draft, imported: ImportConfig) -> 
     ends = f", the auxiliary loss to epoch {train.auxiliary.cutoff_epoch:g}" if train.auxiliary.weight else ""
     rewiring = f"rewired every {train.rewire.interval:,} steps" if train.rewire.interval else "not rewired"
     labels = f"{found.labels:,}, of them {found.singles:,} with one document"
+    if imported.label_table is not None:
+        labels += f" and {found.figures['labels_without_text']:,} without text"
     tokens = f"{found.tokens_median:,} in the median, {found.tokens_95:,} or fewer in 95 of 100 texts"
     steps = f"{train.epochs:,} epochs, {drafted.steps.total:,} steps, {train.warmup_steps:,} of warm-up"
     return [

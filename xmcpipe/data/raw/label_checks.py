@@ -75,11 +75,16 @@ def _check_shift(used: pl.Series, table: pl.Series) -> None:
     documents, listed = (names.cast(pl.Int64, strict=False) for names in (used, table))
     if documents.null_count() or listed.null_count():
         return
-    first, last, start, end = (int(each(names)) for names in (documents, listed) for each in (min, max))
+    (first, last), (start, end) = (_range(documents), _range(listed))
     if abs(first - start) == 1 and first - start == last - end:
         message = "warning: labels of the documents are %s to %s, those of the label table %s to %s: "
         message += "is one of them counted from 0, the other from 1?"
         logger.warning(message, first, last, start, end)
+
+
+def _range(numbers: pl.Series) -> tuple[int, int]:
+    values = numbers.to_numpy()
+    return int(values.min()), int(values.max())
 
 
 def _way_out(documents: pl.Series, table: pl.Series) -> str:

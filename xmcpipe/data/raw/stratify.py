@@ -58,9 +58,9 @@ class _Split:
         counts: npt.NDArray[np.int64],
         wanted: npt.NDArray[np.int64],
     ) -> None:
-        # Lists, because single items of NumPy arrays are slow to read.
+        # Lists, because single items of NumPy arrays are slow to read; but not of all pairs, they are many.
         self._indptr: list[int] = indptr.tolist()
-        self._codes: list[int] = codes.tolist()
+        self._codes = codes
         self._counts: list[int] = counts.tolist()
         self.left = list(self._counts)
         self.wanted: list[int] = wanted.tolist()
@@ -105,4 +105,5 @@ class _Split:
             self.wanted[label] -= 1
 
     def _labels(self, document: int) -> list[int]:
-        return self._codes[self._indptr[document] : self._indptr[document + 1]]
+        labels: list[int] = self._codes[self._indptr[document] : self._indptr[document + 1]].tolist()
+        return labels
