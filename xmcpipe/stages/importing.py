@@ -242,6 +242,7 @@ def _tables(config: ImportConfig) -> DocumentSet:
         label_columns=config.label_columns,
         multi_hot=config.multi_hot,
         label_names=names,
+        listed=None if labels is None else labels["label"],
     )
     # If there is one table, its split "all" is divided later.
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}

@@ -40,6 +40,19 @@ def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataF
     _check_rare(used, counts)
 
 
+def compare_splits(names: pl.Series, train: npt.NDArray[np.int32], test: npt.NDArray[np.int32]) -> None:
+    """Warn if most labels of the test documents, codes `test`, are in no training document, codes `train`."""
+    trained, tested = (np.bincount(codes, minlength=len(names)) > 0 for codes in (train, test))
+    unseen = tested & ~trained
+    if unseen.sum() > FEW * tested.sum():
+        message = "warning: %s of %s labels of the test documents are in no training document: test has %s, "
+        message += "training has %s"
+        counts = (f"{int(unseen.sum()):,}", f"{int(tested.sum()):,}")
+        alone = trained & ~tested if (trained & ~tested).any() else trained
+        sides = (names.filter(pl.Series(mask)) for mask in (unseen, alone))
+        logger.warning(message, *counts, *map(_examples, sides))
+
+
 def warn_of_repeats(figures: Mapping[str, int]) -> None:
     """Warn if most documents have the text of an earlier one: the column may not be that of the texts."""
     repeated, documents = figures["repeated_texts"], figures["documents_given"]

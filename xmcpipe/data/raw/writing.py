@@ -19,7 +19,7 @@ import pyarrow.parquet
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
 from xmcpipe.data.raw.documents import DocumentSet
-from xmcpipe.data.raw.label_checks import check_labels, warn_of_repeats
+from xmcpipe.data.raw.label_checks import check_labels, compare_splits, warn_of_repeats
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
 from xmcpipe.data.raw.staging import Staging
@@ -60,6 +60,9 @@ def write_raw(
     try:
         _stage(documents, staged)
         check_labels(staged.labels.names, staged.codes, documents.label_table)
+        if "test" in documents.splits:
+            of_test = np.repeat(staged.split == TEST, np.diff(staged.indptr))
+            compare_splits(staged.labels.names, staged.codes[~of_test], staged.codes[of_test])
         decision = decide(staged, policies)
         warn_of_repeats(decision.figures)
         whole_table = policies.min_label_count == 0

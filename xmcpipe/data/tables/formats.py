@@ -57,6 +57,9 @@ class DocumentColumns:
     labels, label_separator, label_columns, multi_hot, label_names: how the table holds labels: the fields
       column, separator, columns, multi_hot and names of LabelSyntax.
 
+    listed: the labels of the label table, string, if there is one. If these are numbers of classes, the names
+      of classes in the file are not used.
+
     A table without the column `labels` may have Annif's instead: `subject_uris` or `subjects`.
     """
 
@@ -69,6 +72,7 @@ class DocumentColumns:
     multi_hot: bool = False
     label_names: tuple[str, ...] | None = None
     widths: dict[Path, int] = field(default_factory=dict, repr=False)
+    listed: pl.Series | None = field(default=None, repr=False, compare=False)
 
     def selection(self) -> Selection:
         """The columns to read."""
@@ -191,6 +195,9 @@ class _DocumentReader:
         if format_ in ("parquet", "arrow") and columns.label_columns is None:
             file = arrow_files(path)[0] if path.is_dir() else path
             classes = class_names(file, format_, syntax.column)
+        if classes is not None and columns.listed is not None and _numbered(columns.listed, len(classes)):
+            logger.info("%s: the label table lists numbers of classes: labels are these numbers", path)
+            classes = None
         self.labels = LabelReader(path, syntax, classes)
         annif_id = ANNIF_ID if syntax.bare_uris and ANNIF_ID in names else ""
         self._id = columns.id or ("id" if "id" in names else annif_id)
@@ -231,6 +238,12 @@ class _DocumentReader:
             row = self._row + int(missing.arg_max() or 0) + 1
             raise XmcpipeError(f"{self._path}, row {row}: {self._id!r} is empty", "give every row an id")
         return ids
+
+
+def _numbered(labels: pl.Series, num_classes: int) -> bool:
+    """Whether all labels of a label table are numbers of classes."""
+    numbers = labels.str.extract(r"^(0|[1-9][0-9]{0,8})$", 1).cast(pl.Int64)
+    return not numbers.null_count() and bool((numbers < num_classes).all())
 
 
 def _words(values: pl.Series) -> int:

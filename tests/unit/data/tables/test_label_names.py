@@ -49,6 +49,26 @@ def test_vectors_of_a_fixed_size_have_the_names_in_the_file(read: Import) -> Non
     assert read("x.parquet", parquet(VECTORS, pa.list_(pa.int64(), 5), feature)).labels == sorted_(TRUTH)
 
 
+def test_a_table_of_the_numbers_of_classes_counts_before_the_names_in_the_file(
+    read: Import, tmp_path: Path
+) -> None:
+    numbers = {row: [NAMES.index(name) for name in names] for row, names in TRUTH.items()}
+    content = parquet(numbers, pa.list_(pa.int64()), {"feature": CLASSES, "_type": "List"})
+    (tmp_path / "ids.csv").write_text("id,text\n0,Alpha\n1,Beta\n2,Gamma\n3,Delta\n4,Eps\n")
+    got = read("x.parquet", content, label_table=str(tmp_path / "ids.csv"), label_column="id")
+    assert got.vocabulary == {"0": "Alpha", "1": "Beta", "2": "Gamma", "3": "Delta", "4": "Eps"}
+    assert got.labels["0"] == ["0", "2"]
+
+
+def test_two_tables_with_other_labels_are_warned_about(read: Import, tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(jsonl({"0": ["3"], "1": ["1"]}))
+    got = read("x.jsonl", jsonl({"0": ["alpha"], "1": ["beta"]}), test=str(tmp_path / "test.jsonl"))
+    assert got.warnings == [
+        "warning: 2 of 2 labels of the test documents are in no training document: test has '3', '1', "
+        "training has 'alpha', 'beta'"
+    ]
+
+
 def test_one_class_a_document_and_a_missing_one(read: Import) -> None:
     got = read("x.parquet", parquet({"0": 4, "1": 0, "2": -1, "3": None}, pa.int64(), CLASSES))
     assert got.labels == {"0": ["eps"], "1": ["alpha"], "2": [], "3": []}
