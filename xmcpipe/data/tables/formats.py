@@ -79,16 +79,18 @@ class DocumentColumns:
         labels = (self.labels,) if self.label_columns is None else self.label_columns
         required = (*dict.fromkeys((*self.text, *labels, *filter(None, [self.id]))),)
         optional: tuple[str, ...] = () if self.id or "id" in required else ("id",)
+        ways_out = dict.fromkeys(self.text, "name the column of texts with --text-column")
         if self.label_columns is not None:
-            return Selection(required, optional)
+            return Selection(required, optional, ways_out=ways_out)
         stand_ins = {"labels": ANNIF_LABELS} if self.labels == "labels" else {}
         optional += (ANNIF_ID,) if stand_ins and optional else ()
         separated = frozenset([self.labels] if self.label_separator is not None else [])
         lists = frozenset([self.labels, *ANNIF_LABELS[1:]]) - separated
-        way_out = "use --label-columns if each label has a column of 0 and 1"
-        return Selection(
-            required, optional, lists, separated, stand_ins=stand_ins, ways_out={self.labels: way_out}
+        ways_out[self.labels] = (
+            "name the column of labels with --labels-column, or, if each label has a column of 0 and 1, "
+            "these with --label-columns"
         )
+        return Selection(required, optional, lists, separated, stand_ins=stand_ins, ways_out=ways_out)
 
     def label_syntax(self, names: list[str]) -> LabelSyntax:
         """How a table with these columns holds labels: as said here, or as Annif does."""

@@ -73,8 +73,11 @@ def _read_table(path: Path, label: str, text: str, options: TextFileOptions) -> 
     if delimiter and not options.header:
         yield from _read_pairs(path, delimiter, options.encoding)
         return
-    ways_out = {text: f"use --label-text-column {label} if labels have no other text"}
-    selection = Selection((*dict.fromkeys((label, text)),), ways_out=ways_out if text != label else {})
+    ways_out = {
+        text: f"name the column of texts with --label-text-column; {label} if labels have no other text",
+        label: "name the column of labels with --label-column",
+    }
+    selection = Selection((*dict.fromkeys((label, text)),), ways_out=ways_out)
     numbers = WholeNumbers(path, label)
     for rows in read_rows(path, selection, options):
         labels = _clean(numbers.strings(rows[label])).alias("label")

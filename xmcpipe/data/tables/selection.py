@@ -52,7 +52,7 @@ class Selection:
         """
         columns = ", ".join(column[:40] for column in present[:20]) or "none"
         close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-        ways = ("name the right column (see xmcpipe import --help)", self.ways_out.get(name, ""), way_out)
+        ways = (self.ways_out.get(name, "name the right column (see xmcpipe import --help)"), way_out)
         hint = f"did you mean {close[0]!r}?" if close else ", or ".join(filter(None, ways))
         return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", hint)
 
