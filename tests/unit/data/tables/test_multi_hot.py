@@ -79,12 +79,18 @@ def test_vectors_with_separators_and_two_places(read: Import) -> None:
     ("lists", "fault"),
     [
         ([[0.1, 0.9, 0.0], [0.3, 0.3, 0.4]], "are all 3 numbers long and hold fractions"),
+        ([[-2.5, 3.1, 0.5], [4.2, -0.1, 0.4]], "are all 3 numbers long and hold fractions"),
         ([[5, 9, 0, 0], [7, 0, 0, 0], [1, 2, 3, 0]], "are all 4 numbers long and repeat values"),
         ([[-1, 1, 1], [1, -1, -1]], "are all 3 numbers long and repeat values"),
     ],
 )
 def test_scores_and_padded_lists_are_refused(read: Import, lists: list[Any], fault: str) -> None:
     assert fault in read("x.jsonl", jsonl({str(row): each for row, each in enumerate(lists)})).error
+
+
+def test_numbers_of_classes_with_a_fraction_are_labels(read: Import) -> None:
+    lists = {"0": ["512.4", "310.2", "7.1"], "1": ["512.4", "5.0", "7.1"]}
+    assert read("x.jsonl", jsonl(lists)).labels == sorted_(lists)
 
 
 def test_lists_of_the_labels_0_and_1_are_read(read: Import) -> None:

@@ -41,6 +41,8 @@ class VectorCheck:
     binary: bool = True
     numbers: bool = True
     fractions: bool = False
+    smallest: float = 1.0
+    largest: float = 0.0
     example: str = ""
 
     def add(self, lists: pl.Series) -> None:
@@ -55,7 +57,10 @@ class VectorCheck:
         self.binary &= bool(values.is_in(list(BINARY)).all())
         if not self.numbers:
             return
-        self.fractions |= bool((values.cast(pl.Float64, strict=False) % 1 != 0).any())
+        numbers = values.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+        self.fractions |= bool((numbers % 1 != 0).any())
+        self.smallest = min(self.smallest, float(numbers.min(initial=1.0)))
+        self.largest = max(self.largest, float(numbers.max(initial=0.0)))
         self.lists += len(filled)
         self.shortest = min(self.shortest, int(lengths.min()))  # type: ignore[arg-type]
         self.longest = max(self.longest, int(lengths.max()))  # type: ignore[arg-type]
@@ -71,7 +76,9 @@ class VectorCheck:
         same_length = self.numbers and self.lists >= 2 and self.shortest == self.longest
         if same_length and self.binary and self.longest == 2:
             raise self._error("hold only 0 and 1")
-        if same_length and self.longest >= 3 and self.fractions:
+        # Labels may be numbers with a fraction, such as those of Dewey's classification: 512.4.
+        scores = self.fractions and (self.smallest < 0 or self.largest <= 1)
+        if same_length and self.longest >= 3 and scores:
             raise self._error(f"are all {self.longest} numbers long and hold fractions")
         if same_length and self.longest >= 3 and self.repeating > self.lists / 2:
             raise self._error(f"are all {self.longest} numbers long and repeat values")
