@@ -34,7 +34,7 @@ class TextFileOptions:
     """How to read files: the encoding of text, the header, delimiter and quotes of CSV and TSV.
 
     With `quotes` auto, CSV has double quotes and TSV has none. `delimiter` is a comma or tab by default.
-    `format` is one of detect.Format. `label_prefix` begins the labels of fastText. `no_header` is the name of
+    `format` is auto or one of the formats in `detect`. `label_prefix` begins the labels of fastText. `no_header` is the name of
     the option for a file without a header, for an error.
     """
 
@@ -56,7 +56,7 @@ class DocumentColumns:
     text: one or more columns. Empty values are skipped, and the others are joined by `text_separator`.
     labels, label_separator, label_columns, multi_hot, label_names: how the table holds labels: the fields
       column, separator, columns, multi_hot and names of LabelSyntax.
-
+    widths: see LabelSyntax.
     listed: the labels of the label table, string, if there is one. If these are numbers of classes, the names
       of classes in the file are not used.
 
