@@ -34,8 +34,8 @@ class TextFileOptions:
     """How to read files: the encoding of text, the header, delimiter and quotes of CSV and TSV.
 
     With `quotes` auto, CSV has double quotes and TSV has none. `delimiter` is a comma or tab by default.
-    `format` is auto or one of the formats in `detect`. `label_prefix` begins the labels of fastText. `no_header` is the name of
-    the option for a file without a header, for an error.
+    `format` is auto or one of the formats in `detect`. `label_prefix` begins the labels of fastText.
+    `no_header` is the name of the option for a file without a header, for an error.
     """
 
     encoding: str = "utf-8"
