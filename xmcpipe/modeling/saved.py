@@ -9,6 +9,7 @@ encoder/            config.json of the encoder, in the form that AutoConfig read
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from xmcpipe.modeling import tensors
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model, ModelShape, build_model
+from xmcpipe.modeling.plain_encoder import plain_encoder
 
 
 def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any]) -> None:
@@ -60,8 +62,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
         num_words=words["count"],
         frequent=HeadShape(**facts["frequent"]) if "frequent" in facts else None,
     )
-    model = build_model(from_config(str(folder / "encoder")), shape, device)
-    file, state = tensors.TensorFile(folder / "model.safetensors"), model.state_dict()
+    file = tensors.TensorFile(folder / "model.safetensors")
+    model = build_model(_encoder(folder / "encoder", file.names), shape, device)
+    state = model.state_dict()
     if state.keys() != file.names:
         unmatched = sorted(state.keys() ^ file.names)[0]
         raise XmcpipeError(
@@ -71,6 +74,18 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     for name, tensor in state.items():
         file.read_into(name, tensor)
     return model.eval(), facts
+
+
+def _encoder(folder: Path, names: Collection[str]) -> Any:
+    """The encoder of config.json in `folder`, of which the tensors are those of `names` that say so."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}  # transformers has a message about it
+    prefix = "encoder."
+    own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    found = plain_encoder(config, own)
+    return from_config(str(folder)) if found is None else found
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

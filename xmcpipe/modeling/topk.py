@@ -4,7 +4,8 @@ from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
-from xmcpipe.ops.topk import Best, best_of, ffi_topk, merge
+from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.topk import Best, best_of, merge, topk
 from xmcpipe.ops.word_layer import BatchWords
 
 
@@ -31,8 +32,8 @@ def top_labels(
     """
     k, first_label = min(k, head.num_labels), head.shape.first_label
     if head.is_sparse and words is None:
-        result: Best = ffi_topk(features_BD, head.weight, head.index, head.bias, k, first_label, label_chunk)
-        return result
+        layer = SparseLayer(head.weight, head.index, head.bias)
+        return topk(features_BD, layer, k, first_label, label_chunk)
     projected_BW = head.project(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):

@@ -21,6 +21,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+FEW_ROWS, FEW_VALUES = 4, 1 << 25  # rows, and L x D: torch takes less than a tenth of a second for them
 MIN_FEATURES_PER_CONNECTION = 3  # smallest D / K at which gathering beats dense tiles on a CPU
 
 
@@ -40,6 +41,15 @@ def numba_preferred(features_BD: Tensor, index_LK: Tensor, sums: torch.dtype) ->
     )
 
 
+def too_few_for_numba(features_BD: Tensor, index_LK: Tensor) -> bool:
+    """Whether a prediction of these operands is so little work that importing numba would take longer.
+
+    It depends on shapes alone, so that a prediction has the same scores whatever came before it.
+    """
+    num_rows, num_features = features_BD.shape
+    return direct() and num_rows <= FEW_ROWS and len(index_LK) * num_features <= FEW_VALUES
+
+
 @cache
 def numba_installed() -> bool:
     try:
@@ -47,6 +57,15 @@ def numba_installed() -> bool:
     except ImportError:
         return False
     return True
+
+
+def direct() -> bool:
+    """Whether to call the implementation of an operator itself, and not the operator.
+
+    True in inference mode, where nothing traces or differentiates: the first call of an operator that is
+    registered with torch imports torch's compiler, for two seconds, which a single prediction would wait for.
+    """
+    return torch.is_inference_mode_enabled()
 
 
 def cuda_kernels_usable(index_LK: Tensor, *tensors: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xmcpipe.ops import ffi_torch
 from xmcpipe.ops.checks import check_index, check_matrix, sum_dtype
-from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_preferred
+from xmcpipe.ops.dispatch import cuda_kernels_usable, direct, numba_preferred, too_few_for_numba
 from xmcpipe.ops.layer import SparseLayer
 
 
@@ -60,7 +60,7 @@ def _products(rows_BD: Tensor, index_LK: Tensor, sums: torch.dtype, *operands: T
         import xmcpipe.ops.cuda.ffi
 
         return xmcpipe.ops.cuda.ffi
-    if numba_preferred(rows_BD, index_LK, sums):
+    if not too_few_for_numba(rows_BD, index_LK) and numba_preferred(rows_BD, index_LK, sums):
         import xmcpipe.ops.cpu.ffi  # here, since numba takes a second to import
 
         return xmcpipe.ops.cpu.ffi
@@ -73,6 +73,16 @@ def ffi_scores(features: Tensor, weight: Tensor, index: Tensor) -> Tensor:
 
     `features` [B, D]; `weight` [L, K]; `index` uint16 [L, K]. Raises ValueError for other shapes or dtypes.
     """
+    return _scores(features, weight, index)
+
+
+def scores(features: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+    """`ffi_scores`; in inference mode without torch's registry of operators (see `ops.dispatch.direct`)."""
+    result: Tensor = (_scores if direct() else ffi_scores)(features, weight, index)
+    return result
+
+
+def _scores(features: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     result = _empty_scores(features, weight, index)
     products = _products(features, index, result.dtype, features, weight)
     products.scores(features, SparseLayer(weight, index), result)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.checks import check_chunk, check_index, check_matrix, sum_dtype
-from xmcpipe.ops.dispatch import cuda_kernels_usable
-from xmcpipe.ops.ffi import ffi_scores
+from xmcpipe.ops.dispatch import cuda_kernels_usable, direct
+from xmcpipe.ops.ffi import scores
 from xmcpipe.ops.layer import SparseLayer
 
 Best = tuple[Tensor, Tensor]
@@ -47,19 +47,30 @@ def ffi_topk(
     `features` [B, D], `weight` [L, K], `index` uint16 [L, K], `bias` [L]. Labels are numbered from
     `first_label`; at most `label_chunk` are scored at a time. Raises ValueError for other shapes or dtypes.
     """
-    layer = SparseLayer(weight, index, bias)
+    return _topk(features, SparseLayer(weight, index, bias), k, first_label, label_chunk)
+
+
+def topk(features: Tensor, layer: SparseLayer, k: int, first_label: int, label_chunk: int) -> Best:
+    """`ffi_topk`; in inference mode without torch's registry of operators (see `ops.dispatch.direct`)."""
+    if direct():
+        return _topk(features, layer, k, first_label, label_chunk)
+    result: Best = ffi_topk(features, layer.weight, layer.index, layer.bias, k, first_label, label_chunk)
+    return result
+
+
+def _topk(features: Tensor, layer: SparseLayer, k: int, first_label: int, label_chunk: int) -> Best:
     check(features, layer, k, label_chunk)
-    if k <= MAX_K_ON_CUDA and cuda_kernels_usable(index, features, weight):
+    if k <= MAX_K_ON_CUDA and cuda_kernels_usable(layer.index, features, layer.weight):
         import xmcpipe.ops.cuda.topk
 
         return xmcpipe.ops.cuda.topk.topk(features, layer, k, first_label)
     best: Best | None = None
     for begin in range(0, layer.num_labels, label_chunk):
         part = layer.part(begin, min(begin + label_chunk, layer.num_labels))
-        scores = ffi_scores(features, part.weight, part.index).float()
+        scores_BC = scores(features, part.weight, part.index).float()
         if part.bias is not None:
-            scores += part.bias
-        best = merge(best, scores, first_label + begin, k)
+            scores_BC += part.bias
+        best = merge(best, scores_BC, first_label + begin, k)
     assert best is not None, "k >= 1, so the layer has a label"
     return best
 

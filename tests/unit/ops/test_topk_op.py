@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tests.unit.ops.ffi_cases import make
 from xmcpipe.ops.ffi import ffi_scores
-from xmcpipe.ops.topk import ffi_topk
+from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.topk import ffi_topk, topk
 
 
 def sorted_labels(scores: Tensor, k: int, first: int) -> tuple[Tensor, Tensor]:
@@ -52,3 +53,17 @@ def test_wrong_numbers_are_refused(k: int, chunk: int) -> None:
     features, weight, index, _ = make(3, 11, 7, 3)
     with pytest.raises(ValueError, match="expected"):
         ffi_topk(features, weight, index, None, k, 0, chunk)
+
+
+@pytest.mark.parametrize("num_rows", [1, 4, 5, 40])  # at most 4 rows of few labels are computed by torch
+def test_in_inference_mode_the_result_is_that_of_the_operator(num_rows: int, device: str) -> None:
+    features, weight, index, _ = make(num_rows, 96, 50, 8, torch.float32, device)
+    layer = SparseLayer(weight, index, torch.linspace(-1, 1, 50, device=device))
+    expected_labels, expected = ffi_topk(features, weight, index, layer.bias, 50, 3, 20)
+    with torch.inference_mode():
+        labels, best = topk(features, layer, 50, 3, 20)
+    torch.testing.assert_close(best, expected)
+    by_label = torch.zeros(2, num_rows, 53, device=device)
+    by_label[0].scatter_(1, labels, best)
+    by_label[1].scatter_(1, expected_labels, expected)
+    torch.testing.assert_close(by_label[0], by_label[1])

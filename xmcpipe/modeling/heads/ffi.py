@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads.base import DTYPES, Device, Head, HeadShape
 from xmcpipe.ops import topology
-from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, scores
 from xmcpipe.ops.word_layer import NO_WORD, WordLayer
 
 
@@ -76,8 +76,7 @@ class FFIHead(Head):
         return grad_projected_BW
 
     def _product(self, projected_BW: Tensor, begin: int, end: int) -> Tensor:
-        scores_BC: Tensor = ffi_scores(projected_BW, self.weight[begin:end], self.index[begin:end])
-        return scores_BC
+        return scores(projected_BW, self.weight[begin:end], self.index[begin:end])
 
     def _initial_index(self) -> Iterator[tuple[int, int, Tensor]]:
         """Chunks [begin, end), and the index uint16 [C, K] that each begins with."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.checks import FLOATS, check_matrix
-from xmcpipe.ops.dispatch import cuda_kernels_usable, numba_installed
+from xmcpipe.ops.dispatch import cuda_kernels_usable, direct, numba_installed
 from xmcpipe.ops.topology import INDEX_DTYPE
 from xmcpipe.ops.word_layer import (
     MAX_WORDS,
@@ -77,7 +77,10 @@ def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tenso
 
     The rest is a BatchWords and a WordLayer. Raises ValueError for other shapes or dtypes.
     """
-    words, layer = BatchWords(place, values), WordLayer(weight, index)
+    _word_scores_(scores, BatchWords(place, values), WordLayer(weight, index))
+
+
+def _word_scores_(scores: Tensor, words: BatchWords, layer: WordLayer) -> None:
     check_scores(scores, words, layer)
     _implementation(layer).scores_(scores, words, layer)
 
@@ -126,8 +129,11 @@ def _no_update(
 
 
 def word_scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
-    """`word_scores_op_` with its arguments bundled."""
-    word_scores_op_(scores_BL, *words, *layer)
+    """`word_scores_op_` with its arguments bundled; in inference mode see `ops.dispatch.direct`."""
+    if direct():
+        _word_scores_(scores_BL, words, layer)
+    else:
+        word_scores_op_(scores_BL, *words, *layer)
 
 
 def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUpdate) -> None:
