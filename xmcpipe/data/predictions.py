@@ -3,6 +3,8 @@
 Legend: B documents of a batch · K labels predicted for each · N documents · L labels.
 """
 
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.lib import format
 
+from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.schema import PREDICTIONS
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -44,22 +48,49 @@ class PredictionsWriter:
         self._file.close()
 
 
-def write_predictions_npz(parquet: Path, path: Path, num_labels: int) -> None:
-    """Write the table `parquet` as a float32 CSR matrix [N, num_labels], for `scipy.sparse.load_npz`.
+def write_predictions_npz(tables: Sequence[Path], path: Path, num_labels: int) -> None:
+    """Write the rows of all `tables` as a float32 CSR matrix [N, num_labels], for `scipy.sparse.load_npz`.
 
-    Row n is the table's row n; ids are not written. A score of exactly 0 becomes a stored zero.
+    Row n is row n of the tables, one after the other; ids are not written. A score of exactly 0 becomes a
+    stored zero. One row group is in memory at a time, and the 8 bytes of each row's offset: an array in the
+    file begins with its size, so the tables are read once for the lengths, then for each other array.
     """
-    from scipy import sparse  # only this function uses it
+    counts = [column.value_lengths().to_numpy() for table in tables for column in _columns(table, "labels")]
+    indptr = row_offsets(np.concatenate(counts) if counts else np.empty(0, np.int32))
+    index_type: type[np.integer[Any]] = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
+    total = (int(indptr[-1]),)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        _write_member(file, "indices", _values(tables, "labels", index_type), total, index_type)
+        _write_member(file, "indptr", [indptr.astype(index_type)], indptr.shape, index_type)
+        _write_member(file, "format", [np.array(b"csr")], (), np.dtype("S3"))
+        _write_member(file, "shape", [np.array([len(indptr) - 1, num_labels])], (2,), np.int64)
+        _write_member(file, "data", _values(tables, "scores", np.float32), total, np.float32)
 
-    table = pq.read_table(parquet, columns=["labels", "scores"])
-    lengths = [chunk.value_lengths().to_numpy() for chunk in table.column("labels").chunks]
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]) if lengths else np.zeros(1, np.int64)
-    labels, scores = (
-        np.concatenate(
-            [np.empty(0, kind), *(chunk.flatten().to_numpy() for chunk in table.column(name).chunks)]
-        )
-        for name, kind in (("labels", np.int32), ("scores", np.float32))
-    )
-    matrix = sparse.csr_matrix((scores, labels, indptr), shape=(table.num_rows, num_labels))
-    with path.open("wb") as file:
-        sparse.save_npz(file, matrix, compressed=False)
+
+def _write_member(
+    file: zipfile.ZipFile,
+    name: str,
+    parts: Iterable[npt.NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+) -> None:
+    """Write one array, of which `parts` are the pieces in order."""
+    header = {"descr": format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    # A ZipInfo without a date has that of 1980: the same predictions give the same bytes.
+    with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        format.write_array_header_1_0(member, header)
+        for part in parts:
+            member.write(part.tobytes())
+
+
+def _values(tables: Sequence[Path], name: str, dtype: npt.DTypeLike) -> Iterator[npt.NDArray[Any]]:
+    for table in tables:
+        for column in _columns(table, name):
+            yield column.flatten().to_numpy().astype(dtype)
+
+
+def _columns(table: Path, name: str) -> Iterator[pa.ListArray]:
+    """A column of `table`, row group by row group."""
+    with pq.ParquetFile(table) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=[name])[name].combine_chunks()

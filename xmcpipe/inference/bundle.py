@@ -1,24 +1,25 @@
 """A model artifact as one object that maps texts to label names with scores.
 
-It needs neither shards nor raw data. B texts of a batch, K labels for each.
+It needs neither shards nor raw data. N texts of a call, B texts of a batch, K labels for each, L labels.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
-from xmcpipe.data.shards.batches import HostBatch, pad
 from xmcpipe.data.terms import document_terms
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
-from xmcpipe.modeling.encoder import load_tokenizer
+from xmcpipe.inference.text_encoding import TextEncoder, is_blank
+from xmcpipe.modeling.devices import pick_device
 from xmcpipe.modeling.saved import load_model
 
 
@@ -35,19 +36,16 @@ class Prediction(NamedTuple):
 
 
 class Bundle:
-    """A trained model with its tokenizer and label vocabulary: `Bundle.load(folder).predict(texts, k=5)`."""
+    """A trained model with its tokenizer and label vocabulary: `Bundle.load(folder).predict(texts, k=5)`.
+
+    `labels` is the vocabulary, with the columns label and text; row i is label id i.
+    """
 
     def __init__(
-        self,
-        scorer: Scorer,
-        tokenizer: Any,
-        max_length: int,
-        labels: pa.Table,
-        explainer: WordExplainer | None = None,
+        self, scorer: Scorer, texts: TextEncoder, labels: pa.Table, explainer: WordExplainer | None = None
     ) -> None:
-        self._explainer = explainer
-        self._scorer, self._tokenizer, self._max_length = scorer, tokenizer, max_length
-        self._names, self._texts = labels["label"], labels["text"]
+        self._scorer, self._texts, self._explainer = scorer, texts, explainer
+        self.labels = labels
 
     @staticmethod
     def load(
@@ -60,42 +58,64 @@ class Bundle:
     ) -> "Bundle":
         """Load the model artifact in `folder`; at most `label_chunk` labels are scored at a time.
 
-        With `explain`, predictions have words. `propensity_weight` favours rare labels, see
-        `inference.propensity`. Raises XmcpipeError if the folder is not a model artifact, or if the model has
-        to explain but reads no words.
+        `device`, `precision` and `propensity_weight` are as in the recipe table [predict]. With `explain`,
+        predictions have words. Raises XmcpipeError if the folder is not a model artifact, for a device that
+        can't be used, or if the model has to explain but reads no words.
         """
         explainer = WordExplainer(folder) if explain else None
         model, facts = load_model(folder)
         if propensity_weight:
             favour_rare_labels(model, folder, facts, propensity_weight)
-        scorer = Scorer(model, torch.device(device), precision, label_chunk)
-        tokenizer = load_tokenizer(str(folder / "tokenizer"))
-        labels = pq.read_table(folder / "labels.parquet")
-        return Bundle(scorer, tokenizer, facts["max_length"], labels, explainer)
+        scorer = Scorer(model, pick_device(device), precision, label_chunk)
+        texts = TextEncoder(folder / "tokenizer", facts["max_length"])
+        return Bundle(scorer, texts, pq.read_table(folder / "labels.parquet"), explainer)
+
+    @property
+    def device(self) -> torch.device:
+        """Where texts are scored."""
+        return self._scorer.device
 
     def predict(self, texts: Iterable[str], k: int = 5, batch_size: int = 64) -> Iterator[list[Prediction]]:
-        """The k best labels of each text, best first; fewer if the model has fewer labels.
+        """The k best labels of each text, best first; fewer if the model has fewer, none for a blank text.
 
         Texts are read lazily, `batch_size` at a time, and results come in their order.
         """
         stream = iter(texts)
         while batch := list(islice(stream, batch_size)):
-            labels_BK, scores_BK = self._scorer.top(self._encode(batch), k)
-            for text, labels, scores in zip(batch, labels_BK.tolist(), scores_BK, strict=True):
-                words: list[WordParts | None] = [None] * len(labels)
-                if self._explainer is not None:
-                    words = list(self._explainer.parts(text, labels))
-                yield [
-                    Prediction(self._names[label].as_py(), self._texts[label].as_py(), float(score), parts)
-                    for label, score, parts in zip(labels, scores, words, strict=True)
-                ]
+            labels_NK, scores_NK = self.top(batch, k, batch_size)
+            for text, labels, scores in zip(batch, labels_NK.tolist(), scores_NK.tolist(), strict=True):
+                yield self._named(text, [label for label in labels if label >= 0], scores)
 
-    def _encode(self, texts: list[str]) -> HostBatch:
-        pad_id = self._tokenizer.pad_token_id or 0
-        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)["input_ids"]
-        lists = [tokens or [pad_id] for tokens in encoded]  # an encoder can't pool an empty sequence
-        lengths = np.array([len(tokens) for tokens in lists], np.int32)
-        input_ids_BS, mask_BS = pad(np.concatenate(lists).astype(np.int32), lengths, pad_id)
-        no_pairs, words = np.empty(0, np.int64), self._scorer.model.words
-        terms = None if words is None else document_terms(texts, words.kind == "pairs")
-        return HostBatch(input_ids_BS, mask_BS, no_pairs, no_pairs, terms)
+    def top(
+        self, texts: Sequence[str], k: int, batch_size: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Labels int32 [N, K] and scores float32 [N, K] of N texts, best first; K is k, but at most L.
+
+        A blank text has no labels: its row is -1, with scores 0. At most `batch_size` texts are scored at a
+        time; the result is in their order.
+        """
+        k = min(k, len(self.labels))
+        labels_NK, scores_NK = np.full((len(texts), k), -1, np.int32), np.zeros((len(texts), k), np.float32)
+        present = np.array([row for row, text in enumerate(texts) if not is_blank(text)], np.int64)
+        if not len(present):
+            return labels_NK, scores_NK
+        tokens, words = self._texts.encode([texts[row] for row in present]), self._scorer.model.words
+        embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch)
+        for begin in range(0, len(present), batch_size):
+            rows, terms = present[begin : begin + batch_size], None
+            if words is not None:
+                terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
+            best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k)
+            labels_NK[rows], scores_NK[rows] = best
+        return labels_NK, scores_NK
+
+    def _named(self, text: str, labels: list[int], scores: list[float]) -> list[Prediction]:
+        """The labels of one text with their names, descriptions, scores and words."""
+        words: Sequence[WordParts | None] = [None] * len(labels)
+        if self._explainer is not None:
+            words = self._explainer.parts(text, labels)
+        names, texts = self.labels["label"], self.labels["text"]
+        return [
+            Prediction(names[label].as_py(), texts[label].as_py(), score, parts)
+            for label, score, parts in zip(labels, scores[: len(labels)], words, strict=True)
+        ]

@@ -3,15 +3,26 @@
 B rows, S tokens, E width of the embedding, D features that the head reads, K number of labels to find.
 """
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
-from xmcpipe.data.shards.batches import HostBatch
+from xmcpipe.data.shards.batches import HostBatch, token_batches
+from xmcpipe.data.terms import Terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Best = tuple[Int32s, npt.NDArray[np.float32]]
+# A batch of more tokens leaves the caches of a core: 8,192 took 1.4 times as long a token (Zen 5, float32).
+CPU_BATCH_TOKENS = 1024
 
 
 class Scorer:
@@ -21,19 +32,67 @@ class Scorer:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
         self.autocast = AUTOCAST[precision]
         self._vocabulary = None if model.words is None else WordVocabulary(*model.words.arrays())
+        if self.autocast is not None:
+            _round_linear_weights(model.encoder, self.autocast)
+        # One batch a thread: torch's own threads wait for each other after every operation, which takes many
+        # times as long where other programs run on the same cores. A thread's results don't depend on others.
+        self._threads: ThreadPoolExecutor | None = None
+        if device.type == "cpu":
+            self._threads = ThreadPoolExecutor(torch.get_num_threads(), "embed", torch.set_num_threads, (1,))
+
+    def top(self, batch: HostBatch, k: int) -> Best:
+        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k is at most L."""
+        return self.best(self.embed(batch.input_ids, batch.mask), batch.terms, k)
 
     @torch.inference_mode()
-    def top(self, batch: HostBatch, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k is at most L."""
-        input_ids_BS = torch.from_numpy(batch.input_ids).to(self.device)
-        mask_BS = torch.from_numpy(batch.mask).to(self.device)
+    def embed(self, input_ids: Int64s, mask: Int64s) -> Tensor:
+        """The embeddings of `input_ids` and `mask`, int64 [B, S]: float32 [B, E]."""
+        input_ids_BS, mask_BS = (torch.from_numpy(each).to(self.device) for each in (input_ids, mask))
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            embedding_BE = self.model.embed(input_ids_BS, mask_BS)
+            return self.model.embed(input_ids_BS, mask_BS)
+
+    @torch.inference_mode()
+    def embed_all(
+        self, lengths: Int32s, batch_size: int, tokens: Callable[[Int64s], tuple[Int64s, Int64s]]
+    ) -> Tensor:
+        """The embeddings of any number of rows, float32 [B, E].
+
+        `lengths` int32 [B] are their numbers of tokens; `tokens(rows)` returns `input_ids` and `mask`. Rows
+        are embedded in order of their length, so there is little padding; at most `batch_size` at a time.
+        """
+        on_cpu = self._threads is not None
+        batches = token_batches(lengths, batch_size, CPU_BATCH_TOKENS if on_cpu else 1 << 62)
+
+        def embedded(rows: Int64s) -> Tensor:
+            return self.embed(*tokens(rows))
+
+        parts = list((self._threads.map if self._threads is not None else map)(embedded, batches))
+        return _in_order(parts, batches)
+
+    @torch.inference_mode()
+    def best(self, embedding_BE: Tensor, terms: Terms | None, k: int) -> Best:
+        """Labels and scores as from `top`; `terms` are those of the rows, for a model that reads words."""
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
         words = None
         if self.model.words is not None and self._vocabulary is not None:
-            assert batch.terms is not None, "the caller has checked that the documents have terms"
-            words = self.model.words.batch(*self._vocabulary.weigh(batch.terms), len(batch))
+            assert terms is not None, "the caller has checked that the documents have terms"
+            words = self.model.words.batch(*self._vocabulary.weigh(terms), len(embedding_BE))
         labels_BK, scores_BK = top_labels_of(self.model, features_BD, k, self.label_chunk, words)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()
+
+
+def _in_order(parts: Sequence[Tensor], batches: Sequence[Int64s]) -> Tensor:
+    """The rows of all batches in their own order."""
+    rows = torch.from_numpy(np.concatenate(batches))
+    joined = torch.cat(list(parts))
+    ordered = torch.empty_like(joined)
+    ordered[rows.to(joined.device)] = joined
+    return ordered
+
+
+def _round_linear_weights(encoder: nn.Module, dtype: torch.dtype) -> None:
+    """Autocast rounds the weights of linear layers for each batch; once is enough, and gives the same."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear):
+            module.to(dtype)

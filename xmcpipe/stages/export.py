@@ -133,7 +133,7 @@ def _export_predictions(folder: Path, format_: Format, out: Path) -> None:
     write_label_json(out / "lbl.json", labels)
     if format_ == "pecos":
         write_label_texts(out / "output-items.txt", labels)
-        write_predictions_npz(table, out / "P.tst.npz", len(labels))
+        write_predictions_npz([table], out / "P.tst.npz", len(labels))
         return
     with pq.ParquetFile(table) as file, (out / "tst_predictions.txt").open("wb") as pairs:
         pairs.write(header(file.metadata.num_rows, len(labels)))

@@ -90,7 +90,7 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     rate = len(test) / max(time.monotonic() - started, 1e-9)
     shutil.copyfile(inputs["shards"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
-        write_predictions_npz(table, out / "predictions.npz", num_labels)
+        write_predictions_npz([table], out / "predictions.npz", num_labels)
     figures = {
         "documents": len(test),
         "k": k,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -16,18 +17,20 @@ from xmcpipe.inference.bundle import Prediction
 
 
 class FakeBundle:
-    """Labels a text with its words, and records the texts."""
+    """Labels a text with its words, and records the texts and settings."""
 
     seen: ClassVar[list[str]] = []
+    settings: ClassVar[tuple[Any, ...]] = ()
+    batch_size: ClassVar[int] = 0
 
     @staticmethod
-    def load(folder: Path, explain: bool, propensity_weight: float) -> "FakeBundle":
-        assert propensity_weight == 0.0
+    def load(folder: Path, *settings: Any) -> "FakeBundle":
         assert folder == Path("model")
-        assert not explain
+        FakeBundle.settings = settings
         return FakeBundle()
 
     def predict(self, texts: Iterable[str], k: int, batch_size: int) -> Iterator[list[Prediction]]:
+        FakeBundle.batch_size = batch_size
         for text in texts:
             self.seen.append(text)
             words = text.split()[:k]
@@ -69,7 +72,7 @@ def test_texts_of_the_command_line_become_json_lines_off_a_terminal(predict: Any
 
 
 def test_on_a_terminal_they_are_for_people(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcpipe.cli.commands.predict._is_terminal", lambda: True)
+    monkeypatch.setattr("xmcpipe.cli.labelling._is_terminal", lambda: True)
     result = predict("--text", "plain blue")
     assert result.stdout.splitlines() == ["plain blue", "     1.0000  plain", "     0.5000  blue  BLUE"]
 
@@ -97,26 +100,118 @@ def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("name", "content", "message"),
     [
-        (b'{"text": "a"}\nplain', "in.jsonl, line 2 isn't JSON"),
-        (b'{"text": "a"}\n{"texts": "b"}', "in.jsonl, line 2, got texts"),
-        (b'{"text": 3}', "expected a string `text` in in.jsonl, line 1"),
-        (b"[3]", "line 1, got list"),
-        ('{"text": "gemütlich"}'.encode("latin-1"), "in.jsonl isn't UTF-8"),
+        ("in.jsonl", b'{"text": "a"}\nplain', "in.jsonl, line 2: invalid JSON"),
+        ("in.jsonl", b'{"texts": "a"}', "in.jsonl: expected a column 'text', got texts"),
+        ("in.jsonl", b"[3]", "line 1: expected an object, got a list"),
+        ("in.jsonl", '{"text": "gemütlich"}'.encode("latin-1"), "in.jsonl, line 1: the bytes aren't utf-8"),
+        ("in.txt", b'\n{"text": "a"}\n', "its first line looks like JSON"),
+        ("in.txt", b"__label__a some text\n", "its first line looks like fastText's labels"),
+        ("in.csv", b"id,text\n1,a\n,b\n", "row 2: 'id' is empty"),
+        ("in.xlsx", b"text\n", "unknown"),
+        ("in.csv", b"body\na\n", "expected a column 'text', got body"),
+        ("-", b'a\n{"text": 3}\n', "expected a string `text` in standard input, line 2"),
+        ("-", b'{"texts": "a"}', "in standard input, line 1, got texts"),
+        ("-", b"{a}", "standard input, line 1 isn't JSON"),
+        ("-", b"a\n\xe4", "standard input, line 2 isn't UTF-8 text"),
     ],
 )
-def test_a_line_that_is_no_document_is_one_error(predict: Any, content: bytes, message: str) -> None:
-    Path("in.jsonl").write_bytes(content)
-    result = predict("--input", "in.jsonl")
+def test_a_line_that_is_no_document_is_one_error(
+    predict: Any, name: str, content: bytes, message: str
+) -> None:
+    if name != "-":
+        Path(name).write_bytes(content)
+    named = ["--id-column", "id"] if b"id," in content else []
+    result = predict("--input", name, *named, input=content)
     assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert FakeBundle.seen == []
+
+
+def test_lines_of_text_keep_their_places(predict: Any) -> None:
+    """The case predict_input: six lines, of which three are blank; and a table with a header and ids."""
+    Path("blank.txt").write_text("first text\n\nsecond text\n\n\nthird text\n")
+    found = rows(predict("--input", "blank.txt", "--top", "1").stdout)
+    assert [row["text"] for row in found] == ["first text", "", "second text", "", "", "third text"]
+    assert [len(row["labels"]) for row in found] == [1, 0, 1, 0, 0, 1]
+    assert found == rows(predict("--input", "-", "--top", "1", input=Path("blank.txt").read_text()).stdout)
+    Path("docs.csv").write_text("id,text\n1,text one\n")
+    (row,) = rows(predict("--input", "docs.csv", "--top", "1").stdout)
+    assert row == {"id": "1", "labels": [{"label": "text", "text": "TEXT", "score": 1.0}]}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv.gz", "jsonl", "parquet"])
+def test_tables_are_read_as_import_reads_them(predict: Any, ending: str) -> None:
+    table = pl.DataFrame({"key": ["x", "y"], "title": ["a", ""], "body": ["b, c", " d "]})
+    path = Path(f"in.{ending}")
+    if ending == "tsv.gz":
+        path.write_bytes(gzip.compress(table.write_csv(separator="\t", quote_style="never").encode()))
+    else:
+        write: Any = {"csv": pl.DataFrame.write_csv, "jsonl": pl.DataFrame.write_ndjson}.get(ending)
+        (write or pl.DataFrame.write_parquet)(table, path)
+    columns = [
+        "--id-column",
+        "key",
+        "--text-column",
+        "title",
+        "--text-column",
+        "body",
+        "--text-separator",
+        "|",
+    ]
+    result = predict("--input", str(path), *columns)
+    assert [row["id"] for row in rows(result.stdout)] == ["x", "y"], result.stderr
+    assert FakeBundle.seen == ["a|b, c", "d"]
+
+
+def test_a_line_of_text_may_look_like_json(predict: Any) -> None:
+    Path("in.txt").write_text('{"text": "a"}\n')
+    predict("--input", "in.txt", "--input-format", "text")
+    predict("--input", "-", "--input-format", "text", input="{a}\n")
+    assert FakeBundle.seen == ['{"text": "a"}', "{a}"]
+
+
+def test_settings_reach_the_model(predict: Any) -> None:
+    more = ["--set", "predict.precision=float16", "--set", "predict.propensity_weight=0.5"]
+    result = predict("--text", "a b c d e f g", "--device", "cpu", "--batch-size", "3", *more)
+    assert FakeBundle.settings == ("cpu", "float16", 32768, False, 0.5)
+    assert FakeBundle.batch_size == 3
+    assert len(rows(result.stdout)[0]["labels"]) == 5
+    assert len(rows(predict("--text", "a b c", "--set", "predict.k=2").stdout)[0]["labels"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "a", "--input", "b"], "expected one of --text and --input"),
+        (["--input", "none.jsonl"], "none.jsonl does not exist"),
+        (["--text", "a", "--shards", "s"], "expected either texts or --shards"),
+        (["--text", "a", "--force"], "--force is for the test documents"),
+        (["--text", "a", "--format", "csv"], "expected -o FILE with --format"),
+        (["--text", "a", "-o", "a.csv", "--explain"], "expected one of --explain and -o"),
+        (["--text", "a", "-o", "a.xls"], "expected an output of format parquet, jsonl, csv, npz"),
+        (["--text", "a", "-o", "none/a.csv"], "there is no folder"),
+        (["--input", "in.csv", "-o", "./in.csv"], "expected another file with -o, got the input"),
+        (["--text", "a", "--text-column", "b"], "expected a file with --text-column"),
+        (["--input", "-", "--no-header"], "expected a file with --header"),
+        (["--input", "in.txt", "--id-column", "b"], "expected a table with --id-column, got plain text"),
+        (["--shards", "s", "-o", "a.csv"], "expected texts with -o, got none"),
+        (["--shards", "s", "--explain"], "expected a text with --explain"),
+        (["one", "--recipe", "two", "--text", "a"], "expected one recipe, got two"),
+    ],
+)
+def test_impossible_options_are_refused(predict: Any, arguments: list[str], message: str) -> None:
+    Path("in.txt").write_text("a\n")
+    Path("in.csv").write_text("text\na\n")
+    result = predict(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_impossible_options_are_refused(predict: Any) -> None:
-    assert "expected one of --text" in predict("--text", "a", "--input", "b").stderr
-    assert "none.jsonl does not exist" in predict("--input", "none.jsonl").stderr
+def test_a_model_is_needed(predict: Any) -> None:
     nothing = CliRunner().invoke(app, ["predict", "--text", "a"])
     assert nothing.exit_code == 2
     assert "expected a model or a recipe" in nothing.stderr

@@ -51,7 +51,10 @@ COMMANDS = {
     "cluster": SHARED | {"--shards", "--random"},
     "embed": SHARED | {"--shards"},
     "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
-    "predict": SHARED | {"--model", "--shards", "--text", "--input", "--top", "--explain"},
+    "predict": SHARED
+    | {"--model", "--shards", "--text", "--input", "--out", "-o", "--format", "--top", "--device"}
+    | {"--batch-size", "--explain", "--input-format", "--text-column", "--id-column", "--text-separator"}
+    | {"--encoding", "--header", "--no-header", "--quotes"},
     "baseline": SHARED | {"--system", "--top", "--seed"},
     "eval": SHARED
     | {
@@ -98,6 +101,7 @@ ARGUMENTS = {
     "download": ["dataset"],
     "init": ["folder"],
     "import": ["folder"],
+    "predict": ["recipe_argument"],
     "baseline": ["recipe_argument"],
     "report": ["runs"],
     "export": ["artifact"],

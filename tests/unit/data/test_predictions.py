@@ -34,7 +34,7 @@ def test_the_table_has_the_schema_and_leaves_paddings_out(tmp_path: Path) -> Non
 
 def test_the_matrix_equals_the_table_and_keeps_a_score_of_zero(tmp_path: Path) -> None:
     write(tmp_path / "predictions.parquet")
-    write_predictions_npz(tmp_path / "predictions.parquet", tmp_path / "predictions.npz", 6)
+    write_predictions_npz([tmp_path / "predictions.parquet"], tmp_path / "predictions.npz", 6)
     matrix = sparse.load_npz(tmp_path / "predictions.npz")
     assert matrix.shape == (3, 6)
     assert matrix.nnz == 3
@@ -48,5 +48,5 @@ def test_the_matrix_equals_the_table_and_keeps_a_score_of_zero(tmp_path: Path) -
 def test_an_empty_table_is_an_empty_matrix(tmp_path: Path) -> None:
     with PredictionsWriter(tmp_path / "p.parquet"):
         pass
-    write_predictions_npz(tmp_path / "p.parquet", tmp_path / "p.npz", 6)
+    write_predictions_npz([tmp_path / "p.parquet"], tmp_path / "p.npz", 6)
     assert sparse.load_npz(tmp_path / "p.npz").shape == (0, 6)

@@ -1,42 +1,35 @@
 """`predict`: predicts labels for new texts, or for the test documents of a recipe."""
 
-import gzip
-import json
-import sys
-import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain as one_after_another
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from xmcpipe.artifacts.store import Artifact
-from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.cli import labelling, text_source
+from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
     STORE,
     ForceOption,
     JsonOption,
     ModelOption,
+    RecipeArgument,
     RecipeOption,
     SetOption,
     ShardsOption,
     StoreOption,
 )
-from xmcpipe.cli.session import open_chain, read_recipe, report, run_stage
-from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, report, run_stage
+from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import Recipe
+from xmcpipe.stages.predict import PredictConfig
 
-if TYPE_CHECKING:
-    from xmcpipe.inference.bundle import Prediction
-
-BATCH_SIZE = 32
-SHOWN_TEXT = 100  # characters of a text that are printed on a terminal
-Document = tuple[str | None, str]  # id or None, and text
-Labels = Sequence["Prediction"]  # best first
+DEFAULT_TOP = 5  # number of labels without a recipe
 
 
+# Long: Typer reads its options from the signature.
 def predict(
+    recipe_argument: RecipeArgument = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     model: ModelOption = None,
@@ -49,13 +42,53 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Texts to label: JSONL with `text` (and `id`), or one text per line; - is standard input.",
+            help="Texts to label: JSONL, CSV, TSV (also .gz), Parquet, or .txt with one text per line; "
+            "- is standard input.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of labels per text.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="File to write: .parquet, .jsonl, .csv or .npz; "
+            "the same command continues it if it was killed.",
+        ),
+    ] = None,
+    out_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="parquet|jsonl|csv|npz", help="Format of -o; by default that of its ending."
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, help="Labels per text; by default predict.k of the recipe, else 5."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAME", help="Device: auto, cpu, cuda, cuda:1, …")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Number of texts that are scored at a time.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the words of a text that speak for each label.")
     ] = False,
+    input_format: Annotated[
+        Literal["auto", "text"],
+        typer.Option(
+            "--input-format",
+            help="text: each line of --input is a text, whatever it looks like; auto: by its ending.",
+            rich_help_panel=importing.READING,
+        ),
+    ] = "auto",
+    text_columns: importing.TextColumns = None,
+    id_column: importing.Id = None,
+    text_separator: importing.Separator = None,
+    encoding: importing.Encoding = None,
+    header: importing.Header = None,
+    quotes: importing.Quotes = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -63,135 +96,95 @@ def predict(
     """Predict labels for texts from --text, --input or standard input.
 
     With a recipe or shards and no text, predict labels for the test documents.
+
+    Example: xmcpipe predict quickstart --input texts.csv --text-column body -o labels.parquet
     """
-    if not text and input_file is None and (recipe is not None or shards is not None):
-        if explain:
-            raise XmcpipeError("expected a text with --explain, got none", "add --text or --input")
+    name = None if recipe_argument is None and recipe is None else one_recipe(recipe_argument, recipe)
+    keys = only_set(k=top, device=device, batch_size=batch_size)
+    if not _reads_texts(text, input_file, name, shards):
+        _refuse_with_test_documents(explain=explain, out=out, format=out_format)
         inputs = {"model": model, "shards": shards}
-        report(run_stage("predict", recipe, settings, store, force, inputs=inputs), as_json)
+        report(run_stage("predict", name, settings, store, force, {"predict": keys}, inputs), as_json)
         return
+    _refuse_with_texts(shards=shards, force=force)
+    if out_format is not None and out is None:
+        raise XmcpipeError(f"expected -o FILE with --format {out_format}, got none", "add -o FILE")
+    if explain and out is not None:
+        raise XmcpipeError("expected one of --explain and -o, got both", "omit one of them")
+    loaded = read_recipe(name, settings, {"predict": keys if name else {"k": DEFAULT_TOP, **keys}})
+    config = loaded.configs["predict"]
+    reading = Reading(
+        loaded.configs.get("import"),
+        input_format,
+        text_columns,
+        id_column,
+        text_separator,
+        encoding,
+        header,
+        quotes,
+    )
+    source = _source(text, input_file, reading, config)
+    folder = model or _model_of(loaded, name, store)
+    if out is not None:
+        labelling.write_labels(folder, source, config, out, out_format, as_json)
+    else:
+        batches = text_source.batches_of_file(source) if isinstance(source, TextFile) else source
+        labelling.print_labels(folder, batches, config, explain, as_json)
+
+
+def _reads_texts(
+    text: list[str] | None, input_file: Path | None, name: str | None, shards: Path | None
+) -> bool:
+    """Whether to label texts, and not the test documents of a recipe or of shards."""
     if text and input_file is not None:
         raise XmcpipeError("expected one of --text and --input, got both", "omit one of them")
-    folder = model or _model_of(recipe, settings, store)
-    weight = read_recipe(recipe, settings, {"predict": {}}).configs["predict"].propensity_weight
-    documents = ((None, each) for each in text) if text else _documents(input_file)
-    _print(_label(folder, documents, top, explain, weight), as_json or not _is_terminal())
+    if input_file == STANDARD_INPUT:
+        return True
+    named = bool(text) or input_file is not None
+    from_input = text_source.choose_standard_input(named or shards is not None, name is not None)
+    return named or from_input
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+def _source(
+    text: list[str] | None, input_file: Path | None, reading: Reading, config: PredictConfig
+) -> TextFile | labelling.Batches:
+    if text:
+        if reading.given():
+            raise XmcpipeError(
+                f"expected a file with {reading.given()[0]}, got --text", f"omit {reading.given()[0]}"
+            )
+        return text_source.of_texts(text)
+    if input_file is None or input_file == STANDARD_INPUT:
+        return text_source.batches_of_standard_input(reading, config.batch_size)
+    return TextFile(input_file, reading)
 
 
-def _model_of(recipe: str | None, settings: list[str] | None, store: Path) -> Path:
-    if recipe is None:
+def _refuse_with_test_documents(explain: bool, **file: Any) -> None:
+    if explain:
+        raise XmcpipeError("expected a text with --explain, got none", "add --text or --input")
+    if any(file.values()):
+        raise XmcpipeError(
+            "expected texts with -o, got none",
+            "add --input FILE; `xmcpipe export` writes the predictions of the test documents",
+        )
+
+
+def _refuse_with_texts(shards: Path | None, force: bool) -> None:
+    """Options that would have no effect on new texts."""
+    if shards is not None:
+        raise XmcpipeError("expected either texts or --shards, got both", "omit one of them")
+    if force:
+        raise XmcpipeError(
+            "--force is for the test documents of a recipe; texts are labelled each time", "omit --force"
+        )
+
+
+def _model_of(recipe: Recipe, name: str | None, store: Path) -> Path:
+    """The folder of the recipe's model. Raises XmcpipeError without a recipe, and if it isn't trained yet."""
+    if name is None:
         raise XmcpipeError("expected a model or a recipe, got neither", "add --model DIR or --recipe RECIPE")
-    chain = open_chain(read_recipe(recipe, settings, {"predict": {}}), store)
+    chain = open_chain(recipe, store)
     chain.require_inputs(chain.stage("predict"), ["model"])
     artifact = chain.input("model")[1]
     assert artifact, "required above"
     return artifact.path
-
-
-def _label(
-    folder: Path, documents: Iterable[Document], top: int, explain: bool, propensity_weight: float
-) -> Iterator[tuple[Document, Labels]]:
-    """Each document with its labels, in order, in bounded memory."""
-    if (folder / "manifest.json").is_file():
-        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
-    documents = iter(documents)
-    first = next(documents, None)  # read now: bad input should fail before the model is loaded
-    if first is None:
-        return
-    from xmcpipe.inference.bundle import Bundle
-
-    # The model reads texts ahead, a batch at a time. The queue holds the documents that were read and have no
-    # labels yet.
-    waiting: deque[Document] = deque()
-
-    def texts() -> Iterator[str]:
-        for document in one_after_another([first], documents):
-            waiting.append(document)
-            yield document[1]
-
-    bundle = Bundle.load(folder, explain=explain, propensity_weight=propensity_weight)
-    for labels in bundle.predict(texts(), top, BATCH_SIZE):
-        yield waiting.popleft(), labels
-
-
-def _documents(path: Path | None) -> Iterator[Document]:
-    """Documents from a file or, for None and "-", from standard input, read lazily."""
-    if path is None or str(path) == "-":
-        if path is None and sys.stdin.isatty():
-            raise XmcpipeError("expected a text, got none", 'add --text "…" or --input FILE')
-        yield from _parse(sys.stdin, "standard input", objects_only=False)
-        return
-    require_file(path, "--input")
-    objects_only = path.name.removesuffix(".gz").endswith((".jsonl", ".json"))
-    with (
-        gzip.open(path, "rt", encoding="utf-8")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8") as lines
-    ):
-        yield from _parse(lines, str(path), objects_only)
-
-
-def _parse(lines: Iterable[str], source: str, objects_only: bool) -> Iterator[Document]:
-    """One document per line: a JSON object or (unless `objects_only`) a text; empty lines are skipped."""
-    try:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            if objects_only or line.lstrip().startswith("{"):
-                yield _document(line, f"{source}, line {number}")
-            else:
-                yield None, line.strip()
-    except UnicodeDecodeError as error:
-        raise XmcpipeError(f"{source} isn't UTF-8 text: {error.reason}", "save it as UTF-8") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise XmcpipeError(f"{source} can't be read: {error}", "check the file") from error
-
-
-def _document(line: str, place: str) -> Document:
-    """One line of JSONL as a document; `place` names the line in errors."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise XmcpipeError(
-            f"{place} isn't JSON: {error}", 'write one object per line: {"text": "…"}'
-        ) from error
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-        raise XmcpipeError(
-            f"expected a string `text` in {place}, got {keys}", 'write one object per line: {"text": "…"}'
-        )
-    return None if row.get("id") is None else str(row["id"]), row["text"]
-
-
-def _print(labelled: Iterable[tuple[Document, Labels]], as_json: bool) -> None:
-    for (name, text), labels in labelled:
-        if as_json:
-            typer.echo(json.dumps(_row(name, text, labels), ensure_ascii=False))
-            continue
-        typer.echo(f"{name + ': ' if name else ''}{_shortened(text)}")
-        for each in labels:
-            typer.echo(
-                f"  {each.score:9.4f}  {each.label}{f'  {_shortened(each.text)}' if each.text else ''}"
-            )
-            if each.words:
-                parts = " · ".join(f"{word} {part:+.2f}" for word, part in each.words)
-                typer.echo(f"{'':13}{_shortened(parts)}")
-
-
-def _row(name: str | None, text: str, labels: Labels) -> dict[str, Any]:
-    scored: list[dict[str, Any]] = [
-        {"label": each.label, "text": each.text, "score": round(each.score, 6)} for each in labels
-    ]
-    for row, each in zip(scored, labels, strict=True):
-        if each.words is not None:
-            row["words"] = [{"word": word, "part": round(part, 6)} for word, part in each.words]
-    return {**({"text": text} if name is None else {"id": name}), "labels": scored}
-
-
-def _shortened(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= SHOWN_TEXT else words[: SHOWN_TEXT - 1] + "…"

@@ -55,6 +55,20 @@ def length_order(lengths: Int32s, batch_size: int) -> list[Int64s]:
     return _pieces(np.argsort(-lengths.astype(np.int64), kind="stable"), batch_size)
 
 
+def token_batches(lengths: Int32s, batch_size: int, max_tokens: int) -> list[Int64s]:
+    """Batches of all documents, longest first; each of at most `batch_size` documents, and at most
+    `max_tokens` tokens with its padding, unless one document has more.
+    """
+    order = np.argsort(-lengths.astype(np.int64), kind="stable")
+    batches, begin = [], 0
+    while begin < len(order):
+        fitting = max(1, max_tokens // max(1, int(lengths[order[begin]])))
+        end = begin + min(fitting, batch_size)
+        batches.append(order[begin:end])
+        begin = end
+    return batches
+
+
 def collate(shards: Shards, rows: Int64s, pad_id: int) -> HostBatch:
     """The documents of `rows` (int64 [B], rows of the split), padded on the right to the longest of them."""
     input_ids, mask = pad(*shards.tokens.gather(rows), pad_id)

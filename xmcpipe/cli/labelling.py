@@ -1,0 +1,160 @@
+"""Labels texts with a model and prints the labels, or writes them to a file."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain as one_after_another
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import xmcpipe
+from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.cli.output import print_json
+from xmcpipe.cli.text_source import TextFile
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.inference.document import Document
+from xmcpipe.stages.predict import PredictConfig
+
+if TYPE_CHECKING:
+    from xmcpipe.inference.bundle import Bundle, Prediction
+
+SHOWN_TEXT = 100  # characters of a text that are printed on a terminal
+Batches = Iterable[list[Document]]
+Labels = Sequence["Prediction"]  # best first
+
+
+def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: bool, as_json: bool) -> None:
+    """Print the labels of each document, in order, as soon as those of its batch are known.
+
+    With `as_json`, or if standard output is no terminal, they are JSON lines.
+    """
+    as_json = as_json or not _is_terminal()
+    begun = _begun(batches)
+    if begun is None:
+        return
+    bundle = _load(model, config, explain)
+    for batch in begun:
+        found = bundle.predict([document.text for document in batch], config.k, config.batch_size)
+        lines = [
+            line
+            for document, labels in zip(batch, found, strict=True)
+            for line in _lines(document, labels, as_json)
+        ]
+        typer.echo("\n".join(lines))
+
+
+def write_labels(
+    model: Path,
+    source: TextFile | Batches,
+    config: PredictConfig,
+    out: Path,
+    named_format: str | None,
+    as_json: bool,
+) -> None:
+    """Write the labels of each document to the file `out`, and print how many.
+
+    A killed prediction of a file is continued. All faults of the file are found before the model is loaded.
+    """
+    from xmcpipe.inference.bulk import Job, predict_file
+    from xmcpipe.inference.outputs import output_format, require_writable
+
+    kind, total, identity = output_format(out, named_format), None, None
+    require_writable(out)
+    if isinstance(source, TextFile) and out.resolve() == source.path.resolve():
+        raise XmcpipeError(f"expected another file with -o, got the input {out}", "name a new file")
+    if isinstance(source, TextFile):
+        total, documents = source.count(), source.documents()
+    else:
+        documents = one_after_another.from_iterable(source)
+    bundle = _load(model, config, explain=False)
+    if isinstance(source, TextFile):
+        identity = {**source.identity(), **_identity(model, config), "device": str(bundle.device)}
+    started = time.monotonic()
+    job = Job(out, kind, config.k, config.batch_size, identity)
+    facts = {
+        "path": str(out),
+        "format": kind,
+        "labels_per_document": min(config.k, len(bundle.labels)),
+        **vars(predict_file(documents, bundle, job, total)),
+    }
+    seconds = max(time.monotonic() - started, 1e-9)
+    facts["documents_per_second"] = round((facts["documents"] - facts["continued_from"]) / seconds, 1)
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(_summary(facts))
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    line = f"{facts['path']}: {facts['documents']:,} documents, {facts['labels_per_document']} labels each"
+    if facts["without_text"]:
+        line += f"; {facts['without_text']:,} without text have no labels"
+    return f"{line}; {facts['documents_per_second']:,.0f} documents/s"
+
+
+def _identity(model: Path, config: PredictConfig) -> dict[str, Any]:
+    """Everything besides the texts that determines the scores, to the last digit."""
+    if (model / "manifest.json").is_file():
+        name = Artifact.at(model).manifest.fingerprint
+    else:
+        name = sha256_of_file(model / "model.json") + sha256_of_file(model / "model.safetensors")
+    keys = ("k", "propensity_weight", "precision", "batch_size", "label_chunk")
+    settings = {key: getattr(config, key) for key in keys}
+    return {"xmcpipe": xmcpipe.__version__, "model": name, **settings}
+
+
+def _begun(batches: Batches) -> Batches | None:
+    """The same batches, the first of which is read now: bad input is refused before a model is loaded.
+
+    None if there are none.
+    """
+    stream = iter(batches)
+    first = next(stream, None)
+    return None if first is None else one_after_another([first], stream)
+
+
+def _load(folder: Path, config: PredictConfig, explain: bool) -> "Bundle":
+    if (folder / "manifest.json").is_file():
+        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
+    from xmcpipe.inference.bundle import Bundle
+
+    return Bundle.load(
+        folder, config.device, config.precision, config.label_chunk, explain, config.propensity_weight
+    )
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _lines(document: Document, labels: Labels, as_json: bool) -> Iterator[str]:
+    """The lines to print for one document."""
+    if as_json:
+        yield json.dumps(_row(document, labels), ensure_ascii=False)
+        return
+    yield f"{document.id + ': ' if document.id else ''}{_shortened(document.text)}"
+    for each in labels:
+        yield f"  {each.score:9.4f}  {each.label}{f'  {_shortened(each.text)}' if each.text else ''}"
+        if each.words:
+            parts = " · ".join(f"{word} {part:+.2f}" for word, part in each.words)
+            yield f"{'':13}{_shortened(parts)}"
+
+
+def _row(document: Document, labels: Labels) -> dict[str, Any]:
+    scored: list[dict[str, Any]] = [
+        {"label": each.label, "text": each.text, "score": round(each.score, 6)} for each in labels
+    ]
+    for row, each in zip(scored, labels, strict=True):
+        if each.words is not None:
+            row["words"] = [{"word": word, "part": round(part, 6)} for word, part in each.words]
+    return {**({"text": document.text} if document.id is None else {"id": document.id}), "labels": scored}
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= SHOWN_TEXT else words[: SHOWN_TEXT - 1] + "…"

@@ -1,0 +1,110 @@
+"""The files that bulk prediction writes: one row for each input row, in the order of the input.
+
+    .parquet    id string · labels list<string>, best first · scores list<float>
+    .jsonl      {"id": …, "labels": [{"label": …, "text": …, "score": …}, …]}, the rows of `predict --json`
+    .csv        id, label_1, score_1, label_2, score_2, …; cells without a label are empty
+    .npz        SciPy CSR matrix [N, L]; column i is row i of the model's labels.parquet; no ids
+
+A writer reads finished blocks (tables of `data.predictions`), one at a time, and label names.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xmcpipe.data.predictions import write_predictions_npz
+from xmcpipe.errors import XmcpipeError
+
+NAMED = pa.schema(
+    [("id", pa.string()), ("labels", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))]
+)
+SCORE_DIGITS = 6  # after the decimal point, in text
+
+Writer = Callable[[Sequence[Path], pa.Table, int, Path], None]
+
+
+def output_format(out: Path, named: str | None) -> str:
+    """The format to write: the one that was `named`, else the ending of `out`.
+
+    Raises XmcpipeError for a format that there isn't.
+    """
+    found = named or out.suffix.lower().removeprefix(".")
+    if found not in WRITERS:
+        given = f"--format {named}" if named else f"-o {out}"
+        raise XmcpipeError(
+            f"expected an output of format {', '.join(WRITERS)}, got {given}",
+            "end the name of the file with one of them, or name one with --format",
+        )
+    return found
+
+
+def require_writable(out: Path) -> None:
+    """Raise XmcpipeError, before any work, if the file `out` can't be written."""
+    folder = out.absolute().parent
+    if out.is_dir():
+        raise XmcpipeError(f"expected a file to write, got the folder -o {out}", "name a file in it")
+    if not folder.is_dir():
+        raise XmcpipeError(f"there is no folder {folder}", "create it, or write another file with -o")
+    if not os.access(folder, os.W_OK):
+        raise XmcpipeError(f"{folder} can't be written: permission denied", "write another file with -o")
+
+
+def _write_parquet(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+    names = labels["label"].combine_chunks().cast(pa.string())
+    with pq.ParquetWriter(out, NAMED, compression="zstd") as file:
+        for block in _tables(blocks):
+            lists = block["labels"].combine_chunks()
+            named = pa.ListArray.from_arrays(lists.offsets, names.take(lists.values))
+            file.write_table(pa.table([block["id"], named, block["scores"]], schema=NAMED))
+
+
+def _write_jsonl(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+    names, texts = labels["label"].to_pylist(), labels["text"].to_pylist()
+    with out.open("w", encoding="utf-8", newline="\n") as file:
+        for identity, ids, scores in _rows(blocks):
+            scored = [
+                {"label": names[label], "text": texts[label], "score": round(score, SCORE_DIGITS)}
+                for label, score in zip(ids, scores, strict=True)
+            ]
+            file.write(json.dumps({"id": identity, "labels": scored}, ensure_ascii=False) + "\n")
+
+
+def _write_csv(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+    names = labels["label"].to_pylist()
+    with out.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        header = [f"{kind}_{rank + 1}" for rank in range(k) for kind in ("label", "score")]
+        table.writerow(["id", *header])
+        for identity, ids, scores in _rows(blocks):
+            cells: list[Any] = [identity]
+            for label, score in zip(ids, scores, strict=True):
+                cells += [names[label], round(score, SCORE_DIGITS)]
+            table.writerow(cells + [""] * (1 + 2 * k - len(cells)))
+
+
+def _write_npz(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+    write_predictions_npz(blocks, out, len(labels))
+
+
+WRITERS: dict[str, Writer] = {
+    "parquet": _write_parquet,
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
+    "npz": _write_npz,
+}
+
+
+def _tables(blocks: Sequence[Path]) -> Iterator[pa.Table]:
+    for block in blocks:
+        yield pq.read_table(block)
+
+
+def _rows(blocks: Sequence[Path]) -> Iterator[tuple[str, list[int], list[float]]]:
+    for table in _tables(blocks):
+        yield from zip(*(table[name].to_pylist() for name in ("id", "labels", "scores")), strict=True)
