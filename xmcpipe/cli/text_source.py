@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.cli import standard_input
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions
 
 STANDARD_INPUT = Path("-")
+FILE_KEYS = ("encoding", "header", "quotes", "delimiter", "label_prefix")
 FILE_ROWS = 1024  # texts of a file that are labelled before their labels are printed
 PATIENCE = 1.0  # seconds to wait for the first byte of a pipe that may be unused
 logger = logging.getLogger(__name__)
@@ -29,17 +30,19 @@ class Reading:
     """How to read a file: the options of `import` that concern texts, under the names of its keys.
 
     Those that are None are as in the table [import] of the recipe (`defaults`), or as `import` has them.
-    `input_format` is "auto" or "text", one text a line.
+    `input_format` is "auto", "text" (one text a line), or a format of `import`.
     """
 
     defaults: ImportConfig | None = None
-    input_format: Literal["auto", "text"] = "auto"
+    input_format: str = "auto"
     text: list[str] | None = None
     id: str | None = None
     text_separator: str | None = None
     encoding: str | None = None
     header: bool | None = None
     quotes: str | None = None
+    delimiter: str | None = None
+    label_prefix: str | None = None
 
     def given(self) -> list[str]:
         """The options that only tables have and the user gave."""
@@ -49,13 +52,14 @@ class Reading:
             "text_separator": "--text-separator",
             "header": "--header",
             "quotes": "--quotes",
+            "delimiter": "--delimiter",
         }
         return [flag for key, flag in names.items() if getattr(self, key) not in (None, [])]
 
     def table(self) -> dict[str, Any]:
         """The value of each key, in JSON types."""
         table: dict[str, Any] = {}
-        for key in ("text", "id", "text_separator", "encoding", "header", "quotes"):
+        for key in ("text", "id", "text_separator", *FILE_KEYS):
             value = getattr(self, key)
             if value in (None, []) and self.defaults is not None:
                 value = getattr(self.defaults, key)
@@ -68,7 +72,9 @@ class Reading:
         from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions
 
         table = self.table()
-        options = {key: table.pop(key) for key in ("encoding", "header", "quotes") if key in table}
+        options = {key: table.pop(key) for key in FILE_KEYS if key in table}
+        if self.input_format != "text":
+            options["format"] = self.input_format
         if "text" in table:
             table["text"] = tuple(table["text"])
         return DocumentColumns(**table), TextFileOptions(**options)
@@ -81,7 +87,8 @@ class TextFile:
         from xmcpipe.data.tables.texts import is_plain
 
         self.path, self._reading = require_file(path, "--input"), reading
-        if (given := reading.given()) and (reading.input_format == "text" or is_plain(path)):
+        plain = reading.input_format == "text" or (reading.input_format == "auto" and is_plain(path))
+        if (given := reading.given()) and plain:
             raise XmcpipeError(
                 f"expected a table with {given[0]}, got plain text: {path}",
                 f"omit {given[0]}, or name a file that ends in .csv, .tsv, .jsonl or .parquet",
@@ -92,7 +99,7 @@ class TextFile:
         from xmcpipe.data.tables.texts import read_texts
 
         columns, options = self._reading.columns()
-        for rows in read_texts(self.path, columns, options, self._reading.input_format):
+        for rows in read_texts(self.path, columns, options, self._reading.input_format == "text"):
             yield from map(Document, rows["id"].to_list(), rows["text"].to_list())
 
     def identity(self) -> dict[str, Any]:

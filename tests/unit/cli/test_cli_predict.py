@@ -104,10 +104,10 @@ def test_standard_input_takes_lines_and_objects(predict: Any) -> None:
     [
         ("in.jsonl", b'{"text": "a"}\nplain', "in.jsonl, line 2: invalid JSON"),
         ("in.jsonl", b'{"texts": "a"}', "in.jsonl: expected a column 'text', got texts"),
-        ("in.jsonl", b"[3]", "line 1: expected an object, got a list"),
+        ("in.jsonl", b"[3]", "1: expected an object, got a number"),
         ("in.jsonl", '{"text": "gemütlich"}'.encode("latin-1"), "in.jsonl, line 1: the bytes aren't utf-8"),
         ("in.txt", b'\n{"text": "a"}\n', "its first line looks like JSON"),
-        ("in.txt", b"__label__a some text\n", "its first line looks like fastText's labels"),
+        ("in.txt", b"one\ttext\nother\ttext\n", "look like --input-format libmultilabel"),
         ("in.csv", b"id,text\n1,a\n,b\n", "row 2: 'id' is empty"),
         ("in.xlsx", b"text\n", "unknown"),
         ("in.csv", b"body\na\n", "expected a column 'text', got body"),
@@ -137,6 +137,8 @@ def test_lines_of_text_keep_their_places(predict: Any) -> None:
     assert [row["text"] for row in found] == ["first text", "", "second text", "", "", "third text"]
     assert [len(row["labels"]) for row in found] == [1, 0, 1, 0, 0, 1]
     assert found == rows(predict("--input", "-", "--top", "1", input=Path("blank.txt").read_text()).stdout)
+    Path("cr.txt").write_bytes(b"first text\r\rsecond text\r\r\rthird text\r")
+    assert found == rows(predict("--input", "cr.txt", "--top", "1").stdout)
     Path("docs.csv").write_text("id,text\n1,text one\n")
     (row,) = rows(predict("--input", "docs.csv", "--top", "1").stdout)
     assert row == {"id": "1", "labels": [{"label": "text", "text": "TEXT", "score": 1.0}]}
@@ -166,6 +168,18 @@ def test_tables_are_read_as_import_reads_them(predict: Any, ending: str) -> None
     assert FakeBundle.seen == ["a|b, c", "d"]
 
 
+def test_labels_of_other_tools_are_no_text_and_whole_ids_stay_whole(predict: Any) -> None:
+    Path("in.txt").write_text("__label__x __label__y blue sky\n__label__x green\n")
+    predict("--input", "in.txt")
+    Path("in.csv").write_text("body;id\na, b;7.0\nc;8.0\n")
+    found = rows(predict("--input", "in.csv", "--delimiter", ";", "--text-column", "body").stdout)
+    assert FakeBundle.seen == ["blue sky", "green", "a, b", "c"]
+    assert [row["id"] for row in found] == ["7", "8"]
+    Path("docs").write_text('{"text": "red"}\n')
+    predict("--input", "docs", "--input-format", "jsonl")
+    assert FakeBundle.seen[-1] == "red"
+
+
 def test_a_line_of_text_may_look_like_json(predict: Any) -> None:
     Path("in.txt").write_text('{"text": "a"}\n')
     predict("--input", "in.txt", "--input-format", "text")
@@ -187,6 +201,7 @@ def test_settings_reach_the_model(predict: Any) -> None:
     [
         (["--text", "a", "--input", "b"], "expected one of --text and --input"),
         (["--input", "none.jsonl"], "none.jsonl does not exist"),
+        (["--text", "a", "--input-format", "xls"], "expected --input-format, one of text, auto"),
         (["--text", "a", "--shards", "s"], "expected either texts or --shards"),
         (["--text", "a", "--force"], "--force is for the test documents"),
         (["--text", "a", "--format", "csv"], "expected -o FILE with --format"),

@@ -54,7 +54,7 @@ COMMANDS = {
     "predict": SHARED
     | {"--model", "--shards", "--text", "--input", "--out", "-o", "--format", "--top", "--device"}
     | {"--batch-size", "--explain", "--input-format", "--text-column", "--id-column", "--text-separator"}
-    | {"--encoding", "--header", "--no-header", "--quotes"},
+    | {"--encoding", "--header", "--no-header", "--quotes", "--delimiter", "--label-prefix"},
     "baseline": SHARED | {"--system", "--top", "--seed"},
     "eval": SHARED
     | {

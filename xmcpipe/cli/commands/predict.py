@@ -1,7 +1,7 @@
 """`predict`: predicts labels for new texts, or for the test documents of a recipe."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -22,8 +22,10 @@ from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, r
 from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
+from xmcpipe.stages.importing import ImportConfig
 from xmcpipe.stages.predict import PredictConfig
 
+INPUT_FORMATS = ("text", *get_args(get_type_hints(ImportConfig)["format"]))
 DEFAULT_TOP = 5  # number of labels without a recipe
 
 
@@ -76,10 +78,12 @@ def predict(
         bool, typer.Option("--explain", help="Show the words of a text that speak for each label.")
     ] = False,
     input_format: Annotated[
-        Literal["auto", "text"],
+        str,
         typer.Option(
             "--input-format",
-            help="text: each line of --input is a text, whatever it looks like; auto: by its ending.",
+            metavar="text|FORMAT",
+            help="text: each line of --input is a text, whatever it looks like; or a format of `import`. "
+            "By default that of the ending.",
             rich_help_panel=importing.READING,
         ),
     ] = "auto",
@@ -89,6 +93,8 @@ def predict(
     encoding: importing.Encoding = None,
     header: importing.Header = None,
     quotes: importing.Quotes = None,
+    delimiter: importing.Delimiter = None,
+    label_prefix: importing.LabelPrefix = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -99,6 +105,11 @@ def predict(
 
     Example: xmcpipe predict quickstart --input texts.csv --text-column body -o labels.parquet
     """
+    if input_format not in INPUT_FORMATS:
+        raise XmcpipeError(
+            f"expected --input-format, one of {', '.join(INPUT_FORMATS)}, got {input_format}",
+            "omit it to go by the ending of --input",
+        )
     name = None if recipe_argument is None and recipe is None else one_recipe(recipe_argument, recipe)
     keys = only_set(k=top, device=device, batch_size=batch_size)
     if not _reads_texts(text, input_file, name, shards):
@@ -122,6 +133,8 @@ def predict(
         encoding,
         header,
         quotes,
+        delimiter,
+        label_prefix,
     )
     source = _source(text, input_file, reading, config)
     folder = model or _model_of(loaded, name, store)

@@ -1,6 +1,6 @@
 """Processor time of labelling short texts, relative to the bare encoder on the same tokens.
 
-    python -m tests.bench.predict_throughput artifacts/model/0123456789abcdef --precision bfloat16
+    python -m tests.bench.prediction.throughput artifacts/model/0123456789abcdef --precision bfloat16
 
 The floor is the forward pass of the same encoder, on tokens that are already there: texts of equal length are
 together, so nothing is padded, and the output is not used. Prediction reads texts: it tokenizes, sorts, pads,
