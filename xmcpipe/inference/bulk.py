@@ -73,7 +73,7 @@ def predict_file(documents: Iterable[Document], bundle: "Bundle", job: Job, tota
         try:
             written = _write_blocks(documents, bundle, job, total, finished)
             unfinished = job.partial / "output"
-            WRITERS[job.format](_blocks(job), bundle.labels, min(job.k, len(bundle.labels)), unfinished)
+            WRITERS[job.format](_blocks(job), bundle.labels, unfinished)
             unfinished.replace(job.out)
         except BaseException:
             if job.identity is None:  # nobody could continue it

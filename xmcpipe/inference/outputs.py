@@ -2,7 +2,7 @@
 
     .parquet    id string · labels list<string>, best first · scores list<float>
     .jsonl      {"id": …, "labels": [{"label": …, "text": …, "score": …}, …]}, the rows of `predict --json`
-    .csv        id, label_1, score_1, label_2, score_2, …; cells without a label are empty
+    .csv        id, labels, scores; both lists as JSON, because a label may hold any separator
     .npz        SciPy CSR matrix [N, L]; column i is row i of the model's labels.parquet; no ids
 
 A writer reads finished blocks (tables of `data.predictions`), one at a time, and label names.
@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +25,7 @@ NAMED = pa.schema(
 )
 SCORE_DIGITS = 6  # after the decimal point, in text
 
-Writer = Callable[[Sequence[Path], pa.Table, int, Path], None]
+Writer = Callable[[Sequence[Path], pa.Table, Path], None]
 
 
 def output_format(out: Path, named: str | None) -> str:
@@ -55,7 +54,7 @@ def require_writable(out: Path) -> None:
         raise XmcpipeError(f"{folder} can't be written: permission denied", "write another file with -o")
 
 
-def _write_parquet(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+def _write_parquet(blocks: Sequence[Path], labels: pa.Table, out: Path) -> None:
     names = labels["label"].combine_chunks().cast(pa.string())
     with pq.ParquetWriter(out, NAMED, compression="zstd") as file:
         for block in _tables(blocks):
@@ -64,7 +63,7 @@ def _write_parquet(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) 
             file.write_table(pa.table([block["id"], named, block["scores"]], schema=NAMED))
 
 
-def _write_jsonl(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+def _write_jsonl(blocks: Sequence[Path], labels: pa.Table, out: Path) -> None:
     names, texts = labels["label"].to_pylist(), labels["text"].to_pylist()
     with out.open("w", encoding="utf-8", newline="\n") as file:
         for identity, ids, scores in _rows(blocks):
@@ -75,20 +74,17 @@ def _write_jsonl(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) ->
             file.write(json.dumps({"id": identity, "labels": scored}, ensure_ascii=False) + "\n")
 
 
-def _write_csv(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+def _write_csv(blocks: Sequence[Path], labels: pa.Table, out: Path) -> None:
     names = labels["label"].to_pylist()
     with out.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        header = [f"{kind}_{rank + 1}" for rank in range(k) for kind in ("label", "score")]
-        table.writerow(["id", *header])
+        table.writerow(NAMED.names)
         for identity, ids, scores in _rows(blocks):
-            cells: list[Any] = [identity]
-            for label, score in zip(ids, scores, strict=True):
-                cells += [names[label], round(score, SCORE_DIGITS)]
-            table.writerow(cells + [""] * (1 + 2 * k - len(cells)))
+            named = json.dumps([names[label] for label in ids], ensure_ascii=False)
+            table.writerow([identity, named, json.dumps([round(score, SCORE_DIGITS) for score in scores])])
 
 
-def _write_npz(blocks: Sequence[Path], labels: pa.Table, k: int, out: Path) -> None:
+def _write_npz(blocks: Sequence[Path], labels: pa.Table, out: Path) -> None:
     write_predictions_npz(blocks, out, len(labels))
 
 

@@ -76,10 +76,9 @@ def read_jsonl(path: Path) -> tuple[list[str], list[list[tuple[str, float]]]]:
 def read_csv(path: Path) -> tuple[list[str], list[list[tuple[str, float]]]]:
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["id", "label_1", "score_1", "label_2", "score_2", "label_3", "score_3"]
-    return [row[0] for row in rows], [
-        [(row[rank], float(row[rank + 1])) for rank in (1, 3, 5) if row[rank]] for row in rows
-    ]
+    assert header == ["id", "labels", "scores"]
+    pairs = [(json.loads(labels), json.loads(scores)) for _, labels, scores in rows]
+    return [row[0] for row in rows], [list(zip(labels, scores, strict=True)) for labels, scores in pairs]
 
 
 def read_npz(path: Path) -> tuple[list[str], list[list[tuple[str, float]]]]:
