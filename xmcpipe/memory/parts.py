@@ -1,9 +1,10 @@
 """The parts into which the memory of a training is divided, and the part that each tensor belongs to."""
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from xmcpipe.memory.live_bytes import LiveBytes
-from xmcpipe.training.trainer import Trainer
+if TYPE_CHECKING:
+    from xmcpipe.memory.live_bytes import LiveBytes
+    from xmcpipe.training.trainer import Trainer
 
 SCORES = "scores of a chunk"  # including their gradient, dX, and the workspace of the classifier's operators
 ACTIVATIONS = "activations"  # of the encoder, and everything that lives only in backward
@@ -48,7 +49,7 @@ def part_of(parameter: str, what: str) -> str:
     return "classifier indices" if is_index else f"classifier {what}"
 
 
-def count_all(meter: LiveBytes, trainer: Trainer) -> None:
+def count_all(meter: "LiveBytes", trainer: "Trainer") -> None:
     """Count all tensors that a trainer holds between two steps."""
     model = trainer.model
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -63,8 +64,10 @@ def count_all(meter: LiveBytes, trainer: Trainer) -> None:
         meter.count([trainer.feed.label_counts], LABEL_FACTS)
 
 
-def count_moments(meter: LiveBytes, trainer: Trainer) -> None:
+def count_moments(meter: "LiveBytes", trainer: "Trainer") -> None:
     """Count the state of the optimizers, and assign it to its parts."""
+    from torch import Tensor  # here, because the names above are needed where torch isn't loaded
+
     names: dict[Tensor, str] = {parameter: name for name, parameter in trainer.model.named_parameters()}
     meter.count(trainer.updates.moments(), "classifier moments")
     for optimizer in trainer.updates.optimizers():

@@ -8,10 +8,11 @@ B rows, D features, L labels, K weights per label (the fan-in of a sparse head).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from xmcpipe.memory.parts import KEPT, LABEL_FACTS
+from xmcpipe.memory.predicted import Floor, Plan
 from xmcpipe.memory.rehearsal import Rehearsal, rehearse
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.memory.workspace import (
@@ -35,50 +36,6 @@ DOCUMENT_PAIR_BYTES = 4 + 4  # document and label
 # Bytes per document on the host: offsets and lengths of its tokens and labels, and its position in an epoch.
 DOCUMENT_BYTES = 64
 LABEL_BYTES = 8 + 8  # bytes per label on the host of a GPU: its number of documents, and its cluster
-
-
-@dataclass(frozen=True)
-class Floor:
-    """The least that a classifier step moves and computes.
-
-    `bytes` must move. `flops`: floating-point operations of the connections. `dense_flops`: those of dense
-    tiles.
-    """
-
-    bytes: int
-    flops: int
-    dense_flops: int
-
-    def seconds(self, bytes_per_second: float) -> float:
-        """The shortest time of a step at this memory bandwidth."""
-        return self.bytes / bytes_per_second
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The predicted memory of a training.
-
-    `parts`: bytes on the device at the peak. `part_peaks`: the peak of each part alone. `host`: bytes on
-    the host in addition to those of any process that imports the same modules. `encoder_flops`: operations of
-    a step except those of the classifier; recomputed activations count again.
-    """
-
-    memory: str
-    device: str
-    parts: dict[str, int]
-    part_peaks: dict[str, int]
-    host: dict[str, int]
-    floor: Floor
-    encoder_flops: int
-
-    @property
-    def total(self) -> int:
-        """Peak bytes on the device."""
-        return sum(self.parts.values())
-
-    def seconds(self, bytes_per_second: float, flops_per_second: float) -> float:
-        """The shortest time of a step at this memory bandwidth and this speed of the encoder."""
-        return self.floor.seconds(bytes_per_second) + self.encoder_flops / flops_per_second
 
 
 def plan(

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.clustering.config import default_clusters
 from xmcpipe.config import AUTO
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.memory.predicted import Plan
 from xmcpipe.memory.shape import BatchShape, DataShape
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
 from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
-
-if TYPE_CHECKING:
-    from xmcpipe.memory.plan import Plan
 
 POSITIVES = 5.0  # assumed mean number of labels of a document, if unknown
 TOKENS = 128  # assumed length of a document, if the recipe has no [tokenize] table
@@ -35,7 +33,7 @@ class RecipePlan:
     data: DataShape
     batch: int
     encoder: str
-    plans: list["Plan"]
+    plans: list[Plan]
     process: int
     steps: tuple[int, int]
     chosen: dict[str, Any]

@@ -133,7 +133,7 @@ def test_the_list_of_datasets(tmp_path: Path, archive: str) -> None:
     from xmcpipe.data.registry import find
 
     CachedArchive(folder, find("tiny").mirrors[0]).archive.write_bytes(b"x" * 1500)
-    (row,) = (line.split() for line in call("datasets").stdout.splitlines() if " tiny " in line)
+    (row,) = (line.split() for line in call("datasets").stdout.splitlines() if "tiny " in line)
     assert row == ["tiny", "6", "2", "5", "1.5", "kB", "raw", "+", "archive", "-"]
     (facts,) = json.loads(call("datasets", "--json").stdout)
     assert facts["raw"] == [{"path": raw, "version": "one"}]

@@ -18,7 +18,8 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory import compare as plan_compare
 from xmcpipe.memory.compare import memory_figures
 from xmcpipe.memory.measure import MEASURED_STEPS, FirstStepsMeter
-from xmcpipe.memory.plan import Plan, other_memory, plan
+from xmcpipe.memory.plan import other_memory, plan
+from xmcpipe.memory.predicted import Plan
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.training.build import new_model

@@ -11,7 +11,7 @@ from xmcpipe.cli.output import print_json, size
 from xmcpipe.data.registry import Dataset
 from xmcpipe.data.registry import datasets as registered
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.recipe_plan import plan_recipe
+from xmcpipe.memory.plan_cache import planned_bytes
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.recipe import load, packaged_recipes
 
@@ -31,7 +31,7 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
         return
     from xmcpipe.cli.text_table import print_table
 
-    print_table(HEADER, [_row(facts) for facts in every])
+    print_table(HEADER, [_row(facts) for facts in every], folded=[HEADER.index("local")])
     for facts in every:
         if facts["plan"] and facts["plan"]["fault"]:
             typer.echo(f"{facts['name']}: no memory plan: {facts['plan']['fault']}", err=True)
@@ -61,13 +61,17 @@ def _plan(dataset: Dataset) -> dict[str, Any] | None:
     path = packaged_recipes().get(dataset.name)
     if path is None:
         return None
-    counts = dataset.versions[0]
-    stated = DataShape(counts.labels, counts.train, positives=dataset.labels_per_document)
     try:
-        planned = plan_recipe(load(str(path)).configs, {}, stated, "cuda")
+        total = planned_bytes(load(str(path)).configs, published_shape(dataset))
     except XmcpipeError as error:
         return {"recipe": str(path), "bytes": None, "fault": str(error)}
-    return {"recipe": str(path), "bytes": planned.plans[0].total, "fault": None}
+    return {"recipe": str(path), "bytes": total, "fault": None}
+
+
+def published_shape(dataset: Dataset) -> DataShape:
+    """The shape of a dataset by its published counts."""
+    counts = dataset.versions[0]
+    return DataShape(counts.labels, counts.train, positives=dataset.labels_per_document)
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
