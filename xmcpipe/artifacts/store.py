@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,19 @@ logger = logging.getLogger(__name__)
 
 BUILDING, SCRATCH = ".building", ".scratch"
 _HOST = os.uname().nodename.replace(".", "-") or "localhost"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An unfinished attempt to make an artifact.
+
+    `scratch` is the folder of what it can be resumed from, `running` says whether a process is at work on it,
+    and `idle_seconds` is the time since the last write.
+    """
+
+    scratch: Path
+    running: bool
+    idle_seconds: float
 
 
 @dataclass(frozen=True)
@@ -164,11 +177,20 @@ class Store:
             if (not _alive(path) if _is_ours(path) else _age(path) > older_than_seconds)
         ]
         scratch = [
-            path
-            for path in sorted(self.root.glob(f"{SCRATCH}/*/"))
-            if not is_held(path.with_name(f"{path.name}.lock")) and _age(path) > older_than_seconds
+            attempt.scratch
+            for attempt in self.attempts()
+            if not attempt.running and attempt.idle_seconds > older_than_seconds
         ]
         return building + scratch
+
+    def attempts(self) -> list[Attempt]:
+        """All unfinished attempts that have a scratch folder."""
+        return [_attempt(path) for path in sorted(self.root.glob(f"{SCRATCH}/*/"))]
+
+    def attempt(self, kind: str, fingerprint: str) -> Attempt | None:
+        """The unfinished attempt to make this artifact; None if it has no scratch folder."""
+        path = self._scratch(kind, fingerprint)
+        return _attempt(path) if path.is_dir() else None
 
     def _scratch(self, kind: str, fingerprint: str) -> Path:
         return self.root / SCRATCH / f"{kind}-{fingerprint[:16]}"
@@ -184,6 +206,10 @@ class Store:
             return path.rename(trash)
         except FileNotFoundError:
             return None
+
+
+def _attempt(scratch: Path) -> Attempt:
+    return Attempt(scratch, is_held(scratch.with_name(f"{scratch.name}.lock")), _age(scratch))
 
 
 def _readable(path: Path) -> Artifact | None:
@@ -229,7 +255,12 @@ def _alive(building: Path) -> bool:
 
 def _age(folder: Path) -> float:
     """Seconds since the last write in `folder` or below it."""
-    return time.time() - max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+    times = [folder.stat().st_mtime]
+    for path in folder.rglob("*"):
+        # A process may be at work in the folder, and remove files.
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return time.time() - max(times)
 
 
 def _sync_tree(folder: Path) -> None:

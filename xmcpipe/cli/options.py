@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from xmcpipe.cli.output import log_as_json
+
 RecipeOption = Annotated[
     str | None,
     typer.Option(
@@ -29,7 +31,22 @@ StoreOption = Annotated[
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run the stage even if its artifact exists.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def _log_as_json(requested: bool) -> bool:
+    log_as_json(requested)
+    return requested
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_log_as_json,
+        help="Print JSON on standard output; log lines on standard error, off a terminal, are JSON too.",
+    ),
+]
+
 ShardsOption = Annotated[
     Path | None,
     typer.Option(

@@ -2,15 +2,20 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.store import Artifact, Attempt
+from xmcpipe.cli.text_table import NO_BREAK, print_table, say
 from xmcpipe.stages.chain import ChainStep
 from xmcpipe.stages.runner import Outcome
+from xmcpipe.stages.stage import Stage
 
 MAX_FIGURES = 5
 
@@ -26,11 +31,24 @@ def error_line(text: str) -> None:
 
 
 class LogLines(logging.Handler):
-    """Prints the package's log messages as plain lines on standard error."""
+    """Prints the package's log messages on standard error: as plain lines or, with `as_json`, as JSON."""
+
+    as_json = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record."""
-        typer.echo(self.format(record), err=True)
+        """Print one record as one line. In JSON it has the facts of the record, else its message."""
+        text = self.format(record)
+        if self.as_json:
+            facts = getattr(record, "facts", {"message": text})
+            text = json.dumps({"level": record.levelname.lower(), **facts}, ensure_ascii=False)
+        typer.echo(text, err=True)
+
+
+def log_as_json(requested: bool) -> None:
+    """Print log messages as JSON if `requested` and standard error is no terminal."""
+    for handler in logging.getLogger("xmcpipe").handlers:
+        if isinstance(handler, LogLines):
+            handler.as_json = requested and not sys.stderr.isatty()
 
 
 def show_log() -> None:
@@ -63,10 +81,10 @@ def artifact_facts(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def outcome_line(outcome: Outcome) -> str:
-    """One line: name, fingerprint, made or reused, seconds, size, headline figures."""
+def print_outcome(outcome: Outcome) -> None:
+    """Print one line: name, fingerprint, made or reused, seconds, size, headline figures."""
     artifact = outcome.artifact
-    return _line(
+    _print_line(
         outcome.stage.name,
         artifact.manifest.fingerprint,
         "made" if outcome.made else "reused",
@@ -76,16 +94,56 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-def step_line(step: ChainStep, now: datetime) -> str:
-    """One line: name, fingerprint, present or missing, age, size, headline figures."""
+def print_step(step: ChainStep, now: datetime, attempt: Mapping[str, Any] | None) -> None:
+    """Print one line: name, fingerprint, state, age, size, headline figures.
+
+    A missing artifact is "running" or "stopped" if there is an unfinished attempt (see `attempt_facts`).
+    """
     if step.artifact is None:
         fingerprint = step.fingerprint or "(not known yet)"
-        return _line(step.stage.name, fingerprint, "missing", "", "", "")
+        if attempt is None:
+            _print_line(step.stage.name, fingerprint, "missing", "", "", "")
+            return
+        state, idle = "running" if attempt["running"] else "stopped", duration(attempt["idle_seconds"])
+        bytes_ = size(attempt["bytes"])
+        _print_line(step.stage.name, fingerprint, state, idle, bytes_, attempt_text(attempt))
+        return
     figures = headline(step.artifact.manifest.figures)
     seconds = age(step.artifact, now)
     elapsed = "" if seconds is None else duration(seconds)
     bytes_ = size(step.artifact.bytes)
-    return _line(step.stage.name, step.fingerprint or "", "present", elapsed, bytes_, figures)
+    _print_line(step.stage.name, step.fingerprint or "", "present", elapsed, bytes_, figures)
+
+
+def attempt_facts(attempt: Attempt, stage: Stage) -> dict[str, Any]:
+    """An unfinished attempt of a stage, in JSON types."""
+    return {
+        "running": attempt.running,
+        "path": str(attempt.scratch),
+        "bytes": bytes_below(attempt.scratch),
+        "idle_seconds": round(attempt.idle_seconds, 1),
+        **(stage.how_far(attempt.scratch) if stage.how_far else {}),
+    }
+
+
+def attempt_text(attempt: Mapping[str, Any]) -> str:
+    """How far an attempt is, for example "step 70 of 270 · checkpoint at step 65"."""
+    parts = []
+    if "step" in attempt:
+        steps = f" of {attempt['steps']:,}" if "steps" in attempt else ""
+        parts.append(f"step {attempt['step']:,}{steps}")
+    if "checkpoint" in attempt:
+        parts.append(f"checkpoint at step {attempt['checkpoint']:,}")
+    return " · ".join(parts)
+
+
+def bytes_below(folder: Path) -> int:
+    """Total size of the files in a folder in which a process may be at work."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def headline(figures: Mapping[str, Any]) -> str:
@@ -143,7 +201,6 @@ def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]
 
     Each table is a header followed by rows; empty tables are skipped.
     """
-    from xmcpipe.cli.text_table import print_table
     from xmcpipe.metrics.table import latex, markdown
 
     for number, (header, *rows) in enumerate(filter(None, tables)):
@@ -156,11 +213,16 @@ def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]
         typer.echo("\n" + "\n".join(f"- {note}" for note in notes))
     else:
         for note in notes:
-            typer.echo(f"% {note}" if style == "latex" else note)
+            if style == "latex":
+                typer.echo(f"% {note}")
+            else:
+                say(note)
 
 
-def _line(name: str, fingerprint: str, state: str, time: str, bytes_: str, figures: str) -> str:
-    return f"{name:<9} {fingerprint[:16]:<16} {state:<7} {time:>10} {bytes_:>9}  {figures}".rstrip()
+def _print_line(name: str, fingerprint: str, state: str, time: str, bytes_: str, figures: str) -> None:
+    # A figure stays together with its name if the line is folded.
+    figures = figures.replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", f"{NO_BREAK}· ")
+    say(f"{name:<9} {fingerprint[:16]:<16} {state:<7} {time:>10} {bytes_:>9}  {figures}".rstrip())
 
 
 def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -129,6 +129,13 @@ class Chain:
         identity = to_table(self._configs[stage.name], identity=True)
         return fingerprint(stage.name, stage.schema_version, identity, inputs)
 
+    def attempt_name(self, step: ChainStep) -> str:
+        """The fingerprint under which the store keeps an unfinished attempt of `step`.
+
+        A download has no fingerprint before it has run: its attempt is named by its config alone.
+        """
+        return step.fingerprint or self.fingerprint(step.stage, {})
+
     def update(self, step: ChainStep, artifact: Artifact) -> None:
         """Record `artifact` as that of `step`. Later steps are looked up again: fingerprints may change."""
         manifest = artifact.manifest

@@ -77,8 +77,7 @@ class Runner:
         step = self.chain.step(stage)
         if step.artifact and not redo:
             return Outcome(stage, step.artifact, made=False, seconds=0.0)
-        # A download has no fingerprint before it has run: lock and scratch are named by its config alone.
-        attempt = step.fingerprint or self.chain.fingerprint(stage, {})
+        attempt = self.chain.attempt_name(step)
         try:
             with self.store.exclusive(stage.kind, attempt):
                 existing = None if redo else self.chain.find(step)

@@ -64,7 +64,8 @@ class Stage:
     the sha256 of the bytes that a stage without inputs reads, or None if they aren't known before it runs.
     `required(config)` returns the inputs that this config requires; by default all are required.
     `alternatives` maps an input to a hint on how to run without it. A stage `beside` the chain is run by its
-    own command only: `xmcpipe run` leaves it out, even if the recipe has its table.
+    own command only: `xmcpipe run` leaves it out, even if the recipe has its table. `how_far(scratch)`
+    returns how far an unfinished attempt is: `step`, and `steps` and `checkpoint` if they are known.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Stage:
     help: str = ""
     options: tuple[Option, ...] = ()
     beside: bool = False
+    how_far: Callable[[Path], dict[str, int]] | None = None
 
     def needs(self, config: Any) -> tuple[str, ...]:
         """The kinds of artifact that this stage requires with this config."""

@@ -16,6 +16,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Option, Result, Stage
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
 from xmcpipe.training.config import TrainConfig, TrainTable
+from xmcpipe.training.log import how_far
 from xmcpipe.training.schedule import Steps, num_held_out
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ TRAIN = Stage(
         "clusters": "set train.auxiliary.weight = 0",
         "embeddings": 'set train.encoder.frozen = false and train.head.topology = "random"',
     },
+    how_far=how_far,
     help="Train a model. A training that was killed continues from its last checkpoint.",
     options=(
         Option(

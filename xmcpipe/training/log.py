@@ -19,6 +19,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.progress import Figures
+
 
 class MetricsLog:
     """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/.
@@ -51,6 +53,36 @@ class MetricsLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def shown_figures(
+    loss: float, best_by: str, validation: float | None, documents_per_second: float, memory_bytes: int
+) -> Figures:
+    """What is shown while a training runs; `validation` is the last value of the metric `best_by`, if any."""
+    shown: dict[str, tuple[Any, str]] = {"loss": (loss, f"loss {loss:.4g}")}
+    if validation is not None:
+        shown["validation"] = ({best_by: validation}, f"{best_by} {100 * validation:.2f}")
+    shown["documents_per_second"] = (
+        round(documents_per_second, 1),
+        f"{documents_per_second:,.0f} documents/s",
+    )
+    shown["memory_bytes"] = (memory_bytes, f"{memory_bytes / 2**30:.2f} GiB")
+    return shown
+
+
+def how_far(scratch: Path) -> dict[str, int]:
+    """How far a training is whose log and checkpoints are in `scratch`: step, steps and checkpoint.
+
+    Those are the last step in the log, the number of all steps, and the step of the checkpoint; what is
+    unknown is missing.
+    """
+    rows = [json.loads(line) for line in _lines(scratch / "log" / "metrics.jsonl")]
+    found = {key: rows[0][key] for key in ("steps",) if rows and key in rows[0]}
+    checkpoints = sorted(path.name for path in scratch.glob("checkpoint-*"))
+    if checkpoints:
+        found["checkpoint"] = int(checkpoints[-1].split("-")[1])
+    steps = [row["step"] for row in rows] + [found.get("checkpoint", 0)]
+    return {"step": max(steps), **found}
 
 
 def _lines(path: Path) -> list[str]:

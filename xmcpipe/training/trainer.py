@@ -16,14 +16,14 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile, save
-from xmcpipe.progress import Bar, progress
+from xmcpipe.progress import Bar, Figures, progress
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress, Together
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
 from xmcpipe.training.growth.state import growth_of
-from xmcpipe.training.log import MetricsLog
+from xmcpipe.training.log import MetricsLog, shown_figures
 from xmcpipe.training.rewiring import next_cut, rewire
 from xmcpipe.training.schedule import auxiliary_weight, rate_factor
 from xmcpipe.training.step import GradientStep
@@ -117,8 +117,8 @@ class Trainer:
         self._clock = lambda: time.monotonic() - started
         self.model.train()
         try:
-            with progress("train", self.total_steps, "step") as bar:
-                bar.update(self.progress.step)
+            done = self.progress.step
+            with progress("train", self.total_steps, "step", initial=done, figures=self._figures) as bar:
                 while not self.progress.finished:
                     self._epoch(log, bar)
         finally:
@@ -217,29 +217,34 @@ class Trainer:
         self._rewire(log)
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
-            self._log_line(log, bar)
+            self._log_line(log)
         due = time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes
         within_epoch = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
         if due and within_epoch:  # at the end of an epoch, `_epoch` writes one after the evaluation
             self._checkpoint()
 
-    def _log_line(self, log: MetricsLog, bar: Bar) -> None:
+    def _log_line(self, log: MetricsLog) -> None:
         """Log the mean loss since the previous line, speed and memory, and restart the mean."""
         state = self.progress
-        rate = state.documents / self._clock()
-        mean, memory = state.loss_sum / state.loss_count, used_bytes(self.device)
+        self._last_mean = state.loss_sum / state.loss_count
         state.loss_sum, state.loss_count = 0.0, 0
         log.write(
             "train",
             state.step,
             epoch=state.step / self.feed.steps_per_epoch,
-            loss=mean,
+            loss=self._last_mean,
             auxiliary_weight=self.auxiliary_weight,
             rate_factor=rate_factor(state.step - 1, self.config.warmup_steps, self.total_steps),
-            documents_per_second=rate,
-            memory_bytes=memory,
+            documents_per_second=state.documents / self._clock(),
+            memory_bytes=used_bytes(self.device),
         )
-        bar.set_postfix_str(f"loss {mean:.4g}, {rate:.0f} documents/s, {memory / 2**30:.2f} GiB")
+
+    def _figures(self) -> Figures:
+        state, best_by = self.progress, self.config.best_by
+        loss = state.loss_sum / state.loss_count if state.loss_count else self._last_mean
+        value = value_of(state.evaluations[-1], best_by) if state.evaluations else None
+        rate = state.documents / self._clock()
+        return shown_figures(loss, best_by, value, rate, used_bytes(self.device))
 
     def _rewire(self, log: MetricsLog) -> None:
         head, state = self.model.head, self.progress
@@ -291,3 +296,4 @@ class Trainer:
 
     _clock: Callable[[], float]
     _checkpointed: float
+    _last_mean: float = 0.0  # the loss in the last line of the log

@@ -1,7 +1,9 @@
 """The commands with a catalog of fake stages: their output, their files and their exit codes."""
 
+import dataclasses
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,42 @@ def test_an_unknown_error_keeps_its_traceback(cli: Any, world: World) -> None:
     world.faults["tokenize"] = ZeroDivisionError("ours")
     result = cli("run", "r.toml")
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_an_unfinished_attempt_is_in_status_and_gc(
+    cli: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("run", "r.toml", "--to", "cluster")
+    world.faults["train"] = RuntimeError("killed")
+    assert cli("run", "r.toml").exit_code == 1
+    (scratch,) = Path("artifacts/.scratch").iterdir()
+    monkeypatch.setattr(
+        catalog,
+        "CATALOG",
+        tuple(
+            dataclasses.replace(stage, how_far=lambda _: {"step": 70, "steps": 1270, "checkpoint": 65})
+            for stage in world.catalog
+        ),
+    )
+    line = lines(cli("status", "r.toml"))[3]
+    assert line.split()[2:5] == ["stopped", "0", "s"]
+    assert line.endswith("step 70 of 1,270 · checkpoint at step 65")
+    facts = json.loads(cli("status", "r.toml", "--json").stdout)["stages"][3]
+    assert facts["state"] == "missing"
+    assert facts["attempt"]["running"] is False
+    assert (facts["attempt"]["step"], facts["attempt"]["bytes"]) == (70, len("kept by train"))
+    with Store(Path("artifacts")).exclusive("model", facts["fingerprint"]):
+        assert lines(cli("status", "r.toml"))[3].split()[2] == "running"
+        assert "kept: a process uses it" in cli("gc", "--dry-run").stderr
+    listed = cli("gc", "--dry-run")
+    assert (
+        f"{scratch}  scratch  13 B  kept: its stage can be resumed; gc removes it after 1 d more"
+        in listed.stderr.splitlines()
+    )
+    assert "kept: a recipe of --keep can resume it" in cli("gc", "--keep", "r.toml", "--dry-run").stderr
+    (kept,) = json.loads(cli("gc", "--dry-run", "--json").stdout)["keeps"]
+    assert 86_000 < kept["seconds_left"] <= 86_400
+    old = time.time() - 90_000
+    for path in (*scratch.iterdir(), scratch):
+        os.utime(path, (old, old))
+    assert json.loads(cli("gc", "--dry-run", "--json").stdout)["keeps"] == []

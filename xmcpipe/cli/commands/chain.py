@@ -20,19 +20,20 @@ from xmcpipe.cli.options import (
 from xmcpipe.cli.output import (
     age,
     artifact_facts,
+    attempt_facts,
     error_line,
     outcome_facts,
-    outcome_line,
     print_json,
     print_metrics,
-    step_line,
+    print_outcome,
+    print_step,
 )
 from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
 from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import unchecked
 from xmcpipe.stages import catalog
-from xmcpipe.stages.chain import ChainStep
+from xmcpipe.stages.chain import Chain, ChainStep
 from xmcpipe.stages.download import MAKERS
 
 
@@ -68,12 +69,13 @@ def run(
     for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
         facts.append(outcome_facts(outcome))
         if not as_json:
-            typer.echo(outcome_line(outcome))
+            print_outcome(outcome)
         if outcome.stage.kind == "metrics":
             metrics = metrics_of(outcome)
     if as_json:
         print_json({"recipe": loaded.name, "stages": facts, "metrics": metrics})
     elif metrics is not None:
+        typer.echo()
         print_metrics(metrics)
 
 
@@ -90,16 +92,21 @@ def status(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the chain of a recipe: which artifacts exist, their sizes, ages and figures."""
+    """Show the chain of a recipe: which artifacts exist, their sizes, ages and figures.
+
+    A stage is "running" while a process works on it, and "stopped" if it can be resumed.
+    """
     loaded = read_recipe(one_recipe(recipe_argument, recipe), settings)
-    steps, now = open_chain(loaded, store).steps(), datetime.now(UTC)
+    chain, now = open_chain(loaded, store), datetime.now(UTC)
+    steps = chain.steps()
+    attempts = {step.stage.name: _attempt(chain, step) for step in steps if step.artifact is None}
     faults = {step.stage.name: step.artifact.faults() for step in steps if verify and step.artifact}
     if as_json:
-        stages = [_facts(step, now, faults.get(step.stage.name)) for step in steps]
+        stages = [_facts(step, now, faults.get(step.stage.name), attempts) for step in steps]
         print_json({"recipe": loaded.name, "stages": stages})
     else:
         for step in steps:
-            typer.echo(step_line(step, now))
+            print_step(step, now, attempts.get(step.stage.name))
     for step in steps:
         for fault in faults.get(step.stage.name, []):
             error_line(f"{step.stage.name}: {fault} (run `xmcpipe {step.stage.name} --force`)")
@@ -135,13 +142,21 @@ def _archive(source: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]
     return {"download": {"archive": source}}
 
 
-def _facts(step: ChainStep, now: datetime, faults: list[str] | None) -> dict[str, Any]:
+def _attempt(chain: Chain, step: ChainStep) -> dict[str, Any] | None:
+    """The unfinished attempt of a step, None if there is none."""
+    attempt = chain.store.attempt(step.stage.kind, chain.attempt_name(step))
+    return None if attempt is None else attempt_facts(attempt, step.stage)
+
+
+def _facts(
+    step: ChainStep, now: datetime, faults: list[str] | None, attempts: Mapping[str, dict[str, Any] | None]
+) -> dict[str, Any]:
     if step.artifact is None:
         facts: dict[str, Any] = {
             "stage": step.stage.name,
             "kind": step.stage.kind,
             "fingerprint": step.fingerprint,
         }
-        return {**facts, "state": "missing"}
+        return {**facts, "state": "missing", "attempt": attempts[step.stage.name]}
     facts = {**artifact_facts(step.artifact), "state": "present", "age_seconds": age(step.artifact, now)}
     return facts if faults is None else {**facts, "faults": faults}

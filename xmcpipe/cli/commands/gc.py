@@ -2,17 +2,18 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from xmcpipe.artifacts.manifest import FILE_NAME
-from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.artifacts.store import Artifact, Attempt, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
-from xmcpipe.cli.output import headline, print_json, size
+from xmcpipe.cli.output import bytes_below, duration, headline, print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
 
 OLD_SECONDS = 86_400.0  # leftovers younger than a day are not removed: the stage may still be resumed
@@ -59,9 +60,12 @@ def gc(
     resumable = {f"{path.parent.name}-{path.name}" for path in needed}
     leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
     cached = _archives(remove=archives)
-    rest = {path: ("left by a killed stage", _bytes_below(path)) for path in leftovers}
+    kept = [attempt for attempt in opened.attempts() if attempt.scratch not in leftovers]
+    if not as_json:
+        _print_kept(kept, resumable)
+    rest = {path: ("left by a killed stage", bytes_below(path)) for path in leftovers}
     rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in cached}
-    total = _list(artifacts, rest, as_json, dry_run)
+    total = _list(artifacts, rest, as_json, dry_run, [_kept_facts(each, resumable) for each in kept])
     if not artifacts and not rest:
         return
     if dry_run or not _confirmed(yes, as_json, total):
@@ -117,6 +121,34 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
     return {artifact.path.resolve()}.union(*(_ancestry(store, parent) for parent in parents if parent))
 
 
+def _kept_facts(attempt: Attempt, resumable: Collection[str]) -> dict[str, Any]:
+    """A scratch folder that is kept: why, and for how many seconds (null: as long as the reason holds)."""
+    if attempt.running:
+        reason = "a process uses it"
+    elif attempt.scratch.name in resumable:
+        reason = "a recipe of --keep can resume it"
+    else:
+        reason = "its stage can be resumed"
+    goes = reason == "its stage can be resumed"
+    return {
+        "path": str(attempt.scratch),
+        "bytes": bytes_below(attempt.scratch),
+        "reason": reason,
+        "seconds_left": max(0.0, round(OLD_SECONDS - attempt.idle_seconds)) if goes else None,
+    }
+
+
+def _print_kept(attempts: list[Attempt], resumable: Collection[str]) -> None:
+    """Print a line for each scratch folder that is kept, and when it goes."""
+    for attempt in attempts:
+        facts = _kept_facts(attempt, resumable)
+        left = facts["seconds_left"]
+        until = "" if left is None else f"; gc removes it after {duration(left)} more"
+        typer.echo(
+            f"{facts['path']}  scratch  {size(facts['bytes'])}  kept: {facts['reason']}{until}", err=True
+        )
+
+
 def _archives(remove: bool) -> list[Path]:
     """The archives in the cache. Unless `remove`, prints a line about each, and returns none."""
     from xmcpipe.data.fetch.archives import cached_archives
@@ -131,23 +163,28 @@ def _archives(remove: bool) -> list[Path]:
 
 
 def _list(
-    artifacts: list[Artifact], rest: Mapping[Path, tuple[str, int]], as_json: bool, dry_run: bool
+    artifacts: list[Artifact],
+    rest: Mapping[Path, tuple[str, int]],
+    as_json: bool,
+    dry_run: bool,
+    kept: list[dict[str, Any]],
 ) -> int:
-    """Print all that will be removed, and return its bytes; `rest` maps paths to a description and bytes."""
+    """Print all that will be removed, and return its bytes; `rest` maps paths to a description and bytes.
+
+    `kept` are facts about what stopped and running stages need, for the JSON.
+    """
     total = sum(artifact.bytes for artifact in artifacts) + sum(count for _, count in rest.values())
     if as_json:
         rows = [
             {"path": str(each.path), "bytes": each.bytes, "stage": each.manifest.stage} for each in artifacts
         ]
         rows += [{"path": str(path), "bytes": count, "stage": None} for path, (_, count) in rest.items()]
-        print_json({"dry_run": dry_run, "bytes": total, "removes": rows})
+        print_json({"dry_run": dry_run, "bytes": total, "removes": rows, "keeps": kept})
         return total
     for each in artifacts:
-        typer.echo(
-            f"{each.path}  {each.manifest.stage}  {size(each.bytes)}  {headline(each.manifest.figures)}"
-        )
+        say(f"{each.path}  {each.manifest.stage}  {size(each.bytes)}  {headline(each.manifest.figures)}")
     for path, (what, count) in rest.items():
-        typer.echo(f"{path}  {what}  {size(count)}")
+        say(f"{path}  {what}  {size(count)}")
     if not artifacts and not rest:
         typer.echo("nothing to remove")
     return total
@@ -162,7 +199,3 @@ def _confirmed(yes: bool, as_json: bool, total: int) -> bool:
             "add --yes, or --dry-run to list",
         )
     return typer.confirm(f"Remove {size(total)}?")
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
