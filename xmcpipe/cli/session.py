@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from xmcpipe.artifacts.store import Artifact, Store
-from xmcpipe.cli.output import outcome_facts, outcome_line, print_json
+from xmcpipe.cli.output import outcome_facts, print_json, print_outcome
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe, load
 from xmcpipe.stages import catalog
@@ -64,7 +62,7 @@ def report(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         print_json(outcome_facts(outcome))
     else:
-        typer.echo(outcome_line(outcome))
+        print_outcome(outcome)
 
 
 def one_recipe(argument: str | None, option: str | None) -> str:

@@ -87,7 +87,7 @@ def comparison_table(comparison: Mapping[str, Any], names: Sequence[str] | None 
     for name in catalog.summary() if names is None else names:
         for k in comparison["k"]:
             if facts := differences.get(f"{name}@{k}"):
-                ends = f"{_signed(facts['low'])} … {_signed(facts['high'])}"
+                ends = f"{_signed(facts['low'])} to {_signed(facts['high'])}"
                 cells = [_cell(facts["first"]), _cell(facts["second"]), _signed(facts["difference"]), ends]
                 star = "*" if facts["significant"] else ""
                 rows.append([f"{titles[name]} @{k}", *cells, f"{facts['p']:.3f}", star])

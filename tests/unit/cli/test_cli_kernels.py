@@ -158,4 +158,4 @@ def test_the_list_shows_cached_kernels() -> None:
     assert row["macros"] == {"MORE": [0, 1]}
     assert row["variants"]["sm_86"] == 2
     assert row["cached"] == {"sm_86": 1}
-    assert "sm_86 1/2" in run("list")[1]
+    assert "sm_86:1/2" in run("list")[1]

@@ -108,7 +108,7 @@ def test_a_comparison_has_signs_intervals_and_stars(metrics: dict[str, Any]) -> 
     header, first, *_ = comparison_table(facts)
     assert header == ["%", "A", "B", "A − B", "95% interval", "p", ""]
     assert first[:4] == ["precision @1", "50.00", "100.00", "−50.00"]
-    low, high = first[4].split(" … ")
+    low, high = first[4].split(" to ")
     assert low.startswith("−5")
     assert high.startswith("−4")
     assert first[6] == "*"

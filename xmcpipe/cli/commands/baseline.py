@@ -18,9 +18,9 @@ from xmcpipe.cli.options import (
     SetOption,
     StoreOption,
 )
-from xmcpipe.cli.output import outcome_facts, outcome_line, print_json
+from xmcpipe.cli.output import outcome_facts, print_json, print_outcome
 from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, runner_of
-from xmcpipe.cli.text_table import print_table
+from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.measuring.metrics_json import read_metrics
 from xmcpipe.recipe import RAW, Recipe
 from xmcpipe.stages import catalog
@@ -65,7 +65,7 @@ def baseline(
     for outcome in runner_of(chain).run(start=NAME if force else None):
         facts.append(outcome_facts(outcome))
         if not as_json:
-            typer.echo(outcome_line(outcome))
+            print_outcome(outcome)
         if outcome.stage.kind == "metrics":
             metrics = metrics_of(outcome)
     own, shown = _own_metrics(loaded, store), loaded.configs[NAME].system
@@ -73,8 +73,9 @@ def baseline(
         result = {"recipe": loaded.name, "system": shown, "stages": facts}
         print_json({**result, "metrics": metrics, "model": own})
         return
+    typer.echo()
     print_table(*_table(shown, metrics, own))
-    typer.echo(_note(name, metrics, own))
+    say(_note(name, metrics, own))
 
 
 def baseline_chain(recipe: Recipe, store: Path) -> Chain:

@@ -9,7 +9,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json, size
-from xmcpipe.cli.text_table import print_table
+from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
     """Print the results of one shape: a row per implementation, a section per operation."""
     speeds = [each.copy_gb_per_second for each in comparisons if each.copy_gb_per_second]
     copied = f", a copy moves {min(speeds):.3g} to {max(speeds):.3g} GB/s" if speeds else ""
-    typer.echo(f"{shape.title}{copied}")
+    say(f"{shape.title}{copied}")
+    typer.echo()
     sections = [
         [
             (comparison.what if row == 0 else "", result.implementation, *_cells(result))
@@ -176,9 +177,9 @@ def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
         ]
         for comparison in comparisons
     ]
-    print_table(COLUMNS, *sections, num_left=2, fold=False)
+    print_table(COLUMNS, *sections, num_left=2)
     for line in _notes(comparisons):
-        typer.echo(line)
+        say(line)
     typer.echo()
 
 

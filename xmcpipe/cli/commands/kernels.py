@@ -9,7 +9,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
-from xmcpipe.cli.text_table import print_table
+from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 
@@ -58,7 +58,7 @@ def build(
             num_left=3,
         )
         compiled = sum(not row["cached"] for row in rows)
-        typer.echo(f"{compiled} compiled, {len(rows) - compiled} already in the cache: {folder()}")
+        say(f"{compiled} compiled, {len(rows) - compiled} already in the cache: {folder()}")
 
 
 @commands.command("list")
@@ -89,9 +89,9 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"unavailable": unavailable, "kernels": rows})
         return
-    print_table(["kernel", "source", "macros", "in the cache"], [[*_line(row)] for row in rows], num_left=4)
+    print_table(["kernel", "macros", "in the cache"], [[*_line(row)] for row in rows], num_left=3)
     if unavailable:
-        typer.echo(f"kernels can't be compiled here: {unavailable} ({compiler.INSTALL})")
+        say(f"kernels can't be compiled here: {unavailable} ({compiler.INSTALL})")
 
 
 def _chosen(names: list[str]) -> list[str]:
@@ -165,7 +165,6 @@ def _shown(row: dict[str, Any]) -> Iterator[str]:
 
 def _line(row: dict[str, Any]) -> Iterator[str]:
     yield row["kernel"]
-    yield row["source"]
     yield " ".join(f"{name}={','.join(map(str, values))}" for name, values in row["macros"].items())
-    cached = (f"{name} {count}/{row['variants'][name]}" for name, count in row["cached"].items())
+    cached = (f"{name}:{count}/{row['variants'][name]}" for name, count in row["cached"].items())
     yield " ".join(cached) or "none"

@@ -19,13 +19,15 @@ from xmcpipe.cli.options import (
 )
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.recipe_plan import RecipePlan, plan_recipe
+from xmcpipe.memory.plan_cache import cached_plan
+from xmcpipe.memory.recipe_plan import RecipePlan
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.stages.chain import Chain
 
 if TYPE_CHECKING:
-    from xmcpipe.memory.plan import Plan
+    from xmcpipe.memory.predicted import Plan
 
 GIB, GB = 1 << 30, 10**9
 GIGA, TERA = 10**9, 10**12
@@ -125,7 +127,7 @@ def plan(
     stated = DataShape(labels, documents, tokens, positives, clusters)
     # With --labels alone the shards in the store are ignored: the plan is of other data.
     artifacts = _existing(chain, () if labels and shards_artifact is None else ("shards", "clusters"))
-    planned = plan_recipe(loaded.configs, artifacts, stated, device)
+    planned = cached_plan(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
     if as_json:
         print_json(_facts(planned, speed, tflops * TERA))
@@ -188,23 +190,22 @@ def _facts(planned: RecipePlan, speed: float, flops: float) -> dict[str, Any]:
 
 
 def _print(planned: RecipePlan, speed: float, flops: float) -> None:
-    from xmcpipe.cli.text_table import print_table
-
     data, plans = planned.data, planned.plans
-    typer.echo(
+    say(
         f"{data.labels:,} labels · batch {planned.batch:,} x {data.tokens:,} tokens · {planned.encoder} · "
         f"{plans[0].device} · memory = {plans[0].memory!r} (GiB)"
     )
+    typer.echo()
     print_table(("on the device", *(each.memory for each in plans)), _rows([each.parts for each in plans]))
     print_table(
         ("on the host", *(each.memory for each in plans)), _rows([_host(planned, each) for each in plans])
     )
     if planned.chosen:
-        typer.echo("chosen: " + ", ".join(f"{key} {value}" for key, value in planned.chosen.items()))
+        say("chosen: " + ", ".join(f"{key} {value}" for key, value in planned.chosen.items()))
     for each in plans:
-        typer.echo(f"{each.memory}: {_floor_line(each, speed)}")
+        say(f"{each.memory}: {_floor_line(each, speed)}")
         if speed and flops:
-            typer.echo(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
+            say(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
     for line in planned.warnings:
         typer.echo(f"warning: {line}", err=True)
 

@@ -9,6 +9,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.beside import with_baselines
 from xmcpipe.report.facts.runs import Run, metrics_of, named, read_run
@@ -78,7 +79,7 @@ def report(
         return
     sample = f"{facts['documents']:,} documents" if facts["documents"] else "no documents"
     run_names = ", ".join(each["name"] for each in facts["runs"])
-    typer.echo(f"{output}  {size(facts['bytes'])}  {run_names} · {sample}")
+    say(f"{output}  {size(facts['bytes'])}  {run_names} · {sample}")
     for note in facts["notes"]:
         typer.echo(note, err=True)
 
