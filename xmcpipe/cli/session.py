@@ -73,6 +73,13 @@ def one_recipe(argument: str | None, option: str | None) -> str:
     return str(argument or option)
 
 
+def at_most_one_recipe(argument: str | None, option: str | None) -> str | None:
+    """The recipe from the argument or from --recipe, if any. Raises XmcpipeError for both."""
+    if argument is not None and option is not None:
+        raise XmcpipeError("expected one recipe, got two", "omit the argument or --recipe")
+    return argument or option
+
+
 def only_set(**keys: Any) -> dict[str, Any]:
     """Only those options that the user set, as keys of a table of the recipe."""
     return {

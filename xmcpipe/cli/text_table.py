@@ -39,16 +39,16 @@ def print_table(
         _draw(console, header, rows, widths, num_left)
 
 
-def say(line: str = "") -> None:
+def say(line: str = "", indent: str = "  ") -> None:
     """Print a line on standard output, folded between words if the terminal is narrower.
 
-    The lines after the first are indented. Words that are joined by NO_BREAK stay together, and are printed
-    with a blank. Output that is not a terminal gets one line, unless the variable COLUMNS is set.
+    The lines after the first begin with `indent`. Words that are joined by NO_BREAK stay together, and are
+    printed with a blank. Output that is not a terminal gets one line, unless the variable COLUMNS is set.
     """
     width = _terminal_width()
     if width is not None:
         # A name or a number stays in one piece, to be read and copied.
-        wrapper = textwrap.TextWrapper(width, subsequent_indent="  ", break_long_words=False)
+        wrapper = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False)
         wrapper.break_on_hyphens = False
         line = wrapper.fill(line)
     typer.echo(line.replace(NO_BREAK, " "))

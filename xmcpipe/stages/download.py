@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xmcpipe.artifacts.versions import RAW_VERSION
-from xmcpipe.config import later, nearest, runtime
+from xmcpipe.config import file_path, later, nearest, runtime
 from xmcpipe.data import registry
 from xmcpipe.data.raw.policies import AS_GIVEN, Policies
 from xmcpipe.errors import XmcpipeError
@@ -28,7 +28,7 @@ class DownloadConfig(Policies):
     (generated text).
     """
 
-    archive: str | None = runtime(None)
+    archive: str | None = file_path()
     """Archive that you downloaded by hand, or its unpacked folder; no mirror is used then. Only for datasets
     of the registry.
     """

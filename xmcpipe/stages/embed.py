@@ -6,12 +6,12 @@ stand out for a label, say) reads a file instead of running an encoder.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.config import require_at_least, runtime
+from xmcpipe.config import ENCODER_NAME, require_at_least, runtime
 from xmcpipe.stages.stage import Result, Stage
 
 EMBEDDINGS_VERSION = 1
@@ -21,7 +21,7 @@ EMBEDDINGS_VERSION = 1
 class EmbedConfig:
     """The recipe table [embed]: how documents are embedded."""
 
-    encoder: str = ""
+    encoder: str = field(default="", metadata=ENCODER_NAME)
     """Text encoder, as in tokenize.encoder; by default the one that the shards were tokenized for."""
 
     pooling: Literal["cls", "mean"] = "cls"

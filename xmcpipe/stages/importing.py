@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.versions import RAW_VERSION
-from xmcpipe.config import later, runtime
+from xmcpipe.config import file_path, later, runtime
 from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
@@ -25,7 +25,7 @@ from xmcpipe.stages.stage import Result, Stage
 class ImportConfig(Policies):
     """The recipe table [import]: what to read, and (Policies) which documents to keep."""
 
-    folder: str | None = runtime(None)
+    folder: str | None = file_path()
     """Folder of a dataset in a public layout (see xmcpipe/data/layouts), instead of tables. Of the keys for
     tables, only text, text_separator and encoding apply then.
     """
@@ -33,12 +33,12 @@ class ImportConfig(Policies):
     layout: str = runtime("auto")
     """Layout of the folder; "auto" detects it from the file names."""
 
-    train: str | None = runtime(None)
+    train: str | None = file_path()
     """Table of the training documents: JSONL, JSON, CSV, TSV (each also .gz), Parquet, Arrow, or lines of
     another program (see `format`); also a folder of Annif or `datasets`.
     """
 
-    test: str | None = runtime(None)
+    test: str | None = file_path()
     """Table of the test documents; without it, the table of `train` is split (see `split`)."""
 
     format: Literal[
@@ -101,7 +101,7 @@ class ImportConfig(Policies):
     delimiter: str | None = later(None)
     """Character between the columns of CSV and TSV, such as ";"; a comma or a tab by default."""
 
-    label_table: str | None = runtime(None)
+    label_table: str | None = file_path()
     """Table of the labels in the order of their ids, with their texts."""
 
     label_column: str = "label"

@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.versions import SHARDS_VERSION
-from xmcpipe.config import later, require_at_least, runtime
+from xmcpipe.config import ENCODER_NAME, later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TokenizeConfig:
     """The recipe table [tokenize]: the encoder, the length of documents, and the size of shards."""
 
-    encoder: str
+    encoder: str = field(metadata=ENCODER_NAME)
     """Encoder whose tokenizer is used: a Hugging Face hub id, a folder, or package:NAME (Python package)."""
 
     max_length: int = 128

@@ -9,7 +9,7 @@ module imports nothing heavy.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import AUTO, Auto, auto_keys, later, require_at_least, runtime
+from xmcpipe.config import AUTO, ENCODER_NAME, Auto, auto_keys, later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
 from xmcpipe.training.head_config import (
@@ -30,7 +30,7 @@ RULES_VERSION = 3  # of the rules in training/auto: raise it when a rule changes
 class EncoderTable:
     """[train.encoder]: the text encoder and its optimizer."""
 
-    name: str = ""
+    name: str = field(default="", metadata=ENCODER_NAME)
     """Encoder to train: a hub id, a folder or package:NAME; "" is the encoder of the tokenized shards."""
 
     frozen: bool = later(False)

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
-from xmcpipe.cli.commands import kernels
+from xmcpipe.cli.commands.machine import kernels
 from xmcpipe.ops.nvrtc import compiler as nvrtc
 from xmcpipe.ops.nvrtc import kernel_table
 from xmcpipe.ops.nvrtc import source as kernel_source

@@ -90,6 +90,7 @@ COMMANDS = {
     "run": SHARED | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--archives", "--set", "--store", "--dry-run", "--yes", "--json"},
+    "keys": {"--schema", "--json"},
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
     | {"--device", "--bandwidth", "--tflops", "--measure"},
@@ -102,11 +103,12 @@ ARGUMENTS = {
     "init": ["folder"],
     "import": ["folder"],
     "predict": ["recipe_argument"],
-    "baseline": ["recipe_argument"],
+    **{name: ["recipe_argument"] for name in ("tokenize", "cluster", "embed", "train", "baseline")},
     "report": ["runs"],
     "export": ["artifact"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
+    "keys": ["name"],
     "plan": ["recipe_argument"],
 }
 
@@ -158,7 +160,8 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 def test_help_and_version_and_no_arguments() -> None:
     runner = CliRunner()
     assert "tokenize" in runner.invoke(app, ["--help"]).output
-    assert runner.invoke(app, ["--version"]).output.strip() == xmcpipe.__version__
+    for option in ("--version", "-V"):
+        assert runner.invoke(app, [option]).output.strip() == xmcpipe.__version__
     assert "Usage" in runner.invoke(app, []).output
 
 

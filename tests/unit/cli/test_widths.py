@@ -22,7 +22,8 @@ from tests.unit.fake_stages import World
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.benchmark import grid, run, timing
 from xmcpipe.cli.app import app
-from xmcpipe.cli.commands import baseline, bench
+from xmcpipe.cli.commands import baseline
+from xmcpipe.cli.commands.machine import bench
 from xmcpipe.cli.output import print_metrics
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.measuring.metrics_json import read_metrics
@@ -36,7 +37,7 @@ UNLIMITED = 5000
 DRAWN = re.compile("[─━│╭╮╰╯]+")  # the lines of tables and of help texts
 # Commands that the tests of this file run; those of stages print one line by `print_outcome`.
 STAGES = {stage.name for stage in catalog.CATALOG}
-CHECKED = {"datasets", "init", "report", "export", "run", "status", "gc", "plan", "bench", "kernels"}
+CHECKED = {"datasets", "init", "report", "export", "run", "status", "gc", "plan", "bench", "kernels", "keys"}
 
 
 @pytest.fixture(params=WIDTHS)
@@ -198,3 +199,8 @@ def test_init(check: Callable[..., None], tiny_encoder: Path, tmp_path: Path) ->
     file.write_text("".join(json.dumps(each) + "\n" for each in documents))
     out = tmp_path / "r.toml"
     check("init", "--train", file, "--encoder", tiny_encoder, "-o", out, "--force")
+
+
+@pytest.mark.parametrize("name", ["import", "train.head"])
+def test_keys(check: Callable[..., None], name: str) -> None:
+    check("keys", name)

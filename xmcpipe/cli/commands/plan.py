@@ -18,7 +18,7 @@ from xmcpipe.cli.options import (
     StoreOption,
 )
 from xmcpipe.cli.output import print_json
-from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.session import at_most_one_recipe, open_chain, read_recipe
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.plan_cache import cached_plan
@@ -120,9 +120,7 @@ def plan(
 
     The sizes of the data are read from the shards in the store, or set with options.
     """
-    if recipe_argument is not None and recipe is not None:
-        raise XmcpipeError("expected one recipe, got two", "omit the argument or --recipe")
-    loaded = read_recipe(recipe_argument or recipe, settings, {"train": {}})
+    loaded = read_recipe(at_most_one_recipe(recipe_argument, recipe), settings, {"train": {}})
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
     stated = DataShape(labels, documents, tokens, positives, clusters)
     # With --labels alone the shards in the store are ignored: the plan is of other data.

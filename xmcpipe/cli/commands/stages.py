@@ -17,8 +17,16 @@ from xmcpipe.cli.commands.download import download
 from xmcpipe.cli.commands.evaluate import evaluate
 from xmcpipe.cli.commands.importing import import_
 from xmcpipe.cli.commands.predict import predict
-from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
-from xmcpipe.cli.session import report, run_stage
+from xmcpipe.cli.options import (
+    STORE,
+    ForceOption,
+    JsonOption,
+    RecipeArgument,
+    RecipeOption,
+    SetOption,
+    StoreOption,
+)
+from xmcpipe.cli.session import at_most_one_recipe, report, run_stage
 from xmcpipe.stages.stage import Option, Stage
 
 OWN: dict[str, Callable[..., None]] = {
@@ -46,7 +54,7 @@ def _generated(stage: Stage) -> Callable[..., None]:
         }
         outcome = run_stage(
             stage.name,
-            values["recipe"],
+            at_most_one_recipe(values["recipe_argument"], values["recipe"]),
             values["settings"],
             values["store"],
             values["force"],
@@ -65,9 +73,10 @@ def _generated(stage: Stage) -> Callable[..., None]:
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The options of a stage's command, in the order of its help."""
     # A key of a recipe could be called `store`: its option would then hide the shared one of that name.
-    shared = {"recipe", "settings", "store", "force", "as_json"}
+    shared = {"recipe_argument", "recipe", "settings", "store", "force", "as_json"}
     assert shared.isdisjoint({*stage.inputs, *(option.key for option in stage.options)}), stage.name
     return [
+        _parameter("recipe_argument", RecipeArgument, None),
         _parameter("recipe", RecipeOption, None),
         _parameter("settings", SetOption, None),
         *(_parameter(kind, _input_option(kind), None) for kind in stage.inputs),
