@@ -68,7 +68,8 @@ def load(
     for setting in settings:
         _apply(table, setting)
     try:
-        configs = _configs(table, catalog)
+        name = table.get("name", path.stem if path else "")
+        configs = _configs(table, catalog, name)
         sources = [stage.name for stage in catalog if stage.kind == RAW]
         if path is not None and not any(name in configs for name in sources):
             raise XmcpipeError(
@@ -80,7 +81,7 @@ def load(
         if path is None:
             raise
         raise XmcpipeError(f"{path}: {error.message}", error.hint) from error
-    return Recipe(str(table.get("name", path.stem if path else "")), path, configs)
+    return Recipe(str(name), path, configs)
 
 
 def unchecked(recipe: str, settings: Iterable[str] = ()) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def _value(text: str) -> Any:
     return parsed["value"]
 
 
-def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...]) -> dict[str, Any]:
+def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...], recipe_name: str) -> dict[str, Any]:
     """Stage name -> typed config, for the stages that have a table."""
     stages = {stage.name: stage for stage in catalog}
     for key in table:
@@ -232,7 +233,9 @@ def _configs(table: Mapping[str, Any], catalog: tuple[Stage, ...]) -> dict[str, 
     for name, config_class in tables.items():
         _require_known_keys(name, table.get(name), config_class, tables)
     return {
-        name: from_table(stage.config, _seeded(stage, table[name], seed), name)
+        name: from_table(
+            stage.config, _with_defaults(stage, table[name], {"seed": seed, "run_name": recipe_name}), name
+        )
         for name, stage in stages.items()
         if name in table
     }
@@ -246,12 +249,12 @@ def _require_known_keys(name: str, keys: Any, config_class: type, tables: Mappin
             raise XmcpipeError(f"{name}: there is no key {key!r}", key_hint(key, name, tables))
 
 
-def _seeded(stage: Stage, keys: Any, seed: int | None) -> Any:
-    """`keys` with the recipe's seed added, if the stage has a seed and its table doesn't set one."""
-    has_seed = any(field.name == "seed" for field in dataclasses.fields(stage.config))
-    if seed is None or not has_seed or not isinstance(keys, Mapping):
+def _with_defaults(stage: Stage, keys: Any, defaults: Mapping[str, Any]) -> Any:
+    """The `keys` of a stage's table, completed by those `defaults` that the stage has as keys."""
+    if not isinstance(keys, Mapping):
         return keys
-    return {"seed": seed, **keys}
+    names = {field.name for field in dataclasses.fields(stage.config)}
+    return {**{key: value for key, value in defaults.items() if key in names and value is not None}, **keys}
 
 
 def _location_hint(key: str, stages: Mapping[str, Stage]) -> str:

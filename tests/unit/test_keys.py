@@ -190,3 +190,12 @@ def test_a_recipe_in_the_working_folder_and_a_hub_id_stay_as_they_are(folders: P
     assert load("r.toml").configs["import"].train == "data.jsonl"
     for recipe in ("r.toml", "../recipes/r.toml"):
         assert load(recipe).configs["tokenize"].encoder == "google-bert/bert-base-uncased"
+
+
+def test_the_run_has_the_name_of_the_recipe(folders: Path) -> None:
+    (folders / "here/r.toml").write_text('name = "my run"\n' + RECIPE)
+    assert load("r.toml").configs["train"].run_name == "my run"
+    assert load("r.toml", ["train.run_name=other"]).configs["train"].run_name == "other"
+    (folders / "here/r.toml").write_text(RECIPE)
+    assert load("r.toml").configs["train"].run_name == "r"
+    assert load(None, ["train.epochs=1"]).configs["train"].run_name == ""

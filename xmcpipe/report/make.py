@@ -112,9 +112,12 @@ def _context(
         first_of_test.setdefault(run.test_set, run)
     several = len(first_of_test) > 1
     differences = differing(runs) if len(runs) > 1 else {}
+    title = quoted.title if quoted else listed(datasets) or "own data"
+    recipes = listed(list(dict.fromkeys(run.recipe for run in runs if run.recipe)))
     return {
         "version": xmcpipe.__version__,
-        "title": quoted.title if quoted else listed(datasets) or "own data",
+        "title": title,
+        "heading": f"{recipes}: {title}" if recipes else title,
         "names": names,
         "colours": charts.colours(names),
         "tests": [(f"{run.name}: " if several else "", run.metrics) for run in first_of_test.values()],

@@ -182,6 +182,9 @@ class TrainTable:
     auxiliary: AuxiliaryTable = field(default_factory=AuxiliaryTable)
     """Table of the auxiliary loss."""
 
+    run_name: str = runtime("")
+    """Name of the run in TensorBoard and in reports; by default the name of the recipe."""
+
     device: str = runtime("auto")
     """Device to train on, such as cpu, cuda or cuda:1; auto uses a GPU if there is one."""
 

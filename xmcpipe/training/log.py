@@ -16,6 +16,7 @@ Each line has a `kind`, and the `step` (from 1) after which it was written:
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,23 @@ from xmcpipe.progress import Figures
 
 
 class MetricsLog:
-    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/.
+    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/RUN_NAME/ (or FOLDER/tensorboard/ without a name).
 
     `resume_step` is the step of the checkpoint that a training resumes from, 0 for a new training: lines
     after it belong to the run that was killed, and are removed. TensorBoard files are written only if
     tensorboardX is installed.
     """
 
-    def __init__(self, folder: Path, resume_step: int) -> None:
+    def __init__(self, folder: Path, resume_step: int, run_name: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         lines = _lines(path) if resume_step else []
         valid = [line for line in lines if json.loads(line)["step"] <= resume_step]
         path.write_text("".join(valid), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
-        self._board = _board(folder / "tensorboard", resume_step)
+        # TensorBoard calls a run like the folder of its files.
+        run_folder = re.sub(r"[^\w.+ -]", "-", run_name).strip(" .")
+        self._board = _board(folder / "tensorboard" / run_folder, resume_step)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Write {"kind": …, "step": …, **values}; numbers also go to TensorBoard as KIND/NAME."""

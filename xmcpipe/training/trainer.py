@@ -109,7 +109,7 @@ class Trainer:
         finite.
         """
         self._resume()
-        log = MetricsLog(self.scratch / "log", self.progress.step)
+        log = MetricsLog(self.scratch / "log", self.progress.step, self.config.run_name)
         if not self.progress.step:
             log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()

@@ -122,3 +122,24 @@ def test_metrics_of_an_older_version_are_read(shelf: Any) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
     assert read_run(Artifact.at(path), shelf.store).metrics["model"]
+
+
+def test_a_run_is_named_like_its_recipe(finished_shelf: Any) -> None:
+    first, second = (dataclasses.replace(run, name="") for run in finished_shelf.runs())
+    ours, theirs = dataclasses.replace(first, recipe="ours"), dataclasses.replace(second, recipe="theirs")
+    assert [run.name for run in named([ours, theirs])] == ["ours", "theirs"]
+    assert [run.name for run in named([ours])] == ["ours"]
+    # one recipe with other settings: then the settings tell the runs apart
+    assert [run.name for run in named([ours, dataclasses.replace(second, recipe="ours")])] == ["ffi", "dense"]
+    assert [run.name for run in named([ours, second])] == ["ffi", "dense"]
+
+
+def test_the_name_of_the_recipe_is_in_the_manifest_of_the_model(shelf: Any) -> None:
+    run = shelf.runs()[0]
+    path = run.artifacts["model"].path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["made_by"]["runtime"]["run_name"] = "my  recipe"
+    path.write_text(json.dumps(manifest))
+    assert shelf.runs()[0].recipe == "my recipe"
+    named_here = read_run(run.artifacts["metrics"], shelf.store, recipe="another")
+    assert named_here.recipe == "another"

@@ -71,3 +71,13 @@ def test_half_a_line_of_the_log_is_not_read(tmp_path: Path) -> None:
         '{"kind": "settings", "step": 0, "steps": 9}\n{"kind": "train", "step": 4}\n{"kind": "tra'
     )
     assert how_far(tmp_path) == {"step": 4, "steps": 9}
+
+
+@pytest.mark.parametrize(("name", "folder"), [("my run", "my run"), ("a/b", "a-b"), ("..", ""), ("", "")])
+def test_tensorboard_files_are_in_a_folder_called_like_the_run(
+    tmp_path: Path, name: str, folder: str
+) -> None:
+    log = MetricsLog(tmp_path, 0, name)
+    log.write("train", 1, loss=1.0)
+    log.close()
+    assert list((tmp_path / "tensorboard" / folder).glob("events*"))

@@ -87,18 +87,18 @@ def report(
 def _distinct_runs(runs: list[str], settings: list[str] | None, store: Path) -> list[Run]:
     """The runs that were named. Raises XmcpipeError if two of them have the same metrics."""
     metrics = [_metrics(run, settings, store) for run in runs]
-    folders = [artifact.path.resolve() for artifact in metrics]
+    folders = [artifact.path.resolve() for artifact, _ in metrics]
     for at, folder in enumerate(folders):
         if folder in folders[:at]:
             raise XmcpipeError(f"expected distinct runs, got {runs[at]} twice", "name each run once")
-    return [read_run(artifact, Store(store)) for artifact in metrics]
+    return [read_run(artifact, Store(store), recipe=name) for artifact, name in metrics]
 
 
-def _metrics(run: str, settings: list[str] | None, store: Path) -> Artifact:
-    """The metrics artifact of a recipe or a folder."""
+def _metrics(run: str, settings: list[str] | None, store: Path) -> tuple[Artifact, str]:
+    """The metrics artifact of a recipe or a folder, and the name of the recipe; "" for a folder."""
     path = Path(run)
     if path.is_dir():
-        return metrics_of(path, Store(store))
+        return metrics_of(path, Store(store)), ""
     recipe = read_recipe(run, settings)
     steps = open_chain(recipe, store).steps()
     metrics = next((step.artifact for step in steps if step.stage.kind == "metrics"), None)
@@ -110,4 +110,4 @@ def _metrics(run: str, settings: list[str] | None, store: Path) -> Artifact:
             if evaluated
             else "add [eval], and [predict], to the recipe and run it",
         )
-    return metrics
+    return metrics, recipe.name

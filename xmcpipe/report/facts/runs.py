@@ -31,13 +31,14 @@ class Run:
 
     `artifacts` maps kinds, in the order of the chain, to the artifacts that still exist. `absent` maps the
     kinds of deleted artifacts to their fingerprints. `metrics` is the content of metrics.json, as
-    `read_metrics` returns it.
+    `read_metrics` returns it. `recipe` is the name of the recipe, "" if it is unknown.
     """
 
     name: str
     artifacts: dict[str, Artifact]
     absent: dict[str, str]
     metrics: dict[str, Any]
+    recipe: str = ""
 
     def folder(self, kind: str) -> Path | None:
         """The folder of the artifact of this kind; None if it was deleted or was never part of the run."""
@@ -125,7 +126,7 @@ def store_of(artifact: Artifact, default: Store) -> Store:
     return own if own.place(manifest.kind, manifest.fingerprint) == path else default
 
 
-def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
+def read_run(metrics: Artifact, store: Store, name: str = "", recipe: str = "") -> Run:
     """The run with these metrics. The other artifacts of its chain are found by their fingerprints."""
     metrics.manifest.require("metrics", metrics.manifest.schema_version)
     place = store_of(metrics, store)
@@ -134,7 +135,15 @@ def read_run(metrics: Artifact, store: Store, name: str = "") -> Run:
     chain["metrics"] = metrics  # this folder, even if the store has another copy
     artifacts = {kind: artifact for kind, artifact in chain.items() if artifact is not None}
     absent = {kind: names[kind] for kind, artifact in chain.items() if artifact is None}
-    return Run(name, artifacts, absent, read_metrics(metrics.path))
+    recipe = " ".join((recipe or _recorded_name(artifacts)).split())[:MAX_NAME]
+    return Run(name, artifacts, absent, read_metrics(metrics.path), recipe)
+
+
+def _recorded_name(artifacts: Mapping[str, Artifact]) -> str:
+    """The name of the recipe with which the model was trained, "" if it is unknown."""
+    if "model" not in artifacts:
+        return ""
+    return str(artifacts["model"].manifest.made_by.get("runtime", {}).get("run_name", ""))
 
 
 def named(runs: Sequence[Run], names: Sequence[str] = ()) -> list[Run]:
@@ -192,17 +201,22 @@ def known_datasets(runs: Sequence[Run]) -> list[str]:
 
 
 def _default_names(runs: Sequence[Run]) -> list[str]:
-    """Names of models from at most MAX_SETTINGS settings that differ; a baseline is named like its system.
+    """Names of models: those of their recipes or, if two are equal, a few settings that differ.
 
-    Equal names get a fingerprint appended.
+    A baseline is named like its system. Equal names get a fingerprint appended.
     """
     models = [run for run in runs if run.baseline is None]
     rows = differing(models) if len(models) > 1 else {}
     keys = [key for key in NAMING_SETTINGS if key in rows]
     keys += [key for key in rows if key not in NAMING_SETTINGS]
     keys = [key for key in keys if None not in rows[key]][:MAX_SETTINGS]
-    of_models = iter(" · ".join(_name_part(key, rows[key][at]) for key in keys) for at in range(len(models)))
-    if not keys:  # one model, or models with equal settings
+    of_models: Iterator[str] = iter(
+        " · ".join(_name_part(key, rows[key][at]) for key in keys) for at in range(len(models))
+    )
+    recipes = [run.recipe for run in models]
+    if all(recipes) and len(set(recipes)) == len(recipes):
+        of_models = iter(recipes)
+    elif not keys:  # one model, or models with equal settings
         of_models = iter(str(run.settings.get("train.head.kind") or "run") for run in models)
     names = [run.baseline or next(of_models) for run in runs]
     return [
