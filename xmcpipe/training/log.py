@@ -24,7 +24,7 @@ from xmcpipe.progress import Figures
 
 
 class MetricsLog:
-    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/RUN_NAME/ (or FOLDER/tensorboard/ without a name).
+    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/RUN_NAME/ (if the run has a name).
 
     `resume_step` is the step of the checkpoint that a training resumes from, 0 for a new training: lines
     after it belong to the run that was killed, and are removed. TensorBoard files are written only if

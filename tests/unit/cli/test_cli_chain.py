@@ -287,7 +287,7 @@ def test_an_unfinished_attempt_is_in_status_and_gc(
     assert json.loads(cli("gc", "--dry-run", "--json").stdout)["keeps"] == []
 
 
-@pytest.mark.parametrize("command", ["download", "tokenize", "cluster", "train", "status"])
+@pytest.mark.parametrize("command", ["download", "tokenize", "cluster", "train"])
 def test_a_stage_takes_the_recipe_as_run_does(cli: Any, command: str) -> None:
     assert cli("run", "r.toml").exit_code == 0
     by_position, by_option = cli(command, "r.toml"), cli(command, "--recipe", "r.toml")
