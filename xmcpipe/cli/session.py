@@ -80,6 +80,20 @@ def at_most_one_recipe(argument: str | None, option: str | None) -> str | None:
     return argument or option
 
 
+def artifact_of_recipe(name: str, settings: list[str] | None, store: Path, kind: str) -> Artifact:
+    """The artifact of `kind` that a recipe made. Raises XmcpipeError if it isn't in the store."""
+    steps = open_chain(read_recipe(name, settings), store).steps()
+    step = next((step for step in steps if step.stage.kind == kind), None)
+    if step is None:
+        raise XmcpipeError(f"{name} makes no {kind}", "add the table of the stage to the recipe")
+    if step.artifact is None:
+        raise XmcpipeError(
+            f"{name} has no {kind} in the store {store} yet",
+            f"run `xmcpipe run {name}` first, with the same --set and --store",
+        )
+    return step.artifact
+
+
 def only_set(**keys: Any) -> dict[str, Any]:
     """Only those options that the user set, as keys of a table of the recipe."""
     return {

@@ -1,4 +1,7 @@
-"""Reads CSR matrices that `scipy.sparse.save_npz` wrote, without SciPy and without pickle.
+"""Reads sparse matrices that `scipy.sparse.save_npz` wrote, as CSR, without SciPy and without pickle.
+
+A matrix in COO or CSC is sorted by row; values of one row keep their order, and a pair that occurs twice in
+COO stays twice.
 
 A file of unknown origin may be truncated, damaged or forged. Every matrix that is returned was checked: it is
 complete and its indices are in range, so no later lookup can go out of bounds.
@@ -13,6 +16,12 @@ import numpy.typing as npt
 
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.errors import XmcpipeError
+
+ARRAYS: dict[str, list[str]] = {  # the arrays of each format that is read
+    "csr": ["indptr", "indices", "data", "shape"],
+    "csc": ["indptr", "indices", "data", "shape"],
+    "coo": ["row", "col", "data", "shape"],
+}
 
 
 @dataclass(frozen=True)
@@ -42,49 +51,94 @@ class CsrMatrix:
 
 
 def read_csr(path: Path) -> CsrMatrix:
-    """Read the matrix in the file `path`.
+    """Read the matrix in the file `path`: CSR, CSC or COO.
 
     Raises XmcpipeError for any other file, for arrays that don't fit together, and for NaN values.
     """
-    arrays = _arrays(path)
-    indptr, indices, values = arrays["indptr"].astype(np.int64), arrays["indices"], arrays["data"]
+    kind, arrays = _arrays(path)
     rows, width = (int(size) for size in arrays["shape"])
-    # The order of these checks matters: each relies on those before it.
-    consistent = (
-        indptr.ndim == indices.ndim == values.ndim == 1
-        and len(indptr) == rows + 1
-        and indptr[0] == 0
-        and not np.any(indptr[1:] < indptr[:-1])
-        and indptr[-1] == len(indices) == len(values)
-        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
-    )
-    if not consistent:
+    values = arrays["data"]
+    if kind == "coo":
+        fits = _pairs_fit(arrays["row"], arrays["col"], values, rows, width)
+    else:
+        major, minor = (width, rows) if kind == "csc" else (rows, width)
+        fits = _offsets_fit(arrays["indptr"].astype(np.int64), arrays["indices"], values, major, minor)
+    if not fits:
         raise XmcpipeError(
             f"{path}: the arrays don't fit the shape {rows} x {width}", "write the matrix again"
         )
+    if kind == "csr":
+        matrix = CsrMatrix(arrays["indptr"].astype(np.int64), arrays["indices"], values, width)
+    elif kind == "csc":
+        lengths = np.diff(arrays["indptr"]).astype(np.int64)
+        columns = np.repeat(np.arange(width), lengths)
+        matrix = _by_row(arrays["indices"], columns, values, rows, width)
+    else:
+        matrix = _by_row(arrays["row"], arrays["col"], values, rows, width)
     if values.dtype.kind == "f" and np.isnan(values.min(initial=0)):
-        row = int(np.searchsorted(indptr, np.isnan(values).argmax(), side="right")) - 1
+        row = int(np.searchsorted(matrix.indptr, np.isnan(matrix.values).argmax(), side="right")) - 1
         raise XmcpipeError(f"{path}: a value of row {row} is not a number (NaN)", "write numbers")
-    return CsrMatrix(indptr, indices, values, width)
+    return matrix
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays indptr, indices, data and shape of a CSR file, with checked types."""
+def _by_row(
+    rows: npt.NDArray[Any], columns: npt.NDArray[Any], values: npt.NDArray[Any], num_rows: int, width: int
+) -> CsrMatrix:
+    """The matrix of the pairs (row, column), in any order."""
+    order = np.argsort(rows, kind="stable")
+    counts = np.bincount(rows.astype(np.int64), minlength=num_rows)
+    return CsrMatrix(row_offsets(counts), columns[order], values[order], width)
+
+
+def _offsets_fit(
+    indptr: npt.NDArray[np.int64], indices: npt.NDArray[Any], values: npt.NDArray[Any], major: int, minor: int
+) -> bool:
+    """Whether the arrays are those of a matrix with `major` rows of `minor` columns."""
+    # The order of these checks matters: each relies on those before it.
+    return bool(
+        indptr.ndim == indices.ndim == values.ndim == 1
+        and len(indptr) == major + 1
+        and indptr[0] == 0
+        and not np.any(indptr[1:] < indptr[:-1])
+        and indptr[-1] == len(indices) == len(values)
+        and _below(indices, minor)
+    )
+
+
+def _pairs_fit(
+    rows: npt.NDArray[Any], columns: npt.NDArray[Any], values: npt.NDArray[Any], num_rows: int, width: int
+) -> bool:
+    """Whether the arrays are those of a matrix with `num_rows` rows, at most 2^31, of `width` columns."""
+    return (
+        rows.ndim == columns.ndim == values.ndim == 1
+        and 0 <= num_rows <= 2**31
+        and len(rows) == len(columns) == len(values)
+        and _below(rows, num_rows)
+        and _below(columns, width)
+    )
+
+
+def _below(indices: npt.NDArray[Any], end: int) -> bool:
+    return not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < end)
+
+
+def _arrays(path: Path) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+    """The format of a sparse matrix, and the arrays of that format, with checked types."""
     try:
         with path.open("rb") as bytes_, np.load(bytes_, allow_pickle=False) as file:
             kind = file["format"].item() if "format" in file else None
-            names = ("indptr", "indices", "data", "shape") if kind in ("csr", b"csr") else ()
-            arrays = {name: np.asarray(file[name]) for name in names}
+            kind = kind.decode(errors="replace") if isinstance(kind, bytes) else kind
+            arrays = {name: np.asarray(file[name]) for name in ARRAYS.get(str(kind), [])}
     except Exception as error:  # for damaged bytes, zipfile and NumPy raise a dozen kinds of exceptions
-        raise XmcpipeError(f"{path} can't be read as a CSR matrix: {error}", "check the file") from error
+        raise XmcpipeError(f"{path} can't be read as a sparse matrix: {error}", "check the file") from error
     if not arrays:
-        kind = kind.decode(errors="replace") if isinstance(kind, bytes) else kind
         raise XmcpipeError(
-            f"{path}: expected a CSR matrix, got {f'a {kind} matrix' if kind else 'no sparse matrix'}",
-            "write it with scipy.sparse.save_npz(path, matrix.tocsr())",
+            f"{path}: expected a sparse matrix in CSR, CSC or COO, got "
+            f"{f'one in {kind}' if kind else 'none'}",
+            "write it with scipy.sparse.save_npz(path, matrix.tocsr()); a dense array as .npy",
         )
-    if any(arrays[name].dtype.kind not in "iu" for name in ("indptr", "indices", "shape")):
+    if any(arrays[name].dtype.kind not in "iu" for name in arrays if name != "data"):
         raise XmcpipeError(f"{path}: the indices are not integers", "write it with scipy.sparse.save_npz")
     if arrays["data"].dtype.kind not in "iufb" or arrays["shape"].shape != (2,):
         raise XmcpipeError(f"{path}: the values are not numbers", "write it with scipy.sparse.save_npz")
-    return arrays
+    return str(kind), arrays

@@ -1,10 +1,11 @@
 """Measures files in any format of label lists, or artifacts, that the user names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.lists import Measurement, measure_lists, most_pairs
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
     # Filtering removes candidates before the top k is cut, so that many more candidates must be read.
     filtered, extra = pairs is not None, 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + extra) for path in inputs.predictions]
+    doubts = list(_doubts(predictions, truth, train))
     common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
     del truth, predictions, pairs  # frees the copies in the numberings of their files
     if training and common.train:
@@ -59,7 +61,24 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
         counts = np.zeros(common.num_labels, np.int64)
         counts[common.train.labels] = training.counts
         training = replace(training, counts=counts)
-    return measure_lists(common, training, ks, a, b, filtered=filtered)
+    return measure_lists(common, training, ks, a, b, filtered, doubts)
+
+
+def _doubts(
+    predictions: "Sequence[LabelLists]", truth: "LabelLists", train: "LabelLists | None"
+) -> Iterator[str]:
+    """Sentences about how files were read, and about files that look like another kind of file.
+
+    Raises XmcpipeError for files that are surely swapped.
+    """
+    from xmcpipe.metrics.misread import doubts_about_roles
+
+    for lists in (*predictions, truth, *([] if train is None else [train])):
+        yield from lists.notes
+    for lists in predictions:
+        yield from doubts_about_roles(lists, truth, truth.grades)
+    if train is not None and train.grades is not None:
+        yield f"{train.source} has values from {train.grades}: each that is not 0 counts as a label"
 
 
 def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Training]":
@@ -67,10 +86,16 @@ def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Trainin
     import numpy as np
 
     from xmcpipe.data.label_lists.numbering import with_small_ids
-    from xmcpipe.metrics.propensity import Training
+    from xmcpipe.metrics.propensity import FEWEST_DOCUMENTS, Training
     from xmcpipe.metrics.truth import count_labels
 
     small, values = with_small_ids(lists)
+    if len(lists) < FEWEST_DOCUMENTS:
+        raise XmcpipeError(
+            f"{lists.source}: expected {FEWEST_DOCUMENTS} or more training documents for PSP, "
+            f"got {len(lists)}",
+            "omit the training labels, or check the file: a row is a document",
+        )
     counts, repeated = count_labels(small.indptr, small.labels, 1 + int(small.labels.max(initial=-1)))
     occurring = np.flatnonzero(counts)
     labels = occurring if values is None else values[occurring]

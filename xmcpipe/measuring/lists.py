@@ -5,7 +5,7 @@ the numbers of documents and labels, where the labels come from, A, B and N of t
 inputs were unusual.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Measurement:
     system_facts: list[dict[str, Any]]
 
 
+# Long: the steps share nine values, and are read best one after the other.
 def measure_lists(
     common: "CommonVocabulary",
     training: "Training | None",
@@ -42,11 +43,13 @@ def measure_lists(
     a: float,
     b: float,
     filtered: bool = False,
+    doubts: Iterable[str] | None = None,
 ) -> Measurement:
     """Measure lists of one numbering at the ranks `ks`, with the propensity constants `a` and `b`.
 
-    If `filtered`, the last element of `common.others` has the pairs to exclude. Raises XmcpipeError, naming
-    the source of the lists, for a truth or for predictions that can't be measured.
+    If `filtered`, the last element of `common.others` has the pairs to exclude. With `doubts`, sentences
+    about the inputs, the lists are checked for further doubts, and all are the fact `warnings`. Raises
+    XmcpipeError, naming the source of the lists, for a truth or for predictions that can't be measured.
     """
     from xmcpipe.data.label_lists.joining import pair_rows
     from xmcpipe.metrics.api import without_pairs
@@ -58,7 +61,7 @@ def measure_lists(
     with _naming(truth):
         true = truth if pairs is None else without_pairs(truth, pairs)
         reference = Reference(true, common.num_labels, tuple(ks), training, a, b, exclude=pairs)
-    ranked = [_ranked(lists, truth, k, pairs, common.num_labels) for lists in predictions]
+    ranked = [_ranked(lists, truth, k, pairs, common) for lists in predictions]
     rankings, joins = zip(*ranked, strict=True)
     # The baseline is measured as one more system, in the same pass over the truth.
     tops = [ranking.top for ranking in rankings]
@@ -66,6 +69,8 @@ def measure_lists(
         tops.append(_popular(training.counts, len(truth), k, pairs))
     evaluations = measure(tops, reference)
     facts = _facts(common, reference, evaluations[0], pairs)
+    if doubts is not None:
+        facts["warnings"] = [*doubts, *_doubts(common, predictions, rankings, trained=training is not None)]
     popularity = evaluations.pop() if training else None
     if pairs is not None:
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
@@ -75,6 +80,25 @@ def measure_lists(
         for joined_by, evaluation in zip(joins, evaluations, strict=True)
     ]
     return Measurement(evaluations, popularity, facts, system_facts)
+
+
+def _doubts(
+    common: "CommonVocabulary",
+    predictions: "Sequence[LabelLists]",
+    rankings: "Sequence[Ranking]",
+    trained: bool,
+) -> Iterator[str]:
+    """Sentences about systems that fit the truth as if one of the two were another file."""
+    import numpy as np
+
+    from xmcpipe.metrics.misread import doubts_about_hits, doubts_about_labels
+
+    truth = common.truth
+    named = common.labels is not None and not isinstance(common.labels, np.ndarray)
+    for lists, ranking in zip(predictions, rankings, strict=True):
+        yield from doubts_about_labels(lists, truth, common.num_labels, common.labels, trained)
+        ids = None if named else common.labels
+        yield from doubts_about_hits(lists.source, ranking.top, truth.indptr, truth.labels, ids, named)
 
 
 def _only_in(counts: Mapping[str, int], facts: Mapping[str, Any]) -> dict[str, int]:
@@ -150,7 +174,11 @@ def _popular(counts: "Int64s", documents: int, k: int, pairs: "LabelLists | None
 
 
 def _ranked(
-    lists: "LabelLists", truth: "LabelLists", k: int, pairs: "LabelLists | None", num_labels: int
+    lists: "LabelLists",
+    truth: "LabelLists",
+    k: int,
+    pairs: "LabelLists | None",
+    common: "CommonVocabulary",
 ) -> "tuple[Ranking, str]":
     """The rankings of one system, in the order of the N documents of the truth, and how rows were joined."""
     import numpy as np
@@ -165,7 +193,7 @@ def _ranked(
     if rows is not None and pairs is not None:
         pairs = select_rows(pairs, np.argsort(rows))
     with _naming(lists):
-        require_known_labels(lists.labels, num_labels)
+        require_known_labels(lists, truth, common.num_labels, common.labels)
         ranking = rank_all(lists, k, pairs)  # in the order of the file, so that an error names a row of it
     if rows is not None:
         ranking = Ranking(ranking.top[rows], ranking.candidates[rows], ranking.excluded[rows])

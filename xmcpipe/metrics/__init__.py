@@ -17,6 +17,7 @@ from xmcpipe.metrics.api import evaluate
 from xmcpipe.metrics.bootstrap import Difference, Interval
 from xmcpipe.metrics.evaluation import Evaluation, compare
 from xmcpipe.metrics.frequency import Bin
+from xmcpipe.metrics.misread import MisreadWarning
 from xmcpipe.metrics.propensity import Training, inverse_propensity
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "Interval",
+    "MisreadWarning",
     "Training",
     "compare",
     "evaluate",

@@ -1,16 +1,25 @@
 """The functions for other programs: matrices and lists in, an Evaluation out."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.lookalikes import row_counts
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
+from xmcpipe.metrics.misread import (
+    MisreadWarning,
+    doubts_about_hits,
+    doubts_about_labels,
+    doubts_about_roles,
+    examples,
+)
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
-from xmcpipe.metrics.truth import Ints, TruthBatch, count_labels
+from xmcpipe.metrics.truth import TruthBatch, count_labels
 
 
 # Long: the docstring is the reference page of the function that other programs call.
@@ -29,8 +38,9 @@ def evaluate(
 
     Each of predictions, truth, train and exclude is a SciPy sparse matrix [N, L] or a list of N label lists,
     of integers or strings; rows are joined by their position. In a matrix of predictions every stored value
-    is a score. A list of predictions holds labels, best first, or pairs (label, score). Predictions may also
-    be an integer array [N, K] of rankings, with -1 for none. `train` has its own rows, or is a `Training` of
+    is a score. A list of predictions holds labels, best first, or pairs (label, score). A dense array of
+    predictions holds scores [N, L] if it is of floats, and rankings [N, K], with -1 for none, if it is of
+    integers; another dense array holds 0 and 1, [N, L]. `train` has its own rows, or is a `Training` of
     counts: it adds PSP, PSR and PSnDCG, with the constants `a` and `b` of the dataset, and `by_frequency`.
     `exclude` holds pairs that count neither as hits nor as misses: they are removed from the truth, and from
     the candidates before the cut to max(k), so give more candidates than max(k). `unusual` of the result
@@ -39,36 +49,54 @@ def evaluate(
     L is the width of the matrices, `num_labels` or the number of training counts; without any of them, the
     number of distinct labels in truth and train. Raises XmcpipeError for counts or widths that don't match,
     ranks that are not integers, a score that is not a number, a label predicted twice in a document,
-    predictions that contain unknown labels only, a truth without any label, and inputs that are neither a
-    matrix nor a list.
+    predictions that contain unknown labels only, a truth without any label, inputs that are neither a matrix
+    nor a list, 0/1 vectors in place of lists, and predictions and truth that are surely swapped. Warns with
+    MisreadWarning of inputs that are probably not what they are taken for: graded truth, ids counted from 1,
+    rows or labels of another dataset.
     """
     training = train if isinstance(train, Training) else None
     lists = None if training else train
     parts = {"truth": truth, "train": lists, "predictions": predictions, "exclude": exclude}
-    rows = [None if value is None else rows_of(value, what) for what, value in parts.items()]
-    (true, trained, predicted, excluded), labels = with_one_numbering(rows, 2, _fixed(num_labels, training))
+    rows = {what: None if value is None else rows_of(value, what) for what, value in parts.items()}
+    (true, trained, predicted, excluded), labels, names = with_one_numbering(
+        list(rows.values()), 2, _fixed(num_labels, training)
+    )
     _require_same_documents(true, predicted, excluded)
+    inputs = rows["predictions"], rows["truth"]
+    assert inputs[0] is not None
+    assert inputs[1] is not None
+    doubts = list(doubts_about_roles(*inputs, inputs[1].grades, inputs[0].ranked))
     if trained is not None:
         counts, repeated = count_labels(trained.indptr, trained.labels, labels)
         training = Training(counts, len(trained), repeated)
     if excluded is not None:
         true = without_pairs(true, excluded)
     reference = Reference(true, labels, _ranks(k), training, a, b, exclude=excluded)
-    require_known_labels(predicted.labels, labels)
+    require_known_labels(predicted, true, labels, names)
     ranking = rank_all(predicted, reference.ks[-1], excluded)
+    named = names is not None and names.dtype.kind == "U"
+    doubts += doubts_about_labels(predicted, true, labels, names, training is not None)
+    doubts += doubts_about_hits("predictions", ranking.top, true.indptr, true.labels, names, named)
+    for doubt in doubts:
+        warnings.warn(doubt, MisreadWarning, stacklevel=2)
     (evaluation,) = measure([ranking.top], reference)
     if excluded is not None:
         evaluation.unusual |= ranking.filter_cost()
     return evaluation
 
 
-def require_known_labels(labels: Ints, num_labels: int) -> None:
-    """Raise XmcpipeError if no predicted label is one of the L: the predictions are of another dataset."""
-    if len(labels) and int(labels.min()) >= num_labels:
-        raise XmcpipeError(
-            "none of the predicted labels is in truth or training",
-            "use one vocabulary for both",
-        )
+def require_known_labels(predictions: Any, truth: Any, num_labels: int, names: Any = None) -> None:
+    """Raise XmcpipeError if no predicted label is one of the L: the predictions are of another dataset.
+
+    Both have labels, by number; `names` has the label of each number, None if the numbers are ids.
+    """
+    if not len(predictions.labels) or int(predictions.labels.min()) < num_labels:
+        return
+    got, expected = (examples(part.labels, names) for part in (predictions, truth))
+    raise XmcpipeError(
+        f"none of the predicted labels is in truth or training: such as {got}; the truth has {expected}",
+        "use one vocabulary for both",
+    )
 
 
 def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:
@@ -119,7 +147,7 @@ def _require_same_documents(truth: Rows, *parts: Rows | None) -> None:
         if part is not None and len(part) != len(truth):
             raise XmcpipeError(
                 f"{part.what} has {len(part):,} rows, truth has {len(truth):,}",
-                "give the same documents in the same order",
+                row_counts(part.what, len(part), "truth", len(truth), {part.width, truth.width}),
             )
 
 

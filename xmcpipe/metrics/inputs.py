@@ -2,7 +2,8 @@
 
     a SciPy sparse matrix [N, L]     predictions: every stored value is a score, even 0; truth, training
                                      and filter: every value except 0 is a label
-    an integer array [N, K]          rankings, best first, -1 for none (predictions only)
+    a dense array                    predictions: floats [N, L] are scores, integers [N, K] are rankings, best
+                                     first, -1 for none; truth, training and filter: 0 and 1 [N, L]
     a list of N collections          labels, integers or strings; predictions are lists best first, or of
                                      pairs (label, score) in any order, or dicts label -> score
 
@@ -18,6 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.lookalikes import (
+    FEWEST_PAIRS,
+    Grades,
+    dense_content,
+    is_zero_one,
+    require_no_vectors,
+    require_upright,
+)
 from xmcpipe.metrics.ranking import Scores
 from xmcpipe.metrics.truth import Int64s, Ints
 
@@ -26,7 +35,8 @@ from xmcpipe.metrics.truth import Int64s, Ints
 class Rows:
     """Labels of N documents: `labels[indptr[n] : indptr[n + 1]]`, with `scores` of the same length or None.
 
-    `width` is L if the input is a matrix, else None. `what` names the input in errors.
+    `width` is L if the input is a matrix, else None. `what` names the input in errors. `grades` are the
+    values of true labels that are not all 1; `ranked` says that the input was an array of rankings.
     """
 
     what: str
@@ -34,6 +44,8 @@ class Rows:
     labels: Ints
     scores: Scores | None = None
     width: int | None = None
+    grades: Grades | None = None
+    ranked: bool = False
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -52,14 +64,8 @@ def rows_of(value: Any, what: str) -> Rows:
                 f"{what}: expected a matrix [N, L], got shape {value.shape}", "give one row per document"
             )
         return _of_matrix(value.tocsr(), what, scored)
-    if isinstance(value, np.ndarray) and value.ndim == 2:
-        if not scored or value.dtype.kind not in "iu":
-            raise XmcpipeError(
-                f"{what}: expected a SciPy CSR matrix or lists, got a dense array of {value.dtype}",
-                "only predictions may be an array, of integers: the labels of each rank",
-            )
-        present = value >= 0
-        return Rows(what, _indptr(present.sum(axis=1)), value[present])
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind != "O":
+        return _of_array(value, what, scored)
     if not isinstance(value, Sequence | np.ndarray):
         raise XmcpipeError(
             f"{what}: expected a SciPy CSR matrix or a list of label lists, got {type(value).__name__}",
@@ -70,8 +76,8 @@ def rows_of(value: Any, what: str) -> Rows:
 
 def with_one_numbering(
     parts: Sequence[Rows | None], known: int, fixed: Mapping[str, int | None]
-) -> tuple[list[Any], int]:
-    """The parts with integer labels in one numbering, and L.
+) -> tuple[list[Any], int, npt.NDArray[Any] | None]:
+    """The parts with integer labels in one numbering; L; and the label of each number, None if it is the id.
 
     With a matrix, or with an L in `fixed` (name of an argument -> L), labels are ids already. Otherwise the
     labels of the first `known` parts (truth, training), sorted, get the ids 0 … L - 1; labels that occur only
@@ -99,13 +105,13 @@ def with_one_numbering(
                 raise XmcpipeError(
                     f"expected label ids from 0 to {width - 1:,}, got {least if least < 0 else most} "
                     f"in {part.what}",
-                    "ids begin at 0",
+                    "ids begin at 0: are these counted from 1?" if most == width else "ids begin at 0",
                 )
-        return list(parts), width
+        return list(parts), width, None
     return _renumbered(parts, known)
 
 
-def _renumbered(parts: Sequence[Rows | None], known: int) -> tuple[list[Any], int]:
+def _renumbered(parts: Sequence[Rows | None], known: int) -> tuple[list[Any], int, npt.NDArray[Any]]:
     def distinct(group: Sequence[Rows | None]) -> npt.NDArray[Any]:
         labels = [np.unique(part.labels) for part in group if part is not None and len(part.labels)]
         return np.unique(np.concatenate(labels)) if labels else np.empty(0, np.int64)
@@ -123,7 +129,7 @@ def _renumbered(parts: Sequence[Rows | None], known: int) -> tuple[list[Any], in
         ids = order[np.searchsorted(every, part.labels, sorter=order)]
         return replace(part, labels=ids.astype(np.int64))
 
-    return [None if part is None else with_ids(part) for part in parts], len(names)
+    return [None if part is None else with_ids(part) for part in parts], len(names), every
 
 
 def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
@@ -132,6 +138,7 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
     if data.dtype.kind not in "iufb":
         raise XmcpipeError(f"{what}: expected a matrix of numbers, got {data.dtype}")
     if scored:
+        require_upright(what, indptr, labels, width)
         return Rows(what, indptr, labels, data, width)
     if data.dtype.kind == "f" and np.isnan(data).any():
         raise XmcpipeError(f"{what}: a value is not a number (NaN)", "store 1 for a label")
@@ -139,7 +146,19 @@ def _of_matrix(matrix: Any, what: str, scored: bool) -> Rows:
         stored = data != 0
         indptr = np.concatenate([[0], np.cumsum(stored)])[indptr]
         labels = labels[stored]
-    return Rows(what, indptr, labels, None, width)
+    return Rows(what, indptr, labels, None, width, Grades.of(data))
+
+
+def _of_array(array: npt.NDArray[Any], what: str, scored: bool) -> Rows:
+    content, width = dense_content(what, array, scored), array.shape[1]
+    if content == "rankings":
+        present = array >= 0
+        return Rows(what, _indptr(present.sum(axis=1)), array[present], ranked=True)
+    if content == "scores":
+        indptr = np.arange(len(array) + 1, dtype=np.int64) * width
+        return Rows(what, indptr, np.tile(np.arange(width), len(array)), array.ravel(), width)
+    present = array != 0
+    return Rows(what, _indptr(present.sum(axis=1)), np.nonzero(present)[1], None, width)
 
 
 def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
@@ -169,6 +188,11 @@ def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
             flat, scores = list(labels_of), np.array(scores_of, np.float64)
         except (ValueError, TypeError) as error:
             raise XmcpipeError(f"{what}: {error}", "give pairs (label, score)") from error
+    kinds = set(map(type, flat))
+    if scores is None and kinds <= {int, float, bool} and is_zero_one(np.array(flat, np.float64)):
+        integers = kinds == {int}
+        documents = len(rows) if integers else FEWEST_PAIRS
+        require_no_vectors(what, np.diff(indptr), True, documents, scored and integers)
     return Rows(what, indptr, _labels(flat, what), scores)
 
 

@@ -19,6 +19,8 @@ import numpy as np
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.truth import Floats, Int64s, Ints, TruthBatch
 
+FEWEST_DOCUMENTS = 3  # of which ln N is at least 1
+
 
 @dataclass(frozen=True)
 class Training:
@@ -61,9 +63,10 @@ def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float =
     XmcpipeError for fewer than 3 training documents, where ln N < 1 would make rare labels weigh less than 1,
     and unless a >= 0 and b > 0.
     """
-    if documents < 3:
+    if documents < FEWEST_DOCUMENTS:
         raise XmcpipeError(
-            f"expected 3 or more training documents for PSP, got {documents}", "omit the training labels"
+            f"expected {FEWEST_DOCUMENTS} or more training documents for PSP, got {documents}",
+            "omit the training labels",
         )
     if not (0 <= a < np.inf and 0 < b < np.inf):
         raise XmcpipeError(f"expected a >= 0 and b > 0, got a = {a}, b = {b}")

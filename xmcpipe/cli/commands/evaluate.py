@@ -1,8 +1,8 @@
 """`eval`: measures the predictions of a recipe, files of any system, or two systems and their difference.
 
 The command has three modes. With a recipe, or with a predictions artifact alone, it runs the stage `eval`.
-With --truth it measures files and stores nothing. With --compare it measures two systems, as artifacts or as
-files, and stores nothing.
+With --truth it measures files and stores nothing. With --compare it measures two systems, as recipes,
+artifacts or files, and stores nothing.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,21 @@ from xmcpipe.cli.options import (
     STORE,
     ForceOption,
     JsonOption,
+    RecipeArgument,
     RecipeOption,
     SetOption,
     ShardsOption,
     StoreOption,
 )
 from xmcpipe.cli.output import outcome_facts, print_comparison, print_json, print_metrics
-from xmcpipe.cli.session import only_set, read_recipe, report, run_stage
+from xmcpipe.cli.session import (
+    artifact_of_recipe,
+    at_most_one_recipe,
+    only_set,
+    read_recipe,
+    report,
+    run_stage,
+)
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.measuring.metrics_json import read_metrics
@@ -43,12 +51,17 @@ PredictionsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE|DIR",
-        help="Predictions to measure: Parquet, JSONL, CSR npz, XC text, PECOS output, or an artifact.",
+        help="Predictions of any system: Parquet, JSONL, CSV, npz, npy, text of omikuji, fastText, …, or an "
+        "artifact.",
     ),
 ]
 CompareOption = Annotated[
-    tuple[Path, Path] | None,
-    typer.Option(metavar="A B", help="Compare two systems: print the differences and their intervals."),
+    tuple[str, str] | None,
+    typer.Option(
+        metavar="A B",
+        help="Compare two systems, as recipes or folders, or as files with --truth: print the differences "
+        "and their intervals.",
+    ),
 ]
 TruthOption = Annotated[
     Path | None,
@@ -91,6 +104,7 @@ StyleOption = Annotated[Style, typer.Option("--format", help="Format of the prin
 # Long: Typer reads its options from the signature.
 def evaluate(
     context: typer.Context,
+    recipe_argument: RecipeArgument = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     predictions: PredictionsOption = None,
@@ -113,27 +127,35 @@ def evaluate(
 ) -> None:
     """Measure predictions: metrics with confidence intervals, and by label frequency.
 
-    The popularity baseline is printed next to them.
+    The popularity baseline is printed next to them. Examples: `xmcpipe eval quickstart`, `xmcpipe eval
+    --predictions P --truth T --train R`, `xmcpipe eval --compare A B`.
     """
+    recipe = at_most_one_recipe(recipe_argument, recipe)
+    if recipe is not None and _is_file(recipe) and Path(recipe).exists():
+        raise XmcpipeError(
+            f"expected a recipe, got the file or folder {recipe}", f"name it with --predictions {recipe}"
+        )
+    systems = None if compare is None else _systems(compare, settings, store)
     ranks = None if k is None else _ranks(k)
     table = only_set(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
-    files = _files(predictions, compare, truth, train, filter_)
-    _refuse_ignored(context, files, compare is not None, as_json)
-    if files is None and compare is None:
+    files = _files(predictions, systems, truth, train, filter_)
+    of_recipes = compare is not None and list(map(str, systems or ())) != list(compare)
+    _refuse_ignored(context, files, compare is not None, of_recipes, as_json)
+    if files is None and systems is None:
         artifacts = {"predictions": predictions, "shards": shards}
         outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
         _print_outcome(outcome, style, as_json)
         return
     # Artifacts were measured with constants of their own recipe; what the user sets here has priority.
-    if files is None and compare and recipe is None:
+    if files is None and systems and recipe is None:
         keys = (setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())
-        table |= _constants(compare, store, {"a", "b", "propensity"} - {*table, *keys})
+        table |= _constants(systems, store, {"a", "b", "propensity"} - {*table, *keys})
     config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
-    if compare is None:
+    if systems is None:
         assert files, "without files or --compare the stage has run"
         _print(evaluate_files(files, config), print_metrics, style, as_json)
     else:
-        files = files or _of_artifacts(compare, shards, store)
+        files = files or _of_artifacts(systems, shards, store)
         _print(compare_files(files, config), print_comparison, style, as_json)
 
 
@@ -151,6 +173,8 @@ def _print_outcome(outcome: Outcome, style: Style, as_json: bool) -> None:
 def _print(
     facts: dict[str, Any], print_tables: Callable[[dict[str, Any], str], None], style: Style, as_json: bool
 ) -> None:
+    for warning in facts["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
         print_json(facts)
     else:
@@ -160,6 +184,20 @@ def _print(
 def metrics_of(outcome: Outcome) -> dict[str, Any]:
     """The contents of metrics.json of an eval stage's artifact."""
     return read_metrics(outcome.artifact.path)
+
+
+def _systems(compare: tuple[str, str], settings: list[str] | None, store: Path) -> tuple[Path, Path]:
+    """The folders or files of two systems; a recipe stands for its predictions in the store."""
+    first, second = (
+        Path(name) if _is_file(name) else artifact_of_recipe(name, settings, store, "predictions").path
+        for name in compare
+    )
+    return first, second
+
+
+def _is_file(name: str) -> bool:
+    """Whether a name is that of a folder or file with predictions, and not of a recipe."""
+    return Path(name).is_dir() or (Path(name).suffix not in ("", ".toml"))
 
 
 def _files(
@@ -183,18 +221,21 @@ def _files(
     for path in compare or filter(None, [predictions]):
         if not path.is_dir():
             raise XmcpipeError(
-                f"expected the folder of an artifact, got {path}", "to measure a file, add --truth FILE"
+                f"expected a recipe or the folder of an artifact, got {path}",
+                "to measure a file, add --truth FILE",
             )
     return None
 
 
-def _refuse_ignored(context: typer.Context, files: EvalInputs | None, comparing: bool, as_json: bool) -> None:
+def _refuse_ignored(
+    context: typer.Context, files: EvalInputs | None, comparing: bool, of_recipes: bool, as_json: bool
+) -> None:
     """Raise XmcpipeError for an option on the command line that would have no effect."""
     reads_files = files is not None
     untrained = files is not None and files.train is None
     for option, ignored, why in (
         ("shards", reads_files, "with --truth, name the training labels with --train"),
-        ("store", reads_files, "files are measured without a store"),
+        ("store", reads_files and not of_recipes, "files are measured without a store"),
         ("force", reads_files or comparing, "the result is not stored"),
         ("bins", comparing, "a comparison has no bins"),
         *((name, untrained, f"--{name} needs training labels: add --train") for name in ("bins", "a", "b")),

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from xmcpipe.data.arrays import row_offsets
+from xmcpipe.data.label_lists.label_names import doubts_about_names
 from xmcpipe.data.label_lists.lists import Bools, Int64s, Ints, LabelLists, Scores
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.lookalikes import FEWEST_PAIRS, Grades, is_zero_one, require_no_vectors
 
 Numbers = TypeVar("Numbers", Ints, Scores)
 
@@ -25,8 +27,9 @@ class ListsBuilder:
 
     With `scored`, scores are read if there are any. With `top`, only labels that can be among the `top` best
     of their document are stored. There may be more than `top` of them if scores tie, because ties can be
-    broken only after all files have a common numbering. Methods raise XmcpipeError, with the row counted from
-    0, for columns of a wrong type and for a score that is NaN.
+    broken only after all files have a common numbering. Without `scored`, scores are the grades of true
+    labels. Methods raise XmcpipeError, with the row counted from 0, for columns of a wrong type, for a score
+    that is NaN, and for labels that are 0/1 vectors.
     """
 
     def __init__(self, source: str, scored: bool = False, top: int | None = None) -> None:
@@ -37,6 +40,9 @@ class ListsBuilder:
         self._scores: list[Scores] = []
         self._dictionaries: list[pa.Array] = []  # one for each element of _labels, if labels are names
         self._rows = 0
+        self._ends: list[int] = []  # the smallest and the largest number of labels of each batch
+        self._zero_one = True  # whether all labels so far are 0 or 1
+        self._grades: Grades | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append documents: column `labels` (lists of integers or strings), optionally `id` and `scores`."""
@@ -49,15 +55,26 @@ class ListsBuilder:
         """Append a batch; errors of Arrow are not converted."""
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         lengths, values = self._lists(columns["labels"], "labels")
+        self._refuse_vectors(lengths, values)
         labels, dictionary = self._numbers(values)
-        scores = None
-        if self._scored and "scores" in columns:
-            scores = self._score_values(columns["scores"], lengths)
+        scores = self._score_values(columns["scores"], lengths) if "scores" in columns else None
+        if not self._scored and scores is not None:
+            self.note_grades(scores)
+            scores = None
+        if len(lengths):
+            self._ends += [int(lengths.min()), int(lengths.max())]
+        occurring = labels if dictionary is None else dictionary.to_numpy(zero_copy_only=False)
+        self._zero_one = self._zero_one and (not len(labels) or is_zero_one(occurring))
         if "id" in columns:
             self._ids.append(self._id_strings(columns["id"]))
         if dictionary is not None:
             self._dictionaries.append(dictionary)
         self.append(lengths, labels, scores)
+
+    def note_grades(self, values: Scores) -> None:
+        """Note values of true labels, [P]; those that are not all 1 are in `grades` of the result."""
+        if (grades := Grades.of(values)) is not None:
+            self._grades = grades.joined(self._grades)
 
     def append(self, lengths: Int64s, labels: Ints, scores: Scores | None) -> None:
         """Append documents as NumPy arrays: lengths [B]; labels [P] and scores [P] are end to end."""
@@ -80,8 +97,12 @@ class ListsBuilder:
         """All appended documents as LabelLists.
 
         `names`, string [L], is the vocabulary of integer labels, and `width` is L, if they are known. For
-        labels that are names, both are ignored: the vocabulary is the names that occur.
+        labels that are names, both are ignored: the vocabulary is the names that occur. Raises XmcpipeError
+        for 0/1 vectors, and for names that are lists saved as text.
         """
+        if names is None and self._ends:
+            ends = np.array(self._ends)
+            require_no_vectors(self._source, ends, self._zero_one, self._rows, self._scored)
         indptr = np.zeros(self._rows + 1, np.int64)
         if self._rows:
             np.cumsum(np.concatenate(self._lengths), out=indptr[1:])
@@ -91,9 +112,24 @@ class ListsBuilder:
             numbers = [pc.index_in(part, value_set=names).to_numpy() for part in self._dictionaries]
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
         labels: Ints = _concatenate(self._labels) if self._labels else np.empty(0, np.int32)
+        notes = doubts_about_names(self._source, names, labels, indptr) if self._dictionaries else ()
         ids = pa.chunked_array(self._ids, pa.string()) if self._ids else None
         scores = _concatenate(self._scores) if self._scores else None
-        return LabelLists(self._source, ids, indptr, labels, scores, names, width)
+        return LabelLists(self._source, ids, indptr, labels, scores, names, width, self._grades, notes)
+
+    def _refuse_vectors(self, lengths: Int64s, values: pa.Array) -> None:
+        """Raise XmcpipeError for labels that are floats or booleans: 0/1 vectors, or vectors of scores."""
+        kind = values.type
+        if not (types.is_floating(kind) or types.is_boolean(kind)) or not len(values):
+            return
+        numbers = values.to_numpy(zero_copy_only=False)
+        if is_zero_one(numbers):
+            require_no_vectors(self._source, lengths, True, FEWEST_PAIRS, ranked=False)
+        elif np.any(numbers != np.floor(numbers)):
+            raise self._error(
+                f"expected labels as integers or strings, got numbers such as {numbers[0]:g}",
+                "write scores into a column 'scores', or vectors of scores as one .npy or .npz file",
+            )
 
     def _lists(self, column: pa.Array, name: str) -> tuple[Int64s, pa.Array]:
         """The lengths, int64 [B], and the values end to end, of a column of lists; a null list is empty."""

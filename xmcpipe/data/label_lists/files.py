@@ -2,14 +2,17 @@
 
     .parquet                     columns labels and, optionally, id and scores; row group by row group
     .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
-    .npz                         a SciPy CSR matrix, one row per document, as PECOS writes it too (npz.py)
-    .txt (also .gz)              lines of `label:score` pairs, or of `row label:score` (xc_text.py)
+    .csv .tsv (also .gz)         the same columns, or one row per label of a document (delimited.py)
+    .npz                         a SciPy matrix, one row per document, as PECOS writes it too (npz.py)
+    .npy                         a dense array (dense.py)
+    .txt .svm (also .gz)         lines of labels, as many systems write them (text_form.py)
     a folder                     an artifact of predictions, raw data or shards, with its vocabulary
 
 Labels are integers or strings. Without ids, rows are joined by their number. Nothing is ever unpickled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,17 +24,30 @@ import pyarrow.parquet as pq
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
+from xmcpipe.data.label_lists.dense import read_dense
 from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.lookalikes import require_upright
 
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16  # maximum number of rows of a batch
 BUFFER_BYTES = 1 << 20
-SUFFIXES = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".npz": "npz", ".txt": "text"}
-KNOWN = "known formats: .parquet, .jsonl, .txt (both also .gz), .npz and artifacts"
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".txt": "text",
+    ".svm": "text",
+    ".npz": "npz",
+    ".npy": "npy",
+}
+COMPRESSED = ("json", "table", "text")  # may end in .gz
+KNOWN = "known formats: .parquet, .jsonl, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts"
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
@@ -47,11 +63,11 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     require_file(path, role)
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     kind = SUFFIXES.get(suffix)
-    if kind is None or (kind not in ("json", "text") and path.name.endswith(".gz")):
+    if kind is None or (kind not in COMPRESSED and path.name.endswith(".gz")):
         raise XmcpipeError(f"{role}: unknown format of {path}", KNOWN)
     builder = ListsBuilder(str(path), role == "predictions", top)
-    if kind in ("npz", "text"):
-        return _read_pieces(path, role, builder, kind)
+    if kind in READERS:
+        return READERS[kind](path, role, builder)
     for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
         builder.add(batch)
     # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
@@ -63,25 +79,59 @@ def _in_artifact(path: Path) -> bool:
     return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
 
 
-def _read_pieces(path: Path, role: Role, builder: ListsBuilder, kind: str) -> LabelLists:
-    """Read a file whose reader yields NumPy arrays: a CSR matrix or text."""
-    width: int | None
-    pieces: Iterator[tuple[Int64s, Ints, Scores | None]]
-    if kind == "npz":
-        matrix = read_csr(path)
-        pieces, width = _matrix_pieces(matrix, role == "predictions"), matrix.width
-    else:
-        # Imported here because it loads polars, which no other format uses.
-        from xmcpipe.data.label_lists.xc_text import read_xc_text
-
-        pieces, width = read_xc_text(path, role)
-    for lengths, labels, scores in pieces:
-        builder.append(lengths, builder.narrow(labels), scores)
-    return builder.finish(width=width)
+def _read_sparse(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
+    matrix = read_csr(path)
+    if role == "predictions":
+        require_upright(str(path), matrix.indptr, matrix.indices, matrix.width)
+    pieces = _matrix_pieces(matrix, role == "predictions")
+    return _appended(pieces, role, builder).finish(width=matrix.width)
 
 
-def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores | None]]:
-    """Yield (lengths, labels, scores), some rows at a time.
+def _read_array(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
+    pieces, width = read_dense(path, role)
+    return _appended(pieces, role, builder).finish(width=width)
+
+
+def _read_text(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
+    """Read a text file in any of the forms of text_form.py."""
+    # Imported here because they load polars, which no other format uses.
+    from xmcpipe.data.label_lists.named_text import read_named_text
+    from xmcpipe.data.label_lists.text_form import NAMED_FORMS, open_text
+    from xmcpipe.data.label_lists.xc_text import read_xc_text
+
+    file = open_text(path, role)
+    if file.form in NAMED_FORMS:
+        for batch in read_named_text(path, file.blocks, file.form, role):
+            builder.add(batch)
+        return builder.finish()
+    lists = _appended(read_xc_text(file, role), role, builder).finish(width=file.width)
+    return replace(lists, untyped=file.width is None)
+
+
+def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
+    """Read CSV or TSV."""
+    from xmcpipe.data.label_lists.csv_table import read_csv_table  # loads polars
+
+    batch, cells = read_csv_table(path, role == "predictions")
+    builder.add(batch)
+    lists = builder.finish()
+    notes = (*lists.notes, cells.note) if cells.note else lists.notes
+    return replace(lists, notes=notes, untyped=cells.untyped)
+
+
+def _appended(
+    pieces: Iterable[tuple[Int64s, Ints, Scores | None]], role: Role, builder: ListsBuilder
+) -> ListsBuilder:
+    """The builder with pieces appended; the values of true labels are noted."""
+    for lengths, labels, values in pieces:
+        if role in ("truth", "train") and values is not None:
+            builder.note_grades(values)
+        builder.append(lengths, builder.narrow(labels), values if role == "predictions" else None)
+    return builder
+
+
+def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, Ints, Scores]]:
+    """Yield (lengths, labels, values), some rows at a time.
 
     A stored zero is a valid score of a prediction, but in a label matrix it is not a label.
     """
@@ -89,7 +139,15 @@ def _matrix_pieces(matrix: CsrMatrix, scored: bool) -> Iterator[tuple[Int64s, In
     for first in range(0, len(matrix), ROWS):
         indptr = matrix.indptr[first : first + ROWS + 1]
         pairs = slice(int(indptr[0]), int(indptr[-1]))
-        yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs] if scored else None
+        yield np.diff(indptr), matrix.indices[pairs], matrix.values[pairs]
+
+
+READERS: dict[str, Callable[[Path, Role, ListsBuilder], LabelLists]] = {
+    "npz": _read_sparse,
+    "npy": _read_array,
+    "text": _read_text,
+    "table": _read_table,
+}
 
 
 def filter_of_artifact(path: Path, truth: LabelLists) -> LabelLists | None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from xmcpipe.data.label_lists.lists import Int64s, LabelLists, select_rows
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.lookalikes import row_counts
 
 
 def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:
@@ -25,7 +26,13 @@ def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s 
             raise XmcpipeError(
                 f"expected as many rows in {predictions.source} as in {truth.source}, "
                 f"got {len(predictions):,} and {len(truth):,}; without ids they are joined by row number",
-                "give both the same documents in the same order",
+                row_counts(
+                    predictions.source,
+                    len(predictions),
+                    truth.source,
+                    len(truth),
+                    {predictions.width, truth.width},
+                ),
             )
         return None, "row number"
     if len(predictions) == len(truth) and predictions.ids.equals(truth.ids):

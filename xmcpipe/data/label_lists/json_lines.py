@@ -172,6 +172,8 @@ def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _json_type(value: Any) -> pa.DataType:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return pa.bool_()
+    if not isinstance(value, int | float):
         return pa.string()
     return pa.int64() if isinstance(value, int) else pa.float64()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from xmcpipe.data.arrays import row_offsets
+from xmcpipe.lookalikes import Grades
 
 Ints = npt.NDArray[np.integer[Any]]
 Int64s = npt.NDArray[np.int64]
@@ -27,7 +28,9 @@ class LabelLists:
     `source` names the file in errors. `ids` is string [N], or None if the file has no ids. `indptr` is int64
     [N + 1]. `labels` is int32 or int64 [P]; if there are `names`, labels are positions in them. `scores` is
     [P] or None. `width` is L if the source states it (a matrix, an artifact with its vocabulary), and None if
-    the source shows only the labels that occur.
+    the source shows only the labels that occur. `grades` are the values of true labels that are not all 1.
+    `notes` say, each in a sentence, how the source was read where it could be read in two ways. If
+    `untyped`, the source is text whose labels are all whole numbers, which may be ids or names.
     """
 
     source: str
@@ -37,6 +40,9 @@ class LabelLists:
     scores: Scores | None = None
     names: pa.Array | None = None
     width: int | None = None
+    grades: Grades | None = None
+    notes: tuple[str, ...] = ()
+    untyped: bool = False
 
     def __len__(self) -> int:
         return len(self.indptr) - 1

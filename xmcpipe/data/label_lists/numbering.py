@@ -26,7 +26,7 @@ class CommonVocabulary:
 
     Labels from `num_labels` on occur only in the `others` (predictions, filter pairs). They don't count, so
     that two systems are measured over the same labels. `origin` describes, for the user, where `num_labels`
-    comes from.
+    comes from. `labels` has the name or the id of each number; None if the numbers are the ids.
     """
 
     others: list[LabelLists]
@@ -34,6 +34,7 @@ class CommonVocabulary:
     train: LabelLists | None
     num_labels: int
     origin: str
+    labels: pa.Array | Ints | None = None
 
 
 def common_vocabulary(
@@ -49,20 +50,40 @@ def common_vocabulary(
     Raises XmcpipeError if some files have names and others ids, and no vocabulary relates them.
     """
     known = [truth] if train is None else [truth, train]
-    every = [*others, *known]
+    every = _typed([*others, *known])
     if any(lists.names is not None for lists in every):
-        parts, num_labels, origin = _by_name(every, known)
+        parts, num_labels, origin, labels = _by_name(every, every[len(others) :])
     elif any(lists.width is not None for lists in every):
-        parts, num_labels, origin = every, _one_width(every), "the vocabulary"
+        parts, num_labels, origin, labels = every, _one_width(every), "the vocabulary", None
     else:
-        parts, num_labels, origin = _by_value(every, known)
+        parts, num_labels, origin, labels = _by_value(every, every[len(others) :])
     after = len(others)
     trained = None if train is None else parts[after + 1]
-    return CommonVocabulary(parts[:after], parts[after], trained, num_labels, origin)
+    return CommonVocabulary(parts[:after], parts[after], trained, num_labels, origin, labels)
 
 
-def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:
-    """Number labels by their names. `known` (truth and training) are those of `every` that count."""
+def _typed(every: list[LabelLists]) -> list[LabelLists]:
+    """The lists; whole numbers in text become names if another file has names, and no vocabulary ids.
+
+    Text doesn't say whether 12 is an id or the name "12".
+    """
+    named = any(lists.names is not None for lists in every)
+    if not named or any(lists.names is not None and lists.width is not None for lists in every):
+        return every
+    return [_as_names(lists) if lists.untyped and lists.names is None else lists for lists in every]
+
+
+def _as_names(lists: LabelLists) -> LabelLists:
+    values, numbers = np.unique(lists.labels, return_inverse=True)
+    names = pa.array(values.astype(str).tolist(), pa.string())
+    return replace(lists, labels=numbers.astype(np.int32), names=names)
+
+
+def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str, pa.Array]:
+    """Number labels by their names, which come last in the result.
+
+    `known` (truth and training) are those of `every` that count.
+    """
     vocabularies = [
         (lists.source, lists.names) for lists in every if lists.names is not None and lists.width is not None
     ]
@@ -76,7 +97,7 @@ def _by_name(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[Lab
         origin = OCCURRING
     else:
         origin = "the vocabulary" if len(counted) == len(fixed) else f"the vocabulary and {OCCURRING}"
-    return [_renumbered(lists, names) for lists in every], len(counted), origin
+    return [_renumbered(lists, names) for lists in every], len(counted), origin, names
 
 
 def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]]) -> None:
@@ -95,7 +116,9 @@ def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]])
 def _other_width(source: str, width: int, lists: LabelLists) -> XmcpipeError:
     return XmcpipeError(
         f"{lists.source}: expected {width:,} labels as in {source}, got {lists.width:,}",
-        "give files of the same vocabulary",
+        "is one of them transposed? Give a row for each document, a column for each label"
+        if lists.width is not None and len(lists) == width
+        else "give files of the same vocabulary",
     )
 
 
@@ -127,18 +150,20 @@ def _one_width(every: list[LabelLists]) -> int:
 
 
 def _require_below(lists: LabelLists, width: int, source: str) -> None:
-    if len(lists.labels) and int(lists.labels.max()) >= width:
+    largest = int(lists.labels.max(initial=-1))
+    if largest >= width:
         raise XmcpipeError(
-            f"{lists.source}: expected label ids below {width:,} as in {source}, "
-            f"got {int(lists.labels.max())}",
-            "give files of the same vocabulary",
+            f"{lists.source}: expected label ids below {width:,} as in {source}, got {largest}",
+            "ids begin at 0: are these counted from 1?"
+            if largest == width
+            else "give files of the same vocabulary",
         )
 
 
-def _by_value(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str]:
+def _by_value(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[LabelLists], int, str, Ints]:
     """Number integer labels by their order; only labels that occur get a number.
 
-    The largest label may be far greater than the number of labels that occur.
+    They come last in the result. The largest label may be far greater than the number of labels that occur.
     """
     end = 1 + max(int(lists.labels.max(initial=-1)) for lists in every)
     values = _distinct(known, end)
@@ -150,7 +175,7 @@ def _by_value(every: list[LabelLists], known: list[LabelLists]) -> tuple[list[La
         parts = [replace(lists, labels=number[lists.labels]) for lists in every]
     else:
         parts = [replace(lists, labels=_positions(lists, ordered)) for lists in every]
-    return parts, len(values), OCCURRING
+    return parts, len(values), OCCURRING, ordered
 
 
 def with_small_ids(lists: LabelLists) -> tuple[LabelLists, Ints | None]:

@@ -1,20 +1,20 @@
-"""Reads label lists from the text files of the Extreme Classification Repository and of its tools.
+"""Reads label ids from the text files of the Extreme Classification Repository and of its tools.
 
-    label:score label:score …     one line per document, empty without labels (X_Y, omikuji, napkinXC)
-    row label:score …             the number of the document, from 0, comes first; rows are in any order, and
-                                  a missing row is a document without labels
+    label:score label:score …     one line per document, empty without labels (X_Y, napkinXC)
+    label score<TAB>label score   the same, as omikuji writes it
+    label,label feature:value …   true labels, then features, which are skipped (svmlight)
+    row label:score …             the number of the document, from 0, comes first; in predictions, rows are in
+                                  any order; a missing row is a document without labels
     row label                     filter pairs (filter_labels_test.txt): only in the role `filter`
 
-The first two forms may begin with a header, `N L` or `N D L`; a file that contradicts its header is refused.
-The first line with data decides which of these two forms a file has. In predictions, the number after the
-colon is a score; in other files it is 1, or 0 for no label.
+text_form.py judges which form a file has. A file that contradicts its header is refused. In predictions, the
+number of a pair is a score; in other files it is 1, or 0 for no label.
 
 Legend: N documents · D features · L labels.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,85 +24,69 @@ import pyarrow.compute as pc
 
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.label_lists.lists import Int64s, Scores
-from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.data.label_lists.text_form import (
+    BY_ROW,
+    FILTER,
+    FORMS,
+    OMIKUJI,
+    SVMLIGHT,
+    XC,
+    Block,
+    TextFile,
+    trimmed,
+)
 from xmcpipe.errors import XmcpipeError
 
 ROWS = 1 << 16  # maximum number of documents in a piece
 EXCERPT = 60  # maximum number of characters of a faulty line in an error
-Block = tuple[int, list[str]]  # the number of the first line, and the lines
 Piece = tuple[Int64s, Int64s, Scores | None]  # lengths, labels, scores
 Triples = tuple[Int64s, Int64s, Scores]  # row, label and score of each pair
-NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)"
-PAIRS = rf"(\d+:({NUMBER})(\s+|$))*"
-FORMS = {
-    "label:score …": re.compile(PAIRS, re.IGNORECASE),
-    "row label:score …": re.compile(rf"(\d+(\s+|$){PAIRS})?", re.IGNORECASE),
-    "row label": re.compile(r"(\d+\s+\d+)?"),
-}
 
 
-def read_xc_text(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
-    """An iterator over pieces (lengths, labels, scores), some documents each, and L if the header states it.
+def read_xc_text(file: TextFile, role: str) -> Iterator[Piece]:
+    """Yield pieces (lengths, labels, scores), some documents each.
 
-    Scores are None except in the role `predictions`. While iterating, XmcpipeError is raised, with the line,
-    for a line of another form, and for a file that contradicts its header.
+    In the role `filter`, and for labels without values, scores are 1. Raises XmcpipeError, with the line, for
+    a line of another form, and for a file that contradicts its header.
     """
-    blocks = _line_blocks(path)
-    number, lines = next(blocks, (1, []))
-    documents = width = None
-    if role != "filter" and lines and re.fullmatch(r"\s*\d+(\s+\d+){1,2}\s*", lines[0]):
-        header = lines[0].split()
-        documents, width = int(header[0]), int(header[-1])
-        number, lines = number + 1, lines[1:]
-    blocks = chain([(number, lines)], blocks)  # put the first block back, without the header
-    form = "row label" if role == "filter" else _form(lines)
-    if form == "label:score …":
-        pieces = _by_line(path, blocks, documents)
+    blocks = ((number, trimmed(lines)) for number, lines in file.blocks)
+    if file.form in (XC, OMIKUJI, SVMLIGHT):
+        pieces = _by_line(file, blocks)
     else:
-        pieces = _by_row(path, (_triples(path, form, block) for block in blocks), documents)
-    return (_checked(path, role, piece, width) for piece in pieces), width
+        pieces = _by_row(file, role, (_triples(file.path, file.form, block) for block in blocks))
+    return (_checked(file, role, piece) for piece in pieces)
 
 
-def _line_blocks(path: Path) -> Iterator[Block]:
-    for number, block in text_blocks(path, "utf-8", hint="write the file in UTF-8"):
-        lines = block.split("\n")
-        yield number, lines if lines[-1] else lines[:-1]
-
-
-def _form(lines: list[str]) -> str:
-    """The form of a file, judged by its first line with data: does the first word have a colon?"""
-    line = next((line for line in lines if line.strip()), ":")
-    return "label:score …" if ":" in line.split()[0] else "row label:score …"
-
-
-def _by_line(path: Path, blocks: Iterable[Block], documents: int | None) -> Iterator[Piece]:
-    """The pieces of a file with one line per document; `documents` is N if the header states it."""
+def _by_line(file: TextFile, blocks: Iterable[Block]) -> Iterator[Piece]:
+    """The pieces of a file with one line per document."""
     num_lines = 0
     for block in blocks:
-        rows, labels, scores = _triples(path, "label:score …", block)
+        rows, labels, scores = _triples(file.path, file.form, block)
         count = len(block[1])
         num_lines += count
         yield np.bincount(rows, minlength=count).astype(np.int64), labels, scores
-    if documents not in (None, num_lines):
+    if file.documents not in (None, num_lines):
         raise XmcpipeError(
-            f"{path}: expected {documents:,} documents, as its header states, got {num_lines:,} lines",
+            f"{file.path}: expected {file.documents:,} documents, as its header states, "
+            f"got {num_lines:,} lines",
             "write one line per document, also for those without labels",
         )
 
 
-def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iterator[Piece]:
+def _by_row(file: TextFile, role: str, parts: Iterable[Triples]) -> Iterator[Piece]:
     """The pieces of a file whose lines state their row.
 
     Rows are in any order, so the whole file is read before the first piece is yielded.
     """
     none: Triples = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     rows, labels, scores = map(np.concatenate, zip(none, *parts, strict=True))
+    if file.form == BY_ROW:
+        _refuse_other_columns(file.path, role, rows, scores)
     last = int(rows.max(initial=-1))
-    if documents is None:
-        documents = last + 1
+    documents = last + 1 if file.documents is None else file.documents
     if last >= documents:
         raise XmcpipeError(
-            f"{path}: expected rows below {documents:,}, as its header states, got {last:,}",
+            f"{file.path}: expected rows below {documents:,}, as its header states, got {last:,}",
             "rows are counted from 0",
         )
     if np.any(rows[1:] < rows[:-1]):
@@ -115,51 +99,86 @@ def _by_row(path: Path, parts: Iterable[Triples], documents: int | None) -> Iter
         yield np.diff(piece), labels[pairs], scores[pairs]
 
 
-def _checked(path: Path, role: str, piece: Piece, width: int | None) -> Piece:
-    """The piece with its labels checked; except for predictions, without scores and without zeros."""
-    lengths, labels, scores = piece
-    if width is not None and int(labels.max(initial=-1)) >= width:
+def _refuse_other_columns(path: Path, role: str, rows: Int64s, scores: Scores) -> None:
+    """Raise XmcpipeError if the first number of a line is no row: the only label of a document in svmlight.
+
+    Lines of true labels must then be in the order of their rows, and their values 1 or 0. `rows` and
+    `scores` are those of all pairs.
+    """
+    values = scores[~np.isnan(scores)]  # NaN has an error of its own
+    if role != "predictions" and (np.any(rows[1:] < rows[:-1]) or not np.isin(values, (0, 1)).all()):
         raise XmcpipeError(
-            f"{path}: expected labels below {width:,}, as its header states, got {int(labels.max())}",
+            f"{path}: expected `row label:1 label:1 …` with rows that rise, got other rows or values",
+            "for lines `label feature:value …` of svmlight, write the labels alone: `label:1 label:1 …`",
+        )
+
+
+def _checked(file: TextFile, role: str, piece: Piece) -> Piece:
+    """The piece with its labels checked; except for predictions, without zeros."""
+    lengths, labels, scores = piece
+    assert scores is not None
+    if file.width is not None and int(labels.max(initial=-1)) >= file.width:
+        raise XmcpipeError(
+            f"{file.path}: expected labels below {file.width:,}, as its header states, "
+            f"got {int(labels.max())}",
             "labels are counted from 0",
         )
     if role == "predictions":
         return piece
-    if scores is not None and np.isnan(scores).any():
+    if np.isnan(scores).any():
         label = int(labels[np.isnan(scores).argmax()])
-        raise XmcpipeError(f"{path}: expected 1 or 0 for a label, got `{label}:nan`", "0 means no label")
-    if scores is not None and not np.all(scores):
+        raise XmcpipeError(f"{file.path}: expected 1 or 0 for a label, got `{label}:nan`", "0 means no label")
+    if not np.all(scores):
         nonzero = scores != 0
         lengths = np.diff(row_offsets(nonzero)[row_offsets(lengths)])
-        labels = labels[nonzero]
-    return lengths, labels, None
+        labels, scores = labels[nonzero], scores[nonzero]
+    return lengths, labels, scores
 
 
 def _triples(path: Path, form: str, block: Block) -> Triples:
-    """(row, label, score) of each pair of a block; in the first form, rows are line numbers in the block."""
+    """(row, label, score) of each pair of a block; except by row, rows are line numbers in the block."""
     number, lines = block
+    if form in AS_PAIRS:
+        if not all(FORMS[form].fullmatch(line.strip()) for line in lines):
+            _refuse(path, form, number, lines)
+        lines = [AS_PAIRS[form](line.strip()) for line in lines]
     try:
         lengths, tokens = _tokens(lines)
         rows: Any = np.arange(len(lines))
-        if form == "row label":
+        if form == FILTER:
             if not set(np.unique(lengths)) <= {0, 2}:
                 _refuse(path, form, number, lines)
             row_and_label = tokens.cast(pa.int64()).to_numpy()
             triples: Triples = (row_and_label[::2], row_and_label[1::2], np.ones(len(tokens) // 2))
         else:
-            if form == "row label:score …":
+            if form == BY_ROW:
                 # In each line that isn't blank, the first word is the row, and the others are pairs.
                 filled = lengths > 0
                 firsts = (np.cumsum(lengths) - lengths)[filled]
                 rows = tokens.take(pa.array(firsts)).cast(pa.int64()).to_numpy()
                 tokens = tokens.filter(pa.array(~np.isin(np.arange(len(tokens)), firsts)))
                 lengths = lengths[filled] - 1
+                if len(rows) and not len(tokens):
+                    _refuse(path, form, number, lines)
             triples = (np.repeat(rows, lengths), *_pairs(tokens))
     except pa.ArrowException:
         _refuse(path, form, number, lines)
     if min(int(column.min(initial=0)) for column in triples[:2]) < 0:  # rows and labels
         _refuse(path, form, number, lines)
     return triples
+
+
+def _without_features(line: str) -> str:
+    """The labels of a line of svmlight as pairs: `1,5 3:0.2` is `1:1 5:1`; a line may have none."""
+    first = line.split(maxsplit=1)[0] if line else ":"
+    return "" if ":" in first else " ".join(f"{label}:1" for label in first.split(","))
+
+
+# Forms that are read as pairs `label:score`.
+AS_PAIRS: dict[str, Callable[[str], str]] = {
+    OMIKUJI: lambda line: re.sub(" +", ":", line),
+    SVMLIGHT: _without_features,
+}
 
 
 def _tokens(lines: list[str]) -> tuple[Int64s, pa.Array]:
@@ -192,5 +211,6 @@ def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
     shown = lines[at] if len(lines[at]) <= EXCERPT else lines[at][:EXCERPT] + "…"
     raise XmcpipeError(
         f"{path}, line {number + at}: expected `{form}`, got {shown!r}",
-        "rows and labels are whole numbers from 0; write no space around the colon",
+        "ids and rows are whole numbers from 0, without a space around the colon; forms that are known: "
+        "xmcpipe/metrics/README.md",
     )

@@ -75,18 +75,18 @@ def test_files_whose_content_does_not_match_their_name(tmp_path: Path) -> None:
     cut = (tmp_path / "c.jsonl.gz").read_bytes()[:-50]
     (tmp_path / "c.jsonl.gz").write_bytes(cut)
     refused(tmp_path / "c.jsonl.gz", "can't be read")
-    (tmp_path / "x.csv").write_text("labels\n1\n")
-    refused(tmp_path / "x.csv", "known", ".parquet")
+    (tmp_path / "x.xlsx").write_text("labels\n1\n")
+    refused(tmp_path / "x.xlsx", "known", ".parquet")
     refused(tmp_path / "absent.npz", "does not exist", role="train")
 
 
 def test_pickles_and_other_matrices_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "pickle.npz", format=np.array([{"a": 1}], dtype=object))
-    refused(tmp_path / "pickle.npz", "can't be read as a CSR matrix")
-    sparse.save_npz(tmp_path / "csc.npz", sparse.eye(3, format="csc"))
-    refused(tmp_path / "csc.npz", "csc", "tocsr()")
+    refused(tmp_path / "pickle.npz", "can't be read as a sparse matrix")
+    sparse.save_npz(tmp_path / "dia.npz", sparse.eye(3, format="dia"))
+    refused(tmp_path / "dia.npz", "got one in dia", "tocsr()")
     np.savez(tmp_path / "dense.npz", x=np.eye(2))
-    refused(tmp_path / "dense.npz", "no sparse matrix")
+    refused(tmp_path / "dense.npz", "got none", ".npy")
 
 
 @pytest.mark.parametrize(

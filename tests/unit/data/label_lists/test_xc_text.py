@@ -88,7 +88,7 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
     [
         ("3:0.5\n1:x\n", "predictions", "line 2: expected `label:score …`, got '1:x'"),
         ("3:0.5\n1: 2\n", "predictions", "line 2: expected `label:score …`, got '1: 2'"),
-        ("3:0.5\nred:1\n", "predictions", "got 'red:1'"),
+        ("3 9\n3:0.5\nred:1\n1:1\n", "predictions", "got 'red:1'"),
         ("3:0.5 4\n", "predictions", "got '3:0.5 4'"),
         ("2 9\n3:0.5\n-1:2\n", "truth", "line 3: expected `label:score …`, got '-1:2'"),
         ("3.0:0.5\n", "truth", "got '3.0:0.5'"),

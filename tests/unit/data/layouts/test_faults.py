@@ -23,7 +23,7 @@ LABELLED = b'{"title": "a", "content": "", "target_ind": %s}'
         ("pecos", "X.trn.txt", b"a\nb\n", r"X\.trn\.txt: expected 5 lines, as .*Y\.trn\.npz has rows, got 2"),
         ("pecos", "X.trn.txt", b"", r"X\.trn\.txt: expected 5 lines, .* got 0"),
         ("pecos", "output-items.txt", b"a\nb\n", r"output-items\.txt: expected 5 labels, .* got 2"),
-        ("pecos", "Y.trn.npz", b"PK\x03\x04 cut", r"Y\.trn\.npz can't be read as a CSR matrix"),
+        ("pecos", "Y.trn.npz", b"PK\x03\x04 cut", r"Y\.trn\.npz can't be read as a sparse matrix"),
         (
             "attentionxml",
             "test_labels.txt",
