@@ -106,6 +106,7 @@ ARGUMENTS = {
     **{name: ["recipe_argument"] for name in ("tokenize", "cluster", "embed", "train", "baseline")},
     "report": ["runs"],
     "export": ["artifact"],
+    "eval": ["recipe_argument"],
     "run": ["recipe_argument"],
     "status": ["recipe_argument"],
     "keys": ["name"],

@@ -135,6 +135,8 @@ def evaluate(
         raise XmcpipeError(
             f"expected a recipe, got the file or folder {recipe}", f"name it with --predictions {recipe}"
         )
+    if predictions is not None and compare is not None:
+        raise XmcpipeError("expected one of --predictions and --compare, got both", "omit one of them")
     systems = None if compare is None else _systems(compare, settings, store)
     ranks = None if k is None else _ranks(k)
     table = only_set(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
@@ -208,8 +210,6 @@ def _files(
     filter_: Path | None,
 ) -> EvalInputs | None:
     """The files to measure; None if only artifacts are named."""
-    if predictions is not None and compare is not None:
-        raise XmcpipeError("expected one of --predictions and --compare, got both", "omit one of them")
     if truth is not None:
         if predictions is None and compare is None:
             raise XmcpipeError("--truth needs --predictions or --compare", "name the predictions to measure")

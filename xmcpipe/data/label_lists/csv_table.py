@@ -36,6 +36,11 @@ def read_csv_table(path: Path, ranked: bool) -> tuple[pa.RecordBatch, Cells]:
         table = pl.read_csv(path, separator="\t" if tabs else ",", infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as a table: {error}", "check the file") from error
+    if any("\r" in column for column in table.columns):
+        raise XmcpipeError(
+            f"{path}: expected lines that end with a line feed, got carriage returns alone",
+            "convert the file",
+        )
     table = _known(path, table)
     if "label" in table.columns and "id" in table.columns and table["id"].n_unique() < len(table):
         return _by_document(path, table, ranked)

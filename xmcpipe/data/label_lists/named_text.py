@@ -1,6 +1,7 @@
 """Reads text files of label names: LibMultiLabel's `name:score …`, and the files of fastText.
 
-The prefix __label__ of fastText is no part of a name: `import` removes it too.
+In a line of fastText, labels are the words with the prefix __label__, wherever they stand. The prefix is no
+part of a name: `import` removes it too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,8 +40,7 @@ def _pairs(line: str, form: str) -> list[Pair]:
     """The names of a line with their scores; without scores, each has 1."""
     words = line.split()
     if form == FASTTEXT:
-        end = next((at for at, word in enumerate(words) if not word.startswith(PREFIX)), len(words))
-        return [(word.removeprefix(PREFIX), 1.0) for word in words[:end]]
+        return [(word.removeprefix(PREFIX), 1.0) for word in words if word.startswith(PREFIX)]
     if form == NAMED:
         return [(name, float(score)) for name, _, score in (word.rpartition(":") for word in words)]
     names = (word.removeprefix(PREFIX) for word in words[::2])

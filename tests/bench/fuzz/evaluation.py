@@ -1,0 +1,216 @@
+"""A fuzz of `eval` by kinds of mistakes: none may be read in silence as something that it isn't.
+
+    python -m tests.bench.fuzz.evaluation [--seeds 200]
+
+For each seed it draws a dataset and a model's predictions, writes both in formats drawn at random, makes one
+mistake of each kind in them, and measures. It prints how many files of each kind were refused, warned about,
+read with the right figures, and read in silence with others. The kind `none` has no mistake: it counts false
+alarms.
+"""
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.fuzz.world import FORMATS, Side, figures, outcome, world, write
+
+OUTCOMES = ("refused", "warned", "read", "silent")
+LISTS = ("jsonl", "parquet", "csv")
+
+
+class Draw:
+    """A dataset in a folder, and the choices of one seed."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = np.random.default_rng([seed, 1])
+        self.predictions, self.truth = world(seed)
+        self.folder = folder
+        self.names = bool(self.random.random() < 0.3)
+        self.right: dict[str, float] | None = figures(*self.files())[0]
+
+    def one_of(self, formats: tuple[str, ...]) -> str:
+        return str(self.random.choice(formats))
+
+    def files(
+        self, predictions: Side | None = None, truth: Side | None = None, ids: bool = False
+    ) -> tuple[Path, Path]:
+        """Both sides as files in a format each; with `ids`, and in matrices, labels are never names."""
+        names = self.names and not ids
+        formats = [self.one_of(LISTS if names else FORMATS) for _ in range(2)]
+        sides = (predictions or self.predictions, truth or self.truth)
+        first, second = (
+            write(self.folder / f"{role}.{format_}", side, names)
+            for role, format_, side in zip(("predictions", "truth"), formats, sides, strict=True)
+        )
+        return first, second
+
+
+def swapped(draw: Draw) -> tuple[Path, Path]:
+    first, second = draw.files()
+    return second, first
+
+
+def swapped_rankings(draw: Draw) -> tuple[Path, Path]:
+    """Predictions without scores."""
+    first, second = draw.files(predictions=replace(draw.predictions, scores=None))
+    return second, first
+
+
+def multi_hot(side: str) -> Callable[[Draw], tuple[Path, Path]]:
+    """Lists of 0 and 1, as integers, floats, booleans or text, in place of lists of labels."""
+
+    def make(draw: Draw) -> tuple[Path, Path]:
+        given = {"predictions": draw.predictions, "truth": draw.truth}
+        dense = replace(given[side], scores=None).matrix().toarray()
+        kind = [int, float, bool, str][draw.random.integers(4)]
+        rows: Any = [[kind(int(value)) for value in row] for row in dense]
+        paths = dict(zip(("predictions", "truth"), draw.files(ids=True), strict=True))
+        paths[side] = write(draw.folder / f"{side}.{draw.one_of(LISTS)}", Side(rows, None, 0))
+        return paths["predictions"], paths["truth"]
+
+    return make
+
+
+def zero_one_array(draw: Draw) -> tuple[Path, Path]:
+    """A dense array of decisions as predictions."""
+    kind = [int, float, bool][draw.random.integers(3)]
+    path = draw.folder / "decisions.npy"
+    np.save(path, replace(draw.predictions, scores=None).matrix().toarray().astype(kind))
+    return path, draw.files(ids=True)[1]
+
+
+def graded(draw: Draw) -> tuple[Path, Path]:
+    grades = [[float(draw.random.integers(1, 4)) for _ in row] for row in draw.truth.rows]
+    return draw.files(truth=replace(draw.truth, scores=grades), ids=True)
+
+
+def stringified(draw: Draw) -> tuple[Path, Path]:
+    """Truth and predictions as lists of one string each, in which the labels are joined or printed."""
+    style = draw.random.integers(4)
+    sides = []
+    for side in (draw.predictions, draw.truth):
+        named = [[f"n{label}" for label in row] for row in side.rows]
+        rows: Any = [[str(row) if style == 0 else ";|,"[style - 1].join(row)] for row in named]
+        sides.append(Side(rows, None, 0))
+    first, second = (
+        write(draw.folder / f"{role}.{draw.one_of(('jsonl', 'parquet'))}", side)
+        for role, side in zip(("predictions", "truth"), sides, strict=True)
+    )
+    return first, second
+
+
+def lists_in_csv(draw: Draw) -> tuple[Path, Path]:
+    """Python's lists as text in the cells of CSV, which is read."""
+    paths = draw.files(ids=True)
+    truth = draw.folder / "printed.csv"
+    cells = (str(row).replace('"', '""') for row in draw.truth.rows)
+    truth.write_text("labels\n" + "".join(f'"{cell}"\n' for cell in cells))
+    return paths[0], truth
+
+
+def transposed(draw: Draw) -> tuple[Path, Path]:
+    """The predictions, or both, as matrices L x N."""
+    paths = draw.files(ids=True)
+    predictions, truth = (draw.folder / name for name in ("p.npz", "t.npz"))
+    from scipy import sparse
+
+    sparse.save_npz(predictions, draw.predictions.matrix().T.tocsr())
+    sparse.save_npz(truth, draw.truth.matrix().T.tocsr())
+    return predictions, truth if draw.random.random() < 0.5 else paths[1]
+
+
+def ids_off_by_one(draw: Draw) -> tuple[Path, Path]:
+    step = int(draw.random.choice([-1, 1]))
+    shifted = np.maximum(np.arange(draw.predictions.num_labels) + step, 0)
+    rows = [list(dict.fromkeys(row)) for row in draw.predictions.renamed(shifted).rows]
+    scores = [values[: len(row)] for values, row in zip(draw.predictions.scores or [], rows, strict=True)]
+    width = draw.predictions.num_labels + max(step, 0)
+    return draw.files(predictions=Side(rows, scores, width), ids=True)
+
+
+def rows_off_by_one(draw: Draw) -> tuple[Path, Path]:
+    """A row more at the start of the predictions, for example a header, and one less at the end."""
+    side = draw.predictions
+    assert side.scores is not None
+    return draw.files(predictions=replace(side, rows=[[], *side.rows[:-1]], scores=[[], *side.scores[:-1]]))
+
+
+def one_row_more(draw: Draw) -> tuple[Path, Path]:
+    side = draw.predictions
+    assert side.scores is not None
+    return draw.files(predictions=replace(side, rows=[[], *side.rows], scores=[[], *side.scores]))
+
+
+def other_rows(draw: Draw) -> tuple[Path, Path]:
+    """The documents in another order."""
+    side, order = draw.predictions, draw.random.permutation(len(draw.predictions.rows))
+    assert side.scores is not None
+    rows, scores = ([values[n] for n in order] for values in (side.rows, side.scores))
+    return draw.files(predictions=replace(side, rows=rows, scores=scores))
+
+
+def other_table(draw: Draw) -> tuple[Path, Path]:
+    """Label ids of another table with as many labels."""
+    new = draw.random.permutation(draw.predictions.num_labels)
+    return draw.files(predictions=draw.predictions.renamed(new))
+
+
+def other_names(draw: Draw) -> tuple[Path, Path]:
+    """Label names of another table."""
+    return (
+        write(draw.folder / f"predictions.{draw.one_of(LISTS)}", draw.predictions, names=True),
+        write(draw.folder / f"truth.{draw.one_of(LISTS)}", replace(draw.truth, scores=None)),
+    )
+
+
+KINDS: dict[str, Callable[[Draw], tuple[Path, Path]]] = {
+    "none": lambda draw: draw.files(),
+    "swapped": swapped,
+    "swapped, without scores": swapped_rankings,
+    "0/1 vectors as truth": multi_hot("truth"),
+    "0/1 vectors as predictions": multi_hot("predictions"),
+    "0/1 array as predictions": zero_one_array,
+    "graded truth": graded,
+    "labels joined in one string": stringified,
+    "lists as text in CSV": lists_in_csv,
+    "transposed": transposed,
+    "ids off by one": ids_off_by_one,
+    "rows off by one": rows_off_by_one,
+    "a row more": one_row_more,
+    "rows in another order": other_rows,
+    "ids of another table": other_table,
+    "names against ids": other_names,
+}
+
+
+def run(kind: str, seed: int) -> str:
+    """The outcome of one mistake of a kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        draw = Draw(Path(folder), seed)
+        return outcome(*KINDS[kind](draw), draw.right)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    counts = {kind: Counter(run(kind, seed) for seed in range(options.seeds)) for kind in KINDS}
+    if options.json:
+        print(json.dumps(counts, indent=2))
+        return
+    print(f"| {options.seeds} datasets of each kind | {' | '.join(OUTCOMES)} |")
+    print("|---|" + "---:|" * len(OUTCOMES))
+    for kind, found in counts.items():
+        print(f"| {kind} | {' | '.join(str(found[each]) for each in OUTCOMES)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`evaluate` refuses, or warns about, arrays and lists that are not what they are taken for."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.metrics import MisreadWarning, evaluate
+
+N, L, K = 80, 40, 5
+RANDOM = np.random.default_rng(0)
+TRUTH = [sorted(RANDOM.permutation(L)[: 1 + row % 4].tolist()) for row in range(N)]
+RANKED = [list(dict.fromkeys([*true[:2], *RANDOM.permutation(L).tolist()]))[:K] for true in TRUTH]
+DENSE_TRUTH = np.zeros((N, L), int)
+for _row, _labels in enumerate(TRUTH):
+    DENSE_TRUTH[_row, _labels] = 1
+SCORES = np.zeros((N, L))
+for _row, _labels in enumerate(RANKED):
+    SCORES[_row, _labels] = np.linspace(1, 0.5, K)
+SPARSE = sparse.csr_matrix(SCORES)
+RIGHT = evaluate(RANKED, TRUTH, k=(1, 3), num_labels=L).figures
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth"),
+    [
+        (RANKED, DENSE_TRUTH),
+        (np.array(RANKED), DENSE_TRUTH.astype(bool)),
+        (SCORES, DENSE_TRUTH.astype(float)),
+        (SCORES.astype(np.float32), sparse.csr_matrix(DENSE_TRUTH)),
+        (SPARSE.tocoo(), DENSE_TRUTH),
+    ],
+)
+def test_dense_arrays_are_read_right_and_without_a_warning(predictions: Any, truth: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert evaluate(predictions, truth, k=(1, 3)).figures == pytest.approx(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "message"),
+    [
+        (DENSE_TRUTH, TRUTH, "a dense array of 0 and 1: decisions without an order"),
+        (DENSE_TRUTH.astype(bool), TRUTH, "decisions without an order"),
+        (DENSE_TRUTH.astype(float), TRUTH, "decisions without an order"),
+        (DENSE_TRUTH.tolist(), TRUTH, "predictions: expected the labels of each document, got 0/1 vectors"),
+        (RANKED, DENSE_TRUTH.tolist(), "truth: expected the labels of each document, got 0/1 vectors"),
+        (RANKED, DENSE_TRUTH.astype(float).tolist(), "0/1 vectors of length 40"),
+        (RANKED, DENSE_TRUTH.astype(bool).tolist(), "0/1 vectors of length 40"),
+        (np.array(RANKED, float), TRUTH, "whole float64"),
+        (sparse.csr_matrix(DENSE_TRUTH), SPARSE, "predictions and truth look swapped"),
+        (TRUTH, SPARSE, "predictions and truth look swapped"),
+        (DENSE_TRUTH, SCORES, "other values of float64"),
+        (SPARSE.T, TRUTH, "the matrix is transposed"),
+        (SPARSE.T, sparse.csr_matrix(DENSE_TRUTH).T, "the matrix is transposed"),
+        (SCORES.T, TRUTH, "looks transposed"),
+        (SPARSE, sparse.csr_matrix(2 * DENSE_TRUTH - 1), "write 0, or nothing, for what is no label"),
+        ([[label + 1 for label in row] for row in RANKED], DENSE_TRUTH, "are these counted from 1?"),
+        (RANKED[1:], TRUTH, "is the first line of truth a header"),
+    ],
+)
+def test_what_is_sure_is_refused(predictions: Any, truth: Any, message: str) -> None:
+    with pytest.raises(XmcpipeError) as error:
+        evaluate(predictions, truth, k=(1, 3))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "message"),
+    [
+        (SPARSE, sparse.csr_matrix(DENSE_TRUTH * 3), "truth has values from 3 to 3: each that is not 0"),
+        (TRUTH, RANKED, "every document of truth has 5 labels, and those of predictions have 1 to 4"),
+        ([row[:3] for row in TRUTH], TRUTH, "has no scores, and the label ids of each document rise"),
+        (sparse.csr_matrix(DENSE_TRUTH), TRUTH, "every score of predictions is 1"),
+        ([[label + 1 for label in row] for row in RANKED], TRUTH, "if every predicted id were 1 lower"),
+        ([[label + 1 for label in row] for row in TRUTH], RANKED, "if every predicted id were 1 lower"),
+        (RANKED, [[label + 1 for label in row] for row in TRUTH], "if every predicted id were 1 higher"),
+        ([RANKED[-1], *RANKED[:-1]], TRUTH, "if each document had the predictions of the row below"),
+        ([*RANKED[1:], RANKED[0]], TRUTH, "if each document had the predictions of the row above"),
+        (RANKED[::-1], TRUTH, "fits other documents as well as its own"),
+        ([[(7 * label + 3) % L for label in row] for row in RANKED], TRUTH, "fits other documents as well"),
+    ],
+)  # fmt: skip
+def test_what_is_likely_is_warned_about(predictions: Any, truth: Any, message: str) -> None:
+    with pytest.warns(MisreadWarning) as found:
+        evaluate(predictions, truth, k=(1, 3))
+    assert any(message in str(each.message) for each in found)
+    assert {each.filename for each in found} == {__file__}
+
+
+def test_few_documents_and_few_labels_are_not_judged() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate([[1], [0]], [[0], [1]], k=(1,))
+        evaluate([[row % 2] for row in range(99)], [[1 - row % 2] for row in range(99)], k=(1,))
