@@ -84,6 +84,16 @@ def test_the_report_and_eval_take_a_baseline(workplace: Workplace) -> None:
     ]
     compared = json.loads(workplace.call("eval", "--compare", of_model, of_baseline, "--json").stdout)
     assert compared["differences"]["P@1"]["difference"] > 0.3
+    assert (
+        compared["warnings"] == []
+    )  # a baseline that predicts the same labels for all documents is no mistake
+
+    # A recipe stands for its predictions.
+    by_recipe = json.loads(workplace.call("eval", "--compare", "tiny.toml", of_baseline, "--json").stdout)
+    assert by_recipe == compared
+    measured = json.loads(workplace.call("eval", "tiny.toml", "--json").stdout)
+    assert measured["state"] == "reused"
+    assert measured["metrics"]["model"]["P@1"] == compared["differences"]["P@1"]["first"]
 
 
 def test_a_recipe_without_a_model_gets_its_data_and_a_hint(workplace: Workplace) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Measurement:
     """Systems measured against the same truth.
 
-    `systems` are in the order of the predictions. `popularity` is the baseline, or None without training
+    `labels` has the name or id of each label, None if numbers are ids. `systems` are in the order of the
+    predictions. `popularity` is the baseline, or None without training
     labels. `facts` hold for all systems; `system_facts` has one table per system. Both have JSON types.
     """
 
@@ -33,6 +34,7 @@ class Measurement:
     popularity: "Evaluation | None"
     facts: dict[str, Any]
     system_facts: list[dict[str, Any]]
+    labels: Any = None
 
 
 # Long: the steps share nine values, and are read best one after the other.
@@ -79,7 +81,7 @@ def measure_lists(
         {"joined_by": joined_by, **_only_in(evaluation.unusual, facts)}
         for joined_by, evaluation in zip(joins, evaluations, strict=True)
     ]
-    return Measurement(evaluations, popularity, facts, system_facts)
+    return Measurement(evaluations, popularity, facts, system_facts, common.labels)
 
 
 def _doubts(

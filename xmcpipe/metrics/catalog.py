@@ -15,6 +15,7 @@ DOCUMENT_METRICS: tuple[DocumentMetric, ...] = (
     documents.P,
     documents.NDCG,
     documents.R,
+    documents.F1,
     documents.HITS,
     documents.MRR,
     micro.MICRO_P_ALL,

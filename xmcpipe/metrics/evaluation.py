@@ -131,6 +131,16 @@ class Evaluation:
         }
         return by_bins(self._counts, training.counts, weights.inverse, denominators, bins)
 
+    def by_label(self) -> dict[str, Ints | Floats]:
+        """Counts and figures of each label, [L] each: a table with a row per label.
+
+        `documents` (in training, only with training labels), `support` (in test), and for each k
+        `predicted@k`, `precision@k`, `recall@k` and `F1@k`, of which 0/0 is 0.
+        """
+        training = self.reference.training
+        columns: dict[str, Ints | Floats] = {} if training is None else {"documents": training.counts}
+        return {**columns, **self._counts.columns()}
+
     def intervals(self, rounds: int = 1000, level: float = 0.95, seed: int = 0) -> dict[str, Interval]:
         """Bootstrap confidence intervals of the figures over documents (see bootstrap.py)."""
         figures = self.reference.terms.figures(resampled(self.document_terms(), rounds, seed))

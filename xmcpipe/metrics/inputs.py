@@ -189,8 +189,9 @@ def _of_lists(rows: Any, what: str, scored: bool) -> Rows:
         except (ValueError, TypeError) as error:
             raise XmcpipeError(f"{what}: {error}", "give pairs (label, score)") from error
     kinds = set(map(type, flat))
-    if scores is None and kinds <= {int, float, bool} and is_zero_one(np.array(flat, np.float64)):
-        integers = kinds == {int}
+    numbers = all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds)
+    if scores is None and numbers and is_zero_one(np.array(flat, np.float64)):
+        integers = all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds)
         documents = len(rows) if integers else FEWEST_PAIRS
         require_no_vectors(what, np.diff(indptr), True, documents, scored and integers)
     return Rows(what, indptr, _labels(flat, what), scores)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmcpipe.metrics.truth import Bools, Int64s, Ints
+from xmcpipe.metrics.truth import Bools, Floats, Int64s, Ints
 
 SCOPES = {"all": "all labels", "tested": "labels in test", "trained": "labels in training"}
 """The scopes of figures over labels, with their titles in printed tables."""
@@ -109,6 +109,19 @@ class LabelCounts:
         """How often each label is predicted, and right, among the first k ranks: int64 [L] each."""
         rows = self._ks.index(k) + 1
         return self._predicted[:rows].sum(axis=0), self._right[:rows].sum(axis=0)
+
+    def columns(self) -> dict[str, Ints | Floats]:
+        """`support`, and `predicted@k`, `precision@k`, `recall@k` and `F1@k` for each k, [L] each."""
+        columns: dict[str, Ints | Floats] = {"support": self.support}
+        for k in self._ks:
+            predicted, right = self.at(k)
+            columns |= {
+                f"predicted@{k}": predicted,
+                f"precision@{k}": right / np.maximum(predicted, 1),
+                f"recall@{k}": right / np.maximum(self.support, 1),
+                f"F1@{k}": 2 * right / np.maximum(predicted + self.support, 1),
+            }
+        return columns
 
     def figures(
         self, k: int, scopes: Mapping[str, Bools | None], metrics: Sequence[LabelMetric]

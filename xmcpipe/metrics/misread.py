@@ -162,7 +162,7 @@ def doubts_about_hits(
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
     if hits >= HITS and hits > 2 * own + 3 * np.sqrt(own) and hits > 2 * chance:
         yield f"{what} has {own:,} hits in {len(rows_S):,} documents, and would have {hits:,} if {reading}"
-    elif documents >= FEWEST and own <= chance + 3 * np.sqrt(chance + 1):
+    elif documents >= FEWEST and own <= chance + 4 * np.sqrt(chance + 1):
         yield (
             f"{what} fits other documents as well as its own: {own:,} hits in {len(rows_S):,} documents, and "
             f"{chance:,.0f} with the predictions of others. Are rows and labels those of the truth?"

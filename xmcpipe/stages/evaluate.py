@@ -21,6 +21,7 @@ from xmcpipe.measuring.metrics_json import (
     metrics_table,
     write_metrics,
 )
+from xmcpipe.measuring.per_label import require_ending, write_per_label
 from xmcpipe.measuring.shard_training import training_of_shards
 from xmcpipe.stages.stage import Result, Stage
 
@@ -101,14 +102,19 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     return Result(headline(metrics))
 
 
-def evaluate_files(inputs: EvalInputs, config: EvalConfig) -> dict[str, Any]:
+def evaluate_files(inputs: EvalInputs, config: EvalConfig, per_label: Path | None = None) -> dict[str, Any]:
     """The contents of metrics.json for files or artifacts that the user names.
 
-    Without training labels, there are no propensity-scored metrics.
+    Without training labels, there are no propensity-scored metrics. The figures of each label are written to
+    the file `per_label`, CSV or Parquet.
 
     Raises XmcpipeError for files that can't be read, or whose documents or labels don't match.
     """
+    if per_label is not None:
+        require_ending(per_label)
     measurement = measure_files(inputs, config.k, config.a, config.b, config.propensity)
+    if per_label is not None:
+        write_per_label(per_label, measurement)
     return metrics_table(measurement, config.bins, config.bootstrap)
 
 

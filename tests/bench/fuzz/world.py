@@ -51,7 +51,8 @@ def world(seed: int) -> tuple[Side, Side]:
         ranking = (found + [int(label) for label in guesses if label not in found])[:top]
         truth.append(sorted(map(int, true)))
         predicted.append(ranking)
-        scores.append(np.sort(random.random(top).round(4))[::-1].tolist())
+        distinct = random.choice(10_000, top, replace=False)  # ties are broken by id, which names change
+        scores.append((np.sort(distinct)[::-1] / 10_000).tolist())
     return Side(predicted, scores, labels), Side(truth, None, labels)
 
 

@@ -72,6 +72,7 @@ COMMANDS = {
         "--level",
         "--seed",
         "--format",
+        "--per-label",
     },
     "report": {
         "--output",

@@ -128,3 +128,20 @@ def test_other_numbers_of_rows_have_a_hint_that_fits(tmp_path: Path) -> None:
 def test_a_popular_list_for_all_documents_is_no_mistake(tmp_path: Path) -> None:
     truth = write_rows(tmp_path / "t.jsonl", many(lambda row: [row % 30]))
     assert warnings(write_rows(tmp_path / "p.jsonl", many(lambda row: list(range(10)))), truth) == []
+
+
+def test_figures_of_each_label_are_written_as_a_table(tmp_path: Path) -> None:
+    predictions = write_rows(tmp_path / "p.jsonl", [{"labels": ["a", "b"]}, {"labels": ["b", "c"]}])
+    truth = write_rows(tmp_path / "t.jsonl", [{"labels": ["a"]}, {"labels": ["a", "c"]}])
+    path = tmp_path / "labels.parquet"
+    arguments = ["eval", "--predictions", str(predictions), "--truth", str(truth), "--k", "1,2"]
+    assert CliRunner().invoke(app, [*arguments, "--per-label", str(path)]).exit_code == 0
+    rows = {row["label"]: row for row in pq.read_table(path).to_pylist()}
+    assert list(rows) == ["a", "c"]  # b is in no truth
+    assert (rows["a"]["support"], rows["a"]["predicted@2"], rows["a"]["precision@1"]) == (2, 1, 1.0)
+    assert rows["a"]["recall@1"] == 0.5
+    assert rows["a"]["F1@1"] == pytest.approx(2 / 3)
+    assert (rows["c"]["recall@1"], rows["c"]["recall@2"]) == (0.0, 1.0)
+    result = CliRunner().invoke(app, [*arguments, "--per-label", str(tmp_path / "labels.txt")])
+    assert result.exit_code == 2
+    assert "ends in .csv or .parquet" in result.stderr

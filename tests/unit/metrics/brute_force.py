@@ -74,6 +74,7 @@ def over_documents(
         sums["found"] += len(hits)
         sums["P"] += len(hits) / k
         sums["hits"] += bool(hits)
+        sums["F1"] += divided(2 * len(hits), len(top) + len(true))
         sums["MRR"] += 1 / places[0] if places else 0
         sums["PSP"] += sum(weight[label] for label in hits) / k
         sums["best PSP"] += sum(heaviest) / k
@@ -86,7 +87,9 @@ def over_documents(
             sums["PSnDCG"] += sum(gains) / ideal
             best = [w / math.log2(1 + place) for place, w in enumerate(heaviest, 1)]
             sums["best PSnDCG"] += sum(best) / ideal
-    figures = {f"{name}@{k}": sums[name] / sums["documents"] for name in ("P", "R", "nDCG", "hits", "MRR")}
+    figures = {
+        f"{name}@{k}": sums[name] / sums["documents"] for name in ("P", "R", "F1", "nDCG", "hits", "MRR")
+    }
     figures |= {f"{name}@{k}": sums[name] / sums[f"best {name}"] for name in ("PSP", "PSR", "PSnDCG")}
     figures[f"PSP_raw@{k}"] = sums["PSP"] / sums["documents"]
     figures[f"micro_P_all@{k}"] = divided(sums["found"], sums["predicted"])

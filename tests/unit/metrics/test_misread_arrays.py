@@ -47,6 +47,8 @@ def test_dense_arrays_are_read_right_and_without_a_warning(predictions: Any, tru
         (DENSE_TRUTH.astype(bool), TRUTH, "decisions without an order"),
         (DENSE_TRUTH.astype(float), TRUTH, "decisions without an order"),
         (DENSE_TRUTH.tolist(), TRUTH, "predictions: expected the labels of each document, got 0/1 vectors"),
+        (list(DENSE_TRUTH), TRUTH, "predictions: expected the labels of each document, got 0/1 vectors"),
+        (RANKED, list(DENSE_TRUTH.astype(bool)), "0/1 vectors of length 40"),
         (RANKED, DENSE_TRUTH.tolist(), "truth: expected the labels of each document, got 0/1 vectors"),
         (RANKED, DENSE_TRUTH.astype(float).tolist(), "0/1 vectors of length 40"),
         (RANKED, DENSE_TRUTH.astype(bool).tolist(), "0/1 vectors of length 40"),

@@ -37,6 +37,7 @@ SLIPS: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
     "the ideal has all true labels beyond k": ("terms", ("reachable[np.minimum(np.arange(1, len(discounts_K) + 1), sizes_B[:, None])]", "reachable[np.minimum(len(discounts_K), sizes_B[:, None]) + 0 * np.arange(len(discounts_K))]")),
     "MRR counts from rank 2": ("definitions.documents", ("np.asarray(first_BK / np.arange(1, hits_BK.shape[1] + 1))", "np.asarray(first_BK / np.arange(2, hits_BK.shape[1] + 2))")),
     "MRR adds every hit": ("definitions.documents", ("np.cumsum(hits_BK, axis=1) == 1", "np.cumsum(hits_BK, axis=1) >= 1")),
+    "F1 of a document divides by k": ("definitions.documents", ("np.cumsum(batch.predicted, axis=1)", "np.arange(1, batch.hits.shape[1] + 1)")),
     "hits wants two": ("definitions.documents", ("batch.found > 0", "batch.found > 1")),
     "PSP is a mean of ratios": ("definitions.propensity_scored", ("lambda batch: _sums(_gains(batch))", "lambda batch: _sums(_gains(batch)) / np.maximum(_sums(_best(batch)), 1e-9)"), ("lambda batch: _sums(_best(batch))", "lambda batch: np.ones_like(_best(batch))")),
     "PSnDCG is not divided by the document's ideal": ("definitions.propensity_scored", ("_sums(weights_BK * batch.discounts) / batch.ideal", "_sums(weights_BK * batch.discounts)")),

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import (
     STORE,
     ForceOption,
@@ -32,10 +31,12 @@ from xmcpipe.cli.session import (
     report,
     run_stage,
 )
+from xmcpipe.cli.systems import constants_of, inputs_of, is_file, systems_of
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.measuring.metrics_json import read_metrics
-from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files
+from xmcpipe.measuring.per_label import require_ending
+from xmcpipe.stages.evaluate import compare_files, evaluate_files
 from xmcpipe.stages.runner import Outcome
 
 
@@ -98,6 +99,14 @@ RoundsOption = Annotated[
 ]
 LevelOption = Annotated[float | None, typer.Option(help="Confidence level; 0.95 by default.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap; 0 by default.")]
+PerLabelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--per-label",
+        metavar="FILE",
+        help="Write precision, recall and F1 of each label at each k to this file, .csv or .parquet.",
+    ),
+]
 StyleOption = Annotated[Style, typer.Option("--format", help="Format of the printed tables.")]
 
 
@@ -120,6 +129,7 @@ def evaluate(
     rounds: RoundsOption = None,
     level: LevelOption = None,
     seed: SeedOption = None,
+    per_label: PerLabelOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     style: StyleOption = Style.text,
@@ -131,13 +141,15 @@ def evaluate(
     --predictions P --truth T --train R`, `xmcpipe eval --compare A B`.
     """
     recipe = at_most_one_recipe(recipe_argument, recipe)
-    if recipe is not None and _is_file(recipe) and Path(recipe).exists():
+    if recipe is not None and is_file(recipe) and Path(recipe).exists():
         raise XmcpipeError(
             f"expected a recipe, got the file or folder {recipe}", f"name it with --predictions {recipe}"
         )
     if predictions is not None and compare is not None:
         raise XmcpipeError("expected one of --predictions and --compare, got both", "omit one of them")
-    systems = None if compare is None else _systems(compare, settings, store)
+    systems = None if compare is None else systems_of(compare, settings, store)
+    if per_label is not None:
+        require_ending(per_label)
     ranks = None if k is None else _ranks(k)
     table = only_set(k=ranks, bins=bins, a=a, b=b, rounds=rounds, level=level, seed=seed)
     files = _files(predictions, systems, truth, train, filter_)
@@ -146,18 +158,23 @@ def evaluate(
     if files is None and systems is None:
         artifacts = {"predictions": predictions, "shards": shards}
         outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
+        if per_label is not None:
+            # The stage stores no figures of labels, so its predictions are measured once more.
+            measured = predictions or artifact_of_recipe(str(recipe), settings, store, "predictions").path
+            config = read_recipe(recipe, settings, {"eval": {**table, "rounds": 0}}).configs["eval"]
+            evaluate_files(inputs_of((measured,), shards, store), config, per_label)
         _print_outcome(outcome, style, as_json)
         return
     # Artifacts were measured with constants of their own recipe; what the user sets here has priority.
     if files is None and systems and recipe is None:
         keys = (setting.split("=")[0].removeprefix("eval.").strip() for setting in settings or ())
-        table |= _constants(systems, store, {"a", "b", "propensity"} - {*table, *keys})
-    config: EvalConfig = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
+        table |= constants_of(systems, store, {"a", "b", "propensity"} - {*table, *keys})
+    config = read_recipe(recipe, settings, {"eval": table}).configs["eval"]
     if systems is None:
         assert files, "without files or --compare the stage has run"
-        _print(evaluate_files(files, config), print_metrics, style, as_json)
+        _print(evaluate_files(files, config, per_label), print_metrics, style, as_json)
     else:
-        files = files or _of_artifacts(systems, shards, store)
+        files = files or inputs_of(systems, shards, store)
         _print(compare_files(files, config), print_comparison, style, as_json)
 
 
@@ -186,20 +203,6 @@ def _print(
 def metrics_of(outcome: Outcome) -> dict[str, Any]:
     """The contents of metrics.json of an eval stage's artifact."""
     return read_metrics(outcome.artifact.path)
-
-
-def _systems(compare: tuple[str, str], settings: list[str] | None, store: Path) -> tuple[Path, Path]:
-    """The folders or files of two systems; a recipe stands for its predictions in the store."""
-    first, second = (
-        Path(name) if _is_file(name) else artifact_of_recipe(name, settings, store, "predictions").path
-        for name in compare
-    )
-    return first, second
-
-
-def _is_file(name: str) -> bool:
-    """Whether a name is that of a folder or file with predictions, and not of a recipe."""
-    return Path(name).is_dir() or (Path(name).suffix not in ("", ".toml"))
 
 
 def _files(
@@ -238,58 +241,14 @@ def _refuse_ignored(
         ("store", reads_files and not of_recipes, "files are measured without a store"),
         ("force", reads_files or comparing, "the result is not stored"),
         ("bins", comparing, "a comparison has no bins"),
+        ("per_label", comparing, "a comparison has no figures of labels"),
         *((name, untrained, f"--{name} needs training labels: add --train") for name in ("bins", "a", "b")),
         ("style", as_json, "--json prints no tables"),
     ):
         source = context.get_parameter_source(option)
         if ignored and source is not None and source.name == "COMMANDLINE":
-            name = "--format" if option == "style" else f"--{option}"
+            name = "--format" if option == "style" else f"--{option.replace('_', '-')}"
             raise XmcpipeError(f"{name} would have no effect here: {why}", "omit it")
-
-
-def _constants(compare: tuple[Path, Path], store: Path, names: set[str]) -> dict[str, Any]:
-    """The constants of PSP with which the two systems were measured, by key of [eval].
-
-    `names` are those of a, b and propensity that the user did not set. Returns {} if the store has no metrics
-    of the two systems. Raises XmcpipeError if they were measured with different constants.
-    """
-    systems = {Artifact.at(path).manifest.fingerprint for path in compare}
-    tables = [
-        {key: value for key, value in metrics.manifest.config.items() if key in names}
-        for metrics in Store(store).all("metrics")
-        if metrics.manifest.inputs.get("predictions") in systems
-    ]
-    if any(other != tables[0] for other in tables[1:]):
-        raise XmcpipeError(
-            f"the two systems were measured with {tables[0]} and "
-            f"{next(other for other in tables if other != tables[0])}",
-            "choose with --a and --b, or --recipe",
-        )
-    return tables[0] if tables else {}
-
-
-def _of_artifacts(compare: tuple[Path, Path], shards: Path | None, store: Path) -> EvalInputs:
-    """The inputs to compare two predictions artifacts: truth and training labels come from their shards.
-
-    `shards` overrides the shards of the store. A baseline has none: its documents are joined by id with those
-    of the other system. Raises XmcpipeError if the shards are missing or not the same.
-    """
-    manifests = [Artifact.at(path).manifest for path in compare]
-    fingerprints = {name for manifest in manifests if (name := manifest.inputs.get("shards"))} or {""}
-    if shards is None and len(fingerprints) > 1:
-        raise XmcpipeError(
-            f"{compare[0]} and {compare[1]} were predicted on different shards",
-            "name the shards or files to measure both against, with --shards or --truth",
-        )
-    if shards is None:
-        artifact = Store(store).find("shards", fingerprints.pop())
-        if artifact is None:
-            raise XmcpipeError(
-                f"the shards that both were predicted on are not in {store}",
-                "name the truth with --truth, or the shards with --shards",
-            )
-        shards = artifact.path
-    return EvalInputs(compare, shards, shards)
 
 
 def _ranks(text: str) -> list[int]:

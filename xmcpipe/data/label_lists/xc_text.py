@@ -211,6 +211,5 @@ def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
     shown = lines[at] if len(lines[at]) <= EXCERPT else lines[at][:EXCERPT] + "…"
     raise XmcpipeError(
         f"{path}, line {number + at}: expected `{form}`, got {shown!r}",
-        "ids and rows are whole numbers from 0, without a space around the colon; forms that are known: "
-        "xmcpipe/metrics/README.md",
+        "ids and rows are whole numbers from 0, without a space around the colon; see docs/metrics.md",
     )
