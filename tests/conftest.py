@@ -21,6 +21,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _unlimited_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are not folded: pytest-xdist sets the variable COLUMNS of its workers."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _needs_gpu(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("gpu"):
         import torch
