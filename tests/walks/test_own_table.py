@@ -1,4 +1,4 @@
-"""A newcomer's walk: a CSV file of one's own, from `init` to labels for new texts and a page, on 80 columns."""
+"""A newcomer's walk: a CSV file of one's own, from `init` to labels of new texts and a page, at 80 columns."""
 
 import csv
 import io
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from xmcpipe.cli.app import app
 
@@ -44,7 +43,7 @@ def write(path: Path, table: list[dict[str, str]]) -> None:
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command that must succeed, in a folder with papers.csv; no line of it is longer than a terminal."""
+    """Run a command, which must succeed, on 80 columns, in a folder with papers.csv."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XMCPIPE_STORE", "store")
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
