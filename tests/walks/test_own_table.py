@@ -1,4 +1,4 @@
-"""A newcomer's walk: a CSV file of one's own, from `init` to labels of new texts and a page, at 80 columns."""
+"""A newcomer's walk: a CSV file of one's own, from `init` to labels for texts and a page, on 80 columns."""
 
 import csv
 import io
