@@ -20,6 +20,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import tensors
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model, ModelShape, build_model
 from xmcpipe.modeling.plain_encoder import plain_encoder
 
@@ -49,8 +50,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     """The model of `folder` in evaluation mode, and the contents of model.json.
 
     All tensors are float32, except the head's weights, the largest part of a model, which stay in the dtype
-    of their training. Raises XmcpipeError for a folder without a model, and for a model of another
-    schema version.
+    of their training. Raises XmcpipeError for a folder without a model, for a model of another schema
+    version, and for indices that are out of range or repeated.
     """
     facts = read_facts(folder)
     words = facts.get("words", {"kind": "pairs", "count": 0})
@@ -73,6 +74,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
         )
     for name, tensor in state.items():
         file.read_into(name, tensor)
+    require_sound_indices(model, folder / "model.safetensors", "train the model again, or get another copy")
     return model.eval(), facts
 
 

@@ -101,7 +101,7 @@ class TensorFile:
     def read_into(self, name: str, tensor: Tensor) -> None:
         """Fill `tensor` (contiguous, on any device, of any dtype) in place.
 
-        Raises XmcpipeError if the file has no such tensor, or one of another shape.
+        Raises XmcpipeError if the file has no such tensor, one of another shape, or integers of another type.
         """
         entry = self._entry(name)
         if entry["shape"] != list(tensor.shape):
@@ -111,6 +111,12 @@ class TensorFile:
             )
         assert tensor.is_contiguous(), "otherwise its pieces are copies"
         dtype = DTYPES[entry["dtype"]]
+        # Floats may change their width. Another integer type, or none, would change the values.
+        if dtype != tensor.dtype and not (dtype.is_floating_point and tensor.is_floating_point()):
+            raise XmcpipeError(
+                f"{self._path}: {name}: expected {NAMES[tensor.dtype]}, got {entry['dtype']}",
+                "run the stage again",
+            )
         with self._path.open("rb") as file:
             file.seek(self._data + entry["data_offsets"][0])
             for piece in _pieces(tensor):

@@ -157,17 +157,25 @@ class Feed:
         return None if self._words is None else self._words[0]
 
     def _label_counts(self) -> Tensor:
-        """Number of training rows of each label, float64 [L]."""
+        """Number of training rows of each label, float64 [L]; checks the labels of all rows."""
         counts = np.zeros(self.num_labels)
-        for begin in range(0, len(self.train_rows), COUNTED_ROWS):
-            labels, _ = self.shards.labels.gather(self.train_rows[begin : begin + COUNTED_ROWS])
-            if labels.max(initial=0) >= self.num_labels:
-                raise XmcpipeError(
-                    f"{self.shards.folder}: expected label ids below {self.num_labels}, got {labels.max()}",
-                    "run `xmcpipe tokenize` again",
-                )
-            counts += np.bincount(labels, minlength=self.num_labels)
+        for rows, counted in ((self.train_rows, True), (self.validation_rows, False)):
+            for begin in range(0, len(rows), COUNTED_ROWS):
+                labels, _ = self.shards.labels.gather(rows[begin : begin + COUNTED_ROWS])
+                self._require_known(labels)
+                if counted:
+                    counts += np.bincount(labels, minlength=self.num_labels)
         return torch.from_numpy(counts)
+
+    def _require_known(self, labels: npt.NDArray[np.int32]) -> None:
+        """Raise XmcpipeError for a label id that the vocabulary doesn't have."""
+        low, high = labels.min(initial=0), labels.max(initial=0)
+        if low < 0 or high >= self.num_labels:
+            raise XmcpipeError(
+                f"{self.shards.folder}: expected label ids from 0 to {self.num_labels - 1}, "
+                f"got {low if low < 0 else high}",
+                "run `xmcpipe tokenize` again",
+            )
 
     @property
     def num_documents(self) -> int:
@@ -231,16 +239,21 @@ class Feed:
 def read_clusters(folder: Path, num_labels: int) -> Tensor:
     """The cluster of each label, int64 [L].
 
-    Raises XmcpipeError if the clusters are of another vocabulary.
+    Raises XmcpipeError if the clusters are of another vocabulary, or one is out of range.
     """
-    clusters = torch.from_numpy(
-        pq.read_table(folder / "clusters.parquet")["cluster"].to_numpy().astype(np.int64)
-    )
+    path = folder / "clusters.parquet"
+    clusters = torch.from_numpy(pq.read_table(path)["cluster"].to_numpy().astype(np.int64))
     if len(clusters) != num_labels:
         raise XmcpipeError(
             f"{folder}: expected clusters of {num_labels} labels, as in the shards, got clusters of "
             f"{len(clusters)} labels",
             "run `xmcpipe cluster` on these shards",
+        )
+    if num_labels and not 0 <= int(clusters.min()) <= int(clusters.max()) < num_labels:
+        raise XmcpipeError(
+            f"{path}: expected clusters from 0 to {num_labels - 1}, got {int(clusters.min())} to "
+            f"{int(clusters.max())}",
+            "run `xmcpipe cluster` again",
         )
     return clusters
 
