@@ -4,6 +4,7 @@ STORE/KIND/FINGERPRINT16/              a finished artifact, its manifest.json wr
 STORE/.building/NAME.HOST.PID.RANDOM/  an artifact being written; if its process is killed, `gc` removes it
 STORE/.scratch/NAME/                   files that survive a killed attempt (checkpoints, partial downloads)
 STORE/.scratch/NAME.lock               held by the process that makes NAME
+STORE/.verified/                       which large files were seen whole: see `artifacts.verified`
 """
 
 import dataclasses
@@ -21,12 +22,13 @@ from pathlib import Path
 from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
 from xmcpipe.artifacts.lock import exclusive, is_held
 from xmcpipe.artifacts.manifest import FILE_NAME, Manifest, Output
+from xmcpipe.artifacts.synced import sync
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
 BUILDING, SCRATCH = ".building", ".scratch"
-_HOST = os.uname().nodename.replace(".", "-") or "localhost"
+HOST = os.uname().nodename.replace(".", "-") or "localhost"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,21 @@ class Store:
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
         """The finished artifact of this kind and fingerprint, or None if there is none."""
-        return _readable(self.place(kind, fingerprint))
+        artifact = _readable(self.place(kind, fingerprint))
+        if artifact is not None and artifact.manifest.fingerprint != fingerprint:
+            logger.warning("artifact ignored: %s: its manifest is that of another artifact", artifact.path)
+            return None
+        return artifact
+
+    def broken(self, kind: str, fingerprint: str | None) -> list[str]:
+        """One line for each folder of this kind that has no readable manifest: it is no artifact any more.
+
+        With a fingerprint, only the folder of this artifact counts.
+        """
+        places = (
+            sorted(self.root.glob(f"{kind}/*/")) if fingerprint is None else [self.place(kind, fingerprint)]
+        )
+        return [f"{place}: {fault}" for place in places if (fault := _manifest_fault(place, fingerprint))]
 
     def all(self, kind: str = "[!.]*") -> Iterator[Artifact]:
         """Yield all finished artifacts, or those of one kind, ordered by kind and fingerprint."""
@@ -155,7 +171,7 @@ class Store:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             shutil.rmtree(building)  # another run published the same artifact first
-        _sync(place.parent)
+        sync(place.parent)
         if trash:
             shutil.rmtree(trash)
         return Artifact.at(place)
@@ -196,7 +212,7 @@ class Store:
         return self.root / SCRATCH / f"{kind}-{fingerprint[:16]}"
 
     def _unique(self, name: str) -> Path:
-        return self.root / BUILDING / f"{name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        return self.root / BUILDING / f"{name}.{HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
     def _set_aside(self, path: Path) -> Path | None:
         """Rename `path` to a temporary path and return that; None if `path` doesn't exist (any more)."""
@@ -210,6 +226,21 @@ class Store:
 
 def _attempt(scratch: Path) -> Attempt:
     return Attempt(scratch, is_held(scratch.with_name(f"{scratch.name}.lock")), _age(scratch))
+
+
+def _manifest_fault(place: Path, fingerprint: str | None) -> str | None:
+    """The fault of the manifest in the folder `place`; None if it can be read, or there is no folder."""
+    if not place.is_dir():
+        return None
+    if not (place / FILE_NAME).is_file():
+        return f"{FILE_NAME} is missing"
+    try:
+        manifest = Manifest.read(place)
+    except XmcpipeError:
+        return f"{FILE_NAME} was changed: it can't be read, or its checksum does not match"
+    if fingerprint not in (None, manifest.fingerprint):
+        return f"{FILE_NAME} is that of another artifact"
+    return None
 
 
 def _readable(path: Path) -> Artifact | None:
@@ -239,7 +270,7 @@ def _files_below(folder: Path) -> list[str]:
 def _is_ours(building: Path) -> bool:
     """Whether a process of this host made `building`: only then can its process id be checked."""
     parts = building.name.split(".")
-    return len(parts) == 4 and parts[1] == _HOST and parts[2].isdigit()
+    return len(parts) == 4 and parts[1] == HOST and parts[2].isdigit()
 
 
 def _alive(building: Path) -> bool:
@@ -265,13 +296,4 @@ def _age(folder: Path) -> float:
 
 def _sync_tree(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or a folder's entries, to disk; a rename is durable only once its folder is synced."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)

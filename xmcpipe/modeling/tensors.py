@@ -6,6 +6,7 @@ copies every tensor into a bytes object to write it, and maps the whole file int
 module copies PIECE_BYTES at a time.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -36,8 +37,11 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write `tensors`, from any device, to `path`: to a temporary file that is synced and then renamed."""
+def save(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write `tensors`, from any device, to `path`: to a temporary file that is synced and then renamed.
+
+    Returns the sha256 of the file, 64 hex digits, computed from the bytes in memory.
+    """
     # The widest elements come first, so that each tensor starts at a multiple of its element's size.
     ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     table, begin = {}, 0
@@ -51,15 +55,20 @@ def save(path: Path, tensors: Mapping[str, Tensor]) -> None:
         begin = end
     header = json.dumps(table).encode()
     header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8 bytes
+    start = len(header).to_bytes(8, "little") + header
+    digest = hashlib.sha256(start)
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(start)
         for name in ordered:
             for piece in _pieces(tensors[name].detach()):
-                file.write(piece.cpu().view(torch.uint8).numpy().data)
+                content = piece.cpu().view(torch.uint8).numpy().data
+                digest.update(content)
+                file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+    return digest.hexdigest()
 
 
 class TensorFile:

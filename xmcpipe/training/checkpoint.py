@@ -1,13 +1,19 @@
 """Checkpoints hold the complete state of a training, so that a killed run continues as if never killed.
 
-A checkpoint is a folder: `state.json` (counters, position in the schedules, best evaluation so far) and
-`tensors.safetensors` (weights, topology, optimizer state, random generators), written and read in pieces. It
-is written under a temporary name and renamed once. The previous checkpoint is removed only afterwards, so a
-kill at any moment leaves a complete checkpoint. Nothing is pickled.
+A checkpoint is a folder:
+
+state.json           counters, position in the schedules, best evaluation so far
+tensors.safetensors  weights, topology, optimizer state, random generators, in pieces
+metrics.jsonl        the log so far: a resumed training continues from this copy
+manifest.json        size and sha256 of these files and of the best weights, written last
+
+The weights of the best evaluation are beside the checkpoints, in a file that its step names; the checkpoints
+since then refer to it. A checkpoint is written under a temporary name and renamed once, and only then is
+the oldest of three removed. So a kill at any moment leaves two complete checkpoints, and if one is damaged,
+training continues from the other (see `training.resume`). Nothing is pickled.
 """
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,10 +22,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.sealed import seal, unseal
+from xmcpipe.artifacts.synced import sync, write_synced
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.training.updates.protocol import State
 
-PREFIX = "checkpoint-"
+PREFIX, BEST = "checkpoint-", "best-"
+KEPT = 2  # number of checkpoints that stay
+TENSORS, STATE_FILE, LOG, MANIFEST = "tensors.safetensors", "state.json", "metrics.jsonl", "manifest.json"
+FORMAT = 1
 MODEL, STATE = "model.", "state."  # prefixes of the tensors' names
 
 
@@ -28,7 +40,8 @@ class Progress:
     """The counters of a training; state.json stores them.
 
     `step`: optimizer steps done. `position`: groups of batches done in `epoch`. `auxiliary`: whether the
-    auxiliary branch still exists. `since_best`: evaluations since the best one. `loss_sum` and `loss_count`
+    auxiliary branch still exists. `best_sha256`: of the file of the best weights, empty before the first
+    evaluation. `since_best`: evaluations since the best one. `loss_sum` and `loss_count`
     accumulate the loss for the next line of the log.
     """
 
@@ -40,6 +53,7 @@ class Progress:
     auxiliary: bool = False
     best_value: float | None = None
     best_step: int = 0
+    best_sha256: str = ""
     since_best: int = 0
     finished: bool = False
     loss_sum: float = 0.0
@@ -66,52 +80,115 @@ class Together:
 
 
 def write(
-    folder: Path, progress: Progress, model: torch.nn.Module, state: State, device: torch.device
+    folder: Path,
+    progress: Progress,
+    model: torch.nn.Module,
+    state: State,
+    device: torch.device,
+    log: Path | None = None,
 ) -> None:
-    """Write a checkpoint into `folder` and remove older ones; the random state includes that of `device`."""
-    tensors = {f"{MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"{STATE}{name}": tensor for name, tensor in state.tensors().items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    """Write a checkpoint into `folder` and remove all but the newest KEPT.
+
+    The random state includes that of `device`; `log` is the log so far, None for an empty one.
+    """
     # The epoch is part of the name: the checkpoint at the end of an epoch must not overwrite the one that was
     # written within the epoch after the same step.
-    # Zero-padded numbers make the order of the names that of the checkpoints (see `latest`).
+    # Zero-padded numbers make the order of the names that of the checkpoints (see `newest_first`).
     target = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
     if target.is_dir():
         return
     temporary = folder / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save(temporary / "tensors.safetensors", tensors)
-    with (temporary / "state.json").open("w", encoding="utf-8") as file:
-        json.dump({"progress": asdict(progress), "state": state.facts()}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    hashes = {TENSORS: save(temporary / TENSORS, _tensors(model, state, device))}
+    content = json.dumps({"progress": asdict(progress), "state": state.facts()}).encode()
+    write_synced(temporary / STATE_FILE, content)
+    write_synced(temporary / LOG, b"" if log is None else log.read_bytes())
+    hashes |= {name: sha256_of_file(temporary / name) for name in (STATE_FILE, LOG)}
+    sizes = {name: (temporary / name).stat().st_size for name in hashes}
+    if progress.best_sha256:
+        name = best_path(folder, progress).name
+        hashes[name], sizes[name] = progress.best_sha256, (folder / name).stat().st_size
+    files = {name: {"bytes": sizes[name], "sha256": hashes[name]} for name in hashes}
+    write_synced(temporary / MANIFEST, seal({"format": FORMAT, "files": files}).encode())
+    sync(temporary)
     temporary.rename(target)
-    for older in folder.glob(f"{PREFIX}*"):
-        if older != target:
-            # Renamed first, so that `latest` never finds a partly deleted folder.
-            shutil.rmtree(older.rename(older.with_name(f".{older.name}")))
+    sync(folder)
+    remove(folder, newest_first(folder)[KEPT:])
+
+
+def _tensors(model: torch.nn.Module, state: State, device: torch.device) -> dict[str, Tensor]:
+    tensors = {f"{MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"{STATE}{name}": tensor for name, tensor in state.tensors().items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    return tensors
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, whole or damaged."""
+    return sorted(folder.glob(f"{PREFIX}*"), reverse=True)
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest complete checkpoint in `folder`, or None."""
-    return max(folder.glob(f"{PREFIX}*"), default=None)
+    """The newest checkpoint in `folder`, whole or damaged, or None."""
+    return next(iter(newest_first(folder)), None)
+
+
+def remove(folder: Path, checkpoints: list[Path]) -> None:
+    """Remove these checkpoints, and the best weights that no other one refers to."""
+    for each in checkpoints:
+        # Renamed first, so that a partly deleted folder isn't taken for a damaged checkpoint.
+        shutil.rmtree(each.rename(each.with_name(f".{each.name}")))
+    used = {name for each in newest_first(folder) for name in read_manifest(each)}
+    for path in folder.glob(f"{BEST}*"):
+        if path.name not in used:
+            path.unlink()
+
+
+def best_path(folder: Path, progress: Progress) -> Path:
+    """The file of the weights of the best evaluation."""
+    return folder / f"{BEST}{progress.best_step:09d}.safetensors"
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """Name -> {"bytes", "sha256"} of each file of the checkpoint; {} if its manifest is damaged."""
+    try:
+        table = unseal((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return table["files"] if table.get("format") == FORMAT else {}
+
+
+def fault(path: Path) -> str | None:
+    """The first fault of the checkpoint at `path`, None if it is whole. Reads every byte."""
+    files = read_manifest(path)
+    if not files:
+        return f"{MANIFEST} is missing or damaged"
+    for name, facts in files.items():
+        file = (path.parent if name.startswith(BEST) else path) / name
+        try:
+            if file.stat().st_size != facts["bytes"] or sha256_of_file(file) != facts["sha256"]:
+                return f"{name} was changed: its size or sha256 differs from {MANIFEST}"
+        except OSError as error:
+            return f"{name} can't be read: {error.strerror}"
+    return None
 
 
 def read_progress(path: Path) -> Progress:
-    """The counters of the checkpoint at `path`."""
-    return Progress(**json.loads((path / "state.json").read_text(encoding="utf-8"))["progress"])
+    """The counters of the checkpoint at `path`, which is whole."""
+    return Progress(**json.loads((path / STATE_FILE).read_text(encoding="utf-8"))["progress"])
 
 
 def restore(path: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
     """Load weights, topology, `state` and random generators from the checkpoint at `path`, in place.
 
-    Model and state must have the same parts as when it was written (see Progress.auxiliary).
+    The checkpoint is whole (see `fault`). Model and state must have the same parts as when it was written
+    (see Progress.auxiliary).
     """
-    facts = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    file = TensorFile(path / "tensors.safetensors")
+    facts = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+    file = TensorFile(path / TENSORS)
     for name, tensor in model.state_dict().items():
         file.read_into(f"{MODEL}{name}", tensor)
     state.restore(file, STATE, facts["state"])

@@ -17,6 +17,8 @@ Each line has a `kind`, and the `step` (from 1) after which it was written:
 
 import json
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,19 @@ from xmcpipe.progress import Figures
 class MetricsLog:
     """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/RUN_NAME/ (if the run has a name).
 
-    `resume_step` is the step of the checkpoint that a training resumes from, 0 for a new training: lines
-    after it belong to the run that was killed, and are removed. TensorBoard files are written only if
-    tensorboardX is installed.
+    `lines` is the log of the checkpoint that a training resumes from, which replaces what the killed run
+    wrote; `resume_step` is its step, 0 for a new training. TensorBoard files are written only if tensorboardX
+    is installed.
     """
 
-    def __init__(self, folder: Path, resume_step: int, run_name: str = "") -> None:
+    def __init__(
+        self, folder: Path, lines: bytes = b"", resume_step: int = 0, run_name: str = ""
+    ) -> None:
+        if not resume_step:  # nothing of an earlier attempt
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        lines = _lines(path) if resume_step else []
-        valid = [line for line in lines if json.loads(line)["step"] <= resume_step]
-        path.write_text("".join(valid), encoding="utf-8")
+        path.write_bytes(lines)
         self._file = path.open("a", encoding="utf-8")
         # TensorBoard calls a run like the folder of its files.
         run_folder = re.sub(r"[^\w.+ -]", "-", run_name).strip(" .")
@@ -79,7 +83,7 @@ def how_far(scratch: Path) -> dict[str, int]:
     Those are the last step in the log, the number of all steps, and the step of the checkpoint; what is
     unknown is missing.
     """
-    rows = [json.loads(line) for line in _lines(scratch / "log" / "metrics.jsonl")]
+    rows = _rows(scratch / "log" / "metrics.jsonl")
     found = {key: rows[0][key] for key in ("steps",) if rows and key in rows[0]}
     checkpoints = sorted(path.name for path in scratch.glob("checkpoint-*"))
     if checkpoints:
@@ -88,11 +92,13 @@ def how_far(scratch: Path) -> dict[str, int]:
     return {"step": max(steps), **found}
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; those that can't be read are left out: a killed run may leave half a line."""
+    rows = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
 
 def _board(folder: Path, resume_step: int) -> Any:

@@ -14,8 +14,9 @@ from xmcpipe.config import to_table
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model
-from xmcpipe.modeling.tensors import TensorFile, save
+from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.progress import Bar, Figures, progress
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress, Together
@@ -24,6 +25,7 @@ from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
 from xmcpipe.training.growth.state import growth_of
 from xmcpipe.training.log import MetricsLog, shown_figures
+from xmcpipe.training.resume import load_best, newest_whole, save_best
 from xmcpipe.training.rewiring import next_cut, rewire
 from xmcpipe.training.schedule import auxiliary_weight, rate_factor
 from xmcpipe.training.step import GradientStep
@@ -103,13 +105,13 @@ class Trainer:
         return auxiliary_weight(epoch, self.config.auxiliary.weight, self.config.auxiliary.cutoff_epoch)
 
     def fit(self) -> Progress:
-        """Train to the end; continues from the last checkpoint in `scratch` if one exists.
+        """Train to the end; continues from the last whole checkpoint in `scratch` if one exists.
 
         Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
-        finite.
+        finite, and if the file of these weights was damaged.
         """
-        self._resume()
-        log = MetricsLog(self.scratch / "log", self.progress.step, self.config.run_name)
+        lines = self._resume()
+        log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
         if not self.progress.step:
             log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
@@ -123,11 +125,7 @@ class Trainer:
                     self._epoch(log, bar)
         finally:
             log.close()
-        best = self.scratch / "best.safetensors"
-        if best.is_file() and len(self.feed.validation_rows):
-            file = TensorFile(best)
-            for name, tensor in self.model.state_dict().items():
-                file.read_into(name, tensor)
+        load_best(self.scratch, self.model, self.progress)
         return self.progress
 
     def time_steps(self, count: int) -> list[float]:
@@ -136,7 +134,7 @@ class Trainer:
         It neither validates nor writes checkpoints. The last batch of an epoch may be smaller. Steps that a
         meter measures are slower, and so are those that measure gradients.
         """
-        log, times = MetricsLog(self.scratch / "log", 0), []
+        log, times = MetricsLog(self.scratch / "log"), []
         groups = itertools.chain.from_iterable(self.feed.groups(epoch) for epoch in itertools.count())
         self.model.train()
         for group in itertools.islice(groups, count):
@@ -171,15 +169,22 @@ class Trainer:
         sizes = {"documents": feed.num_documents, "validation_documents": len(feed.validation_rows)}
         return {**sizes, "steps_per_epoch": feed.steps_per_epoch, "steps": self.total_steps}
 
-    def _resume(self) -> None:
-        path = checkpoint.latest(self.scratch)
+    def _resume(self) -> bytes:
+        """Continue from the newest whole checkpoint, if there is one; returns the log up to it."""
+        path = newest_whole(self.scratch, self._fault_beside)
         if path is None:
-            return
+            return b""
         self.progress = checkpoint.read_progress(path)
         # Before `restore`, which expects the parts that the checkpoint has.
         if not self.progress.auxiliary:
             self._drop_auxiliary()
         checkpoint.restore(path, self.model, self._state(), self.device)
+        file, hint = path / checkpoint.TENSORS, f"delete {self.scratch}, and run the stage again"
+        require_sound_indices(self.model, file, hint)
+        return (path / checkpoint.LOG).read_bytes()
+
+    def _fault_beside(self, file: TensorFile) -> str | None:
+        return None if self.growth is None else self.growth.fault(file, checkpoint.STATE)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
@@ -274,7 +279,7 @@ class Trainer:
         value = value_of(figures, self.config.best_by)
         if state.best_value is None or value > state.best_value:
             state.best_value, state.best_step, state.since_best = value, state.step, 0
-            save(self.scratch / "best.safetensors", self.model.state_dict())
+            save_best(self.scratch, self.model, state)
         else:
             state.since_best += 1
 
@@ -286,7 +291,8 @@ class Trainer:
         self.progress.seconds = self._clock()
         if self.growth is not None:
             self.growth.flush()
-        checkpoint.write(self.scratch, self.progress, self.model, self._state(), self.device)
+        log = self.scratch / "log" / checkpoint.LOG
+        checkpoint.write(self.scratch, self.progress, self.model, self._state(), self.device, log)
         if self.growth is not None:
             self.growth.checkpointed()
         self._checkpointed = time.monotonic()

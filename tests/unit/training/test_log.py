@@ -13,13 +13,15 @@ from xmcpipe.training.log import MetricsLog, how_far
 
 
 def test_lines_after_the_checkpoint_are_removed(tmp_path: Path) -> None:
-    log = MetricsLog(tmp_path, 0)
+    log = MetricsLog(tmp_path)
+    path = tmp_path / "metrics.jsonl"
     for step in (10, 20, 30):
         log.write("train", step, loss=1.0 / step)
+        if step == 20:
+            lines_of_checkpoint = path.read_bytes()
     log.close()
-    path = tmp_path / "metrics.jsonl"
     path.write_text(path.read_text() + '{"kind": "train", "st')
-    log = MetricsLog(tmp_path, 20)
+    log = MetricsLog(tmp_path, lines_of_checkpoint, 20)
     log.write("train", 25, loss=0.5)
     log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -215,6 +215,10 @@ class Growth:
         if self.documents is not None:
             self.documents.checkpointed()
 
+    def fault(self, file: TensorFile, prefix: str) -> str | None:
+        """The fault of the features on disk to which the checkpoint `file` refers; None if they are whole."""
+        return None if self.documents is None else self.documents.fault(file, f"{prefix}{DOCUMENTS}")
+
     def tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         if self.ring is not None:

@@ -12,9 +12,10 @@ from tests.unit.training.runs import LIGHT, make, same_bits, states
 from xmcpipe.config import from_table, to_table
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.training import checkpoint
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.growth.cache import WrittenFeatures
+from xmcpipe.training.growth.cache import PLACES, WrittenFeatures
 from xmcpipe.training.growth.choice import largest_unread
 from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments
 from xmcpipe.training.growth.state import Growth
@@ -191,4 +192,27 @@ def test_a_checkpoint_keeps_the_features_that_it_saw(tmp_path: Path) -> None:
     later.checkpointed()
     assert later.seen(np.arange(6)).tolist() == [True, False, False, False, True, False]
     assert later.gather(rows).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert (tmp_path / "features.f16").stat().st_size == 2 * 6 * 3 * 2
+    assert (tmp_path / "features.f16").stat().st_size == PLACES * 6 * 3 * 2
+
+
+def test_both_kept_checkpoints_keep_their_features(tmp_path: Path) -> None:
+    cache, rows = WrittenFeatures(tmp_path / "features.f16", 4, 3), np.array([1, 3])
+    states: list[dict[str, torch.Tensor]] = []
+    for number in range(5):
+        for _ in range(2):
+            cache.keep(rows, torch.full((2, 3), float(number)))
+        states.append({name: tensor.clone() for name, tensor in cache.tensors().items()})
+        cache.checkpointed()
+        cache.keep(rows, torch.full((2, 3), -1.0))  # after the checkpoint
+        for kept in range(max(0, number - 1), number + 1):
+            save(tmp_path / "state", states[kept])
+            later = WrittenFeatures(tmp_path / "features.f16", 4, 3)
+            assert later.fault(TensorFile(tmp_path / "state"), "") is None
+            later.restore(TensorFile(tmp_path / "state"), "", {})
+            assert later.gather(rows).tolist() == [[kept] * 3] * 2
+    data = bytearray((tmp_path / "features.f16").read_bytes())
+    place = int(states[-1]["places"][3]) - 1
+    data[(place * 4 + 3) * 3 * 2] ^= 1
+    (tmp_path / "features.f16").write_bytes(data)
+    fault = cache.fault(TensorFile(tmp_path / "state"), "")
+    assert fault == "the features of document 3 in features.f16 were changed"

@@ -66,12 +66,16 @@ def test_everything_is_restored(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
-def test_only_the_newest_checkpoint_remains(tmp_path: Path) -> None:
+def test_the_last_two_checkpoints_remain(tmp_path: Path) -> None:
     model, state = make()
     for progress in (Progress(step=9), Progress(step=10), Progress(step=10, epoch=1)):
         checkpoint.write(tmp_path, progress, model, state, CPU)
         assert checkpoint.read_progress(latest(tmp_path)) == progress
-    assert len(list(tmp_path.iterdir())) == 1
+        assert checkpoint.fault(latest(tmp_path)) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-000000010-000000",
+        "checkpoint-000000010-000001",
+    ]
 
 
 @pytest.mark.parametrize("second", [Progress(step=7), Progress(step=7, epoch=1), Progress(step=8)])
