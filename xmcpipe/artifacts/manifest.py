@@ -1,11 +1,11 @@
 """manifest.json: what an artifact is, how it was made, and the hash of each file. It is written last."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.artifacts.sealed import seal, unseal
 from xmcpipe.errors import XmcpipeError
 
 FILE_NAME = "manifest.json"
@@ -29,7 +29,8 @@ class Manifest:
     `config` is the stage's table as it was hashed, without the runtime fields. `inputs` maps the kind of each
     input to its fingerprint; for raw data, it maps SOURCE to the sha256 of the source bytes. `outputs` maps
     the path of each file, relative to the artifact, to its size and hash. `figures` are the headline numbers
-    of the stage (JSON types). `made_by` holds versions, host, time and memory, which are not hashed.
+    of the stage (JSON types). `made_by` holds versions, host, time and memory, which are no part of the
+    fingerprint. The file also holds the sha256 of all this.
     """
 
     stage: str
@@ -44,14 +45,13 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write manifest.json into `folder`. The caller syncs it to disk."""
-        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        (folder / FILE_NAME).write_text(seal(dataclasses.asdict(self)), encoding="utf-8")
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
         """The manifest of the artifact at `folder`.
 
-        Raises XmcpipeError if there is none, or it can't be read.
+        Raises XmcpipeError if there is none, it can't be read, or it doesn't match its own checksum.
         """
         path = folder / FILE_NAME
         if not path.is_file():
@@ -59,11 +59,12 @@ class Manifest:
                 f"{folder} is not an artifact: it has no {FILE_NAME}", "name a folder that a stage wrote"
             )
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            # Manifests of older versions have no checksum.
+            table = unseal(path.read_text(encoding="utf-8"), required=False)
             # An unknown or missing key is a TypeError: the dataclasses are the schema.
             outputs = {name: Output(**facts) for name, facts in table.pop("outputs").items()}
             return Manifest(outputs=outputs, **table)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise XmcpipeError(
                 f"{path} can't be read as a manifest: {error}", f"remove {folder} and run its stage again"
             ) from error

@@ -31,6 +31,12 @@ StoreOption = Annotated[
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run the stage even if its artifact exists.")]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify/--no-verify", help="Compare the inputs' files with their checksums before they are read."
+    ),
+]
 
 
 def _log_as_json(requested: bool) -> bool:

@@ -38,9 +38,9 @@ def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | 
     return Chain(Store(store), configs, artifacts)
 
 
-def runner_of(chain: Chain) -> Runner:
-    """A runner that records the command line in the manifests."""
-    return Runner(chain, ["xmcpipe", *sys.argv[1:]])
+def runner_of(chain: Chain, verify: bool = True) -> Runner:
+    """A runner that records the command line in the manifests; `verify` as in Runner."""
+    return Runner(chain, ["xmcpipe", *sys.argv[1:]], verify)
 
 
 def run_stage(
@@ -51,10 +51,11 @@ def run_stage(
     force: bool,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     inputs: Mapping[str, Path | None] | None = None,
+    verify: bool = True,
 ) -> Outcome:
-    """Run one stage, with or without a recipe; `tables` and `inputs` are as in the functions above."""
+    """Run one stage, with or without a recipe; the last three are as in the functions above."""
     loaded = read_recipe(recipe, settings, {name: {}, **(tables or {})})
-    return runner_of(open_chain(loaded, store, inputs)).run_one(name, force)
+    return runner_of(open_chain(loaded, store, inputs), verify).run_one(name, force)
 
 
 def report(outcome: Outcome, as_json: bool) -> None:

@@ -16,20 +16,25 @@ def disk_full(error: BaseException, what: str, folder: Path) -> XmcpipeError | N
 
     `what` names the stage or program that was writing into `folder`.
     """
-    cause: BaseException | None = error
-    # The chain of causes: a library's error is often raised from the OSError, or while handling it.
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in FULL:
-            break
-        if any(message in str(cause).lower() for message in MESSAGES):
-            break
-        cause = cause.__cause__ or cause.__context__
-    else:  # no error in the chain matched
+    if not is_disk_full(error):
         return None
     return XmcpipeError(
         f"disk full: {what} could not write to {folder}{_free_space(folder)}; incomplete output was removed",
         "free some space, for example with `xmcpipe gc`, or name another folder with --store DIR",
     )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error` or one of its causes is a full disk."""
+    cause: BaseException | None = error
+    # The chain of causes: a library's error is often raised from the OSError, or while handling it.
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            return True
+        if any(message in str(cause).lower() for message in MESSAGES):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _free_space(folder: Path) -> str:

@@ -7,16 +7,16 @@ it, and `xmcpipe gc` removes it.
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from xmcpipe.artifacts.manifest import SOURCE, Manifest
 from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import Verified, require_whole_now
 from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.chain import Chain, ChainStep
-from xmcpipe.stages.disk import disk_full
+from xmcpipe.stages.disk import disk_full, is_disk_full
 from xmcpipe.stages.provenance import Meter
 from xmcpipe.stages.stage import Result, Stage
 
@@ -37,12 +37,16 @@ class Outcome:
 
 
 class Runner:
-    """Runs the stages of `chain`; `command` is recorded in the manifests."""
+    """Runs the stages of `chain`; `command` is recorded in the manifests.
 
-    def __init__(self, chain: Chain, command: Sequence[str] = ()) -> None:
+    With `verify`, the files of a stage's inputs are compared with their manifests before it runs.
+    """
+
+    def __init__(self, chain: Chain, command: Sequence[str] = (), verify: bool = True) -> None:
         self.chain = chain
         self.store = chain.store
         self.command = list(command)
+        self._verify = verify
 
     def run(
         self, start: str | None = None, stop: str | None = None, force: bool = False
@@ -95,33 +99,42 @@ class Runner:
     def _make(self, step: ChainStep, attempt: str, redo: bool) -> Outcome:
         """Run the stage and publish its artifact; `attempt` is the name of the scratch folder."""
         stage = step.stage
+        inputs = self._inputs(stage)
+        verified = Verified(self.store.root)
+        if self._verify:
+            for artifact in inputs.values():
+                verified.require_whole(artifact)
         logger.info("%s: running", stage.name)
         if redo:  # from the beginning, not from a checkpoint
             self.store.forget(stage.kind, attempt)
         meter = Meter()
         building = self.store.building(stage.kind)
+        folders = {kind: artifact.path for kind, artifact in inputs.items()}
         try:
             scratch = self.store.scratch(stage.kind, attempt)
-            result = stage.run(step.config, self._folders(stage), building, scratch)
+            result = stage.run(step.config, folders, building, scratch)
             manifest = self._manifest(step, result, meter)
             artifact = self.store.publish(building, manifest, result.rows, replace=redo)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(building, ignore_errors=True)
             # The scratch folder stays for the next attempt if it holds checkpoints or a partial download.
             self.store.forget_empty(stage.kind, attempt)
+            if not (self._verify and isinstance(error, XmcpipeError)):
+                _blame_inputs(error, inputs)
             raise
         self.store.forget(stage.kind, attempt)
+        verified.remember(artifact)
         made = artifact.manifest.made_by == manifest.made_by  # if not, another run published first
         return Outcome(stage, artifact, made=made, seconds=meter.seconds if made else 0.0)
 
-    def _folders(self, stage: Stage) -> dict[str, Path]:
-        """Kind -> folder of the artifact, for all inputs of a stage."""
-        folders = {}
+    def _inputs(self, stage: Stage) -> dict[str, Artifact]:
+        """Kind -> artifact, for all inputs of a stage."""
+        artifacts = {}
         for kind in self.chain.inputs(stage):
             artifact = self.chain.input(kind)[1]
             assert artifact, f"{stage.name} runs after {kind} is made"
-            folders[kind] = artifact.path
-        return folders
+            artifacts[kind] = artifact
+        return artifacts
 
     def _manifest(self, step: ChainStep, result: Result, meter: Meter) -> Manifest:
         """The manifest of the new artifact, without the outputs, which the store adds."""
@@ -145,3 +158,17 @@ class Runner:
                 self.command, {key: value for key, value in table.items() if identity.get(key) != value}
             ),
         )
+
+
+def _blame_inputs(error: BaseException, inputs: Mapping[str, Artifact]) -> None:
+    """Raise XmcpipeError in place of a stage's `error` if a file of its inputs is damaged.
+
+    A damaged file makes readers fail in many ways, and the file is what the user has to know.
+    """
+    # Hashing large inputs takes minutes, and a full disk or memory is not their fault.
+    if isinstance(error, Exception) and not isinstance(error, MemoryError) and not is_disk_full(error):
+        for artifact in inputs.values():
+            try:
+                require_whole_now(artifact)
+            except XmcpipeError as damage:
+                raise damage from error

@@ -33,9 +33,7 @@ class MetricsLog:
     is installed.
     """
 
-    def __init__(
-        self, folder: Path, lines: bytes = b"", resume_step: int = 0, run_name: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, lines: bytes = b"", resume_step: int = 0, run_name: str = "") -> None:
         if not resume_step:  # nothing of an earlier attempt
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ the one before it; if both are, it begins again. Each of these is said in one li
 """
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
@@ -14,19 +13,22 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress, best_path
+from xmcpipe.training.growth.state import Growth
 
 logger = logging.getLogger(__name__)
 
 
-def newest_whole(folder: Path, fault_beside: Callable[[TensorFile], str | None]) -> Path | None:
+def newest_whole(folder: Path, growth: Growth | None) -> Path | None:
     """The newest whole checkpoint in `folder`; None if there is none. Damaged ones are removed.
 
-    `fault_beside` returns the fault of files beside the checkpoints to which the checkpoint refers, or None.
+    `growth` knows the features on disk to which a checkpoint refers.
     """
     damaged: dict[Path, str] = {}
     found = None
     for path in checkpoint.newest_first(folder):
-        fault = checkpoint.fault(path) or fault_beside(TensorFile(path / checkpoint.TENSORS))
+        fault = checkpoint.fault(path)
+        if fault is None and growth is not None:
+            fault = growth.fault(TensorFile(path / checkpoint.TENSORS), checkpoint.STATE)
         if fault is None:
             found = path
             break

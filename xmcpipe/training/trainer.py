@@ -16,7 +16,6 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model
-from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.progress import Bar, Figures, progress
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Progress, Together
@@ -110,8 +109,7 @@ class Trainer:
         Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
         finite, and if the file of these weights was damaged.
         """
-        lines = self._resume()
-        log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
+        log = MetricsLog(self.scratch / "log", self._resume(), self.progress.step, self.config.run_name)
         if not self.progress.step:
             log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
@@ -171,7 +169,7 @@ class Trainer:
 
     def _resume(self) -> bytes:
         """Continue from the newest whole checkpoint, if there is one; returns the log up to it."""
-        path = newest_whole(self.scratch, self._fault_beside)
+        path = newest_whole(self.scratch, self.growth)
         if path is None:
             return b""
         self.progress = checkpoint.read_progress(path)
@@ -179,12 +177,9 @@ class Trainer:
         if not self.progress.auxiliary:
             self._drop_auxiliary()
         checkpoint.restore(path, self.model, self._state(), self.device)
-        file, hint = path / checkpoint.TENSORS, f"delete {self.scratch}, and run the stage again"
-        require_sound_indices(self.model, file, hint)
+        hint = f"delete {self.scratch}, and run the stage again"
+        require_sound_indices(self.model, path / checkpoint.TENSORS, hint)
         return (path / checkpoint.LOG).read_bytes()
-
-    def _fault_beside(self, file: TensorFile) -> str | None:
-        return None if self.growth is None else self.growth.fault(file, checkpoint.STATE)
 
     def _epoch(self, log: MetricsLog, bar: Bar) -> None:
         state = self.progress

@@ -59,3 +59,24 @@ def test_it_is_json_for_people(tmp_path: Path) -> None:
     assert json.loads(text)["outputs"]["log"] == {"bytes": 1, "sha256": "11" * 32, "rows": None}
     assert "gemütlich" in text
     assert text.endswith("}\n")
+
+
+def test_any_flipped_bit_is_an_error_or_changes_nothing(tmp_path: Path) -> None:
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    whole, refused = path.read_bytes(), 0
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << (place % 7)
+        path.write_bytes(data)
+        try:
+            assert Manifest.read(tmp_path) == MANIFEST  # white space, say
+        except XmcpipeError:
+            refused += 1
+    assert refused > 0.6 * len(whole)  # the rest is indentation
+
+
+def test_a_manifest_without_a_checksum_is_still_read(tmp_path: Path) -> None:
+    text = json.dumps(dataclasses.asdict(MANIFEST))
+    (tmp_path / "manifest.json").write_text(text)
+    assert Manifest.read(tmp_path) == MANIFEST

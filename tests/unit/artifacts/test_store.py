@@ -84,6 +84,28 @@ def test_a_manifest_with_another_config_is_a_fault(store: Store) -> None:
     assert "manifest.json was changed" in Artifact.at(artifact.path).faults()[0]
 
 
+def test_a_folder_with_a_damaged_or_missing_manifest_is_broken(store: Store) -> None:
+    assert store.broken("shards", NAME) == store.broken("shards", None) == []
+    path = publish(store).path
+    assert store.broken("shards", NAME) == store.broken("shards", None) == []
+    text = (path / "manifest.json").read_text()
+    for damaged in (text[:100], text.replace("tokenize", "tokenise"), "{}"):
+        (path / "manifest.json").write_text(damaged)
+        (line,) = store.broken("shards", NAME)
+        assert line == store.broken("shards", None)[0]
+        assert line.startswith(f"{path}: manifest.json was changed")
+        assert store.find("shards", NAME) is None
+    (path / "manifest.json").unlink()
+    assert store.broken("shards", NAME) == [f"{path}: manifest.json is missing"]
+
+
+def test_a_manifest_of_another_artifact_is_not_found(store: Store) -> None:
+    artifact = publish(store)
+    dataclasses.replace(artifact.manifest, fingerprint="0" * 64).write(artifact.path)
+    assert store.find("shards", NAME) is None
+    assert store.broken("shards", NAME) == [f"{artifact.path}: manifest.json is that of another artifact"]
+
+
 def test_a_removed_artifact_is_gone(store: Store) -> None:
     artifact = publish(store)
     store.remove(artifact)

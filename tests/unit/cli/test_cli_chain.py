@@ -180,6 +180,8 @@ def test_status_lists_artifacts_and_verify_finds_faults(cli: Any) -> None:
     bad_json = cli("status", "r.toml", "--verify", "--json")
     assert bad_json.exit_code == 2
     assert "out.txt" in json.loads(bad_json.stdout)["stages"][1]["faults"][0]
+    next(Path("artifacts").glob("raw/*/manifest.json")).unlink()
+    assert "manifest.json is missing" in cli("status", "r.toml", "--verify").stderr
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "r.toml", "--recipe", "r.toml"], ["status"]])

@@ -41,22 +41,23 @@ IMPORT = {
         "--test-every",
     ),
 }
+READS = SHARED | {"--verify", "--no-verify"}  # of the stages that read artifacts
 # Frozen: a change of a name here breaks other people's scripts.
 COMMANDS = {
     "datasets": {"--store", "--json"},
     "init": IMPORT | {"--labels", "--encoder", "--out", "-o", "--force", "--json"},
     "download": SHARED | {"--from"},
     "import": SHARED | IMPORT,
-    "tokenize": SHARED | {"--raw"},
-    "cluster": SHARED | {"--shards", "--random"},
-    "embed": SHARED | {"--shards"},
-    "train": SHARED | {"--shards", "--clusters", "--embeddings", "--steps"},
-    "predict": SHARED
+    "tokenize": READS | {"--raw"},
+    "cluster": READS | {"--shards", "--random"},
+    "embed": READS | {"--shards"},
+    "train": READS | {"--shards", "--clusters", "--embeddings", "--steps"},
+    "predict": READS
     | {"--model", "--shards", "--text", "--input", "--out", "-o", "--format", "--top", "--device"}
     | {"--batch-size", "--explain", "--input-format", "--text-column", "--id-column", "--text-separator"}
     | {"--encoding", "--header", "--no-header", "--quotes", "--delimiter", "--label-prefix"},
-    "baseline": SHARED | {"--system", "--top", "--seed"},
-    "eval": SHARED
+    "baseline": READS | {"--system", "--top", "--seed"},
+    "eval": READS
     | {
         "--predictions",
         "--compare",
@@ -88,7 +89,7 @@ COMMANDS = {
         "--json",
     },
     "export": {"--out", "-o", "--format", "--json"},
-    "run": SHARED | {"--from", "--to"},
+    "run": READS | {"--from", "--to"},
     "status": SHARED - {"--force"} | {"--verify"},
     "gc": {"--keep", "--all", "--archives", "--set", "--store", "--dry-run", "--yes", "--json"},
     "keys": {"--schema", "--json"},

@@ -73,6 +73,28 @@ def test_from_to_and_force_select_the_stages_that_run(world: World, tmp_path: Pa
         runner(world, tmp_path).run("trian")
 
 
+def test_a_stage_refuses_damaged_inputs(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path, stop="cluster")
+    path = next(tmp_path.glob("shards/*/out.txt"))
+    path.write_text(path.read_text().replace("1", "3"))
+    with pytest.raises(XmcpipeError, match=r"shards/.*out\.txt was changed: .*`xmcpipe tokenize --force`"):
+        run(world, tmp_path)
+    assert world.runs == []
+    list(Runner(runner(world, tmp_path).chain, verify=False).run())
+    assert world.runs == ["train"]
+
+
+def test_a_reader_that_fails_on_a_damaged_file_is_one_line(world: World, tmp_path: Path) -> None:
+    run(world, tmp_path, stop="cluster")
+    world.faults["train"] = KeyError("a column")
+    with pytest.raises(KeyError):  # the inputs are whole
+        run(world, tmp_path)
+    path = next(tmp_path.glob("clusters/*/out.txt"))
+    path.write_text("")
+    with pytest.raises(XmcpipeError, match=r"clusters/.*out\.txt was changed: .*`xmcpipe cluster --force`"):
+        list(Runner(runner(world, tmp_path).chain, verify=False).run())
+
+
 def test_a_new_download_reruns_the_dependent_stages(world: World, tmp_path: Path) -> None:
     run(world, tmp_path)
     world.bytes_on_net = "v2"

@@ -79,7 +79,7 @@ def test_half_a_line_of_the_log_is_not_read(tmp_path: Path) -> None:
 def test_tensorboard_files_are_in_a_folder_called_like_the_run(
     tmp_path: Path, name: str, folder: str
 ) -> None:
-    log = MetricsLog(tmp_path, 0, name)
+    log = MetricsLog(tmp_path, run_name=name)
     log.write("train", 1, loss=1.0)
     log.close()
     assert list((tmp_path / "tensorboard" / folder).glob("events*"))

@@ -17,6 +17,7 @@ from xmcpipe.cli.options import (
     RecipeOption,
     SetOption,
     StoreOption,
+    VerifyOption,
 )
 from xmcpipe.cli.output import outcome_facts, print_json, print_outcome
 from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, runner_of
@@ -53,6 +54,7 @@ def baseline(
     seed: SeedOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
+    verify: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Train and measure a baseline on the data of a recipe. Artifacts that exist are reused."""
@@ -62,7 +64,7 @@ def baseline(
     chain = baseline_chain(loaded, store)
     _require_library(chain, force)
     facts, metrics = [], {}
-    for outcome in runner_of(chain).run(start=NAME if force else None):
+    for outcome in runner_of(chain, verify).run(start=NAME if force else None):
         facts.append(outcome_facts(outcome))
         if not as_json:
             print_outcome(outcome)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xmcpipe.artifacts.store import Store
 from xmcpipe.cli.commands.evaluate import metrics_of
 from xmcpipe.cli.options import (
     STORE,
@@ -16,6 +17,7 @@ from xmcpipe.cli.options import (
     RecipeOption,
     SetOption,
     StoreOption,
+    VerifyOption,
 )
 from xmcpipe.cli.output import (
     age,
@@ -58,6 +60,7 @@ def run(
     stop: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
+    verify: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe from data to metrics. Artifacts that exist are reused."""
@@ -66,7 +69,7 @@ def run(
         tables, start = _archive(start, unchecked(name, settings or ())), None
     loaded = read_recipe(name, settings, tables)
     facts, metrics = [], None
-    for outcome in runner_of(open_chain(loaded, store)).run(start, stop, force):
+    for outcome in runner_of(open_chain(loaded, store), verify).run(start, stop, force):
         facts.append(outcome_facts(outcome))
         if not as_json:
             print_outcome(outcome)
@@ -100,7 +103,7 @@ def status(
     chain, now = open_chain(loaded, store), datetime.now(UTC)
     steps = chain.steps()
     attempts = {step.stage.name: _attempt(chain, step) for step in steps if step.artifact is None}
-    faults = {step.stage.name: step.artifact.faults() for step in steps if verify and step.artifact}
+    faults = {step.stage.name: _faults(step, store) for step in steps} if verify else {}
     if as_json:
         stages = [_facts(step, now, faults.get(step.stage.name), attempts) for step in steps]
         print_json({"recipe": loaded.name, "stages": stages})
@@ -113,7 +116,17 @@ def status(
     if any(faults.values()):
         raise typer.Exit(2)
     if verify and not as_json:
-        typer.echo(f"verified: all files of {len(faults)} artifacts are unchanged")
+        present = sum(step.artifact is not None for step in steps)
+        typer.echo(f"verified: all files of {present} artifacts are unchanged")
+
+
+def _faults(step: ChainStep, store: Path) -> list[str]:
+    """The faults of the artifact of `step`, or of the folder that is no artifact because of its manifest."""
+    if step.artifact is not None:
+        return step.artifact.faults()
+    if step.fingerprint is None and step.stage.inputs:
+        return []  # which folder would be its own isn't known before an earlier stage has run
+    return Store(store).broken(step.stage.kind, step.fingerprint)
 
 
 def _archive(source: str, recipe: Mapping[str, Any]) -> dict[str, dict[str, str]]:

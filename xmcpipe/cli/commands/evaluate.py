@@ -21,6 +21,7 @@ from xmcpipe.cli.options import (
     SetOption,
     ShardsOption,
     StoreOption,
+    VerifyOption,
 )
 from xmcpipe.cli.output import outcome_facts, print_comparison, print_json, print_metrics
 from xmcpipe.cli.session import (
@@ -132,6 +133,7 @@ def evaluate(
     per_label: PerLabelOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
+    verify: VerifyOption = True,
     style: StyleOption = Style.text,
     as_json: JsonOption = False,
 ) -> None:
@@ -157,7 +159,7 @@ def evaluate(
     _refuse_ignored(context, files, compare is not None, of_recipes, as_json)
     if files is None and systems is None:
         artifacts = {"predictions": predictions, "shards": shards}
-        outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts)
+        outcome = run_stage("eval", recipe, settings, store, force, {"eval": table}, artifacts, verify)
         if per_label is not None:
             # The stage stores no figures of labels, so its predictions are measured once more.
             measured = predictions or artifact_of_recipe(str(recipe), settings, store, "predictions").path

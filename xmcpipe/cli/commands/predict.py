@@ -5,6 +5,10 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from xmcpipe.artifacts.manifest import FILE_NAME
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import Verified
+from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.cli import labelling, text_source
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
@@ -17,6 +21,7 @@ from xmcpipe.cli.options import (
     SetOption,
     ShardsOption,
     StoreOption,
+    VerifyOption,
 )
 from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, report, run_stage
 from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
@@ -97,6 +102,7 @@ def predict(
     label_prefix: importing.LabelPrefix = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
+    verify: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Predict labels for texts from --text, --input or standard input.
@@ -115,7 +121,7 @@ def predict(
     if not _reads_texts(text, input_file, name, shards):
         _refuse_with_test_documents(explain=explain, out=out, format=out_format)
         inputs = {"model": model, "shards": shards}
-        report(run_stage("predict", name, settings, store, force, {"predict": keys}, inputs), as_json)
+        report(run_stage("predict", name, settings, store, force, {"predict": keys}, inputs, verify), as_json)
         return
     _refuse_with_texts(shards=shards, force=force)
     if out_format is not None and out is None:
@@ -138,6 +144,7 @@ def predict(
     )
     source = _source(text, input_file, reading, config)
     folder = model or _model_of(loaded, name, store)
+    _require_whole_model(folder, store, verify)
     if out is not None:
         labelling.write_labels(folder, source, config, out, out_format, as_json)
     else:
@@ -201,3 +208,12 @@ def _model_of(recipe: Recipe, name: str | None, store: Path) -> Path:
     artifact = chain.input("model")[1]
     assert artifact, "required above"
     return artifact.path
+
+
+def _require_whole_model(folder: Path, store: Path, verify: bool) -> None:
+    """Check a model that is an artifact; a folder without a manifest is checked when it is loaded."""
+    if (folder / FILE_NAME).is_file():
+        artifact = Artifact.at(folder)
+        artifact.manifest.require("model", MODEL_VERSION)
+        if verify:
+            Verified(store).require_whole(artifact)

@@ -25,6 +25,7 @@ from xmcpipe.cli.options import (
     RecipeOption,
     SetOption,
     StoreOption,
+    VerifyOption,
 )
 from xmcpipe.cli.session import at_most_one_recipe, report, run_stage
 from xmcpipe.stages.stage import Option, Stage
@@ -60,6 +61,7 @@ def _generated(stage: Stage) -> Callable[..., None]:
             values["force"],
             {stage.name: keys},
             {kind: values[kind] for kind in stage.inputs},
+            values["verify"],
         )
         report(outcome, values["as_json"])
 
@@ -73,7 +75,7 @@ def _generated(stage: Stage) -> Callable[..., None]:
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The options of a stage's command, in the order of its help."""
     # A key of a recipe could be called `store`: its option would then hide the shared one of that name.
-    shared = {"recipe_argument", "recipe", "settings", "store", "force", "as_json"}
+    shared = {"recipe_argument", "recipe", "settings", "store", "force", "verify", "as_json"}
     assert shared.isdisjoint({*stage.inputs, *(option.key for option in stage.options)}), stage.name
     return [
         _parameter("recipe_argument", RecipeArgument, None),
@@ -83,6 +85,7 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
         *(_parameter(option.key, *_own_option(option)) for option in stage.options),
         _parameter("store", StoreOption, STORE),
         _parameter("force", ForceOption, False),
+        _parameter("verify", VerifyOption, True),
         _parameter("as_json", JsonOption, False),
     ]
 
