@@ -2,10 +2,12 @@
 
 model.json          schema version, head, pooling, max_length, number of training documents, validation
                     figures, the recipe's tables
-model.safetensors   encoder.* · head.weight, head.index, head.bias · intermediate.* · head.word_weight,
-                    head.word_index, words.codes, words.idf · frequent.labels, frequent.head.* as of head
-                    (those that the model has), each in the dtype in which it was trained
-encoder/            config.json of the encoder, in the form that AutoConfig reads
+model.safetensors   head.weight, head.index, head.bias · intermediate.* · head.word_weight, head.word_index,
+                    words.codes, words.idf · frequent.labels, frequent.head.* as of head (those that the
+                    model has), each in the dtype in which it was trained
+encoder/            config.json and model.safetensors of the encoder, which AutoModel.from_pretrained reads
+
+Older models have the encoder's tensors in the first file, named encoder.*; they are read too.
 """
 
 import json
@@ -24,6 +26,9 @@ from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model, ModelShape, build_model
 from xmcpipe.modeling.plain_encoder import plain_encoder
 
+ENCODER = "encoder."  # how the names of its tensors begin in the model
+ENCODER_WEIGHTS = Path("encoder", "model.safetensors")
+
 
 def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any]) -> None:
     """Write the model into `folder`; `facts` (JSON types) are copied into model.json.
@@ -32,7 +37,10 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
     """
     model.encoder.config.save_pretrained(folder / "encoder")
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("auxiliary.")}
+    encoder = {name: state.pop(name) for name in list(state) if name.startswith(ENCODER)}
     tensors.save(folder / "model.safetensors", state)
+    named = {name.removeprefix(ENCODER): tensor for name, tensor in encoder.items()}
+    tensors.save(folder / ENCODER_WEIGHTS, named, {"format": "pt"})  # transformers asks for this
     table = {
         "schema_version": MODEL_VERSION,
         "head": vars(model.head.shape),
@@ -63,19 +71,30 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
         num_words=words["count"],
         frequent=HeadShape(**facts["frequent"]) if "frequent" in facts else None,
     )
-    file = tensors.TensorFile(folder / "model.safetensors")
-    model = build_model(_encoder(folder / "encoder", file.names), shape, device)
+    saved = _saved_tensors(folder)
+    model = build_model(_encoder(folder / "encoder", saved), shape, device)
     state = model.state_dict()
-    if state.keys() != file.names:
-        unmatched = sorted(state.keys() ^ file.names)[0]
+    if state.keys() != saved.keys():
+        unmatched = sorted(state.keys() ^ saved.keys())[0]
         raise XmcpipeError(
             f"{folder}: model.json and model.safetensors don't match: only one of them has {unmatched}",
             "train the model again",
         )
     for name, tensor in state.items():
-        file.read_into(name, tensor)
+        file, saved_name = saved[name]
+        file.read_into(saved_name, tensor)
     require_sound_indices(model, folder / "model.safetensors", "train the model again, or get another copy")
     return model.eval(), facts
+
+
+def _saved_tensors(folder: Path) -> dict[str, tuple[tensors.TensorFile, str]]:
+    """Where each tensor of the model is: a file, and its name there."""
+    file = tensors.TensorFile(folder / "model.safetensors")
+    saved = {name: (file, name) for name in file.names}
+    if any(name.startswith(ENCODER) for name in saved):
+        return saved
+    encoder = tensors.TensorFile(folder / ENCODER_WEIGHTS)
+    return saved | {f"{ENCODER}{name}": (encoder, name) for name in encoder.names}
 
 
 def _encoder(folder: Path, names: Collection[str]) -> Any:
@@ -84,8 +103,7 @@ def _encoder(folder: Path, names: Collection[str]) -> Any:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         config = {}  # transformers has a message about it
-    prefix = "encoder."
-    own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    own = [name.removeprefix(ENCODER) for name in names if name.startswith(ENCODER)]
     found = plain_encoder(config, own)
     return from_config(str(folder)) if found is None else found
 

@@ -37,14 +37,16 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def save(path: Path, tensors: Mapping[str, Tensor]) -> str:
+def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
     """Write `tensors`, from any device, to `path`: to a temporary file that is synced and then renamed.
 
-    Returns the sha256 of the file, 64 hex digits, computed from the bytes in memory.
+    `metadata` goes into the header, for other libraries. Returns the sha256 of the file, 64 hex digits,
+    computed from the bytes in memory.
     """
     # The widest elements come first, so that each tensor starts at a multiple of its element's size.
     ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    table, begin = {}, 0
+    table: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    begin = 0
     for name in ordered:
         tensor, end = tensors[name], begin + tensors[name].nbytes
         table[name] = {

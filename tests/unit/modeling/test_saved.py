@@ -41,6 +41,29 @@ def test_a_loaded_model_scores_the_same(saved: tuple[Model, Path]) -> None:
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "encoder"}
 
 
+def test_the_encoder_opens_with_transformers(saved: tuple[Model, Path]) -> None:
+    from transformers import AutoModel
+
+    model, folder = saved
+    loaded = AutoModel.from_pretrained(folder / "encoder")
+    trained = model.encoder.state_dict()
+    assert loaded.state_dict().keys() == trained.keys()
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_a_model_with_all_tensors_in_one_file_is_still_read(saved: tuple[Model, Path]) -> None:
+    """The layout of the first models."""
+    model, folder = saved
+    weights = folder / "encoder" / "model.safetensors"
+    encoder = {f"encoder.{name}": tensor for name, tensor in tensors.load(weights).items()}
+    weights.unlink()
+    with pytest.raises(XmcpipeError, match=r"encoder/model\.safetensors can't be read"):
+        load_model(folder)
+    path = folder / "model.safetensors"
+    tensors.save(path, {**tensors.load(path), **encoder})
+    assert torch.equal(scores(load_model(folder)[0]), scores(model))
+
+
 def test_an_encoder_saved_in_half_precision_is_loaded_in_full(saved: tuple[Model, Path]) -> None:
     model, folder = saved
     path = folder / "encoder" / "config.json"
