@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import xmcpipe
+from xmcpipe.api.model import open_bundle
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.text_source import TextFile
 from xmcpipe.errors import XmcpipeError
@@ -21,7 +21,7 @@ from xmcpipe.inference.document import Document
 from xmcpipe.stages.predict import PredictConfig
 
 if TYPE_CHECKING:
-    from xmcpipe.inference.bundle import Bundle, Prediction
+    from xmcpipe.inference.bundle import Prediction
 
 SHOWN_TEXT = 100  # characters of a text that are printed on a terminal
 Batches = Iterable[list[Document]]
@@ -37,7 +37,7 @@ def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: 
     begun = _begun(batches)
     if begun is None:
         return
-    bundle = _load(model, config, explain)
+    bundle = open_bundle(model, config, explain)
     for batch in begun:
         found = bundle.predict([document.text for document in batch], config.k, config.batch_size)
         lines = [
@@ -71,7 +71,7 @@ def write_labels(
         total, documents = source.count(), source.documents()
     else:
         documents = one_after_another.from_iterable(source)
-    bundle = _load(model, config, explain=False)
+    bundle = open_bundle(model, config)
     if isinstance(source, TextFile):
         identity = {**source.identity(), **_identity(model, config), "device": str(bundle.device)}
     started = time.monotonic()
@@ -102,7 +102,8 @@ def _identity(model: Path, config: PredictConfig) -> dict[str, Any]:
     if (model / "manifest.json").is_file():
         name = Artifact.at(model).manifest.fingerprint
     else:
-        name = sha256_of_file(model / "model.json") + sha256_of_file(model / "model.safetensors")
+        files = (model / "model.json", *sorted(model.rglob("*.safetensors")))
+        name = "".join(sha256_of_file(path) for path in files)
     keys = ("k", "propensity_weight", "precision", "batch_size", "label_chunk")
     settings = {key: getattr(config, key) for key in keys}
     return {"xmcpipe": xmcpipe.__version__, "model": name, **settings}
@@ -116,16 +117,6 @@ def _begun(batches: Batches) -> Batches | None:
     stream = iter(batches)
     first = next(stream, None)
     return None if first is None else one_after_another([first], stream)
-
-
-def _load(folder: Path, config: PredictConfig, explain: bool) -> "Bundle":
-    if (folder / "manifest.json").is_file():
-        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
-    from xmcpipe.inference.bundle import Bundle
-
-    return Bundle.load(
-        folder, config.device, config.precision, config.label_chunk, explain, config.propensity_weight
-    )
 
 
 def _is_terminal() -> bool:

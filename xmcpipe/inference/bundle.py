@@ -16,22 +16,30 @@ import torch
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
+from xmcpipe.inference.choice import Choice
+from xmcpipe.inference.probability import Logistic, logistic
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.inference.text_encoding import TextEncoder, is_blank
 from xmcpipe.modeling.devices import pick_device
+from xmcpipe.modeling.model import embedding_size
 from xmcpipe.modeling.saved import load_model
 
 
 class Prediction(NamedTuple):
-    """One label of a text: its name, its description if the vocabulary has one, and its score.
+    """One label of a text.
 
+    `label`: its name. `text`: its description, None if the vocabulary has none. `score`: what labels are
+    ordered by, any number. `probability`: from 0 to 1, the logistic function of the score, which is what a
+    model trained with the loss bce learns as the probability of the label; it isn't calibrated on held-out
+    documents, and None for other losses. What predict.propensity_weight adds to the score isn't part of it.
     `words`: the words of the text with the largest part in the score, if they were asked for.
     """
 
     label: str
     text: str | None
     score: float
+    probability: float | None = None
     words: WordParts | None = None
 
 
@@ -42,9 +50,14 @@ class Bundle:
     """
 
     def __init__(
-        self, scorer: Scorer, texts: TextEncoder, labels: pa.Table, explainer: WordExplainer | None = None
+        self,
+        scorer: Scorer,
+        texts: TextEncoder,
+        labels: pa.Table,
+        explainer: WordExplainer | None = None,
+        logistic: Logistic | None = None,
     ) -> None:
-        self._scorer, self._texts, self._explainer = scorer, texts, explainer
+        self._scorer, self._texts, self._explainer, self._logistic = scorer, texts, explainer, logistic
         self.labels = labels
 
     @staticmethod
@@ -64,37 +77,58 @@ class Bundle:
         """
         explainer = WordExplainer(folder) if explain else None
         model, facts = load_model(folder)
+        added_L = None
         if propensity_weight:
-            favour_rare_labels(model, folder, facts, propensity_weight)
+            added_L = favour_rare_labels(model, folder, facts, propensity_weight)
         scorer = Scorer(model, pick_device(device), precision, label_chunk)
         texts = TextEncoder(folder / "tokenizer", facts["max_length"])
-        return Bundle(scorer, texts, pq.read_table(folder / "labels.parquet"), explainer)
+        labels = pq.read_table(folder / "labels.parquet")
+        return Bundle(scorer, texts, labels, explainer, logistic(facts, added_L))
 
     @property
     def device(self) -> torch.device:
         """Where texts are scored."""
         return self._scorer.device
 
-    def predict(self, texts: Iterable[str], k: int = 5, batch_size: int = 64) -> Iterator[list[Prediction]]:
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the model was trained with a loss whose scores have a probability: bce."""
+        return self._logistic is not None
+
+    def predict(
+        self, texts: Iterable[str], k: int = 5, batch_size: int = 64, choice: Choice | None = None
+    ) -> Iterator[list[Prediction]]:
         """The k best labels of each text, best first; fewer if the model has fewer, none for a blank text.
 
-        Texts are read lazily, `batch_size` at a time, and results come in their order.
+        Texts are read lazily, `batch_size` at a time, and results come in their order. `choice` has the
+        labels that may be predicted, by default all.
         """
         stream = iter(texts)
         while batch := list(islice(stream, batch_size)):
-            labels_NK, scores_NK = self.top(batch, k, batch_size)
-            for text, labels, scores in zip(batch, labels_NK.tolist(), scores_NK.tolist(), strict=True):
-                yield self._named(text, [label for label in labels if label >= 0], scores)
+            labels_NK, scores_NK = self.top(batch, k, batch_size, choice)
+            for row, text in enumerate(batch):
+                yield self._named(text, labels_NK[row][labels_NK[row] >= 0], scores_NK[row])
+
+    def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
+        """The embeddings of N texts, float32 [N, E], before any intermediate layer of the model."""
+        if not texts:
+            return np.zeros((0, embedding_size(self._scorer.model.encoder)), np.float32)
+        tokens = self._texts.encode(texts)
+        embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch)
+        found: npt.NDArray[np.float32] = embedding_NE.float().cpu().numpy()
+        return found
 
     def top(
-        self, texts: Sequence[str], k: int, batch_size: int
+        self, texts: Sequence[str], k: int, batch_size: int, choice: Choice | None = None
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Labels int32 [N, K] and scores float32 [N, K] of N texts, best first; K is k, but at most L.
 
-        A blank text has no labels: its row is -1, with scores 0. At most `batch_size` texts are scored at a
-        time; the result is in their order.
+        `choice` has the labels that may be predicted, by default all; K is at most their number. A blank text
+        has no labels: its row is -1, with scores 0. At most `batch_size` texts are scored at a time; the
+        result is in their order.
         """
-        k = min(k, len(self.labels))
+        k = min(k, len(self.labels) if choice is None else choice.count)
+        added_L = None if choice is None else choice.added_L.to(self.device)
         labels_NK, scores_NK = np.full((len(texts), k), -1, np.int32), np.zeros((len(texts), k), np.float32)
         present = np.array([row for row, text in enumerate(texts) if not is_blank(text)], np.int64)
         if not len(present):
@@ -105,17 +139,23 @@ class Bundle:
             rows, terms = present[begin : begin + batch_size], None
             if words is not None:
                 terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
-            best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k)
+            best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k, added_L)
             labels_NK[rows], scores_NK[rows] = best
         return labels_NK, scores_NK
 
-    def _named(self, text: str, labels: list[int], scores: list[float]) -> list[Prediction]:
-        """The labels of one text with their names, descriptions, scores and words."""
+    def _named(
+        self, text: str, labels_K: npt.NDArray[np.int32], scores_K: npt.NDArray[np.float32]
+    ) -> list[Prediction]:
+        """The labels of one text with their names, descriptions, scores, probabilities and words."""
+        labels, scores_K = labels_K.tolist(), scores_K[: len(labels_K)]
         words: Sequence[WordParts | None] = [None] * len(labels)
         if self._explainer is not None:
             words = self._explainer.parts(text, labels)
+        probabilities: Sequence[float | None] = [None] * len(labels)
+        if self._logistic is not None:
+            probabilities = self._logistic.probabilities(labels_K, scores_K).tolist()
         names, texts = self.labels["label"], self.labels["text"]
         return [
-            Prediction(names[label].as_py(), texts[label].as_py(), score, parts)
-            for label, score, parts in zip(labels, scores[: len(labels)], words, strict=True)
+            Prediction(names[label].as_py(), texts[label].as_py(), *numbers)
+            for label, *numbers in zip(labels, scores_K.tolist(), probabilities, words, strict=True)
         ]

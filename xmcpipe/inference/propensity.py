@@ -21,8 +21,10 @@ from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 
 
-def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], weight: float) -> None:
+def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], weight: float) -> Tensor:
     """Add `weight` * ln(1 / propensity) to all scores of `model`, loaded from `folder` with `facts`.
+
+    Returns what was added, float32 [L].
 
     The propensities are those of the documents that the model was trained on, with A 0.55 and B 1.5. Raises
     XmcpipeError for a model that doesn't say how many documents had each label.
@@ -39,6 +41,7 @@ def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], wei
     _add(head, added_L[head.shape.first_label :][: head.num_labels])
     if frequent is not None:
         _add(frequent.head, added_L[frequent.labels.cpu()])
+    return added_L
 
 
 def _add(head: Head, added_n: Tensor) -> None:

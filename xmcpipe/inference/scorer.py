@@ -70,15 +70,18 @@ class Scorer:
         return _in_order(parts, batches)
 
     @torch.inference_mode()
-    def best(self, embedding_BE: Tensor, terms: Terms | None, k: int) -> Best:
-        """Labels and scores as from `top`; `terms` are those of the rows, for a model that reads words."""
+    def best(self, embedding_BE: Tensor, terms: Terms | None, k: int, added_L: Tensor | None = None) -> Best:
+        """Labels and scores as from `top`; `terms` are those of the rows, for a model that reads words.
+
+        `added_L` float32 [L] is added to the scores: -inf leaves a label out.
+        """
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
         words = None
         if self.model.words is not None and self._vocabulary is not None:
             assert terms is not None, "the caller has checked that the documents have terms"
             words = self.model.words.batch(*self._vocabulary.weigh(terms), len(embedding_BE))
-        labels_BK, scores_BK = top_labels_of(self.model, features_BD, k, self.label_chunk, words)
+        labels_BK, scores_BK = top_labels_of(self.model, features_BD, k, self.label_chunk, words, added_L)
         return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()
 
 

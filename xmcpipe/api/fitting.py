@@ -1,0 +1,152 @@
+"""Trains a model on texts in memory: the recipe that `xmcpipe init` would write, run in a store."""
+
+import copy
+import dataclasses
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xmcpipe.api.chains import open_chain
+from xmcpipe.api.label_sets import LabelSets
+from xmcpipe.config import from_table
+from xmcpipe.draft.keys import Table
+from xmcpipe.draft.recipe import draft
+from xmcpipe.draft.survey import survey
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import Recipe
+from xmcpipe.recipe import load as load_recipe
+from xmcpipe.stages.catalog import CATALOG
+from xmcpipe.stages.importing import ImportConfig
+from xmcpipe.stages.runner import Runner
+
+FILES = ("folder", "train", "test", "label_table")
+# Every document was given to be trained on, and every column of a matrix has a label.
+POLICIES = {"repeated": "keep", "leaked": "keep", "min_label_count": 0}
+COMMAND = ("xmcpipe.XMCClassifier.fit",)
+Tables = dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What the caller decides: `settings` maps keys of a recipe ("train.epochs") to values."""
+
+    encoder: str
+    frozen: bool
+    device: str
+    seed: int
+    settings: Mapping[str, Any]
+
+
+def train_model(
+    texts: Sequence[str],
+    labels: LabelSets,
+    label_texts: Sequence[str | None] | None,
+    wishes: Wishes,
+    store: Path,
+) -> Path:
+    """Train on N texts; returns the folder of the model in `store`. Label i of the model is class i.
+
+    Raises XmcpipeError for settings that are not valid, and as the stages do.
+    """
+    with tempfile.TemporaryDirectory(prefix="xmcpipe-fit-") as name, _quiet():
+        files = _write_tables(Path(name), texts, labels, label_texts)
+        chain = open_chain(_recipe(files, wishes), store)
+        for outcome in Runner(chain, COMMAND).run(stop="train"):
+            path = outcome.artifact.path
+    return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Don't log the counts of the import: a program knows its data, and they would appear twice."""
+    logger = logging.getLogger("xmcpipe.data.raw.writing")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _write_tables(
+    folder: Path, texts: Sequence[str], labels: LabelSets, label_texts: Sequence[str | None] | None
+) -> dict[str, str]:
+    """Write the tables that `import` reads; returns their paths, by the keys of [import]."""
+    names = pa.array([str(name) for name in labels.classes.tolist()], pa.string())
+    matrix, column = labels.matrix, pa.array(texts, pa.string())
+    lists = pa.ListArray.from_arrays(
+        pa.array(matrix.indptr, pa.int32()), names.take(pa.array(matrix.indices))
+    )
+    # Nothing is tested here, but raw data have a test split: a document that is trained on too.
+    usable = (row for row, text in enumerate(texts) if text.strip() and len(lists[row]))
+    first = next(usable, None)
+    if first is None:
+        raise XmcpipeError("expected texts with labels, got none that has both", "check texts and labels")
+    tables = {
+        "train": {"text": column, "labels": lists},
+        "test": {"text": column.slice(first, 1), "labels": lists.slice(first, 1)},
+        "label_table": {
+            "label": names,
+            "text": pa.array(label_texts or [None] * len(names), pa.string()),
+        },
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    return {name: str(folder / f"{name}.parquet") for name in tables}
+
+
+def _recipe(files: Mapping[str, str], wishes: Wishes) -> Recipe:
+    from xmcpipe.modeling.encoder import width
+
+    asked = _nested(wishes.settings)
+    given = asked.get("import", {})
+    if wrong := [name for name in FILES if name in given]:
+        raise XmcpipeError(
+            f"settings: fit imports the texts that it is given, not import.{wrong[0]}",
+            "omit it; `xmcpipe run` trains on files",
+        )
+    imported = from_table(ImportConfig, {**POLICIES, **files, **given}, "import")
+    encoder = asked.get("tokenize", {}).get("encoder", wishes.encoder)
+    found = survey(imported, encoder)
+    tables = _tables(draft(imported, found, encoder, width(encoder), wishes.frozen).tables)
+    for stage in CATALOG:
+        keys = {field.name for field in dataclasses.fields(stage.config)}
+        if stage.name in tables and "device" in keys:
+            tables[stage.name]["device"] = wishes.device
+    return load_recipe(None, [f"seed={wishes.seed}"], _merged(tables, asked))
+
+
+def _tables(drafted: Sequence[Table]) -> Tables:
+    """The tables of a draft, those with a dot in their name inside the others."""
+    flat = {f"{table.name}.{key.name}": key.value for table in drafted for key in table.keys}
+    return _merged({table.name: {} for table in drafted if "." not in table.name}, _nested(flat))
+
+
+def _nested(settings: Mapping[str, Any]) -> Tables:
+    """{"train.head.lr": 0.1} as {"train": {"head": {"lr": 0.1}}}."""
+    tables: dict[str, Any] = {}
+    for name, value in settings.items():
+        *path, key = str(name).split(".")
+        if not path or not all((*path, key)):
+            raise XmcpipeError(
+                f"settings: expected a key STAGE.KEY, got {name!r}", "for example train.epochs"
+            )
+        table = tables
+        for part in path:
+            table = table.setdefault(part, {})
+        table[key] = list(value) if isinstance(value, tuple) else value
+    return tables
+
+
+def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(base))
+    for key, value in override.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

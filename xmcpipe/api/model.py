@@ -1,0 +1,190 @@
+"""A trained model for Python programs: `xmcpipe.load(...)` and what it returns.
+
+Importing this module loads neither torch nor NumPy; `load` does. N texts, E width of the embedding, L labels.
+"""
+
+import os
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from xmcpipe.api.chains import model_folder
+from xmcpipe.api.texts import name_list, text_list
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.config import from_table
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.recipe import load as load_recipe
+from xmcpipe.stages.predict import PredictConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from xmcpipe.inference.bundle import Bundle, Prediction
+
+TOP = 5  # labels of a text
+
+
+class Model:
+    """A trained model, which maps texts to labels. `xmcpipe.load` makes it.
+
+    `path` is its folder. A Model may be used by several threads at the same time.
+    """
+
+    def __init__(self, path: Path, bundle: "Bundle", config: PredictConfig) -> None:
+        self.path = path
+        self._bundle, self._config = bundle, config
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The names of all L labels; a label's place is its id."""
+        names: list[str] = self._bundle.labels["label"].to_pylist()
+        return names
+
+    @cached_property
+    def label_texts(self) -> list[str | None]:
+        """The descriptions of all L labels, in the order of `labels`; None where there is none."""
+        texts: list[str | None] = self._bundle.labels["text"].to_pylist()
+        return texts
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether predictions have probabilities: whether the model was trained with the loss bce."""
+        return self._bundle.has_probabilities
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a string is an iterable of strings
+        self,
+        texts: str,
+        k: int = TOP,
+        threshold: float | None = None,
+        allow: Collection[str] | None = None,
+        deny: Collection[str] | None = None,
+        batch_size: int | None = None,
+    ) -> "list[Prediction]": ...
+
+    @overload
+    def predict(
+        self,
+        texts: Iterable[str],
+        k: int = TOP,
+        threshold: float | None = None,
+        allow: Collection[str] | None = None,
+        deny: Collection[str] | None = None,
+        batch_size: int | None = None,
+    ) -> "list[list[Prediction]]": ...
+
+    def predict(
+        self,
+        texts: str | Iterable[str],
+        k: int = TOP,
+        threshold: float | None = None,
+        allow: Collection[str] | None = None,
+        deny: Collection[str] | None = None,
+        batch_size: int | None = None,
+    ) -> "list[Prediction] | list[list[Prediction]]":
+        """The k best labels of each text, best first; for a single string, those of this text.
+
+        With `threshold`, from 0 to 1, only labels of at least this probability. `allow` and `deny` are names
+        of labels: only those in `allow` and none in `deny` are candidates, so there are k labels as long as
+        k candidates remain. A blank text has no labels. `batch_size` texts are scored at a time.
+
+        A prediction has the attributes label, text, score and probability. For a model trained with the loss
+        bce the probability is the logistic function 1 / (1 + exp(-score)), of the score without what
+        predict.propensity_weight adds; for other losses it is None. It is not calibrated on other documents.
+
+        Raises XmcpipeError for a text that isn't a string, an unknown label, numbers out of range, and a
+        threshold for a model without probabilities.
+        """
+        from xmcpipe.inference.choice import choose
+
+        size = self._check(k, threshold, batch_size)
+        given = [texts] if isinstance(texts, str) else text_list(texts)
+        names = [
+            None if each is None else name_list(each, what)
+            for each, what in ((allow, "allow"), (deny, "deny"))
+        ]
+        choice = choose(self._bundle.labels, *names)
+        found = list(self._bundle.predict(given, k, size, choice))
+        if threshold is not None:
+            found = [[each for each in row if (each.probability or 0.0) >= threshold] for row in found]
+        return found[0] if isinstance(texts, str) else found
+
+    def encode(self, texts: str | Iterable[str], batch_size: int | None = None) -> "npt.NDArray[np.float32]":
+        """The embeddings of N texts, float32 [N, E]; of a single string float32 [E].
+
+        An embedding is the encoder's output after pooling, which the labels read. Raises XmcpipeError for a
+        text that isn't a string.
+        """
+        size = self._check(1, None, batch_size)
+        given = [texts] if isinstance(texts, str) else text_list(texts)
+        embedding_NE = self._bundle.embed(given, size)
+        return embedding_NE[0] if isinstance(texts, str) else embedding_NE
+
+    def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
+        """Raise XmcpipeError for numbers out of range; returns the batch size."""
+        size = self._config.batch_size if batch_size is None else batch_size
+        for name, value in (("k", k), ("batch_size", size)):
+            if not hasattr(value, "__index__") or isinstance(value, bool) or value < 1:
+                raise XmcpipeError(f"expected {name}, a whole number from 1, got {value!r}", f"{name}={TOP}")
+        if threshold is None:
+            return int(size)
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise XmcpipeError(f"expected threshold, a probability, got {threshold!r}", "between 0 and 1")
+        if not self.has_probabilities:
+            raise XmcpipeError(
+                f"{self.path} has no probabilities: it was not trained with the loss bce",
+                "omit threshold and compare scores, or train with train.loss = 'bce'",
+            )
+        return int(size)
+
+    def __repr__(self) -> str:
+        return f"<xmcpipe model {self.path}: {len(self._bundle.labels):,} labels, {self._bundle.device}>"
+
+
+def load(
+    model: str | os.PathLike[str],
+    *,
+    store: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+) -> Model:
+    """The model in a folder (`artifacts/model/...`), or that of a recipe (its path or name), once trained.
+
+    `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
+    table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
+    "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys.
+
+    Raises XmcpipeError if there is no such model or recipe, if the recipe's model isn't trained yet, for a
+    model of another version, and for a device that can't be used.
+    """
+    if not isinstance(model, str | os.PathLike):
+        raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
+    keys = {"device": device, "precision": precision}
+    keys = {name: value for name, value in keys.items() if value is not None}
+    path = Path(model).expanduser()
+    if path.is_dir():
+        config = from_table(PredictConfig, keys, "predict")
+    elif path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
+        raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
+    else:
+        recipe = load_recipe(str(path), tables={"predict": keys})
+        config = recipe.configs["predict"]
+        path = model_folder(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
+    return Model(path, open_bundle(path, config), config)
+
+
+def open_bundle(folder: Path, config: PredictConfig, explain: bool = False) -> "Bundle":
+    """The model artifact in `folder`, to predict as `config` says; with `explain`, predictions have words.
+
+    Raises XmcpipeError if the folder holds no model, or one of another version.
+    """
+    if (folder / "manifest.json").is_file():
+        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
+    from xmcpipe.inference.bundle import Bundle
+
+    return Bundle.load(
+        folder, config.device, config.precision, config.label_chunk, explain, config.propensity_weight
+    )

@@ -1,0 +1,54 @@
+"""Which labels may be predicted: chosen by name, before the cut at k. L labels."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from xmcpipe.errors import XmcpipeError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`added_L`, float32 [L], is 0 for a label that may be predicted and -inf for the others.
+
+    `count`: number of labels that may be predicted, at least 1.
+    """
+
+    added_L: Tensor
+    count: int
+
+
+def choose(
+    labels: pa.Table, allow: Collection[str] | None = None, deny: Collection[str] | None = None
+) -> Choice | None:
+    """The labels named in `allow` (by default all) without those in `deny`; None if these are all labels.
+
+    `labels` is the vocabulary of a model. Raises XmcpipeError for a name that it doesn't have, and if no
+    label is left.
+    """
+    if allow is None and not deny:
+        return None
+    names = labels["label"].combine_chunks().cast(pa.string())
+    allowed = names.is_valid() if allow is None else pc.is_in(names, _known(names, allow, "allow"))
+    denied = pc.is_in(names, _known(names, deny or (), "deny"))
+    allowed_L = torch.tensor(pc.and_not(allowed, denied).to_numpy(zero_copy_only=False))
+    count = int(allowed_L.sum())
+    if not count:
+        raise XmcpipeError("allow and deny leave no label to predict", "allow a label, or deny fewer")
+    return Choice(torch.where(allowed_L, 0.0, -torch.inf), count)
+
+
+def _known(names: pa.Array, wanted: Collection[str], what: str) -> pa.Array:
+    values = pa.array(list(wanted), pa.string())
+    unknown = values.filter(pc.invert(pc.is_in(values, names)))
+    if len(unknown):
+        more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+        raise XmcpipeError(
+            f"expected labels of the model in {what}, got {unknown[0].as_py()!r}{more}",
+            "the column label of the model's labels.parquet has all names",
+        )
+    return values
