@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from xmcpipe.api.fitting import Wishes, train_model
 from xmcpipe.api.label_sets import label_sets, truth_of
 from xmcpipe.api.model import Model, load
+from xmcpipe.api.saving import copy_model
 from xmcpipe.api.texts import text_list
 from xmcpipe.draft.recipe import ENCODER
 from xmcpipe.errors import XmcpipeError
@@ -138,20 +139,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         `xmcpipe.load` and `xmcpipe predict --model` read the folder too.
         """
         check_is_fitted(self)
-        target = Path(path)
-        if target.exists():
-            raise XmcpipeError(f"{target} exists already", "save to a new folder")
         names = self.classes_.tolist()
         facts = {"parameters": {**self.get_params(), "store": None}, "classes": names}
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.absolute().parent))
-        try:
-            shutil.copytree(self.model_.path, part, dirs_exist_ok=True)
-            (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
-            part.rename(target)
-        except BaseException:
-            shutil.rmtree(part)
-            raise
+        copy_model(self.model_.path, Path(path), {FACTS: json.dumps(facts, ensure_ascii=False) + "\n"})
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, device: str | None = None) -> "XMCClassifier":

@@ -123,6 +123,24 @@ class Model:
         embedding_NE = self._bundle.embed(given, size)
         return embedding_NE[0] if isinstance(texts, str) else embedding_NE
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model, with a model card, to the new folder `path`. Raises XmcpipeError if it exists."""
+        from xmcpipe.api.saving import CARD, LEFT_OUT, copy_model, model_card
+
+        target = Path(path)
+        card = model_card(self.path, target.name, len(self._bundle.labels))
+        copy_model(self.path, target, {CARD: card}, LEFT_OUT)
+
+    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
+        """Upload the model, with a model card, to `name` (USER/MODEL) on the Hugging Face hub.
+
+        Returns its address; `xmcpipe.load(name)` then opens it. `private` applies to a new one. `token`: that
+        of `hf auth login` by default. Raises XmcpipeError if the hub refuses it or can't be reached.
+        """
+        from xmcpipe.api.saving import push
+
+        return push(self.path, name, len(self._bundle.labels), private, token)
+
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""
         size = self._config.batch_size if batch_size is None else batch_size
@@ -151,14 +169,14 @@ def load(
     device: str | None = None,
     precision: str | None = None,
 ) -> Model:
-    """The model in a folder (`artifacts/model/...`), or that of a recipe (its path or name), once trained.
+    """The model in a folder (`artifacts/model/...`), of a recipe (path or name), or of the hub (USER/MODEL).
 
     `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
     table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
     "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys.
 
-    Raises XmcpipeError if there is no such model or recipe, if the recipe's model isn't trained yet, for a
-    model of another version, and for a device that can't be used.
+    A model of the hub is downloaded once. Raises XmcpipeError if there is no such model or recipe, if the
+    recipe's model isn't trained yet, for a model of another version, and for a device that can't be used.
     """
     if not isinstance(model, str | os.PathLike):
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
@@ -168,7 +186,11 @@ def load(
     if path.is_dir():
         config = from_table(PredictConfig, keys, "predict")
     elif path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
-        raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
+        from xmcpipe.api.saving import HUB_ID, pull
+
+        if isinstance(model, os.PathLike) or not HUB_ID.fullmatch(model):
+            raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
+        path, config = pull(model), from_table(PredictConfig, keys, "predict")
     else:
         recipe = load_recipe(str(path), tables={"predict": keys})
         config = recipe.configs["predict"]

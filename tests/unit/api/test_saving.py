@@ -1,0 +1,82 @@
+"""A model is copied with its card, and travels by a hub."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xmcpipe
+from tests.unit.api.conftest import Documents
+from tests.unit.api.hub_server import serve
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import sys, xmcpipe
+print(xmcpipe.load(sys.argv[1], device="cpu").push_to_hub("me/papers"))
+print([each.label for each in xmcpipe.load("me/papers", device="cpu").predict(sys.argv[2], k=6)])
+try:
+    xmcpipe.load("me/nothing")
+except xmcpipe.XmcpipeError as error:
+    print(error.message.partition(":")[0])
+"""
+
+
+def test_a_saved_model_predicts_the_same(model: xmcpipe.Model, test: Documents, tmp_path: Path) -> None:
+    model.save(tmp_path / "papers")
+    saved = xmcpipe.load(tmp_path / "papers", device="cpu", precision="float32")
+    assert saved.predict(test.texts) == model.predict(test.texts)
+    assert not (tmp_path / "papers" / "manifest.json").exists()
+    saved.save(tmp_path / "again")
+    with pytest.raises(xmcpipe.XmcpipeError, match="exists already"):
+        model.save(tmp_path / "papers")
+    assert {path.name for path in tmp_path.iterdir()} == {"papers", "again"}
+
+
+def test_the_card_has_the_figures_and_no_path(
+    model: xmcpipe.Model, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "papers")
+    card = (tmp_path / "papers" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: xmcpipe\n")
+    figures = json.loads((model.path / "model.json").read_text())["figures"]["validation"]
+    assert f"| P@1 | {100 * figures['P@1']:.1f} |" in card
+    for line in ("# papers", "| labels | 6 |", "| loss | bce |", "| encoder trained | no |"):
+        assert line in card.splitlines()
+    assert 'xmcpipe.load("papers")' in card
+    assert str(tiny_encoder.parent) not in card
+
+
+def test_a_model_travels_by_a_hub(model: xmcpipe.Model, test: Documents, tmp_path: Path) -> None:
+    with serve() as hub:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "HF_ENDPOINT": hub.address,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(tmp_path),
+            "HF_TOKEN": "hf_of_a_test",
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
+        command = [sys.executable, "-c", PROGRAM, str(model.path), test.texts[0]]
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        asked, files = hub.created[0], hub.files["me/papers"]
+    assert done.stdout.splitlines() == [
+        f"{hub.address}/me/papers",
+        str([each.label for each in model.predict(test.texts[0], k=6)]),
+        "there is no folder me/nothing, and no such model from the hub",
+    ], done.stderr
+    # Older versions of huggingface_hub send the second key.
+    assert asked.get("visibility") == "private" or asked.get("private") is True
+    assert {"README.md", "model.json", "model.safetensors", "encoder/model.safetensors"} <= files.keys()
+    assert not any(name.startswith(("log", "manifest")) for name in files)
+
+
+def test_a_name_that_the_hub_cannot_have_is_refused(model: xmcpipe.Model) -> None:
+    with pytest.raises(xmcpipe.XmcpipeError, match="expected a name USER/MODEL on the hub, got 'papers'"):
+        model.push_to_hub("papers")

@@ -1,0 +1,126 @@
+"""Copies of a model for other places: a folder of its own, with a model card, or the Hugging Face hub."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.saved import read_facts
+
+CARD = "README.md"
+# The manifest has paths and command lines of the machine; the log is large. No prediction needs them.
+LEFT_OUT = ("manifest.json", "log")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+HEAD = """---
+library_name: xmcpipe
+pipeline_tag: text-classification
+tags:
+- multi-label-classification
+---
+"""
+USE = """## Use
+
+```python
+import xmcpipe
+
+model = xmcpipe.load("{name}")
+model.predict("a text", k=5)
+```
+"""
+
+
+def copy_model(source: Path, target: Path, files: Mapping[str, str], left_out: tuple[str, ...] = ()) -> None:
+    """Copy the model in `source` to the new folder `target`, except `left_out`, and add `files` (name: text).
+
+    Raises XmcpipeError if the target exists. Nothing is left half-written.
+    """
+    if target.exists():
+        raise XmcpipeError(f"{target} exists already", "save to a new folder")
+    parent = target.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:
+        part = Path(name, "model")
+        shutil.copytree(source, part, ignore=lambda folder, _: left_out if Path(folder) == source else ())
+        for file, text in files.items():
+            (part / file).write_text(text, encoding="utf-8")
+        part.rename(target)
+
+
+def push(source: Path, name: str, num_labels: int, private: bool, token: str | None) -> str:
+    """Upload the model in `source`, with its card, to `name` (USER/MODEL) on the hub; returns its address.
+
+    Raises XmcpipeError for another form of name, and if the hub refuses it or can't be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if not HUB_ID.fullmatch(name):
+        raise XmcpipeError(f"expected a name USER/MODEL on the hub, got {name!r}", "for example me/papers")
+    with tempfile.TemporaryDirectory(prefix="xmcpipe-push-") as folder:
+        copy = Path(folder, "model")
+        copy_model(source, copy, {CARD: model_card(source, name, num_labels)}, LEFT_OUT)
+        try:
+            api = HfApi(token=token)
+            api.create_repo(name, private=private, exist_ok=True)
+            return str(
+                api.upload_folder(repo_id=name, folder_path=copy, commit_message="Model of xmcpipe").repo_url
+            )
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            raise _no_hub(f"the model can't be uploaded to {name}", error) from error
+
+
+def pull(name: str, revision: str | None = None) -> Path:
+    """The local folder of the model `name` (USER/MODEL) of the hub, downloaded if it isn't in the cache.
+
+    Raises XmcpipeError if the hub has no such model or can't be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise _no_hub(f"there is no folder {name}, and no such model from the hub", error) from error
+
+
+def model_card(folder: Path, name: str, num_labels: int) -> str:
+    """The card of the model in `folder`, Markdown: what it was trained on, its figures, and how to use it."""
+    facts = read_facts(folder)
+    rows = [*_training(facts), ("labels", f"{num_labels:,}")]
+    text = f"{HEAD}\n# {name.rpartition('/')[2]}\n\nLabels texts, with xmcpipe.\n\n{_table(rows)}\n"
+    figures: dict[str, Any] = facts.get("figures", {}).get("validation", {})
+    if figures:
+        text += (
+            "## Figures\n\nMeasured on documents that were set aside from the training data. The best "
+            "checkpoint was chosen by them, so other documents may give lower figures.\n\n"
+            f"{_table([(metric, f'{100 * value:.1f}') for metric, value in figures.items()])}\n"
+        )
+    return text + USE.format(name=name)
+
+
+def _training(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tables = facts.get("recipe", {})
+    train, tokenize = tables.get("train", {}), tables.get("tokenize", {})
+    encoder = train.get("encoder", {}).get("name") or tokenize.get("encoder", "")
+    rows = {
+        "encoder": Path(encoder).name if Path(encoder).is_absolute() else encoder,
+        "encoder trained": {True: "no", False: "yes"}.get(train.get("encoder", {}).get("frozen"), ""),
+        "loss": train.get("loss", ""),
+        "training documents": f"{facts['documents']:,}" if "documents" in facts else "",
+        "tokens of a text": f"the first {facts['max_length']:,}",
+    }
+    return [(name, value) for name, value in rows.items() if value]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]) + "\n"
+
+
+def _no_hub(what: str, error: Exception) -> XmcpipeError:
+    reason = str(error).strip().splitlines()
+    return XmcpipeError(
+        f"{what}: {reason[0] if reason else type(error).__name__}", "check the name and network"
+    )
