@@ -6,6 +6,7 @@ Importing this module loads neither torch nor NumPy; `load` does. N texts, E wid
 import os
 from collections.abc import Collection, Iterable
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -149,7 +150,7 @@ class Model:
                 raise XmcpipeError(f"expected {name}, a whole number from 1, got {value!r}", f"{name}={TOP}")
         if threshold is None:
             return int(size)
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
             raise XmcpipeError(f"expected threshold, a probability, got {threshold!r}", "between 0 and 1")
         if not self.has_probabilities:
             raise XmcpipeError(

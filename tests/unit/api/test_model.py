@@ -70,7 +70,7 @@ def test_a_threshold_keeps_the_labels_above_it(
     model: xmcpipe.Model, test: Documents, threshold: float
 ) -> None:
     text = test.texts[0]
-    every, kept = model.predict(text, k=6), model.predict(text, k=6, threshold=threshold)
+    every, kept = model.predict(text, k=6), model.predict(text, k=6, threshold=np.float64(threshold))
     assert kept == [each for each in every if each.probability is not None and each.probability >= threshold]
 
 
