@@ -1,7 +1,6 @@
 """A run is found from its metrics backwards, and named by the settings in which it differs from others."""
 
 import dataclasses
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from xmcpipe import recipe
+from xmcpipe.artifacts.sealed import seal, unseal
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.recipe_text import recipe_text
@@ -53,9 +53,9 @@ def test_of_several_metrics_of_a_model_the_newest_is_used(shelf: Any) -> None:
     newer.mkdir()
     for file in path.iterdir():
         (newer / file.name).write_bytes(file.read_bytes())
-    manifest = json.loads((newer / "manifest.json").read_text())
+    manifest = unseal((newer / "manifest.json").read_text())
     manifest["made_by"]["started"] = "2027-01-01T00:00:00.000+00:00"
-    (newer / "manifest.json").write_text(json.dumps(manifest))
+    (newer / "manifest.json").write_text(seal(manifest))
     model = shelf.runs()[0].artifacts["model"].path
     assert metrics_of(model, shelf.store).path.resolve() == newer.resolve()
 
@@ -119,8 +119,8 @@ def test_without_settings_there_is_no_recipe(shelf: Any) -> None:
 
 def test_metrics_of_an_older_version_are_read(shelf: Any) -> None:
     path = shelf.metrics[0]
-    manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
+    manifest = unseal((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(seal({**manifest, "schema_version": 1}))
     assert read_run(Artifact.at(path), shelf.store).metrics["model"]
 
 
@@ -137,9 +137,9 @@ def test_a_run_is_named_like_its_recipe(finished_shelf: Any) -> None:
 def test_the_name_of_the_recipe_is_in_the_manifest_of_the_model(shelf: Any) -> None:
     run = shelf.runs()[0]
     path = run.artifacts["model"].path / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = unseal(path.read_text())
     manifest["made_by"]["runtime"]["run_name"] = "my  recipe"
-    path.write_text(json.dumps(manifest))
+    path.write_text(seal(manifest))
     assert shelf.runs()[0].recipe == "my recipe"
     named_here = read_run(run.artifacts["metrics"], shelf.store, recipe="another")
     assert named_here.recipe == "another"
