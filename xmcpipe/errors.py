@@ -19,7 +19,8 @@ class XmcpipeError(Exception):
 def require_file(path: Path, what: str) -> Path:
     """Return `path` if it is a readable file, else raise XmcpipeError; `what` names its expected content."""
     if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
+        kind = "is neither a file nor a folder" if path.exists() else "does not exist"
+        kind = "is a folder" if path.is_dir() else kind
         raise XmcpipeError(f"{what}: expected a file, but {path} {kind}", "check the path")
     if not os.access(path, os.R_OK):
         raise XmcpipeError(f"{what}: {path} can't be read: permission denied", "check its permissions")

@@ -19,7 +19,8 @@ from xmcpipe.errors import XmcpipeError
 
 BATCH_ROWS = 1 << 15  # maximum number of rows of a batch
 MAGIC = b"ARROW1"  # the first bytes of an Arrow file; a stream has none
-FAULTS = (pa.ArrowException, OSError, pl.exceptions.PolarsError)
+# ValueError: names of columns that aren't UTF-8.
+FAULTS = (pa.ArrowException, OSError, ValueError, pl.exceptions.PolarsError)
 
 
 def read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
@@ -28,6 +29,7 @@ def read_parquet(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
         with pyarrow.parquet.ParquetFile(path) as file:
             present = selection.present_in(file.schema_arrow.names, path)
             for batch in file.iter_batches(BATCH_ROWS, columns=present):
+                _require_valid(batch, present, path)
                 yield _frame(batch, present)
     except FAULTS as error:
         raise _unreadable(path, "Parquet", error) from error
@@ -43,6 +45,7 @@ def read_ipc(path: Path, selection: Selection) -> Iterator[pl.DataFrame]:
             schema, batches = _open_ipc(source, path)
             present = selection.present_in(schema.names, path)
             for batch in batches:
+                _require_valid(batch, present, path)
                 for first in range(0, batch.num_rows, BATCH_ROWS):
                     yield _frame(batch.slice(first, BATCH_ROWS), present)
     except FAULTS as error:
@@ -91,6 +94,19 @@ def _open_ipc(source: Any, path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBat
     source.seek(0)
     stream = pa.ipc.open_stream(source)
     return stream.schema, iter(stream)
+
+
+def _require_valid(batch: pa.RecordBatch, present: list[str], path: Path) -> None:
+    """Raise XmcpipeError if a column holds text that isn't UTF-8, or places outside of its values.
+
+    Arrow doesn't check either when it reads; polars would panic, or read other memory.
+    """
+    for name in present:
+        try:
+            batch.column(name).validate(full=True)
+        except pa.ArrowInvalid as error:
+            hint = "check that the file is complete, and write text as UTF-8"
+            raise XmcpipeError(f"{path}, column {name!r}: {error}", hint) from error
 
 
 def _frame(batch: pa.RecordBatch, present: list[str]) -> pl.DataFrame:

@@ -51,7 +51,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
     """
     names: list[str] = []
     rows_before = 0
-    for _, block in text_blocks(path, dialect.encoding, dialect.quoted, carriage_returns=True):
+    quoted_by = dialect.delimiter if dialect.quoted else ""
+    for _, block in text_blocks(path, dialect.encoding, quoted_by, carriage_returns=True):
         first_block = not names
         if first_block:
             names = _names(block, dialect, path)

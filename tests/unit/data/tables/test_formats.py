@@ -175,7 +175,9 @@ def test_a_quote_that_is_never_closed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lines, "BLOCK_CHARACTERS", 10)
     monkeypatch.setattr(lines, "OPEN_QUOTE_CHARACTERS", 50)
     (tmp_path / "x.csv").write_text('text,labels\n"a,1\n' + "b,2\n" * 50)
-    with pytest.raises(XmcpipeError, match="a quote is never closed"):
+    with pytest.raises(
+        XmcpipeError, match="line 2: the quote that begins a value here isn't closed within 50 char"
+    ):
         read(tmp_path / "x.csv", DocumentColumns(label_separator=" "))
 
 
