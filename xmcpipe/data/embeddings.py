@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.tensor_header import read_tensor_header
 
 Embeddings = npt.NDArray[np.float16]
 NAME, VALUE = "embedding", np.dtype("<f2")
@@ -103,17 +104,13 @@ def read_embeddings(path: Path) -> Embeddings:
     Raises XmcpipeError for a file that is missing, truncated or of another format.
     """
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size - 8:
-                raise ValueError("its header is truncated")
-            entry = json.loads(file.read(length))[NAME]
-        rows, width = entry["shape"]
-        if entry["dtype"] != "F16" or path.stat().st_size != 8 + length + rows * width * VALUE.itemsize:
+        entries, data = read_tensor_header(path)
+        rows, width = entries[NAME]["shape"]
+        if entries[NAME]["dtype"] != "F16" or len(entries) != 1:
             raise ValueError(f"expected float16 values of {rows} x {width}")
         if rows * width == 0:
             return np.zeros((rows, width), np.float16)  # an empty range of a file can't be mapped
-        return np.memmap(path, VALUE, "r", offset=8 + length, shape=(rows, width))
+        return np.memmap(path, VALUE, "r", offset=data, shape=(rows, width))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise XmcpipeError(
             f"{path} can't be read as embeddings: {error}", "run `xmcpipe embed` again"

@@ -5,7 +5,6 @@ exact. They are read from the files of the model without loading it. NumPy only:
 where torch is absent.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import numpy.typing as npt
 from xmcpipe.data.terms import document_terms, named_terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import read_json_object
+from xmcpipe.tensor_header import read_tensor_header
 
 DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "U16": "<u2", "I64": "<i8"}
 FREQUENT = ("frequent.labels", "frequent.head.word_index", "frequent.head.word_weight")
@@ -31,7 +32,7 @@ class WordExplainer:
 
     def __init__(self, folder: Path) -> None:
         try:
-            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            facts = read_json_object(folder / "model.json")
             words = facts.get("words")
             arrays = {} if words is None else _mapped(folder / "model.safetensors")
         except (OSError, ValueError, KeyError) as error:
@@ -83,9 +84,7 @@ class WordExplainer:
 
 def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The tensors of words in a safetensors file, mapped into memory; bfloat16 as its bits, uint16."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+    header, data = read_tensor_header(path)
     names = ["words.codes", "words.idf", "head.word_index", "head.word_weight"]
     names += [name for name in FREQUENT if name in header]
     return {
@@ -93,7 +92,7 @@ def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
             path,
             DTYPES[header[name]["dtype"]],
             "r",
-            offset=8 + length + header[name]["data_offsets"][0],
+            offset=data + header[name]["data_offsets"][0],
             shape=tuple(header[name]["shape"]),
         )
         for name in names

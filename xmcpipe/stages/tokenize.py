@@ -158,11 +158,9 @@ def _fast_tokenizer(config: TokenizeConfig) -> Any:
 
 def _max_tokens(encoder: str, tokenizer: Any) -> int | None:
     """The maximum number of tokens of the encoder; None if its positions are relative, or not configured."""
-    from transformers import AutoConfig
+    from xmcpipe.modeling.encoder import config_of
 
-    from xmcpipe.modeling.encoder import locate
-
-    model = AutoConfig.from_pretrained(locate(encoder))
+    model = config_of(encoder)
     positions = getattr(model, "max_position_embeddings", None)
     if positions is None or positions < 1 or not getattr(model, "position_biased_input", True):
         return None

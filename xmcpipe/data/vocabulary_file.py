@@ -1,0 +1,58 @@
+"""Reads labels.parquet, the label vocabulary of an artifact, when a stranger may have written it.
+
+The columns are label string, and text string or null; row i is label id i.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xmcpipe.errors import XmcpipeError, require_file
+
+BATCH_ROWS = 1 << 12
+MOST_BYTES = 1 << 26  # a table may take this, or 64 times the size of its file
+
+
+def read_vocabulary(folder: Path, num_labels: int | None = None) -> pa.Table:
+    """The table of `folder`/labels.parquet: `label` string without nulls, and `text` string.
+
+    Raises XmcpipeError for a missing or unreadable file, missing columns, columns of other types, text that
+    isn't UTF-8, far more bytes than the file has, and any other number of labels than `num_labels`.
+    """
+    path = require_file(folder / "labels.parquet", "vocabulary")
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, schema = file.metadata.num_rows, file.schema_arrow
+            if num_labels not in (None, rows):
+                raise ValueError(f"expected {num_labels:,} labels, got {rows:,}")
+            for name in ("label", "text"):
+                # A label text may be missing from all labels: then the column may have the type null.
+                kind = schema.field(name).type if name in schema.names else None
+                if kind not in (pa.string(), pa.large_string()) and not (
+                    name == "text" and kind == pa.null()
+                ):
+                    raise ValueError(f"expected strings in a column {name!r}, got {kind}")
+            return _read(file, max(MOST_BYTES, 64 * path.stat().st_size))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise XmcpipeError(f"{path} can't be read as a vocabulary: {error}", "run the stage again") from error
+
+
+def _read(file: Any, most: int) -> pa.Table:
+    """The two columns, in small batches: a page may hold one long text many times over."""
+    batches, size = [], 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=["label", "text"]):
+        batch.validate(full=True)
+        size += batch.nbytes
+        if size > most:
+            raise ValueError(f"it unpacks to more than {most:,} bytes")
+        if batch["label"].null_count:
+            raise ValueError("a label has no name")
+        batches.append(batch)
+    schema = pa.schema([("label", pa.string()), ("text", pa.string())])
+    return (
+        (pa.Table.from_batches(batches) if batches else schema.empty_table())
+        .select(["label", "text"])
+        .cast(schema)
+    )

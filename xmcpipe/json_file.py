@@ -1,0 +1,39 @@
+"""Reads JSON objects of unknown origin: of a bounded size and depth, and only from ordinary files."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+JSON_BYTES = 1 << 25  # 32 MiB: as Python objects, JSON takes up to thirty times its size
+
+
+def read_json_object(path: Path, most_bytes: int = JSON_BYTES) -> dict[str, Any]:
+    """The object in the file `path`.
+
+    Raises OSError for a file that can't be read, and ValueError, with the reason, for a pipe or a device,
+    more than `most_bytes` bytes, text that isn't UTF-8 JSON, nesting that is too deep, and anything but an
+    object.
+    """
+    return parse_json_object(read_bounded(path, most_bytes))
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """The bytes of an ordinary file of at most `most_bytes` bytes. Raises OSError or ValueError."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for ever
+        raise ValueError(f"{path.name} is not an ordinary file")
+    if facts.st_size > most_bytes:
+        raise ValueError(f"{path.name} has {facts.st_size:,} bytes, more than {most_bytes:,}")
+    return path.read_bytes()
+
+
+def parse_json_object(text: bytes) -> dict[str, Any]:
+    """The object in `text`. Raises ValueError as `read_json_object` does."""
+    try:
+        table = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"expected a JSON object, got {type(table).__name__}")
+    return table
