@@ -70,7 +70,7 @@ class Mirror:
     """The name of the version (see Counts) that this archive must hold, if it is known."""
 
     bytes: int = 0
-    """The approximate size of the archive, for display only."""
+    """The approximate size of the archive: it is displayed, and a file of far more bytes is refused."""
 
     sha256: str | None = None
     """The sha256 of the archive, if it is known."""

@@ -17,6 +17,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.stage import Result, Stage
 
 SYNTHETIC_DOCUMENTS, SYNTHETIC_LABELS = 4000, 500
+MOST = {"documents": 10**9, "labels": 10**7, "data_seed": 2**63 - 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,9 @@ class DownloadConfig(Policies):
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range, or for a key that this dataset does not have."""
         super().__post_init__()
-        for name in ("documents", "labels", "data_seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"expected {name} >= 0, got {name} = {getattr(self, name)}")
+        for name, most in MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"expected 0 <= {name} <= {most:,}, got {name} = {getattr(self, name)}")
         # Registered and generated datasets have different keys. A key of the other kind is an error: ignoring
         # it would hide a mistake.
         registered = self.dataset in registry.datasets()

@@ -21,7 +21,7 @@ from xmcpipe import cache
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.lock import exclusive, is_held
 from xmcpipe.data.fetch import dropbox, gdrive, https
-from xmcpipe.data.fetch.transfer import refuse_web_page, remove_partial, transfer
+from xmcpipe.data.fetch.transfer import MOST_BYTES, refuse_web_page, remove_partial, transfer
 from xmcpipe.data.registry import Dataset, Mirror
 from xmcpipe.errors import XmcpipeError
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 # Kind of mirror -> the module that knows it.
 KINDS: dict[str, Any] = {"https": https, "gdrive": gdrive, "dropbox": dropbox}
 CACHE_NAME = re.compile(r"(https|gdrive|dropbox)-[0-9a-f]{12}\.(archive|part)")
+SLACK_BYTES = 1 << 26
 MAGIC = (b"\x1f\x8b", b"PK\x03\x04")  # the first bytes of gzip and zip files
 
 
@@ -86,6 +87,11 @@ class CachedArchive:
         return self.folder / f"{self._name}.sha256.json"
 
     @property
+    def _most_bytes(self) -> int:
+        """The most bytes that the archive may have: the registry's number is only approximate."""
+        return 2 * self.mirror.bytes + SLACK_BYTES if self.mirror.bytes else MOST_BYTES
+
+    @property
     def _name(self) -> str:
         # A hash, because an address is not a valid file name.
         return f"{self.mirror.kind}-{sha256(self.mirror.address.encode()).hexdigest()[:12]}"
@@ -115,7 +121,9 @@ class CachedArchive:
             logger.warning("%s has changed since its download: downloading it again", self.archive)
             self.archive.unlink()
         kind = KINDS[self.mirror.kind]
-        transfer(self.mirror.address, self.part, _looks_like_an_archive, kind.locate)
+        transfer(
+            self.mirror.address, self.part, _looks_like_an_archive, kind.locate, most_bytes=self._most_bytes
+        )
         actual = sha256_of_file(self.part)
         if expected not in (None, actual):
             self.discard()

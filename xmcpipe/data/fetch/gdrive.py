@@ -27,6 +27,11 @@ def locate(address: str) -> str:
         if not web.is_page(start, answer.headers.get("Content-Type", "")):
             return url
         target = confirmation_target(start, answer.url)
+    if target is not None:
+        try:
+            web.require_allowed(url, target)
+        except OSError as error:
+            raise WebError(f"Google Drive's page can't be followed: {error}", _HINT) from error
     if target is None:
         raise WebError(f"Google Drive sent a page instead of file {address}: {_reason(start)}", _HINT)
     return target

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 RETRIES = 5  # after a broken connection; the count restarts whenever PROGRESS_BYTES have arrived
 PAUSE_SECONDS = 1.0  # before the first retry, doubled for each further one
 PROGRESS_BYTES = 1 << 20
+MOST_BYTES = 1 << 40  # where nothing states the size of a file
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Checks the first bytes of an answer and its content type, and raises XmcpipeError for an unexpected one.
@@ -58,14 +59,15 @@ def transfer(
     check: Check = refuse_web_page,
     locate: Callable[[str], str] = str,
     hint: str = "check the network",
+    most_bytes: int = MOST_BYTES,
 ) -> None:
     """Download the file at `address` to `path`, resuming from the bytes of an earlier attempt.
 
-    `locate` turns the address into a URL, once per attempt. Raises XmcpipeError if the file can't be
-    downloaded; the bytes received stay for the next attempt, unless they are useless. After moving the file
-    away, the caller must remove the note with `remove_partial`.
+    `locate` turns the address into a URL, once per attempt. A file of more than `most_bytes` is refused.
+    Raises XmcpipeError if the file can't be downloaded; the bytes received stay for the next attempt, unless
+    they are useless. After moving the file away, the caller must remove the note with `remove_partial`.
     """
-    _Transfer(address, path, check, locate, hint).run()
+    _Transfer(address, path, check, locate, hint, most_bytes).run()
 
 
 def remove_partial(path: Path) -> None:
@@ -78,8 +80,15 @@ class _Transfer:
     """All attempts to download one file; `answered` is whether the server has sent any part of it."""
 
     def __init__(
-        self, address: str, path: Path, check: Check, locate: Callable[[str], str], hint: str
+        self,
+        address: str,
+        path: Path,
+        check: Check,
+        locate: Callable[[str], str],
+        hint: str,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
+        self.most_bytes = most_bytes
         self.address, self.path, self.check, self.locate, self.hint = address, path, check, locate, hint
         self.answered = False
 
@@ -136,6 +145,7 @@ class _Transfer:
             # Check before removing anything: the bytes on disk must survive a page that says "try later".
             self.check(piece, answer.headers.get("Content-Type", ""))
             note = Note(self.address, _validator(answer), _length(answer))
+            self._require_bounded(note.length)
             self._require_space(note.length)
             self._begin(note)
         try:
@@ -164,12 +174,20 @@ class _Transfer:
             progress(f"Downloading {_short(self.address)}", total, "B", scale=True, initial=size) as bar,
         ):
             while piece:
+                self._require_bounded(size + len(piece))
                 size += file.write(piece)
                 bar.update(len(piece))
                 piece = web.read_piece(answer, url, self.hint)
             file.flush()
             os.fsync(file.fileno())
         return size
+
+    def _require_bounded(self, size: int) -> None:
+        """Raise WebError for a file that has more bytes than it can have; what came of it is removed."""
+        if size > self.most_bytes:
+            remove_partial(self.path)
+            fault = f"expected at most {self.most_bytes:,} bytes, got {size:,} or more"
+            raise WebError(f"{_short(self.address)}: {fault}", self.hint)
 
     def _begin(self, note: Note) -> None:
         remove_partial(self.path)

@@ -2,18 +2,23 @@
 
 import functools
 import http.client
+import ipaddress
 import re
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from html import unescape
 from http.cookiejar import CookieJar
-from typing import IO, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 import xmcpipe
 from xmcpipe.errors import XmcpipeError
 
 TIMEOUT_SECONDS = 30
+SLOW_SECONDS, SLOW_BYTES = 60, 60_000  # a connection of less than 1 kB/s is given up
 PIECE_BYTES = 1 << 18  # read at a time: at most this much is lost if a connection breaks
 # Status codes of a server that is overloaded or restarting: the same request may succeed later.
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
@@ -32,12 +37,36 @@ class WebError(XmcpipeError):
         self.status, self.retryable = status, retryable
 
 
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not from https to http: without TLS, nothing would authenticate the bytes."""
+def require_allowed(origin: str, target: str) -> None:
+    """Raise URLError unless the URL `origin` may lead to the URL `target`.
+
+    Only https is followed, and never to a private address: a mirror must not reach into the user's network.
+    An origin that is itself private, such as a mirror on this machine, may lead to private ones, and from
+    http to http.
+    """
+    source, parts = urlsplit(origin), urlsplit(target)
+    local = _is_private(source.hostname)
+    if parts.scheme != "https" and not (local and source.scheme == parts.scheme == "http"):
+        raise urllib.error.URLError(f"it redirects to {target}, which isn't https")
+    if not local and _is_private(parts.hostname):
+        raise urllib.error.URLError(f"it redirects to {target}, which is a private address")
+
+
+def _is_private(host: str | None) -> bool:
+    """Whether a host has an address that isn't public. A name that can't be resolved isn't private."""
+    try:
+        found = socket.getaddrinfo(host or "", None)
+    except (OSError, UnicodeError):
+        return False
+    addresses = (ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found)
+    return any(not address.is_global for address in addresses)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows the redirects that `require_allowed` allows: without TLS, nothing authenticates the bytes."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise urllib.error.URLError(f"it redirects to {newurl}, which isn't https")
+        require_allowed(req.full_url, newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -60,14 +89,27 @@ def open_url(url: str, headers: Mapping[str, str] | None = None, hint: str = "ch
         raise _unreachable(url, error, hint) from error
 
 
-def read_piece(answer: IO[bytes], url: str, hint: str = "check the network") -> bytes:
-    """The next PIECE_BYTES of an answer, or fewer at its end. Raises WebError if the connection breaks."""
+def read_piece(answer: Any, url: str, hint: str = "check the network") -> bytes:
+    """The next PIECE_BYTES of an answer, or fewer at its end or if they come slowly.
+
+    Raises WebError if the connection breaks, and if fewer than SLOW_BYTES come within SLOW_SECONDS.
+    """
+    parts, size, started = list[bytes](), 0, time.monotonic()
     try:
-        return answer.read(PIECE_BYTES)
+        # Not `read`, which waits for all bytes, however slowly they come.
+        while size < PIECE_BYTES and (part := answer.read1(PIECE_BYTES - size)):
+            parts.append(part)
+            size += len(part)
+            if time.monotonic() - started > SLOW_SECONDS:
+                if size < SLOW_BYTES:
+                    fault = f"{url}: only {size:,} bytes came in {SLOW_SECONDS} seconds"
+                    raise WebError(fault, hint, retryable=True)
+                break
     except http.client.IncompleteRead as error:
         raise WebError(f"{url}: the connection broke", hint, retryable=True) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(url, error, hint) from error
+    return b"".join(parts)
 
 
 def is_page(start: bytes, content_type: str) -> bool:
@@ -92,7 +134,7 @@ def _opener() -> urllib.request.OpenerDirector:
     # Created at first use, so that it gets the proxies of the environment at that time. The cookies are those
     # that confirmation pages set (see gdrive.py).
     cookies = urllib.request.HTTPCookieProcessor(CookieJar())
-    return urllib.request.build_opener(_NoDowngrade, cookies)
+    return urllib.request.build_opener(_Redirects, cookies)
 
 
 def _unreachable(url: str, error: Exception, hint: str) -> WebError:

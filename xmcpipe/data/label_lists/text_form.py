@@ -9,10 +9,11 @@ __label__a __label__b text      names (fastText predict; or its training data)
 row label                       filter pairs: only in the role `filter`
 """
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from xmcpipe.data.tables.lines import text_blocks
@@ -42,6 +43,10 @@ FORMS = {
 }
 
 
+LINES = 1 << 16  # maximum number of lines of a block
+MOST_STATED = 1 << 27  # documents, and labels: measuring takes some bytes for each label
+
+
 @dataclass(frozen=True)
 class TextFile:
     """A text file with labels: its form and its lines, without a header.
@@ -66,7 +71,7 @@ def open_text(path: Path, role: str) -> TextFile:
     documents = width = None
     if role != "filter" and lines and re.fullmatch(r"\s*\d+(\s+\d+){1,2}\s*", lines[0]):
         header = lines[0].split()
-        documents, width = int(header[0]), int(header[-1])
+        documents, width = (_stated(path, each) for each in (header[0], header[-1]))
         number, lines = number + 1, lines[1:]
     form = form_of(path, lines, role)
     if width is not None and form in NAMED_FORMS:
@@ -74,16 +79,33 @@ def open_text(path: Path, role: str) -> TextFile:
     return TextFile(path, form, chain([(number, lines)], blocks), documents, width)
 
 
+def _stated(path: Path, number: str) -> int:
+    """A number of the header. Raises XmcpipeError if it can't be that of documents or labels."""
+    if len(number) > 10 or int(number) > MOST_STATED:
+        raise XmcpipeError(
+            f"{path}: expected at most {MOST_STATED:,} documents and labels in its header, got {number[:40]}",
+            "check the first line",
+        )
+    return int(number)
+
+
+def _some_lines(path: Path) -> Iterator[Block]:
+    """The lines of a file, at most LINES at a time: a block of empty lines has millions of them."""
+    for number, block in text_blocks(path, "utf-8", hint="write the file in UTF-8"):
+        text = io.StringIO(block, newline="\n")
+        while lines := [line.removesuffix("\n") for line in islice(text, LINES)]:
+            yield number, lines
+            number += len(lines)
+
+
 def line_blocks(path: Path) -> Iterator[Block]:
     """Yield the lines of a UTF-8 file in blocks, without comments: lines that begin with `#`.
 
     A label may begin with `#` too: a line of `#name:score` is no comment. Raises the errors of `text_blocks`.
     """
-    for number, block in text_blocks(path, "utf-8", hint="write the file in UTF-8"):
-        lines = block.split("\n")
-        lines = lines if lines[-1] else lines[:-1]
+    for number, lines in _some_lines(path):
         first = 0
-        if "#" in block:
+        if any("#" in line for line in lines):
             for at, line in enumerate(lines):
                 if line.lstrip().startswith("#") and not FORMS[NAMED].fullmatch(line.strip()):
                     if at > first:

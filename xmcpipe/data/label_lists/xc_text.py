@@ -38,6 +38,7 @@ from xmcpipe.data.label_lists.text_form import (
 from xmcpipe.errors import XmcpipeError
 
 ROWS = 1 << 16  # maximum number of documents in a piece
+MOST_EMPTY = 1 << 24  # documents without labels that a file may have, where its lines state their row
 EXCERPT = 60  # maximum number of characters of a faulty line in an error
 Piece = tuple[Int64s, Int64s, Scores | None]  # lengths, labels, scores
 Triples = tuple[Int64s, Int64s, Scores]  # row, label and score of each pair
@@ -84,6 +85,12 @@ def _by_row(file: TextFile, role: str, parts: Iterable[Triples]) -> Iterator[Pie
         _refuse_other_columns(file.path, role, rows, scores)
     last = int(rows.max(initial=-1))
     documents = last + 1 if file.documents is None else file.documents
+    most = max(MOST_EMPTY, 64 * len(rows))
+    if documents > most:
+        raise XmcpipeError(
+            f"{file.path}: expected at most {most:,} documents for its {len(rows):,} labels, got {documents:,}",
+            "rows are counted from 0, and come before the labels",
+        )
     if last >= documents:
         raise XmcpipeError(
             f"{file.path}: expected rows below {documents:,}, as its header states, got {last:,}",

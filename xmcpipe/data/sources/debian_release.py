@@ -2,7 +2,9 @@
 
 import gzip
 import lzma
-import shutil
+import re
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,10 @@ from xmcpipe.data.fetch import web
 from xmcpipe.data.fetch.transfer import remove_partial, transfer
 from xmcpipe.errors import XmcpipeError
 
+MOST_RELEASE_BYTES = 1 << 24  # real ones have less than 1 MB
+MOST_INDEX_BYTES = 1 << 32
+SLACK_BYTES = 1 << 20  # a mirror may be updating, which the hash tells better
+XZ_MEMORY_BYTES = 1 << 28  # xz -9, the most in use, takes 65 MiB
 HINT = "check the network, mirror and suite"
 
 
@@ -44,9 +50,15 @@ class Release:
         if not compressed.is_file() or sha256_of_file(compressed) != listed.sha256:
             _download(f"{self.base}/{name}{ending}", listed, compressed)
         path = folder / name.replace("/", "_")
-        opener: Any = {".xz": lzma.open, ".gz": gzip.open, "": open}[ending]
-        with opener(compressed, "rb") as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        most = self.files[name].bytes if name in self.files else MOST_INDEX_BYTES
+        try:
+            with path.open("wb") as target:
+                for piece in _unpacked(compressed, ending):
+                    most -= target.write(piece)
+                    if most < 0:
+                        raise ValueError("it unpacks to more than it should")
+        except (ValueError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+            raise XmcpipeError(f"{self.base}/{name}{ending} can't be unpacked: {error}", HINT) from error
         return path
 
 
@@ -64,7 +76,7 @@ def fetch_release(mirror: str, suite: str) -> Release:
         parts = line.split()
         if not line.startswith(" "):
             in_hashes = line.startswith("SHA256:")
-        elif in_hashes and len(parts) == 3:
+        elif in_hashes and len(parts) == 3 and re.fullmatch("[0-9]{1,12}", parts[1]):
             files[parts[2]] = IndexEntry(parts[0], int(parts[1]))
     if not files:
         raise XmcpipeError(f"the Release file of {base} lists no sha256", "check mirror and suite")
@@ -74,7 +86,7 @@ def fetch_release(mirror: str, suite: str) -> Release:
 def _download(url: str, listed: IndexEntry, path: Path) -> None:
     """Download an index to `path`, by way of a partial file, and check its hash."""
     partial = path.with_suffix(".part")
-    transfer(url, partial, hint=HINT)
+    transfer(url, partial, hint=HINT, most_bytes=2 * listed.bytes + SLACK_BYTES)
     actual = sha256_of_file(partial)
     if actual != listed.sha256:
         remove_partial(partial)
@@ -87,6 +99,27 @@ def _download(url: str, listed: IndexEntry, path: Path) -> None:
 
 
 def _read_text(url: str) -> str:
+    text = b""
     with web.open_url(url, hint=HINT) as answer:
-        pieces = iter(lambda: web.read_piece(answer, url, HINT), b"")
-        return b"".join(pieces).decode(errors="replace")
+        while piece := web.read_piece(answer, url, HINT):
+            text += piece
+            if len(text) > MOST_RELEASE_BYTES:
+                raise web.WebError(f"{url} has more than {MOST_RELEASE_BYTES:,} bytes", HINT)
+    return text.decode(errors="replace")
+
+
+def _unpacked(path: Path, ending: str) -> Iterator[bytes]:
+    """The bytes of an index, piece by piece. Raises LZMAError if it asks for too much memory."""
+    if ending != ".xz":
+        opener: Any = {".gz": gzip.open, "": open}[ending]
+        with opener(path, "rb") as source:
+            yield from iter(lambda: source.read(CHUNK_BYTES), b"")
+        return
+    # Not lzma.open: it has no limit of memory, and a file may ask for a dictionary of 4 GB.
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES)
+    with path.open("rb") as source:
+        while not unpacker.eof:
+            piece = source.read(CHUNK_BYTES) if unpacker.needs_input else b""
+            if unpacker.needs_input and not piece:
+                raise EOFError("it is truncated")
+            yield unpacker.decompress(piece, CHUNK_BYTES)

@@ -28,6 +28,9 @@ from xmcpipe.progress import Bar, progress
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 1 << 22  # limit of data that the libraries read at once: a table of contents, a long name
+NAME_BYTES = 100  # of a name in a tar header
+# Other methods of zip, such as LZMA, let a member ask for a dictionary of 4 GB.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 DEPTH = 32  # limit of nested folders
 # Leftovers of packing programs, and the tf-idf features in archives of PECOS: no stage reads these, and they
 # are most of the bytes.
@@ -70,6 +73,8 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
 
     Raises XmcpipeError for an archive that is refused, broken or truncated; then `folder` is removed.
     """
+    if not archive.is_file():  # opening a pipe would wait for ever
+        raise _refusal(archive, "it is not an ordinary file")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -156,6 +161,9 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_Header":
         """Parse a header; refuse a huge special header, because tarfile reads its content at once."""
         header = super().frombuf(buf, encoding, errors)
+        # The name ends at its first NUL; what follows is another name that only other programs see.
+        if bytes(buf[:NAME_BYTES]).rstrip(b"\0").find(b"\0") >= 0:
+            raise tarfile.ReadError("a name with a NUL in it")
         if not header.isreg() and header.size > HEADER_BYTES:
             raise tarfile.ReadError(f"a header of type {header.type!r} and {header.size:,} bytes")
         return header
@@ -213,7 +221,12 @@ def _unzip(file: IO[bytes], folder: Path, allowance: _Allowance) -> None:
                 raise _refusal(allowance.archive, f"{member.filename!r} is a link or a device")
             if member.flag_bits & 1:  # encrypted, by the format
                 raise _refusal(allowance.archive, f"{member.filename!r} is encrypted")
-            place = _place(allowance, folder, member.filename.replace("\\", "/"))
+            if member.compress_type not in METHODS:
+                fault = f"{member.filename!r} is compressed with method {member.compress_type}"
+                raise _refusal(allowance.archive, f"{fault}, expected stored, deflate or bzip2")
+            # zipfile cuts a name at its first NUL, and keeps the whole one.
+            name = member.orig_filename if "\0" in member.orig_filename else member.filename
+            place = _place(allowance, folder, name.replace("\\", "/"))
             if place is not None and not member.is_dir():
                 with zipped.open(member) as content:
                     counted: Any = _CountedStream(content, allowance)
@@ -227,7 +240,7 @@ def _place(allowance: _Allowance, folder: Path, name: str) -> Path | None:
     """
     path = PurePosixPath(name)
     leads_out = path.is_absolute() or ".." in path.parts
-    if leads_out or not name or not name.isprintable() or len(path.parts) > DEPTH:
+    if leads_out or "\\" in name or not name or not name.isprintable() or len(path.parts) > DEPTH:
         raise _refusal(allowance.archive, f"the path {name!r} is not a valid path below a folder")
     if any(part in SKIPPED_NAMES or part.startswith("._") for part in path.parts):
         return None

@@ -222,7 +222,9 @@ def test_more_bytes_than_were_promised(site: Site, place: Path) -> None:
     place.write_bytes(BODY[:1000])
     write_note(place, f"{site.address}/a", '"tag"', 3000)
     headers = {"Content-Range": "bytes 1000-2999/3000"}
-    answer = SimpleNamespace(status=206, headers=headers, read=lambda _, pieces=[BODY, b""]: pieces.pop(0))
+    answer = SimpleNamespace(
+        status=206, headers=headers, read1=lambda _, pieces=[BODY, b"", b""]: pieces.pop(0)
+    )
     with pytest.raises(WebError, match="a: expected 3,000 bytes, got more"):
         module._Transfer(f"{site.address}/a", place, module.refuse_web_page, str, "")._receive(
             answer, "/a", Note(f"{site.address}/a", '"tag"', 3000)
@@ -259,7 +261,7 @@ def test_a_redirect_is_followed_but_not_from_https_to_http(site: Site, place: Pa
     transfer(f"{site.address}/a", place)
     assert place.read_bytes() == BODY
     assert site.requests[-2:] == [("/a", "bytes=77-"), ("/b", "bytes=77-")]
-    handler, request = web._NoDowngrade(), SimpleNamespace(full_url="https://a/b")
+    handler, request = web._Redirects(), SimpleNamespace(full_url="https://a/b")
     with pytest.raises(OSError, match="redirects to http://a/c, which isn't https"):
         handler.redirect_request(request, None, 302, "", {}, "http://a/c")
 

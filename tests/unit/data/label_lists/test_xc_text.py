@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmcpipe.data.label_lists import xc_text
+from xmcpipe.data.label_lists import text_form, xc_text
 from xmcpipe.data.label_lists.files import Role, read_label_lists
 from xmcpipe.data.label_lists.lists import LabelLists
 from xmcpipe.data.tables import lines
@@ -116,3 +116,27 @@ def test_bytes_that_are_no_utf_8_get_a_hint_that_helps(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"0:1\n0:1 \xe9\n")
     with pytest.raises(XmcpipeError, match=r"line 2: the bytes aren't utf-8 \(write the file in UTF-8"):
         read_label_lists(tmp_path / "p.txt", "predictions")
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "fault"),
+    [
+        ("1000000000000000 1:1\n", "predictions", "at most 16,777,216 documents for its 1 labels"),
+        ("1000000000000000 5\n0 1:1\n", "predictions", "in its header, got 1000000000000000"),
+        ("1 1000000000000000\n0:1\n", "truth", "in its header, got 1000000000000000"),
+        (f"{'9' * 5000} 5\n0:1\n", "truth", "in its header, got 99999"),
+        ("1000000000000000 1\n", "filter", "at most 16,777,216 documents for its 1 labels"),
+    ],
+)
+def test_numbers_that_ask_for_terabytes(tmp_path: Path, text: str, role: Role, fault: str) -> None:
+    with pytest.raises(XmcpipeError, match=fault):
+        read(tmp_path, text, role)
+
+
+def test_millions_of_empty_lines_take_little_memory(tmp_path: Path) -> None:
+    """The lines are read some at a time, however many a block holds."""
+    path = tmp_path / "x.txt.gz"
+    path.write_bytes(gzip.compress(b"0:1\n" + b"\n" * 3_000_000))
+    sizes = [len(block) for _, block in text_form.line_blocks(path)]
+    assert (max(sizes), sum(sizes)) == (text_form.LINES, 3_000_001)
+    assert len(read_label_lists(path, "truth")) == 3_000_001

@@ -68,7 +68,7 @@ def test_a_dataset_is_always_named() -> None:
         XmcpipeError, match=r"download\.dataset: there is no dataset 'wiki' \(did you mean 'wiki500k'"
     ):
         from_table(DownloadConfig, {"dataset": "wiki"}, "download")
-    with pytest.raises(XmcpipeError, match="expected documents >= 0, got documents = -1"):
+    with pytest.raises(XmcpipeError, match="expected 0 <= documents <= 1,000,000,000, got documents = -1"):
         from_table(DownloadConfig, {"dataset": "debian", "documents": -1}, "download")
 
 
@@ -78,3 +78,9 @@ def test_the_source_is_not_part_of_the_identity() -> None:
         for more in ({"mirror": "file:///mirror", "via": "https"}, {})
     )
     assert near == far
+
+
+@pytest.mark.parametrize("key", ["documents", "labels", "data_seed"])
+def test_synthetic_without_end_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=f"expected 0 <= {key} <= "):
+        DownloadConfig(dataset="synthetic", **{key: 10**19})  # type: ignore[arg-type]
