@@ -59,9 +59,10 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     shards, started = inputs["shards"], time.monotonic()
     name = config.encoder or str(Artifact.at(shards).manifest.config["encoder"])
     tokenizer, encoder = load_tokenizer(str(shards / "tokenizer")), load(name)
-    require_vocabulary(encoder, name, len(tokenizer))
-    embedder = Embedder(encoder, config.pooling, pick_device(config.device), config.precision)
     splits = {split: Shards(shards, split) for split in SPLITS}
+    most = max(documents.num_tokens for documents in splits.values())
+    require_vocabulary(encoder, name, max(len(tokenizer), most))
+    embedder = Embedder(encoder, config.pooling, pick_device(config.device), config.precision)
     width, total = embedding_size(encoder), sum(map(len, splits.values()))
     pad_id = tokenizer.pad_token_id or 0
     scratch.mkdir(parents=True, exist_ok=True)

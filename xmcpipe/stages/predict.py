@@ -79,7 +79,14 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     if model.words is not None:
         _require_words(model.words.kind, inputs["shards"], test)
     scorer = Scorer(model, pick_device(config.device), config.precision, config.label_chunk)
-    pad_id = load_tokenizer(str(inputs["model"] / "tokenizer")).pad_token_id or 0
+    tokenizer = load_tokenizer(str(inputs["model"] / "tokenizer"))
+    if test.num_tokens > len(tokenizer):
+        raise XmcpipeError(
+            f"{inputs['shards']}: expected token ids below {len(tokenizer):,}, as the model's tokenizer has, "
+            f"got {test.num_tokens - 1:,}",
+            "run `xmcpipe tokenize` again",
+        )
+    pad_id = tokenizer.pad_token_id or 0
     pairs = FilterPairs.none(num_labels)
     if config.filter_pairs:
         pairs = FilterPairs.read(inputs["shards"], "test", num_labels)

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from xmcpipe.data.arrays import concatenate, row_offsets
 from xmcpipe.data.schema import SHARD, SHARD_WITH_TERMS
+from xmcpipe.data.shards.validation import num_labels_of, require_valid
 from xmcpipe.data.terms import Terms
-from xmcpipe.errors import XmcpipeError
+from xmcpipe.errors import XmcpipeError, require_file
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -106,16 +107,22 @@ class Shards:
     """One or more splits (train, test, label) of a shards artifact, end to end, memory-mapped.
 
     `tokens` and `labels` are ListColumns of all N rows. A split without files is empty. Raises XmcpipeError
-    for a file that isn't a shard, or has another schema version.
+    for a file that isn't a shard, has another schema version, or is damaged (see validation.py).
     """
 
     has_terms: bool
     """Whether the documents have terms (`terms`)."""
 
+    num_tokens: int
+    """1 + the largest token id; 0 without tokens."""
+
     def __init__(self, folder: Path, *splits: str) -> None:
         self.folder = folder
         paths = [path for split in splits for path in sorted(folder.glob(f"{split}-*.arrow"))]
-        batches = [batch for path in paths for batch in _open(path)]
+        num_labels = num_labels_of(folder) if paths else 0
+        opened = [_open(path, num_labels) for path in paths]
+        batches = [batch for part, _ in opened for batch in part]
+        self.num_tokens = max((num_tokens for _, num_tokens in opened), default=0)
         self._ids = [batch.column("id") for batch in batches]
         self.tokens = ListColumn([batch.column("input_ids") for batch in batches])
         self.labels = ListColumn([batch.column("labels") for batch in batches])
@@ -152,11 +159,16 @@ class Shards:
         return row_offsets(self.labels.lengths), indices
 
 
-def _open(path: Path) -> list[pa.RecordBatch]:
-    """The record batches of a shard file, memory-mapped. Raises XmcpipeError for any other file."""
+def _open(path: Path, num_labels: int) -> tuple[list[pa.RecordBatch], int]:
+    """The record batches of a shard file, memory-mapped, and 1 + its largest token id.
+
+    Raises XmcpipeError for any other file.
+    """
+    require_file(path, "shard")
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    except (pa.ArrowInvalid, OSError) as error:
+        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise XmcpipeError(
             f"{path} can't be read as a shard: {error}", "run `xmcpipe tokenize` again"
         ) from error
@@ -165,10 +177,10 @@ def _open(path: Path) -> list[pa.RecordBatch]:
     if version not in known or not reader.schema.equals(known[version]):
         expected = " or ".join(number.decode() for number in known)
         raise XmcpipeError(
-            f"{path}: expected shard format {expected}, got {version.decode()}",
+            f"{path}: expected shard format {expected}, got {version.decode(errors='replace')}",
             "run `xmcpipe tokenize` again",
         )
-    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    return batches, require_valid(path, batches, num_labels)
 
 
 def _numpy(array: pa.Array) -> npt.NDArray[Any]:
