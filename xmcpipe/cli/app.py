@@ -26,6 +26,7 @@ from xmcpipe.cli.commands import (
 from xmcpipe.cli.commands.machine import bench, kernels
 from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.output import error_line, show_log
+from xmcpipe.cli.shown import echo
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_full
@@ -44,7 +45,7 @@ class Commands(TyperGroup):
             error_line(str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted: run the same command to continue", err=True)
+            echo("interrupted: run the same command to continue", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
             # A full disk is the user's to mend; any other OSError is a bug and keeps its traceback.
@@ -57,7 +58,7 @@ class Commands(TyperGroup):
 
 def _version(requested: bool) -> None:
     if requested:
-        typer.echo(xmcpipe.__version__)
+        echo(xmcpipe.__version__)
         raise typer.Exit
 
 

@@ -1,6 +1,5 @@
 """Labels texts with a model and prints the labels, or writes them to a file."""
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,13 +7,12 @@ from itertools import chain as one_after_another
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 import xmcpipe
 from xmcpipe.api.model import open_bundle
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.cli.output import print_json
+from xmcpipe.cli.shown import echo, json_text, one_line
 from xmcpipe.cli.text_source import TextFile
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.document import Document
@@ -45,7 +43,7 @@ def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: 
             for document, labels in zip(batch, found, strict=True)
             for line in _lines(document, labels, as_json)
         ]
-        typer.echo("\n".join(lines))
+        echo("\n".join(lines))
 
 
 def write_labels(
@@ -87,7 +85,7 @@ def write_labels(
     if as_json:
         print_json(facts)
     else:
-        typer.echo(_summary(facts))
+        echo(_summary(facts))
 
 
 def _summary(facts: dict[str, Any]) -> str:
@@ -126,11 +124,12 @@ def _is_terminal() -> bool:
 def _lines(document: Document, labels: Labels, as_json: bool) -> Iterator[str]:
     """The lines to print for one document."""
     if as_json:
-        yield json.dumps(_row(document, labels), ensure_ascii=False)
+        yield json_text(_row(document, labels))
         return
-    yield f"{document.id + ': ' if document.id else ''}{_shortened(document.text)}"
+    yield f"{one_line(document.id) + ': ' if document.id else ''}{_shortened(document.text)}"
     for each in labels:
-        yield f"  {each.score:9.4f}  {each.label}{f'  {_shortened(each.text)}' if each.text else ''}"
+        text = f"  {_shortened(each.text)}" if each.text else ""
+        yield f"  {each.score:9.4f}  {one_line(each.label)}{text}"
         if each.words:
             parts = " · ".join(f"{word} {part:+.2f}" for word, part in each.words)
             yield f"{'':13}{_shortened(parts)}"

@@ -1,6 +1,5 @@
 """What commands print: results on standard output, everything else on standard error."""
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from xmcpipe.artifacts.store import Artifact, Attempt
+from xmcpipe.cli.shown import echo, json_text
 from xmcpipe.cli.text_table import NO_BREAK, print_table, say
 from xmcpipe.stages.chain import ChainStep
 from xmcpipe.stages.runner import Outcome
@@ -22,12 +20,12 @@ MAX_FIGURES = 5
 
 def print_json(value: Any) -> None:
     """Print one indented JSON document on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo(json_text(value, indent=2))
 
 
 def error_line(text: str) -> None:
     """Print an error as one line on standard error, even if the message has several."""
-    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    echo(f"error: {' '.join(text.split())}", err=True)
 
 
 class LogLines(logging.Handler):
@@ -40,8 +38,8 @@ class LogLines(logging.Handler):
         text = self.format(record)
         if self.as_json:
             facts = getattr(record, "facts", {"message": text})
-            text = json.dumps({"level": record.levelname.lower(), **facts}, ensure_ascii=False)
-        typer.echo(text, err=True)
+            text = json_text({"level": record.levelname.lower(), **facts})
+        echo(text, err=True)
 
 
 def log_as_json(requested: bool) -> None:
@@ -208,13 +206,13 @@ def print_tables(tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]
             print_table(header, rows)
         else:
             lines = [list(header), *map(list, rows)]
-            typer.echo(("\n" if number else "") + (markdown(lines) if style == "markdown" else latex(lines)))
+            echo(("\n" if number else "") + (markdown(lines) if style == "markdown" else latex(lines)))
     if style == "markdown":
-        typer.echo("\n" + "\n".join(f"- {note}" for note in notes))
+        echo("\n" + "\n".join(f"- {note}" for note in notes))
     else:
         for note in notes:
             if style == "latex":
-                typer.echo(f"% {note}")
+                echo(f"% {note}")
             else:
                 say(note)
 

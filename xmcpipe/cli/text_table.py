@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import typer
+from xmcpipe.cli.shown import echo, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +33,8 @@ def print_table(
     the columns in `folded`, hold words: on a narrow terminal they are folded between two words. The cells of
     the other columns stay in one piece.
     """
-    console, rows = _console(), [[list(row) for row in section] for section in sections]
+    console, header = _console(), [one_line(cell) for cell in header]
+    rows = [[[one_line(cell) for cell in row] for row in section] for section in sections]
     least = _least_widths(header, rows, {*range(num_left), *folded})
     for widths in _blocks(_widths(header, rows), least, num_left, console.width):
         _draw(console, header, rows, widths, num_left)
@@ -51,7 +52,7 @@ def say(line: str = "", indent: str = "  ") -> None:
         wrapper = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False)
         wrapper.break_on_hyphens = False
         line = wrapper.fill(line)
-    typer.echo(line.replace(NO_BREAK, " "))
+    echo(line.replace(NO_BREAK, " "))
 
 
 def _terminal_width() -> int | None:

@@ -61,6 +61,7 @@ class PredictConfig:
         require_at_least(self, 0, "propensity_weight")
 
 
+# Long: the order of the checks, each of which needs what the ones before it opened.
 def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Score the test split of the shards with the model and write predictions.parquet into `out`.
 

@@ -21,6 +21,7 @@ from xmcpipe.cli.options import (
 )
 from xmcpipe.cli.output import outcome_facts, print_json, print_outcome
 from xmcpipe.cli.session import one_recipe, only_set, open_chain, read_recipe, runner_of
+from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.measuring.metrics_json import read_metrics
 from xmcpipe.recipe import RAW, Recipe
@@ -75,7 +76,7 @@ def baseline(
         result = {"recipe": loaded.name, "system": shown, "stages": facts}
         print_json({**result, "metrics": metrics, "model": own})
         return
-    typer.echo()
+    echo()
     print_table(*_table(shown, metrics, own))
     say(_note(name, metrics, own))
 

@@ -31,6 +31,7 @@ from xmcpipe.cli.output import (
     print_step,
 )
 from xmcpipe.cli.session import one_recipe, open_chain, read_recipe, runner_of
+from xmcpipe.cli.shown import echo
 from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import unchecked
@@ -78,7 +79,7 @@ def run(
     if as_json:
         print_json({"recipe": loaded.name, "stages": facts, "metrics": metrics})
     elif metrics is not None:
-        typer.echo()
+        echo()
         print_metrics(metrics)
 
 
@@ -117,7 +118,7 @@ def status(
         raise typer.Exit(2)
     if verify and not as_json:
         present = sum(step.artifact is not None for step in steps)
-        typer.echo(f"verified: all files of {present} artifacts are unchanged")
+        echo(f"verified: all files of {present} artifacts are unchanged")
 
 
 def _faults(step: ChainStep, store: Path) -> list[str]:

@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-import typer
-
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, StoreOption
 from xmcpipe.cli.output import print_json, size
+from xmcpipe.cli.shown import echo
 from xmcpipe.data.registry import Dataset
 from xmcpipe.data.registry import datasets as registered
 from xmcpipe.errors import XmcpipeError
@@ -34,7 +33,7 @@ def datasets(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     print_table(HEADER, [_row(facts) for facts in every], folded=[HEADER.index("local")])
     for facts in every:
         if facts["plan"] and facts["plan"]["fault"]:
-            typer.echo(f"{facts['name']}: no memory plan: {facts['plan']['fault']}", err=True)
+            echo(f"{facts['name']}: no memory plan: {facts['plan']['fault']}", err=True)
 
 
 def _facts(dataset: Dataset, artifacts: list[Artifact]) -> dict[str, Any]:

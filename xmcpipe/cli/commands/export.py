@@ -8,6 +8,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json, size
+from xmcpipe.cli.shown import echo
 from xmcpipe.stages.export import export as export_artifact
 
 
@@ -35,4 +36,4 @@ def export(
         print_json({"path": str(out), "files": files})
         return
     for name, count in files.items():
-        typer.echo(f"{size(count):>9}  {out / name}")
+        echo(f"{size(count):>9}  {out / name}")

@@ -13,6 +13,7 @@ from xmcpipe.artifacts.store import Artifact, Attempt, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import bytes_below, duration, headline, print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
 
@@ -71,7 +72,7 @@ def gc(
     if dry_run or not _confirmed(yes, as_json, total):
         return
     _remove(opened, artifacts, leftovers, cached)
-    typer.echo(f"removed {size(total)}", err=as_json)
+    echo(f"removed {size(total)}", err=as_json)
 
 
 def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], archives: list[Path]) -> None:
@@ -95,7 +96,7 @@ def _unneeded(store: Store, needed: set[Path], remove: bool) -> list[Artifact]:
     if remove or not artifacts:
         return artifacts
     hint = "--keep RECIPE removes those that the recipe doesn't need, --all removes every one"
-    typer.echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
+    echo(f"{len(artifacts)} artifacts are kept ({hint})", err=True)
     return []
 
 
@@ -144,9 +145,7 @@ def _print_kept(attempts: list[Attempt], resumable: Collection[str]) -> None:
         facts = _kept_facts(attempt, resumable)
         left = facts["seconds_left"]
         until = "" if left is None else f"; gc removes it after {duration(left)} more"
-        typer.echo(
-            f"{facts['path']}  scratch  {size(facts['bytes'])}  kept: {facts['reason']}{until}", err=True
-        )
+        echo(f"{facts['path']}  scratch  {size(facts['bytes'])}  kept: {facts['reason']}{until}", err=True)
 
 
 def _archives(remove: bool) -> list[Path]:
@@ -158,7 +157,7 @@ def _archives(remove: bool) -> list[Path]:
         return archives
     for path in archives:
         bytes_ = size(path.stat().st_size)
-        typer.echo(f"{path}  archive of {path.parent.name}  {bytes_}  kept (--archives removes it)", err=True)
+        echo(f"{path}  archive of {path.parent.name}  {bytes_}  kept (--archives removes it)", err=True)
     return []
 
 
@@ -186,7 +185,7 @@ def _list(
     for path, (what, count) in rest.items():
         say(f"{path}  {what}  {size(count)}")
     if not artifacts and not rest:
-        typer.echo("nothing to remove")
+        echo("nothing to remove")
     return total
 
 

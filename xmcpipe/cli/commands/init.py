@@ -14,6 +14,7 @@ import typer
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
+from xmcpipe.cli.shown import echo
 from xmcpipe.config import from_table
 from xmcpipe.draft.recipe import ENCODER, Draft, draft
 from xmcpipe.draft.survey import Survey, survey
@@ -97,7 +98,7 @@ def init(
         print_json(_facts(out, found, drafted))
     else:
         for name, line in _lines(out, found, drafted, imported):
-            typer.echo(_wrapped(name, line))
+            echo(_wrapped(name, line))
 
 
 @contextmanager

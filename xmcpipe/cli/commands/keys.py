@@ -1,12 +1,12 @@
 """`keys`: prints the keys of a recipe, or a JSON schema of recipes for editors."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
+from xmcpipe.cli.shown import echo, json_text
 from xmcpipe.cli.text_table import say
 from xmcpipe.config import nearest
 from xmcpipe.errors import XmcpipeError
@@ -41,7 +41,7 @@ def keys_(name: NameArgument = None, schema: SchemaOption = False, as_json: Json
         return
     for number, (table, key) in enumerate(found):
         if number == 0 or found[number - 1][0] != table:
-            typer.echo(("\n" if number else "") + f"[{table}]")
+            echo(("\n" if number else "") + f"[{table}]")
         default = "required" if key.required else f"default {_shown(key.default)}"
         say(f"{table}.{key.name}: {key.type}; {default}")
         say(f"    {key.text}", indent="    ")
@@ -73,4 +73,4 @@ def _facts(table: str, key: Key) -> dict[str, Any]:
 
 
 def _shown(default: Any) -> str:
-    return "none" if default is None else json.dumps(default, ensure_ascii=False)
+    return "none" if default is None else json_text(default)

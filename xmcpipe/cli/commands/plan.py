@@ -19,6 +19,7 @@ from xmcpipe.cli.options import (
 )
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.session import at_most_one_recipe, open_chain, read_recipe
+from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.plan_cache import cached_plan
@@ -193,7 +194,7 @@ def _print(planned: RecipePlan, speed: float, flops: float) -> None:
         f"{data.labels:,} labels · batch {planned.batch:,} x {data.tokens:,} tokens · {planned.encoder} · "
         f"{plans[0].device} · memory = {plans[0].memory!r} (GiB)"
     )
-    typer.echo()
+    echo()
     print_table(("on the device", *(each.memory for each in plans)), _rows([each.parts for each in plans]))
     print_table(
         ("on the host", *(each.memory for each in plans)), _rows([_host(planned, each) for each in plans])
@@ -205,7 +206,7 @@ def _print(planned: RecipePlan, speed: float, flops: float) -> None:
         if speed and flops:
             say(f"{each.memory}: {_time_line(each, each.seconds(speed, flops), planned.steps)}")
     for line in planned.warnings:
-        typer.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
 
 
 def _host(planned: RecipePlan, plan: "Plan") -> dict[str, int]:

@@ -9,6 +9,7 @@ from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
+from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.beside import with_baselines
@@ -81,7 +82,7 @@ def report(
     run_names = ", ".join(each["name"] for each in facts["runs"])
     say(f"{output}  {size(facts['bytes'])}  {run_names} · {sample}")
     for note in facts["notes"]:
-        typer.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _distinct_runs(runs: list[str], settings: list[str] | None, store: Path) -> list[Run]:

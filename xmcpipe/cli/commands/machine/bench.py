@@ -1,6 +1,5 @@
 """`bench`: times the sparse layer on this machine, next to a dense, a CSR and an embedding bag version."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +8,7 @@ import typer
 
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json, size
+from xmcpipe.cli.shown import echo, json_text
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 
@@ -152,16 +152,16 @@ def _write(out: Path, document: dict[str, Any]) -> None:
     from xmcpipe.benchmark import plot
 
     path = out / "bench.json"
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    typer.echo(f"wrote {path}", err=True)
+    path.write_text(json_text(document, indent=2) + "\n", encoding="utf-8")
+    echo(f"wrote {path}", err=True)
     try:
         plot.write(out / "bench.png", document)
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise
-        typer.echo("wrote no plot: matplotlib is missing (pip install 'xmcpipe[bench]')", err=True)
+        echo("wrote no plot: matplotlib is missing (pip install 'xmcpipe[bench]')", err=True)
     else:
-        typer.echo(f"wrote {out / 'bench.png'}", err=True)
+        echo(f"wrote {out / 'bench.png'}", err=True)
 
 
 def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
@@ -169,7 +169,7 @@ def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
     speeds = [each.copy_gb_per_second for each in comparisons if each.copy_gb_per_second]
     copied = f", a copy moves {min(speeds):.3g} to {max(speeds):.3g} GB/s" if speeds else ""
     say(f"{shape.title}{copied}")
-    typer.echo()
+    echo()
     sections = [
         [
             (comparison.what if row == 0 else "", result.implementation, *_cells(result))
@@ -180,7 +180,7 @@ def _print_table(shape: "Shape", comparisons: "list[Comparison]") -> None:
     print_table(COLUMNS, *sections, num_left=2)
     for line in _notes(comparisons):
         say(line)
-    typer.echo()
+    echo()
 
 
 def _notes(comparisons: "list[Comparison]") -> list[str]:
