@@ -88,7 +88,8 @@ def _by_row(file: TextFile, role: str, parts: Iterable[Triples]) -> Iterator[Pie
     most = max(MOST_EMPTY, 64 * len(rows))
     if documents > most:
         raise XmcpipeError(
-            f"{file.path}: expected at most {most:,} documents for its {len(rows):,} labels, got {documents:,}",
+            f"{file.path}: expected at most {most:,} documents for its {len(rows):,} labels, "
+            f"got {documents:,}",
             "rows are counted from 0, and come before the labels",
         )
     if last >= documents:
