@@ -32,6 +32,7 @@ from xmcpipe.cli.session import (
     report,
     run_stage,
 )
+from xmcpipe.cli.shown import echo
 from xmcpipe.cli.systems import constants_of, inputs_of, is_file, systems_of
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
@@ -195,7 +196,7 @@ def _print(
     facts: dict[str, Any], print_tables: Callable[[dict[str, Any], str], None], style: Style, as_json: bool
 ) -> None:
     for warning in facts["warnings"]:
-        typer.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     if as_json:
         print_json(facts)
     else:
