@@ -15,10 +15,10 @@ import torch
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
-from xmcpipe.inference.choice import Choice
-from xmcpipe.inference.probability import Logistic, logistic
 from xmcpipe.data.vocabulary_file import read_vocabulary
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.inference.choice import Choice
+from xmcpipe.inference.probability import Logistic, logistic
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.inference.text_encoding import TextEncoder, is_blank

@@ -21,10 +21,10 @@ from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 from xmcpipe.modeling import tensors
+from xmcpipe.modeling.checks.folder import read_config, require_fitting, shape_of
+from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.encoder import from_config
-from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model, build_model
-from xmcpipe.modeling.model_folder import read_config, require_fitting, shape_of
 from xmcpipe.modeling.plain_encoder import plain_encoder
 
 ENCODER = "encoder."  # how the names of its tensors begin in the model

@@ -13,8 +13,8 @@ from torch import Tensor
 from xmcpipe.config import to_table
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.devices import AUTOCAST
-from xmcpipe.modeling.indices import require_sound_indices
 from xmcpipe.modeling.model import Model
 from xmcpipe.progress import Bar, Figures, progress
 from xmcpipe.training import checkpoint

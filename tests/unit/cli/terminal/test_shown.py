@@ -75,7 +75,7 @@ def test_errors_logs_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
 def test_predictions(as_json: bool) -> None:
     from xmcpipe.inference.bundle import Prediction
 
-    label: Any = Prediction(f"label\n{HOSTILE}", HOSTILE, 0.5, [(HOSTILE, 0.25)])
+    label: Any = Prediction(f"label\n{HOSTILE}", HOSTILE, 0.5, 0.6, [(HOSTILE, 0.25)])
     lines = list(labelling._lines(Document(f"id\n{HOSTILE}", HOSTILE), [label], as_json))
     assert len(lines) == (1 if as_json else 3)
     assert steers("".join(map(shown, lines))) == []

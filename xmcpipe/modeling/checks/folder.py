@@ -50,7 +50,8 @@ def require_fitting(
 ) -> None:
     """Raise XmcpipeError unless the model that `build` returns has the tensors that are `saved`.
 
-    `saved` maps the name of each tensor to its file and its name there. The model is built on the device "meta": nothing is allocated.
+    `saved` maps the name of each tensor to its file and its name there. The model is built on the device
+    "meta": nothing is allocated.
     """
     config = read_config(folder / "encoder")
     _require_plausible(config, saved, folder)

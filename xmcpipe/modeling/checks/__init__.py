@@ -1,0 +1,1 @@
+"""Checks of models of unknown origin, before and after they are loaded."""
