@@ -59,4 +59,5 @@ def test_a_hostile_folder_gets_one_line(results: dict[str, dict[str, Any]], case
     assert result["errors"].startswith("error: ")
     assert result["errors"].count("\n") == 1
     assert CASES[case][1] in result["errors"]
-    assert result["kilobytes"] < 1 << 20  # a GiB
+    least = min(each["kilobytes"] for each in results.values())  # of the libraries, once loaded
+    assert result["kilobytes"] - least < 1 << 19  # half a GiB
