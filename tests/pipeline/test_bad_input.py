@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline.places import Workplace
+from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.sealed import seal, unseal
 
 DOCUMENTS = '{"id": "a", "text": "one", "labels": ["x"]}\n{"id": "b", "text": "two", "labels": ["y"]}\n'
 
@@ -27,7 +29,7 @@ def refused(workplace: Workplace, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("train.epoch=3", "did you mean 'epochs'"),
+        ("train.epoch=3", "did you mean train.epochs?"),
         ("trian.epochs=3", "did you mean 'train'"),
         ("train.epochs=many", "expected a whole number"),
         ("train.head.kind=sparse", "expected one of 'ffi', 'dense', 'bottleneck', got kind = 'sparse'"),
@@ -68,7 +70,11 @@ def test_a_model_and_shards_of_different_vocabularies(workplace: Workplace) -> N
     renamed = pa.table(
         {"label": [f"{name}!" for name in labels["label"].to_pylist()], "text": labels["text"]}
     )
-    pq.write_table(renamed, other / "labels.parquet")
+    pq.write_table(renamed, changed := other / "labels.parquet")
+    manifest = unseal((other / "manifest.json").read_text())
+    facts = {"bytes": changed.stat().st_size, "sha256": sha256_of_file(changed)}
+    manifest["outputs"]["labels.parquet"].update(facts)
+    (other / "manifest.json").write_text(seal(manifest))
     (model,) = workplace.store.glob("model/*")
     message = refused(workplace, "predict", "--model", str(model), "--shards", str(other))
     assert "expected shards with the model's vocabulary" in message

@@ -151,7 +151,8 @@ def load_table(name: str) -> str:
 
 
 def _differing(one: object, other: object) -> set[str]:
-    names = [field.name for field in dataclasses.fields(one)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(one)  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.name != "run_name"]  # the recipe's own
     return {name for name in names if getattr(one, name) != getattr(other, name)}
 
 
