@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e '.[cpu,quickstart,dev]'
 	touch $@
 
-quickstart: $(INSTALLED) ## Download a small dataset, train, evaluate: 6 minutes.
+quickstart: $(INSTALLED) ## Download a small dataset, train, evaluate: 8 minutes.
 
 # A packaged encoder needs no network. In offline mode a missing one is reported at once.
 $(RECIPES): $(INSTALLED)
