@@ -22,10 +22,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "ids": ("id",),
     "label": ("labels",),
     "labels_column": ("labels",),
-    "label_columns": ("labels",),
     "separator": ("label_separator", "text_separator"),
     "sep": ("label_separator", "text_separator"),
-    "delimiter": ("label_separator",),
     "path": ("train", "folder", "archive"),
     "file": ("train",),
     "data": ("train", "dataset"),
@@ -53,7 +51,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "sparsity": ("fan_in",),
     "connections": ("fan_in",),
     "clusters": ("num_clusters",),
-    "workers": ("num_workers",),
 }
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
@@ -75,7 +72,7 @@ class Key:
 
     @property
     def type(self) -> str:
-        """The type in words, such as "integer or "auto"" and "list of string"."""
+        """The type in words, such as "integer or "auto"" and "list of strings"."""
         return _words(self.schema)
 
 

@@ -129,8 +129,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise XmcpipeError("score has no sample weights, got sample_weight", "omit it")
         check_is_fitted(self)
         truth = truth_of(labels, self.classes_)
-        best = [row[:1] for row in self._predictions(texts, None)]
-        ranking_N1 = np.array([[self._column[each[0].label]] if each else [-1] for each in best], np.int64)
+        column = self._columns()
+        best = self._predictions(texts, None)
+        ranking_N1 = np.array([[column[row[0].label]] if row else [-1] for row in best], np.int64)
         return float(evaluate(ranking_N1.reshape(-1, 1), truth, k=(1,)).figures["P@1"])
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -165,8 +166,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         found.model_ = load(folder, device=found.device)
         return found
 
-    @property
-    def _column(self) -> dict[str, int]:
+    def _columns(self) -> dict[str, int]:
+        """The column of each label. It is made anew: call it once, not for each text."""
         return {name: column for column, name in enumerate(self.model_.labels)}
 
     def _predictions(self, texts: Iterable[str], threshold: float | None) -> list[list[Any]]:
@@ -176,7 +177,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _matrix(self, rows: Sequence[Sequence[Any]], values: Sequence[Sequence[Any]], dtype: Any) -> Any:
         """CSR [N, L] with `values` at the labels of `rows`."""
-        column = self._column
+        column = self._columns()
         indices = np.array([column[each.label] for row in rows for each in row], np.int32)
         data = np.array([value for row in values for value in row], dtype)
         indptr = np.cumsum([0, *map(len, rows)])
@@ -231,7 +232,8 @@ def _in_order(label_texts: Mapping[Any, str] | None, classes: Sequence[Any]) -> 
             f"expected label_texts, a dict from labels to texts, got {type(label_texts).__name__}",
             "dict(zip(labels, texts))",
         )
-    unknown = [name for name in label_texts if name not in set(classes)]
+    known = set(classes)
+    unknown = [name for name in label_texts if name not in known]
     if unknown and len(unknown) == len(label_texts):
         raise XmcpipeError(f"label_texts has no label of the documents, but {unknown[0]!r}", "check its keys")
     return [label_texts.get(name) for name in classes]

@@ -2,10 +2,8 @@
 
 import copy
 import dataclasses
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from xmcpipe.api.label_sets import LabelSets
 from xmcpipe.config import from_table
 from xmcpipe.draft.keys import Table
 from xmcpipe.draft.recipe import draft
-from xmcpipe.draft.survey import survey
+from xmcpipe.draft.survey import quiet_import, survey
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
 from xmcpipe.recipe import load as load_recipe
@@ -54,24 +52,12 @@ def train_model(
 
     Raises XmcpipeError for settings that are not valid, and as the stages do.
     """
-    with tempfile.TemporaryDirectory(prefix="xmcpipe-fit-") as name, _quiet():
+    with tempfile.TemporaryDirectory(prefix="xmcpipe-fit-") as name, quiet_import():
         files = _write_tables(Path(name), texts, labels, label_texts)
         chain = open_chain(_recipe(files, wishes), store)
         for outcome in Runner(chain, COMMAND).run(stop="train"):
             path = outcome.artifact.path
     return path
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Don't log the counts of the import: a program knows its data, and they would appear twice."""
-    logger = logging.getLogger("xmcpipe.data.raw.writing")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _write_tables(

@@ -1,7 +1,9 @@
 """What the user's files hold, counted by the same code that imports them."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,6 +38,18 @@ class Survey:
     tokens_95: int
     tokens_max: int
     tokens_estimated: bool
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Don't log the counts of an import whose caller shows them itself, or runs it twice."""
+    logger = logging.getLogger("xmcpipe.data.raw.writing")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def survey(config: ImportConfig, encoder: str) -> Survey:

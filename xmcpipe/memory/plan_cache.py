@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def cached_plan(
     Raises XmcpipeError as that function.
     """
     identity = plan_identity(configs, artifacts, stated, device)
-    code = {"code": _code(), **{name: version(name) for name in LIBRARIES}}
+    code = {"code": _code(), **{name: _version(name) for name in LIBRARIES}}
     name = fingerprint("plan", PLAN_VERSION, {}, {"of": identity, **code})
     path = cache_folder.folder("plans") / f"{name}.json"
     planned = _read(path)
@@ -80,6 +80,14 @@ def _encoder(name: str) -> str:
     """The encoder's name or, if it is on this machine, the hash of its config."""
     config = Path(locate(name)) / "config.json" if name not in KNOWN else None
     return f"{name} {sha256_of_file(config)}" if config and config.is_file() else name
+
+
+def _version(library: str) -> str:
+    """The version of a library, "" if it is absent: the plan itself says whether it can do without."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 @cache

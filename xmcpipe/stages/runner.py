@@ -119,7 +119,7 @@ class Runner:
             shutil.rmtree(building, ignore_errors=True)
             # The scratch folder stays for the next attempt if it holds checkpoints or a partial download.
             self.store.forget_empty(stage.kind, attempt)
-            if not (self._verify and isinstance(error, XmcpipeError)):
+            if not isinstance(error, XmcpipeError):  # one that says itself what is wrong
                 _blame_inputs(error, inputs)
             raise
         self.store.forget(stage.kind, attempt)

@@ -109,7 +109,8 @@ class Trainer:
         Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
         finite, and if the file of these weights was damaged.
         """
-        log = MetricsLog(self.scratch / "log", self._resume(), self.progress.step, self.config.run_name)
+        lines = self._resume()  # sets the progress too
+        log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
         if not self.progress.step:
             log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
         started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
@@ -243,8 +244,7 @@ class Trainer:
         state, best_by = self.progress, self.config.best_by
         loss = state.loss_sum / state.loss_count if state.loss_count else self._last_mean
         value = value_of(state.evaluations[-1], best_by) if state.evaluations else None
-        rate = state.documents / self._clock()
-        return shown_figures(loss, best_by, value, rate, used_bytes(self.device))
+        return shown_figures(loss, best_by, value, state.documents / self._clock(), used_bytes(self.device))
 
     def _rewire(self, log: MetricsLog) -> None:
         head, state = self.model.head, self.progress

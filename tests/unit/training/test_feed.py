@@ -112,7 +112,7 @@ def test_label_texts_are_trained_on_and_never_validated(tmp_path: Path, document
 
 def test_shards_that_contradict_themselves_are_refused(tmp_path: Path, documents: list[Document]) -> None:
     write_shards(tmp_path, documents, num_labels=5)
-    with pytest.raises(XmcpipeError, match="expected label"):
+    with pytest.raises(XmcpipeError, match="expected labels below 5, got 9"):
         Feed(tmp_path, TrainConfig(), 0, CPU)
     pq.write_table(pa.table({"cluster": [0, 1]}, schema=CLUSTERS), tmp_path / "clusters.parquet")
     with pytest.raises(

@@ -124,18 +124,18 @@ def _ancestry(store: Store, artifact: Artifact) -> set[Path]:
 
 def _kept_facts(attempt: Attempt, resumable: Collection[str]) -> dict[str, Any]:
     """A scratch folder that is kept: why, and for how many seconds (null: as long as the reason holds)."""
+    seconds_left = None
     if attempt.running:
         reason = "a process uses it"
     elif attempt.scratch.name in resumable:
         reason = "a recipe of --keep can resume it"
     else:
-        reason = "its stage can be resumed"
-    goes = reason == "its stage can be resumed"
+        reason, seconds_left = "its stage can be resumed", max(0.0, round(OLD_SECONDS - attempt.idle_seconds))
     return {
         "path": str(attempt.scratch),
         "bytes": bytes_below(attempt.scratch),
         "reason": reason,
-        "seconds_left": max(0.0, round(OLD_SECONDS - attempt.idle_seconds)) if goes else None,
+        "seconds_left": seconds_left,
     }
 
 

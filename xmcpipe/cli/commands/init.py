@@ -1,11 +1,8 @@
 """`init`: looks at the user's files, and writes a commented recipe for them."""
 
 import dataclasses
-import logging
 import re
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +14,7 @@ from xmcpipe.cli.output import print_json
 from xmcpipe.cli.shown import echo
 from xmcpipe.config import from_table
 from xmcpipe.draft.recipe import ENCODER, Draft, draft
-from xmcpipe.draft.survey import Survey, survey
+from xmcpipe.draft.survey import Survey, quiet_import, survey
 from xmcpipe.draft.text import recipe_text
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.importing import ImportConfig
@@ -89,7 +86,7 @@ def init(
     absolute = {name: str(Path(keys[name]).absolute()) for name in FILES if name in keys}
     imported = from_table(ImportConfig, {**keys, **absolute}, "import")
     encoder_width = width(encoder)
-    with _quiet_import():  # its line of counts is repeated below, wrapped
+    with quiet_import():  # its line of counts is repeated below, wrapped
         found = survey(imported, encoder)
     drafted = draft(imported, found, encoder, encoder_width)
     name = _name(imported)
@@ -99,17 +96,6 @@ def init(
     else:
         for name, line in _lines(out, found, drafted, imported):
             echo(_wrapped(name, line))
-
-
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    logger = logging.getLogger("xmcpipe.data.raw.writing")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _require_writable(out: Path, force: bool) -> None:

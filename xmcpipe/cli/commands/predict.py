@@ -24,7 +24,7 @@ from xmcpipe.cli.options import (
     StoreOption,
     VerifyOption,
 )
-from xmcpipe.cli.session import one_recipe, only_set, read_recipe, report, run_stage
+from xmcpipe.cli.session import at_most_one_recipe, only_set, read_recipe, report, run_stage
 from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
@@ -117,7 +117,7 @@ def predict(
             f"expected --input-format, one of {', '.join(INPUT_FORMATS)}, got {input_format}",
             "omit it to go by the ending of --input",
         )
-    name = None if recipe_argument is None and recipe is None else one_recipe(recipe_argument, recipe)
+    name = at_most_one_recipe(recipe_argument, recipe)
     keys = only_set(k=top, device=device, batch_size=batch_size)
     if not _reads_texts(text, input_file, name, shards):
         _refuse_with_test_documents(explain=explain, out=out, format=out_format)
@@ -132,16 +132,16 @@ def predict(
     loaded = read_recipe(name, settings, {"predict": keys if name else {"k": DEFAULT_TOP, **keys}})
     config = loaded.configs["predict"]
     reading = Reading(
-        loaded.configs.get("import"),
-        input_format,
-        text_columns,
-        id_column,
-        text_separator,
-        encoding,
-        header,
-        quotes,
-        delimiter,
-        label_prefix,
+        defaults=loaded.configs.get("import"),
+        input_format=input_format,
+        text=text_columns,
+        id=id_column,
+        text_separator=text_separator,
+        encoding=encoding,
+        header=header,
+        quotes=quotes,
+        delimiter=delimiter,
+        label_prefix=label_prefix,
     )
     source = _source(text, input_file, reading, config)
     folder = model or _model_of(loaded, name, store)

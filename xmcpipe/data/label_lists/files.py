@@ -2,7 +2,7 @@
 
     .parquet                     columns labels and, optionally, id and scores; row group by row group
     .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
-    .csv .tsv (also .gz)         the same columns, or one row per label of a document (delimited.py)
+    .csv .tsv (also .gz)         the same columns, or one row per label of a document (csv_table.py)
     .npz                         a SciPy matrix, one row per document, as PECOS writes it too (npz.py)
     .npy                         a dense array (dense.py)
     .txt .svm (also .gz)         lines of labels, as many systems write them (text_form.py)

@@ -5,10 +5,12 @@ a damaged label would index the output layer out of bounds. A file is checked on
 changes. The cost is one pass over its offsets, labels, terms and tokens.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -95,7 +97,7 @@ def _check_terms(batch: pa.RecordBatch) -> None:
         raise ValueError("a term has the count 0")
 
 
-def _pieces(column: pa.ListArray) -> Any:
+def _pieces(column: pa.ListArray) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     """Yield (position of the first value, one or more values) of a column of lists, some at a time."""
     values = column.values.to_numpy(zero_copy_only=True)
     for begin in range(0, len(values), PIECE):

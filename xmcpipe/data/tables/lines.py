@@ -35,9 +35,8 @@ def text_blocks(
     break inside such a value does not end a line: a block ends outside of quotes. With `carriage_returns`,
     lines of a file without a line feed end with a carriage return, and these become line feeds. A byte order
     mark at the start of UTF-8 is skipped. Raises XmcpipeError, with file and line, for bytes that aren't
-    valid in `encoding` (with `hint`),
-    for a quote that is never closed, and for a line of more than LONGEST_LINE characters; and XmcpipeError
-    for an unknown encoding and a file that can't be read.
+    valid in `encoding` (with `hint`), for a quote that is never closed, and for a line of more than
+    LONGEST_LINE characters; and XmcpipeError for an unknown encoding and a file that can't be read.
     """
     codec = _text_codec(encoding)
     try:
