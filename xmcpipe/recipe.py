@@ -132,7 +132,7 @@ def _read(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise XmcpipeError(f"{path} extends {base}, which extends it", "remove one of the two")
     inherited = _read(require_file(base_path, f"{path}: extends"), visited)
     inherited.pop("name", None)  # a recipe without a name is named after its own file
-    return _merge(inherited, table)
+    return merge(inherited, table)
 
 
 def _resolve_paths(table: Mapping[str, Any], folder: Path) -> None:
@@ -158,12 +158,12 @@ def _resolve_keys(keys: dict[str, Any], config_class: type, folder: Path) -> Non
                 keys[field.name] = str(path)
 
 
-def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of both tables. If both have a key, nested tables are merged, and other values overridden."""
     merged = dict(base)
     for key, value in override.items():
         tables = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
-        merged[key] = _merge(base[key], value) if tables else value
+        merged[key] = merge(base[key], value) if tables else value
     return merged
 
 

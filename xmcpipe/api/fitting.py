@@ -1,6 +1,5 @@
 """Trains a model on texts in memory: the recipe that `xmcpipe init` would write, run in a store."""
 
-import copy
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from xmcpipe.draft.keys import Table
 from xmcpipe.draft.recipe import draft
 from xmcpipe.draft.survey import quiet_import, survey
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.recipe import Recipe
+from xmcpipe.recipe import Recipe, merge
 from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages.catalog import CATALOG
 from xmcpipe.stages.importing import ImportConfig
@@ -105,13 +104,13 @@ def _recipe(files: Mapping[str, str], wishes: Wishes) -> Recipe:
         keys = {field.name for field in dataclasses.fields(stage.config)}
         if stage.name in tables and "device" in keys:
             tables[stage.name]["device"] = wishes.device
-    return load_recipe(None, [f"seed={wishes.seed}"], _merged(tables, asked))
+    return load_recipe(None, [f"seed={wishes.seed}"], merge(tables, asked))
 
 
 def _tables(drafted: Sequence[Table]) -> Tables:
     """The tables of a draft, those with a dot in their name inside the others."""
     flat = {f"{table.name}.{key.name}": key.value for table in drafted for key in table.keys}
-    return _merged({table.name: {} for table in drafted if "." not in table.name}, _nested(flat))
+    return merge({table.name: {} for table in drafted if "." not in table.name}, _nested(flat))
 
 
 def _nested(settings: Mapping[str, Any]) -> Tables:
@@ -128,11 +127,3 @@ def _nested(settings: Mapping[str, Any]) -> Tables:
             table = table.setdefault(part, {})
         table[key] = list(value) if isinstance(value, tuple) else value
     return tables
-
-
-def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    merged = copy.deepcopy(dict(base))
-    for key, value in override.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged

@@ -28,7 +28,7 @@ AUTO_REASON = (
 )
 POOLING = "mean"
 WORDS = [Key("words", "pairs", "Labels also read words and pairs of neighbouring words, of the whole text.")]
-EMBED = Table("embed", [Key("pooling", POOLING)], "For train.head.topology.")
+EMBED = Table("embed", [Key("pooling", POOLING)], "Embeddings of the documents, which the training reads.")
 VALIDATION = 500  # documents, so that P@1 is known to about two points
 
 
