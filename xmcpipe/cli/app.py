@@ -5,6 +5,7 @@ code 2; an unknown one prints its traceback.
 """
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from xmcpipe.cli.commands import (
 )
 from xmcpipe.cli.commands.machine import bench, kernels
 from xmcpipe.cli.commands.stages import stage_command
+from xmcpipe.cli.examples import example_lines
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.cli.shown import echo
 from xmcpipe.errors import XmcpipeError
@@ -84,18 +86,21 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     commands.callback()(_all_commands)
-    commands.command("datasets")(datasets.datasets)
-    commands.command("init")(init.init)
-    for stage in catalog.CATALOG:
-        commands.command(stage.name, help=stage.help)(stage_command(stage))
-    commands.command("report")(report.report)
-    commands.command("export")(export.export)
-    commands.command("run")(chain.run)
-    commands.command("status")(chain.status)
-    commands.command("gc")(gc.gc)
-    commands.command("keys")(keys.keys_)
-    commands.command("plan")(plan.plan)
-    commands.command("bench")(bench.bench)
+    functions: dict[str, tuple[Callable[..., Any], str | None]] = {
+        "datasets": (datasets.datasets, None),
+        "init": (init.init, None),
+        **{stage.name: (stage_command(stage), stage.help) for stage in catalog.CATALOG},
+        "report": (report.report, None),
+        "export": (export.export, None),
+        "run": (chain.run, None),
+        "status": (chain.status, None),
+        "gc": (gc.gc, None),
+        "keys": (keys.keys_, None),
+        "plan": (plan.plan, None),
+        "bench": (bench.bench, None),
+    }
+    for name, (function, help_text) in functions.items():
+        commands.command(name, help=help_text, epilog=example_lines(name))(function)
     commands.add_typer(kernels.commands, name="kernels")
     return commands
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xmcpipe.cli.examples import example_lines
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.text_table import print_table, say
@@ -24,7 +25,7 @@ commands = typer.Typer(
 )
 
 
-@commands.command("build")
+@commands.command("build", epilog=example_lines("kernels build"))
 def build(
     architectures: Annotated[
         list[str] | None,
@@ -61,7 +62,7 @@ def build(
         say(f"{compiled} compiled, {len(rows) - compiled} already in the cache: {folder()}")
 
 
-@commands.command("list")
+@commands.command("list", epilog=example_lines("kernels list"))
 def list_(as_json: JsonOption = False) -> None:
     """List the kernels, their macros, and the architectures for which the cache holds them."""
     from xmcpipe.ops.nvrtc import compiler
