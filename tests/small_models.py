@@ -16,11 +16,13 @@ def write_model(folder: Path, encoder: Path, max_length: int = 16) -> Path:
     from xmcpipe.modeling.heads import HeadShape
     from xmcpipe.modeling.model import Model
     from xmcpipe.modeling.saved import save_model
+    from xmcpipe.pieces import Pieces
 
     head = heads.build(HeadShape("ffi", 32, LABELS, 8, bias=True, seed=2))
     head.reset_parameters()
     folder.mkdir()
-    save_model(folder, Model(load(str(encoder)), "mean", 0.1, 0, head, num_clusters=0), max_length, {})
+    model = Model(load(str(encoder)), "mean", 0.1, 0, head, num_clusters=0)
+    save_model(folder, model, Pieces(max_length), {})
     shutil.copytree(
         encoder, folder / "tokenizer", ignore=shutil.ignore_patterns("*.safetensors", "config.json")
     )

@@ -88,3 +88,23 @@ def test_a_recipe_without_the_key_finds_its_old_model(workplace: Workplace, tmp_
     shutil.rmtree(workplace.store / "predictions")
     outcome = workplace.run("--set", "train.encoder.frozen=false")
     assert {stage["stage"]: stage["state"] for stage in outcome["stages"]}["train"] == "reused"
+
+
+@pytest.mark.parametrize("how", [FROZEN, ["train.epochs=1"]], ids=["frozen", "fine-tuned"])
+def test_long_documents_are_read_in_pieces_by_every_stage(frozen: Workplace, how: list[str]) -> None:
+    pieces = ["tokenize.max_length=6", "tokenize.max_pieces=3", "tokenize.stride=1"]
+    outcome = frozen.run(*settings([*how, *pieces]))
+    made = {stage["stage"]: Path(stage["path"]) for stage in outcome["stages"]}
+    assert json.loads((made["tokenize"] / "manifest.json").read_text())["figures"]["train"]["max"] > 6
+    facts = json.loads((made["train"] / "model.json").read_text())
+    assert [facts[key] for key in ("max_length", "max_pieces", "stride")] == [6, 3, 1]
+    # The texts of the test documents get the labels that the documents of the shards get.
+    predicted = pq.read_table(made["predict"] / "predictions.parquet").to_pylist()[:20]
+    (raw,) = frozen.store.glob("raw/*/test.parquet")
+    texts = pq.read_table(raw)["text"].to_pylist()[:20]
+    names = pq.read_table(made["train"] / "labels.parquet")["label"].to_pylist()
+    asked = [flag for text in texts for flag in ("--text", text)]
+    done = frozen.call("predict", "--model", str(made["train"]), *asked, "--top", "1", "--json")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    best = [answer["labels"][0]["label"] for answer in answers]
+    assert best == [names[row["labels"][0]] for row in predicted]

@@ -110,7 +110,7 @@ def _training(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         "encoder trained": {True: "no", False: "yes"}.get(train.get("encoder", {}).get("frozen"), ""),
         "loss": train.get("loss", ""),
         "training documents": f"{facts['documents']:,}" if "documents" in facts else "",
-        "tokens of a text": f"the first {facts['max_length']:,}",
+        "tokens of a text": f"the first {facts['max_length'] * facts.get('max_pieces', 1):,}",
     }
     return [(name, value) for name, value in rows.items() if value]
 

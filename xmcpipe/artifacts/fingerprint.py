@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,12 @@ def fingerprint(stage: str, schema_version: int, config: Mapping[str, Any], inpu
     # Canonical JSON: one text for equal tables, whatever the order of their keys.
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_files(paths: Iterable[Path]) -> str:
+    """One sha256 over the names and contents of the files of a folder, in this order."""
+    listed = "".join(f"{path.name} {sha256_of_file(path)}\n" for path in paths)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:

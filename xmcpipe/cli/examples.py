@@ -14,7 +14,7 @@ EXAMPLES = {
     "train": ("xmcpipe train quickstart --set train.epochs=2",),
     "predict": (
         "xmcpipe predict quickstart --text 'a text editor'",
-        "xmcpipe predict mine.toml --input new.csv -o labels.csv",
+        "xmcpipe predict mine.toml --input new.csv --text-column body -o out.csv",
         "cat texts.txt | xmcpipe predict mine.toml --json",
     ),
     "baseline": ("xmcpipe baseline quickstart --system linear",),

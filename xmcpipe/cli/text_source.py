@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.cli import standard_input
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.inference.document import Document
@@ -81,13 +81,17 @@ class Reading:
 
 
 class TextFile:
-    """The texts of a file, which can be read more than once."""
+    """The texts of a file or folder, which can be read more than once."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
         from xmcpipe.data.tables.texts import is_plain
 
-        self.path, self._reading = require_file(path, "--input"), reading
-        plain = reading.input_format == "text" or (reading.input_format == "auto" and is_plain(path))
+        self.path, self._reading = path, reading
+        if not path.is_dir():
+            require_file(path, "--input")
+        plain = reading.input_format == "text" or (
+            reading.input_format == "auto" and is_plain(path) and not path.is_dir()
+        )
         if (given := reading.given()) and plain:
             raise XmcpipeError(
                 f"expected a table with {given[0]}, got plain text: {path}",
@@ -103,9 +107,13 @@ class TextFile:
             yield from map(Document, rows["id"].to_list(), rows["text"].to_list())
 
     def identity(self) -> dict[str, Any]:
-        """What determines the texts, in JSON types: the bytes of the file, and how they are read."""
+        """What determines the texts, in JSON types: the bytes of the files, and how they are read."""
+        from xmcpipe.data.tables.folders import text_files
+
         reading = {"input_format": self._reading.input_format, **self._reading.table()}
-        return {"input": sha256_of_file(self.path), "name": self.path.name, "reading": reading}
+        files = text_files(self.path) if self.path.is_dir() else None
+        content = sha256_of_file(self.path) if files is None else sha256_of_files(files)
+        return {"input": content, "name": self.path.name, "reading": reading}
 
     def count(self) -> int:
         """The number of texts. The whole file is read, so all of its faults are found before any work."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xmcpipe.clustering.partition import Float32s, Int32s
-from xmcpipe.modeling.encoder import Pooling, load, pool
+from xmcpipe.modeling.encoder import Pooling, load
 
 if TYPE_CHECKING:
     import torch
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Maps documents to embeddings, float32 [R, E], with a frozen encoder."""
+    """Maps documents to embeddings, float32 [R, E], with a frozen encoder.
+
+    Documents of more than `piece_length` tokens are in pieces of that length; 0 for whole documents.
+    """
 
     model: "torch.nn.Module"
     dim: int
     pooling: Pooling
     batch_size: int
     device: "torch.device"
+    piece_length: int = 0
 
     @staticmethod
-    def of(encoder: str, pooling: Pooling, batch_size: int, device: str) -> "Embedding":
+    def of(
+        encoder: str, pooling: Pooling, batch_size: int, device: str, piece_length: int = 0
+    ) -> "Embedding":
         """Load the encoder named `encoder` onto `device`. Raises XmcpipeError if either doesn't exist."""
         from xmcpipe.modeling.devices import pick_device
 
         place = pick_device(device)
         model = load(encoder).eval().to(place)
-        return Embedding(model, int(model.config.hidden_size), pooling, batch_size, place)
+        return Embedding(model, int(model.config.hidden_size), pooling, batch_size, place, piece_length)
 
     def __call__(self, tokens: Int32s, lengths: Int32s) -> Float32s:
         """The embeddings of R documents, from their concatenated token ids and their numbers of tokens."""
@@ -52,8 +58,10 @@ class Embedding:
     ) -> Float32s:
         import torch
 
+        from xmcpipe.modeling.pieces import embed_documents
+
         with torch.inference_mode():
             input_ids = torch.from_numpy(input_ids_BS).to(self.device)
             mask = torch.from_numpy(mask_BS).to(self.device)
-            hidden_BSE = self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
-            return np.asarray(pool(hidden_BSE, mask, self.pooling).cpu().numpy())
+            embedding_BE = embed_documents(self.model, input_ids, mask, self.pooling, self.piece_length)
+            return np.asarray(embedding_BE.cpu().numpy())

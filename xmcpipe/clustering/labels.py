@@ -3,6 +3,7 @@
 Legend: L labels · M labels with a vector · D features.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,19 @@ from xmcpipe.clustering.swaps import exchange, load_faiss
 from xmcpipe.clustering.vectors import Vectorise, add_texts, document_means, keep_rows
 from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.pieces import Pieces
 
 
 def cluster_labels(
-    config: ClusterConfig, shards: Path, encoder: str, num_labels: int, num_clusters: int
+    config: ClusterConfig, shards: Path, tokenized: Mapping[str, Any], num_labels: int, num_clusters: int
 ) -> tuple[Int32s, dict[str, Any]]:
     """The cluster of each label, int32 [L], and figures about cohesion and about labels without documents.
 
-    `encoder` is the name of the encoder for which the shards were tokenized. Raises XmcpipeError if no label
-    has a vector, or if faiss or the encoder is missing.
+    `tokenized` is the [tokenize] table with which the shards were made. Raises XmcpipeError if no label has a
+    vector, or if faiss or the encoder is missing.
     """
     load_faiss()  # fails now, not after minutes of computing label vectors
-    vectors_LD, texts = _label_vectors(config, shards, encoder, num_labels)
+    vectors_LD, texts = _label_vectors(config, shards, tokenized, num_labels)
     rows = np.flatnonzero(vectors_LD.any(1))
     if not len(rows):
         source = "a text" if config.method == "text" else "a training document or a text"
@@ -57,7 +59,7 @@ def cluster_labels(
 
 
 def _label_vectors(
-    config: ClusterConfig, shards: Path, encoder: str, num_labels: int
+    config: ClusterConfig, shards: Path, tokenized: Mapping[str, Any], num_labels: int
 ) -> tuple[Float32s, int]:
     """Unit vectors, float32 [L, D], and the number of them that come from label texts.
 
@@ -71,7 +73,8 @@ def _label_vectors(
     else:
         from xmcpipe.clustering.embedding import Embedding
 
-        embedding = Embedding.of(encoder, config.pooling, config.batch_size, config.device)
+        encoder, piece_length = str(tokenized["encoder"]), Pieces.of(tokenized).piece_length
+        embedding = Embedding.of(encoder, config.pooling, config.batch_size, config.device, piece_length)
         vectorise, dim = embedding, embedding.dim
     if config.method == "text":
         vectors_LD = np.zeros((num_labels, dim), np.float32)

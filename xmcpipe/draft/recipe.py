@@ -81,7 +81,8 @@ def _tokenize_keys(found: Survey, encoder: str) -> list[Key]:
     counted = "estimated from words" if found.tokens_estimated else "in a sample"
     why = (
         f"95 of 100 texts have at most {found.tokens_95:,} tokens and the longest {found.tokens_max:,} "
-        f"({counted}). The rest of a longer text is not read."
+        f"({counted}). The rest of a longer text is not read"
+        f"{', unless max_pieces is set' if found.tokens_95 > length else ''}."
     )
     return [Key("encoder", encoder), Key("max_length", length, why)]
 

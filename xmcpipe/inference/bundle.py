@@ -25,6 +25,7 @@ from xmcpipe.inference.text_encoding import TextEncoder, is_blank
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.modeling.model import Model, embedding_size
 from xmcpipe.modeling.saved import load_model
+from xmcpipe.pieces import Pieces
 
 PROBE_TOKENS = 1024  # more would take long; few encoders have positions for more
 
@@ -84,7 +85,7 @@ class Bundle:
         added_L = None
         if propensity_weight:
             added_L = favour_rare_labels(model, folder, facts, propensity_weight)
-        texts = TextEncoder(folder / "tokenizer", facts["max_length"])
+        texts = TextEncoder(folder / "tokenizer", Pieces.of(facts))
         _require_encodable(model, texts.num_tokens, facts["max_length"], folder)
         scorer = Scorer(model, pick_device(device), precision, label_chunk)
         return Bundle(scorer, texts, labels, explainer, logistic(facts, added_L))

@@ -17,16 +17,28 @@ from xmcpipe.data.shards.batches import HostBatch, collate, length_order
 from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
-from xmcpipe.modeling.encoder import Pooling, pool
+from xmcpipe.modeling.encoder import Pooling
+from xmcpipe.modeling.pieces import embed_documents
 
 BLOCK_ROWS = 4096
 
 
 class Embedder:
-    """Embeds batches with `encoder` on `device`, in the precision "float32", "bfloat16" or "float16"."""
+    """Embeds batches with `encoder` on `device`, in the precision "float32", "bfloat16" or "float16".
 
-    def __init__(self, encoder: Any, pooling: Pooling, device: torch.device, precision: str) -> None:
+    Documents of more than `piece_length` tokens are in pieces of that length; 0 for whole documents.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        pooling: Pooling,
+        device: torch.device,
+        precision: str,
+        piece_length: int = 0,
+    ) -> None:
         self.encoder, self.pooling, self.device = encoder.to(device).eval(), pooling, device
+        self.piece_length = piece_length
         self.autocast = AUTOCAST[precision]
 
     @torch.inference_mode()
@@ -35,8 +47,9 @@ class Embedder:
         input_ids_BS = torch.from_numpy(batch.input_ids).to(self.device)
         mask_BS = torch.from_numpy(batch.mask).to(self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            hidden_BSE = self.encoder(input_ids=input_ids_BS, attention_mask=mask_BS).last_hidden_state
-            embedding_BE = pool(hidden_BSE, mask_BS, self.pooling)
+            embedding_BE = embed_documents(
+                self.encoder, input_ids_BS, mask_BS, self.pooling, self.piece_length
+            )
         values: Embeddings = embedding_BE.half().cpu().numpy()
         return values
 

@@ -18,6 +18,7 @@ from xmcpipe.data.shards.batches import pad
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_bounded, read_json_object
 from xmcpipe.modeling.encoder import TOKENIZER_BYTES
+from xmcpipe.pieces import Pieces
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -43,27 +44,27 @@ class TokenLists:
 
 
 class TextEncoder:
-    """The tokenizer in `folder`, which truncates at `max_length` tokens, special tokens included.
+    """The tokenizer in `folder`, which cuts texts into `pieces`.
 
     Its ids are below `num_tokens`. Raises XmcpipeError for a folder without a tokenizer that can be read.
     """
 
-    def __init__(self, folder: Path, max_length: int) -> None:
+    def __init__(self, folder: Path, pieces: Pieces) -> None:
+        self._pieces = pieces
         try:
             text = read_bounded(folder / "tokenizer.json", TOKENIZER_BYTES).decode()
             settings = read_json_object(folder / "tokenizer_config.json")
             self._tokenizer: Any = Tokenizer.from_str(text)
-            self._set_up(settings, max_length)
+            self._set_up(settings)
         except Exception as error:  # the tokenizers library raises bare Exceptions
             raise XmcpipeError(
                 f"{folder} holds no tokenizer that can be read: {error}",
                 "give the folder of a model artifact",
             ) from error
 
-    def _set_up(self, settings: dict[str, Any], max_length: int) -> None:
+    def _set_up(self, settings: dict[str, Any]) -> None:
         direction = str(settings.get("truncation_side", "right"))
-        self._tokenizer.enable_truncation(max_length, direction=direction)
-        self._tokenizer.no_padding()
+        self._pieces.set_up(self._tokenizer, direction)
         ids = self._tokenizer.get_vocab(with_added_tokens=True).values()
         self.num_tokens = max(ids, default=0) + 1
         self.pad_id = self._special(settings, "pad_token") or 0
@@ -74,7 +75,8 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> TokenLists:
         """The tokens of N texts, at least one each."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
-        return TokenLists([encoding.ids or [self._filler] for encoding in encodings], self.pad_id)
+        ids = [self._pieces.token_ids(encoding, self._filler) for encoding in encodings]
+        return TokenLists(ids, self.pad_id)
 
     def _special(self, settings: dict[str, Any], name: str) -> int | None:
         """The id of a special token; its entry is the token, or a table with it as `content`."""

@@ -11,6 +11,7 @@ from xmcpipe.config import AUTO
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.predicted import Plan
 from xmcpipe.memory.shape import BatchShape, DataShape
+from xmcpipe.pieces import Pieces
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
 from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
@@ -59,7 +60,7 @@ def plan_recipe(
     config = choose(table, facts)
     if not config.auxiliary.weight:  # with clusters, but with an encoder that isn't trained
         data = replace(data, clusters=0)
-    make_encoder = _encoder_factory(name, data.tokens)
+    make_encoder = _encoder_factory(name, data.piece_length or data.tokens)
     shape = _batch_shape(config, data)
     plans, process = [], 0
     for variant in (config, other_memory(config)):
@@ -84,7 +85,9 @@ def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:
     # At most: many words are in more than one document of a batch.
     words = min(round(rows * terms), MAX_WORDS)
     positives = round(rows * data.positives_per_row)
-    return BatchShape(data.labels, data.clusters, rows, data.tokens, positives, words, terms)
+    return BatchShape(
+        data.labels, data.clusters, rows, data.tokens, positives, words, terms, data.piece_length
+    )
 
 
 def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:
@@ -109,16 +112,18 @@ def data_shape(
         # How many labels have a text is unknown without shards: assume all of them.
         data = stated.or_else(DataShape(label_texts=stated.labels if with_texts else 0))
     else:
-        data = stated.or_else(_shape_of_shards(shards.path, with_texts))
+        data = stated.or_else(_shape_of_shards(shards, with_texts))
     if not data.labels:
         raise XmcpipeError(
             "the number of labels is unknown: the shards of this recipe are not in the store",
             "give --labels N, or run `xmcpipe tokenize` first",
         )
     tokenize = configs.get("tokenize")
-    tokens = data.tokens or (tokenize.max_length if tokenize else TOKENS)
+    pieces = Pieces.of(vars(tokenize)) if tokenize else Pieces(TOKENS)
+    tokens = data.tokens or pieces.max_tokens
     # About as many words as tokens, and as many pairs.
-    data = data.or_else(DataShape(tokens=tokens, positives=POSITIVES, terms=2.0 * tokens))
+    rest = DataShape(tokens=tokens, positives=POSITIVES, terms=2.0 * tokens, piece_length=pieces.piece_length)
+    data = data.or_else(rest)
     weight = configs["train"].auxiliary.weight
     if not weight or (weight == AUTO and not (clusters or stated.clusters or "cluster" in configs)):
         return replace(data, clusters=0)
@@ -165,12 +170,13 @@ def _encoder_factory(name: str, tokens: int) -> Callable[[], Any]:
     return make
 
 
-def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
+def _shape_of_shards(artifact: Artifact, with_texts: bool) -> DataShape:
     """The shape of a shards artifact; `with_texts`: label texts are training documents too."""
     import pyarrow.parquet as pq
 
     from xmcpipe.data.shards.files import Shards
 
+    folder, tokenized = artifact.path, artifact.manifest.config
     shards = Shards(folder, "train")
     texts = Shards(folder, "label") if with_texts else None
     documents = len(shards)
@@ -182,6 +188,7 @@ def _shape_of_shards(folder: Path, with_texts: bool) -> DataShape:
         positives=int(shards.labels.lengths.sum(dtype="int64")) / max(documents, 1),
         label_texts=len(texts) if texts is not None else 0,
         terms=shards.terms_per_document,
+        piece_length=Pieces.of(tokenized).piece_length,
     )
 
 

@@ -109,6 +109,7 @@ def _trainer(
         encoder = make_encoder()
         width = embedding_size(encoder)
         planned = model_shape(config, width, shape.labels, shape.clusters, num_words=MAX_WORDS)
+        planned = replace(planned, piece_length=shape.piece_length)
         model = build_model(encoder, planned, META)
         if model.words is not None:
             model.words.to(META)

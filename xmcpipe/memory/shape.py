@@ -22,6 +22,8 @@ class BatchShape:
     """Number of different words in the batch, of those that the model knows; 0 if it reads none."""
     terms: float = 0.0
     """Mean number of words of a document, of those that the model knows; 0 if it reads none."""
+    piece_length: int = 0
+    """Number of tokens after which a longer document is cut; 0 if each is read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class DataShape:
 
     `labels`: L. `documents`: N. `tokens`: of the longest document. `positives`: mean number of labels of a
     document. `clusters`: C. `label_texts`: training documents in addition to N, each with one label. `terms`:
-    mean number of different terms of a document.
+    mean number of different terms of a document. `piece_length`: tokens of a piece of a longer document.
     """
 
     labels: int = 0
@@ -40,6 +42,7 @@ class DataShape:
     clusters: int = 0
     label_texts: int = 0
     terms: float = 0.0
+    piece_length: int = 0
 
     def or_else(self, other: "DataShape") -> "DataShape":
         """This shape, with values from `other` for those that are unknown."""

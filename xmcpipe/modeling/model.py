@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xmcpipe.modeling import heads
-from xmcpipe.modeling.encoder import Pooling, pool, recompute_activations
+from xmcpipe.modeling.encoder import Pooling, recompute_activations
 from xmcpipe.modeling.frequent import FrequentLabels
 from xmcpipe.modeling.heads import DTYPES, Head, HeadShape
+from xmcpipe.modeling.pieces import embed_documents
 from xmcpipe.modeling.words import WordKind, WordSource
 
 
@@ -39,6 +40,7 @@ class Model(nn.Module):
 
     `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped. `words` is
     None unless the head reads words, and `frequent` unless the most frequent labels have a head of their own.
+    `piece_length`: the encoder reads longer documents in pieces of so many tokens; 0 for whole documents.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Model(nn.Module):
         self.auxiliary = Auxiliary(width, num_clusters) if num_clusters else None
         self.words: WordSource | None = None
         self.frequent: FrequentLabels | None = None
+        self.piece_length = 0
 
     @property
     def heads(self) -> list[Head]:
@@ -62,8 +65,7 @@ class Model(nn.Module):
 
     def embed(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""
-        output = self.encoder(input_ids=input_ids_BS, attention_mask=mask_BS)
-        return pool(output.last_hidden_state, mask_BS, self.pooling)
+        return embed_documents(self.encoder, input_ids_BS, mask_BS, self.pooling, self.piece_length)
 
     def features(self, embedding_BE: Tensor) -> Tensor:
         """The features that the head reads, [B, D]: the embedding, or ReLU of the intermediate layer."""
@@ -80,7 +82,7 @@ class ModelShape:
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
     `checkpointing`: backward recomputes the encoder's activations. `frozen`: the encoder stays as it is, in
     float32 and without gradients. `word_kind` and `num_words` describe the words that the head reads, if any;
-    `frequent` the head of the most frequent labels.
+    `frequent` the head of the most frequent labels. `piece_length` is as in `Model`.
     """
 
     head: HeadShape
@@ -94,6 +96,7 @@ class ModelShape:
     word_kind: WordKind = "pairs"
     num_words: int = 0
     frequent: HeadShape | None = None
+    piece_length: int = 0
 
 
 def build_model(
@@ -111,6 +114,7 @@ def build_model(
     if draw:
         head.reset_parameters()
     model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
+    model.piece_length = shape.piece_length
     if shape.head.word_fan_in:
         model.words = WordSource(shape.word_kind, shape.num_words)
     if shape.frequent is not None:

@@ -1,7 +1,7 @@
 """A trained model on disk, which can be loaded without the shards it was trained on.
 
-model.json          schema version, head, pooling, max_length, number of training documents, validation
-                    figures, the recipe's tables
+model.json          schema version, head, pooling, max_length, max_pieces, stride, number of training
+                    documents, validation figures, the recipe's tables
 model.safetensors   head.weight, head.index, head.bias · intermediate.* · head.word_weight, head.word_index,
                     words.codes, words.idf · frequent.labels, frequent.head.* as of head (those that the
                     model has), each in the dtype in which it was trained
@@ -26,13 +26,16 @@ from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.model import Model, build_model
 from xmcpipe.modeling.plain_encoder import plain_encoder
+from xmcpipe.pieces import Pieces
 
 ENCODER = "encoder."  # how the names of its tensors begin in the model
 ENCODER_WEIGHTS = Path("encoder", "model.safetensors")
 
 
-def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any]) -> None:
+def save_model(folder: Path, model: Model, pieces: Pieces, facts: dict[str, Any]) -> None:
     """Write the model into `folder`; `facts` (JSON types) are copied into model.json.
+
+    `pieces` is how texts were cut for the training, and will be for predictions.
 
     The auxiliary branch serves training only and is not saved.
     """
@@ -47,7 +50,7 @@ def save_model(folder: Path, model: Model, max_length: int, facts: dict[str, Any
         "head": vars(model.head.shape),
         "pooling": model.pooling,
         "intermediate": 0 if model.intermediate is None else model.intermediate.out_features,
-        "max_length": max_length,
+        **vars(pieces),
         **({} if model.frequent is None else {"frequent": vars(model.frequent.head.shape)}),
         **({} if model.words is None else {"words": model.words.facts}),
         **facts,

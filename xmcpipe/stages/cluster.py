@@ -34,8 +34,8 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     else:
         from xmcpipe.clustering.labels import cluster_labels
 
-        encoder = str(Artifact.at(shards).manifest.config["encoder"])
-        clusters, tightness = cluster_labels(config, shards, encoder, num_labels, num_clusters)
+        tokenized = Artifact.at(shards).manifest.config
+        clusters, tightness = cluster_labels(config, shards, tokenized, num_labels, num_clusters)
         figures |= tightness
     sizes = np.bincount(clusters, minlength=num_clusters)
     figures |= {"size_min": int(sizes.min()), "size_max": int(sizes.max())}

@@ -12,6 +12,7 @@ from typing import Literal
 
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import ENCODER_NAME, require_at_least, runtime
+from xmcpipe.pieces import Pieces
 from xmcpipe.stages.stage import Result, Stage
 
 EMBEDDINGS_VERSION = 1
@@ -41,6 +42,7 @@ class EmbedConfig:
         require_at_least(self, 1, "batch_size")
 
 
+# Long: seven imports, which only this stage needs.
 def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write train, test and label .safetensors into `out`: float16 [N, E] each, rows as in the shards.
 
@@ -57,19 +59,21 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     from xmcpipe.progress import progress
 
     shards, started = inputs["shards"], time.monotonic()
-    name = config.encoder or str(Artifact.at(shards).manifest.config["encoder"])
+    tokenized = Artifact.at(shards).manifest.config
+    name = config.encoder or str(tokenized["encoder"])
     tokenizer, encoder = load_tokenizer(str(shards / "tokenizer")), load(name)
     splits = {split: Shards(shards, split) for split in SPLITS}
     most = max(documents.num_tokens for documents in splits.values())
     require_vocabulary(encoder, name, max(len(tokenizer), most))
-    embedder = Embedder(encoder, config.pooling, pick_device(config.device), config.precision)
+    device, piece_length = pick_device(config.device), Pieces.of(tokenized).piece_length
+    embedder = Embedder(encoder, config.pooling, device, config.precision, piece_length)
     width, total = embedding_size(encoder), sum(map(len, splits.values()))
-    pad_id = tokenizer.pad_token_id or 0
     scratch.mkdir(parents=True, exist_ok=True)
     writers = {
         split: EmbeddingWriter(embeddings_path(scratch, split), len(documents), width)
         for split, documents in splits.items()
     }
+    pad_id = tokenizer.pad_token_id or 0
     done = sum(writer.done for writer in writers.values())  # by an attempt that was killed
     with progress("embed", total, "documents", scale=True, initial=done) as bar:
         for split, documents in splits.items():

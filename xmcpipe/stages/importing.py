@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xmcpipe.artifacts.fingerprint import sha256_of_file
+from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.artifacts.versions import RAW_VERSION
 from xmcpipe.config import file_path, later, runtime
 from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
@@ -192,8 +192,7 @@ def _hash(path: Path, role: str) -> str:
         return sha256_of_file(require_file(path, f"import.{role}"))
     from xmcpipe.data.tables.folders import folder_files
 
-    names = "".join(f"{file.name} {sha256_of_file(file)}\n" for file in folder_files(path))
-    return hashlib.sha256(names.encode()).hexdigest()
+    return sha256_of_files(folder_files(path))
 
 
 def run(config: ImportConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:

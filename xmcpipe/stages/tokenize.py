@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xmcpipe.artifacts.versions import SHARDS_VERSION
 from xmcpipe.config import ENCODER_NAME, later, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.pieces import Pieces
 from xmcpipe.progress import progress
 from xmcpipe.stages.stage import Result, Stage
 
@@ -24,7 +25,15 @@ class TokenizeConfig:
     """Encoder whose tokenizer is used: a Hugging Face hub id, a folder, or package:NAME (Python package)."""
 
     max_length: int = 128
-    """Maximum number of tokens of a document, special tokens included; longer documents are truncated."""
+    """Maximum number of tokens of a piece of a document, special tokens included; longer documents are
+    truncated, or read in pieces (max_pieces)."""
+
+    max_pieces: int = later(1)
+    """Maximum number of pieces into which a document longer than max_length is cut. Its embedding is the mean
+    over the tokens of all pieces; training time and memory grow with them. 1 reads the first piece alone."""
+
+    stride: int = later(0, of="max_pieces")
+    """Number of tokens at the end of a piece that the next one repeats."""
 
     words: Literal["none", "words", "pairs"] = later("none")
     """Whether to store the words of each document for an output layer that reads words: words alone, or also
@@ -38,8 +47,8 @@ class TokenizeConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
-        require_at_least(self, 1, "max_length", "rows_per_shard")
-        require_at_least(self, 0, "num_workers")
+        require_at_least(self, 1, "max_length", "max_pieces", "rows_per_shard")
+        require_at_least(self, 0, "num_workers", "stride")
 
 
 def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
@@ -96,8 +105,8 @@ def _tasks(
         for name in ("train", "test", "labels")
     }
     common: dict[str, Any] = {
-        "tokenizer": _backend_text(tokenizer, config.max_length),
-        "max_length": config.max_length,
+        "tokenizer": _backend_text(tokenizer, Pieces.of(vars(config))),
+        "pieces": Pieces.of(vars(config)),
         "filler": _filler(tokenizer),
         "num_labels": num_rows(sources["labels"]),
         "words": config.words,
@@ -146,6 +155,12 @@ def _fast_tokenizer(config: TokenizeConfig) -> Any:
             f"expected tokenize.max_length > {special} (the special tokens), got {config.max_length}",
             f"set it to {special + 1} or more",
         )
+    if config.stride >= config.max_length - special:
+        raise XmcpipeError(
+            f"expected tokenize.stride < {config.max_length - special} (max_length without the special "
+            f"tokens), got {config.stride}",
+            f"set it to {config.max_length // 4} or less",
+        )
     longest = _max_tokens(config.encoder, tokenizer)
     if longest is not None and config.max_length > longest:
         raise XmcpipeError(
@@ -170,13 +185,12 @@ def _max_tokens(encoder: str, tokenizer: Any) -> int | None:
     return stated if positions - 2 <= stated < positions else int(positions)
 
 
-def _backend_text(tokenizer: Any, max_length: int) -> str:
-    """The tokenizer as JSON text, with truncation at `max_length` and no padding, whatever was saved."""
+def _backend_text(tokenizer: Any, pieces: Pieces) -> str:
+    """The tokenizer as JSON text, which cuts texts into `pieces` without padding, whatever was saved."""
     # The saved tokenizer must give the ids of the shards for tokenizer(text, truncation=True).
-    tokenizer.model_max_length = max_length
+    tokenizer.model_max_length = pieces.max_length
     backend = tokenizer.backend_tokenizer
-    backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
-    backend.no_padding()
+    pieces.set_up(backend, tokenizer.truncation_side)
     return str(backend.to_str())
 
 

@@ -13,6 +13,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import AUTO, to_table
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.pieces import Pieces
 from xmcpipe.stages.stage import Option, Result, Stage
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
 from xmcpipe.training.config import TrainConfig, TrainTable
@@ -50,7 +51,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
 
     shards = inputs["shards"]
     tokenized = Artifact.at(shards).manifest.config
-    device = pick_device(table.device)
+    pieces, device = Pieces.of(tokenized), pick_device(table.device)
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
     encoder_name = table.encoder.name or tokenized["encoder"]
     config = _chosen(table, inputs, encoder_name)
@@ -65,6 +66,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     num_clusters = count_clusters(clusters)
     num_tokens = max(len(tokenizer), feed.shards.num_tokens)
     model = new_model(config, encoder_name, num_tokens, feed, num_clusters, device, words)
+    model.piece_length = pieces.piece_length
     feed.read_words(model.words)
     feed.separate(model.frequent)
     if embeddings is not None and config.head.topology == "informed":
@@ -73,7 +75,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
     facts = {"documents": feed.num_documents, "recipe": _recipe(config, inputs), "figures": figures}
-    save_model(out, model, tokenized["max_length"], facts)
+    save_model(out, model, pieces, facts)
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
     _write_labels(shards / "labels.parquet", feed, out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")

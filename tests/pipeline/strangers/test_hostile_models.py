@@ -17,6 +17,7 @@ from xmcpipe.modeling import encoder, heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.saved import save_model
+from xmcpipe.pieces import Pieces
 
 
 def save_good(folder: Path, tiny_encoder: Path) -> None:
@@ -24,7 +25,7 @@ def save_good(folder: Path, tiny_encoder: Path) -> None:
     folder.mkdir()
     head = heads.build(HeadShape("ffi", 32, 30, 5, bias=True, seed=2))
     head.reset_parameters()
-    save_model(folder, Model(encoder.load(str(tiny_encoder)), "mean", 0.0, 0, head, 0), 48, {})
+    save_model(folder, Model(encoder.load(str(tiny_encoder)), "mean", 0.0, 0, head, 0), Pieces(48), {})
     encoder.load_tokenizer(str(tiny_encoder)).save_pretrained(folder / "tokenizer")
     pq.write_table(pa.table({"label": NAMES, "text": NAMES}), folder / "labels.parquet")
 

@@ -168,6 +168,20 @@ def test_tables_are_read_as_import_reads_them(predict: Any, ending: str) -> None
     assert FakeBundle.seen == ["a|b, c", "d"]
 
 
+def test_a_folder_has_a_text_in_each_file(predict: Any) -> None:
+    Path("texts").mkdir()
+    files = {"b.txt": "green\nand blue\n", "a.txt": "red", "a.key": "<colour>", "notes.md": "no"}
+    for name, text in files.items():
+        Path("texts", name).write_text(text)
+    found = rows(predict("--input", "texts", "--top", "1").stdout)
+    assert [row["id"] for row in found] == ["a", "b"]
+    assert [" ".join(text.split()) for text in FakeBundle.seen] == ["red", "green and blue"]
+    Path("empty").mkdir()
+    refused = predict("--input", "empty")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "expected a folder of .txt files, got none" in refused.stderr
+
+
 def test_labels_of_other_tools_are_no_text_and_whole_ids_stay_whole(predict: Any) -> None:
     Path("in.txt").write_text("__label__x __label__y blue sky\n__label__x green\n")
     predict("--input", "in.txt")

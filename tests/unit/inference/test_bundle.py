@@ -14,6 +14,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.bundle import Bundle
 from xmcpipe.inference.text_encoding import TextEncoder
 from xmcpipe.modeling.encoder import load_tokenizer
+from xmcpipe.pieces import Pieces
 
 WORDS = st.lists(st.integers(0, 250).map("word{}".format), max_size=30).map(" ".join)
 
@@ -45,7 +46,7 @@ def test_a_blank_text_has_no_labels_and_the_others_have_names(bundle: Bundle) ->
 
 @given(texts=st.lists(st.text(max_size=40) | WORDS, min_size=1, max_size=8))
 def test_tokens_are_those_of_the_library_that_made_the_shards(model_folder: Path, texts: list[str]) -> None:
-    tokens = TextEncoder(model_folder / "tokenizer", 16).encode(texts)
+    tokens = TextEncoder(model_folder / "tokenizer", Pieces(16)).encode(texts)
     expected = load_tokenizer(str(model_folder / "tokenizer"))(texts, truncation=True, max_length=16)[
         "input_ids"
     ]
@@ -56,7 +57,7 @@ def test_tokens_are_those_of_the_library_that_made_the_shards(model_folder: Path
 
 def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="holds no tokenizer that can be read"):
-        TextEncoder(tmp_path, 16)
+        TextEncoder(tmp_path, Pieces(16))
 
 
 def test_a_single_prediction_imports_nothing_slow(model_folder: Path) -> None:

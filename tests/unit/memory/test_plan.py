@@ -165,10 +165,10 @@ def test_a_prediction_that_fails_is_only_a_warning(
     monkeypatch.setattr(plan_compare, "rehearse", failing)
     logging.getLogger("xmcpipe").propagate = True
     with caplog.at_level(logging.WARNING):
-        figures = memory_figures(trainer, meter)
-    assert figures.keys() == {"measured_bytes"}
-    # Several handlers may have recorded it.
-    assert set(caplog.messages) == {"train: no memory was predicted: no kernel for meta"}
+        assert memory_figures(trainer, meter).keys() == {"measured_bytes"}
+    # Several handlers may have recorded it. A slow training has printed its progress too.
+    messages = {each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING}
+    assert messages == {"train: no memory was predicted: no kernel for meta"}
 
 
 SHAPE = BatchShape(LABELS, CLUSTERS, 32, 20, 96)

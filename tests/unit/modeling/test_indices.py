@@ -18,6 +18,7 @@ from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.saved import load_model, save_model
 from xmcpipe.modeling.words import WordSource
+from xmcpipe.pieces import Pieces
 
 LABELS, FEATURES, WORDS = 30, 32, 50
 INDICES = ("head.index", "head.word_index", "frequent.head.index", "frequent.head.word_index")
@@ -66,7 +67,7 @@ def model(tiny_encoder: Path) -> Model:
 def saved(model: Model, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    save_model(folder, model, 16, {})
+    save_model(folder, model, Pieces(16), {})
     return folder
 
 

@@ -19,6 +19,7 @@ from xmcpipe.modeling import heads
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.head_table import HEADS, HeadKind
 from xmcpipe.modeling.saved import load_model, save_model
+from xmcpipe.pieces import Pieces
 from xmcpipe.training.config import TrainConfig
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ def test_it_trains_saves_loads_and_predicts(shards: Path, tiny_encoder: Path, tm
     assert not torch.equal(head.weight, before)
     folder = tmp_path / "model"
     folder.mkdir()
-    save_model(folder, trainer.model, 16, {})
+    save_model(folder, trainer.model, Pieces(16), {})
     model, facts = load_model(folder)
     assert facts["head"]["kind"] == "diagonal"
     assert torch.equal(model.head.weight, head.weight)

@@ -11,6 +11,7 @@ from xmcpipe.modeling import encoder, heads, tensors
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.saved import load_model, save_model
+from xmcpipe.pieces import Pieces
 
 
 @pytest.fixture(params=["ffi", "dense", "bottleneck"])
@@ -20,7 +21,7 @@ def saved(request: pytest.FixtureRequest, tiny_encoder: Path, tmp_path: Path) ->
     assert head.bias is not None
     head.bias.data.normal_()
     model = Model(encoder.load(str(tiny_encoder)), "mean", 0.5, 24, head, num_clusters=3)
-    save_model(tmp_path, model, 48, {"figures": {"P@1": 0.5}})
+    save_model(tmp_path, model, Pieces(48), {"figures": {"P@1": 0.5}})
     return model.eval(), tmp_path
 
 
@@ -77,7 +78,7 @@ def test_the_head_of_a_light_model_stays_in_half_precision(tiny_encoder: Path, t
     head = heads.build(HeadShape("ffi", 32, 30, 8, bias=True, seed=2, dtype="bfloat16"))
     head.reset_parameters()
     model = Model(encoder.load(str(tiny_encoder)).bfloat16(), "mean", 0.5, 0, head, num_clusters=0)
-    save_model(tmp_path, model, 48, {})
+    save_model(tmp_path, model, Pieces(48), {})
     loaded, facts = load_model(tmp_path)
     assert facts["head"]["dtype"] == "bfloat16"
     dtypes = {

@@ -17,6 +17,7 @@ from xmcpipe.modeling.saved import load_model, save_model
 from xmcpipe.modeling.topk import top_labels_of
 from xmcpipe.ops.label_documents import LabelDocuments
 from xmcpipe.ops.word_layer import NO_WORD
+from xmcpipe.pieces import Pieces
 from xmcpipe.training.feed import positives_of_heads
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.words.documents import document_words
@@ -115,7 +116,7 @@ def test_the_best_labels_are_those_of_both_heads(trainer: Trainer) -> None:
 
 def test_a_loaded_model_predicts_the_same(trainer: Trainer, tmp_path: Path) -> None:
     trainer.fit()
-    save_model(tmp_path, trainer.model, 16, {})
+    save_model(tmp_path, trainer.model, Pieces(16), {})
     loaded, _ = load_model(tmp_path)
     assert loaded.frequent is not None
     batch = trainer.feed.batch(trainer.feed.train_rows)

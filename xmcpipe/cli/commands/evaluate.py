@@ -140,8 +140,7 @@ def evaluate(
 ) -> None:
     """Measure predictions: metrics with confidence intervals, and by label frequency.
 
-    The popularity baseline is printed next to them. Examples: `xmcpipe eval quickstart`, `xmcpipe eval
-    --predictions P --truth T --train R`, `xmcpipe eval --compare A B`.
+    The popularity baseline is printed next to them.
     """
     recipe = at_most_one_recipe(recipe_argument, recipe)
     if recipe is not None and is_file(recipe) and Path(recipe).exists():

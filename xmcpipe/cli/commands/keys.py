@@ -25,10 +25,7 @@ SchemaOption = Annotated[
 
 
 def keys_(name: NameArgument = None, schema: SchemaOption = False, as_json: JsonOption = False) -> None:
-    """Print the keys of a recipe: type, default and meaning of each.
-
-    Example: `xmcpipe keys train.head`
-    """
+    """Print the keys of a recipe: type, default and meaning of each."""
     tables = {stage.name: stage.config for stage in catalog.CATALOG}
     if schema:
         if name is not None:

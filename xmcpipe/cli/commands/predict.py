@@ -49,9 +49,9 @@ def predict(
         Path | None,
         typer.Option(
             "--input",
-            metavar="FILE",
-            help="Texts to label: JSONL, CSV, TSV (also .gz), Parquet, or .txt with one text per line; "
-            "- is standard input.",
+            metavar="FILE|FOLDER",
+            help="Texts to label: JSONL, CSV, TSV (also .gz), Parquet, .txt with one text per line, or a "
+            "folder of .txt files with one text each; - is standard input.",
         ),
     ] = None,
     out: Annotated[
@@ -109,8 +109,6 @@ def predict(
     """Predict labels for texts from --text, --input or standard input.
 
     With a recipe or shards and no text, predict labels for the test documents.
-
-    Example: xmcpipe predict quickstart --input texts.csv --text-column body -o labels.parquet
     """
     if input_format not in INPUT_FORMATS:
         raise XmcpipeError(

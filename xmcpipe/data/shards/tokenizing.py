@@ -24,6 +24,7 @@ from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.data.shards.files import ShardWriter
 from xmcpipe.data.terms import document_terms
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.pieces import Pieces
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -38,8 +39,8 @@ READ_ROWS, READ_BYTES = 8192, 64 << 20
 class ShardTask:
     """A shard to write: rows [first_row, first_row + num_rows) of the Parquet file `source` become `out`.
 
-    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, which includes truncation at `max_length`. A
-    document without tokens gets the token `filler`, because pooling needs at least one token. With
+    `tokenizer` is the JSON text of a `tokenizers.Tokenizer`, set up for `pieces`. A document without tokens
+    gets the token `filler`, because pooling needs at least one token. With
     `of_labels`, the source is a table of labels, and each row with a text becomes a document that has that
     row as its label. Label ids must be in [0, num_labels). `words` is the key of [tokenize].
     """
@@ -49,7 +50,7 @@ class ShardTask:
     num_rows: int
     out: Path
     tokenizer: str
-    max_length: int
+    pieces: Pieces
     filler: int
     num_labels: int
     of_labels: bool = False
@@ -58,7 +59,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Statistics of lengths: `counts[n]` documents have n tokens, int64 [max_length + 1].
+    """Statistics of lengths: `counts[n]` documents have n tokens, int64 [maximum + 1].
 
     `truncated` is the number of documents that were truncated.
     """
@@ -104,13 +105,13 @@ def encode_shard(task: ShardTask) -> Lengths:
     Raises XmcpipeError for a source that can't be read, and for a label id that is out of range.
     """
     tokenizer = _tokenizer(task.tokenizer)
-    total = Lengths(np.zeros(task.max_length + 1, np.int64), 0)
+    total = Lengths(np.zeros(task.pieces.max_tokens + 1, np.int64), 0)
     has_terms = task.words != "none"
     with ShardWriter(task.out, has_terms) as shard:
         for ids, texts, labels in _documents(task):
             parts = [_encode(tokenizer, texts[piece], task) for piece in _encode_slices(texts)]
             lengths = np.concatenate([part[1] for part in parts])
-            counts = np.bincount(lengths, minlength=task.max_length + 1).astype(np.int64)
+            counts = np.bincount(lengths, minlength=task.pieces.max_tokens + 1).astype(np.int64)
             total += Lengths(counts, sum(part[2] for part in parts))
             values = np.concatenate([part[0] for part in parts])
             terms = document_terms(texts.to_pylist(), task.words == "pairs") if has_terms else None
@@ -148,12 +149,10 @@ def _tokenizer(text: str) -> Tokenizer:
 def _encode(tokenizer: Tokenizer, texts: pa.StringArray, task: ShardTask) -> tuple[Int32s, Int32s, int]:
     """Token ids end to end, the number of tokens of each text, and how many texts were truncated."""
     encodings = tokenizer.encode_batch_fast(texts.to_pylist())
-    ids = [encoding.ids or [task.filler] for encoding in encodings]
+    ids = [task.pieces.token_ids(encoding, task.filler) for encoding in encodings]
     lengths = np.fromiter(map(len, ids), np.int32, len(ids))
     values = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum()))
-    # Only a text with the maximum number of tokens can have been truncated.
-    full = np.flatnonzero(lengths >= task.max_length)
-    return values, lengths, sum(bool(encodings[row].overflowing) for row in full)
+    return values, lengths, sum(map(task.pieces.is_truncated, encodings))
 
 
 def _documents(task: ShardTask) -> Iterator[tuple[pa.StringArray, pa.StringArray, pa.ListArray]]:

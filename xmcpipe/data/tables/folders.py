@@ -45,6 +45,32 @@ def folder_files(folder: Path) -> list[Path]:
     return files
 
 
+def text_files(folder: Path) -> list[Path]:
+    """The files of a folder of texts without labels: those of a dataset, or else its .txt files, sorted.
+
+    Raises XmcpipeError for a folder without any.
+    """
+    if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+        return folder_files(folder)
+    texts = sorted(folder.glob("*.txt"))
+    if not texts:
+        raise XmcpipeError(f"{folder}: expected a folder of .txt files, got none", "name a file")
+    return texts
+
+
+def read_text_folder(folder: Path, encoding: str) -> Iterator[pl.DataFrame]:
+    """Yield the .txt files of a folder in batches: `id`, the name of the file without .txt, and `text`.
+
+    Raises XmcpipeError for bytes that aren't `encoding`.
+    """
+    texts = text_files(folder)
+    for first in range(0, len(texts), BATCH):
+        rows = [
+            (ENDING.sub("", text.name), _content(text, encoding)) for text in texts[first : first + BATCH]
+        ]
+        yield pl.DataFrame(rows, schema={"id": pl.String(), "text": pl.String()}, orient="row")
+
+
 def arrow_files(folder: Path) -> list[Path]:
     """The .arrow files of a dataset that was saved by `datasets`, in their order."""
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from xmcpipe.data.tables.detect import format_of
+from xmcpipe.data.tables.folders import read_text_folder
 from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, join_text, read_rows
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.lines import text_lines
@@ -25,12 +26,17 @@ def read_texts(
 ) -> Iterator[pl.DataFrame]:
     """Yield batches of texts in the order of the file: the columns `id` and `text`, both string.
 
+    `path` may be a folder: of .txt files, each of which is a text, or of a dataset that `datasets` saved.
+
     `id` is null in a file without ids, and for an empty id unless the user named the column of ids. With
     `plain` every line is a text, whatever the name of the file; without it, those of a file that is called as
     text files are, unless it has lines of labels and text. `columns.labels` is not read. Raises the errors of
     `read_rows`, and XmcpipeError for text that may be JSON lines or may have labels.
     """
-    require_file(path, "--input")
+    if path.is_dir() and format_of(path) == "annif":
+        return read_text_folder(path, options.encoding)
+    if not path.is_dir():
+        require_file(path, "--input")
     if plain:
         return _lines(path, options.encoding, checked=False)
     try:

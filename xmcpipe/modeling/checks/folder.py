@@ -19,6 +19,7 @@ from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import DTYPES, HeadShape
 from xmcpipe.modeling.model import ModelShape
 from xmcpipe.modeling.tensors import TensorFile
+from xmcpipe.pieces import Pieces
 
 HINT = "give the folder of a model artifact"
 MOST = 1 << 40  # limit of any size in model.json: far above real ones, far below overflows
@@ -31,7 +32,8 @@ def shape_of(facts: dict[str, Any], folder: Path) -> ModelShape:
         words = facts.get("words", {"kind": "pairs", "count": 0})
         if facts["pooling"] not in ("cls", "mean") or words["kind"] not in ("words", "pairs"):
             raise ValueError(f"unknown pooling {facts['pooling']!r} or words {words['kind']!r}")
-        _count("max_length", facts["max_length"], SMALL)
+        for name, value in vars(Pieces.of(facts)).items():
+            _count(name, value, SMALL)
         return ModelShape(
             _head(facts["head"]),
             facts["pooling"],
@@ -39,6 +41,7 @@ def shape_of(facts: dict[str, Any], folder: Path) -> ModelShape:
             word_kind=words["kind"],
             num_words=_count("words.count", words["count"]),
             frequent=_head(facts["frequent"]) if "frequent" in facts else None,
+            piece_length=Pieces.of(facts).piece_length,
         )
     except (KeyError, TypeError, ValueError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -16,7 +16,7 @@ LINES = [(name, line) for name, lines in EXAMPLES.items() for line in lines]
 
 def commands() -> dict[str, Any]:
     """Every command by its name; a command of a group as `group command`."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, command in GROUP.commands.items():
         if hasattr(command, "commands"):
             found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
