@@ -39,3 +39,11 @@ def _needs_gpu(request: pytest.FixtureRequest) -> None:
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of save_pretrained: a BERT of 2 layers and 32 features, with a tokenizer of 200 words."""
     return write_encoder(tmp_path_factory.mktemp("encoder"), WORDS)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The id of a test with long bytes as a parameter: the parameter's name, which pytest numbers.
+
+    The bytes of an archive hold the time, so the workers of a run would collect tests of different names.
+    """
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
