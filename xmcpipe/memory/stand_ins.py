@@ -6,6 +6,7 @@ Everything else in a rehearsal is the real code.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -85,7 +86,8 @@ def optimizer_kernels_on_meta(device: str) -> Iterator[None]:
     entered.
     """
     replaced = [(import_module("torch.optim.adam"), "_device_dtype_check_for_fused", lambda *_, **__: None)]
-    if device == "cuda":  # the Triton kernel; on a CPU optimi uses torch's operators
+    # The Triton kernel; on a CPU optimi uses torch's operators, and so does the AdamW in its place.
+    if device == "cuda" and find_spec("optimi"):
         replaced.append((import_module("optimi.adam"), "_single_param_adam", lambda *_, **__: None))
     originals = [getattr(module, name) for module, name, _ in replaced]
     for module, name, function in replaced:

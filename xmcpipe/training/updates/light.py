@@ -5,7 +5,7 @@ stochastically, so that small updates are right on average. The encoder and the 
 bfloat16 weights and the AdamW of torch-optimi, which does two things. It carries the rounding error of a
 weight over to the next step (Kahan summation; Zamirai et al., "Revisiting bfloat16 training", 2020). It
 updates each weight as soon as backward has computed its gradient, and frees the gradient then (LOMO, Lv et
-al., 2023).
+al., 2023). Without that package, `kahan_adamw` does the same in more time.
 
 At the usual learning rates of an encoder, rate times weight decay is smaller than the last place of a
 bfloat16, so these weights do not decay; in float32 they would decay very little. With `precision = "float32"`
@@ -24,6 +24,7 @@ from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch
 from xmcpipe.training.updates.head_words import AllWords
+from xmcpipe.training.updates.kahan_adamw import KahanAdamW
 from xmcpipe.training.updates.optimizer import (
     Group,
     branch_groups,
@@ -39,6 +40,7 @@ from xmcpipe.training.updates.optimizer import (
 # With beta2 = 0.999 a second moment in bfloat16 would stay at its maximum: a decrease by a thousandth is
 # smaller than its last place, and would be rounded away.
 BETAS = {torch.bfloat16: (0.9, 0.99), torch.float32: (0.9, 0.999)}
+EPS = 1e-8  # as in torch, not optimi's 1e-6: the gradient of a mean over B x L is small
 
 
 class LightUpdates:
@@ -108,7 +110,7 @@ class LightUpdates:
         if self.optimizer is not None:
             restore_state(self.optimizer, file, f"{prefix}adamw.")
             for state in self.optimizer.state.values():
-                # optimi counts steps on the host, and resets a state that lacks the key "kahan_comp".
+                # Steps are counted on the host, and a state that lacks the key "kahan_comp" would be reset.
                 if "step" in state:
                     state["step"] = state["step"].cpu()
                     state.setdefault("kahan_comp", None)
@@ -125,17 +127,19 @@ def _releasing_adamw(
     model: Model, groups: list[Group], lr: float, device: torch.device
 ) -> torch.optim.Optimizer | None:
     """AdamW over `groups` whose updates run during backward; None if only the head is trained."""
-    from optimi import AdamW, prepare_for_gradient_release
-    from optimi.utils import HAS_TRITON
-
     if not groups:
         return None
-    dtype = groups[0]["params"][0].dtype
+    groups, betas = with_rates(groups, lr), BETAS[groups[0]["params"][0].dtype]
+    try:
+        from optimi import AdamW, prepare_for_gradient_release
+        from optimi.utils import HAS_TRITON
+    except ModuleNotFoundError:
+        return KahanAdamW(groups, betas, EPS)
     optimizer: torch.optim.Optimizer = AdamW(
-        with_rates(groups, lr),
+        groups,
         lr=lr,
-        betas=BETAS[dtype],
-        eps=1e-8,  # as in torch, not optimi's 1e-6: the gradient of a mean over B x L is small
+        betas=betas,
+        eps=EPS,
         kahan_sum=True,
         triton=HAS_TRITON and _triton_runs(device),
         gradient_release=True,
