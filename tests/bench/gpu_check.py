@@ -1,186 +1,148 @@
-"""Builds, checks and times everything that needs a GPU, in less than 10 minutes: `make gpu-check`.
+"""Builds, checks and times everything that needs a GPU: `make gpu-check`, or this file as a plain script.
 
-1. `xmcpipe kernels build`: compiles every kernel for the GPU;
-2. the tests marked `gpu`: every operator against float64 on the CPU, streams, graphs, offsets above 2^31;
-3. tests/bench/step_designs.py: compares the two designs of the fused step;
-4. tests/bench/shapes.py: peak memory, predicted and measured, and seconds per step, for the paper's datasets
-   in the modes `paper` and `light`, and for 100,000,000 labels;
-5. `xmcpipe bench` over a grid, next to dense, CSR and embedding_bag;
-6. compute-sanitizer, with memcheck and racecheck, on small layers, if it is installed.
+    python3 tests/bench/gpu_check.py --out FOLDER --seconds 500
 
-Each part is a process with a time limit, so that a failure doesn't stop the other parts: its output is in the
-report. Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), where NAME is that of the GPU.
-Without a GPU the same parts run on the CPU with small shapes, which shows that the script works; the files
-are then called cpu-check.
+It needs no installation: torch, transformers, numba, pyarrow, typer, rich, pytest and the `gpu` extra's
+cuda-bindings are enough. The parts (tests/bench/gpu/jobs.py) run in the order of their value, each as a
+process with a time limit, until --seconds have passed. `--parts NAME,NAME` runs only these: a later call can
+do what an earlier one did not get to.
+
+Writes gpu-NAME.json and gpu-NAME.md into --out (results/gpu/), where NAME is that of the GPU, with the output
+of all parts in gpu-check.log and the results of `xmcpipe bench` in bench/. The report is rewritten after
+every result, so that a run which is killed at any moment leaves what it had. Without a GPU the same parts run
+on the CPU with small shapes, which shows that the script works; the files are then called cpu-check.
 """
 
 import argparse
-import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import NoReturn, TextIO
 
-from tests.bench.gpu_report import ROOT, Part, machine, write_report
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # as a plain script, only this file's folder is there
 
-TIMED_OUT = 124  # exit status
-TAIL = 3000  # characters of a part's output in the report
+from tests.bench.gpu.jobs import PATIENCE, Job, jobs  # noqa: E402
+from tests.bench.gpu.machine import machine  # noqa: E402
+from tests.bench.gpu.process import TIMED_OUT, follow  # noqa: E402
+from tests.bench.gpu.report import RUNNING, STOPPED, Part, Report  # noqa: E402
+
+LEAST_SECONDS = 5.0  # a part that has less time left is not begun
+TAIL = 1500  # characters of a failed part's output on the terminal
 
 
-def finish(arguments: Sequence[str], seconds: float, environment: dict[str, str]) -> tuple[int, str, str]:
-    """Run a command; returns status, output and errors. At the time limit all its processes are killed."""
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # a remaining process would occupy GPU memory
-        out, err = process.communicate()
-        return TIMED_OUT, out, err
-    return process.returncode, out, err
+class StopError(Exception):
+    """A signal asked the check to end."""
 
 
 class Check:
-    """Runs the parts one after another until `seconds` have passed."""
+    """Runs jobs until `seconds` have passed; `report` has a part for each of them."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, report: Report, seconds: float, patience: float, log: TextIO) -> None:
+        self.report, self.patience, self.log = report, patience, log
         self.ends = time.monotonic() + seconds
-        self.parts: list[Part] = []
 
-    def run(self, name: str, *arguments: str, limit: float, more: dict[str, str] | None = None) -> Part:
-        """Run a command in the repository's root; `result` of the part is its whole standard output.
+    def run(self, job: Job, part: Part) -> None:
+        """Run one part to its end, or to its time limit."""
+        left = min(self.patience * job.expected, self.ends - time.monotonic())
+        part.why = job.skipped or ("no time left" if left < LEAST_SECONDS else "")
+        if part.why:
+            return
+        part.state, begin, written = RUNNING, time.monotonic(), -1
+        print(f"# {part.name}: {part.command}", flush=True)
+        self._say(f"# {part.name}: {part.command}")
 
-        `more` is added to its environment.
-        """
-        left = min(limit, self.ends - time.monotonic())
-        shown = " ".join(arguments).replace(sys.executable, "python").replace(f"{ROOT}/", "")
-        begin = time.monotonic()
-        print(f"# {name}: {shown}", flush=True)
-        if left < 5:
-            part = Part(name, shown, None, 0.0, "no time left")
-        else:
-            env = {**os.environ, "HF_HUB_OFFLINE": "1"}
-            env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
-            status, out, err = finish(arguments, left, {**env, **(more or {})})
-            tail = (out + err).strip()[-TAIL:]
-            if status == TIMED_OUT:
-                tail += f"\nstopped after {left:.0f} s"
-            part = Part(name, shown, status, time.monotonic() - begin, tail, out)
-        self.parts.append(part)
+        def each_line(line: str) -> None:
+            part.take(line)
+            self._say(line)
+
+        def tick() -> None:
+            nonlocal written
+            part.seconds, said = time.monotonic() - begin, len(part.rows) + len(part.lines)
+            if said != written:
+                written = said
+                self.report.write()
+
+        try:
+            status = follow(job.command, ROOT, _environment(job), left, each_line, tick)
+        except BaseException:
+            part.state, part.seconds = STOPPED, time.monotonic() - begin
+            raise
+        part.status, part.seconds = status, time.monotonic() - begin
+        if status == TIMED_OUT:
+            part.why = f"stopped after {left:.0f} s"
         print(f"  {part.verdict}, {part.seconds:.0f} s", flush=True)
-        if part.status:
-            print("  " + part.tail[-1500:].replace("\n", "\n  "), flush=True)
-        return part
+        if status:
+            print("  " + "\n".join(part.lines)[-TAIL:].replace("\n", "\n  "), flush=True)
 
-    def skip(self, name: str, why: str) -> None:
-        """Record that a part was not run, and why."""
-        self.parts.append(Part(name, "", None, 0.0, why))
-
-
-PYTEST = (sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider")
+    def _say(self, line: str) -> None:
+        self.log.write(line + "\n")
+        self.log.flush()
 
 
-def check_tests(check: Check, on_gpu: bool) -> None:
-    """Run the tests that need a GPU; without one, those of the step."""
-    places = [
-        "tests/kernels",
-        "tests/unit/ops",
-        "tests/unit/modeling",
-        "tests/unit/training",
-        "tests/unit/memory",
-    ]
-    marked = ["-m", "gpu"]
-    if not on_gpu:
-        places, marked = ["tests/unit/ops"], ["-k", "step"]
-    check.run("tests", *PYTEST, *marked, *places, limit=150)
+def _environment(job: Job) -> dict[str, str]:
+    here = os.environ
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1"}
+    path = os.pathsep.join([*filter(None, [here.get("PYTHONPATH")]), str(ROOT)])
+    return {**here, **quiet, **job.environment, "PYTHONPATH": path}
 
 
-def check_sanitizer(check: Check, on_gpu: bool) -> None:
-    """Run compute-sanitizer's tools on small layers: each product, each design of the step."""
-    sanitizer = shutil.which("compute-sanitizer")
-    if not on_gpu or sanitizer is None:
-        check.skip("sanitizer", "no GPU" if not on_gpu else "compute-sanitizer is not installed")
-        return
-    # API errors are not reported, because looking up functions by name fails now and then without harm.
-    # torch's memory cache is off, because it would hide reads outside a tensor.
-    options = ["--error-exitcode", "9", "--report-api-errors", "no"]
-    small = ["tests/kernels/test_device.py", "-k", "(equal_float64 and 64-torch.bfloat16) or the_step_on"]
-    for tool in ("memcheck", "racecheck"):
-        uncached = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"} if tool == "memcheck" else {}
-        check.run(tool, sanitizer, "--tool", tool, *options, *PYTEST, *small, limit=60, more=uncached)
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise StopError(f"stopped by {signal.Signals(number).name}")
 
 
-def check_bench(check: Check, on_gpu: bool, out: Path) -> Any:
-    """Run the bench grid, and return its JSON document."""
-    grid = ["--labels", "131072,670091", "--fan-in", "64,128", "--batch", "32,64,128,512"]
-    grid += ["--dtype", "bfloat16"]
-    if not on_gpu:
-        grid = ["--quick"]
-    folder = out / "bench-check"
-    command = [sys.executable, "-m", "xmcpipe", "bench", *grid, "--out", str(folder)]
-    part = check.run("bench", *command, limit=150)
-    written = folder / "bench.json"
-    part.result = json.loads(written.read_text()) if written.is_file() else None
-    shutil.rmtree(folder, ignore_errors=True)
-    return part.result
-
-
-def check_designs(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
-    """Time both designs of the step, and return a row per shape."""
-    if not on_gpu:
-        check.skip("step designs", "both need a GPU")
-        return []
-    part = check.run("step designs", sys.executable, "tests/bench/step_designs.py", limit=60)
-    return [json.loads(line) for line in (part.result or "").splitlines() if line.startswith("{")]
-
-
-def check_shapes(check: Check, on_gpu: bool) -> list[dict[str, Any]]:
-    """Measure memory and seconds per step of each shape, and return a row per shape and mode."""
-    from tests.bench.shapes import SHAPES
-
-    rows = []
-    for name in SHAPES:
-        for memory in ("light", "paper"):
-            if name == "100m" and memory == "paper":
-                continue  # 100M x 128 float32 weights with gradient and moments would take 200 GB
-            command = [sys.executable, "tests/bench/shapes.py", name, "--memory", memory]
-            large = name == "100m"  # drawing and rewiring 12.8 billion connections takes most of the time
-            steps = ["--steps", "6"] if large else []
-            sizes = steps if on_gpu else ["--small", "--steps", "5"]
-            part = check.run(f"{name}, {memory}", *command, *sizes, limit=200 if large else 90)
-            lines = (part.result or "").strip().splitlines()
-            part.result = json.loads(lines[-1]) if part.status == 0 and lines else None
-            if part.result:
-                rows.append(part.result)
-    return rows
+def _chosen(every: list[Job], names: str | None) -> list[Job]:
+    """The jobs with these names, in order; all without names. Exits for a name that no job has."""
+    if names is None:
+        return every
+    wanted, known = {name.strip() for name in names.split(",")}, [job.name for job in every]
+    if unknown := wanted - set(known):
+        sys.exit(f"expected --parts from {', '.join(known)}; got {', '.join(sorted(unknown))}")
+    return [job for job in every if job.name in wanted]
 
 
 def main() -> int:
-    """Run all parts; the exit status is 1 if one failed."""
+    """Run the parts; the exit status is 1 if one failed, or a signal stopped them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--seconds", type=float, default=570.0)
+    parser.add_argument("--parts", metavar="NAME,NAME", help="run only these")
     options = parser.parse_args()
-    import torch
+    options.out.mkdir(parents=True, exist_ok=True)
+    begin, facts = time.monotonic(), machine()
+    for key, value in facts.items():  # at once: if nothing else works, this is what was learnt
+        print(f"{key}: {value}", flush=True)
+    architecture = f"sm_{facts['capability'].replace('.', '')}" if "gpu" in facts else None
+    bench = options.out / "bench"
+    chosen = _chosen(jobs(architecture, bench.resolve()), options.parts)
+    parts = [Part(job.name, _shown(job), job.expected, job.table) for job in chosen]
+    report = Report(options.out, facts, parts, bench / "bench.json")
+    report.write()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    patience = PATIENCE["gpu" if architecture else "cpu"]
+    stopped = False
+    with (options.out / "gpu-check.log").open("w", encoding="utf-8") as log:
+        check = Check(report, options.seconds - (time.monotonic() - begin), patience, log)
+        try:
+            for job, part in zip(chosen, parts, strict=True):
+                check.run(job, part)
+                report.write()
+        except StopError as error:
+            stopped = True
+            print(error, flush=True)
+            report.write()
+    print("\n" + report.page.read_text(encoding="utf-8"))
+    return int(stopped or any(part.status for part in parts))
 
-    on_gpu = torch.cuda.is_available()
-    facts, check = machine(on_gpu), Check(options.seconds)
-    arch = "sm_{}{}".format(*torch.cuda.get_device_capability()) if on_gpu else "sm_90"
-    check.run("compile", sys.executable, "-m", "xmcpipe", "kernels", "build", "--arch", arch, limit=120)
-    check_tests(check, on_gpu)
-    designs, rows = check_designs(check, on_gpu), check_shapes(check, on_gpu)
-    bench = check_bench(check, on_gpu, options.out)
-    check_sanitizer(check, on_gpu)
-    page = write_report(check.parts, facts, rows, designs, bench, options.out)
-    print("\n" + page.read_text())
-    return int(any(part.status for part in check.parts))
+
+def _shown(job: Job) -> str:
+    """The command without paths of this machine."""
+    return " ".join(job.command).replace(sys.executable, "python").replace(f"{ROOT}/", "")
 
 
 if __name__ == "__main__":

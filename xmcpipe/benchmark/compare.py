@@ -5,7 +5,7 @@ skipped, and the reason is reported.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
     """Check all implementations of the operation `what`, then time the right ones. Use each `seed` only
     once."""
     device = clock.device
-    results = _validate(draw(shape, device, 2 * seed, large_steps=True), what, seed)
+    results = validate(draw(shape, device, 2 * seed, large_steps=True), what, seed)
     comparison = Comparison(what, shape, results)
     # Timed on another problem, with updates as small as in training: see `draw`.
     problem = draw(shape, device, 2 * seed + 1, large_steps=False)
@@ -87,7 +87,9 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
     return comparison
 
 
-def _validate(problem: Problem, what: str, seed: int) -> list[ImplementationResult]:
+def validate(
+    problem: Problem, what: str, seed: int, kinds: Sequence[type[Implementation]] = IMPLEMENTATIONS
+) -> list[ImplementationResult]:
     """One result for each implementation; those in the state `timed` are right, and have no times yet."""
     labels_R = sample_labels(problem, seed)
     exact = expected(problem, what, labels_R)
@@ -100,7 +102,7 @@ def _validate(problem: Problem, what: str, seed: int) -> list[ImplementationResu
         layer = kind(problem)
         return worst([*poisoned, *checks(what, layer, layer.call(what)(), exact)])
 
-    return [_state(kind, problem, what, check) for kind in IMPLEMENTATIONS]
+    return [_state(kind, problem, what, check) for kind in kinds]
 
 
 def _state(

@@ -1,6 +1,6 @@
 """Runs the whole grid, shape by shape, and builds the JSON document of its results."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
@@ -17,8 +17,13 @@ from xmcpipe.progress import progress
 SCHEMA_VERSION = 1  # version of the JSON document
 
 
-def bench(grid: Grid, device: torch.device) -> Iterator[tuple[Shape, list[Comparison]]]:
-    """Yield each shape with one comparison per operation, as soon as they are done."""
+def bench(
+    grid: Grid, device: torch.device, each: Callable[[Comparison], None] | None = None
+) -> Iterator[tuple[Shape, list[Comparison]]]:
+    """Yield each shape with one comparison per operation, as soon as they are done.
+
+    `each` is called after every comparison, so that a long run can keep what it has.
+    """
     clock, seeds, shapes = Clock(device), count(1), list(grid.shapes())
     for number, shape in enumerate(shapes, start=1):
         comparisons = []
@@ -26,6 +31,8 @@ def bench(grid: Grid, device: torch.device) -> Iterator[tuple[Shape, list[Compar
             for what in grid.what:
                 bar.set_postfix_str(what)
                 comparisons.append(compare(shape, what, grid, clock, next(seeds)))
+                if each is not None:
+                    each(comparisons[-1])
                 bar.update()
         yield shape, comparisons
 

@@ -3,11 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from xmcpipe.benchmark import implementations, timing
+from xmcpipe.benchmark import implementations, run, timing
+from xmcpipe.benchmark.compare import Comparison, compare
 from xmcpipe.cli.app import app
 
 SMALL = ["--labels", "60", "--fan-in", "4,8", "--features", "16", "--batch", "3", "--repeats", "1"]
@@ -29,6 +31,23 @@ def test_a_table_json_and_a_picture(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "a" / "b" / "bench.json").read_text())
     assert len(document["comparisons"]) == 2 * 2 * 4
     assert (tmp_path / "a" / "b" / "bench.png").is_file()
+
+
+def test_a_run_that_fails_leaves_the_comparisons_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: Any) -> Comparison:
+        if arguments[1] == "step":
+            raise OSError("the machine is taken back")
+        return compare(*arguments)
+
+    monkeypatch.setattr(run, "compare", failing)
+    grid = [*SMALL, "--dtype", "float32", "--device", "cpu"]
+    result = CliRunner().invoke(app, ["bench", *grid, "--out", str(tmp_path)])
+    assert isinstance(result.exception, OSError)
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert [each["what"] for each in document["comparisons"]] == ["forward", "backward"]
 
 
 def test_json_is_all_that_is_on_standard_output() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xmcpipe.benchmark.compare import Comparison, ImplementationResult
     from xmcpipe.benchmark.grid import Shape
 
+BENCH = "bench.json"
 NUMBERS = "N,N…"
 COLUMNS = ("what", "implementation", "ms", "vs dense", "GB/s", "of copy", "peak memory", "rounds")
 
@@ -112,15 +113,21 @@ def bench(
     torch_device = pick_device(device)
     grid = grids.choose(torch_device.type, quick, options)
     done: list[Comparison] = []
-    for shape, comparisons in run.bench(grid, torch_device):
-        done += comparisons
+
+    def keep(comparison: "Comparison") -> None:
+        done.append(comparison)
+        if out is not None:
+            _write(out, run.document(grid, torch_device, done))
+
+    for shape, comparisons in run.bench(grid, torch_device, keep):
         if not as_json:
             _print_table(shape, comparisons)
     document = run.document(grid, torch_device, done)
     if as_json:
         print_json(document)
     if out is not None:
-        _write(out, document)
+        echo(f"wrote {out / BENCH}", err=True)
+        _plot(out, document)
     if run.any_wrong(done):
         raise typer.Exit(1)
 
@@ -149,11 +156,15 @@ def _require_writable(out: Path) -> None:
 
 
 def _write(out: Path, document: dict[str, Any]) -> None:
+    """Write the results so far, in one go: a run that is killed leaves those of all comparisons before."""
+    unfinished = out / f".{BENCH}"
+    unfinished.write_text(json_text(document, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(out / BENCH)
+
+
+def _plot(out: Path, document: dict[str, Any]) -> None:
     from xmcpipe.benchmark import plot
 
-    path = out / "bench.json"
-    path.write_text(json_text(document, indent=2) + "\n", encoding="utf-8")
-    echo(f"wrote {path}", err=True)
     try:
         plot.write(out / "bench.png", document)
     except ModuleNotFoundError as error:
