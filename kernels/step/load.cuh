@@ -104,8 +104,10 @@ __device__ __forceinline__ void load_tile(const Parameters& params, const Shared
         bool has_bias = layer.bias_L && (int)threadIdx.x < range.num_labels;
         state.bias[threadIdx.x] = has_bias ? layer.bias_L[range.label + threadIdx.x] : 0.0f;
     }
-    if (threadIdx.x / WARP_SIZE == WARPS - 1)
-        state.pairs_passed = set_positive_bits(memory.positive_bits, params.positives, range.label, state.pairs_passed);
+    if (threadIdx.x / WARP_SIZE == WARPS - 1) {
+        int passed = set_positive_bits(memory.positive_bits, params.positives, range.label, state.pairs_passed);
+        if (threadIdx.x % WARP_SIZE == 0) state.pairs_passed = passed;
+    }
     scatter_weights(memory.w, layer.weight_LK + range.connection, layer.index_LK + range.connection, range.num_labels,
                     layer.fan_in);
 }

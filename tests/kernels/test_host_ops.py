@@ -14,7 +14,7 @@ from tests.kernels.host.gpu import HostGpu, install
 from tests.unit.ops.loss_cases import added_loss
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import reference, step_torch
-from xmcpipe.ops.cuda import ffi, rewire, step, step_chunks, step_pass, topk
+from xmcpipe.ops.cuda import ffi, geometry, rewire, rows, step, step_chunks, step_pass, topk
 from xmcpipe.ops.cuda.step_arguments import loss_code
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, Update
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
@@ -82,6 +82,31 @@ def test_scores_and_gradients(
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
     in_shared = {dict(variant.macros).get("SHARED") for variant, _ in gpu.launches} - {None}
     assert in_shared == {int(architecture == "sm_90")}
+
+
+@pytest.mark.parametrize("batch", [BATCH, 72])  # with padding, and without
+def test_gradients_are_read_in_chunks_of_labels(
+    host_gpu: HostGpu, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """One buffer by label, of as many labels as fit in the cache, and not one of all labels."""
+    monkeypatch.setattr(geometry, "CHUNK_MULTIPLE", 128)
+    install(monkeypatch, HostGpu(cache_bytes=4 * 80 * 128))
+    features_BD, layer = make(torch.bfloat16, batch)
+    grad_BL = torch.randn(batch, LABELS, generator=torch.Generator().manual_seed(9))
+    chunks = [(each.clone(), begin, end) for each, begin, end in rows.by_label(grad_BL, 128)]
+    assert [(begin, end) for _, begin, end in chunks] == [(0, 128), (128, 256), (256, 300)]
+    for gradient_LB, begin, end in chunks:
+        assert gradient_LB.shape == (128, 72)
+        assert torch.equal(gradient_LB[: end - begin, :batch], grad_BL[:, begin:end].T)
+        assert not gradient_LB[:, batch:].any()
+    grad_features, grad_weight = reference.ffi_backward(
+        grad_BL.double(), features_BD.double(), layer.weight.double(), layer.index
+    )
+    out_BD, out_LK = torch.full(features_BD.shape, torch.nan), torch.full(layer.index.shape, torch.nan)
+    ffi.grad_features(grad_BL, layer, out_BD)
+    ffi.grad_weight(grad_BL, features_BD, layer.index, out_LK)
+    torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
 
 
 class Outcome(NamedTuple):

@@ -80,7 +80,7 @@ def test_a_block_may_use_all_of_its_shared_memory(more: int) -> None:
     assert torch.equal(scaled(x, shared=limit, more=more), expected(x))
     assert blocks_per_multiprocessor(SCALE.variant(), x.device, limit) == 1
     assert blocks_per_multiprocessor(SCALE.variant(), x.device, 0) > 1
-    with pytest.raises(ValueError, match="bytes of shared memory"):
+    with pytest.raises(ValueError, match="bytes of dynamic shared memory"):
         scaled(x, shared=limit + 1)
 
 

@@ -16,8 +16,10 @@ from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.cuda.geometry import (
     INDEX_BYTES,
+    SUM_BYTES,
     Card,
     LayerShape,
+    gradient_chunk,
     max_gradient_bytes,
     max_step_workspace_bytes,
     padded_rows,
@@ -80,13 +82,18 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
         return word_workspace_bytes(len(args[2]), num_rows)
     if name == "word_update_":  # of weight, index, place, values, the gradient of the scores [B, L]
         num_rows = len(args[4])
-        return word_workspace_bytes(len(args[3]), num_rows) + 4 * len(first) * padded_rows(num_rows)
+        return word_workspace_bytes(len(args[3]), num_rows) + _gradient_by_label(num_rows, len(first))
     if name == "ffi_scores":
         return first.element_size() * width * padded_rows(num_rows)
-    by_label = 4 * width * padded_rows(num_rows)  # the transposed gradient, float32
+    by_label = _gradient_by_label(num_rows, width)
     if name == "ffi_grad_features":
         return by_label + max_gradient_bytes(num_rows, args[3], H100)
     return by_label + second.element_size() * second.shape[1] * padded_rows(num_rows)
+
+
+def _gradient_by_label(num_rows: int, num_labels: int) -> int:
+    """Bytes of the gradient of the scores by label, float32, of as many labels as are processed at a time."""
+    return SUM_BYTES * gradient_chunk(num_rows, num_labels, H100) * padded_rows(num_rows)
 
 
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:

@@ -43,9 +43,9 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_projected = torch.zeros_like(projected_BW, dtype=torch.float32) if need_projected else None
         grad_weight = torch.empty_like(weight_LW) if need_grad else None
         grad_bias = None if bias_L is None else torch.empty_like(bias_L)
-        for begin, end in head.chunks(label_chunk):
+        chunks = list(head.chunks(label_chunk))
+        for (begin, end), pairs in zip(chunks, _pairs_of(head, positives, chunks), strict=True):
             scores = head.scores(projected_BW, begin, end, None if words is None else words.batch)
-            pairs = positives.within(head.shape.first_label + begin, head.shape.first_label + end)
             total += loss_in_place(scores, pairs.rows, pairs.labels)  # scores become their gradient
             if need_grad and words is not None:
                 word_update_(scores, *words.part(begin, end))
@@ -71,6 +71,14 @@ class _ChunkedLoss(torch.autograd.Function):
         if grad_projected is not None:
             grad_projected = grad_projected.to(ctx.dtype)
         return (grad_projected, grad_weight, grad_bias, *[None] * 6)
+
+
+def _pairs_of(head: Head, positives: Positives, chunks: list[tuple[int, int]]) -> list[Positives]:
+    """The positive pairs of each chunk of `head`, with labels counted from its begin."""
+    if head.owns_all_labels and chunks == [(0, head.num_labels)]:
+        return [positives]  # nothing is searched, which would wait for the device
+    first = head.shape.first_label
+    return positives.parts([(first + begin, first + end) for begin, end in chunks])
 
 
 def chunked_loss(

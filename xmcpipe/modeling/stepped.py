@@ -69,8 +69,7 @@ class _SteppedLoss(torch.autograd.Function):
         update: Update,
         words: Words,
     ) -> Tensor:
-        local = positives.within(update.first_label, update.first_label + layer.num_labels)
-        loss_sum, grad_features = step_(features_BD, layer, local, loss, update, words)
+        loss_sum, grad_features = step_(features_BD, layer, positives, loss, update, words)
         ctx.grad_features, ctx.factor, ctx.dtype = grad_features, factor, features_BD.dtype
         value: Tensor = loss_sum * factor
         return value
@@ -100,6 +99,9 @@ def stepped_loss(
     reads words.
     """
     layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
+    if not head.owns_all_labels:  # otherwise nothing is searched, which would wait for the device
+        first = head.shape.first_label
+        positives = positives.within(first, first + head.num_labels)
     value: Tensor = _SteppedLoss.apply(  # type: ignore[no-untyped-call]
         features_BD, layer, positives, loss, factor, sgd.update(head, label_chunk), words
     )

@@ -6,6 +6,7 @@ takes the same few tuples: `step_(features, layer, positives, loss, update)`.
 B rows, D features, L labels, K fan-in, P positives.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,9 +54,17 @@ class Positives(NamedTuple):
 
     def within(self, begin: int, end: int) -> "Positives":
         """The pairs with a label in [begin, end), labels counted from `begin`; waits for the device."""
-        bounds = torch.tensor([begin, end], device=self.labels.device)
-        first, last = torch.searchsorted(self.labels, bounds).tolist()
-        return Positives(self.rows[first:last], self.labels[first:last] - begin)
+        (pairs,) = self.parts([(begin, end)])
+        return pairs
+
+    def parts(self, ranges: Sequence[tuple[int, int]]) -> "list[Positives]":
+        """The pairs of each range of labels, as `within`; waits for the device once for all of them."""
+        edges = torch.tensor(ranges, device=self.labels.device)
+        places = torch.searchsorted(self.labels, edges).tolist()
+        return [
+            Positives(self.rows[first:last], self.labels[first:last] - begin)
+            for (begin, _), (first, last) in zip(ranges, places, strict=True)
+        ]
 
 
 class Update(NamedTuple):

@@ -30,7 +30,8 @@ raises XmcpipeError for a loss that the backend does not have.
 
 
 def _implementation(features: Tensor, layer: SparseLayer, words: Words) -> Step:
-    if cuda_kernels_usable(layer.index, features, layer.weight) and (
+    updated = (layer.weight,) if layer.momentum is None else (layer.weight, layer.momentum)
+    if cuda_kernels_usable(layer.index, features, *updated) and (
         words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
     ):
         import xmcpipe.ops.cuda.step

@@ -49,7 +49,7 @@ class GradientStep:
         `auxiliary_weight` is s in (1 - s) * main + s * auxiliary. If `measured`, `norms` are computed from
         the first batch, scaled by the number of batches. Reading the loss waits for the device.
         """
-        num_rows, total = sum(len(rows) for rows in group), 0.0
+        num_rows, losses = sum(len(rows) for rows in group), []
         self.norms = {}
         for number, rows in enumerate(group):
             batch = self.feed.batch(rows)
@@ -63,9 +63,9 @@ class GradientStep:
             if measured and number == 0:
                 self._measure(split, num_rows / len(rows))
             split.backward()
-            total += float(main.detach())
+            losses.append(main.detach())
         self.updates.step()
-        return total
+        return sum(map(float, losses))  # last: until here no value was waited for
 
     def embed(self, batch: Batch) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""

@@ -9,7 +9,7 @@ from typing import Any
 
 # In the order of the report: those on which the kernels depend come first.
 PACKAGES = (
-    "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "torch", "triton", "transformers", "numba", "numpy",
+    "cuda-bindings", "nvidia-cuda-nvrtc", "cuda-core", "torch", "triton", "transformers", "numba", "numpy",
     "pyarrow", "typer", "rich", "pytest", "torch-optimi", "polars", "faiss-cpu", "tensorboardX",
 )  # fmt: skip
 TOOLS = ("nvcc", "compute-sanitizer", "cuobjdump", "g++")

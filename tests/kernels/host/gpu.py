@@ -5,17 +5,13 @@ specialisation, the order and width of arguments, grids, sizes of workspaces.
 """
 
 import contextlib
-import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from tests.kernels.host.kernel import HostKernel, scalar_cell
+from tests.kernels.host.kernel import HostKernel
 from xmcpipe.ops.nvrtc import compiler, launch
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.nvrtc.compiler import Cubin, Resources
@@ -53,20 +49,19 @@ class HostGpu:
         assert variant.kernel.entry == entry
         return variant, [parameter.bytes for parameter in parameters(variant)]
 
+    def enter(self, _: int) -> None:
+        """The host has no context."""
+
+    def stream(self, _: int) -> None:
+        """The host has no streams."""
+
     def launch(
-        self,
-        kernel: Variant,
-        _: int,
-        __: int,
-        grid: tuple[int, ...],
-        block: int,
-        shared: int,
-        arguments: Sequence[Any],
+        self, kernel: Variant, _: None, grid: tuple[int, int, int], block: int, shared: int, addresses: int
     ) -> None:
         """Run all blocks at once."""
         self.launches.append((kernel, grid))
-        run = HostKernel(kernel.kernel.entry, dict(kernel.macros)).run
-        run(grid, block, shared, [_cell(argument) for argument in arguments], self.order)
+        run = HostKernel(kernel.kernel.entry, dict(kernel.macros)).run_at
+        run(grid, block, shared, addresses, self.order)
 
     def occupancy(self, _: Variant, __: int, block: int, shared: int) -> int:
         """As many blocks as threads and shared memory allow."""
@@ -87,6 +82,7 @@ def install(monkeypatch: pytest.MonkeyPatch, gpu: HostGpu) -> None:
         (compiler, "compile_kernel", gpu.compile_kernel),
         (compiler, "architecture_of", lambda _: gpu.architecture),
         (torch.cuda, "device", lambda _: contextlib.nullcontext()),
+        (torch.cuda, "current_device", lambda: None),
         (torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=0)),
         (torch.cuda, "is_current_stream_capturing", lambda: False),
         (torch.cuda, "get_device_capability", lambda _=None: divmod(number, 10)),
@@ -100,11 +96,3 @@ def forget() -> None:
     """Forget which kernels are loaded."""
     launch._load.cache_clear()
     launch._blocks.cache_clear()
-
-
-def _cell(argument: Any) -> Any:
-    """A ctypes object that holds a packed argument: an address, or a number of its own width."""
-    if isinstance(argument, int):
-        return ctypes.c_void_p(argument or None)
-    assert isinstance(argument, np.generic), f"number of unknown width: {argument!r}"
-    return scalar_cell(argument)

@@ -56,9 +56,14 @@ class HostKernel:
     ) -> None:
         """Run all blocks; each cell holds an argument in its width."""
         pointers = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
+        self.run_at(grid, threads, shared, ctypes.addressof(pointers), order)
+
+    def run_at(self, grid: Sequence[int], threads: int, shared: int, addresses: int, order: int = 0) -> None:
+        """Run all blocks; `addresses` is that of an array of the addresses of all arguments."""
         shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), threads, shared, order)
-        count = self._function(shape, pointers)
-        assert count == len(cells), f"{self._entry} has {count} parameters, got {len(cells)} arguments"
+        count = self._function(shape, ctypes.c_void_p(addresses))
+        expected = len(self._parameters)
+        assert count == expected, f"{self._entry} has {count} parameters, got {expected} arguments"
 
 
 def argument_cell(parameter: Parameter, value: Argument) -> Any:

@@ -135,16 +135,17 @@ def test_without_an_architecture_it_is_that_of_the_gpus(monkeypatch: pytest.Monk
 
 
 def test_without_the_gpu_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvrtc, "unavailable_reason", lambda: "the 'gpu' extra isn't installed: no cuda.core")
+    reason = "the 'gpu' extra isn't installed: no cuda.bindings"
+    monkeypatch.setattr(nvrtc, "unavailable_reason", lambda: reason)
     assert run("build", "--arch", "sm_90") == (
         2,
-        "error: kernels can't be compiled: the 'gpu' extra isn't installed: no cuda.core "
+        "error: kernels can't be compiled: the 'gpu' extra isn't installed: no cuda.bindings "
         "(pip install 'xmcpipe[gpu]')\n",
     )
     code, output = run("list")
     assert code == 0
     assert output.endswith(
-        "kernels can't be compiled here: the 'gpu' extra isn't installed: no cuda.core "
+        "kernels can't be compiled here: the 'gpu' extra isn't installed: no cuda.bindings "
         "(pip install 'xmcpipe[gpu]')\n"
     )
 

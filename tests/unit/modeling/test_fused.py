@@ -148,7 +148,7 @@ def test_a_head_of_a_range_of_labels_is_that_part_of_the_whole() -> None:
     expected = chunked_loss(whole, features, positives, "bce", 1.0, 10)
     parts = []
     for first, count in ((0, 20), (20, 17)):
-        part = heads.build(HeadShape("ffi", D, count, K, False, seed=3, first_label=first))
+        part = heads.build(HeadShape("ffi", D, count, K, False, seed=3, first_label=first, total_labels=L))
         assert isinstance(part, FFIHead)
         part.reset_parameters()
         assert torch.equal(part.index.int(), whole.index[first : first + count].int())

@@ -20,7 +20,8 @@ def make(
     device: str = "cpu", dtype: str = "float32", bias: bool = True, first: int = 0, count: int = L
 ) -> FFIHead:
     """The head of `count` labels from `first` on, with its parameters drawn."""
-    head = heads.build(HeadShape("ffi", D, count, K, bias, seed=3, first_label=first, dtype=dtype), device)
+    shape = HeadShape("ffi", D, count, K, bias, seed=3, first_label=first, total_labels=L, dtype=dtype)
+    head = heads.build(shape, device)
     head.reset_parameters()
     assert isinstance(head, FFIHead)
     return head
@@ -132,3 +133,19 @@ def test_nothing_larger_than_a_chunk_is_allocated() -> None:
     assert max(sizes) < 4 * rows * labels / 8
     assert max(sizes) < 4 * labels * fan_in
     assert max(sizes) >= 4 * rows  # the record is not empty
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_no_value_is_read_from_the_device(in_place: bool) -> None:
+    """Tensors without values do: a read of one would wait for a GPU, and could not be in a CUDA graph."""
+    head = heads.build(HeadShape("ffi", 16, 40, 8, True), "meta")
+    features = torch.empty(4, 16, device="meta", requires_grad=True)
+    positives = Positives(*(torch.empty(9, dtype=torch.int64, device="meta") for _ in range(2)))
+    if in_place:
+        head.requires_grad_(False)
+        value = stepped_loss(head, features, positives, "bce", FACTOR, HeadSGD.of(head, 0.9, DECAY), 7)
+    else:
+        value = chunked_loss(head, features, positives, "bce", FACTOR, 40)
+    torch.autograd.backward(value)
+    assert features.grad is not None
+    assert features.grad.is_meta

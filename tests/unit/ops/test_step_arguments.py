@@ -9,7 +9,9 @@ from tests.unit.ops.ffi_cases import FLOATS, implementation
 from tests.unit.ops.loss_cases import added_loss
 from tests.unit.ops.step_cases import SCALE, Case, Sizes, make_update
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.layer import Positives
+from xmcpipe.ops import step as op
+from xmcpipe.ops.cuda import rows, step
+from xmcpipe.ops.layer import Positives, SparseLayer
 from xmcpipe.ops.step import ffi_step_, step_
 
 
@@ -39,6 +41,17 @@ def test_compiles_without_a_graph_break(device: str) -> None:
     for result, expected in zip(compiled(*traced), ffi_step_(*eager), strict=True):
         torch.testing.assert_close(result, expected)
     assert torch.equal(traced[1], eager[1])
+
+
+def test_momentum_off_a_16_byte_boundary_is_not_for_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read it 16 bytes at a time, as weight and index."""
+    monkeypatch.setattr(op, "cuda_kernels_usable", rows.supports)  # as on a GPU
+    features, memory = torch.zeros(3, 16), torch.zeros(5 * 8 + 1)
+    index = torch.zeros(5, 8, dtype=torch.uint16)
+    for begin, expected in ((0, True), (1, False)):
+        momentum = memory[begin : begin + 40].view(5, 8)
+        layer = SparseLayer(torch.zeros(5, 8), index, None, momentum)
+        assert (op._implementation(features, layer, None) is step.step_) == expected
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,11 @@ class Head(nn.Module, ABC):
         return self.shape.num_labels
 
     @property
+    def owns_all_labels(self) -> bool:
+        """Whether no other head has labels of this layer."""
+        return self.shape.total_labels in (0, self.num_labels)
+
+    @property
     def num_parameters(self) -> int:
         """Number of trained values of the layer, weights and biases."""
         return sum(parameter.numel() for parameter in self.parameters())

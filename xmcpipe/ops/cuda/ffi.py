@@ -12,6 +12,7 @@ from xmcpipe.ops.cuda.geometry import (
     FORMATS,
     TENSOR_CORES,
     card_of,
+    gradient_chunk,
     gradient_geometry,
     gradient_rows,
     gradient_shared_bytes,
@@ -20,7 +21,7 @@ from xmcpipe.ops.cuda.geometry import (
 from xmcpipe.ops.cuda.rows import by_label, gather_launch, resident_blocks, transposed
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
-from xmcpipe.ops.nvrtc.launch import launch
+from xmcpipe.ops.nvrtc.launch import Launch, launch
 
 
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
@@ -53,33 +54,37 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
     """Write dW to `out_LK`, float32 [L, K]."""
     features_DB, (num_labels, fan_in) = transposed(features_BD), index_LK.shape
     num_features, stride = features_DB.shape
-    kernel = gather_launch("ffi_grad_weight", features_DB, UPDATE=0)
-    # With UPDATE=0 the kernel ignores the numbers of an update, but a launch must pass each parameter.
-    launch(
-        kernel.variant,
-        features_DB.device,
-        (kernel.label_blocks(features_DB.device, num_labels),),
-        kernel.shared_bytes,
-        gradient_LB=by_label(grad_BL),
-        features_DB=features_DB,
-        index_LK=index_LK,
-        dweight_LK=out_LK,
-        weight_decay=0.0,
-        momentum_factor=0.0,
-        seed=0,
-        first_label=0,
-        begin=0,
-        end=num_labels,
-        stride=stride,
-        num_features=num_features,
-        fan_in=fan_in,
-    )
+    kernel, device = gather_launch("ffi_grad_weight", features_DB, UPDATE=0), features_DB.device
+    chunk = gradient_chunk(len(grad_BL), num_labels, card_of(device))
+    for gradient_LB, begin, end in by_label(grad_BL, chunk):
+        # With UPDATE=0 the kernel ignores the numbers of an update, but a launch must pass each parameter.
+        launch(
+            kernel.variant,
+            device,
+            (kernel.label_blocks(device, end - begin),),
+            kernel.shared_bytes,
+            gradient_LB=gradient_LB,
+            features_DB=features_DB,
+            index_LK=index_LK,
+            dweight_LK=out_LK[begin:end],
+            weight_decay=0.0,
+            momentum_factor=0.0,
+            seed=0,
+            first_label=0,
+            begin=begin,
+            end=end,
+            stride=stride,
+            num_features=num_features,
+            fan_in=fan_in,
+        )
 
 
 def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     """Write dX to `out_BD`, float32 [B, D]."""
-    partial = FeatureGradient(layer, len(out_BD), out_BD.shape[1], layer.num_labels)
-    partial.add(by_label(grad_BL), 0, layer.num_labels)
+    chunk = gradient_chunk(len(grad_BL), layer.num_labels, card_of(grad_BL.device))
+    partial = FeatureGradient(layer, len(out_BD), out_BD.shape[1], chunk)
+    for gradient_LB, begin, end in by_label(grad_BL, chunk):
+        partial.add(gradient_LB, begin, end)
     partial.total(out_BD)
 
 
@@ -102,14 +107,18 @@ class FeatureGradient:
         self._grid = gradient_geometry(num_rows, num_features, chunk, resident)
         size = (self._grid.splits, num_rows, num_features)
         self._partial_SBD = layer.weight.new_empty(size, dtype=torch.float32)
-        self._add = 0  # 0: the kernel overwrites the workspace, which is uninitialised; 1: it adds
+        self._launch: Launch | None = None
 
     def add(self, gradient_LB: Tensor, begin: int, end: int) -> None:
         """Add labels [begin, end).
 
-        `gradient_LB`, float32 [at least end - begin, stride], begins with the gradients of their scores.
+        `gradient_LB`, float32 [at least end - begin, stride], begins with the gradients of their scores. It
+        is the same tensor, with other values, for all chunks.
         """
-        launch(
+        if self._launch is not None:
+            self._launch.start(begin=begin, end=end, add=1)
+            return
+        self._launch = Launch(
             self._variant,
             gradient_LB.device,
             self._grid,
@@ -124,9 +133,9 @@ class FeatureGradient:
             stride=gradient_LB.shape[1],
             num_features=self._num_features,
             fan_in=self._layer.fan_in,
-            add=self._add,
+            add=0,  # the first chunk overwrites the workspace, which is uninitialised
         )
-        self._add = 1
+        self._launch.start()
 
     def total(self, out_BD: Tensor) -> None:
         """Write dX to `out_BD`, float32 [B, D]; splits are added in order, so the bits are reproducible."""

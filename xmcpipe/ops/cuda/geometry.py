@@ -177,6 +177,12 @@ def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int 
     return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
 
 
+def gradient_chunk(num_rows: int, num_labels: int, card: Card) -> int:
+    """Labels whose gradients of the scores, float32 by label, fill the part of L2 that a chunk may fill."""
+    cached = int(CACHE_FRACTION * card.cache_bytes / (SUM_BYTES * padded_rows(num_rows)))
+    return min(max(cached // CHUNK_MULTIPLE * CHUNK_MULTIPLE, CHUNK_MULTIPLE), num_labels)
+
+
 def sums_before_update(shape: LayerShape, rows_of_block: int = LANE_ROWS * MAX_GROUP) -> bool:
     """Whether dW of a chunk needs a workspace: a batch of several blocks of rows is summed up first."""
     return padded_rows(shape.num_rows) > rows_of_block

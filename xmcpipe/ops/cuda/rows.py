@@ -1,10 +1,11 @@
-"""Preparation that the gathering CUDA kernels share: transposed features, and how to launch for a batch.
+"""Preparation that the gathering CUDA kernels share: transposed operands, and how to launch for a batch.
 
 A gathering kernel reads only the K features of each label, from rows of the batch in shared memory.
 
 B rows, D features; `stride` is B rounded up to whole groups of eight rows, padded_rows with zeros.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -38,16 +39,36 @@ def supports(index_LK: Tensor, *tensors: Tensor) -> bool:
 
 def transposed(features_BD: Tensor) -> Tensor:
     """The features as features_DB [D, stride], with zeros in the padding."""
-    features_DB = features_BD.new_zeros(features_BD.shape[1], padded_rows(len(features_BD)))
-    features_DB[:, : len(features_BD)] = features_BD.T
-    return features_DB
+    return padded(features_BD.T)
 
 
-def by_label(grad_BL: Tensor) -> Tensor:
-    """The gradient of the scores as gradient_LB, float32 [L, stride], with zeros in the padding."""
-    grad_LB = grad_BL.new_zeros(grad_BL.shape[1], padded_rows(len(grad_BL)), dtype=torch.float32)
-    grad_LB[:, : len(grad_BL)] = grad_BL.T
-    return grad_LB
+def padded(matrix_NB: Tensor) -> Tensor:
+    """A matrix [N, B] as [N, stride] in memory of its own, with zeros in the padding."""
+    num_lines, width = matrix_NB.shape
+    padded_NS = _padding(matrix_NB.new_empty(num_lines, padded_rows(width)), width)
+    padded_NS[:, :width] = matrix_NB
+    return padded_NS
+
+
+def by_label(grad_BL: Tensor, chunk: int) -> Iterator[tuple[Tensor, int, int]]:
+    """The gradient of the scores by label, chunk by chunk of labels.
+
+    Yields gradient_LB, float32 [chunk, stride] with zeros in the padding, whose first rows are those of the
+    labels [begin, end), then `begin` and `end`. All chunks are in the same memory, which stays in L2.
+    """
+    num_rows, num_labels = grad_BL.shape
+    size = (min(chunk, num_labels), padded_rows(num_rows))
+    gradient_LB = _padding(grad_BL.new_empty(size, dtype=torch.float32), num_rows)
+    for begin in range(0, num_labels, chunk):
+        end = min(begin + chunk, num_labels)
+        gradient_LB[: end - begin, :num_rows] = grad_BL[:, begin:end].T
+        yield gradient_LB, begin, end
+
+
+def _padding(memory: Tensor, width: int) -> Tensor:
+    """`memory` with zeros in the columns from `width` on; usually there are none."""
+    memory[:, width:].zero_()
+    return memory
 
 
 class GatherLaunch(NamedTuple):

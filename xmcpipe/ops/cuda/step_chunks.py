@@ -16,7 +16,7 @@ from xmcpipe.ops.cuda.rows import gather_launch, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.cuda.words import WordKernels
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
-from xmcpipe.ops.nvrtc.launch import launch
+from xmcpipe.ops.nvrtc.launch import Launch
 from xmcpipe.ops.word_layer import Words
 
 
@@ -27,18 +27,18 @@ def step_(
     shape = LayerShape.of(features_BD, layer, words)
     chunk = chunk_labels(shape, card_of(features_BD.device), update.label_chunk)
     features_DB = transposed(features_BD)
-    scores = _Scores(features_DB, layer, shape, chunk, loss_code(loss))
+    scores = _Scores(features_DB, layer, positives, loss_code(loss), shape, chunk)
     gradient = FeatureGradient(layer, shape.num_rows, shape.num_features, chunk)
-    updates = _Updates(features_DB, layer, shape, chunk)
+    updates = _Updates(features_DB, layer, scores.gradient_LB, update, shape)
     word_kernels = None if words is None else WordKernels(words.batch, words.layer)
     for number, begin in enumerate(range(0, shape.num_labels, chunk)):
         end = min(begin + chunk, shape.num_labels)
         if word_kernels is not None:
             word_kernels.write_scores(scores.gradient_LB, begin, end)
         # The order matters: dX is computed from the old weights, so before their update.
-        scores.run(number, positives, begin, end)
+        scores.run(number, begin, end)
         gradient.add(scores.gradient_LB, begin, end)
-        updates.run(scores.gradient_LB, update, begin, end)
+        updates.run(begin, end)
         if words is not None and word_kernels is not None:
             word_kernels.update(scores.gradient_LB, words.update, begin, end)
     grad_features = torch.empty(features_BD.shape, dtype=torch.float32, device=features_BD.device)
@@ -54,71 +54,79 @@ class _Scores:
     """
 
     def __init__(
-        self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int, code: int
+        self,
+        features_DB: Tensor,
+        layer: SparseLayer,
+        positives: Positives,
+        code: int,
+        shape: LayerShape,
+        chunk: int,
     ) -> None:
-        self._features_DB, self._layer, self._shape = features_DB, layer, shape
-        stride = features_DB.shape[1]
+        stride, device = features_DB.shape[1], features_DB.device
         macros = {"WEIGHT": FORMATS[shape.weight_dtype], "LOSS": code, "INITIAL": int(shape.word_bytes > 0)}
-        self._kernel = gather_launch("ffi_scores", features_DB, **macros)
-        row_blocks = self._kernel.row_blocks(stride)
-        blocks = self._kernel.label_blocks(features_DB.device, chunk, row_blocks)
-        self._grid = blocks, row_blocks
+        kernel = gather_launch("ffi_scores", features_DB, **macros)
+        row_blocks = kernel.row_blocks(stride)
+        blocks = kernel.label_blocks(device, chunk, row_blocks)
         self.gradient_LB = features_DB.new_empty(chunk, stride, dtype=torch.float32)
         num_chunks = -(-shape.num_labels // chunk)
         self.losses = features_DB.new_empty(num_chunks, blocks * row_blocks, dtype=torch.float32)
-
-    def run(self, number: int, positives: Positives, begin: int, end: int) -> None:
-        """Compute chunk `number`, the labels [begin, end)."""
-        launch(
-            self._kernel.variant,
-            self._features_DB.device,
-            self._grid,
-            self._kernel.shared_bytes,
-            features_DB=self._features_DB,
-            weight_LK=self._layer.weight,
-            index_LK=self._layer.index,
-            bias_L=self._layer.bias,
-            out=self.gradient_LB,
-            partial_loss=self.losses[number],
+        self._launch = Launch(
+            kernel.variant,
+            device,
+            (blocks, row_blocks),
+            kernel.shared_bytes,
             **positive_arguments(positives),
-            begin=begin,
-            end=end,
-            batch=self._shape.num_rows,
-            stride=self._features_DB.shape[1],
-            num_features=self._shape.num_features,
-            fan_in=self._shape.fan_in,
+            features_DB=features_DB,
+            weight_LK=layer.weight,
+            index_LK=layer.index,
+            bias_L=layer.bias,
+            out=self.gradient_LB,
+            partial_loss=self.losses[0],
+            begin=0,
+            end=chunk,
+            batch=shape.num_rows,
+            stride=stride,
+            num_features=shape.num_features,
+            fan_in=shape.fan_in,
         )
+
+    def run(self, number: int, begin: int, end: int) -> None:
+        """Compute chunk `number`, the labels [begin, end)."""
+        self._launch.start(partial_loss=self.losses[number], begin=begin, end=end)
 
 
 class _Updates:
-    """The kernel of dW and of the update of weights, momentum and bias."""
+    """The kernel of dW and of the update of weights, momentum and bias.
 
-    def __init__(self, features_DB: Tensor, layer: SparseLayer, shape: LayerShape, chunk: int) -> None:
-        self._features_DB, self._layer, self._shape = features_DB, layer, shape
+    `gradient_LB` float32 [chunk, stride] has the gradients of the scores of the chunk whose turn it is.
+    """
+
+    def __init__(
+        self, features_DB: Tensor, layer: SparseLayer, gradient_LB: Tensor, update: Update, shape: LayerShape
+    ) -> None:
+        chunk, stride = gradient_LB.shape
         weight_format, kind = FORMATS[shape.weight_dtype], momentum_kind(layer.weight, layer.momentum)
-        self._kernel = gather_launch(
-            "ffi_grad_weight", features_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind
-        )
-        self._grid = (self._kernel.label_blocks(features_DB.device, chunk),)
-        self._sums_LK: Tensor | None = None
-        if sums_before_update(shape, self._kernel.rows):
-            self._sums_LK = features_DB.new_empty(chunk, shape.fan_in, dtype=torch.float32)
-
-    def run(self, gradient_LB: Tensor, update: Update, begin: int, end: int) -> None:
-        """Update the labels [begin, end) from the gradients of their scores."""
-        launch(
-            self._kernel.variant,
-            self._features_DB.device,
-            self._grid,
-            self._kernel.shared_bytes,
+        kernel = gather_launch("ffi_grad_weight", features_DB, WEIGHT=weight_format, UPDATE=1, MOMENTUM=kind)
+        sums_LK = None
+        if sums_before_update(shape, kernel.rows):
+            sums_LK = features_DB.new_empty(chunk, shape.fan_in, dtype=torch.float32)
+        self._launch = Launch(
+            kernel.variant,
+            features_DB.device,
+            (kernel.label_blocks(features_DB.device, chunk),),
+            kernel.shared_bytes,
             gradient_LB=gradient_LB,
-            features_DB=self._features_DB,
-            index_LK=self._layer.index,
-            dweight_LK=self._sums_LK,
-            **update_arguments(self._layer, update),
-            begin=begin,
-            end=end,
-            stride=self._features_DB.shape[1],
-            num_features=self._shape.num_features,
-            fan_in=self._shape.fan_in,
+            features_DB=features_DB,
+            index_LK=layer.index,
+            dweight_LK=sums_LK,
+            **update_arguments(layer, update),
+            begin=0,
+            end=chunk,
+            stride=stride,
+            num_features=shape.num_features,
+            fan_in=shape.fan_in,
         )
+
+    def run(self, begin: int, end: int) -> None:
+        """Update the labels [begin, end) from the gradients of their scores."""
+        self._launch.start(begin=begin, end=end)

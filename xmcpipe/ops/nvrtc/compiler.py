@@ -1,4 +1,4 @@
-"""Compiles kernels on the user's machine by NVRTC, through cuda-core.
+"""Compiles kernels on the user's machine by NVRTC, through cuda-bindings.
 
 It needs no nvcc, no host compiler and no build at installation. Each kernel takes a fraction of a second,
 once: the cubin is stored in the user's cache.
@@ -6,14 +6,14 @@ once: the cubin is stored in the user's cache.
 Nothing here needs a GPU or a driver. Registers and shared memory are read from the log of ptxas (`-v`).
 """
 
-import io
 import re
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.ops.nvrtc import cubin_cache
+from xmcpipe.ops.nvrtc import cubin_cache, driver
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, number_of
 from xmcpipe.ops.nvrtc.source import text_of
 from xmcpipe.ops.nvrtc.variant import Variant
@@ -47,8 +47,8 @@ class Cubin:
 def unavailable_reason() -> str | None:
     """The reason why nothing can be compiled here, in one line; None if it can."""
     try:
-        import cuda.core  # noqa: F401
-
+        if reason := driver.missing_reason():
+            return reason
         _version()
     except ImportError as error:
         return f"the 'gpu' extra isn't installed: {error}"
@@ -73,7 +73,7 @@ def version() -> tuple[int, int]:
 def compile_kernel(variant: Variant, architecture: str) -> Cubin:
     """The cubin of a kernel's variant for an architecture ("sm_90"), from the cache or compiled now.
 
-    Raises XmcpipeError if NVRTC is missing, and NVRTC's own error if the text doesn't compile.
+    Raises XmcpipeError if NVRTC is missing, and RuntimeError with NVRTC's log if the text doesn't compile.
     """
     text = text_of(variant.kernel.source)
     key = _key(variant, architecture, text)
@@ -130,18 +130,26 @@ def architecture_of(capability: tuple[int, int]) -> str:
 
 def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, str]:
     """The cubin, and the compiler's log."""
-    from cuda.core import Program, ProgramOptions
+    from cuda.bindings import nvrtc
 
-    log = io.StringIO()
+    require()
     # One piece of text without include paths, so that `_key` covers all that the result depends on.
-    options = ProgramOptions(
-        name=variant.kernel.source,
-        arch=architecture,
-        std=STANDARD,
-        define_macro=[(name, str(value)) for name, value in variant.macros] or None,
-        ptxas_options=["-v"],
-    )
-    return bytes(Program(text, "c++", options).compile("cubin", logs=log).code), log.getvalue()
+    macros = [f"--define-macro={name}={value}" for name, value in variant.macros]
+    options = [f"-arch={architecture}", "--ptxas-options=-v", *macros, f"--std={STANDARD}"]
+    name = variant.kernel.source.encode()
+    program = _checked(nvrtc.nvrtcCreateProgram(text.encode(), name, 0, [], []))
+    try:
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [each.encode() for each in options])
+        log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(program))
+        _checked(nvrtc.nvrtcGetProgramLog(program, log))  # writes into `log`
+        said = log.rstrip(b"\0 ").decode(errors="replace")
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise RuntimeError(f"{status.name}: {said}")
+        code = b" " * _checked(nvrtc.nvrtcGetCUBINSize(program))
+        _checked(nvrtc.nvrtcGetCUBIN(program, code))
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+    return code, said
 
 
 def _key(variant: Variant, architecture: str, text: str) -> str:
@@ -173,6 +181,13 @@ def _version() -> tuple[int, int]:
     from cuda.bindings import nvrtc
 
     status, major, minor = nvrtc.nvrtcVersion()
-    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise RuntimeError(f"nvrtcVersion failed: {status}")
+    _checked((status,))
     return int(major), int(minor)
+
+
+def _checked(result: tuple[Any, ...]) -> Any:
+    """The value that a call of NVRTC returned. Raises RuntimeError if it failed."""
+    status, *values = result
+    if int(status) != 0:
+        raise RuntimeError(f"NVRTC call failed: {status.name}")
+    return values[0] if values else None

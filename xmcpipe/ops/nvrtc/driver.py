@@ -1,20 +1,33 @@
-"""The few CUDA driver calls that load and launch kernels, through cuda-core and cuda-bindings."""
+"""The few CUDA driver calls that load and launch kernels, through cuda-bindings."""
 
-from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any
+
+NEEDED = "12.4"  # version of cuda-bindings with all calls below; the last ones to come were these:
+NEWEST_CALLS = ("cuFuncLoad", "cuFuncGetParamInfo")
+
+
+def missing_reason() -> str | None:
+    """Why the calls below can't be made here, in one line; None if they can.
+
+    Raises ImportError without cuda-bindings.
+    """
+    from cuda.bindings import driver
+
+    if all(hasattr(driver, name) for name in NEWEST_CALLS):
+        return None
+    return f"cuda-bindings {version('cuda-bindings')} is too old, {NEEDED} or newer is needed"
 
 
 class Driver:
     """The CUDA driver of this machine. Before each call its device must be torch's current one."""
 
     def __init__(self) -> None:
-        import cuda.core
         from cuda.bindings import driver
 
-        self._core, self._driver = cuda.core, driver
-        # cuda-core creates a class for the stream at every call: too slow for each launch.
-        self._stream = cache(cuda.core.Stream.from_handle)
+        self._driver = driver
+        self.stream = cache(driver.CUstream)  # of a handle; an object, since one made anew costs time
 
     def newest_cuda(self) -> int:
         """The major version of the newest CUDA that the driver supports."""
@@ -27,41 +40,51 @@ class Driver:
         driver would defer it to the first launch, which may be in a capture, where loading is forbidden.
         """
         driver = self._driver
-        self._ensure_context(device)
-        kernel = self._core.ObjectCode.from_cubin(cubin, name=entry).get_kernel(entry)
+        self.enter(device)
+        module = self._checked(driver.cuModuleLoadData(cubin))
+        kernel = self._checked(driver.cuModuleGetFunction(module, entry.encode()))
         attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        self._checked(driver.cuKernelSetAttribute(attribute, shared, kernel.handle, device))
-        self._checked(driver.cuFuncLoad(self._checked(driver.cuKernelGetFunction(kernel.handle))))
-        return kernel, [size for _, size in kernel.arguments_info]
+        self._checked(driver.cuFuncSetAttribute(kernel, attribute, shared))
+        self._checked(driver.cuFuncLoad(kernel))
+        return kernel, self._widths(kernel)
 
     def launch(
-        self,
-        kernel: Any,
-        device: int,
-        stream: int,
-        grid: tuple[int, ...],
-        block: int,
-        shared: int,
-        arguments: Sequence[Any],
+        self, kernel: Any, stream: Any, grid: tuple[int, int, int], block: int, shared: int, addresses: int
     ) -> None:
-        """Launch on the stream with this handle; torch's default stream, 0, is the legacy stream, 1."""
-        self._ensure_context(device)
-        config = self._core.LaunchConfig(grid=grid, block=block, shmem_size=shared)
-        self._core.launch(self._stream(stream or 1), config, kernel, *arguments)
+        """Start a kernel on a stream, for which `enter` was called on this thread.
+
+        `addresses` is that of an array of the addresses of all arguments, which are read before this returns.
+        """
+        result = self._driver.cuLaunchKernel(kernel, *grid, block, 1, 1, shared, stream, addresses, 0)
+        if result[0]:
+            self._checked(result)
 
     def occupancy(self, kernel: Any, device: int, block: int, shared: int) -> int:
         """The number of blocks of a kernel that fit on a multiprocessor at once."""
-        self._ensure_context(device)
-        return int(kernel.occupancy.max_active_blocks_per_multiprocessor(block, shared))
+        self.enter(device)
+        blocks = self._driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(kernel, block, shared)
+        return int(self._checked(blocks))
 
-    def _ensure_context(self, device: int) -> None:
+    def enter(self, device: int) -> None:
         """Make the device's primary context, which torch uses, current on this thread if none is.
 
         The CUDA runtime does so at a thread's first call that needs it, but a thread of autograd may get here
         before any such call.
         """
-        if not int(self._checked(self._driver.cuCtxGetCurrent())):
-            self._core.Device(device).set_current()
+        driver = self._driver
+        if not int(self._checked(driver.cuCtxGetCurrent())):
+            number = self._checked(driver.cuDeviceGet(device))
+            self._checked(driver.cuCtxSetCurrent(self._checked(driver.cuDevicePrimaryCtxRetain(number))))
+
+    def _widths(self, kernel: Any) -> list[int]:
+        """The width of each parameter in bytes; the driver refuses the number after the last one."""
+        widths: list[int] = []
+        while True:
+            status, _, width = self._driver.cuFuncGetParamInfo(kernel, len(widths))
+            if status == self._driver.CUresult.CUDA_ERROR_INVALID_VALUE:
+                return widths
+            self._checked((status,))
+            widths.append(int(width))
 
     @staticmethod
     def _checked(result: tuple[Any, ...]) -> Any:

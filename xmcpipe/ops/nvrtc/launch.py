@@ -5,19 +5,21 @@ captured, so a step must run once before it is captured; the capture then record
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ParamSpec
 
 import torch
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc import compiler
-from xmcpipe.ops.nvrtc.arguments import Argument, Signature
+from xmcpipe.ops.nvrtc.arguments import Argument, ArgumentMemory, Signature
 from xmcpipe.ops.nvrtc.driver import Driver
 from xmcpipe.ops.nvrtc.source import parameters
 from xmcpipe.ops.nvrtc.variant import Variant
+
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(frozen=True)
@@ -48,37 +50,77 @@ def usable(device: torch.device) -> bool:
     return reason is None
 
 
-def launch(
-    variant: Variant,
-    device: torch.device,
-    grid: Sequence[int],
-    shared_bytes: int,
-    /,
-    **arguments: Argument,
-) -> None:
-    """Start a kernel on the current stream of `device` and return without waiting for it.
+class Launch:
+    """A kernel with its grid and arguments, to be started several times with some arguments changed.
 
-    `grid` has one to three sizes, in blocks of `variant.threads`; `shared_bytes` is the dynamic shared memory
-    of a block. `arguments` are named as in the kernel's text; optional pointers may be left out. Raises
-    ValueError, which names the kernel, for a grid, a size or an argument that the kernel or the device does
-    not accept.
+    Checking all arguments takes most of the time of a launch, and a step starts the same kernels for each
+    chunk of labels. It is for the stream that is current, and the thread that runs, when it is made.
     """
-    device = _numbered(device)
-    loaded = load(variant, device)
-    entry = variant.kernel.entry
-    if min(grid) < 1:
-        raise ValueError(f"{entry}: expected at least one block, got the grid {tuple(grid)}")
-    if shared_bytes > loaded.shared:
-        raise ValueError(
-            f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, got {shared_bytes}"
-        )
-    values = loaded.signature.pack(arguments, device)
-    # The device of the tensors may not be torch's current one, for instance with a model on cuda:1.
-    with torch.cuda.device(device):
-        stream = torch.cuda.current_stream(device).cuda_stream
-        _driver().launch(
-            loaded.kernel, device.index, stream, tuple(grid), variant.threads, shared_bytes, values
-        )
+
+    def __init__(
+        self,
+        variant: Variant,
+        device: torch.device,
+        grid: Sequence[int],
+        shared_bytes: int,
+        /,
+        **arguments: Argument,
+    ) -> None:
+        """`grid` has one to three sizes, in blocks of `variant.threads`; `shared_bytes` is the dynamic shared
+        memory of a block. `arguments` are named as in the kernel's text; optional pointers may be left out.
+
+        Raises ValueError, which names the kernel, for a grid, a size or an argument that the kernel or the
+        device does not accept.
+        """
+        self._device = _numbered(device)
+        loaded = load(variant, self._device)
+        entry = variant.kernel.entry
+        if min(grid) < 1:
+            raise ValueError(f"{entry}: expected at least one block, got the grid {tuple(grid)}")
+        if shared_bytes > loaded.shared:
+            raise ValueError(
+                f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, "
+                f"got {shared_bytes}"
+            )
+        loaded.signature.require_all(arguments)
+        self._arguments = arguments  # keeps the tensors
+        self._memory = ArgumentMemory(loaded.signature)
+        self._memory.write(arguments, self._device)
+        x, y, z = (*grid, 1, 1)[:3]
+        # torch's default stream, 0, is the legacy stream, 1.
+        handle = torch.cuda.current_stream(self._device).cuda_stream or 1
+        with torch.cuda.device(self._device):
+            _driver().enter(self._device.index)
+        stream = _driver().stream(handle)
+        sizes = (x, y, z), variant.threads, shared_bytes
+        self._call = (loaded.kernel, stream, *sizes, self._memory.addresses)
+
+    def start(self, **changed: Argument) -> None:
+        """Start it without waiting for it; `changed` arguments stay as they are now.
+
+        Raises ValueError as the constructor does.
+        """
+        if changed:
+            self._memory.write(changed, self._device)
+            self._arguments |= changed
+        # The device of the tensors may not be torch's current one, for instance with a model on cuda:1.
+        if torch.cuda.current_device() == self._device.index:
+            _driver().launch(*self._call)
+        else:
+            with torch.cuda.device(self._device):
+                _driver().launch(*self._call)
+
+
+def _started(make: Callable[Arguments, Launch]) -> Callable[Arguments, None]:
+    """A function that starts what `make` makes of its arguments, once."""
+
+    def start(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
+        make(*arguments, **named).start()
+
+    return start
+
+
+launch = _started(Launch)  # launch(variant, device, grid, shared_bytes, **arguments), without waiting for it
 
 
 def load(variant: Variant, device: torch.device) -> Loaded:

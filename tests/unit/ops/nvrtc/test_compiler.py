@@ -132,7 +132,7 @@ def test_an_error_names_file_line_and_variant(folder: Path) -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_without_the_gpu_extra_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     reason = compiler.unavailable_reason()
     assert reason is not None
     assert reason.startswith("the 'gpu' extra isn't installed: ")

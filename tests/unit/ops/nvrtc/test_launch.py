@@ -4,13 +4,13 @@ There is no driver: a fake one records its calls. tests/kernels/test_launch.py r
 """
 
 import contextlib
+import ctypes
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,6 +30,15 @@ PARAMETERS = (
 )
 
 
+TYPES: tuple[Any, ...] = (ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int64, ctypes.c_float)
+
+
+def read(addresses: int) -> list[int | float]:
+    """The arguments of SCALE, as a driver reads them from an array of their addresses."""
+    places = (ctypes.c_void_p * len(TYPES)).from_address(addresses)
+    return [type_.from_address(place).value for type_, place in zip(TYPES, places, strict=True)]
+
+
 class OnDevice(torch.Tensor):
     """A tensor of host memory that claims to be on the second GPU."""
 
@@ -46,6 +55,7 @@ class FakeDriver:
     cuda: int = 13
     loads: list[Any] = field(default_factory=list)
     launches: list[Any] = field(default_factory=list)
+    entered: list[int] = field(default_factory=list)
 
     def newest_cuda(self) -> int:
         return self.cuda
@@ -54,8 +64,15 @@ class FakeDriver:
         self.loads.append((cubin, entry, device, shared))
         return f"{entry} on {device}", self.widths
 
+    def enter(self, device: int) -> None:
+        self.entered.append(device)
+
+    def stream(self, handle: int) -> str:
+        return f"stream {handle}"
+
     def launch(self, *call: Any) -> None:
-        self.launches.append(call)
+        *sizes, addresses = call
+        self.launches.append((*sizes, read(addresses)))
 
     def occupancy(self, kernel: Any, device: int, block: int, shared: int) -> int:
         return block + shared
@@ -108,11 +125,32 @@ def test_a_launch_gets_the_stream_and_typed_arguments(driver: FakeDriver) -> Non
     launch.launch(SCALE.variant(), CUDA, (3, 2), 4000, **named)
     launch.launch(SCALE.variant(), torch.device("cuda"), (1,), 0, bias=None, **named)
     assert driver.loads == [(b"cubin", "scale", 1, 4000)]
-    (kernel, device, stream, grid, block, shared, values), second = driver.launches
-    assert (kernel, device, stream, grid, block, shared) == ("scale on 1", 1, 7, (3, 2), 128, 4000)
-    assert values == [named["x"].data_ptr(), 0, 8, 2**40, 0.5]
-    assert [type(value) for value in values] == [int, int, np.int32, np.int64, np.float32]
-    assert second[3:6] == ((1,), 128, 0)
+    values = [named["x"].data_ptr(), 0, 8, 2**40, 0.5]
+    first, second = driver.launches
+    assert first == ("scale on 1", "stream 7", (3, 2, 1), 128, 4000, values)
+    assert second == ("scale on 1", "stream 7", (1, 1, 1), 128, 0, values)
+    assert driver.entered == [1, 1], "this thread's context is current before each"
+
+
+def test_a_launch_is_started_again_with_some_arguments_changed(driver: FakeDriver) -> None:
+    named, other = arguments(), torch.ones(8).as_subclass(OnDevice)
+    ready = launch.Launch(SCALE.variant(), CUDA, (2,), 0, **named)
+    assert driver.launches == []
+    ready.start()
+    ready.start(begin=7, bias=other)
+    ready.start(n=3)
+    first = [named["x"].data_ptr(), 0, 8, 2**40, 0.5]
+    second = [first[0], other.data_ptr(), 8, 7, 0.5]
+    assert [call[-1] for call in driver.launches] == [first, second, [*second[:2], 3, *second[3:]]]
+    with pytest.raises(ValueError, match="scale: expected int32 for n, got 2147483648"):
+        ready.start(n=2**31)
+    assert len(driver.launches) == 3
+
+
+def test_the_default_stream_is_the_legacy_one(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    launch.launch(SCALE.variant(), CUDA, (1,), 0, **arguments())
+    assert driver.launches[0][1] == "stream 1"
 
 
 def test_a_kernel_is_loaded_once_a_device_and_variant(driver: FakeDriver) -> None:
