@@ -19,7 +19,7 @@ from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.stages.export import Format, export
+from xmcpipe.stages.beside.export import Format, export
 from xmcpipe.stages.importing import IMPORT, ImportConfig
 
 LABEL_ROWS = [("10", "ten"), ("2", None), ("a b", "a b"), ("Käse", "two\nlines"), ("9", "ten")]

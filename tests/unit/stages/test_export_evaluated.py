@@ -13,8 +13,8 @@ from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.schema import LABELS, RAW_DOCUMENTS
 from xmcpipe.measuring.files import EvalInputs
+from xmcpipe.stages.beside.export import Format, export
 from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
-from xmcpipe.stages.export import Format, export
 
 L, N = 12, 40
 RANDOM = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import typer
 from xmcpipe.cli.options import JsonOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.shown import echo
-from xmcpipe.stages.export import export as export_artifact
+from xmcpipe.stages.beside.export import export as export_artifact
 
 
 class Format(StrEnum):

@@ -1,1 +1,1 @@
-"""Stages beside the chain: `xmcpipe run` leaves them out, and a command of their own runs each."""
+"""What has a command of its own beside the chain: stages that `xmcpipe run` leaves out, and the export."""
