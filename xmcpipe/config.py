@@ -29,9 +29,10 @@ import types
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from xmcpipe.errors import XmcpipeError
+from xmcpipe.errors import XmcpipeError, require_file
 
 C = TypeVar("C")
 
@@ -47,6 +48,14 @@ def runtime(default: Any) -> Any:
 def file_path() -> Any:
     """A runtime field, None by default, with the path of a file or folder, which a recipe names beside it."""
     return dataclasses.field(default=None, metadata={"runtime": True, "path": "file"})
+
+
+def names_or_file() -> Any:
+    """A field like `later(None)` with a list of names, which a recipe may also give as a file, one a line.
+
+    The names themselves are in fingerprints, and not the path.
+    """
+    return dataclasses.field(default=None, metadata={"later": True, "of": "", "path": "file", "names": True})
 
 
 # The metadata of a field with the name of an encoder, which may be the path of a folder.
@@ -92,7 +101,10 @@ def from_table(cls: type[C], table: Mapping[str, Any], name: str) -> C:
         table = {**defaults(table), **table}
     for key, field in fields.items():
         if key in table:
-            values[key] = _convert(hints[key], table[key], f"{name}.{key}")
+            value = table[key]
+            if field.metadata.get("names") and isinstance(value, str):
+                value = read_names(Path(value), f"{name}.{key}")
+            values[key] = _convert(hints[key], value, f"{name}.{key}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             hint = f"add {key} = … to [{name}], or --set {name}.{key}=…"
             raise XmcpipeError(f"{name}: the key {key!r} is missing", hint)
@@ -100,6 +112,23 @@ def from_table(cls: type[C], table: Mapping[str, Any], name: str) -> C:
         return cls(**values)  # its __post_init__ checks values and combinations
     except ValueError as error:
         raise XmcpipeError(f"{name}: {error}") from error
+
+
+def read_names(path: Path, what: str) -> list[str]:
+    """The names in a text file, one a line, without blank lines; `what` is their key or option in errors.
+
+    Raises XmcpipeError for a file that can't be read, isn't UTF-8 text, or has no name.
+    """
+    try:
+        lines = require_file(path, what).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise XmcpipeError(
+            f"{what}: expected UTF-8 text in {path}, got an invalid byte at {error.start}", "save it as UTF-8"
+        ) from error
+    names = [name for line in lines if (name := line.removesuffix("\r")).strip()]
+    if not names:
+        raise XmcpipeError(f"{what}: expected a name on each line of {path}, got none", "check the file")
+    return names
 
 
 def to_table(config: Any, identity: bool = False) -> dict[str, Any]:
@@ -217,17 +246,19 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, key: str) -> Any:
-    """`value` converted to X | None (TOML has no null, so a recipe omits the key) or X | Auto."""
-    if value is None or (value == AUTO and Auto in options):
+    """`value` converted to X | None (TOML has no null: recipes omit the key), or X | words such as Auto."""
+    if value is None:
         return value
-    plain = next(option for option in options if option not in (types.NoneType, Auto))
-    if Auto not in options:
-        return _convert(plain, value, key)
-    if get_origin(plain) is Literal:
-        return _convert(Literal[(*get_args(plain), AUTO)], value, key)
-    if isinstance(value, str):
-        raise _wrong(key, value, f'{_NAMES[plain]} or "auto"')
-    return _convert(plain, value, key)
+    words = [word for option in options if get_origin(option) is Literal for word in get_args(option)]
+    others = [each for each in options if each is not types.NoneType and get_origin(each) is not Literal]
+    if not others:
+        return _convert(Literal[tuple(words)], value, key)
+    if not words or not isinstance(value, str):
+        return _convert(others[0], value, key)
+    if value not in words:
+        quoted = " or ".join(f'"{word}"' for word in words)
+        raise _wrong(key, value, f"{_NAMES[others[0]]} or {quoted}")
+    return value
 
 
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}

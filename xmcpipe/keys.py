@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from xmcpipe.config import AUTO, Auto, documentation
+from xmcpipe.config import documentation
 
 # Words that people write -> the keys that they mean, by the last part of a dotted key.
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -152,11 +152,13 @@ def _schema(hint: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(get_args(hint))}
     if origin in (Union, types.UnionType):
-        options = [each for each in get_args(hint) if each not in (types.NoneType, Auto)]
-        inner = _schema(options[0])
-        if Auto not in get_args(hint):
-            return inner
-        return {"enum": [*inner["enum"], AUTO]} if "enum" in inner else {"anyOf": [inner, {"const": AUTO}]}
+        options = [each for each in get_args(hint) if each is not types.NoneType]
+        words = [word for each in options if get_origin(each) is Literal for word in get_args(each)]
+        others = [_schema(each) for each in options if get_origin(each) is not Literal]
+        if not others:
+            return {"enum": words}
+        constants = [{"const": word} for word in words]
+        return {"anyOf": [*others, *constants]} if words else others[0]
     if origin is tuple:
         return {"type": "array", "items": _schema(get_args(hint)[0])}
     return {"type": _JSON_TYPES[hint]}
@@ -166,7 +168,9 @@ def _words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(_toml, schema["enum"]))
     if "anyOf" in schema:
-        return f'{_words(schema["anyOf"][0])} or "auto"'
+        return " or ".join(_words(each) for each in schema["anyOf"])
+    if "const" in schema:
+        return _toml(schema["const"])
     if schema["type"] == "array":
         return f"list of {_words(schema['items'])}s"
     return str(schema["type"])

@@ -1,6 +1,7 @@
 """From a recipe to its chain of stages, and to its model."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from xmcpipe.artifacts.store import Artifact, Store
@@ -20,10 +21,22 @@ def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | 
     return Chain(Store(store), configs, artifacts)
 
 
-def model_folder(recipe: Recipe, store: Path) -> Path:
-    """The folder of the recipe's model. Raises XmcpipeError if it isn't trained yet."""
+@dataclass(frozen=True)
+class ModelFolders:
+    """The folder of a model, and that of its calibration: None for the one in the model's folder, if any."""
+
+    model: Path
+    calibration: Path | None = None
+
+
+def model_of(recipe: Recipe, store: Path) -> ModelFolders:
+    """The recipe's model and, if the recipe has a table [calibrate], its calibration.
+
+    Raises XmcpipeError if they don't exist yet.
+    """
     chain = open_chain(recipe, store)
-    chain.require_inputs(chain.stage("predict"), ["model"])
-    artifact = chain.input("model")[1]
-    assert artifact, "required above"
-    return artifact.path
+    stage = chain.stage("predict")
+    kinds = [kind for kind in ("model", "calibration") if kind in chain.inputs(stage)]
+    chain.require_inputs(stage, kinds)
+    found = [artifact.path for kind in kinds if (artifact := chain.input(kind)[1])]
+    return ModelFolders(*found)

@@ -14,11 +14,13 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from xmcpipe.api.chains import ModelFolders
 from xmcpipe.api.fitting import Wishes, train_model
 from xmcpipe.api.label_sets import label_sets, truth_of
-from xmcpipe.api.model import Model, load
+from xmcpipe.api.model import Model, Threshold, load
 from xmcpipe.api.saving import copy_model
 from xmcpipe.api.texts import text_list
+from xmcpipe.calibration.saved import FILES
 from xmcpipe.draft.recipe import ENCODER
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics import evaluate
@@ -35,8 +37,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     encoder     text encoder: a hub id, a folder or package:NAME
     frozen      train the output layer alone: minutes on a laptop, and somewhat less accurate
     k           number of labels that predict and predict_proba consider for a text
-    threshold   smallest probability of a predicted label; None predicts labels with a score above 0, which
-                for the loss bce is a probability above 0.5
+    threshold   smallest probability of a predicted label, or "f1" or "macro-f1": the thresholds with the
+                largest F1 on documents set aside; None predicts labels with a score above 0
     device      "auto", "cpu", "cuda", ...
     seed        seed of the training
     settings    keys of a recipe and their values, such as {"train.epochs": 3, "train.head.lr": 0.01}; they
@@ -57,7 +59,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         encoder: str = ENCODER,
         frozen: bool = False,
         k: int = 10,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         device: str = "auto",
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
@@ -90,13 +92,14 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         described = _in_order(label_texts, sets.classes.tolist())
         wishes = Wishes(str(self.encoder), self.frozen, self.device, self.seed, self.settings or {})
         if self.store is not None:
-            path = train_model(given, sets, described, wishes, Path(self.store))
+            folders = train_model(given, sets, described, wishes, Path(self.store))
         else:
             path = self._own_folder() / "model"
             with tempfile.TemporaryDirectory(prefix="xmcpipe-store-") as store:
-                shutil.move(train_model(given, sets, described, wishes, Path(store)), path)
+                copy_model(train_model(given, sets, described, wishes, Path(store)), path, {})
+            folders = ModelFolders(path)
         self.classes_ = sets.classes
-        self.model_ = load(path, device=self.device)
+        self.model_ = load(folders.model, device=self.device, calibration=folders.calibration)
         return self
 
     def predict(self, texts: Iterable[str]) -> Any:
@@ -113,8 +116,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def predict_proba(self, texts: Iterable[str]) -> Any:
         """The probabilities of the k best labels of N texts: CSR float32 [N, L], columns as in `classes_`.
 
-        A label that isn't stored is not among the k best. Raises XmcpipeError for a model that was not
-        trained with the loss bce: its scores have no probability.
+        A label that isn't stored is not among the k best. Raises XmcpipeError for a model without
+        probabilities: one that was neither calibrated nor trained with the loss bce.
         """
         found = self._predictions(texts, threshold=0.0)
         return self._matrix(found, [[each.probability for each in row] for row in found], np.float32)
@@ -142,7 +145,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         check_is_fitted(self)
         names = self.classes_.tolist()
         facts = {"parameters": {**self.get_params(), "store": None}, "classes": names}
-        copy_model(self.model_.path, Path(path), {FACTS: json.dumps(facts, ensure_ascii=False) + "\n"})
+        copy_model(self.model_.folders, Path(path), {FACTS: json.dumps(facts, ensure_ascii=False) + "\n"})
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, device: str | None = None) -> "XMCClassifier":
@@ -170,7 +173,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """The column of each label. It is made anew: call it once, not for each text."""
         return {name: column for column, name in enumerate(self.model_.labels)}
 
-    def _predictions(self, texts: Iterable[str], threshold: float | None) -> list[list[Any]]:
+    def _predictions(self, texts: Iterable[str], threshold: Threshold | None) -> list[list[Any]]:
         check_is_fitted(self)
         model: Model = self.model_
         return model.predict(text_list(texts), self.k, threshold)
@@ -198,6 +201,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if model is not None:
             files = (path for path in sorted(model.path.rglob("*")) if path.is_file())
             state["_files"] = {path.relative_to(model.path).as_posix(): path.read_bytes() for path in files}
+            if (calibration := model.folders.calibration) is not None:
+                state["_files"] |= {name: (calibration / name).read_bytes() for name in FILES}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xmcpipe.api.chains import open_chain
+from xmcpipe.api.chains import ModelFolders, open_chain
 from xmcpipe.api.label_sets import LabelSets
 from xmcpipe.config import from_table
 from xmcpipe.draft.keys import Table
@@ -46,17 +46,23 @@ def train_model(
     label_texts: Sequence[str | None] | None,
     wishes: Wishes,
     store: Path,
-) -> Path:
-    """Train on N texts; returns the folder of the model in `store`. Label i of the model is class i.
+) -> ModelFolders:
+    """Train on N texts; returns the model in `store`, and its calibration.
+
+    Label i of the model is class i. There is no calibration if too few documents were set aside for one.
 
     Raises XmcpipeError for settings that are not valid, and as the stages do.
     """
     with tempfile.TemporaryDirectory(prefix="xmcpipe-fit-") as name, quiet_import():
         files = _write_tables(Path(name), texts, labels, label_texts)
-        chain = open_chain(_recipe(files, wishes), store)
-        for outcome in Runner(chain, COMMAND).run(stop="train"):
-            path = outcome.artifact.path
-    return path
+        recipe = _recipe(files, wishes)
+        made = {
+            outcome.stage.kind: outcome.artifact.path
+            for outcome in Runner(open_chain(recipe, store), COMMAND).run(
+                stop="calibrate" if "calibrate" in recipe.configs else "train"
+            )
+        }
+    return ModelFolders(made["model"], made.get("calibration"))
 
 
 def _write_tables(

@@ -8,24 +8,27 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from xmcpipe.api.chains import model_folder
+from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.api.texts import name_list, text_list
+from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import load as load_recipe
-from xmcpipe.stages.predict import PredictConfig
+from xmcpipe.stages.predict import PredictConfig, require_calibration_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from xmcpipe.inference.bundle import Bundle, Prediction
+    from xmcpipe.inference.selection import Wanted
 
 TOP = 5  # labels of a text
+Threshold = float | Literal["f1", "macro-f1"]
 
 
 class Model:
@@ -34,9 +37,9 @@ class Model:
     `path` is its folder. A Model may be used by several threads at the same time.
     """
 
-    def __init__(self, path: Path, bundle: "Bundle", config: PredictConfig) -> None:
-        self.path = path
-        self._bundle, self._config = bundle, config
+    def __init__(self, folders: ModelFolders, bundle: "Bundle", config: PredictConfig) -> None:
+        self.path = folders.model
+        self._folders, self._bundle, self._config = folders, bundle, config
 
     @cached_property
     def labels(self) -> list[str]:
@@ -52,15 +55,26 @@ class Model:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether predictions have probabilities: whether the model was trained with the loss bce."""
+        """Whether predictions have probabilities: with a calibration, or for a model trained with bce."""
         return self._bundle.has_probabilities
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether probabilities were fitted to held-out documents, by the stage `calibrate`."""
+        found = self._bundle.probabilities
+        return found is not None and found.calibration is not None
+
+    @property
+    def folders(self) -> ModelFolders:
+        """The folder of the model, and that of its calibration."""
+        return self._folders
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a string is an iterable of strings
         self,
         texts: str,
         k: int = TOP,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         allow: Collection[str] | None = None,
         deny: Collection[str] | None = None,
         batch_size: int | None = None,
@@ -71,7 +85,7 @@ class Model:
         self,
         texts: Iterable[str],
         k: int = TOP,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         allow: Collection[str] | None = None,
         deny: Collection[str] | None = None,
         batch_size: int | None = None,
@@ -81,36 +95,38 @@ class Model:
         self,
         texts: str | Iterable[str],
         k: int = TOP,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         allow: Collection[str] | None = None,
         deny: Collection[str] | None = None,
         batch_size: int | None = None,
     ) -> "list[Prediction] | list[list[Prediction]]":
         """The k best labels of each text, best first; for a single string, those of this text.
 
-        With `threshold`, from 0 to 1, only labels of at least this probability. `allow` and `deny` are names
-        of labels: only those in `allow` and none in `deny` are candidates, so there are k labels as long as
-        k candidates remain. A blank text has no labels. `batch_size` texts are scored at a time.
+        With `threshold`, from 0 to 1, only labels of at least this probability; "f1" and "macro-f1" are the
+        thresholds that the calibration of the model has. `allow` and `deny` are names of labels: only those
+        in `allow` and none in `deny` are candidates, so there are k labels as long as k candidates remain.
+        For a model of a recipe, its table [predict] has the defaults of these three. A blank text has no
+        labels. `batch_size` texts are scored at a time.
 
-        A prediction has the attributes label, text, score and probability. For a model trained with the loss
-        bce the probability is the logistic function 1 / (1 + exp(-score)), of the score without what
-        predict.propensity_weight adds; for other losses it is None. It is not calibrated on other documents.
+        A prediction has the attributes label, text, score and probability. The probability is that of the
+        calibration. Without one it is the logistic function 1 / (1 + exp(-score)) for a model trained with
+        the loss bce, of the score without what predict.propensity_weight adds; for other losses it is None.
 
         Raises XmcpipeError for a text that isn't a string, an unknown label, numbers out of range, and a
-        threshold for a model without probabilities.
+        threshold that the model can't have.
         """
-        from xmcpipe.inference.choice import choose
+        from xmcpipe.inference.selection import Wanted
 
-        size = self._check(k, threshold, batch_size)
+        size, config = self._check(k, threshold, batch_size), self._config
         given = [texts] if isinstance(texts, str) else text_list(texts)
-        names = [
-            None if each is None else name_list(each, what)
-            for each, what in ((allow, "allow"), (deny, "deny"))
-        ]
-        choice = choose(self._bundle.labels, *names)
-        found = list(self._bundle.predict(given, k, size, choice))
-        if threshold is not None:
-            found = [[each for each in row if (each.probability or 0.0) >= threshold] for row in found]
+        wanted = Wanted(
+            k,
+            config.threshold if threshold is None else threshold,
+            config.allow if allow is None else name_list(allow, "allow"),
+            config.deny if deny is None else name_list(deny, "deny"),
+        )
+        selection = self._bundle.select(wanted, self.path)
+        found = list(self._bundle.predict(given, selection, size))
         return found[0] if isinstance(texts, str) else found
 
     def encode(self, texts: str | Iterable[str], batch_size: int | None = None) -> "npt.NDArray[np.float32]":
@@ -130,7 +146,7 @@ class Model:
 
         target = Path(path)
         card = model_card(self.path, target.name, len(self._bundle.labels))
-        copy_model(self.path, target, {CARD: card}, LEFT_OUT)
+        copy_model(self.folders, target, {CARD: card}, LEFT_OUT)
 
     def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
         """Upload the model, with a model card, to `name` (USER/MODEL) on the Hugging Face hub.
@@ -140,7 +156,7 @@ class Model:
         """
         from xmcpipe.api.saving import push
 
-        return push(self.path, name, len(self._bundle.labels), private, token)
+        return push(self.folders, name, len(self._bundle.labels), private, token)
 
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""
@@ -148,15 +164,8 @@ class Model:
         for name, value in (("k", k), ("batch_size", size)):
             if not hasattr(value, "__index__") or isinstance(value, bool) or value < 1:
                 raise XmcpipeError(f"expected {name}, a whole number from 1, got {value!r}", f"{name}={TOP}")
-        if threshold is None:
-            return int(size)
-        if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        if threshold is not None and not isinstance(threshold, Real | str):
             raise XmcpipeError(f"expected threshold, a probability, got {threshold!r}", "between 0 and 1")
-        if not self.has_probabilities:
-            raise XmcpipeError(
-                f"{self.path} has no probabilities: it was not trained with the loss bce",
-                "omit threshold and compare scores, or train with train.loss = 'bce'",
-            )
         return int(size)
 
     def __repr__(self) -> str:
@@ -169,12 +178,14 @@ def load(
     store: str | os.PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
+    calibration: str | os.PathLike[str] | None = None,
 ) -> Model:
     """The model in a folder (`artifacts/model/...`), of a recipe (path or name), or of the hub (USER/MODEL).
 
     `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
     table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
-    "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys.
+    "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys. `calibration` is the
+    folder of the model's calibration: by default that of the recipe or, for a copied model, its own.
 
     A model of the hub is downloaded once. Raises XmcpipeError if there is no such model or recipe, if the
     recipe's model isn't trained yet, for a model of another version, and for a device that can't be used.
@@ -184,6 +195,7 @@ def load(
     keys = {"device": device, "precision": precision}
     keys = {name: value for name, value in keys.items() if value is not None}
     path = Path(model).expanduser()
+    folders = ModelFolders(path)
     if path.is_dir():
         config = from_table(PredictConfig, keys, "predict")
     elif path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
@@ -191,23 +203,36 @@ def load(
 
         if isinstance(model, os.PathLike) or not HUB_ID.fullmatch(model):
             raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
-        path, config = pull(model), from_table(PredictConfig, keys, "predict")
+        folders, config = ModelFolders(pull(model)), from_table(PredictConfig, keys, "predict")
     else:
         recipe = load_recipe(str(path), tables={"predict": keys})
         config = recipe.configs["predict"]
-        path = model_folder(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
-    return Model(path, open_bundle(path, config), config)
+        folders = model_of(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
+    if calibration is not None:
+        folders = ModelFolders(folders.model, Path(calibration).expanduser())
+    return Model(folders, open_bundle(folders, config), config)
 
 
-def open_bundle(folder: Path, config: PredictConfig, explain: bool = False) -> "Bundle":
-    """The model artifact in `folder`, to predict as `config` says; with `explain`, predictions have words.
+def open_bundle(folders: ModelFolders, config: PredictConfig, explain: bool = False) -> "Bundle":
+    """The model in `folders`, to predict as `config` says; with `explain`, predictions have words.
 
-    Raises XmcpipeError if the folder holds no model, or one of another version.
+    Raises XmcpipeError if there is no model, one of another version, or the calibration of another model.
     """
-    if (folder / "manifest.json").is_file():
-        Artifact.at(folder).manifest.require("model", MODEL_VERSION)
+    model, calibration = folders.model, folders.calibration
+    if (model / FILE_NAME).is_file():
+        Artifact.at(model).manifest.require("model", MODEL_VERSION)
+        if calibration is not None and (calibration / FILE_NAME).is_file():
+            require_calibration_of(model, calibration)
     from xmcpipe.inference.bundle import Bundle
 
+    weight = config.propensity_weight
     return Bundle.load(
-        folder, config.device, config.precision, config.label_chunk, explain, config.propensity_weight
+        model, config.device, config.precision, config.label_chunk, explain, weight, calibration
     )
+
+
+def wanted_of(config: PredictConfig) -> "Wanted":
+    """Which labels the table [predict] asks for."""
+    from xmcpipe.inference.selection import Wanted
+
+    return Wanted(config.k, config.threshold, config.allow, config.deny)

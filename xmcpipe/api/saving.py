@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.api.chains import ModelFolders
+from xmcpipe.calibration.saved import FILES
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.saved import read_facts
 
@@ -32,10 +34,13 @@ model.predict("a text", k=5)
 """
 
 
-def copy_model(source: Path, target: Path, files: Mapping[str, str], left_out: tuple[str, ...] = ()) -> None:
-    """Copy the model in `source` to the new folder `target`, except `left_out`, and add `files` (name: text).
+def copy_model(
+    source: ModelFolders, target: Path, files: Mapping[str, str], left_out: tuple[str, ...] = ()
+) -> None:
+    """Copy a model to the new folder `target`, except `left_out`, and add `files` (name: text).
 
-    Raises XmcpipeError if the target exists. Nothing is left half-written.
+    Its calibration is copied into the same folder. Raises XmcpipeError if the target exists. Nothing is left
+    half-written.
     """
     if target.exists():
         raise XmcpipeError(f"{target} exists already", "save to a new folder")
@@ -43,13 +48,17 @@ def copy_model(source: Path, target: Path, files: Mapping[str, str], left_out: t
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:
         part = Path(name, "model")
-        shutil.copytree(source, part, ignore=lambda folder, _: left_out if Path(folder) == source else ())
+        model = source.model
+        shutil.copytree(model, part, ignore=lambda folder, _: left_out if Path(folder) == model else ())
+        if source.calibration is not None:
+            for file in FILES:
+                shutil.copyfile(source.calibration / file, part / file)
         for file, text in files.items():
             (part / file).write_text(text, encoding="utf-8")
         part.rename(target)
 
 
-def push(source: Path, name: str, num_labels: int, private: bool, token: str | None) -> str:
+def push(source: ModelFolders, name: str, num_labels: int, private: bool, token: str | None) -> str:
     """Upload the model in `source`, with its card, to `name` (USER/MODEL) on the hub; returns its address.
 
     Raises XmcpipeError for another form of name, and if the hub refuses it or can't be reached.
@@ -61,7 +70,7 @@ def push(source: Path, name: str, num_labels: int, private: bool, token: str | N
         raise XmcpipeError(f"expected a name USER/MODEL on the hub, got {name!r}", "for example me/papers")
     with tempfile.TemporaryDirectory(prefix="xmcpipe-push-") as folder:
         copy = Path(folder, "model")
-        copy_model(source, copy, {CARD: model_card(source, name, num_labels)}, LEFT_OUT)
+        copy_model(source, copy, {CARD: model_card(source.model, name, num_labels)}, LEFT_OUT)
         try:
             api = HfApi(token=token)
             api.create_repo(name, private=private, exist_ok=True)

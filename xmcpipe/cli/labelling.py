@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xmcpipe
-from xmcpipe.api.model import open_bundle
+from xmcpipe.api.chains import ModelFolders
+from xmcpipe.api.model import open_bundle, wanted_of
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.store import Artifact
+from xmcpipe.calibration.saved import FILES
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.shown import echo, json_text, one_line
 from xmcpipe.cli.text_source import TextFile
@@ -26,7 +28,9 @@ Batches = Iterable[list[Document]]
 Labels = Sequence["Prediction"]  # best first
 
 
-def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: bool, as_json: bool) -> None:
+def print_labels(
+    folders: ModelFolders, batches: Batches, config: PredictConfig, explain: bool, as_json: bool
+) -> None:
     """Print the labels of each document, in order, as soon as those of its batch are known.
 
     With `as_json`, or if standard output is no terminal, they are JSON lines.
@@ -35,9 +39,10 @@ def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: 
     begun = _begun(batches)
     if begun is None:
         return
-    bundle = open_bundle(model, config, explain)
+    bundle = open_bundle(folders, config, explain)
+    selection = bundle.select(wanted_of(config), folders.model)
     for batch in begun:
-        found = bundle.predict([document.text for document in batch], config.k, config.batch_size)
+        found = bundle.predict([document.text for document in batch], selection, config.batch_size)
         lines = [
             line
             for document, labels in zip(batch, found, strict=True)
@@ -47,7 +52,7 @@ def print_labels(model: Path, batches: Batches, config: PredictConfig, explain: 
 
 
 def write_labels(
-    model: Path,
+    folders: ModelFolders,
     source: TextFile | Batches,
     config: PredictConfig,
     out: Path,
@@ -69,42 +74,55 @@ def write_labels(
         total, documents = source.count(), source.documents()
     else:
         documents = one_after_another.from_iterable(source)
-    bundle = open_bundle(model, config)
+    bundle = open_bundle(folders, config)
+    selection = bundle.select(wanted_of(config), folders.model)
     if isinstance(source, TextFile):
-        identity = {**source.identity(), **_identity(model, config), "device": str(bundle.device)}
+        identity = {**source.identity(), **_identity(folders, config), "device": str(bundle.device)}
     started = time.monotonic()
-    job = Job(out, kind, config.k, config.batch_size, identity)
-    facts = {
-        "path": str(out),
-        "format": kind,
-        "labels_per_document": min(config.k, len(bundle.labels)),
-        **vars(predict_file(documents, bundle, job, total)),
-    }
-    seconds = max(time.monotonic() - started, 1e-9)
-    facts["documents_per_second"] = round((facts["documents"] - facts["continued_from"]) / seconds, 1)
+    job = Job(out, kind, selection, config.batch_size, identity)
+    written = predict_file(documents, bundle, job, total)
+    most = selection.most(len(bundle.labels))
+    facts = {"path": str(out), "format": kind, "labels_per_document": most, **vars(written)}
+    rate = (facts["documents"] - facts["continued_from"]) / max(time.monotonic() - started, 1e-9)
+    facts["documents_per_second"] = round(rate, 1)
     if as_json:
         print_json(facts)
     else:
-        echo(_summary(facts))
+        echo(_summary(facts, cut=selection.cut is not None))
 
 
-def _summary(facts: dict[str, Any]) -> str:
-    line = f"{facts['path']}: {facts['documents']:,} documents, {facts['labels_per_document']} labels each"
+def _summary(facts: dict[str, Any], cut: bool) -> str:
+    labels = f"{'at most ' if cut else ''}{facts['labels_per_document']} labels each"
+    line = f"{facts['path']}: {facts['documents']:,} documents, {labels}"
     if facts["without_text"]:
         line += f"; {facts['without_text']:,} without text have no labels"
     return f"{line}; {facts['documents_per_second']:,.0f} documents/s"
 
 
-def _identity(model: Path, config: PredictConfig) -> dict[str, Any]:
+def _identity(folders: ModelFolders, config: PredictConfig) -> dict[str, Any]:
     """Everything besides the texts that determines the scores, to the last digit."""
-    if (model / "manifest.json").is_file():
-        name = Artifact.at(model).manifest.fingerprint
-    else:
-        files = (model / "model.json", *sorted(model.rglob("*.safetensors")))
-        name = "".join(sha256_of_file(path) for path in files)
-    keys = ("k", "propensity_weight", "precision", "batch_size", "label_chunk")
+    keys = ("k", "propensity_weight", "precision", "batch_size", "label_chunk", "threshold", "allow", "deny")
     settings = {key: getattr(config, key) for key in keys}
-    return {"xmcpipe": xmcpipe.__version__, "model": name, **settings}
+    for key in ("allow", "deny"):
+        settings[key] = None if settings[key] is None else list(settings[key])  # as JSON will have it
+    return {
+        "xmcpipe": xmcpipe.__version__,
+        "model": _name(folders.model),
+        "calibration": None if folders.calibration is None else _name(folders.calibration),
+        **settings,
+    }
+
+
+def _name(folder: Path) -> str:
+    """What is in the folder of an artifact, or of a copied model, as a few characters."""
+    if (folder / "manifest.json").is_file():
+        return Artifact.at(folder).manifest.fingerprint
+    files = (
+        folder / "model.json",
+        *(folder / name for name in FILES),
+        *sorted(folder.rglob("*.safetensors")),
+    )
+    return "".join(sha256_of_file(path) for path in files if path.is_file())
 
 
 def _begun(batches: Batches) -> Batches | None:
@@ -129,20 +147,21 @@ def _lines(document: Document, labels: Labels, as_json: bool) -> Iterator[str]:
     yield f"{one_line(document.id) + ': ' if document.id else ''}{_shortened(document.text)}"
     for each in labels:
         text = f"  {_shortened(each.text)}" if each.text else ""
-        yield f"  {each.score:9.4f}  {one_line(each.label)}{text}"
+        probability = "" if each.probability is None else f"  {100 * each.probability:5.1f}%"
+        yield f"  {each.score:9.4f}{probability}  {one_line(each.label)}{text}"
         if each.words:
             parts = " · ".join(f"{word} {part:+.2f}" for word, part in each.words)
             yield f"{'':13}{_shortened(parts)}"
 
 
 def _row(document: Document, labels: Labels) -> dict[str, Any]:
-    scored: list[dict[str, Any]] = [
-        {"label": each.label, "text": each.text, "score": round(each.score, 6)} for each in labels
-    ]
-    for row, each in zip(scored, labels, strict=True):
+    from xmcpipe.inference.outputs import scored
+
+    rows = [scored(each.label, each.text, each.score, each.probability) for each in labels]
+    for row, each in zip(rows, labels, strict=True):
         if each.words is not None:
             row["words"] = [{"word": word, "part": round(part, 6)} for word, part in each.words]
-    return {**({"text": document.text} if document.id is None else {"id": document.id}), "labels": scored}
+    return {**({"text": document.text} if document.id is None else {"id": document.id}), "labels": rows}
 
 
 def _shortened(text: str) -> str:

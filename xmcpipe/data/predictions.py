@@ -15,30 +15,43 @@ import pyarrow.parquet as pq
 from numpy.lib import format
 
 from xmcpipe.data.arrays import row_offsets
-from xmcpipe.data.schema import PREDICTIONS
+from xmcpipe.data.schema import PREDICTIONS, WITH_PROBABILITIES
 
 Ints = npt.NDArray[np.integer[Any]]
 Scores = npt.NDArray[np.floating[Any]]
 
 
 class PredictionsWriter:
-    """Writes predictions.parquet in batches: `with PredictionsWriter(path) as table: table.write(...)`."""
+    """Writes predictions.parquet in batches: `with PredictionsWriter(path) as table: table.write(...)`.
 
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetWriter(path, PREDICTIONS, compression="zstd")
+    With `probabilities` the table has a column of them.
+    """
+
+    def __init__(self, path: Path, probabilities: bool = False) -> None:
+        self._schema = WITH_PROBABILITIES if probabilities else PREDICTIONS
+        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
         self.rows = 0
 
-    def write(self, ids: pa.Array, labels_BK: Ints, scores_BK: Scores) -> None:
-        """Append B documents: ids, string [B]; labels, best first, with -1 for no label; and their scores."""
+    def write(
+        self, ids: pa.Array, labels_BK: Ints, scores_BK: Scores, probabilities_BK: Scores | None = None
+    ) -> None:
+        """Append B documents: ids, string [B]; labels, best first, with -1 for no label; and their scores.
+
+        `probabilities_BK` are those of the labels, for a table that has them.
+        """
         present_BK = labels_BK >= 0
         ends = np.cumsum(present_BK.sum(axis=1))
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
         columns = [
             ids,
             pa.ListArray.from_arrays(offsets, pa.array(labels_BK[present_BK], pa.int32())),
-            pa.ListArray.from_arrays(offsets, pa.array(scores_BK[present_BK], pa.float32())),
+            *(
+                pa.ListArray.from_arrays(offsets, pa.array(values_BK[present_BK], pa.float32()))
+                for values_BK in (scores_BK, probabilities_BK)
+                if values_BK is not None
+            ),
         ]
-        self._file.write_batch(pa.record_batch(columns, schema=PREDICTIONS))
+        self._file.write_batch(pa.record_batch(columns, schema=self._schema))
         self.rows += len(labels_BK)
 
     def __enter__(self) -> "PredictionsWriter":
@@ -52,8 +65,10 @@ def write_predictions_npz(tables: Sequence[Path], path: Path, num_labels: int) -
     """Write the rows of all `tables` as a float32 CSR matrix [N, num_labels], for `scipy.sparse.load_npz`.
 
     Row n is row n of the tables, one after the other; ids are not written. A score of exactly 0 becomes a
-    stored zero. One row group is in memory at a time, and the 8 bytes of each row's offset: an array in the
-    file begins with its size, so the tables are read once for the lengths, then for each other array.
+    stored zero. If the tables have probabilities, the file has a member `probabilities`, float32 in the order
+    of `data`, for `np.load`; `load_npz` passes over it. One row group is in memory at a time, and the 8 bytes
+    of each row's offset: an array in the file begins with its size, so the tables are read once for the
+    lengths, then for each other array.
     """
     counts = [column.value_lengths().to_numpy() for table in tables for column in _columns(table, "labels")]
     indptr = row_offsets(np.concatenate(counts) if counts else np.empty(0, np.int32))
@@ -65,6 +80,9 @@ def write_predictions_npz(tables: Sequence[Path], path: Path, num_labels: int) -
         _write_member(file, "format", [np.array(b"csr")], (), np.dtype("S3"))
         _write_member(file, "shape", [np.array([len(indptr) - 1, num_labels])], (2,), np.int64)
         _write_member(file, "data", _values(tables, "scores", np.float32), total, np.float32)
+        if any("probabilities" in pq.read_schema(table).names for table in tables):
+            probabilities = _values(tables, "probabilities", np.float32)
+            _write_member(file, "probabilities", probabilities, total, np.float32)
 
 
 def _write_member(

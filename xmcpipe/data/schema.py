@@ -13,6 +13,7 @@ shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>
 clusters/     clusters.parquet              cluster int32; row i is label id i
 model/        labels.parquet                as in raw/, and documents int32, the number trained on
 predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
+                                            · probabilities list<float>, if the model is calibrated
               labels.parquet                as in raw/
 """
 
@@ -36,4 +37,8 @@ CLUSTERS = pa.schema([("cluster", pa.int32())])
 PREDICTIONS = pa.schema(
     [("id", pa.string()), ("labels", pa.list_(LABEL_ID)), ("scores", pa.list_(pa.float32()))],
     metadata={"xmcpipe.predictions": str(PREDICTIONS_VERSION)},
+)
+# An additional column, which older versions don't read: the format is the same.
+WITH_PROBABILITIES = pa.schema(
+    [*PREDICTIONS, ("probabilities", pa.list_(pa.float32()))], PREDICTIONS.metadata
 )

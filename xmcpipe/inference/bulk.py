@@ -21,6 +21,7 @@ from xmcpipe.artifacts.lock import exclusive
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.inference.document import Document
 from xmcpipe.inference.outputs import WRITERS
+from xmcpipe.inference.selection import Selection
 from xmcpipe.inference.text_encoding import is_blank
 from xmcpipe.progress import progress
 
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """What to write, and how: `k` labels a text, `batch_size` texts at a time, into `out` of a `format`.
+    """What to write, and how: the selected labels, `batch_size` texts at a time, into `out` of a `format`.
 
     `identity` (JSON types) is everything that determines the predictions. A killed prediction is continued
     only if it was of the same identity; with None it never is, because its texts can't be read again.
@@ -44,7 +45,7 @@ class Job:
 
     out: Path
     format: str
-    k: int
+    selection: Selection
     batch_size: int
     identity: Mapping[str, Any] | None
 
@@ -117,11 +118,11 @@ def _write_blocks(
 
 
 def _write_block(path: Path, block: list[Document], first_row: int, bundle: "Bundle", job: Job) -> None:
-    labels_NK, scores_NK = bundle.top([document.text for document in block], job.k, job.batch_size)
+    top = bundle.top([document.text for document in block], job.selection, job.batch_size)
     ids = [str(row) if each.id is None else each.id for row, each in enumerate(block, first_row)]
     unfinished = path.with_suffix(".unfinished")
-    with PredictionsWriter(unfinished) as table:
-        table.write(pa.array(ids, pa.string()), labels_NK, scores_NK)
+    with PredictionsWriter(unfinished, top.probabilities is not None) as table:
+        table.write(pa.array(ids, pa.string()), *top)
     unfinished.replace(path)
 
 

@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from xmcpipe.calibration.saved import has_calibration, read_calibration
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
 from xmcpipe.data.vocabulary_file import read_vocabulary
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.inference.choice import Choice
-from xmcpipe.inference.probability import Logistic, logistic
+from xmcpipe.inference.probability import Probabilities, probabilities
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
+from xmcpipe.inference.selection import Selection, Wanted
 from xmcpipe.inference.text_encoding import TextEncoder, is_blank
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.modeling.model import Model, embedding_size
@@ -34,9 +35,10 @@ class Prediction(NamedTuple):
     """One label of a text.
 
     `label`: its name. `text`: its description, None if the vocabulary has none. `score`: what labels are
-    ordered by, any number. `probability`: from 0 to 1, the logistic function of the score, which is what a
-    model trained with the loss bce learns as the probability of the label; it isn't calibrated on held-out
-    documents, and None for other losses. What predict.propensity_weight adds to the score isn't part of it.
+    ordered by, any number. `probability`: from 0 to 1, as calibrated on held-out documents. Without a
+    calibration it is the logistic function of the score, which is what a model trained with the loss bce
+    learns as the probability of the label, and None for other losses. What predict.propensity_weight adds to
+    the score isn't part of it.
     `words`: the words of the text with the largest part in the score, if they were asked for.
     """
 
@@ -47,10 +49,31 @@ class Prediction(NamedTuple):
     words: WordParts | None = None
 
 
-class Bundle:
-    """A trained model with its tokenizer and label vocabulary: `Bundle.load(folder).predict(texts, k=5)`.
+class Top(NamedTuple):
+    """Labels int32, scores float32 and probabilities float32, [N, K] each, best first.
 
-    `labels` is the vocabulary, with the columns label and text; row i is label id i.
+    The label -1 stands for none: a blank text has none, and those after a cut are not predicted.
+    `probabilities` are None if scores have none.
+    """
+
+    labels: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32] | None
+
+    def row(self, number: int) -> "Top":
+        """Those of one text, [n] each, without places that have no label."""
+        present = self.labels[number] >= 0
+        found = None if self.probabilities is None else self.probabilities[number][present]
+        return Top(self.labels[number][present], self.scores[number][present], found)
+
+
+class Bundle:
+    """A trained model with its tokenizer and label vocabulary.
+
+    `Bundle.load(folder).predict(texts, Selection(k=5))` labels texts.
+
+    `labels` is the vocabulary, with the columns label and text; row i is label id i. `probabilities` turn
+    scores into probabilities, None if the scores have none.
     """
 
     def __init__(
@@ -59,9 +82,10 @@ class Bundle:
         texts: TextEncoder,
         labels: pa.Table,
         explainer: WordExplainer | None = None,
-        logistic: Logistic | None = None,
+        probabilities: Probabilities | None = None,
     ) -> None:
-        self._scorer, self._texts, self._explainer, self._logistic = scorer, texts, explainer, logistic
+        self._scorer, self._texts, self._explainer = scorer, texts, explainer
+        self.probabilities = probabilities
         self.labels = labels
 
     @staticmethod
@@ -72,11 +96,13 @@ class Bundle:
         label_chunk: int = 131_072,
         explain: bool = False,
         propensity_weight: float = 0.0,
+        calibration: Path | None = None,
     ) -> "Bundle":
         """Load the model artifact in `folder`; at most `label_chunk` labels are scored at a time.
 
         `device`, `precision` and `propensity_weight` are as in the recipe table [predict]. With `explain`,
-        predictions have words. Raises XmcpipeError if the folder is not a model artifact, for a device that
+        predictions have words. The folder `calibration`, by default that of the model if it has one, has the
+        calibration of the model. Raises XmcpipeError if the folder is not a model artifact, for a device that
         can't be used, or if the model has to explain but reads no words.
         """
         explainer = WordExplainer(folder) if explain else None
@@ -88,7 +114,10 @@ class Bundle:
         texts = TextEncoder(folder / "tokenizer", Pieces.of(facts))
         _require_encodable(model, texts.num_tokens, facts["max_length"], folder)
         scorer = Scorer(model, pick_device(device), precision, label_chunk)
-        return Bundle(scorer, texts, labels, explainer, logistic(facts, added_L))
+        calibrated = None
+        if calibration is not None or has_calibration(folder):
+            calibrated = read_calibration(calibration or folder, len(labels))
+        return Bundle(scorer, texts, labels, explainer, probabilities(facts, added_L, calibrated))
 
     @property
     def device(self) -> torch.device:
@@ -97,22 +126,25 @@ class Bundle:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether the model was trained with a loss whose scores have a probability: bce."""
-        return self._logistic is not None
+        """Whether scores have a probability: with a calibration, or if the model was trained with bce."""
+        return self.probabilities is not None
+
+    def select(self, wanted: Wanted, model: object) -> Selection:
+        """What this model predicts if `wanted`; errors name `model`. Raises as `Wanted.selection` does."""
+        return wanted.selection(self.labels, self.probabilities, model)
 
     def predict(
-        self, texts: Iterable[str], k: int = 5, batch_size: int = 64, choice: Choice | None = None
+        self, texts: Iterable[str], selection: Selection, batch_size: int = 64
     ) -> Iterator[list[Prediction]]:
-        """The k best labels of each text, best first; fewer if the model has fewer, none for a blank text.
+        """The selected labels of each text, best first; none for a blank text.
 
-        Texts are read lazily, `batch_size` at a time, and results come in their order. `choice` has the
-        labels that may be predicted, by default all.
+        Texts are read lazily, `batch_size` at a time, and results come in their order.
         """
         stream = iter(texts)
         while batch := list(islice(stream, batch_size)):
-            labels_NK, scores_NK = self.top(batch, k, batch_size, choice)
+            top = self.top(batch, selection, batch_size)
             for row, text in enumerate(batch):
-                yield self._named(text, labels_NK[row][labels_NK[row] >= 0], scores_NK[row])
+                yield self._named(text, top.row(row))
 
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
         """The embeddings of N texts, float32 [N, E], before any intermediate layer of the model."""
@@ -123,46 +155,40 @@ class Bundle:
         found: npt.NDArray[np.float32] = embedding_NE.float().cpu().numpy()
         return found
 
-    def top(
-        self, texts: Sequence[str], k: int, batch_size: int, choice: Choice | None = None
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Labels int32 [N, K] and scores float32 [N, K] of N texts, best first; K is k, but at most L.
+    def top(self, texts: Sequence[str], selection: Selection, batch_size: int) -> Top:
+        """The selected labels of N texts. At most `batch_size` texts are scored at a time.
 
-        `choice` has the labels that may be predicted, by default all; K is at most their number. A blank text
-        has no labels: its row is -1, with scores 0. At most `batch_size` texts are scored at a time; the
-        result is in their order.
+        The result is in their order.
         """
-        k = min(k, len(self.labels) if choice is None else choice.count)
+        k, choice = selection.most(len(self.labels)), selection.choice
         added_L = None if choice is None else choice.added_L.to(self.device)
         labels_NK, scores_NK = np.full((len(texts), k), -1, np.int32), np.zeros((len(texts), k), np.float32)
         present = np.array([row for row, text in enumerate(texts) if not is_blank(text)], np.int64)
-        if not len(present):
-            return labels_NK, scores_NK
-        tokens, words = self._texts.encode([texts[row] for row in present]), self._scorer.model.words
-        embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch)
-        for begin in range(0, len(present), batch_size):
-            rows, terms = present[begin : begin + batch_size], None
-            if words is not None:
-                terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
-            best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k, added_L)
-            labels_NK[rows], scores_NK[rows] = best
-        return labels_NK, scores_NK
+        if len(present):
+            tokens, words = self._texts.encode([texts[row] for row in present]), self._scorer.model.words
+            embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch)
+            for begin in range(0, len(present), batch_size):
+                rows, terms = present[begin : begin + batch_size], None
+                if words is not None:
+                    terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
+                best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k, added_L)
+                labels_NK[rows], scores_NK[rows] = best
+        found_NK = None if self.probabilities is None else self.probabilities.of(labels_NK, scores_NK)
+        if selection.cut is not None and found_NK is not None:
+            labels_NK = selection.cut.apply(labels_NK, found_NK)
+        return Top(labels_NK, scores_NK, found_NK)
 
-    def _named(
-        self, text: str, labels_K: npt.NDArray[np.int32], scores_K: npt.NDArray[np.float32]
-    ) -> list[Prediction]:
+    def _named(self, text: str, best: Top) -> list[Prediction]:
         """The labels of one text with their names, descriptions, scores, probabilities and words."""
-        labels, scores_K = labels_K.tolist(), scores_K[: len(labels_K)]
+        labels = best.labels.tolist()
         words: Sequence[WordParts | None] = [None] * len(labels)
         if self._explainer is not None:
             words = self._explainer.parts(text, labels)
-        probabilities: Sequence[float | None] = [None] * len(labels)
-        if self._logistic is not None:
-            probabilities = self._logistic.probabilities(labels_K, scores_K).tolist()
+        found = [None] * len(labels) if best.probabilities is None else best.probabilities.tolist()
         names, texts = self.labels["label"], self.labels["text"]
         return [
             Prediction(names[label].as_py(), texts[label].as_py(), *numbers)
-            for label, *numbers in zip(labels, scores_K.tolist(), probabilities, words, strict=True)
+            for label, *numbers in zip(labels, best.scores.tolist(), found, words, strict=True)
         ]
 
 

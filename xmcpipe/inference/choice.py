@@ -1,5 +1,6 @@
 """Which labels may be predicted: chosen by name, before the cut at k. L labels."""
 
+import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
+
+CLOSE_NAMES = 3  # of an unknown name
+COMPARED_NAMES = 20_000  # comparing a million takes many seconds
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ def choose(
 ) -> Choice | None:
     """The labels named in `allow` (by default all) without those in `deny`; None if these are all labels.
 
-    `labels` is the vocabulary of a model. Raises XmcpipeError for a name that it doesn't have, and if no
-    label is left.
+    `labels` is the vocabulary of a model. Raises XmcpipeError for a name that it doesn't have, with the
+    nearest names that it has, and if no label is left.
     """
     if allow is None and not deny:
         return None
@@ -47,8 +51,29 @@ def _known(names: pa.Array, wanted: Collection[str], what: str) -> pa.Array:
     unknown = values.filter(pc.invert(pc.is_in(values, names)))
     if len(unknown):
         more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+        close = nearest_names(unknown[0].as_py(), names)
         raise XmcpipeError(
             f"expected labels of the model in {what}, got {unknown[0].as_py()!r}{more}",
-            "the column label of the model's labels.parquet has all names",
+            f"did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else "the column label of the model's labels.parquet has all names",
         )
     return values
+
+
+def nearest_names(name: str, names: pa.Array) -> list[str]:
+    """The few of `names` that resemble `name` most, the nearest first; none if none does.
+
+    Of very many names, only those that begin with the same two letters or contain the name are compared.
+    """
+    if len(names) > COMPARED_NAMES:
+        alike = pc.or_(
+            pc.starts_with(names, name[:2], ignore_case=True),
+            pc.match_substring(names, name.strip(), ignore_case=True),
+        )
+        names = names.filter(alike).slice(0, COMPARED_NAMES)
+    lower: dict[str, str] = {}
+    for each in names.to_pylist():
+        lower.setdefault(each.lower(), each)
+    close = difflib.get_close_matches(name.strip().lower(), lower, n=CLOSE_NAMES, cutoff=0.7)
+    return [lower[each] for each in close]

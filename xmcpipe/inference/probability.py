@@ -2,7 +2,9 @@
 
 The binary cross entropy is smallest if the logistic function of a label's score is the probability that a
 document has the label. No other loss has such a relation: a squared hinge, for instance, only asks scores to
-be above 1 or below -1.
+be above 1 or below -1. What a model has learned of its training documents is still too sure of itself, or not
+sure enough, on others. The stage `calibrate` measures this on held-out documents: with its calibration, the
+scores of every loss have a probability.
 """
 
 from collections.abc import Mapping
@@ -14,31 +16,90 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from xmcpipe.calibration.saved import Calibration
+from xmcpipe.errors import XmcpipeError
+
 LOSS = "bce"
+Labels = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+Threshold = float | str
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """Probabilities from the scores of a model trained with bce.
+class Cut:
+    """The smallest probability of a predicted label: `least` is one number, or that of each label, [L]."""
 
-    `added_L`, float32 [L], is what predict.propensity_weight has added to scores; None if nothing. It is
-    taken off before, because it changes the order of labels and not how probable they are.
+    least: float | Floats
+
+    def apply(self, labels_NK: Labels, probabilities_NK: Floats) -> Labels:
+        """The labels with -1 in place of those that are less probable."""
+        least = self.least if isinstance(self.least, float) else self.least[labels_NK]
+        return np.where(probabilities_NK >= least, labels_NK, np.int32(-1))
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The probabilities of a model's scores.
+
+    They are those of its `calibration` or, without one, the logistic function. `added_L`, float32 [L], is
+    what predict.propensity_weight has added to scores; None if nothing. It is taken off before, because it
+    changes the order of labels and not how probable they are.
     """
 
+    calibration: Calibration | None = None
     added_L: Tensor | None = None
 
-    def probabilities(
-        self, labels: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
-        """The probabilities of `labels`, of the same shape as they and their `scores`."""
-        logits = torch.from_numpy(scores)
+    def of(self, labels: Labels, scores: Floats) -> Floats:
+        """The probabilities of `labels`, float32, of the same shape as they and their `scores`."""
         if self.added_L is not None:
-            logits = logits - self.added_L[torch.from_numpy(labels).long()]
-        found: npt.NDArray[np.float32] = torch.sigmoid(logits).numpy()
+            scores = scores - self.added_L.numpy()[labels]
+        if self.calibration is not None:
+            return self.calibration.probabilities(labels, scores)
+        found: Floats = torch.sigmoid(torch.from_numpy(scores)).numpy()
         return found
 
 
-def logistic(facts: Mapping[str, Any], added_L: Tensor | None) -> Logistic | None:
-    """The probabilities of a model with these `facts` (model.json); None if its loss has none."""
-    loss = facts.get("recipe", {}).get("train", {}).get("loss")
-    return Logistic(added_L) if loss == LOSS else None
+def probabilities(
+    facts: Mapping[str, Any], added_L: Tensor | None, calibration: Calibration | None
+) -> Probabilities | None:
+    """Those of a model with these `facts` (model.json).
+
+    None without a calibration if its loss has none.
+    """
+    if calibration is None and not is_logistic(facts):
+        return None
+    return Probabilities(calibration, added_L)
+
+
+def is_logistic(facts: Mapping[str, Any]) -> bool:
+    """Whether the logistic function of a score is the probability that a model with these `facts` learned."""
+    return bool(facts.get("recipe", {}).get("train", {}).get("loss") == LOSS)
+
+
+def cut_at(threshold: Threshold, found: Probabilities | None, model: object) -> Cut:
+    """The cut at a probability from 0 to 1, or at the thresholds that `calibrate` chose: f1 or macro-f1.
+
+    Raises XmcpipeError for anything else, and if `model`, which the error names, has no probabilities or no
+    calibration.
+    """
+    if not isinstance(threshold, str) and not 0 <= float(threshold) <= 1:
+        raise XmcpipeError(
+            f"expected threshold, a probability, got {threshold!r}", "between 0 and 1, or f1 or macro-f1"
+        )
+    if found is None:
+        raise XmcpipeError(
+            f"{model} has no probabilities: it was not trained with the loss bce and has no calibration",
+            "run `xmcpipe calibrate`, or omit the threshold and compare scores",
+        )
+    if not isinstance(threshold, str):
+        return Cut(float(threshold))
+    if threshold not in ("f1", "macro-f1"):
+        raise XmcpipeError(
+            f"expected threshold, a probability, f1 or macro-f1, got {threshold!r}", "for example 0.3"
+        )
+    if found.calibration is None:
+        raise XmcpipeError(
+            f"expected a calibration of {model}, which has the threshold {threshold}, got none",
+            "run `xmcpipe calibrate`, or give a number",
+        )
+    return Cut(found.calibration.f1.value if threshold == "f1" else found.calibration.threshold_L)

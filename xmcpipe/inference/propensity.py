@@ -8,9 +8,12 @@ precision, and a value between for some of both.
 L labels.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
@@ -21,7 +24,7 @@ from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 
 
-def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], weight: float) -> Tensor:
+def favour_rare_labels(model: Model, folder: Path, facts: Mapping[str, Any], weight: float) -> Tensor:
     """Add `weight` * ln(1 / propensity) to all scores of `model`, loaded from `folder` with `facts`.
 
     Returns what was added, float32 [L].
@@ -29,19 +32,29 @@ def favour_rare_labels(model: Model, folder: Path, facts: dict[str, object], wei
     The propensities are those of the documents that the model was trained on, with A 0.55 and B 1.5. Raises
     XmcpipeError for a model that doesn't say how many documents had each label.
     """
-    labels, documents = folder / "labels.parquet", facts.get("documents")
-    if "documents" not in pq.read_schema(labels).names or not isinstance(documents, int):
-        raise XmcpipeError(
-            f"predict.propensity_weight is set, but the model in {folder} has no numbers of documents",
-            "train it again",
-        )
-    counts_L = pq.read_table(labels, columns=["documents"])["documents"].to_numpy().astype(np.int64)
-    added_L = torch.from_numpy(weight * np.log(inverse_propensity(counts_L, documents))).float()
+    counts_L = training_documents(folder, facts, "predict.propensity_weight")
+    added_L = torch.from_numpy(weight * np.log(inverse_propensity(counts_L, facts["documents"]))).float()
     head, frequent = model.head, model.frequent
     _add(head, added_L[head.shape.first_label :][: head.num_labels])
     if frequent is not None:
         _add(frequent.head, added_L[frequent.labels.cpu()])
     return added_L
+
+
+def training_documents(folder: Path, facts: Mapping[str, Any], what: str) -> npt.NDArray[np.int64]:
+    """The number of documents of each label that the model in `folder` was trained on, int64 [L].
+
+    Raises XmcpipeError, which names `what` needs them, for a model that doesn't say.
+    """
+    labels = folder / "labels.parquet"
+    if "documents" not in pq.read_schema(labels).names or not isinstance(facts.get("documents"), int):
+        raise XmcpipeError(
+            f"{what} needs to know how frequent labels are, but the model in {folder} has no numbers of "
+            "documents",
+            "train it again",
+        )
+    counts: npt.NDArray[np.int64] = pq.read_table(labels, columns=["documents"])["documents"].to_numpy()
+    return counts.astype(np.int64)
 
 
 def _add(head: Head, added_n: Tensor) -> None:

@@ -40,9 +40,12 @@ class Scorer:
         if device.type == "cpu":
             self._threads = ThreadPoolExecutor(torch.get_num_threads(), "embed", torch.set_num_threads, (1,))
 
-    def top(self, batch: HostBatch, k: int) -> Best:
-        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k is at most L."""
-        return self.best(self.embed(batch.input_ids, batch.mask), batch.terms, k)
+    def top(self, batch: HostBatch, k: int, added_L: Tensor | None = None) -> Best:
+        """Labels int32 [B, k] and scores float32 [B, k], ordered by (-score, label id); k is at most L.
+
+        `added_L` is as in `best`.
+        """
+        return self.best(self.embed(batch.input_ids, batch.mask), batch.terms, k, added_L)
 
     @torch.inference_mode()
     def embed(self, input_ids: Int64s, mask: Int64s) -> Tensor:

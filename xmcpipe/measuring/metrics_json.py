@@ -5,6 +5,9 @@
     intervals           bootstrap intervals: {rounds, level, seed, model: metric@k -> [low, high]}
     by_frequency        the metrics of the model in bins of the training frequency of labels: a list of tables
     filter              {pairs, true} if pairs were excluded
+    calibration         how far probabilities are from what happens: k -> before and after, each with ece and
+                        bins of the reliability diagram (measuring/reliability.py); only if predictions have
+                        probabilities
 
 It also holds the facts that decide whether figures can be compared: the numbers of documents and labels, A, B
 and N of the propensity, and how many inputs were unusual (`Measurement.facts`). Without training labels,
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 FILE_NAME = "metrics.json"
 # Change it with the format. `read_metrics` reads older versions; the stage `eval` makes the artifact again.
 METRICS_VERSION = 2
-ADDED_IN_2 = ("labels_in_training", "filter", "intervals", "by_frequency")  # keys that version 1 lacks
+# Keys that version 1 lacks, and one that version 2 has only for predictions with probabilities.
+OPTIONAL = ("labels_in_training", "filter", "intervals", "by_frequency", "calibration")
 DIGITS = 4  # decimal places of the headline figures
 
 
@@ -95,14 +99,14 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     if metrics.get("propensity"):
         # Older files have no kind: they were all computed with the standard propensity.
         metrics["propensity"] = {"kind": "standard", **metrics["propensity"]}
-    return {**dict.fromkeys(ADDED_IN_2), **metrics}
+    return {**dict.fromkeys(OPTIONAL), **metrics}
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The figures for the manifest and the terminal; fractions are rounded to four decimal places.
 
     They are P and normalised PSP at each k, P of the popularity baseline at the first k, and the kind, A, B
-    and N of the propensity.
+    and N of the propensity; ECE at each k if predictions have probabilities.
     """
     model, popular = metrics["model"], metrics["popularity"]
     names = [f"{name}@{k}" for name in ("P", "PSP") for k in metrics["k"]]
@@ -113,4 +117,6 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
         propensity = metrics["propensity"]
         figures |= {name.upper(): propensity[name] for name in ("a", "b", "n")}
         figures["propensity"] = propensity["kind"]
+    for k, both in (metrics.get("calibration") or {}).items():
+        figures[f"ECE@{k}"] = round(both["after"]["ece"], DIGITS)
     return figures

@@ -72,6 +72,8 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
             f"±: half of the {100 * intervals['level']:g}% interval, {intervals['rounds']:,} bootstrap "
             "rounds over documents; macro figures and coverage have no interval"
         )
+    if calibration := metrics.get("calibration"):
+        lines.append(_of_calibration(calibration))
     if empty := [each["name"] for each in metrics.get("by_frequency") or () if not each["labels"]]:
         lines.append(f"no label is in {', '.join(empty)}: labels of the same frequency stay together")
     return lines + _of_system(metrics, metrics["k"][-1])
@@ -121,6 +123,14 @@ def latex(table: Table) -> str:
     columns = "l" + "r" * (len(table[0]) - 1)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}"])
+
+
+def _of_calibration(calibration: Mapping[str, Any]) -> str:
+    """ECE@k in one line, and what it would be without the calibration, where that is known."""
+    line = "calibration error of the probabilities, %: "
+    line += " · ".join(f"ECE@{k} {_cell(both['after']['ece'])}" for k, both in calibration.items())
+    before = [_cell(both["before"]["ece"]) for both in calibration.values() if both["before"]]
+    return f"{line} (uncalibrated {' · '.join(before)})" if before else line
 
 
 def _of_data(facts: Mapping[str, Any]) -> list[str]:

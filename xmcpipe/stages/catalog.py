@@ -6,6 +6,7 @@ and would otherwise take five seconds.
 """
 
 from xmcpipe.stages.beside.baseline import BASELINE
+from xmcpipe.stages.calibrate import CALIBRATE
 from xmcpipe.stages.cluster import CLUSTER
 from xmcpipe.stages.download import DOWNLOAD
 from xmcpipe.stages.embed import EMBED
@@ -16,4 +17,15 @@ from xmcpipe.stages.stage import Stage
 from xmcpipe.stages.tokenize import TOKENIZE
 from xmcpipe.stages.train import TRAIN
 
-CATALOG: tuple[Stage, ...] = (DOWNLOAD, IMPORT, TOKENIZE, CLUSTER, EMBED, TRAIN, PREDICT, BASELINE, EVAL)
+CATALOG: tuple[Stage, ...] = (
+    DOWNLOAD,
+    IMPORT,
+    TOKENIZE,
+    CLUSTER,
+    EMBED,
+    TRAIN,
+    CALIBRATE,
+    PREDICT,
+    BASELINE,
+    EVAL,
+)

@@ -22,6 +22,7 @@ from xmcpipe.measuring.metrics_json import (
     write_metrics,
 )
 from xmcpipe.measuring.per_label import require_ending, write_per_label
+from xmcpipe.measuring.reliability import test_reliability
 from xmcpipe.measuring.shard_training import training_of_shards
 from xmcpipe.stages.stage import Result, Stage
 
@@ -80,7 +81,8 @@ class EvalConfig:
 def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Measure the predictions artifact against the test split of the shards; write metrics.json into `out`.
 
-    Raises XmcpipeError if the predictions are of other documents or labels than those of the test split.
+    If the predictions have probabilities, their calibration is measured too. Raises XmcpipeError if the
+    predictions are of other documents or labels than those of the test split.
     """
     from xmcpipe.data.label_lists.files import filter_of_artifact, read_label_lists
     from xmcpipe.data.label_lists.numbering import common_vocabulary
@@ -98,6 +100,9 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     del predictions, truth, pairs  # frees the label names, which can take most of the memory
     measurement = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
     metrics = metrics_table(measurement, config.bins, config.bootstrap)
+    reliability = test_reliability(inputs["predictions"], shards, config.k, inputs.get("calibration"))
+    if reliability is not None:
+        metrics["calibration"] = reliability
     write_metrics(out, metrics)
     return Result(headline(metrics))
 
@@ -175,7 +180,8 @@ EVAL = Stage(
     kind="metrics",
     config=EvalConfig,
     schema_version=METRICS_VERSION,
-    inputs=("predictions", "shards"),
+    inputs=("predictions", "shards", "calibration"),
     run=run,
+    required=lambda config: ("predictions", "shards"),
     help="Measure predictions, with confidence intervals, by label frequency, next to a popularity baseline.",
 )

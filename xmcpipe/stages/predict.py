@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
-from xmcpipe.config import later, require_at_least, runtime
+from xmcpipe.artifacts.versions import CALIBRATION_VERSION, PREDICTIONS_VERSION
+from xmcpipe.config import later, names_or_file, require_at_least, runtime
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
-    from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.shards.files import Shards
-    from xmcpipe.inference.scorer import Scorer
+    from xmcpipe.inference.probability import Probabilities
+    from xmcpipe.inference.rows import RowScorer
+    from xmcpipe.inference.selection import Selection
     from xmcpipe.modeling.model import Model
 
 # Within a window of this many rows, documents are scored in order of their length, which needs less padding,
@@ -43,6 +44,17 @@ class PredictConfig:
     their probability, which is best for P@k; 1 ranks them for PSP@k; choose a value between on validation
     data."""
 
+    threshold: float | Literal["f1", "macro-f1"] | None = later(None)
+    """Smallest probability of a predicted label, from 0 to 1. "f1" and "macro-f1" are those that [calibrate]
+    chose: one for all labels with the largest micro F1, or one for each label with the largest F1 of its own.
+    Without it, each document has k labels."""
+
+    allow: tuple[str, ...] | None = names_or_file()
+    """Labels that may be predicted: a list of names, or a file with one on each line. By default all."""
+
+    deny: tuple[str, ...] | None = names_or_file()
+    """Labels that are never predicted, as in predict.allow."""
+
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Floating-point type in which the encoder and the scores are computed."""
 
@@ -59,23 +71,28 @@ class PredictConfig:
         """Raise ValueError for a number out of range."""
         require_at_least(self, 1, "k", "batch_size", "label_chunk")
         require_at_least(self, 0, "propensity_weight")
+        if isinstance(self.threshold, float) and not 0 <= self.threshold <= 1:
+            raise ValueError(f"expected 0 <= threshold <= 1, got threshold = {self.threshold}")
 
 
 # Long: the order of the checks, each of which needs what the ones before it opened.
 def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Score the test split of the shards with the model and write predictions.parquet into `out`.
 
-    Raises XmcpipeError if the model and the shards have different label vocabularies or tokenizers.
+    `inputs` may have a calibration of the model; then the table has its probabilities. Raises XmcpipeError if
+    the model and the shards have different label vocabularies or tokenizers, if the calibration is of another
+    model, for an unknown label in allow or deny, and for a threshold that the model can't have.
     """
     from xmcpipe.data.filter_pairs import FilterPairs
     from xmcpipe.data.predictions import write_predictions_npz
     from xmcpipe.data.shards.files import Shards
+    from xmcpipe.inference.rows import RowScorer
     from xmcpipe.inference.scorer import Scorer
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer
 
     num_labels = _require_same_vocabulary(inputs["model"], inputs["shards"])
-    model = _loaded(inputs["model"], config.propensity_weight)
+    model, selection, probabilities = _loaded(config, inputs, num_labels)
     test = Shards(inputs["shards"], "test")
     if model.words is not None:
         _require_words(model.words.kind, inputs["shards"], test)
@@ -87,67 +104,92 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
             f"got {test.num_tokens - 1:,}",
             "run `xmcpipe tokenize` again",
         )
-    pad_id = tokenizer.pad_token_id or 0
     pairs = FilterPairs.none(num_labels)
     if config.filter_pairs:
         pairs = FilterPairs.read(inputs["shards"], "test", num_labels)
-    # A small vocabulary may have fewer than k labels.
-    k = min(config.k, num_labels)
+    documents = RowScorer(scorer, test, tokenizer.pad_token_id or 0, pairs, config.batch_size)
     table, started = out / "predictions.parquet", time.monotonic()
-    _write_predictions(table, scorer, test, pad_id, pairs, k, config.batch_size)
+    predicted = _write_predictions(table, documents, selection, probabilities, "calibration" in inputs)
     rate = len(test) / max(time.monotonic() - started, 1e-9)
     shutil.copyfile(inputs["shards"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
         write_predictions_npz([table], out / "predictions.npz", num_labels)
     figures = {
         "documents": len(test),
-        "k": k,
+        "k": selection.most(num_labels),  # a small vocabulary may have fewer than k labels
         "filter_pairs": len(pairs),
         "documents_per_second": round(rate, 1),
     }
+    if selection.cut is not None:
+        figures["labels_per_document"] = round(predicted / max(len(test), 1), 2)
     return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})
 
 
-def _loaded(folder: Path, propensity_weight: float) -> "Model":
-    """The model, with scores that favour rare labels by `propensity_weight`."""
+def _loaded(
+    config: PredictConfig, inputs: Mapping[str, Path], num_labels: int
+) -> "tuple[Model, Selection, Probabilities | None]":
+    """The model, with scores that favour rare labels as `config` says, what it predicts, and how probable."""
+    from xmcpipe.calibration.saved import read_calibration
+    from xmcpipe.data.vocabulary_file import read_vocabulary
+    from xmcpipe.inference.probability import probabilities
     from xmcpipe.inference.propensity import favour_rare_labels
+    from xmcpipe.inference.selection import Wanted
     from xmcpipe.modeling.saved import load_model
 
+    folder, calibration = inputs["model"], None
+    if "calibration" in inputs:
+        require_calibration_of(folder, inputs["calibration"])
+        calibration = read_calibration(inputs["calibration"], num_labels)
     model, facts = load_model(folder)
-    if propensity_weight:
-        favour_rare_labels(model, folder, facts, propensity_weight)
-    return model
+    added_L = None
+    if config.propensity_weight:
+        added_L = favour_rare_labels(model, folder, facts, config.propensity_weight)
+    found = probabilities(facts, added_L, calibration)
+    wanted = Wanted(config.k, config.threshold, config.allow, config.deny)
+    return model, wanted.selection(read_vocabulary(folder), found, folder), found
+
+
+def require_calibration_of(model: Path, calibration: Path) -> None:
+    """Raise XmcpipeError unless the artifact in `calibration` is that of the model artifact in `model`."""
+    manifest = Artifact.at(calibration).manifest
+    manifest.require("calibration", CALIBRATION_VERSION)
+    expected = Artifact.at(model).manifest.fingerprint
+    if manifest.inputs.get("model") != expected:
+        raise XmcpipeError(
+            f"expected a calibration of the model {expected[:16]}, got one of the model "
+            f"{str(manifest.inputs.get('model'))[:16]}",
+            "run `xmcpipe calibrate` on this model",
+        )
 
 
 def _write_predictions(
     table: Path,
-    scorer: "Scorer",
-    test: "Shards",
-    pad_id: int,
-    pairs: "FilterPairs",
-    k: int,
-    batch_size: int,
-) -> None:
-    """Write the k best labels of each of the N documents in `test`, without those that `pairs` exclude."""
+    documents: "RowScorer",
+    selection: "Selection",
+    probabilities: "Probabilities | None",
+    stored: bool,
+) -> int:
+    """Write the labels of each of the N documents, with probabilities if `stored`; returns their number."""
     import numpy as np
 
     from xmcpipe.data.predictions import PredictionsWriter
-    from xmcpipe.data.shards.batches import collate, length_order
     from xmcpipe.progress import progress
 
-    ids = test.ids()
-    with PredictionsWriter(table) as writer, progress("predict", len(test), "documents", scale=True) as bar:
-        for begin in range(0, len(test), WINDOW_ROWS):
-            count = min(WINDOW_ROWS, len(test) - begin)
-            labels_NK, scores_NK = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
-            for rows in length_order(test.lengths[begin : begin + count], batch_size):
-                # Excluded labels may be among the best, so get as many more candidates as the largest number
-                # of labels that is excluded for one document of the batch.
-                candidates = min(k + pairs.most(rows + begin), pairs.num_labels)
-                best = scorer.top(collate(test, rows + begin, pad_id), candidates)
-                labels_NK[rows], scores_NK[rows] = pairs.best_allowed(rows + begin, *best, k)
-                bar.update(len(rows))
-            writer.write(ids.slice(begin, count).combine_chunks(), labels_NK, scores_NK)
+    ids, total, predicted = documents.documents.ids(), len(documents.documents), 0
+    with (
+        PredictionsWriter(table, stored) as writer,
+        progress("predict", total, "documents", scale=True) as bar,
+    ):
+        for begin in range(0, total, WINDOW_ROWS):
+            rows_N = np.arange(begin, min(begin + WINDOW_ROWS, total))
+            labels_NK, scores_NK = documents.best(rows_N, selection.k, selection.choice, bar.update)
+            found_NK = None if probabilities is None else probabilities.of(labels_NK, scores_NK)
+            if selection.cut is not None and found_NK is not None:
+                labels_NK = selection.cut.apply(labels_NK, found_NK)
+            part = ids.slice(begin, len(rows_N)).combine_chunks()
+            writer.write(part, labels_NK, scores_NK, found_NK if stored else None)
+            predicted += int((labels_NK >= 0).sum())
+    return predicted
 
 
 def _require_same_vocabulary(model: Path, shards: Path) -> int:
@@ -202,7 +244,8 @@ PREDICT = Stage(
     kind="predictions",
     config=PredictConfig,
     schema_version=PREDICTIONS_VERSION,
-    inputs=("model", "shards"),
+    inputs=("model", "shards", "calibration"),
     run=run,
+    required=lambda config: ("model", "shards"),
     help="Label texts from --text, --input or standard input, or else the test documents of a recipe.",
 )

@@ -24,7 +24,7 @@ from xmcpipe.modeling.words import WordSource
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.word_layer import BatchWords
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.schedule import Steps, num_held_out
+from xmcpipe.training.schedule import Steps, divided, num_held_out
 
 COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a time
 
@@ -124,12 +124,10 @@ class Feed:
                 f"train.label_features is set, but no label in {folder} has a text",
                 "import a label table with texts, or leave train.label_features out",
             )
-        held_out = num_held_out(config, total)
-        order = np.random.default_rng([config.seed, 1]).permutation(total)
-        self.validation_rows: Int64s = np.sort(order[:held_out])
+        # Both ascend: rows of shards are then read in order; `groups` shuffles them again.
+        self.validation_rows, rows = divided(total, num_held_out(config, total), config.seed)
         texts = np.arange(total, len(self.shards))  # label texts follow the documents
-        # Sorted: rows of shards are then read in order; `groups` shuffles them again.
-        self.train_rows: Int64s = np.concatenate([np.sort(order[held_out:]), texts])
+        self.train_rows: Int64s = np.concatenate([rows, texts])
         self.label_counts = self._label_counts()
 
     def read_words(self, words: WordSource | None) -> None:

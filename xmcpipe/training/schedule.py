@@ -1,9 +1,16 @@
-"""Schedules of the learning rates, the weight of the auxiliary loss, and the threshold of rewiring."""
+"""Schedules of the learning rates, the weight of the auxiliary loss, and the threshold of rewiring.
+
+Also how many steps there are, and which documents are set aside for validation.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xmcpipe.training.config import TrainTable
+
+if TYPE_CHECKING:
+    from xmcpipe.data.shards.files import Int64s
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,20 @@ class Steps:
 
 def num_held_out(table: TrainTable, documents: int) -> int:
     """The number of documents of the training split that are set aside for validation."""
-    return min(int(table.validation * documents), table.validation_max)
+    return held_out_count(table.validation, table.validation_max, documents)
+
+
+def held_out_count(validation: float, most: int, documents: int) -> int:
+    """`num_held_out`, from the values of train.validation and train.validation_max."""
+    return min(int(validation * documents), most)
+
+
+def divided(documents: int, count: int, seed: int) -> "tuple[Int64s, Int64s]":
+    """The rows of the training split that are set aside, `count` of them, and all others, ascending."""
+    import numpy as np
+
+    order = np.random.default_rng([seed, 1]).permutation(documents)
+    return np.sort(order[:count]), np.sort(order[count:])
 
 
 def rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:

@@ -21,6 +21,7 @@ import torch
 
 from xmcpipe.inference.bundle import Bundle
 from xmcpipe.inference.scorer import CPU_BATCH_TOKENS
+from xmcpipe.inference.selection import Selection
 from xmcpipe.inference.text_encoding import TokenLists
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.encoder import from_config
@@ -48,7 +49,7 @@ def main() -> None:
         tokens += int(lists.lengths.sum())
         seconds["floor"].append(floor(bundle, lists, options.batch_size))
         started = time.process_time()
-        bundle.top(block, 5, options.batch_size)
+        bundle.top(block, Selection(5), options.batch_size)
         seconds["prediction"].append(time.process_time() - started)
         seconds["transformers"].append(in_order(encoder, lists, options.precision))
     least, found, before = (each[1:] for each in seconds.values())

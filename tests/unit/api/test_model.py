@@ -118,10 +118,14 @@ def test_scores_that_favour_rare_labels_have_the_same_probabilities(
     model: xmcpipe.Model, test: Documents, tmp_path: Path
 ) -> None:
     from xmcpipe.api.model import open_bundle
+    from xmcpipe.inference.selection import Selection
     from xmcpipe.stages.predict import PredictConfig
 
     plain, other = (
-        {each.label: each for each in next(open_bundle(model.path, config).predict([test.texts[0]], k=6))}
+        {
+            each.label: each
+            for each in next(open_bundle(model.folders, config).predict([test.texts[0]], Selection(6)))
+        }
         for config in (
             PredictConfig(precision="float32"),
             PredictConfig(precision="float32", propensity_weight=1.0),

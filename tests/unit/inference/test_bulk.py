@@ -20,6 +20,7 @@ from xmcpipe.inference.bulk import Job, Written, in_blocks, predict_file
 from xmcpipe.inference.bundle import Bundle
 from xmcpipe.inference.document import Document
 from xmcpipe.inference.outputs import WRITERS, output_format, require_writable
+from xmcpipe.inference.selection import Selection
 
 IDENTITY = {"input": "some file"}
 DOCUMENTS = [
@@ -38,7 +39,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(out: Path, identity: Any = IDENTITY) -> Job:
-    return Job(out, out.suffix[1:], 3, 2, identity)
+    return Job(out, out.suffix[1:], Selection(3), 2, identity)
 
 
 @pytest.mark.parametrize("kind", list(WRITERS))
@@ -47,7 +48,7 @@ def test_each_format_has_one_row_for_each_text_in_order(bundle: Bundle, tmp_path
     assert predict_file(iter(DOCUMENTS), bundle, job(out), 6) == Written(6, 2, 0)
     expected = [
         [(each.label, each.score) for each in labels]
-        for labels in bundle.predict([document.text for document in DOCUMENTS], 3, 6)
+        for labels in bundle.predict([document.text for document in DOCUMENTS], Selection(3), 6)
     ]
     ids, found = READERS[kind](out)
     assert ids == [document.id for document in DOCUMENTS] or kind == "npz"
@@ -76,8 +77,8 @@ def read_jsonl(path: Path) -> tuple[list[str], list[list[tuple[str, float]]]]:
 def read_csv(path: Path) -> tuple[list[str], list[list[tuple[str, float]]]]:
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["id", "labels", "scores"]
-    pairs = [(json.loads(labels), json.loads(scores)) for _, labels, scores in rows]
+    assert header == ["id", "labels", "scores", "probabilities"]
+    pairs = [(json.loads(labels), json.loads(scores)) for _, labels, scores, _ in rows]
     return [row[0] for row in rows], [list(zip(labels, scores, strict=True)) for labels, scores in pairs]
 
 
@@ -175,13 +176,17 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 from xmcpipe.cli.text_source import Reading, TextFile
 from xmcpipe.inference.bulk import Job, predict_file
+from xmcpipe.inference.bundle import Top
+from xmcpipe.inference.selection import Selection
 class Constant:
     labels = pa.table({"label": ["a", "b"], "text": pa.array([None, None], pa.string())})
-    def top(self, texts, k, batch_size):
-        return np.zeros((len(texts), 5), np.int32), np.ones((len(texts), 5), np.float32)
+    def top(self, texts, selection, batch_size):
+        scores = np.ones((len(texts), selection.k), np.float32)
+        return Top(np.zeros((len(texts), selection.k), np.int32), scores, scores)
 source, out = Path(sys.argv[1]), Path(sys.argv[2])
 file = TextFile(source, Reading())
-written = predict_file(file.documents(), Constant(), Job(out, out.suffix[1:], 5, 64, {}), file.count())
+job = Job(out, out.suffix[1:], Selection(5), 64, {})
+written = predict_file(file.documents(), Constant(), job, file.count())
 assert written.documents == int(sys.argv[3])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

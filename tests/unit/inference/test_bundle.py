@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.small_models import LABELS
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.bundle import Bundle
+from xmcpipe.inference.selection import Selection
 from xmcpipe.inference.text_encoding import TextEncoder
 from xmcpipe.modeling.encoder import load_tokenizer
 from xmcpipe.pieces import Pieces
@@ -24,9 +25,9 @@ WORDS = st.lists(st.integers(0, 250).map("word{}".format), max_size=30).map(" ".
 def test_batches_by_length_change_neither_order_nor_scores(
     bundle: Bundle, texts: list[str], batch_size: int
 ) -> None:
-    labels_NK, scores_NK = bundle.top(texts, LABELS, batch_size)
+    labels_NK, scores_NK, _ = bundle.top(texts, Selection(LABELS), batch_size)
     for row, text in enumerate(texts):
-        labels_1K, scores_1K = bundle.top([text], LABELS, 1)
+        labels_1K, scores_1K, _ = bundle.top([text], Selection(LABELS), 1)
         by_label = np.zeros((2, LABELS))
         if text:
             by_label[0, labels_NK[row]], by_label[1, labels_1K[0]] = scores_NK[row], scores_1K[0]
@@ -37,11 +38,11 @@ def test_batches_by_length_change_neither_order_nor_scores(
 
 
 def test_a_blank_text_has_no_labels_and_the_others_have_names(bundle: Bundle) -> None:
-    first, blank, last = bundle.predict(["word1 word2", " \t", "word3"], k=2, batch_size=2)
+    first, blank, last = bundle.predict(["word1 word2", " \t", "word3"], Selection(2), batch_size=2)
     assert (len(first), blank, len(last)) == (2, [], 2)
     number = int(first[0].label.removeprefix("label "))
     assert first[0].text == (None if number % 2 else f"the text of {number}")
-    assert len(next(iter(bundle.predict(["word1"], k=100)))) == LABELS
+    assert len(next(iter(bundle.predict(["word1"], Selection(100))))) == LABELS
 
 
 @given(texts=st.lists(st.text(max_size=40) | WORDS, min_size=1, max_size=8))
@@ -64,8 +65,9 @@ def test_a_single_prediction_imports_nothing_slow(model_folder: Path) -> None:
     """Each of these takes a second or more to import, and most of the time of a prediction is imports."""
     program = (
         "import sys\nfrom pathlib import Path\nfrom xmcpipe.inference.bundle import Bundle\n"
+        "from xmcpipe.inference.selection import Selection\n"
         "bundle = Bundle.load(Path(sys.argv[1]), precision='bfloat16')\n"
-        "assert len(next(iter(bundle.predict(['word1'], k=3)))) == 3\n"
+        "assert len(next(iter(bundle.predict(['word1'], Selection(3))))) == 3\n"
         "slow = ['transformers', 'torch._dynamo', 'torch.distributed.tensor', 'numba', 'scipy', 'polars']\n"
         "print([name for name in slow if name in sys.modules])\n"
     )

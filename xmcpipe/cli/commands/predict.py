@@ -5,11 +5,11 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from xmcpipe.api.chains import model_folder
+from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import Verified
-from xmcpipe.artifacts.versions import MODEL_VERSION
+from xmcpipe.artifacts.versions import CALIBRATION_VERSION, MODEL_VERSION
 from xmcpipe.cli import labelling, text_source
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
@@ -26,6 +26,7 @@ from xmcpipe.cli.options import (
 )
 from xmcpipe.cli.session import at_most_one_recipe, only_set, read_recipe, report, run_stage
 from xmcpipe.cli.text_source import STANDARD_INPUT, Reading, TextFile
+from xmcpipe.config import read_names
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
 from xmcpipe.stages.importing import ImportConfig
@@ -41,6 +42,14 @@ def predict(
     recipe: RecipeOption = None,
     settings: SetOption = None,
     model: ModelOption = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="DIR",
+            help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
+        ),
+    ] = None,
     shards: ShardsOption = None,
     text: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Text to label (repeatable).")
@@ -80,6 +89,27 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Number of texts that are scored at a time.")
     ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="P|f1|macro-f1",
+            help="Smallest probability of a predicted label; f1: the one that `calibrate` chose for all "
+            "labels; macro-f1: those that it chose for each label.",
+        ),
+    ] = None,
+    allow: Annotated[
+        str | None,
+        typer.Option(
+            "--allow",
+            metavar="FILE|A,B,…",
+            help="Labels that may be predicted: names, or a file with one on each line. By default all.",
+        ),
+    ] = None,
+    deny: Annotated[
+        str | None,
+        typer.Option("--deny", metavar="FILE|A,B,…", help="Labels that are never predicted, as in --allow."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the words of a text that speak for each label.")
     ] = False,
@@ -116,10 +146,17 @@ def predict(
             "omit it to go by the ending of --input",
         )
     name = at_most_one_recipe(recipe_argument, recipe)
-    keys = only_set(k=top, device=device, batch_size=batch_size)
+    keys = only_set(
+        k=top,
+        device=device,
+        batch_size=batch_size,
+        threshold=_number_or_word(threshold),
+        allow=_names(allow, "--allow"),
+        deny=_names(deny, "--deny"),
+    )
     if not _reads_texts(text, input_file, name, shards):
         _refuse_with_test_documents(explain=explain, out=out, format=out_format)
-        inputs = {"model": model, "shards": shards}
+        inputs = {"model": model, "shards": shards, "calibration": calibration}
         report(run_stage("predict", name, settings, store, force, {"predict": keys}, inputs, verify), as_json)
         return
     _refuse_with_texts(shards=shards, force=force)
@@ -142,13 +179,37 @@ def predict(
         label_prefix=label_prefix,
     )
     source = _source(text, input_file, reading, config)
-    folder = model or _model_of(loaded, name, store)
-    _require_whole_model(folder, store, verify)
+    folders = ModelFolders(model) if model else _model_of(loaded, name, store)
+    if calibration is not None:
+        folders = ModelFolders(folders.model, calibration)
+    _require_whole(folders, store, verify)
     if out is not None:
-        labelling.write_labels(folder, source, config, out, out_format, as_json)
+        labelling.write_labels(folders, source, config, out, out_format, as_json)
     else:
         batches = text_source.batches_of_file(source) if isinstance(source, TextFile) else source
-        labelling.print_labels(folder, batches, config, explain, as_json)
+        labelling.print_labels(folders, batches, config, explain, as_json)
+
+
+def _number_or_word(text: str | None) -> float | str | None:
+    """The value of --threshold; the table [predict] then says whether it is valid."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _names(text: str | None, option: str) -> list[str] | None:
+    """The names of --allow or --deny: those in a file, if there is one of this name, or between commas."""
+    if text is None:
+        return None
+    if Path(text).is_file():
+        return read_names(Path(text), option)
+    names = [name for part in text.split(",") if (name := part.strip())]
+    if not names:
+        raise XmcpipeError(
+            f"expected names of labels or a file with {option}, got {text!r}", "for example a,b"
+        )
+    return names
 
 
 def _reads_texts(
@@ -198,17 +259,22 @@ def _refuse_with_texts(shards: Path | None, force: bool) -> None:
         )
 
 
-def _model_of(recipe: Recipe, name: str | None, store: Path) -> Path:
-    """The folder of the recipe's model. Raises XmcpipeError without a recipe, and if it isn't trained yet."""
+def _model_of(recipe: Recipe, name: str | None, store: Path) -> ModelFolders:
+    """The recipe's model. Raises XmcpipeError without a recipe, and if it isn't trained or calibrated yet."""
     if name is None:
         raise XmcpipeError("expected a model or a recipe, got neither", "add --model DIR or --recipe RECIPE")
-    return model_folder(recipe, store)
+    return model_of(recipe, store)
 
 
-def _require_whole_model(folder: Path, store: Path, verify: bool) -> None:
-    """Check a model that is an artifact; a folder without a manifest is checked when it is loaded."""
-    if (folder / FILE_NAME).is_file():
-        artifact = Artifact.at(folder)
-        artifact.manifest.require("model", MODEL_VERSION)
-        if verify:
-            Verified(store).require_whole(artifact)
+def _require_whole(folders: ModelFolders, store: Path, verify: bool) -> None:
+    """Check the artifacts of a model; a folder without a manifest is checked when it is loaded."""
+    versions = (
+        (folders.model, "model", MODEL_VERSION),
+        (folders.calibration, "calibration", CALIBRATION_VERSION),
+    )
+    for folder, kind, version in versions:
+        if folder is not None and (folder / FILE_NAME).is_file():
+            artifact = Artifact.at(folder)
+            artifact.manifest.require(kind, version)
+            if verify:
+                Verified(store).require_whole(artifact)
