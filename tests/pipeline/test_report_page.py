@@ -22,7 +22,10 @@ from xmcpipe.report.make import ReportOptions, make_report
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
 SHOWN = "document.documentElement.dataset.documents === 'shown'"
-SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "settings")
+SECTIONS = (
+    *("figures", "learning", "frequency", "calibration", "labels", "memory", "speed", "topology"),
+    *("documents", "settings"),
+)
 TIMEOUT = 150_000  # milliseconds: machines are busy, and no test may fail for being slow
 DENSE = ["train.head.kind=dense", "train.epochs=2"]
 

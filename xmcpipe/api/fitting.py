@@ -13,7 +13,7 @@ from xmcpipe.api.chains import ModelFolders, open_chain
 from xmcpipe.api.label_sets import LabelSets
 from xmcpipe.config import from_table
 from xmcpipe.draft.keys import Table
-from xmcpipe.draft.recipe import draft
+from xmcpipe.draft.recipe import draft, is_calibrated
 from xmcpipe.draft.survey import quiet_import, survey
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe, merge
@@ -21,6 +21,7 @@ from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages.catalog import CATALOG
 from xmcpipe.stages.importing import ImportConfig
 from xmcpipe.stages.runner import Runner
+from xmcpipe.training.config import TrainTable
 
 FILES = ("folder", "train", "test", "label_table")
 # Every document was given to be trained on, and every column of a matrix has a label.
@@ -110,7 +111,12 @@ def _recipe(files: Mapping[str, str], wishes: Wishes) -> Recipe:
         keys = {field.name for field in dataclasses.fields(stage.config)}
         if stage.name in tables and "device" in keys:
             tables[stage.name]["device"] = wishes.device
-    return load_recipe(None, [f"seed={wishes.seed}"], merge(tables, asked))
+    tables = merge(tables, asked)
+    if "calibrate" in tables and "calibrate" not in asked:
+        train = from_table(TrainTable, tables["train"], "train")  # which may set fewer documents aside
+        if not is_calibrated(train, found.documents):
+            del tables["calibrate"]
+    return load_recipe(None, [f"seed={wishes.seed}"], tables)
 
 
 def _tables(drafted: Sequence[Table]) -> Tables:

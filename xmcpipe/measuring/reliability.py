@@ -10,7 +10,7 @@ from typing import Any
 Table = dict[str, dict[str, Any]]
 
 
-def test_reliability(
+def reliability_of_test(
     predictions: Path, shards: Path, ks: Sequence[int], calibration: Path | None
 ) -> Table | None:
     """k -> `before` and `after` calibration, each as in `Reliability.table`; keys are strings, as in JSON.
@@ -23,9 +23,10 @@ def test_reliability(
 
     from xmcpipe.artifacts.store import Artifact
 
-    table, manifest = predictions / "predictions.parquet", Artifact.at(predictions).manifest
+    table = predictions / "predictions.parquet"
     if "probabilities" not in pq.read_schema(table).names:
         return None
+    manifest = Artifact.at(predictions).manifest
     if manifest.inputs.get("shards") != Artifact.at(shards).manifest.fingerprint:
         return None
     logistic = False

@@ -164,6 +164,46 @@ def across(
     return _spec(chart, rows, len(present) * (BAR * runs + 9) + 10)
 
 
+def reliability(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Spec | None:
+    """A reliability diagram with a line for each part of each run; None without rows.
+
+    Rows have the keys run, part, count, x (mean probability of a bin) and y (the fraction of it that is
+    right). A dashed diagonal is where both are equal; a point is larger if its bin has more predictions.
+    """
+    import altair as alt
+
+    if not rows:
+        return None
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    scale = alt.Scale(domain=[0, 1], nice=False)
+    encodings: dict[str, Any] = {
+        "x": alt.X("x:Q", title="probability", scale=scale, axis=alt.Axis(format=".0%", tickCount=5)),
+        "y": alt.Y("y:Q", title="right", scale=scale, axis=alt.Axis(format=".0%", tickCount=5)),
+        "color": _colour(names),
+        "tooltip": [
+            alt.Tooltip("run:N"),
+            alt.Tooltip("part:N"),
+            alt.Tooltip("x:Q", title="probability", format=".1%"),
+            alt.Tooltip("y:Q", title="right", format=".1%"),
+            alt.Tooltip("count:Q", title="predictions", format=","),
+        ],
+    }
+    dash = alt.StrokeDash(
+        "part:N",
+        sort=parts,
+        scale=alt.Scale(domain=parts, range=[[2, 3], [1, 0]][-len(parts) :]),
+        legend=alt.Legend(title=None, orient="bottom", symbolStrokeColor=INK) if len(parts) > 1 else None,
+    )
+    size = alt.Size("count:Q", scale=alt.Scale(range=[12, 160]), legend=None)
+    diagonal = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+    chart = alt.layer(
+        diagonal.mark_line(strokeDash=[4, 4], color="#888", strokeWidth=1).encode(x="x:Q", y="y:Q"),
+        alt.Chart().mark_line().encode(**encodings, strokeDash=dash),
+        alt.Chart().mark_point(filled=True).encode(**encodings, size=size),
+    )
+    return _spec(chart, rows, HEIGHT + 60)
+
+
 def _colour(names: Sequence[str]) -> Any:
     import altair as alt
 

@@ -17,9 +17,11 @@ from xmcpipe.report.facts.sample import Sample, draw_sample
 from xmcpipe.report.facts.topology import read_topology
 from xmcpipe.report.page.output import require_writable, write_whole
 from xmcpipe.report.page.render import render, require_packages
+from xmcpipe.report.sections.calibration import calibration
 from xmcpipe.report.sections.feature_use import feature_use
 from xmcpipe.report.sections.frequency import frequency
 from xmcpipe.report.sections.headline import headline_section, quoted_variants
+from xmcpipe.report.sections.labels import labels
 from xmcpipe.report.sections.learning import learning
 from xmcpipe.report.sections.peak_memory import peak_memory
 from xmcpipe.report.sections.rebuild import rebuild_facts, setting_text
@@ -148,6 +150,8 @@ def _chart_sections(runs: Sequence[Run], measurements: Sequence[RunMeasurement])
     return {
         "learning": learning(models, curves),
         "frequency": frequency(names, measurements),
+        "calibration": calibration(runs),
+        "labels": labels(names, measurements),
         "memory": peak_memory(models),
         "speed": speed(runs, curves),
         "topology": feature_use(models, layers, {name: curves[name].rewirings for name in layers}),

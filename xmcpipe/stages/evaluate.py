@@ -22,7 +22,7 @@ from xmcpipe.measuring.metrics_json import (
     write_metrics,
 )
 from xmcpipe.measuring.per_label import require_ending, write_per_label
-from xmcpipe.measuring.reliability import test_reliability
+from xmcpipe.measuring.reliability import reliability_of_test
 from xmcpipe.measuring.shard_training import training_of_shards
 from xmcpipe.stages.stage import Result, Stage
 
@@ -100,7 +100,7 @@ def run(config: EvalConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
     del predictions, truth, pairs  # frees the label names, which can take most of the memory
     measurement = measure_lists(common, training, config.k, config.a, config.b, filtered=len(others) > 1)
     metrics = metrics_table(measurement, config.bins, config.bootstrap)
-    reliability = test_reliability(inputs["predictions"], shards, config.k, inputs.get("calibration"))
+    reliability = reliability_of_test(inputs["predictions"], shards, config.k, inputs.get("calibration"))
     if reliability is not None:
         metrics["calibration"] = reliability
     write_metrics(out, metrics)

@@ -21,7 +21,10 @@ from xmcpipe.report.facts.runs import named, read_run
 from xmcpipe.report.make import ReportOptions, make_report
 from xmcpipe.report.page import output, render
 
-SECTIONS = ("figures", "learning", "frequency", "memory", "speed", "topology", "documents", "settings")
+SECTIONS = (
+    *("figures", "learning", "frequency", "calibration", "labels", "memory", "speed", "topology"),
+    *("documents", "settings"),
+)
 
 
 def made(shelf: Any, folder: Path, **options: int) -> tuple[str, dict[str, Any]]:

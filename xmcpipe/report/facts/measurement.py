@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.report.facts.labels import BestAndWorst, best_and_worst
 from xmcpipe.report.facts.runs import Run
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RunMeasurement:
 
     `figures` and `popularity`: metric@k -> fraction. `intervals`: metric@k -> (low, high), at LEVEL.
     `differences`: metric@k -> this run minus the first run. `bins`: as by_frequency in metrics.json.
+    `labels`: the best and the worst ones.
     `predictions`: the label lists, if they and the truth still exist. `notes` state what is missing, and why.
     """
 
@@ -36,6 +38,7 @@ class RunMeasurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     differences: "dict[str, Difference]" = field(default_factory=dict)
     bins: list[dict[str, Any]] = field(default_factory=list)
+    labels: BestAndWorst | None = None
     predictions: "LabelLists | None" = None
     notes: list[str] = field(default_factory=list)
 
@@ -144,6 +147,7 @@ def _measure_group(
     """
     from xmcpipe.data.label_lists.files import read_label_lists
     from xmcpipe.data.label_lists.numbering import common_vocabulary
+    from xmcpipe.data.vocabulary_file import read_vocabulary
     from xmcpipe.measuring.lists import measure_lists, most_pairs
     from xmcpipe.measuring.shard_training import training_of_shards
 
@@ -167,6 +171,9 @@ def _measure_group(
     common = common_vocabulary(others, test.truth, None)
     filtered = test.pairs is not None
     measurement = measure_lists(common, training, ks, propensity["a"], propensity["b"], filtered=filtered)
+    vocabulary = read_vocabulary(shards)
+    for system, each in zip(measurement.systems, measurements, strict=True):
+        each.labels = best_and_worst(system, vocabulary, ks[-1])
     return test, measurement.systems
 
 
