@@ -103,7 +103,15 @@ def read_calibration(folder: Path, num_labels: int) -> Calibration:
             raise ValueError(f"expected ranges from 0 to {len(least) - 1} of the labels")
         if not (0 <= f1.value <= 1 and np.all((threshold_L >= 0) & (threshold_L <= 1))):
             raise ValueError("expected thresholds between 0 and 1")
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        pa.ArrowException,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise XmcpipeError(
             f"{folder}: the calibration can't be read: {error}", "run `xmcpipe calibrate` again"
         ) from error

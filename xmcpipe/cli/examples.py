@@ -12,9 +12,14 @@ EXAMPLES = {
     "cluster": ("xmcpipe cluster amazon670k", "xmcpipe cluster amazon670k --random"),
     "embed": ("xmcpipe embed debian-frozen",),
     "train": ("xmcpipe train quickstart --set train.epochs=2",),
+    "calibrate": (
+        "xmcpipe calibrate quickstart",
+        "xmcpipe calibrate mine.toml --set calibrate.method=isotonic",
+    ),
     "predict": (
         "xmcpipe predict quickstart --text 'a text editor'",
         "xmcpipe predict mine.toml --input new.csv --text-column body -o out.csv",
+        "xmcpipe predict mine.toml --text 'a text editor' --threshold f1",
         "cat texts.txt | xmcpipe predict mine.toml --json",
     ),
     "baseline": ("xmcpipe baseline quickstart --system linear",),

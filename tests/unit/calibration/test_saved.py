@@ -62,6 +62,8 @@ FIVE = [0.5] * LABELS
         (lambda folder: change(folder, {"ranges": 3}), "can't be read"),
         (lambda folder: change(folder, {"f1": {"value": 2.0, "f1": 0.1}}), "between 0 and 1"),
         (lambda folder: change(folder, {"f1": 0.5}), "can't be read"),
+        (lambda folder: change(folder, {"f1": {"value": "x", "f1": 0.1}}), "can't be read"),
+        (lambda folder: change(folder, {"ranges": [{"least": 0, "function": {"slope": 10**400}}]}), "read"),
         (lambda folder: write(folder, [0] * 4, [0.5] * 4), "expected 5 labels, as the model has, got 4"),
         (lambda folder: write(folder, [0, 1, 2, 0, 0], FIVE), "ranges from 0 to 1"),
         (lambda folder: write(folder, [0, -1, 1, 0, 0], FIVE), "ranges from 0 to 1"),

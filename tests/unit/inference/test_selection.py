@@ -60,7 +60,9 @@ def test_a_cut_leaves_out_what_is_less_probable(calibrated: Bundle) -> None:
         np.testing.assert_array_equal(found.labels, np.where(kept, whole.labels, -1))
         first = next(calibrated.predict(TEXTS, selection))
         assert [each.label for each in first] == [f"label {label}" for label in whole.labels[0][kept[0]]]
-        np.testing.assert_allclose([each.probability for each in first], whole.probabilities[0][kept[0]])
+        np.testing.assert_allclose(
+            [each.probability or 0.0 for each in first], whole.probabilities[0][kept[0]]
+        )
 
 
 def test_what_favours_rare_labels_is_no_part_of_a_probability() -> None:
