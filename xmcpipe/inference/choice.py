@@ -37,8 +37,8 @@ def choose(
     if allow is None and not deny:
         return None
     names = labels["label"].combine_chunks().cast(pa.string())
-    allowed = names.is_valid() if allow is None else pc.is_in(names, _known(names, allow, "allow"))
-    denied = pc.is_in(names, _known(names, deny or (), "deny"))
+    allowed = names.is_valid() if allow is None else pc.is_in(names, _known(labels, allow, "allow"))
+    denied = pc.is_in(names, _known(labels, deny or (), "deny"))
     allowed_L = torch.tensor(pc.and_not(allowed, denied).to_numpy(zero_copy_only=False))
     count = int(allowed_L.sum())
     if not count:
@@ -46,22 +46,31 @@ def choose(
     return Choice(torch.where(allowed_L, 0.0, -torch.inf), count)
 
 
-def _known(names: pa.Array, wanted: Collection[str], what: str) -> pa.Array:
-    values = pa.array(list(wanted), pa.string())
-    unknown = values.filter(pc.invert(pc.is_in(values, names)))
+def _known(labels: pa.Table, wanted: Collection[str], what: str) -> pa.Array:
+    names, values = labels["label"], pa.array(list(wanted), pa.string())
+    unknown = values.filter(pc.invert(pc.is_in(values, names.combine_chunks().cast(pa.string()))))
     if len(unknown):
         more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
-        close = nearest_names(unknown[0].as_py(), names)
+        name = unknown[0].as_py()
         raise XmcpipeError(
-            f"expected labels of the model in {what}, got {unknown[0].as_py()!r}{more}",
-            f"did you mean {' or '.join(map(repr, close))}?"
-            if close
-            else "the column label of the model's labels.parquet has all names",
+            f"expected labels of the model in {what}, got {name!r}{more}", _meant(name, labels)
         )
     return values
 
 
-def nearest_names(name: str, names: pa.Array) -> list[str]:
+def _meant(name: str, labels: pa.Table) -> str:
+    """A hint: the labels whose names or else whose descriptions resemble `name`."""
+    close = list(map(repr, nearest_names(name, labels["label"])))
+    if not close:  # where names are codes, people write what they stand for
+        texts = labels["text"]
+        rows = [pc.index(texts, text).as_py() for text in nearest_names(name, texts.drop_null())]
+        close = [f"{labels['label'][row].as_py()!r} ({texts[row].as_py()})" for row in rows]
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return "the column label of the model's labels.parquet has all names"
+
+
+def nearest_names(name: str, names: pa.ChunkedArray) -> list[str]:
     """The few of `names` that resemble `name` most, the nearest first; none if none does.
 
     Of very many names, only those that begin with the same letter are compared.

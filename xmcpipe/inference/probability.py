@@ -100,6 +100,6 @@ def cut_at(threshold: Threshold, found: Probabilities | None, model: object) -> 
     if found.calibration is None:
         raise XmcpipeError(
             f"expected a calibration of {model}, which has the threshold {threshold}, got none",
-            "run `xmcpipe calibrate`, or give a number",
+            "run `xmcpipe calibrate` and name its artifact as the calibration, or give a number",
         )
     return Cut(found.calibration.f1.value if threshold == "f1" else found.calibration.threshold_L)

@@ -104,12 +104,13 @@ def test_a_cut_keeps_a_label_at_its_threshold() -> None:
 
 def test_an_unknown_label_is_an_error_with_the_nearest_names() -> None:
     names = ["Editors", "edible plants", "spelling", "Zürich"]
-    labels = pa.table({"label": names, "text": names})
+    labels = pa.table({"label": names, "text": [None, "parsley and mint", None, None]})
     assert choose(labels) is None
     for wanted, hint in (
         (["editor"], "did you mean 'Editors'"),
         (["SPELLING"], "did you mean 'spelling'"),
         (["zurich"], "did you mean 'Zürich'"),
+        (["parsley and mint"], r"did you mean 'edible plants' \(parsley and mint\)"),
         (["qqq", "rrr"], "labels.parquet has all names"),
     ):
         with pytest.raises(XmcpipeError, match=hint):
@@ -121,7 +122,9 @@ def test_an_unknown_label_is_an_error_with_the_nearest_names() -> None:
 
 
 def test_the_nearest_of_very_many_names_are_found_too() -> None:
-    names = pa.array([f"name {number}" for number in range(120_000)] + ["Chrysanthemum", "garden of herbs"])
+    names = pa.chunked_array(
+        [[f"name {number}" for number in range(120_000)] + ["Chrysanthemum", "garden of herbs"]]
+    )
     assert nearest_names("crysantemum", names)[:1] == ["Chrysanthemum"]
     assert nearest_names("hrysanthemum", names) == []  # begins with another letter
     assert nearest_names("", names) == []
