@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from tests.kernels.cases.words import make_word_layer, make_words
+from xmcpipe.modeling import heads
+from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.ops import reference
 from xmcpipe.ops.cuda import geometry
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
@@ -178,6 +181,32 @@ def test_inside_a_cuda_graph() -> None:
         eager_loss, _ = step(eager)
         assert torch.equal(loss, eager_loss)
         assert torch.equal(layer[1], eager[1]), "new values of rate and step must be read at each replay"
+
+
+def test_a_head_s_training_step_is_in_a_cuda_graph() -> None:
+    """Nothing in it waits for the device, which a graph could not record."""
+    heads_, positives = [], make_positives(64, 20_000, 300)
+    for _ in range(2):
+        head = heads.build(HeadShape("ffi", 768, 20_000, 128, True, seed=5, dtype="bfloat16"), "cuda")
+        head.reset_parameters()
+        heads_.append((head.requires_grad_(False), HeadSGD.of(head, 0.9, 1e-4)))
+    features = torch.randn(64, 768, device="cuda").bfloat16()
+
+    def step(number: int) -> Tensor:
+        head, sgd = heads_[number]
+        return stepped_loss(head, features, positives, "bce", 1.0 / 64, sgd, 4096)
+
+    for head, sgd in heads_:
+        sgd.scale.fill_(1.0 / 64)
+        stepped_loss(head, features, positives, "bce", 1.0 / 64, sgd, 4096)  # loads the kernels
+        sgd.rate.fill_(0.5)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step(0)
+    for _ in range(3):
+        graph.replay()
+        assert torch.equal(loss, step(1))
+    assert torch.equal(heads_[0][0].weight, heads_[1][0].weight)
 
 
 def test_compiles_with_fullgraph() -> None:

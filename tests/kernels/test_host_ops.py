@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.bench.gpu import designs
 from tests.kernels.host.gpu import HostGpu, install
 from tests.unit.ops.loss_cases import added_loss
+from xmcpipe.benchmark.grid import Shape
+from xmcpipe.benchmark.problem import draw
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import reference, step_torch
 from xmcpipe.ops.cuda import ffi, geometry, rewire, rows, step, step_chunks, step_pass, topk
@@ -107,6 +110,17 @@ def test_gradients_are_read_in_chunks_of_labels(
     ffi.grad_weight(grad_BL, features_BD, layer.index, out_LK)
     torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
+
+
+def test_the_benchmark_of_designs_takes_the_same_step_by_both(host_gpu: HostGpu) -> None:
+    problem = draw(Shape(LABELS, FAN_IN, 128, 16, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
+    calls = designs.calls(problem)
+    assert list(calls) == ["one pass", "chunks"]
+    (loss, grad_BD), (other_loss, other_BD) = (call() for call in calls.values())
+    torch.testing.assert_close(loss, other_loss)
+    torch.testing.assert_close(grad_BD, other_BD, rtol=0.0, atol=2**-8 * float(other_BD.norm()))
+    entries = [variant.kernel.entry for variant, _ in host_gpu.launches]
+    assert {"ffi_step", "ffi_step_sum", "ffi_scores", "ffi_grad_weight"} <= set(entries)
 
 
 class Outcome(NamedTuple):

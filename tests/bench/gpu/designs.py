@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.problem import WEIGHT_DECAY, Problem, draw
@@ -23,7 +24,8 @@ from xmcpipe.ops.cuda import step_chunks, step_pass
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 LABEL_CHUNK = 32_768
-DESIGNS: dict[str, Callable[..., object]] = {
+Step = Callable[[], tuple[Tensor, Tensor]]
+DESIGNS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "one pass": step_pass.step_,
     "chunks": partial(step_chunks.step_, words=None),
 }
@@ -53,13 +55,13 @@ def measure(shape: Shape, clock: Clock, seconds: float) -> dict[str, Any]:
     return {**sizes, "ms": found, "share_of_copy": round(share, 3)}
 
 
-def calls(problem: Problem) -> dict[str, Callable[[], object]]:
+def calls(problem: Problem) -> dict[str, Step]:
     """A function for each design that can take the step, which takes it on weights of its own."""
     scale, rate = torch.tensor([problem.scale, problem.rate], device=problem.device).unbind()
     step = torch.ones((), dtype=torch.int64, device=problem.device)
     update = Update(scale, rate, step, WEIGHT_DECAY, 0.0, seed=7, first_label=0, label_chunk=LABEL_CHUNK)
     positives = Positives(problem.positive_rows, problem.positive_labels)
-    found: dict[str, Callable[[], object]] = {}
+    found: dict[str, Step] = {}
     for name, design in DESIGNS.items():
         layer = SparseLayer(problem.weight.clone(), problem.index)
         if name != "one pass" or step_pass.supports(problem.features, layer):

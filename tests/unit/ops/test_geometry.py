@@ -10,6 +10,7 @@ from xmcpipe.ops.cuda.geometry import (
     GRADIENT_ROWS,
     MAX_GRADIENT_BLOCKS,
     SUM_BYTES,
+    WAVE_LABELS,
     Card,
     LayerShape,
     chunk_labels,
@@ -46,7 +47,8 @@ def make(
     [
         (make(), H100, True),
         (make(), T4, False),  # no tensor cores for bfloat16
-        (make(fan_in=56), H100, False),  # gathering is faster
+        (make(fan_in=48), H100, True),
+        (make(fan_in=40), H100, False),  # gathering is faster
         (make(num_rows=65), H100, False),
         (make(feature=torch.float32), H100, False),
         (make(weight=torch.float16), H100, False),
@@ -63,14 +65,27 @@ def test_the_design_depends_on_shape_dtypes_and_card(shape: LayerShape, card: Ca
 
 
 def test_a_chunk_fills_half_of_the_cache() -> None:
-    shape = make(num_rows=512, num_features=512)
+    shape = make(num_rows=256, num_features=512)
     chunk = chunk_labels(shape, H100, label_chunk=32_768)
     assert chunk % CHUNK_MULTIPLE == 0
-    per_label = 128 * (2 + 2) + 4 * 512
+    per_label = 128 * (2 + 2) + 4 * 256
     assert chunk * per_label <= H100.cache_bytes / 2 < (chunk + CHUNK_MULTIPLE) * per_label
     assert chunk_labels(shape, H100, label_chunk=100) == 100
     assert chunk_labels(shape._replace(num_labels=7), H100, label_chunk=32_768) == 7
     assert chunk_labels(make(num_rows=100_000), T4, label_chunk=32_768) == CHUNK_MULTIPLE
+
+
+def test_the_last_wave_of_a_chunk_is_at_least_half_full() -> None:
+    """At B 512 the cache has room for 9,216 labels of words and features: 1.09 waves of 132 x 64 labels."""
+    wave = 132 * WAVE_LABELS
+    large = make(num_rows=512)._replace(word_bytes=256)
+    assert chunk_labels(large, H100, label_chunk=32_768) == wave == 8448
+    for num_rows in range(8, 1025, 8):
+        shape = make(num_rows=num_rows)
+        chunk = chunk_labels(shape, H100, label_chunk=1 << 20)
+        assert chunk < wave or chunk % wave in (0, *range(wave // 2, wave))
+        bound = chunk_workspace_bytes(shape, H100, 1 << 20)
+        assert 4 * chunk * (num_rows + (128 if num_rows > 64 else 0)) < bound
 
 
 @given(

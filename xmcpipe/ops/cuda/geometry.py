@@ -25,13 +25,15 @@ MAX_GROUP = 8  # most lanes that compute one label
 SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # limits of the kernels that add partial sums
 
 # One pass computes each product densely on tensor cores, so its cost does not depend on K. Chunks gather, so
-# their cost grows with K. By the counts in kernels/README.md both cost the same at K = 64, B = 64, D = 768.
-MAX_PASS_RATIO = 12  # D / K up to which one pass is faster
+# their cost grows with K. By the counts in kernels/README.md both cost the same at K = 48, B = 64, D = 768.
+MAX_PASS_RATIO = 16  # D / K up to which one pass is faster
 TENSOR_CORES = (8, 0)  # compute capability from which on mma.sync takes bfloat16
 MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 
 CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
 CHUNK_MULTIPLE = 1024  # labels
+# Labels that a multiprocessor gathers for at once, eight lanes each: one block of 512 threads, or two of 256.
+WAVE_LABELS = 64
 INDEX_BYTES, SUM_BYTES = 2, 4
 WORD_BITS_BYTES = 3 << 16  # while the bits of the words of a batch are packed, by torch
 
@@ -174,7 +176,18 @@ def chunk_labels(shape: LayerShape, card: Card, label_chunk: int, multiple: int 
     """Labels of a chunk: as many as keep weights, indices and gradients in L2, in whole multiples."""
     weights = shape.fan_in * (shape.weight_dtype.itemsize + INDEX_BYTES) + shape.word_bytes
     cached = int(CACHE_FRACTION * card.cache_bytes / (weights + SUM_BYTES * padded_rows(shape.num_rows)))
-    return min(label_chunk, max(cached // multiple * multiple, CHUNK_MULTIPLE), shape.num_labels)
+    fitting = _filled_waves(max(cached // multiple * multiple, CHUNK_MULTIPLE), card)
+    return min(label_chunk, fitting, shape.num_labels)
+
+
+def _filled_waves(num_labels: int, card: Card) -> int:
+    """The number of labels without a last wave of blocks that would be less than half full.
+
+    A wave takes as long for few labels as for many: 9,216 labels at 8,448 a wave take the time of 16,896.
+    """
+    wave = card.multiprocessors * WAVE_LABELS
+    rest = num_labels % wave
+    return num_labels if num_labels < wave or 2 * rest >= wave else num_labels - rest
 
 
 def gradient_chunk(num_rows: int, num_labels: int, card: Card) -> int:
