@@ -7,7 +7,8 @@ after a multiple of them, so that one that hangs leaves time for the others.
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
+
+from tests.bench.gpu.machine import tool_path
 
 PATIENCE = {"gpu": 2.0, "cpu": 15.0}  # a part's time limit, in expected times: a CPU may be slow and shared
 # -W default: other versions of libraries warn of other things, and a warning is no failure here.
@@ -102,7 +103,7 @@ def _shape(name: str, memory: str, expected: float, *more: str) -> Job:
 
 def _sanitizer(tool: str, expected: float, environment: dict[str, str] | None = None) -> Job:
     """A tool of compute-sanitizer on each product and on the step in one pass."""
-    sanitizer = which("compute-sanitizer")
+    sanitizer = tool_path("compute-sanitizer")
     if sanitizer is None:
         return Job(tool, expected, skipped="compute-sanitizer is not installed")
     command = (sanitizer, "--tool", tool, *SANITIZER, *PYTEST, *SANITIZED)

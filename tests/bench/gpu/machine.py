@@ -13,6 +13,7 @@ PACKAGES = (
     "pyarrow", "typer", "rich", "pytest", "torch-optimi", "polars", "faiss-cpu", "tensorboardX",
 )  # fmt: skip
 TOOLS = ("nvcc", "compute-sanitizer", "cuobjdump", "g++")
+CUDA_TOOLS = "/usr/local/cuda/bin"  # where an installation that didn't change PATH has them
 GIB = 1 << 30
 
 
@@ -20,7 +21,7 @@ def machine() -> dict[str, Any]:
     """Versions first; then tools and, if there is a GPU, its properties. A missing package is None."""
     facts: dict[str, Any] = {package: _version(package) for package in PACKAGES}
     facts |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    facts |= {"cores": os.cpu_count(), "tools": [tool for tool in TOOLS if shutil.which(tool)]}
+    facts |= {"cores": os.cpu_count(), "tools": [tool for tool in TOOLS if tool_path(tool)]}
     import torch
 
     facts["torch"] = torch.__version__
@@ -32,6 +33,11 @@ def machine() -> dict[str, Any]:
         facts["multiprocessors"] = card.multi_processor_count
         facts["l2_mib"] = card.L2_cache_size >> 20
     return facts
+
+
+def tool_path(name: str) -> str | None:
+    """The path of a program, None if it is not installed."""
+    return shutil.which(name) or shutil.which(name, path=CUDA_TOOLS)
 
 
 def _version(package: str) -> str | None:

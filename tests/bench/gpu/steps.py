@@ -9,13 +9,14 @@ than dense, and the floor, the time to move our bytes at the speed of a measured
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from xmcpipe.benchmark.compare import TIMED, ImplementationResult, validate
+from xmcpipe.benchmark.compare import TIMED, WRONG, ImplementationResult, validate
 from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.implementations import IMPLEMENTATIONS, Implementation
 from xmcpipe.benchmark.problem import draw
@@ -28,22 +29,35 @@ HOST_CALLS = 5
 Call = Callable[[], object]
 
 
-def main() -> None:
-    """Time all shapes, the most important first."""
+def main() -> int:
+    """Time all shapes, the most important first; returns 1 if a result was wrong, or a shape failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--small", action="store_true", help="sizes for a CPU")
     parser.add_argument("--seconds", type=float, default=0.5, help="for each shape")
     given = parser.parse_args()
     device = torch.device("cpu" if given.small else "cuda")
     clock, (labels, batches, fan_in) = Clock(device), SMALL if given.small else SIZES
+    failed = False
     for number, (batch, count) in enumerate((batch, count) for batch in batches for count in labels):
         features = 256 if given.small else 768
         shape = Shape(count, fan_in, features, batch, "bfloat16")
-        print(json.dumps(measure(shape, clock, number + 1, given.seconds)), flush=True)
+        try:
+            row = measure(shape, clock, number + 1, given.seconds)
+        except Exception as error:  # whatever it is, the other shapes may still work
+            failed, reason = True, str(error).partition("\n")[0]
+            row = {"floor_ms": 0.0, "ms": {}, "notes": {"all": f"failed: {reason}"}}
+        failed |= any(note.startswith(WRONG) for note in row["notes"].values())
+        print(json.dumps({**sizes_of(shape), **row}), flush=True)
+    return int(failed)
+
+
+def sizes_of(shape: Shape) -> dict[str, int]:
+    """What tells rows apart."""
+    return {"labels": shape.labels, "features": shape.features, "fan_in": shape.fan_in, "batch": shape.batch}
 
 
 def measure(shape: Shape, clock: Clock, seed: int, seconds: float) -> dict[str, Any]:
-    """The row of a shape."""
+    """The figures of a shape."""
     device = clock.device
     checked = validate(draw(shape, device, 2 * seed, large_steps=True), "step", seed, KINDS)
     right = {result.implementation for result in checked if result.state == TIMED}
@@ -63,8 +77,7 @@ def measure(shape: Shape, clock: Clock, seed: int, seconds: float) -> dict[str, 
     copied = clock.copied_bytes / times.pop(COPY)
     floor = bytes_moved("step", "ffi", shape) / copied
     ms = {name: _times(name, times, host) for name, host in hosts.items()}
-    facts = {"labels": shape.labels, "features": shape.features, "fan_in": shape.fan_in, "batch": shape.batch}
-    return {**facts, "floor_ms": floor, "copy_gb_per_second": copied / 1e6, "ms": ms, "notes": notes}
+    return {"floor_ms": floor, "copy_gb_per_second": copied / 1e6, "ms": ms, "notes": notes}
 
 
 def _step(layer: Implementation) -> Call:
@@ -106,4 +119,4 @@ def _captured(call: Call) -> Call:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

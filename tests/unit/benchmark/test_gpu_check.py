@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from tests.bench.gpu import steps
 from tests.bench.gpu.jobs import SANITIZED, Job, jobs
 from tests.bench.gpu.machine import machine
+from tests.bench.gpu.report import Part, Report
+from xmcpipe.benchmark import implementations, timing
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCKED = ("polars", "faiss", "optimi", "tensorboardX", "matplotlib", "altair")
@@ -99,6 +103,34 @@ def test_a_signal_stops_the_part_too(tmp_path: Path, without_packages: dict[str,
     document = json.loads((tmp_path / "cpu-check.json").read_text())
     assert verdicts(document) == {"steps": "stopped", "bench": "not run"}
     assert len(document["steps"]) >= 1
+
+
+def test_a_shape_that_fails_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = implementations.FixedFanIn.step
+
+    def step(self: implementations.FixedFanIn) -> tuple[Tensor, ...]:
+        sizes = self.problem.shape.batch, self.problem.shape.labels
+        if sizes == (2, 64):
+            raise OSError("the device is lost\nand more")
+        loss, gradient = right(self)
+        return (loss, 2.0 * gradient) if sizes == (2, 32) else (loss, gradient)
+
+    monkeypatch.setattr(implementations.FixedFanIn, "step", step)
+    monkeypatch.setattr(steps, "SMALL", ((64, 32), (4, 2), 8))
+    for name in ("COPIED_BYTES", "SWEPT_BYTES"):
+        monkeypatch.setattr(timing, name, {"cpu": 1 << 20, "cuda": 1 << 20})
+    monkeypatch.setattr(sys, "argv", ["steps", "--small", "--seconds", "0.01"])
+    assert steps.main() == 1
+    part = Part("steps", "", 1.0, "steps")
+    for line in capsys.readouterr().out.splitlines():
+        part.take(line)
+    assert [list(row["ms"]) for row in part.rows] == [["ffi", "dense"]] * 2 + [[], ["dense"]]
+    assert part.rows[2]["notes"] == {"all": "failed: the device is lost"}
+    assert part.rows[3]["notes"]["ffi"].startswith("wrong: dX off by")
+    report = Report(Path(), {}, [part], Path())
+    assert "| 64 | 8 | 2 | 0.000 | all | failed: the device is lost |" in report._markdown()
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
