@@ -48,7 +48,7 @@ def jobs(architecture: str | None, bench: Path) -> list[Job]:
 
 def _gpu_jobs(architecture: str, bench: Path) -> list[Job]:
     grid = ("--labels", "131072,670091", "--fan-in", "64,128", "--batch", "32,64,128,512")
-    others = ("tests/unit/ops", "tests/unit/modeling")
+    others = ("tests/unit/ops", "tests/unit/modeling", "tests/unit/benchmark")
     return [
         Job("compile", 30, _xmcpipe("kernels", "build", "--arch", architecture)),
         Job("kernel tests", 60, (*PYTEST, "-m", "gpu", "tests/kernels")),
