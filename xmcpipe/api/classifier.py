@@ -20,7 +20,7 @@ from xmcpipe.api.label_sets import label_sets, truth_of
 from xmcpipe.api.model import Model, Threshold, load
 from xmcpipe.api.saving import copy_model
 from xmcpipe.api.texts import text_list
-from xmcpipe.calibration.saved import FILES
+from xmcpipe.calibration.files import FILES
 from xmcpipe.draft.recipe import ENCODER
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics import evaluate

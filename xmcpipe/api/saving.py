@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xmcpipe.api.chains import ModelFolders
-from xmcpipe.calibration.saved import FILES
+from xmcpipe.calibration.files import FILES
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.saved import read_facts
 

@@ -20,13 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xmcpipe.artifacts.versions import CALIBRATION_VERSION
+from xmcpipe.calibration.files import FACTS, TABLE
 from xmcpipe.calibration.maps import FrequencyMaps, from_table
 from xmcpipe.calibration.thresholds import Threshold
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 
-FACTS, TABLE = "calibration.json", "calibration.parquet"
-FILES = (FACTS, TABLE)
 SCHEMA = pa.schema([("range", pa.int8()), ("threshold", pa.float32())])
 
 
@@ -61,11 +60,6 @@ class Calibration:
         (folder / FACTS).write_text(text, encoding="utf-8")
         columns = [pa.array(self.place_L), pa.array(self.threshold_L)]
         pq.write_table(pa.table(columns, schema=SCHEMA), folder / TABLE, compression="zstd")
-
-
-def has_calibration(folder: Path) -> bool:
-    """Whether there is one in `folder`."""
-    return (folder / FACTS).is_file()
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Chooses the probability from which a label is predicted, for the largest F1 on held-out documents.
 
 f1        one threshold for all labels, with the largest micro-averaged F1
-macro-f1  a threshold for each label, with the largest F1 of this label; the mean of these is macro F1
+macro-f1  a threshold for each label, with the largest F1 of this label: macro F1 is the mean of these
 
 A label with few held-out documents can't tell its threshold. Such labels share one for each range of training
-documents: the one with the largest F1 of all their pairs together.
+documents: the one with the largest mean of their F1.
 
 P pairs of a document and a candidate label, L labels.
 """
@@ -32,6 +32,12 @@ class Pairs:
     hits: Bools
     positives: Int64s
 
+    def of(self, members_L: Bools) -> "Pairs":
+        """The pairs of some labels."""
+        here_P = members_L[self.labels]
+        positives = np.where(members_L, self.positives, 0)
+        return Pairs(self.labels[here_P], self.probabilities[here_P], self.hits[here_P], positives)
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -49,14 +55,41 @@ def best_threshold(probabilities_P: Float64s, hits_P: Bools, positives: int) -> 
     if not hits_P.any():
         return Threshold(1.0, 0.0)
     order_P = np.argsort(-probabilities_P, kind="stable")
-    falling_P = probabilities_P[order_P]
     right_P = np.cumsum(hits_P[order_P])
-    f1_P = 2 * right_P / (np.arange(1, len(falling_P) + 1) + positives)
+    f1_P = 2 * right_P / (np.arange(1, len(order_P) + 1) + positives)
+    return _best_cut(probabilities_P[order_P], f1_P)
+
+
+def best_mean_threshold(pairs: Pairs) -> Threshold:
+    """The threshold with the largest mean of the F1 of all labels that a held-out document has.
+
+    Without a hit it is 1: nothing is predicted.
+    """
+    if not pairs.hits.any():
+        return Threshold(1.0, 0.0)
+    order_P = np.lexsort((-pairs.probabilities, pairs.labels))  # by label, the most probable first
+    labels_P, hits_P = pairs.labels[order_P], pairs.hits[order_P]
+    begins_P = np.searchsorted(labels_P, labels_P)
+    hits_before_P = np.concatenate([[0], np.cumsum(hits_P)])
+    right_P = hits_before_P[1:] - hits_before_P[begins_P]
+    predicted_P = np.arange(len(labels_P)) - begins_P + 1
+    positives_P = pairs.positives[labels_P]
+    # What a label's F1 gains when its threshold falls to this pair; the sum of gains is the sum of F1.
+    after_P = 2 * right_P / (predicted_P + positives_P)
+    before_P = 2 * (right_P - hits_P) / np.maximum(predicted_P - 1 + positives_P, 1)
+    falling = np.argsort(-pairs.probabilities[order_P], kind="stable")
+    sums_P = np.cumsum((after_P - before_P)[falling])
+    tested = max(int((pairs.positives > 0).sum()), 1)
+    return _best_cut(pairs.probabilities[order_P][falling], sums_P / tested)
+
+
+def _best_cut(falling_P: Float64s, values_P: Float64s) -> Threshold:
+    """The threshold after the pair with the largest value; `falling_P` are the probabilities."""
     # A cut between equal probabilities is none.
-    f1_P[:-1][falling_P[:-1] == falling_P[1:]] = -1.0
-    last = int(np.argmax(f1_P))
+    values_P = np.where(np.append(falling_P[:-1] == falling_P[1:], False), -1.0, values_P)
+    last = int(np.argmax(values_P))
     below = falling_P[last + 1] if last + 1 < len(falling_P) else 0.0
-    return Threshold(float((falling_P[last] + below) / 2), float(f1_P[last]))
+    return Threshold(float((falling_P[last] + below) / 2), float(values_P[last]))
 
 
 def global_threshold(pairs: Pairs) -> Threshold:
@@ -70,15 +103,12 @@ def label_thresholds(pairs: Pairs, place_L: npt.NDArray[np.int8]) -> npt.NDArray
     own_L = pairs.positives >= OWN_POSITIVES
     for place in np.unique(place_L[~own_L]):
         members_L = ~own_L & (place_L == place)
-        here_P = members_L[pairs.labels]
-        total = int(pairs.positives[members_L].sum())
-        shared = best_threshold(pairs.probabilities[here_P], pairs.hits[here_P], total)
-        found_L[members_L] = shared.value
+        found_L[members_L] = best_mean_threshold(pairs.of(members_L)).value
     order_P = np.argsort(pairs.labels, kind="stable")
-    firsts = np.searchsorted(pairs.labels[order_P], np.flatnonzero(own_L), side="left")
-    ends = np.searchsorted(pairs.labels[order_P], np.flatnonzero(own_L), side="right")
-    for label, first, end in zip(np.flatnonzero(own_L), firsts, ends, strict=True):
-        mine_P = order_P[first:end]
+    own = np.flatnonzero(own_L)
+    begins, ends = (np.searchsorted(pairs.labels[order_P], own, side) for side in ("left", "right"))
+    for label, begin, end in zip(own, begins, ends, strict=True):
+        mine_P = order_P[begin:end]
         positives = int(pairs.positives[label])
         found_L[label] = best_threshold(pairs.probabilities[mine_P], pairs.hits[mine_P], positives).value
     return found_L.astype(np.float32)

@@ -12,7 +12,7 @@ from xmcpipe.api.chains import ModelFolders
 from xmcpipe.api.model import open_bundle, wanted_of
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.store import Artifact
-from xmcpipe.calibration.saved import FILES
+from xmcpipe.calibration.files import FILES
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.shown import echo, json_text, one_line
 from xmcpipe.cli.text_source import TextFile

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from xmcpipe.calibration.saved import has_calibration, read_calibration
+from xmcpipe.calibration.files import has_calibration
+from xmcpipe.calibration.saved import read_calibration
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
 from xmcpipe.data.vocabulary_file import read_vocabulary

@@ -63,7 +63,7 @@ def _measured(table: Path, shards: Path, ks: Sequence[int], logistic: bool) -> T
             left_out_NK = (labels_NK < 0) | excluded.holds(rows_N[:, None], labels_NK)
             values = {"after": _padded(batch["probabilities"], np.nan)}
             if logistic:
-                values["before"] = Sigmoid()(_padded(batch["scores"], np.nan))
+                values["before"] = Sigmoid()(_padded(batch["scores"], 0.0))
             for name, values_NK in values.items():
                 for k in ks:
                     part = reliability_at(np.where(left_out_NK, np.nan, values_NK), hits_NK, k)

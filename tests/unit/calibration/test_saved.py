@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from xmcpipe.calibration.files import FACTS, TABLE, has_calibration
 from xmcpipe.calibration.maps import Curve, FrequencyMaps, Sigmoid
-from xmcpipe.calibration.saved import FACTS, TABLE, Calibration, has_calibration, read_calibration
+from xmcpipe.calibration.saved import Calibration, read_calibration
 from xmcpipe.calibration.thresholds import Threshold
 from xmcpipe.errors import XmcpipeError
 

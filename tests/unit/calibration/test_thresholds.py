@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xmcpipe.calibration.thresholds import (
     OWN_POSITIVES,
     Pairs,
+    best_mean_threshold,
     best_threshold,
     global_threshold,
     label_thresholds,
@@ -35,8 +36,31 @@ def test_no_other_threshold_has_a_larger_f1(pairs: list[tuple[float, bool]], mis
     assert found.f1 >= max(f1(probabilities, hits, positives, each) for each in at) - 1e-12
 
 
+@given(pairs=PAIRS, seed=st.integers(0, 9), missed=st.integers(0, 3))
+def test_no_other_threshold_has_a_larger_mean_f1(
+    pairs: list[tuple[float, bool]], seed: int, missed: int
+) -> None:
+    probabilities, hits = np.array([each[0] for each in pairs]), np.array([each[1] for each in pairs])
+    labels = np.random.default_rng(seed).integers(0, 3, len(pairs))
+    positives = np.bincount(labels[hits], minlength=5) + np.array([missed, 0, 0, missed, 0])
+    found = best_mean_threshold(Pairs(labels, probabilities, hits, positives))
+
+    def mean(threshold: float) -> float:
+        scores = [
+            f1(probabilities[labels == label], hits[labels == label], int(positives[label]), threshold)
+            for label in np.flatnonzero(positives)
+        ]
+        return float(np.mean(scores)) if scores else 0.0
+
+    if hits.any():
+        assert mean(found.value) == pytest.approx(found.f1)
+    assert found.f1 >= max(map(mean, [*probabilities, *(probabilities + 1e-6), 0.0])) - 1e-12
+
+
 def test_without_a_hit_nothing_is_predicted() -> None:
-    assert best_threshold(np.array([0.3, 0.9]), np.zeros(2, bool), 4).value == 1.0
+    probabilities, hits = np.array([0.3, 0.9]), np.zeros(2, bool)
+    assert best_threshold(probabilities, hits, 4).value == 1.0
+    assert best_mean_threshold(Pairs(np.zeros(2, int), probabilities, hits, np.array([4]))).value == 1.0
 
 
 def test_frequent_labels_have_their_own_threshold_and_rare_ones_share_one() -> None:

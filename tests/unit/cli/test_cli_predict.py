@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
 from xmcpipe.inference.bundle import Prediction
+from xmcpipe.inference.selection import Wanted
 
 
 class FakeBundle:
@@ -22,6 +23,7 @@ class FakeBundle:
     seen: ClassVar[list[str]] = []
     settings: ClassVar[tuple[Any, ...]] = ()
     batch_size: ClassVar[int] = 0
+    wanted: ClassVar[Wanted | None] = None
 
     @staticmethod
     def load(folder: Path, *settings: Any) -> "FakeBundle":
@@ -29,13 +31,17 @@ class FakeBundle:
         FakeBundle.settings = settings
         return FakeBundle()
 
-    def predict(self, texts: Iterable[str], k: int, batch_size: int) -> Iterator[list[Prediction]]:
+    def select(self, wanted: Wanted, model: object) -> Wanted:
+        FakeBundle.wanted = wanted
+        return wanted
+
+    def predict(self, texts: Iterable[str], wanted: Wanted, batch_size: int) -> Iterator[list[Prediction]]:
         FakeBundle.batch_size = batch_size
         for text in texts:
             self.seen.append(text)
-            words = text.split()[:k]
+            words = text.split()[: wanted.k]
             yield [
-                Prediction(word, word.upper() if word != "plain" else None, 1.0 / (i + 1))
+                Prediction(word, word.upper() if word != "plain" else None, 1.0 / (i + 1), 0.5 / (i + 1))
                 for i, word in enumerate(words)
             ]
 
@@ -63,18 +69,25 @@ def test_texts_of_the_command_line_become_json_lines_off_a_terminal(predict: Any
         {
             "text": "plain blue",
             "labels": [
-                {"label": "plain", "text": None, "score": 1.0},
-                {"label": "blue", "text": "BLUE", "score": 0.5},
+                {"label": "plain", "text": None, "score": 1.0, "probability": 0.5},
+                {"label": "blue", "text": "BLUE", "score": 0.5, "probability": 0.25},
             ],
         },
-        {"text": "gemütlich", "labels": [{"label": "gemütlich", "text": "GEMÜTLICH", "score": 1.0}]},
+        {
+            "text": "gemütlich",
+            "labels": [{"label": "gemütlich", "text": "GEMÜTLICH", "score": 1.0, "probability": 0.5}],
+        },
     ]
 
 
 def test_on_a_terminal_they_are_for_people(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xmcpipe.cli.labelling._is_terminal", lambda: True)
     result = predict("--text", "plain blue")
-    assert result.stdout.splitlines() == ["plain blue", "     1.0000  plain", "     0.5000  blue  BLUE"]
+    assert result.stdout.splitlines() == [
+        "plain blue",
+        "     1.0000   50.0%  plain",
+        "     0.5000   25.0%  blue  BLUE",
+    ]
 
 
 def test_a_file_of_objects_keeps_its_ids(predict: Any) -> None:
@@ -141,7 +154,7 @@ def test_lines_of_text_keep_their_places(predict: Any) -> None:
     assert found == rows(predict("--input", "cr.txt", "--top", "1").stdout)
     Path("docs.csv").write_text("id,text\n1,text one\n")
     (row,) = rows(predict("--input", "docs.csv", "--top", "1").stdout)
-    assert row == {"id": "1", "labels": [{"label": "text", "text": "TEXT", "score": 1.0}]}
+    assert (row["id"], [each["label"] for each in row["labels"]]) == ("1", ["text"])
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv.gz", "jsonl", "parquet"])
@@ -204,15 +217,26 @@ def test_a_line_of_text_may_look_like_json(predict: Any) -> None:
 def test_settings_reach_the_model(predict: Any) -> None:
     more = ["--set", "predict.precision=float16", "--set", "predict.propensity_weight=0.5"]
     result = predict("--text", "a b c d e f g", "--device", "cpu", "--batch-size", "3", *more)
-    assert FakeBundle.settings == ("cpu", "float16", 32768, False, 0.5)
+    assert FakeBundle.settings == ("cpu", "float16", 32768, False, 0.5, None)
     assert FakeBundle.batch_size == 3
     assert len(rows(result.stdout)[0]["labels"]) == 5
     assert len(rows(predict("--text", "a b c", "--set", "predict.k=2").stdout)[0]["labels"]) == 2
+    Path("names.txt").write_text("\ufeffb, c\r\n\nd \n", encoding="utf-8")
+    predict("--text", "a", "--threshold", "0.25", "--allow", "names.txt", "--deny", " b ,c")
+    assert FakeBundle.wanted == Wanted(5, 0.25, ("b, c", "d "), ("b", "c"))
+    predict("--text", "a", "--threshold", "macro-f1", "--set", 'predict.deny="names.txt"')
+    assert FakeBundle.wanted == Wanted(5, "macro-f1", None, ("b, c", "d "))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--text", "a", "--threshold", "f2"], 'expected a number or "f1" or "macro-f1", got \'f2\''),
+        (["--text", "a", "--threshold", "nan"], "expected a finite number, got nan"),
+        (["--text", "a", "--threshold", "-0.1"], "expected 0 <= threshold <= 1"),
+        (["--text", "a", "--allow", " , "], "expected names of labels or a file with --allow"),
+        (["--text", "a", "--set", "predict.allow=none.txt"], "predict.allow: expected a file, but none.txt"),
+        (["--text", "a", "--set", "predict.allow=3"], "predict.allow: expected a list, got 3"),
         (["--text", "a", "--input", "b"], "expected one of --text and --input"),
         (["--input", "none.jsonl"], "none.jsonl does not exist"),
         (["--text", "a", "--input-format", "xls"], "expected --input-format, one of text, auto"),

@@ -52,7 +52,9 @@ COMMANDS = {
     "cluster": READS | {"--shards", "--random"},
     "embed": READS | {"--shards"},
     "train": READS | {"--shards", "--clusters", "--embeddings", "--steps"},
+    "calibrate": READS | {"--model", "--shards"},
     "predict": READS
+    | {"--threshold", "--allow", "--deny", "--calibration"}
     | {"--model", "--shards", "--text", "--input", "--out", "-o", "--format", "--top", "--device"}
     | {"--batch-size", "--explain", "--input-format", "--text-column", "--id-column", "--text-separator"}
     | {"--encoding", "--header", "--no-header", "--quotes", "--delimiter", "--label-prefix"},
@@ -105,7 +107,10 @@ ARGUMENTS = {
     "init": ["folder"],
     "import": ["folder"],
     "predict": ["recipe_argument"],
-    **{name: ["recipe_argument"] for name in ("tokenize", "cluster", "embed", "train", "baseline")},
+    **{
+        name: ["recipe_argument"]
+        for name in ("tokenize", "cluster", "embed", "train", "calibrate", "baseline")
+    },
     "report": ["runs"],
     "export": ["artifact"],
     "eval": ["recipe_argument"],

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xmcpipe.calibration.saved import has_calibration, read_facts
+from xmcpipe.calibration.files import has_calibration
+from xmcpipe.calibration.saved import read_facts
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report import charts
 from xmcpipe.report.cells import Cell, Row, Table, percent
