@@ -93,7 +93,7 @@ def publish(
         "started": "2026-01-01T00:00:00.000+00:00", "seconds": 2.5, "peak_rss_bytes": 1 << 20,
     }  # fmt: skip
     manifest = Manifest(stage, kind, version, name, config, inputs, {}, figures or {}, made_by)
-    return store.publish(folder, manifest, {}, replace=True)
+    return store.publish(folder, store.seal(folder, manifest, {}), replace=True)
 
 
 def documents(split: str) -> tuple[list[str], list[str], list[list[int]]]:

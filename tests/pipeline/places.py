@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.forks import finish
+from tests.pipeline.forks import Fork
 
 TIMEOUT = 250  # seconds, for a command
 
@@ -45,9 +45,13 @@ class Workplace:
 
     def call(self, *arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `xmcpipe ARGUMENTS` in the folder; the test fails unless the exit code is `code`."""
-        done = finish(arguments, self.folder, self.environment(), stdin, TIMEOUT)
+        done = Fork(arguments, self.folder, self.environment(), stdin).finish(TIMEOUT)
         assert done.returncode == code, done.stdout + done.stderr
         return done
+
+    def start(self, *arguments: str, patch: str = "") -> Fork:
+        """Start `xmcpipe ARGUMENTS` in the folder, in a process that first runs the Python text `patch`."""
+        return Fork(arguments, self.folder, self.environment(), patch=patch)
 
     def run(self, *arguments: str) -> dict[str, Any]:
         """`xmcpipe run tiny.toml --json ARGUMENTS`."""

@@ -1,8 +1,9 @@
-"""A lock that lets only one process at a time make an artifact: others wait, then find it finished.
+"""Locks: only one process at a time makes an artifact, and none that is being read is removed.
 
-The lock is advisory and belongs to an open file. The kernel therefore releases it when the process ends, even
-if it is killed. On a file system without locks, two processes may do the same work, and nothing worse
-happens: `Store.publish` renames in one step, so one of the two results is used.
+Locks are advisory and belong to an open file. The kernel therefore releases them when the process ends, even
+if it is killed. Some file systems have no locks, or don't show them to other machines. There, two processes
+may do the same work, and nothing worse happens: each has folders of its own (see `artifacts.owner`), and
+`Store.publish` renames in one step, so one of the two results is used.
 """
 
 import errno
@@ -43,6 +44,34 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Hold the file `path`, which exists, for reading: `unread` is then False for it.
+
+    Raises FileNotFoundError if it was removed before the lock was had.
+    """
+    with path.open("rb") as file:
+        _flock(file.fileno(), fcntl.LOCK_SH)  # waits only while another process removes it
+        if not _is_named(file.fileno(), path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield
+
+
+@contextmanager
+def unread(path: Path) -> Iterator[bool | None]:
+    """Whether no process holds `path` for reading, and none can during the block; None without file locks."""
+    try:
+        # Network file systems lock a file exclusively only if it was opened for writing.
+        descriptor = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        yield _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+
+
 def _acquire(path: Path, what: str) -> int:
     """A descriptor of the lock file, which holds the lock until it is closed."""
     while True:
@@ -50,7 +79,7 @@ def _acquire(path: Path, what: str) -> int:
         try:
             if not _try_lock(descriptor):
                 logger.info("another process is making %s: waiting for it", what)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # blocks until the holder releases it or ends
+                _flock(descriptor, fcntl.LOCK_EX)  # blocks until the holder releases it or ends
             # The previous holder unlinked its file: a lock on that file excludes nobody.
             if _is_named(descriptor, path):
                 return descriptor
@@ -62,13 +91,19 @@ def _acquire(path: Path, what: str) -> int:
 
 def _try_lock(descriptor: int) -> bool:
     """Try to acquire the lock. Returns False if another process holds it, and True without file locks."""
+    return _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False
+
+
+def _flock(descriptor: int, operation: int) -> bool | None:
+    """Whether the lock was acquired; None without file locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in CANNOT_LOCK:
             raise
+        return None
     return True
 
 

@@ -1,47 +1,36 @@
 """The store of artifacts. An artifact is written to a temporary folder, synced, and renamed in one step.
 
 STORE/KIND/FINGERPRINT16/              a finished artifact, its manifest.json written last
-STORE/.building/NAME.HOST.PID.RANDOM/  an artifact being written; if its process is killed, `gc` removes it
-STORE/.scratch/NAME/                   files that survive a killed attempt (checkpoints, partial downloads)
+STORE/.building/NAME.OWNER/            an artifact being written; if its process is killed, `gc` removes it
+STORE/.scratch/NAME[.OWNER]/           files that survive a killed attempt (checkpoints, partial downloads)
 STORE/.scratch/NAME.lock               held by the process that makes NAME
 STORE/.verified/                       which large files were seen whole: see `artifacts.verified`
+
+OWNER names a process: see `artifacts.owner`. Whoever reads an artifact holds its manifest for reading.
 """
 
 import dataclasses
 import errno
 import logging
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
-from xmcpipe.artifacts.lock import exclusive, is_held
+from xmcpipe.artifacts.lock import exclusive, reading, unread
 from xmcpipe.artifacts.manifest import FILE_NAME, Manifest, Output
+from xmcpipe.artifacts.owner import owned, owner_of
+from xmcpipe.artifacts.scratch import TRASH, Attempt, attempts, is_at_work, owning
 from xmcpipe.artifacts.synced import sync
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.signals import held
 
 logger = logging.getLogger(__name__)
 
 BUILDING, SCRATCH = ".building", ".scratch"
-HOST = os.uname().nodename.replace(".", "-") or "localhost"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An unfinished attempt to make an artifact.
-
-    `scratch` is the folder of what it can be resumed from, `running` says whether a process is at work on it,
-    and `idle_seconds` is the time since the last write.
-    """
-
-    scratch: Path
-    running: bool
-    idle_seconds: float
 
 
 @dataclass(frozen=True)
@@ -114,29 +103,17 @@ class Store:
             if artifact := _readable(manifest.parent):
                 yield artifact
 
-    def scratch(self, kind: str, fingerprint: str) -> Path:
-        """A folder for files that survive a killed attempt; `forget` removes it once the artifact exists."""
-        path = self._scratch(kind, fingerprint)
-        _make_folder(path)
-        return path
-
-    def forget(self, kind: str, fingerprint: str) -> None:
-        """Remove the scratch folder of this artifact, so that the next attempt starts from the beginning."""
-        shutil.rmtree(self._scratch(kind, fingerprint), ignore_errors=True)
-
-    def forget_empty(self, kind: str, fingerprint: str) -> None:
-        """Remove the scratch folder of this artifact if it is empty."""
-        scratch = self._scratch(kind, fingerprint)
-        if scratch.is_dir() and not any(scratch.iterdir()):
-            scratch.rmdir()
-
     @contextmanager
-    def exclusive(self, kind: str, fingerprint: str) -> Iterator[None]:
-        """Be the only process that makes this artifact during the block; wait for any other first."""
-        scratch = self._scratch(kind, fingerprint)
-        _make_folder(scratch.parent)
-        with exclusive(scratch.with_name(f"{scratch.name}.lock"), f"{kind} {fingerprint[:16]}"):
-            yield
+    def exclusive(self, kind: str, fingerprint: str) -> Iterator[Path]:
+        """Be the only process that makes this artifact during the block; wait for any other first.
+
+        The block gets the folder for files that survive a killed attempt, with those of the last one.
+        """
+        folder, name = self.root / SCRATCH, f"{kind}-{fingerprint[:16]}"
+        _make_folder(folder)
+        what = f"{kind} {fingerprint[:16]}"
+        with exclusive(folder / f"{name}.lock", what), owning(folder, name, what) as scratch:
+            yield scratch
 
     def building(self, kind: str) -> Path:
         """A new empty folder to write an artifact in.
@@ -147,11 +124,10 @@ class Store:
         _make_folder(path)
         return path
 
-    def publish(self, building: Path, manifest: Manifest, rows: Mapping[str, int], replace: bool) -> Artifact:
-        """Hash and sync the files in `building`, then rename the folder to its final place in one step.
+    def seal(self, building: Path, manifest: Manifest, rows: Mapping[str, int]) -> Manifest:
+        """Hash the files in `building`, write the manifest with `outputs` filled in, and sync everything.
 
-        This fills in `manifest.outputs`; `rows` has the number of rows of files that are tables. If another
-        run has already published the same artifact, that artifact is returned, unless `replace` is set.
+        `rows` has the number of rows of files that are tables.
         """
         outputs = {
             name: Output((building / name).stat().st_size, sha256_of_file(building / name), rows.get(name))
@@ -161,71 +137,104 @@ class Store:
         manifest.write(building)  # last: a folder with a manifest is complete
         # Everything is on disk before the rename, so that a power cut leaves no damaged artifact.
         _sync_tree(building)
+        return manifest
+
+    def publish(self, building: Path, manifest: Manifest, replace: bool) -> Artifact:
+        """Rename a sealed folder to its final place in one step.
+
+        If another run has already published the same artifact, that artifact is returned, unless `replace` is
+        set. A signal takes effect afterwards.
+        """
         place = self.place(manifest.kind, manifest.fingerprint)
         place.parent.mkdir(parents=True, exist_ok=True)
-        # A folder without a readable manifest is not an artifact, and must not block the rename.
-        trash = self._set_aside(place) if replace or _readable(place) is None else None
-        try:
-            building.rename(place)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            shutil.rmtree(building)  # another run published the same artifact first
-        sync(place.parent)
-        if trash:
-            shutil.rmtree(trash)
+        with held():
+            # A folder without a readable manifest is not an artifact, and must not block the rename.
+            trash = self._set_aside(place) if replace or _readable(place) is None else None
+            try:
+                building.rename(place)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                shutil.rmtree(building)  # another run published the same artifact first
+            sync(place.parent)
+            if trash:
+                shutil.rmtree(trash)
         return Artifact.at(place)
 
-    def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact. It is renamed first, so that no process sees a partly deleted one."""
-        if trash := self._set_aside(artifact.path):
+    @contextmanager
+    def reading(self, artifact: Artifact) -> Iterator[None]:
+        """Keep an artifact from being removed during the block. Raises XmcpipeError if it was removed."""
+        try:
+            with reading(artifact.path / FILE_NAME):
+                yield
+        except FileNotFoundError as error:
+            if (artifact.path / FILE_NAME).exists():
+                raise
+            raise XmcpipeError(f"{artifact.path} was removed while it was used", "run it again") from error
+
+    def in_use(self, artifact: Artifact) -> bool:
+        """Whether a process reads an artifact, or may read it where that can't be known."""
+        with unread(artifact.path / FILE_NAME) as free:
+            return self._may_be_read(free)
+
+    def remove(self, artifact: Artifact) -> bool:
+        """Delete an artifact, unless it is in use; returns whether it is deleted.
+
+        It is renamed first, so that no process sees a partly deleted one.
+        """
+        with unread(artifact.path / FILE_NAME) as free:
+            if self._may_be_read(free):
+                return False
+            trash = self._set_aside(artifact.path)
+        if trash:
             shutil.rmtree(trash)
+        return True
+
+    def _may_be_read(self, free: bool | None) -> bool:
+        if free is False:
+            return True
+        # Locks may not be shown to other machines, and without any lock everybody may be reading.
+        working = [
+            owner
+            for path in (*self.root.glob(f"{BUILDING}/*/"), *self.root.glob(f"{SCRATCH}/*/"))
+            if (owner := owner_of(path)) and is_at_work(path)
+        ]
+        return any(free is None or not owner.is_here for owner in working)
 
     def leftovers(self, older_than_seconds: float) -> list[Path]:
-        """Folders that killed stages left: building folders without a process, and unlocked scratch folders.
+        """Folders that killed stages left: building folders without a process, and scratch folders.
 
-        Scratch folders, and building folders of other hosts (whose processes can't be checked), count only if
-        nothing in them was written during the last `older_than_seconds`.
+        Scratch folders count only if nothing in them was written during the last `older_than_seconds`, and
+        folders of other machines, whose processes can't be checked, if they were not touched for so long.
         """
-        building = [
-            path
-            for path in sorted(self.root.glob(f"{BUILDING}/*"))
-            if (not _alive(path) if _is_ours(path) else _age(path) > older_than_seconds)
-        ]
+        unfinished = (*self.root.glob(f"{BUILDING}/*/"), *self.root.glob(f"{SCRATCH}/{TRASH}.*/"))
+        ended = [path for path in sorted(unfinished) if _is_left(path, older_than_seconds)]
         scratch = [
             attempt.scratch
             for attempt in self.attempts()
             if not attempt.running and attempt.idle_seconds > older_than_seconds
         ]
-        return building + scratch
+        return ended + scratch
 
     def attempts(self) -> list[Attempt]:
         """All unfinished attempts that have a scratch folder."""
-        return [_attempt(path) for path in sorted(self.root.glob(f"{SCRATCH}/*/"))]
+        return attempts(self.root / SCRATCH)
 
     def attempt(self, kind: str, fingerprint: str) -> Attempt | None:
         """The unfinished attempt to make this artifact; None if it has no scratch folder."""
-        path = self._scratch(kind, fingerprint)
-        return _attempt(path) if path.is_dir() else None
-
-    def _scratch(self, kind: str, fingerprint: str) -> Path:
-        return self.root / SCRATCH / f"{kind}-{fingerprint[:16]}"
+        return next(iter(attempts(self.root / SCRATCH, f"{kind}-{fingerprint[:16]}")), None)
 
     def _unique(self, name: str) -> Path:
-        return self.root / BUILDING / f"{name}.{HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        return self.root / BUILDING / owned(name)
 
     def _set_aside(self, path: Path) -> Path | None:
         """Rename `path` to a temporary path and return that; None if `path` doesn't exist (any more)."""
-        trash = self._unique("trash")
+        trash = self._unique(TRASH)
         trash.parent.mkdir(parents=True, exist_ok=True)
         try:
             return path.rename(trash)
         except FileNotFoundError:
             return None
-
-
-def _attempt(scratch: Path) -> Attempt:
-    return Attempt(scratch, is_held(scratch.with_name(f"{scratch.name}.lock")), _age(scratch))
 
 
 def _manifest_fault(place: Path, fingerprint: str | None) -> str | None:
@@ -267,31 +276,11 @@ def _files_below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _is_ours(building: Path) -> bool:
-    """Whether a process of this host made `building`: only then can its process id be checked."""
-    parts = building.name.split(".")
-    return len(parts) == 4 and parts[1] == HOST and parts[2].isdigit()
-
-
-def _alive(building: Path) -> bool:
-    """Whether the process that made `building` still runs."""
-    try:
-        os.kill(int(building.name.split(".")[2]), 0)  # signal 0 only checks whether the process exists
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it exists, but belongs to another user
-        return True
-    return True
-
-
-def _age(folder: Path) -> float:
-    """Seconds since the last write in `folder` or below it."""
-    times = [folder.stat().st_mtime]
-    for path in folder.rglob("*"):
-        # A process may be at work in the folder, and remove files.
-        with suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime)
-    return time.time() - max(times)
+def _is_left(path: Path, older_than_seconds: float) -> bool:
+    owner = owner_of(path)
+    if owner is None or owner.is_here:
+        return owner is None or not owner.is_alive
+    return time.time() - path.stat().st_mtime > older_than_seconds
 
 
 def _sync_tree(folder: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.manifest import Output
-from xmcpipe.artifacts.store import HOST, Artifact
+from xmcpipe.artifacts.owner import HOST
+from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
 
 VERIFIED = ".verified"

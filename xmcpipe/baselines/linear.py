@@ -29,6 +29,7 @@ from xmcpipe.baselines.ranking import Best, Float32s, Ranking
 from xmcpipe.cores import usable_cores
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
+from xmcpipe.signals import blocked
 
 LABELS = 128  # of a chunk
 ROWS = 8192  # test documents that are scored at a time
@@ -96,9 +97,10 @@ def _trained(training: Training, chunks: list[Any]) -> Iterable[Classifiers]:
 
     # joblib gives the features to its processes as files in memory, not as copies.
     pool = Parallel(workers, return_as="generator", pre_dispatch="2*n_jobs")
-    results: Iterator[Classifiers] = pool(
-        delayed(train_chunk)(training, *each) for each in zip(firsts, chunks, strict=True)
-    )
+    with blocked():
+        results: Iterator[Classifiers] = pool(
+            delayed(train_chunk)(training, *each) for each in zip(firsts, chunks, strict=True)
+        )
     return results
 
 

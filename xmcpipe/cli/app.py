@@ -4,16 +4,19 @@ The stages of the catalog are commands too. A known error prints one line on sta
 code 2; an unknown one prints its traceback.
 """
 
-import signal
+import os
+import shlex
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import xmcpipe
+from xmcpipe import signals
 from xmcpipe.cli.commands import (
     chain,
     datasets,
@@ -33,8 +36,6 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_full
 
-INTERRUPTED = 130  # 128 + SIGINT, the exit code that shells expect
-
 
 class Commands(TyperGroup):
     """The commands, in the order in which they are added. Errors are turned into exit codes here."""
@@ -46,9 +47,11 @@ class Commands(TyperGroup):
         except XmcpipeError as error:
             error_line(str(error))
             raise typer.Exit(2) from error
-        except KeyboardInterrupt as error:
-            echo("interrupted: run the same command to continue", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+        except (signals.Interrupted, KeyboardInterrupt) as error:
+            # The second is of libraries, and of programs that call the command line.
+            cause = error if isinstance(error, signals.Interrupted) else signals.Interrupted(signals.CTRL_C)
+            _say_interrupted(cause)
+            raise typer.Exit(128 + cause.number) from error
         except OSError as error:
             # A full disk is the user's to mend; any other OSError is a bug and keeps its traceback.
             full = disk_full(error, "xmcpipe", Path.cwd())
@@ -56,6 +59,14 @@ class Commands(TyperGroup):
                 raise
             error_line(str(full))
             raise typer.Exit(2) from error
+
+
+def _say_interrupted(error: signals.Interrupted) -> None:
+    """Say how to continue. Nobody may read it: the terminal may be gone."""
+    command = shlex.join(["xmcpipe", *sys.argv[1:]])
+    kept = f"{error.kept}; " if error.kept else ""
+    with suppress(OSError):
+        echo(f"stopped by {error.name}: {kept}to go on, run the same command again: {command}", err=True)
 
 
 def _version(requested: bool) -> None:
@@ -108,12 +119,12 @@ def build_app() -> typer.Typer:
 app = build_app()
 
 
-def _terminate(number: int, _: FrameType | None) -> None:
-    """Turn SIGTERM into an exception: the stage that is running then removes its unfinished folder."""
-    raise SystemExit(128 + number)
-
-
 def main() -> None:
     """The entry point of the console script."""
-    signal.signal(signal.SIGTERM, _terminate)
-    app()
+    signals.install()
+    try:
+        app()
+    except signals.Interrupted as error:  # before a command ran, or after it
+        os._exit(128 + error.number)
+    finally:
+        signals.leave_at_once()

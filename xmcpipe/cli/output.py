@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from xmcpipe.artifacts.store import Artifact, Attempt
+from xmcpipe.artifacts.scratch import Attempt
+from xmcpipe.artifacts.store import Artifact
 from xmcpipe.cli.shown import echo, json_text
 from xmcpipe.cli.text_table import NO_BREAK, print_table, say
 from xmcpipe.stages.chain import ChainStep

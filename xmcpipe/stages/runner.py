@@ -8,13 +8,18 @@ it, and `xmcpipe gc` removes it.
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from xmcpipe.artifacts.manifest import SOURCE, Manifest
+from xmcpipe.artifacts.owner import touching
+from xmcpipe.artifacts.scratch import forget
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import Verified, require_whole_now
 from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.signals import held
 from xmcpipe.stages.chain import Chain, ChainStep
 from xmcpipe.stages.disk import disk_full, is_disk_full
 from xmcpipe.stages.provenance import Meter
@@ -54,7 +59,8 @@ class Runner:
         """Make missing artifacts and reuse the others; returns an iterator over one outcome per stage.
 
         Stages from `start` on, or with `force` all stages, run even if their artifacts exist. The run ends
-        after the stage `stop`. Raises XmcpipeError, before anything runs, for a chain that can't run.
+        after the stage `stop`. Raises XmcpipeError, before anything runs, for a chain that can't run. No
+        artifact of the chain is removed by `gc` until the iterator is finished.
         """
         stages = self.chain.stages
         last = len(stages) if stop is None else stages.index(self.chain.stage(stop)) + 1
@@ -64,11 +70,18 @@ class Runner:
                 f"--from {start} comes after --to {stop}", "name an earlier --from or a later --to"
             )
         # Called here, and not in the generator, so that an error is raised before the caller iterates.
-        self.chain.steps()
-        return (
-            self._ensure(stage, redo=force or position >= first)
-            for position, stage in enumerate(stages[:last])
-        )
+        steps = self.chain.steps()
+        return self._run(steps[:last], first=0 if force else first)
+
+    def _run(self, steps: Sequence[ChainStep], first: int) -> Iterator[Outcome]:
+        with ExitStack() as stack:
+            for step in steps:
+                if step.artifact:
+                    stack.enter_context(self.store.reading(step.artifact))
+            for position, step in enumerate(steps):
+                outcome = self._ensure(step.stage, redo=position >= first)
+                stack.enter_context(self.store.reading(outcome.artifact))
+                yield outcome
 
     def run_one(self, name: str, force: bool = False) -> Outcome:
         """Make or reuse the artifact of the stage `name`. Raises XmcpipeError if an input doesn't exist."""
@@ -83,12 +96,13 @@ class Runner:
             return Outcome(stage, step.artifact, made=False, seconds=0.0)
         attempt = self.chain.attempt_name(step)
         try:
-            with self.store.exclusive(stage.kind, attempt):
+            with self.store.exclusive(stage.kind, attempt) as scratch:
                 existing = None if redo else self.chain.find(step)
-                if existing:  # another process made it while this one waited for the lock
+                if existing:  # another process made it while this one waited
+                    forget(scratch)
                     outcome = Outcome(stage, existing, made=False, seconds=0.0)
                 else:
-                    outcome = self._make(step, attempt, redo)
+                    outcome = self._make(step, scratch, redo)
         except Exception as error:
             if full := disk_full(error, stage.name, self.store.root):
                 raise full from error
@@ -96,33 +110,34 @@ class Runner:
         self.chain.update(step, outcome.artifact)
         return outcome
 
-    def _make(self, step: ChainStep, attempt: str, redo: bool) -> Outcome:
-        """Run the stage and publish its artifact; `attempt` is the name of the scratch folder."""
-        stage = step.stage
-        inputs = self._inputs(stage)
-        verified = Verified(self.store.root)
-        if self._verify:
+    def _make(self, step: ChainStep, scratch: Path, redo: bool) -> Outcome:
+        """Run the stage and publish its artifact."""
+        stage, inputs, verified = step.stage, self._inputs(step.stage), Verified(self.store.root)
+        with ExitStack() as stack:
             for artifact in inputs.values():
-                verified.require_whole(artifact)
-        logger.info("%s: running", stage.name)
-        if redo:  # from the beginning, not from a checkpoint
-            self.store.forget(stage.kind, attempt)
-        meter = Meter()
-        building = self.store.building(stage.kind)
-        folders = {kind: artifact.path for kind, artifact in inputs.items()}
-        try:
-            scratch = self.store.scratch(stage.kind, attempt)
-            result = stage.run(step.config, folders, building, scratch)
-            manifest = self._manifest(step, result, meter)
-            artifact = self.store.publish(building, manifest, result.rows, replace=redo)
-        except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
-            # The scratch folder stays for the next attempt if it holds checkpoints or a partial download.
-            self.store.forget_empty(stage.kind, attempt)
-            if not isinstance(error, XmcpipeError):  # one that says itself what is wrong
-                _blame_inputs(error, inputs)
-            raise
-        self.store.forget(stage.kind, attempt)
+                stack.enter_context(self.store.reading(artifact))
+                if self._verify:
+                    verified.require_whole(artifact)
+            logger.info("%s: running", stage.name)
+            if redo:  # from the beginning, not from a checkpoint
+                forget(scratch)
+            meter = Meter()
+            building = self.store.building(stage.kind)
+            folders = {kind: artifact.path for kind, artifact in inputs.items()}
+            stack.enter_context(touching(scratch, building))
+            try:
+                result = stage.run(step.config, folders, building, scratch)
+                manifest = self._manifest(step, result, meter)
+                sealed = self.store.seal(building, manifest, result.rows)
+                with held():  # an artifact and what it could be resumed from are never there together
+                    artifact = self.store.publish(building, sealed, replace=redo)
+                    forget(scratch)
+            except BaseException as error:
+                with held():
+                    shutil.rmtree(building, ignore_errors=True)
+                if not isinstance(error, XmcpipeError):  # one that says itself what is wrong
+                    _blame_inputs(error, inputs)
+                raise
         verified.remember(artifact)
         made = artifact.manifest.made_by == manifest.made_by  # if not, another run published first
         return Outcome(stage, artifact, made=made, seconds=meter.seconds if made else 0.0)

@@ -15,6 +15,9 @@ training continues from the other (see `training.resume`). Nothing is pickled.
 
 import json
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from xmcpipe.training.updates.protocol import State
 
 PREFIX, BEST = "checkpoint-", "best-"
 KEPT = 2  # number of checkpoints that stay
+SHARE = 0.03  # largest share of a training's time that checkpoints take
 TENSORS, STATE_FILE, LOG, MANIFEST = "tensors.safetensors", "state.json", "metrics.jsonl", "manifest.json"
 FORMAT = 1
 MODEL, STATE = "model.", "state."  # prefixes of the tensors' names
@@ -62,6 +66,38 @@ class Progress:
     evaluations: list[dict[str, float]] = field(default_factory=list)
 
 
+class Pace:
+    """The time of a training that has already run for `seconds`, and when its next checkpoint is due.
+
+    `minutes` is train.checkpoint_minutes. What the last checkpoint took decides how soon the next may follow.
+    """
+
+    def __init__(self, seconds: float, minutes: float) -> None:
+        self._started = time.monotonic() - seconds
+        self._written = time.monotonic()
+        self._interval, self._cost = 60 * minutes, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, including those before the checkpoint that it was resumed from."""
+        return time.monotonic() - self._started
+
+    def due(self, epoch_ended: bool) -> bool:
+        """Whether to write a checkpoint now. With an interval of 0 one is due after every step."""
+        if not self._interval:
+            return True
+        cheap = self._cost * (1 / SHARE - 1)
+        return time.monotonic() - self._written > (cheap if epoch_ended else max(self._interval, cheap))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A context around the writing of a checkpoint."""
+        begin = time.monotonic()
+        yield
+        self._written = time.monotonic()
+        self._cost = self._written - begin
+
+
 class Together:
     """The State of several parts; no two of them use the same names."""
 
@@ -86,8 +122,8 @@ def write(
     state: State,
     device: torch.device,
     log: Path | None = None,
-) -> None:
-    """Write a checkpoint into `folder` and remove all but the newest KEPT.
+) -> bool:
+    """Write a checkpoint into `folder` and remove all but the newest KEPT; False if it exists already.
 
     The random state includes that of `device`; `log` is the log so far, None for an empty one.
     """
@@ -96,7 +132,7 @@ def write(
     # Zero-padded numbers make the order of the names that of the checkpoints (see `newest_first`).
     target = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
     if target.is_dir():
-        return
+        return False
     temporary = folder / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -115,6 +151,7 @@ def write(
     temporary.rename(target)
     sync(folder)
     remove(folder, newest_first(folder)[KEPT:])
+    return True
 
 
 def _tensors(model: torch.nn.Module, state: State, device: torch.device) -> dict[str, Tensor]:

@@ -172,6 +172,11 @@ class Feed:
         """Optimizer steps per epoch."""
         return Steps.of(self.num_documents, self._config, epochs=1).per_epoch
 
+    def sizes(self) -> dict[str, int]:
+        """Numbers for the log: documents, documents of the validation split, steps of an epoch."""
+        sizes = {"documents": self.num_documents, "validation_documents": len(self.validation_rows)}
+        return {**sizes, "steps_per_epoch": self.steps_per_epoch}
+
     def groups(self, epoch: int) -> list[list[Int64s]]:
         """The rows of each batch of an epoch, in groups of `accumulation` batches: one per optimizer step."""
         lengths = self.shards.lengths[self.train_rows]

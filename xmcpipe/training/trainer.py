@@ -17,8 +17,9 @@ from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.progress import Bar, Figures, progress
+from xmcpipe.signals import Interrupted, deferred, requested
 from xmcpipe.training import checkpoint
-from xmcpipe.training.checkpoint import Progress, Together
+from xmcpipe.training.checkpoint import Pace, Progress, Together
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
@@ -46,13 +47,6 @@ class StepMeter(Protocol):
     def watch(self, trainer: "Trainer", group: list[Int64s]) -> AbstractContextManager[None]:
         """A context around the step over the batches of `group`."""
         ...
-
-
-class NoMeter:
-    """The StepMeter that measures nothing."""
-
-    def watch(self, trainer: "Trainer", group: list[Int64s]) -> AbstractContextManager[None]:
-        return nullcontext()
 
 
 class Trainer:
@@ -90,7 +84,7 @@ class Trainer:
             config, model, feed, self.clusters, self.updates, half or torch.float32, device.type, self.growth
         )
         self.progress = Progress(auxiliary=model.auxiliary is not None)
-        self.meter = meter or NoMeter()
+        self.meter = meter
 
     @property
     def norms(self) -> dict[str, float | None]:
@@ -107,19 +101,18 @@ class Trainer:
         """Train to the end; continues from the last whole checkpoint in `scratch` if one exists.
 
         Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
-        finite, and if the file of these weights was damaged.
+        finite, and if the file of these weights was damaged; Interrupted, after a checkpoint, for a signal.
         """
         lines = self._resume()  # sets the progress too
         log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
         if not self.progress.step:
-            log.write("settings", 0, train=to_table(self.config, identity=True), **self._sizes())
-        started, self._checkpointed = time.monotonic() - self.progress.seconds, time.monotonic()
-        # Seconds of training, including those before the checkpoint that this run resumed from.
-        self._clock = lambda: time.monotonic() - started
+            sizes = {**self.feed.sizes(), "steps": self.total_steps}
+            log.write("settings", 0, train=to_table(self.config, identity=True), **sizes)
+        self._pace = Pace(self.progress.seconds, self.config.checkpoint_minutes)
         self.model.train()
         try:
-            done = self.progress.step
-            with progress("train", self.total_steps, "step", initial=done, figures=self._figures) as bar:
+            done, show = self.progress.step, self._figures
+            with deferred(), progress("train", self.total_steps, "step", initial=done, figures=show) as bar:
                 while not self.progress.finished:
                     self._epoch(log, bar)
         finally:
@@ -158,15 +151,10 @@ class Trainer:
         if self.growth is not None:
             self.growth.begin(state.step + 1)
         measured = is_measured(state.step + 1, config.gradients_every)
-        with self.meter.watch(self, group):
+        with self.meter.watch(self, group) if self.meter else nullcontext():
             loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
         state.step += 1
         return loss
-
-    def _sizes(self) -> dict[str, int]:
-        feed = self.feed
-        sizes = {"documents": feed.num_documents, "validation_documents": len(feed.validation_rows)}
-        return {**sizes, "steps_per_epoch": feed.steps_per_epoch, "steps": self.total_steps}
 
     def _resume(self) -> bytes:
         """Continue from the newest whole checkpoint, if there is one; returns the log up to it."""
@@ -186,20 +174,29 @@ class Trainer:
         state = self.progress
         groups = self.feed.groups(state.epoch)
         for group in groups[state.position :]:
+            if state.step >= self.total_steps:
+                break
+            self._stop_if_asked()
             loss = self.step(group)
             state.documents += sum(len(rows) for rows in group)
             state.position += 1
             self._after_step(loss, log, bar)
-            if state.step >= self.total_steps:
-                break
+        last = state.step >= self.total_steps
+        if len(self.feed.validation_rows) and (last or (state.epoch + 1) % self.config.evaluate_every == 0):
+            self._evaluate(log)
         # The counters advance before the checkpoint, so that a resumed run begins with the next epoch.
         state.epoch, state.position = state.epoch + 1, 0
-        last = state.step >= self.total_steps
-        if len(self.feed.validation_rows) and (last or state.epoch % self.config.evaluate_every == 0):
-            self._evaluate(log)
         patience = self.config.patience
         state.finished = last or bool(patience and state.since_best >= patience)
-        self._checkpoint()
+        if state.finished or self._pace.due(epoch_ended=True):
+            self._checkpoint()
+
+    def _stop_if_asked(self) -> None:
+        """End the training with a checkpoint if a signal has asked for it."""
+        if (number := requested()) is not None:
+            self._checkpoint()
+            step = f"step {self.progress.step:,} of {self.total_steps:,}"
+            raise Interrupted(number, f"the training has a checkpoint at {step}")
 
     def _drop_auxiliary(self) -> None:
         self.updates.drop_auxiliary()
@@ -219,9 +216,9 @@ class Trainer:
         bar.update(1)
         if state.step % self.config.log_every == 0 or state.step == self.total_steps:
             self._log_line(log)
-        due = time.monotonic() - self._checkpointed > 60 * self.config.checkpoint_minutes
         within_epoch = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
-        if due and within_epoch:  # at the end of an epoch, `_epoch` writes one after the evaluation
+        # At the end of an epoch, `_epoch` writes one after the evaluation.
+        if within_epoch and self._pace.due(epoch_ended=False):
             self._checkpoint()
 
     def _log_line(self, log: MetricsLog) -> None:
@@ -236,7 +233,7 @@ class Trainer:
             loss=self._last_mean,
             auxiliary_weight=self.auxiliary_weight,
             rate_factor=rate_factor(state.step - 1, self.config.warmup_steps, self.total_steps),
-            documents_per_second=state.documents / self._clock(),
+            documents_per_second=state.documents / self._pace.seconds,
             memory_bytes=used_bytes(self.device),
         )
 
@@ -244,7 +241,8 @@ class Trainer:
         state, best_by = self.progress, self.config.best_by
         loss = state.loss_sum / state.loss_count if state.loss_count else self._last_mean
         value = value_of(state.evaluations[-1], best_by) if state.evaluations else None
-        return shown_figures(loss, best_by, value, state.documents / self._clock(), used_bytes(self.device))
+        speed = state.documents / self._pace.seconds
+        return shown_figures(loss, best_by, value, speed, used_bytes(self.device))
 
     def _rewire(self, log: MetricsLog) -> None:
         head, state = self.model.head, self.progress
@@ -264,11 +262,12 @@ class Trainer:
         log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel(), **words)
 
     def _evaluate(self, log: MetricsLog) -> None:
+        """Evaluate at the end of an epoch. A signal ends it before the next batch, unchanged so far."""
         state = self.progress
         batches = self.feed.validation_batches()
         weight_L = inverse_propensities(self.feed.label_counts, self.feed.num_documents)
         figures = validate(self.model, batches, self._features, weight_L, self.config.label_chunk)
-        state.evaluations.append({"step": state.step, "epoch": state.epoch, **figures})
+        state.evaluations.append({"step": state.step, "epoch": state.epoch + 1, **figures})
         log.write("validation", state.step, **figures)
         # Of equal values the first stays the best.
         value = value_of(figures, self.config.best_by)
@@ -280,21 +279,22 @@ class Trainer:
 
     def _features(self, batch: Batch) -> Tensor:
         """Features for an evaluation, float32 [B, D]: in 16 bits, close scores would become equal."""
+        self._stop_if_asked()
         return self.model.features(self.gradient_step.embed(batch))
 
     def _checkpoint(self) -> None:
-        self.progress.seconds = self._clock()
-        if self.growth is not None:
-            self.growth.flush()
+        self.progress.seconds = self._pace.seconds
         log = self.scratch / "log" / checkpoint.LOG
-        checkpoint.write(self.scratch, self.progress, self.model, self._state(), self.device, log)
-        if self.growth is not None:
-            self.growth.checkpointed()
-        self._checkpointed = time.monotonic()
+        with self._pace.writing():
+            if self.growth is not None:
+                self.growth.flush()
+            state = self._state()
+            new = checkpoint.write(self.scratch, self.progress, self.model, state, self.device, log)
+            if self.growth is not None and new:
+                self.growth.checkpointed()
 
     def _state(self) -> State:
         return self.updates if self.growth is None else Together(self.updates, self.growth)
 
-    _clock: Callable[[], float]
-    _checkpointed: float
+    _pace: Pace
     _last_mean: float = 0.0  # the loss in the last line of the log

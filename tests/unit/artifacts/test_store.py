@@ -9,6 +9,7 @@ import pytest
 
 from xmcpipe.artifacts.fingerprint import fingerprint
 from xmcpipe.artifacts.manifest import Manifest
+from xmcpipe.artifacts.scratch import forget
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
 
@@ -22,7 +23,7 @@ def publish(store: Store, text: str = "one", replace: bool = False) -> Artifact:
     (building / "tokenizer").mkdir()
     (building / "data").write_text(text)
     (building / "tokenizer" / "vocabulary").write_text("words")
-    return store.publish(building, MANIFEST, {"data": 2}, replace)
+    return store.publish(building, store.seal(building, MANIFEST, {"data": 2}), replace)
 
 
 @pytest.fixture
@@ -119,9 +120,9 @@ def test_leftovers_are_those_of_dead_processes(store: Store) -> None:
     assert store.leftovers(DAY) == []
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    parts = mine.name.split(".")
-    dead = mine.with_name(f"{parts[0]}.{parts[1]}.{process.pid}.{parts[3]}")
-    foreign = mine.with_name(f"{parts[0]}.elsewhere.{process.pid}.{parts[3]}")
+    name, host, machine, _, token = mine.name.split(".")
+    dead = mine.with_name(f"{name}.{host}.{machine}.{process.pid}-1.{token}")
+    foreign = mine.with_name(f"{name}.{host}.elsewhere.{process.pid}-1.{token}")
     dead.mkdir()
     foreign.mkdir()
     assert store.leftovers(DAY) == [dead]
@@ -130,17 +131,19 @@ def test_leftovers_are_those_of_dead_processes(store: Store) -> None:
 
 
 def test_scratch_outlives_an_attempt_until_it_is_old_and_nobody_holds_it(store: Store) -> None:
-    scratch = store.scratch("model", NAME)
-    (scratch / "checkpoint").write_text("state")
-    assert (store.scratch("model", NAME) / "checkpoint").read_text() == "state"
+    with store.exclusive("model", NAME) as scratch:
+        (scratch / "checkpoint").write_text("state")
     assert store.leftovers(DAY) == []
-    for path in (scratch, scratch / "checkpoint"):
+    free = store.root / ".scratch" / f"model-{NAME[:16]}"
+    for path in (free, free / "checkpoint"):
         os.utime(path, (time.time() - 2 * DAY,) * 2)
-    with store.exclusive("model", NAME):
+    with store.exclusive("model", NAME) as scratch:
+        assert (scratch / "checkpoint").read_text() == "state"
         assert store.leftovers(DAY) == []
-    assert store.leftovers(DAY) == [scratch]
-    store.forget("model", NAME)
-    assert not scratch.exists()
+    assert store.leftovers(DAY) == [free]
+    with store.exclusive("model", NAME) as scratch:
+        forget(scratch)
+    assert list((store.root / ".scratch").iterdir()) == []
 
 
 def test_an_impossible_store_is_one_error(tmp_path: Path) -> None:
@@ -148,5 +151,8 @@ def test_an_impossible_store_is_one_error(tmp_path: Path) -> None:
     store = Store(tmp_path / "file")
     with pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"):
         store.building("raw")
-    with pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"):
-        store.scratch("raw", NAME)
+    with (
+        pytest.raises(XmcpipeError, match=r"can't write to the store.*--store"),
+        store.exclusive("raw", NAME),
+    ):
+        pass

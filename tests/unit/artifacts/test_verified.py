@@ -21,7 +21,8 @@ def artifact(tmp_path: Path) -> Artifact:
     building = store.building("shards")
     (building / "small").write_bytes(b"small")
     (building / "large").write_bytes(bytes(SMALL_BYTES + 1))
-    return store.publish(building, Manifest("tokenize", "shards", 1, NAME, {}, {}, {}, {}, {}), {}, False)
+    manifest = Manifest("tokenize", "shards", 1, NAME, {}, {}, {}, {}, {})
+    return store.publish(building, store.seal(building, manifest, {}), False)
 
 
 def change(path: Path, keep_time: bool = False) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.unit.fake_stages import FetchConfig, StepConfig, World
 from xmcpipe.artifacts.store import Store
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.signals import SIGNALS
 from xmcpipe.stages.chain import Chain
 from xmcpipe.stages.runner import Runner
 from xmcpipe.stages.stage import Result
@@ -231,21 +232,21 @@ from dataclasses import replace
 from pathlib import Path
 from tests.unit.fake_stages import FetchConfig, make_world
 from xmcpipe.artifacts.store import Store
-from xmcpipe.cli.app import _terminate
+from xmcpipe import signals
 from xmcpipe.stages.chain import Chain
 from xmcpipe.stages.runner import Runner
 def run(config, inputs, out, scratch):
     (out / "half").write_text("half")
     print("running", flush=True)
     time.sleep(60)
-signal.signal(signal.SIGTERM, _terminate)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it
+signals.install()
 stage = replace(make_world().catalog[0], run=run)
 Runner(Chain(Store(Path(sys.argv[1])), {"download": FetchConfig()}, catalog=(stage,))).run_one("download")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, *SIGNALS])
 def test_a_killed_process_leaves_no_artifact_and_no_lock(world: World, tmp_path: Path, number: int) -> None:
     path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
     process = subprocess.Popen(

@@ -1,6 +1,5 @@
 """`gc`: frees disk space by removing unneeded artifacts, leftovers of killed stages, and archives."""
 
-import shutil
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from xmcpipe.artifacts.manifest import FILE_NAME
-from xmcpipe.artifacts.store import Artifact, Attempt, Store
+from xmcpipe.artifacts.owner import name_of
+from xmcpipe.artifacts.scratch import Attempt, discard
+from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
 from xmcpipe.cli.output import bytes_below, duration, headline, print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
@@ -18,6 +19,7 @@ from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
 
 OLD_SECONDS = 86_400.0  # leftovers younger than a day are not removed: the stage may still be resumed
+IN_USE = "a process uses it"
 
 
 KeepOption = Annotated[
@@ -56,17 +58,20 @@ def gc(
         raise XmcpipeError("expected one of --keep and --all, got both", "omit one of them")
     opened = Store(store)
     needed = _needed(keep or [], settings, store)
-    artifacts = _unneeded(opened, needed, remove=everything or bool(keep))
+    unneeded = _unneeded(opened, needed, remove=everything or bool(keep))
+    in_use = [artifact for artifact in unneeded if opened.in_use(artifact)]
+    artifacts = [artifact for artifact in unneeded if artifact not in in_use]
     # A building folder is named KIND-FINGERPRINT: a training that a kept recipe could resume stays.
     resumable = {f"{path.parent.name}-{path.name}" for path in needed}
-    leftovers = [path for path in opened.leftovers(OLD_SECONDS) if path.name not in resumable]
+    leftovers = [path for path in opened.leftovers(OLD_SECONDS) if name_of(path) not in resumable]
     cached = _archives(remove=archives)
     kept = [attempt for attempt in opened.attempts() if attempt.scratch not in leftovers]
+    keeps = [_kept_facts(each, resumable) for each in kept] + [_used_facts(each) for each in in_use]
     if not as_json:
-        _print_kept(kept, resumable)
+        _print_kept(keeps)
     rest = {path: ("left by a killed stage", bytes_below(path)) for path in leftovers}
     rest |= {path: (f"archive of {path.parent.name}", path.stat().st_size) for path in cached}
-    total = _list(artifacts, rest, as_json, dry_run, [_kept_facts(each, resumable) for each in kept])
+    total = _list(artifacts, rest, as_json, dry_run, keeps)
     if not artifacts and not rest:
         return
     if dry_run or not _confirmed(yes, as_json, total):
@@ -80,9 +85,10 @@ def _remove(store: Store, artifacts: list[Artifact], leftovers: list[Path], arch
     from xmcpipe.data.fetch.archives import remove
 
     for artifact in artifacts:
-        store.remove(artifact)
+        if not store.remove(artifact):
+            echo(f"{artifact.path}  kept: {IN_USE}", err=True)
     for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path)
     for path in archives:
         remove(path)
 
@@ -126,26 +132,32 @@ def _kept_facts(attempt: Attempt, resumable: Collection[str]) -> dict[str, Any]:
     """A scratch folder that is kept: why, and for how many seconds (null: as long as the reason holds)."""
     seconds_left = None
     if attempt.running:
-        reason = "a process uses it"
-    elif attempt.scratch.name in resumable:
+        reason = IN_USE
+    elif attempt.name in resumable:
         reason = "a recipe of --keep can resume it"
     else:
         reason, seconds_left = "its stage can be resumed", max(0.0, round(OLD_SECONDS - attempt.idle_seconds))
     return {
         "path": str(attempt.scratch),
+        "stage": None,
         "bytes": bytes_below(attempt.scratch),
         "reason": reason,
         "seconds_left": seconds_left,
     }
 
 
-def _print_kept(attempts: list[Attempt], resumable: Collection[str]) -> None:
-    """Print a line for each scratch folder that is kept, and when it goes."""
-    for attempt in attempts:
-        facts = _kept_facts(attempt, resumable)
-        left = facts["seconds_left"]
+def _used_facts(artifact: Artifact) -> dict[str, Any]:
+    """An artifact that is kept because a run or another command reads it."""
+    facts = {"path": str(artifact.path), "stage": artifact.manifest.stage, "bytes": artifact.bytes}
+    return {**facts, "reason": IN_USE, "seconds_left": None}
+
+
+def _print_kept(keeps: list[dict[str, Any]]) -> None:
+    """Print a line for each scratch folder and artifact that is kept, and when it goes."""
+    for facts in keeps:
+        what, left = facts["stage"] or "scratch", facts["seconds_left"]
         until = "" if left is None else f"; gc removes it after {duration(left)} more"
-        echo(f"{facts['path']}  scratch  {size(facts['bytes'])}  kept: {facts['reason']}{until}", err=True)
+        echo(f"{facts['path']}  {what}  {size(facts['bytes'])}  kept: {facts['reason']}{until}", err=True)
 
 
 def _archives(remove: bool) -> list[Path]:

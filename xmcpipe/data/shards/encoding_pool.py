@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from xmcpipe.cores import usable_cores
 from xmcpipe.data.shards.tokenizing import Lengths, ShardTask, encode_shard
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.signals import blocked
 
 
 def encode_shards(
@@ -39,10 +41,12 @@ def _encode_in_pool(
     tasks: Sequence[ShardTask], num_workers: int, finish: Callable[[int, Lengths], object]
 ) -> None:
     """Run the tasks in a pool of processes; `finish(number of the task, its lengths)` is called for each."""
-    threads = max(1, usable_cores() // num_workers)
-    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), _start_worker, (threads,))
+    threads, context = max(1, usable_cores() // num_workers), get_context("spawn")
+    ended, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(num_workers, context, _start_worker, (threads, ended))
     try:
-        futures = {pool.submit(encode_shard, task): number for number, task in enumerate(tasks)}
+        with blocked():
+            futures = {pool.submit(encode_shard, task): number for number, task in enumerate(tasks)}
         for future in as_completed(futures):
             finish(futures[future], future.result())
     except BrokenProcessPool as error:
@@ -50,20 +54,23 @@ def _encode_in_pool(
             "a worker process was killed during tokenization, probably because memory ran out",
             "set tokenize.num_workers to a smaller number",
         ) from error
+    except BaseException:
+        alive.close()  # ends the workers, in the middle of their tasks
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error, tasks that have not started are cancelled
+        pool.shutdown(cancel_futures=True)
+        alive.close()
+        ended.close()
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(threads: int, ended: Connection) -> None:
     """Set up a worker: the number of its threads, before its tokenizer starts them, and its end."""
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    # Without this, a worker notices that its parent was killed only after its task, which is a whole shard.
-    parent = parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
+def _end_with_parent(ended: Connection) -> None:
+    # Without this, a worker notices only after its task, which is a whole shard, that nobody waits for it.
+    ended.poll(None)  # the other end is closed, by the parent or because that was killed
     os._exit(1)

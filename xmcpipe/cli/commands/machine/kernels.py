@@ -13,6 +13,7 @@ from xmcpipe.cli.output import print_json
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
+from xmcpipe.signals import blocked
 
 if TYPE_CHECKING:
     from xmcpipe.ops.nvrtc.compiler import Cubin
@@ -128,7 +129,9 @@ def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", st
         if workers > 1:
             # Spawned, because a fork of a process that has loaded CUDA can't use it.
             with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-                for job, cubin in zip(jobs, pool.map(compile_kernel, variants, names), strict=True):
+                with blocked():
+                    cubins = pool.map(compile_kernel, variants, names)
+                for job, cubin in zip(jobs, cubins, strict=True):
                     bar.update()
                     yield *job, cubin
         else:

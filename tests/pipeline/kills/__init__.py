@@ -1,0 +1,1 @@
+"""Kills and signals: what they leave, and how the work goes on."""
