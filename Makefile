@@ -13,7 +13,7 @@ RECIPE_FILES := $(wildcard pipelines/*.toml pipelines/*/*.toml)
 RECIPES := $(basename $(notdir $(RECIPE_FILES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv hooks check test gpu-check clean $(RECIPES)
+.PHONY: help venv hooks check test soak gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
 help: ## Print this list.
@@ -54,6 +54,12 @@ test: export HF_HUB_OFFLINE ?= 1
 test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## Run the tests.
 	$(BIN)/pytest -n 2 $(ARGS)
+
+# Half an hour on two free cores. `make soak ARGS='kills --tries 6 --seed 7'` runs one part.
+soak: export HF_HUB_OFFLINE ?= 1
+soak: export OMP_NUM_THREADS ?= 1
+soak: $(INSTALLED) ## End a pipeline in many ways: kills, signals, clocks.
+	$(BIN)/python -m tests.bench.robust --out results/files/kills.json $(ARGS)
 
 # Without a GPU the same parts run on the CPU with small shapes.
 gpu-check: export HF_HUB_OFFLINE ?= 1

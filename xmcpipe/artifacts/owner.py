@@ -13,6 +13,7 @@ counts these seconds, so a clock that jumps, or another machine's clock, makes n
 
 import hashlib
 import os
+import re
 import threading
 import time
 import uuid
@@ -23,6 +24,9 @@ from functools import cache
 from pathlib import Path
 
 BEAT, SILENT = 10.0, 60.0
+OWNED = re.compile(
+    r"(?P<name>.+)\.(?P<host>[^.]+)\.(?P<machine>\w+)\.(?P<pid>\d+)-(?P<start>\d*)\.(?P<token>\w+)"
+)
 HOST = os.uname().nodename.replace(".", "-") or "localhost"
 
 
@@ -63,16 +67,14 @@ def owned(name: str) -> str:
 
 def owner_of(folder: Path) -> Owner | None:
     """The owner of a folder; None for a folder that nobody works in."""
-    parts = folder.name.split(".")
-    if len(parts) == 4 and parts[2].isdigit():  # of an older version
-        return Owner(parts[1], "", int(parts[2]), "")
-    pid, _, start = parts[3].partition("-") if len(parts) == 5 else ("", "", "")
-    return Owner(parts[1], parts[2], int(pid), start) if pid.isdigit() else None
+    found = OWNED.fullmatch(folder.name)
+    return Owner(found["host"], found["machine"], int(found["pid"]), found["start"]) if found else None
 
 
 def name_of(folder: Path) -> str:
     """The name of a folder without its owner."""
-    return folder.name if owner_of(folder) is None else folder.name.split(".")[0]
+    found = OWNED.fullmatch(folder.name)
+    return found["name"] if found else folder.name
 
 
 @cache

@@ -21,7 +21,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.signals import held
 
 WAIT = 0.5  # seconds between two looks at a folder that somebody else works in
-TRASH = "trash"
+TRASH, ALL = "trash", "*"
 logger = logging.getLogger(__name__)
 
 
@@ -80,10 +80,10 @@ def discard(path: Path) -> None:
         shutil.rmtree(path.rename(path.with_name(owned(TRASH))), ignore_errors=True)
 
 
-def attempts(folder: Path, name: str = "*") -> list[Attempt]:
+def attempts(folder: Path, name: str = ALL) -> list[Attempt]:
     """The attempts that have a scratch folder in `folder`; with a name, only those at this, newest first."""
     found = [Attempt(path, is_at_work(path), idle_seconds(path)) for path in _folders(folder, name)]
-    return found if name == "*" else sorted(found, key=lambda each: (not each.running, each.idle_seconds))
+    return found if name == ALL else sorted(found, key=lambda each: (not each.running, each.idle_seconds))
 
 
 def is_at_work(folder: Path) -> bool:
@@ -111,8 +111,8 @@ def idle_seconds(folder: Path) -> float:
 
 def _folders(folder: Path, name: str) -> list[Path]:
     """The scratch folders of `name`, whoever owns them, in the order of their names."""
-    found = {*folder.glob(f"{name}/"), *folder.glob(f"{name}.*/")}
-    return sorted(path for path in found if name_of(path) != TRASH)
+    found = sorted(folder.glob("*/"))
+    return [path for path in found if name_of(path) == name or (name == ALL and name_of(path) != TRASH)]
 
 
 def _claim(folder: Path, name: str, what: str) -> Path:

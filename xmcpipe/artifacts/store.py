@@ -278,8 +278,8 @@ def _files_below(folder: Path) -> list[str]:
 
 def _is_left(path: Path, older_than_seconds: float) -> bool:
     owner = owner_of(path)
-    if owner is None or owner.is_here:
-        return owner is None or not owner.is_alive
+    if owner is not None and owner.is_here:
+        return not owner.is_alive
     return time.time() - path.stat().st_mtime > older_than_seconds
 
 

@@ -32,6 +32,7 @@ from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.examples import example_lines
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.cli.shown import echo
+from xmcpipe.cores import set_thread_defaults
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_full
@@ -122,6 +123,7 @@ app = build_app()
 def main() -> None:
     """The entry point of the console script."""
     signals.install()
+    set_thread_defaults()
     try:
         app()
     except signals.Interrupted as error:  # before a command ran, or after it

@@ -124,6 +124,14 @@ class Chain:
             return self.store.find(step.stage.kind, step.fingerprint)
         return None if step.stage.inputs else self._newest(step.stage)
 
+    def next_order(self, stage: Stage) -> int:
+        """The number by which the artifact that a download makes now is known as the newest.
+
+        Not the time: the clock may have been set back since the last one.
+        """
+        newest = self._newest(stage)
+        return 1 if newest is None else _order(newest)[0] + 1
+
     def fingerprint(self, stage: Stage, inputs: Mapping[str, str]) -> str:
         """The fingerprint of the artifact that `stage` makes from inputs with these fingerprints."""
         identity = to_table(self._configs[stage.name], identity=True)
@@ -173,8 +181,14 @@ class Chain:
             and artifact.manifest.schema_version == stage.schema_version
             and artifact.manifest.config == identity
         ]
-        return max(same, key=lambda artifact: str(artifact.manifest.made_by.get("started", "")), default=None)
+        return max(same, key=_order, default=None)
 
     def _absent(self, stage: Stage) -> list[str]:
         """The kinds of those inputs of `stage` that don't exist yet."""
         return [kind for kind in self.inputs(stage) if self.input(kind)[1] is None]
+
+
+def _order(artifact: Artifact) -> tuple[int, str]:
+    """A key that sorts the artifacts of one stage and config; older versions gave them no number."""
+    made_by = artifact.manifest.made_by
+    return int(made_by.get("order", 0)), str(made_by.get("started", ""))

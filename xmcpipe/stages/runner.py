@@ -160,6 +160,11 @@ class Runner:
                 raise XmcpipeError(f"the files that {stage.name} reads changed while it ran", "run it again")
             inputs = {SOURCE: result.source}
         identity, table = to_table(step.config, identity=True), to_table(step.config)
+        made_by = meter.made_by(
+            self.command, {key: value for key, value in table.items() if identity.get(key) != value}
+        )
+        if not stage.inputs:
+            made_by["order"] = self.chain.next_order(stage)
         return Manifest(
             stage=stage.name,
             kind=stage.kind,
@@ -169,9 +174,7 @@ class Runner:
             inputs=inputs,
             outputs={},
             figures=result.figures,
-            made_by=meter.made_by(
-                self.command, {key: value for key, value in table.items() if identity.get(key) != value}
-            ),
+            made_by=made_by,
         )
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.pipeline.forks import Fork
+from tests.pipeline.places import TIMEOUT
+
+SHORT = ["train.epochs=2", "train.auxiliary.cutoff_epoch=0.5"]  # 62 steps, 16 of them with the branch
 
 # Figures and lines of the log that hold times or sizes of memory.
 VARYING = {"documents_per_second", "memory_bytes", "seconds", "seconds_per_step", "memory", "train_seconds"}
@@ -46,7 +49,7 @@ def leftovers(store: Path) -> list[str]:
 
 def wait_for_step(store: Path, step: int, process: Fork) -> None:
     """Wait until a training that runs in `process` has a checkpoint at or after `step`."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         assert process.is_running, process.finish(1).stderr
         for path in store.glob(".scratch/model-*/checkpoint-*"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.kills.stores import contents, wait_for_step
+from tests.pipeline.kills.stores import SHORT, contents, wait_for_step
 from tests.pipeline.places import LIGHT, TIMEOUT, Workplace, settings
 
 KINDS = {
@@ -18,8 +18,6 @@ KINDS = {
     "predict": "predictions",
     "eval": "metrics",
 }
-
-SHORT = ["train.epochs=2", "train.auxiliary.cutoff_epoch=0.5"]  # 68 steps, 17 of them with the branch
 
 # Runs the command line and kills its own process (like kill -9) after the stage has written its files, but
 # before they are hashed and renamed: the worst moment.

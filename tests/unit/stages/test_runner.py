@@ -2,12 +2,11 @@ import errno
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import pytest
 from tests.unit.fake_stages import FetchConfig, StepConfig, World
 from xmcpipe.artifacts.store import Store
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.signals import SIGNALS
 from xmcpipe.stages.chain import Chain
+from xmcpipe.stages.provenance import Meter
 from xmcpipe.stages.runner import Runner
 from xmcpipe.stages.stage import Result
 
@@ -102,6 +101,18 @@ def test_a_new_download_reruns_the_dependent_stages(world: World, tmp_path: Path
     assert run(world, tmp_path) == []
     assert run(world, tmp_path, force=True, stop="download") == ["download"]
     assert run(world, tmp_path) == NAMES[1:]
+
+
+def test_a_new_download_counts_also_if_the_clock_was_set_back(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(world, tmp_path)
+    world.bytes_on_net = "v2"
+    started = datetime(1999, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("xmcpipe.stages.runner.Meter", partial(Meter, started))
+    assert run(world, tmp_path, force=True, stop="download") == ["download"]
+    assert run(world, tmp_path) == NAMES[1:]
+    assert sorted(each.manifest.made_by["order"] for each in Store(tmp_path).all("raw")) == [1, 2]
 
 
 def test_the_manifest_records_inputs_and_versions(world: World, tmp_path: Path) -> None:
@@ -224,50 +235,6 @@ def test_a_run_waits_for_another_that_makes_the_same_and_uses_it(
         thread.join()
     assert sorted(made) == [[False, False], [True, True]]
     assert world.runs == ["download", "tokenize"]
-
-
-KILLED = """
-import signal, sys, time
-from dataclasses import replace
-from pathlib import Path
-from tests.unit.fake_stages import FetchConfig, make_world
-from xmcpipe.artifacts.store import Store
-from xmcpipe import signals
-from xmcpipe.stages.chain import Chain
-from xmcpipe.stages.runner import Runner
-def run(config, inputs, out, scratch):
-    (out / "half").write_text("half")
-    print("running", flush=True)
-    time.sleep(60)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it
-signals.install()
-stage = replace(make_world().catalog[0], run=run)
-Runner(Chain(Store(Path(sys.argv[1])), {"download": FetchConfig()}, catalog=(stage,))).run_one("download")
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, *SIGNALS])
-def test_a_killed_process_leaves_no_artifact_and_no_lock(world: World, tmp_path: Path, number: int) -> None:
-    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "running\n"
-    assert len(left_in(tmp_path)) == 1
-    assert Store(tmp_path).leftovers(0) == []
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode != 0
-    assert list(Store(tmp_path).all()) == []
-    left = left_in(tmp_path)
-    assert len(left) == (1 if number == signal.SIGKILL else 0)
-    assert [path.name for path in Store(tmp_path).leftovers(60)] == left
-    assert run(world, tmp_path, stop="download") == ["download"]
 
 
 def test_an_import_whose_files_change_while_it_reads_is_refused(world: World, tmp_path: Path) -> None:

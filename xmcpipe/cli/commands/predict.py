@@ -1,5 +1,7 @@
 """`predict`: predicts labels for new texts, or for the test documents of a recipe."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -7,7 +9,7 @@ import typer
 
 from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.artifacts.manifest import FILE_NAME
-from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.artifacts.verified import Verified
 from xmcpipe.artifacts.versions import CALIBRATION_VERSION, MODEL_VERSION
 from xmcpipe.cli import labelling, text_source
@@ -182,12 +184,12 @@ def predict(
     folders = ModelFolders(model) if model else _model_of(loaded, name, store)
     if calibration is not None:
         folders = ModelFolders(folders.model, calibration)
-    _require_whole(folders, store, verify)
-    if out is not None:
-        labelling.write_labels(folders, source, config, out, out_format, as_json)
-    else:
-        batches = text_source.batches_of_file(source) if isinstance(source, TextFile) else source
-        labelling.print_labels(folders, batches, config, explain, as_json)
+    with _whole(folders, store, verify):
+        if out is not None:
+            labelling.write_labels(folders, source, config, out, out_format, as_json)
+        else:
+            batches = text_source.batches_of_file(source) if isinstance(source, TextFile) else source
+            labelling.print_labels(folders, batches, config, explain, as_json)
 
 
 def _number_or_word(text: str | None) -> float | str | None:
@@ -266,15 +268,22 @@ def _model_of(recipe: Recipe, name: str | None, store: Path) -> ModelFolders:
     return model_of(recipe, store)
 
 
-def _require_whole(folders: ModelFolders, store: Path, verify: bool) -> None:
-    """Check the artifacts of a model; a folder without a manifest is checked when it is loaded."""
+@contextmanager
+def _whole(folders: ModelFolders, store: Path, verify: bool) -> Iterator[None]:
+    """Check the artifacts of a model, and keep them from being removed during the block.
+
+    A folder without a manifest is checked when it is loaded.
+    """
     versions = (
         (folders.model, "model", MODEL_VERSION),
         (folders.calibration, "calibration", CALIBRATION_VERSION),
     )
-    for folder, kind, version in versions:
-        if folder is not None and (folder / FILE_NAME).is_file():
-            artifact = Artifact.at(folder)
-            artifact.manifest.require(kind, version)
-            if verify:
-                Verified(store).require_whole(artifact)
+    with ExitStack() as stack:
+        for folder, kind, version in versions:
+            if folder is not None and (folder / FILE_NAME).is_file():
+                artifact = Artifact.at(folder)
+                artifact.manifest.require(kind, version)
+                stack.enter_context(Store(store).reading(artifact))
+                if verify:
+                    Verified(store).require_whole(artifact)
+        yield
