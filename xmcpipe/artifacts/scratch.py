@@ -9,6 +9,7 @@ locks; with them a process that would have to wait here waits for the lock.
 """
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -99,14 +100,18 @@ def is_at_work(folder: Path) -> bool:
 
 def idle_seconds(folder: Path) -> float:
     """Seconds since the last write in a folder, 0 if that is in the future; touches don't count."""
-    times = []
-    for path in folder.rglob("*"):
-        # A process may be at work in the folder, and remove files.
-        with suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime)
+    times = [status.st_mtime for status in files_below(folder)]
     with suppress(FileNotFoundError):
         times = times or [folder.stat().st_mtime]
     return max(0.0, time.time() - max(times, default=time.time()))
+
+
+def files_below(folder: Path) -> Iterator[os.stat_result]:
+    """The status of each file below a folder in which a process may be at work, or which it may rename."""
+    for root, _, names in os.walk(folder):  # unlike rglob, it passes over folders that vanish
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield (Path(root) / name).stat()
 
 
 def _folders(folder: Path, name: str) -> list[Path]:

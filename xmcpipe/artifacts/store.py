@@ -12,6 +12,7 @@ OWNER names a process: see `artifacts.owner`. Whoever reads an artifact holds it
 import dataclasses
 import errno
 import logging
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
 from xmcpipe.artifacts.lock import exclusive, reading, unread
 from xmcpipe.artifacts.manifest import FILE_NAME, Manifest, Output
 from xmcpipe.artifacts.owner import owned, owner_of
-from xmcpipe.artifacts.scratch import TRASH, Attempt, attempts, is_at_work, owning
+from xmcpipe.artifacts.scratch import TRASH, Attempt, attempts, discard, is_at_work, owning
 from xmcpipe.artifacts.synced import sync
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.signals import held
@@ -119,7 +120,11 @@ class Store:
         """A new empty folder to write an artifact in.
 
         It is in the store, so it is on the same file system as the final place, and can be renamed to it.
+        Those that killed processes of this machine left are removed.
         """
+        for left in self.root.glob(f"{BUILDING}/{kind}.*/"):
+            if _is_left(left, math.inf):
+                discard(left)
         path = self._unique(kind)
         _make_folder(path)
         return path
@@ -280,7 +285,10 @@ def _is_left(path: Path, older_than_seconds: float) -> bool:
     owner = owner_of(path)
     if owner is not None and owner.is_here:
         return not owner.is_alive
-    return time.time() - path.stat().st_mtime > older_than_seconds
+    try:
+        return time.time() - path.stat().st_mtime > older_than_seconds
+    except FileNotFoundError:  # it was finished in the meantime
+        return False
 
 
 def _sync_tree(folder: Path) -> None:

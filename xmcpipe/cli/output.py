@@ -3,12 +3,11 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from xmcpipe.artifacts.scratch import Attempt
+from xmcpipe.artifacts.scratch import Attempt, files_below
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.cli.shown import echo, json_text
 from xmcpipe.cli.text_table import NO_BREAK, print_table, say
@@ -138,11 +137,7 @@ def attempt_text(attempt: Mapping[str, Any]) -> str:
 
 def bytes_below(folder: Path) -> int:
     """Total size of the files in a folder in which a process may be at work."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
+    return sum(status.st_size for status in files_below(folder))
 
 
 def headline(figures: Mapping[str, Any]) -> str:

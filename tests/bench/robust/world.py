@@ -103,6 +103,8 @@ def finish(world: World, place: Workplace, arguments: Sequence[str] = RUN) -> li
     """Run to the end; returns the faults of the end and of the store, which is then removed."""
     done = place.start(*arguments).finish(PATIENCE)
     faults = [] if done.returncode == 0 else [f"exit {done.returncode}: {done.stderr[-500:]}"]
+    # A killed process can't remove its folder; the next one at the same work does, or gc.
+    place.call("gc", "--yes")
     faults += world.faults(place.store)
     if not faults:
         shutil.rmtree(place.folder)

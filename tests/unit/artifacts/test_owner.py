@@ -97,7 +97,8 @@ def test_many_at_once_never_share_a_folder(tmp_path: Path, ended: int) -> None:
         start.wait()
         with owning(tmp_path, NAME, "the model") as path:
             paths.append(path)
-            content = path / "mine"
+            content = path / "log" / "mine"
+            content.parent.mkdir()
             content.write_text(path.name)
             assert content.read_text() == path.name
             forget(path)

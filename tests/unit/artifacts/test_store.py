@@ -128,6 +128,12 @@ def test_leftovers_are_those_of_dead_processes(store: Store) -> None:
     assert store.leftovers(DAY) == [dead]
     os.utime(foreign, (time.time() - 2 * DAY,) * 2)
     assert store.leftovers(DAY) == sorted([dead, foreign])
+    store.building("raw")
+    assert dead.exists()
+    store.building("shards")  # by the next attempt
+    assert not dead.exists()
+    assert mine.exists()
+    assert foreign.exists()
 
 
 def test_scratch_outlives_an_attempt_until_it_is_old_and_nobody_holds_it(store: Store) -> None:
