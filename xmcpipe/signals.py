@@ -98,11 +98,12 @@ def blocked() -> Iterator[None]:
     Ctrl-C goes to all processes of a terminal, and batch systems signal all processes of a job. Workers that
     get none of it end when their parent does.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with held():  # another thread may get the signal, and this one handles it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _handle(number: int, _: FrameType | None) -> None:

@@ -86,7 +86,9 @@ def _main(
 ) -> None:
     """Run the command, in the fork."""
     os.setpgrp()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
+    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(ending, signal.SIG_DFL)  # a shell, or nohup, may have had some of them ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

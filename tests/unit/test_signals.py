@@ -15,7 +15,8 @@ from xmcpipe.signals import SIGNALS, Interrupted, blocked, deferred, held, reque
 @pytest.fixture(autouse=True)
 def _installed() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     signals.install()
     yield
     for number, handler in before.items():
@@ -101,6 +102,7 @@ def test_a_closed_terminal_swallows_what_is_printed() -> None:
     program = (
         "import os, signal\n"
         "from xmcpipe import signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "signals.install()\n"
         "with signals.deferred():\n"
         "    os.write(2, b'ready')\n"

@@ -18,6 +18,7 @@ Each line has a `kind`, and the `step` (from 1) after which it was written:
 import json
 import re
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class MetricsLog:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
+        path.unlink(missing_ok=True)  # a run that lost its folder to this one may still have the file open
         path.write_bytes(lines)
         self._file = path.open("a", encoding="utf-8")
         # TensorBoard calls a run like the folder of its files.
@@ -51,7 +53,8 @@ class MetricsLog:
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+                    self._board.add(f"{kind}/{name}", value, step)
+            self._board.flush()
 
     def close(self) -> None:
         """Close the file and the TensorBoard writer."""
@@ -99,9 +102,48 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
 
-def _board(folder: Path, resume_step: int) -> Any:
+class Board:
+    """Writes the numbers of the log for TensorBoard into a new file in `folder`.
+
+    tensorboardX's own SummaryWriter leaves this to a thread, which waits by the clock: when the clock was set
+    back by a month, the thread died, and the training waited for it for ever.
+    """
+
+    def __init__(self, folder: Path, resume_step: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        # The step makes the name new also if the clock, which is the rest of it, was set back.
+        self._file = EventsWriter(str(folder / "events"), f".{resume_step}" if resume_step else "")
+        if resume_step:
+            self._purge(resume_step + 1)
+
+    def _purge(self, step: int) -> None:
+        """Let TensorBoard forget what a killed run wrote at and after `step`."""
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        self._file.write_event(Event(step=step, file_version="brain.Event:2"))
+        self._file.write_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """Write one number; it is in the file after `flush`."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        self._file.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+
+    def flush(self) -> None:
+        """Write to the file what was added."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write everything, and close the file."""
+        self._file.close()
+
+
+def _board(folder: Path, resume_step: int) -> Board | None:
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # noqa: F401
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+    return Board(folder, resume_step)

@@ -29,7 +29,8 @@ def run(config, inputs, out, scratch):
     (out / "half").write_text("half")
     print("running", flush=True)
     time.sleep(60)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it
+for number in signals.SIGNALS:  # a shell, or nohup, may have had some of them ignored
+    signal.signal(number, signal.SIG_DFL)
 signals.install()
 stage = replace(make_world().catalog[0], run=run)
 Runner(Chain(Store(Path(sys.argv[1])), {"download": FetchConfig()}, catalog=(stage,))).run_one("download")
