@@ -78,6 +78,7 @@ def test_a_stated_shape_is_planned_both_ways(cli: Any) -> None:
     assert found["data"] == {
         "labels": 2048, "documents": 1000, "tokens": 24, "positives": 3.0, "clusters": 8, "label_texts": 0,
         "terms": 48.0,
+        "piece_length": 0,
     }  # fmt: skip
     assert [each["memory"] for each in found["plans"]] == ["light", "paper"]
     for each in found["plans"]:
@@ -133,6 +134,7 @@ def test_shards_and_clusters_that_exist_determine_the_shape_of_the_data(
 ) -> None:
     found = facts(cli("--recipe", "r.toml", *artifacts, "--json"))
     of_shards = {"labels": 50, "documents": 30, "tokens": 12, "positives": 2.0, "clusters": 4}
+    of_shards["piece_length"] = 0
     assert found["data"] == {**of_shards, "label_texts": 0, "terms": 24.0}
     stated = facts(cli("r.toml", *artifacts, "--labels", 70, "--tokens", 20, "--json"))
     assert stated["data"] == {**of_shards, "labels": 70, "tokens": 20, "label_texts": 0, "terms": 40.0}

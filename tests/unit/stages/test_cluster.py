@@ -47,7 +47,9 @@ def make_shards(folder: Path, encoder: str = "none", texts: bool = True, train: 
     write(folder, "label", [text(label % TOPICS, 5) for label in named], [[label] for label in named])
     names = [str(label) for label in range(num_labels)]
     pq.write_table(pa.table({"label": names, "text": names}, schema=LABELS), folder / "labels.parquet")
-    Manifest("tokenize", "shards", 1, "0" * 64, {"encoder": encoder}, {}, {}, {}, {}).write(folder)
+    Manifest("tokenize", "shards", 1, "0" * 64, {"encoder": encoder, "max_length": 16}, {}, {}, {}, {}).write(
+        folder
+    )
     return folder
 
 
