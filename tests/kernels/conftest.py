@@ -1,5 +1,10 @@
-"""Fixtures of the kernels' tests."""
+"""Fixtures of the kernels' tests.
 
+XMCPIPE_KERNELS=ptx runs the kernels of all these tests as compiled PTX (`tests/kernels/ptx`) instead of as
+text: minutes.
+"""
+
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +21,22 @@ def needs_nvrtc() -> None:
 
     if reason := unavailable_reason():
         pytest.skip(reason)
+
+
+@pytest.fixture
+def as_ptx(monkeypatch: pytest.MonkeyPatch, needs_nvrtc: None) -> None:
+    """Run kernels as compiled PTX."""
+    from tests.kernels.host import kernel as host_kernel
+    from tests.kernels.ptx.kernel import build_from_ptx
+
+    monkeypatch.setattr(host_kernel, "build", build_from_ptx)
+
+
+if os.environ.get("XMCPIPE_KERNELS") == "ptx":
+
+    @pytest.fixture(autouse=True)
+    def _all_as_ptx(as_ptx: None) -> None:
+        """Run the kernels of every test as compiled PTX."""
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ struct Lane {
     jmp_buf place;       // where it resumes: a swapcontext takes two system calls, a jump none
     bool started = false;
     State state = READY;
+    int waits_at = 0;    // the instruction at which it waits, 0 if unknown
     uint3 index{};
     std::vector<char> stack = std::vector<char>(STACK);
 };
@@ -71,15 +72,24 @@ static int current = 0;
 static std::vector<unsigned char> shared_bytes;
 static unsigned char* shared_memory = nullptr;  // 128-byte aligned
 static void (*entry)() = nullptr;
-static bool failed = false;
+static char failure[512] = "";
 
-[[noreturn]] inline void fail(const char* what) {
-    std::fprintf(stderr, "host run of a kernel: %s (block %u,%u thread %u)\n", what, blockIdx.x, blockIdx.y, threadIdx.x);
-    std::abort();
+inline void report(const char* what) {
+    if (*failure) return;
+    std::snprintf(failure, sizeof failure, "%s (block %u,%u,%u thread %u)", what, blockIdx.x, blockIdx.y, blockIdx.z,
+                  threadIdx.x);
 }
 
-inline void wait_at(State where) {
+// Called by a lane.
+[[noreturn]] inline void fail(const char* what) {
+    report(what);
+    lanes[current].state = DONE;
+    _longjmp(scheduler, 1);
+}
+
+inline void wait_at(State where, int place = 0) {
     lanes[current].state = where;
+    lanes[current].waits_at = place;
     if (!_setjmp(lanes[current].place)) _longjmp(scheduler, 1);
     threadIdx = lanes[current].index;
 }
@@ -109,12 +119,17 @@ inline bool release(int first, int last, State where) {
         if (lanes[lane].state == READY || (lanes[lane].state != DONE && lanes[lane].state != where)) return false;
         waiting |= lanes[lane].state == where;
     }
-    if (waiting)
-        for (int lane = first; lane < last; lane++)
-            if (lanes[lane].state == where) lanes[lane].state = READY;
+    int place = -1;
+    for (int lane = first; waiting && lane < last; lane++) {
+        if (lanes[lane].state != where) continue;
+        if (place >= 0 && lanes[lane].waits_at != place) report("lanes wait together at different instructions");
+        place = lanes[lane].waits_at;
+        lanes[lane].state = READY;
+    }
     return waiting;
 }
 
+// Long: the rounds of a block, between lanes that are made ready and a canary that is checked.
 inline void run_block(std::mt19937& order_of) {
     int count = int(blockDim.x);
     std::fill(shared_bytes.begin(), shared_bytes.end(), 0xFF);
@@ -141,6 +156,7 @@ inline void run_block(std::mt19937& order_of) {
             current = lane;
             threadIdx = lanes[lane].index;
             resume();
+            if (*failure) return;
         }
         for (int lane = 0; lane < count; lane++) alive |= lanes[lane].state != DONE;
         if (!alive) break;
@@ -148,11 +164,12 @@ inline void run_block(std::mt19937& order_of) {
         if (released) asleep = order_of();
         for (int first = 0; first < count; first += WARP)
             released |= release(first, std::min(first + WARP, count), AT_WARP);
-        if (!ran && !released && !asleep) fail("lanes wait at different barriers");
+        if (!ran && !released && !asleep) report("lanes wait at different barriers");
+        if (*failure) return;
         if (!ran && !released) asleep = 0;
     }
     for (size_t i = shared_bytes.size() - CANARY; i < shared_bytes.size(); i++)
-        if (shared_bytes[i] != 0xFF) fail("shared memory written past its end");
+        if (shared_bytes[i] != 0xFF) report("shared memory written past its end");
 }
 
 template <class... A>
@@ -167,7 +184,8 @@ std::tuple<A...> unpack(void** pointers, std::index_sequence<I...>) {
     return std::tuple<A...>(*static_cast<A*>(pointers[I])...);
 }
 
-// launch: grid x, y, z, threads, dynamic shared bytes, seed of the lanes' order; pointers[i] points at argument i.
+// `shape`: grid x, y, z, threads, dynamic shared bytes, seed of the lanes' order; pointers[i] points at argument i.
+// Returns the number of arguments, -1 after a fault.
 template <class... A>
 int launch(void (*kernel)(A...), const int* shape, void** pointers) {
     gridDim = {unsigned(shape[0]), unsigned(shape[1]), unsigned(shape[2])};
@@ -181,6 +199,7 @@ int launch(void (*kernel)(A...), const int* shape, void** pointers) {
     Call<A...>::kernel = kernel;
     Call<A...>::arguments = unpack<A...>(pointers, std::index_sequence_for<A...>{});
     entry = Call<A...>::go;
+    *failure = 0;
     std::mt19937 order_of{unsigned(shape[5])};
     std::vector<unsigned> blocks(size_t(shape[0]) * shape[1] * shape[2]);
     for (size_t i = 0; i < blocks.size(); i++) blocks[i] = unsigned(i);
@@ -188,10 +207,13 @@ int launch(void (*kernel)(A...), const int* shape, void** pointers) {
     for (unsigned block : blocks) {
         blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y, block / gridDim.x / gridDim.y};
         run_block(order_of);
+        if (*failure) return -1;
     }
     return sizeof...(A);
 }
 
 }  // namespace host
+
+extern "C" const char* host_failure() { return host::failure; }
 
 #include "intrinsics.hpp"

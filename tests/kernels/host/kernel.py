@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,10 @@ class HostKernel:
     def __init__(self, entry: str, macros: Mapping[str, int]) -> None:
         self._entry, chosen = entry, tuple(sorted(macros.items()))
         # Compiled first: a macro's unknown value is the kernel's own error.
-        library = ctypes.CDLL(str(_build(KERNELS[entry].source, entry, chosen)))
+        library = ctypes.CDLL(str(build(entry, chosen)))
         self._parameters = _parameters(entry, chosen)
-        self._function = library.host_run
+        self._function, self._failure = library.host_run, library.host_failure
+        self._failure.restype = ctypes.c_char_p
         self._threads = macros.get("THREADS", KERNELS[entry].threads)
 
     def __call__(self, grid: Sequence[int], shared: int, order: int = 0, /, **arguments: Argument) -> None:
@@ -62,6 +63,7 @@ class HostKernel:
         """Run all blocks; `addresses` is that of an array of the addresses of all arguments."""
         shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), threads, shared, order)
         count = self._function(shape, ctypes.c_void_p(addresses))
+        assert count >= 0, f"{self._entry}: {self._failure().decode()}"
         expected = len(self._parameters)
         assert count == expected, f"{self._entry} has {count} parameters, got {expected} arguments"
 
@@ -95,27 +97,38 @@ def _parameters(entry: str, macros: Macros) -> tuple[Parameter, ...]:
 
 
 @cache
-def _build(source: str, entry: str, macros: Macros) -> Path:
+def build_from_text(entry: str, macros: Macros) -> Path:
     """The shared library of a specialised kernel, compiled once for each text, entry and macros."""
-    assert COMPILER is not None
-    texts = [*sorted(HERE.glob("*.hpp")), KERNELS_FOLDER / source, *sorted(KERNELS_FOLDER.rglob("*.cuh"))]
+    source = KERNELS_FOLDER / KERNELS[entry].source
+    texts = [*sorted(HERE.glob("*.hpp")), source, *sorted(KERNELS_FOLDER.rglob("*.cuh"))]
     digest = hashlib.sha256(b"".join(text.read_bytes() for text in texts))
     digest.update(repr((entry, macros, FLAGS)).encode())
-    library = CACHE / f"{digest.hexdigest()[:32]}.so"
+    flags = [*FLAGS, f"-I{KERNELS_FOLDER}", *(f"-D{name}={value}" for name, value in macros)]
+    text = (
+        f'#include "{source}"\n'
+        f'extern "C" int host_run(const int* shape, void** arguments) {{\n'
+        f"    return host::launch({entry}, shape, arguments);\n}}\n"
+    )
+    return shared_library(digest.hexdigest(), lambda: text, [*flags, "-include", str(HERE / "host.hpp")])
+
+
+# `tests/kernels/ptx` builds from the compiled kernel instead.
+build: Callable[[str, Macros], Path] = build_from_text
+
+
+def shared_library(digest: str, text: Callable[[], str], flags: Sequence[str]) -> Path:
+    """The library of a C++ text, compiled if the cache has none of this digest."""
+    assert COMPILER is not None
+    library = CACHE / f"{digest[:32]}.so"
     if library.exists():
         return library
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        text = Path(folder) / "kernel.cpp"
-        text.write_text(
-            f'#include "{KERNELS_FOLDER / source}"\n'
-            f'extern "C" int host_run(const int* shape, void** arguments) {{\n'
-            f"    return host::launch({entry}, shape, arguments);\n}}\n"
-        )
-        command = [COMPILER, *FLAGS, f"-I{KERNELS_FOLDER}", *(f"-D{name}={value}" for name, value in macros)]
-        command += ["-include", str(HERE / "host.hpp"), str(text), "-o", str(text.with_suffix(".so"))]
+        source = Path(folder) / "kernel.cpp"
+        source.write_text(text())
+        command = [COMPILER, *flags, str(source), "-o", str(source.with_suffix(".so"))]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         # A rename is atomic: tests that run at the same time may build the same library.
-        text.with_suffix(".so").rename(library)
+        source.with_suffix(".so").rename(library)
     return library

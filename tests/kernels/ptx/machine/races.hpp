@@ -1,0 +1,124 @@
+// Finds accesses of two lanes to the same bytes, at least one of them a write, that no barrier orders.
+//
+// CUDA orders the accesses of two lanes by barriers alone: __syncthreads orders all lanes of the block, __syncwarp those
+// of the warp. Shuffles, ballots and matrix products order nothing, though the lanes of this host wait for each other
+// there. Blocks of a launch aren't ordered at all.
+//
+// So a lane's time is the number of block barriers and of warp barriers that it has passed, and an access is before
+// another if
+//   - both are by the same lane,
+//   - or the block has passed a barrier between them,
+//   - or both are by one warp, which has passed a barrier between them.
+// A cell of two bytes keeps its last write, and the reads since then: any two accesses that conflict are compared,
+// however the lanes ran. Two atomic operations never conflict, and neither do the lanes of a warp that write the same
+// value by one instruction.
+#pragma once
+#include <memory>
+#include <unordered_map>
+
+#include "counts.hpp"
+
+namespace machine {
+
+constexpr size_t CELL = 2, PAGE = 2048;  // bytes of a cell, cells of a page
+
+struct Place { const char *instruction, *source; };  // an instruction, and the line it was compiled from
+static const Place* places = nullptr;
+
+struct Moment {  // when and by whom
+    unsigned block = 0, lane = 0, block_barriers = 0, warp_barriers = 0;
+    unsigned warp() const { return lane / host::WARP; }
+};
+
+struct Cell {
+    Moment write, read;            // the last of each; `place` 0: none yet
+    int write_place = 0, read_place = 0;
+    bool write_atomic = false, read_by_warps = false, read_by_blocks = false;  // more than one
+    unsigned readers = 0;          // lanes of the warp that have read since its last barrier
+};
+
+static std::vector<Cell> shared_cells;
+static std::unordered_map<uintptr_t, std::unique_ptr<Cell[]>> global_cells;
+static Moment now[1024];           // of each lane
+
+inline bool before(const Moment& earlier, const Moment& later) {
+    if (earlier.block != later.block) return false;
+    if (earlier.lane == later.lane || earlier.block_barriers != later.block_barriers) return true;
+    return earlier.warp() == later.warp() && earlier.warp_barriers != later.warp_barriers;
+}
+
+inline bool reads_before(const Cell& cell, const Moment& later) {
+    if (!cell.read_place) return true;
+    if (cell.read_by_blocks || cell.read.block != later.block) return false;
+    if (cell.read.block_barriers != later.block_barriers) return true;
+    if (cell.read_by_warps || cell.read.warp() != later.warp()) return false;
+    return cell.read.warp_barriers != later.warp_barriers || !(cell.readers & ~(1u << later.lane % host::WARP));
+}
+
+[[noreturn]] inline void fail_at(const char* what, int place, int other = 0) {
+    char text[400];
+    std::snprintf(text, sizeof text, "%s: `%s` of %s%s%s", what, places[place].instruction, places[place].source,
+                  other ? ", and " : "", other ? places[other].source : "");
+    host::fail(text);
+}
+
+inline void note_read(Cell& cell, const Moment& moment, int place) {
+    if (cell.write_place && !before(cell.write, moment)) fail_at("race of a read with a write", place, cell.write_place);
+    bool same_block = cell.read_place && cell.read.block == moment.block;
+    bool same_phase = same_block && cell.read.block_barriers == moment.block_barriers;
+    bool same_warp = same_phase && cell.read.warp() == moment.warp();
+    cell.read_by_blocks |= cell.read_place && !same_block;
+    cell.read_by_warps = same_phase && (cell.read_by_warps || !same_warp);
+    if (!same_warp || cell.read.warp_barriers != moment.warp_barriers) cell.readers = 0;
+    cell.readers |= 1u << moment.lane % host::WARP;
+    cell.read = moment;
+    cell.read_place = place;
+}
+
+// `same`: the bytes hold this value already.
+inline void note_write(Cell& cell, const Moment& moment, int place, bool atomic, bool same) {
+    bool one_value = same && cell.write_place == place && cell.write.block == moment.block &&
+                     cell.write.warp() == moment.warp();
+    bool ordered = before(cell.write, moment) || (atomic && cell.write_atomic) || one_value;
+    if (cell.write_place && !ordered) fail_at("race of two writes", place, cell.write_place);
+    if (!reads_before(cell, moment)) fail_at("race of a write with a read", place, cell.read_place);
+    cell.write = moment;
+    cell.write_place = place;
+    cell.write_atomic = atomic;
+    cell.read_place = 0;
+    cell.read_by_blocks = cell.read_by_warps = false;
+    cell.readers = 0;
+}
+
+inline Cell& global_cell(uintptr_t address) {
+    static uintptr_t last = 0;
+    static Cell* page = nullptr;
+    uintptr_t number = address / (CELL * PAGE);
+    if (number != last || global_cells.empty()) {
+        auto& slot = global_cells[number];
+        if (!slot) slot.reset(new Cell[PAGE]);
+        page = slot.get();
+        last = number;
+    }
+    return page[address / CELL % PAGE];
+}
+
+static unsigned running_block = ~0u;
+
+inline void forget_accesses() {
+    global_cells.clear();
+    running_block = ~0u;
+}
+
+// Called by each lane when it starts; a new block finds shared memory unused.
+inline void start_lane() {
+    unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z), lane = threadIdx.x;
+    if (block != running_block) {
+        std::fill(shared_cells.begin(), shared_cells.end(), Cell{});
+        FINISH_COUNTS();
+    }
+    running_block = block;
+    now[lane] = Moment{block, lane, 0, 0};
+}
+
+}  // namespace machine

@@ -1,0 +1,1 @@
+"""Kernels as the machine code (SASS) that ptxas makes of them, read by nvdisasm."""

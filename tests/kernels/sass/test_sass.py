@@ -1,0 +1,61 @@
+"""What the machine code must have for the kernels' speed: wide accesses, tensor cores, nothing in local
+memory.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.kernels.sass.disassembly import disassemble, unavailable_reason
+from xmcpipe.ops.nvrtc import compiler
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS
+
+pytestmark = [
+    pytest.mark.skipif(unavailable_reason() is not None, reason=unavailable_reason() or ""),
+    pytest.mark.usefixtures("needs_nvrtc"),
+]
+WIDE_LOAD, WIDE_STORE, WIDE_ROWS = "LDG.E.128", "STG.E.128", "LDS.128"
+TENSOR, MATRICES = "HMMA.16816.F32.BF16", "LDSM"
+# What each entry has, with these macros besides the defaults.
+EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
+    "ffi_scores": ({"LOSS": 2}, {WIDE_LOAD, WIDE_STORE, WIDE_ROWS}),
+    "ffi_grad_weight": ({"UPDATE": 1}, {WIDE_LOAD, WIDE_STORE, WIDE_ROWS}),
+    "ffi_grad_features": ({}, {WIDE_LOAD, TENSOR, MATRICES}),
+    "ffi_grad_features_sum": ({}, set()),
+    "ffi_step": ({}, {WIDE_LOAD, WIDE_STORE, TENSOR, MATRICES}),
+    "ffi_step_sum": ({}, set()),
+    "ffi_topk": ({}, {WIDE_LOAD, WIDE_ROWS}),
+    "ffi_topk_merge": ({}, set()),
+    "ffi_word_scores": ({}, {WIDE_LOAD, WIDE_STORE}),
+    "ffi_word_update": ({}, {WIDE_LOAD}),
+    "ffi_rewire": ({}, set()),
+    "ffi_rewire_ties": ({}, {WIDE_LOAD}),
+}
+NARROW_LOADS = {"LDG.E.U8", "LDG.E.U16", "LDG.E.S16"}
+ONE_NUMBER_AT_A_TIME = {"ffi_rewire", "ffi_word_scores", "ffi_word_update"}  # of rows, of active words
+
+
+def has(opcodes: Iterable[str], start: str) -> bool:
+    """Whether one of the opcodes is `start`, with more modifiers or none."""
+    return any(f"{opcode}.".startswith(f"{start}.") for opcode in opcodes)
+
+
+def test_every_kernel_is_checked() -> None:
+    assert EXPECTED.keys() == KERNELS.keys()
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("entry", EXPECTED)
+def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: str) -> None:
+    macros, needed = EXPECTED[entry]
+    variant = KERNELS[entry].variant(**macros)
+    opcodes = {
+        each.opcode for each in disassemble(compiler.compile_kernel(variant, architecture).code, entry)
+    }
+    missing = {start for start in needed if not has(opcodes, start)}
+    assert not missing, f"expected {missing}, got {sorted(opcodes)}"
+    assert not has(opcodes, "LDL"), "local memory is read"
+    assert not has(opcodes, "STL"), "local memory is written"
+    assert has(opcodes, "HMMA") == (TENSOR in needed)
+    if entry not in ONE_NUMBER_AT_A_TIME:
+        assert not [start for start in NARROW_LOADS if has(opcodes, start)]
