@@ -3,7 +3,7 @@
 The values of tensors are never read, so the checks also run on fake tensors and never wait for a GPU. All
 checks raise ValueError, which states the expected and the actual value.
 
-B rows, D features, L labels, K fan-in.
+B rows, D features, L labels, R rows of the index, K fan-in.
 """
 
 import torch
@@ -23,21 +23,24 @@ def check_matrix(matrix: Tensor, name: str, width: int | None = None) -> None:
         raise ValueError(f"expected {name} {expected}, got {list(matrix.shape)}")
 
 
-def check_index(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> None:
-    """Check that weight and index have the same shape [L, K], and that K <= D = `num_features`."""
-    if weight_LK.dim() != 2 or index_LK.shape != weight_LK.shape:
-        shapes = f"{list(weight_LK.shape)} and {list(index_LK.shape)}"
-        raise ValueError(f"expected weight [L, K] and index [L, K], got {shapes}")
-    if index_LK.dtype != INDEX_DTYPE:
-        raise ValueError(f"expected index {INDEX_DTYPE}, got {index_LK.dtype}")
+def check_index(weight_LK: Tensor, index_RK: Tensor, num_features: int, group: int = 1) -> None:
+    """Check weight [L, K] and index [R, K], R = L / `group` rounded up, and that K <= D = `num_features`."""
+    if group < 1:
+        raise ValueError(f"expected group >= 1, got {group}")
+    if weight_LK.dim() != 2 or index_RK.shape != (-(-len(weight_LK) // group), weight_LK.shape[1]):
+        shapes = f"{list(weight_LK.shape)} and {list(index_RK.shape)}"
+        expected = "index [L, K]" if group == 1 else f"index [L / {group}, K]"
+        raise ValueError(f"expected weight [L, K] and {expected}, got {shapes}")
+    if index_RK.dtype != INDEX_DTYPE:
+        raise ValueError(f"expected index {INDEX_DTYPE}, got {index_RK.dtype}")
     if not weight_LK.shape[1] <= num_features <= MAX_FEATURES:
         raise ValueError(f"expected K <= D <= {MAX_FEATURES}, got K={weight_LK.shape[1]}, D={num_features}")
 
 
 def check_layer(layer: SparseLayer, num_features: int) -> None:
     """Check a layer that an operator updates in place: contiguous tensors of 16- or 32-bit floats."""
-    weight, index, bias, momentum = layer
-    check_index(weight, index, num_features)
+    weight, index, bias, momentum, group = layer
+    check_index(weight, index, num_features, group)
     if weight.dtype not in FLOATS:
         raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
     if not (weight.is_contiguous() and index.is_contiguous()):

@@ -13,6 +13,9 @@ gathering over one by dense tiles, on two Zen 5 cores with MKL and D = 768:
 | 384 | 256 | 1.3     | 1.8              |
 
 Other BLAS libraries come closer to the peak of their cores, so the gathering kernels run for K <= D / 3 only.
+Those of groups are small dense products (`ops/cpu/groups.py`), and run for K <= D / 2. CUDA kernels for
+groups do not exist yet: there, torch computes them by dense tiles.
+
 Float64 serves checks only, and always runs in torch.
 """
 
@@ -21,33 +24,37 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from xmcpipe.ops.layer import SparseLayer
+
 FEW_ROWS, FEW_VALUES = 4, 1 << 25  # rows, and L x D: torch takes less than a tenth of a second for them
 MIN_FEATURES_PER_CONNECTION = 3  # smallest D / K at which gathering beats dense tiles on a CPU
+MIN_FEATURES_OF_GROUPS = 2  # the same for groups of labels
 
 
-def numba_preferred(features_BD: Tensor, index_LK: Tensor, sums: torch.dtype) -> bool:
+def numba_preferred(features_BD: Tensor, layer: SparseLayer, sums: torch.dtype) -> bool:
     """Whether numba's kernels should compute a product or a step on these operands, with sums of this dtype.
 
     `features_BD` is any tensor [B, D] on the operands' device: features, or their gradient.
     """
-    (num_rows, num_features), (num_labels, fan_in) = features_BD.shape, index_LK.shape
+    num_rows, num_features = features_BD.shape
+    per_connection = MIN_FEATURES_PER_CONNECTION if layer.group == 1 else MIN_FEATURES_OF_GROUPS
     return (
         features_BD.device.type == "cpu"
         and sums == torch.float32
         and num_rows > 0
-        and num_labels > 0
-        and 0 < fan_in * MIN_FEATURES_PER_CONNECTION <= num_features
+        and layer.num_labels > 0
+        and 0 < layer.fan_in * per_connection <= num_features
         and numba_installed()
     )
 
 
-def too_few_for_numba(features_BD: Tensor, index_LK: Tensor) -> bool:
+def too_few_for_numba(features_BD: Tensor, layer: SparseLayer) -> bool:
     """Whether a prediction of these operands is so little work that importing numba would take longer.
 
     It depends on shapes alone, so that a prediction has the same scores whatever came before it.
     """
     num_rows, num_features = features_BD.shape
-    return direct() and num_rows <= FEW_ROWS and len(index_LK) * num_features <= FEW_VALUES
+    return direct() and num_rows <= FEW_ROWS and layer.num_labels * num_features <= FEW_VALUES
 
 
 @cache
@@ -68,11 +75,11 @@ def direct() -> bool:
     return torch.is_inference_mode_enabled()
 
 
-def cuda_kernels_usable(index_LK: Tensor, *tensors: Tensor) -> bool:
+def cuda_kernels_usable(index_RK: Tensor, *tensors: Tensor, group: int = 1) -> bool:
     """Whether the CUDA kernels support these tensors; warns once if a GPU can't run kernels."""
-    if index_LK.device.type != "cuda":
+    if index_RK.device.type != "cuda" or group > 1:
         return False
     from xmcpipe.ops.cuda.rows import supports
     from xmcpipe.ops.nvrtc.launch import usable
 
-    return supports(index_LK, *tensors) and usable(index_LK.device)
+    return supports(index_RK, *tensors) and usable(index_RK.device)

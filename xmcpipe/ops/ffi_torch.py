@@ -11,15 +11,21 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.layer import SparseLayer, whole_groups
 
 TILE_VALUES = 1 << 22  # values of a dense tile: 16 MiB in float32
 
 
-def tiles(num_labels: int, num_features: int, max_labels: int = 0) -> Iterator[tuple[int, int]]:
-    """[begin, end) of the labels of each tile: TILE_VALUES values, at most `max_labels` labels (0: any)."""
-    rows = max(1, TILE_VALUES // num_features)
+def tiles(
+    num_labels: int, num_features: int, max_labels: int = 0, group: int = 1
+) -> Iterator[tuple[int, int]]:
+    """[begin, end) of the labels of each tile: TILE_VALUES values, at most `max_labels` labels (0: any).
+
+    A tile has whole groups of labels, at least one.
+    """
+    rows = TILE_VALUES // num_features
     rows = min(rows, max_labels) if max_labels else rows
+    rows = whole_groups(rows, group)
     for begin in range(0, num_labels, rows):
         yield begin, min(begin + rows, num_labels)
 
@@ -27,8 +33,9 @@ def tiles(num_labels: int, num_features: int, max_labels: int = 0) -> Iterator[t
 class DenseTile:
     """One reused dense tile [T, D] of weights, with the dtype and device of `like`."""
 
-    def __init__(self, like: Tensor, num_labels: int, num_features: int, max_labels: int = 0) -> None:
-        rows = next((end for _, end in tiles(num_labels, num_features, max_labels)), 0)
+    def __init__(self, like: Tensor, layer: SparseLayer, num_features: int, max_labels: int = 0) -> None:
+        bounds = tiles(layer.num_labels, num_features, max_labels, layer.group)
+        rows = next((end for _, end in bounds), 0)
         self._values = like.new_empty(rows, num_features)
 
     def fill(self, weight_TK: Tensor, index_TK: Tensor) -> Tensor:
@@ -47,26 +54,28 @@ class DenseTile:
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]]."""
     features_BD, num_features = features_BD.to(out_BL.dtype), features_BD.shape[1]
-    tile = DenseTile(out_BL, layer.num_labels, num_features)
-    for begin, end in tiles(layer.num_labels, num_features):
-        tile_TD = tile.fill(layer.weight[begin:end], layer.index[begin:end].to(torch.int64))
-        out_BL[:, begin:end] = features_BD @ tile_TD.T
+    tile = DenseTile(out_BL, layer, num_features)
+    for begin, end in tiles(layer.num_labels, num_features, group=layer.group):
+        part = layer.part(begin, end)
+        out_BL[:, begin:end] = features_BD @ tile.fill(part.weight, part.index_of_labels()).T
 
 
 def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     """dX[b, :] = sum_l grad[b, l] * weight[l, :] scattered at index."""
     out_BD.zero_()
-    tile = DenseTile(out_BD, layer.num_labels, out_BD.shape[1])
-    for begin, end in tiles(layer.num_labels, out_BD.shape[1]):
-        tile_TD = tile.fill(layer.weight[begin:end], layer.index[begin:end].to(torch.int64))
+    tile = DenseTile(out_BD, layer, out_BD.shape[1])
+    for begin, end in tiles(layer.num_labels, out_BD.shape[1], group=layer.group):
+        part = layer.part(begin, end)
+        tile_TD = tile.fill(part.weight, part.index_of_labels())
         out_BD.addmm_(grad_BL[:, begin:end].to(out_BD.dtype), tile_TD)
 
 
-def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
+def grad_weight(grad_BL: Tensor, features_BD: Tensor, out: SparseLayer) -> None:
     """dW[l, k] = sum_b grad[b, l] * x[b, index[l, k]]."""
-    features_BD, num_features = features_BD.to(out_LK.dtype), features_BD.shape[1]
-    tile = DenseTile(out_LK, len(index_LK), num_features)
-    for begin, end in tiles(len(index_LK), num_features):
+    dtype, num_features = out.weight.dtype, features_BD.shape[1]
+    features_BD, tile = features_BD.to(dtype), DenseTile(out.weight, out, num_features)
+    for begin, end in tiles(out.num_labels, num_features, group=out.group):
+        part = out.part(begin, end)
         # BLAS computes the dense dW of the whole tile, faster than the K values of each label one by one.
-        tile_TD = tile.product(grad_BL[:, begin:end].to(out_LK.dtype), features_BD)
-        torch.gather(tile_TD, 1, index_LK[begin:end].to(torch.int64), out=out_LK[begin:end])
+        tile_TD = tile.product(grad_BL[:, begin:end].to(dtype), features_BD)
+        torch.gather(tile_TD, 1, part.index_of_labels(), out=part.weight)

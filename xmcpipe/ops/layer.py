@@ -3,7 +3,7 @@
 An operator registered with torch must have a flat schema. Below it, each implementation (torch, numba, CUDA)
 takes the same few tuples: `step_(features, layer, positives, loss, update)`.
 
-B rows, D features, L labels, K fan-in, P positives.
+B rows, D features, L labels, G labels of a group, R groups, K fan-in, P positives.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,22 @@ from torch import Tensor
 
 
 class SparseLayer(NamedTuple):
-    """A fixed fan-in layer in ELLPACK rows: the K indices of a label are distinct and in [0, D)."""
+    """A fixed fan-in layer in ELLPACK rows: the K indices of a row are distinct and in [0, D).
+
+    The labels [r * G, (r + 1) * G) are group r, which reads the features of row r of the index; the last
+    group may be smaller. With G = 1 each label reads features of its own.
+    """
 
     weight: Tensor
     """[L, K], bfloat16, float16 or float32; the products also accept float64."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
-    """uint16 [L, K]: the feature that each weight multiplies."""
+    """uint16 [R, K], R = L / G rounded up: the features that the weights of a group multiply."""
     bias: Tensor | None = None
     """float32 [L], or None for a layer without bias."""
     momentum: Tensor | None = None
     """[L, K], in the weight's dtype or bfloat16; None for SGD without momentum."""
+    group: int = 1
+    """G, the number of labels of a group."""
 
     @property
     def num_labels(self) -> int:
@@ -36,8 +42,26 @@ class SparseLayer(NamedTuple):
         return self.weight.shape[1]
 
     def part(self, begin: int, end: int) -> "SparseLayer":
-        """Views of the labels [begin, end)."""
-        return SparseLayer(*(None if tensor is None else tensor[begin:end] for tensor in self))  # type: ignore[arg-type]
+        """Views of the labels [begin, end); `begin` is the first label of a group."""
+        assert begin % self.group == 0, "a part begins with a whole group"
+        bias, momentum = (None if each is None else each[begin:end] for each in (self.bias, self.momentum))
+        index = self.index[begin // self.group : -(-end // self.group)]
+        return SparseLayer(self.weight[begin:end], index, bias, momentum, self.group)
+
+    def index_of_labels(self) -> Tensor:
+        """The index of each label, int64 [L, K]; of a whole layer it is large."""
+        return label_rows(self.index, self.group, self.num_labels)
+
+
+def whole_groups(num_labels: int, group: int) -> int:
+    """The largest number of labels up to `num_labels` that whole groups have, but at least one group."""
+    return max(num_labels // group, 1) * group
+
+
+def label_rows(index_RK: Tensor, group: int, num_labels: int) -> Tensor:
+    """The features of each label, int64 [L, K], from those of its group."""
+    index = index_RK.to(torch.int64)
+    return index if group == 1 else index.repeat_interleave(group, 0)[:num_labels]
 
 
 class Positives(NamedTuple):

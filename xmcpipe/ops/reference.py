@@ -2,7 +2,7 @@
 
 It accepts any float dtype, and rounds nothing, updates nothing in place and uses no chunks.
 
-B rows, D features, L labels, K fan-in.
+B rows, D features, L labels, G labels of a group, R groups, K fan-in.
 """
 
 from typing import NamedTuple
@@ -11,26 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.layer import SparseLayer, label_rows
 
 
-def dense_weight(weight_LK: Tensor, index_LK: Tensor, num_features: int) -> Tensor:
+def dense_weight(weight_LK: Tensor, index_RK: Tensor, num_features: int, group: int = 1) -> Tensor:
     """The layer's weights as the equivalent dense matrix, [L, D]."""
+    index_LK = label_rows(index_RK, group, len(weight_LK))
     dense_LD = torch.zeros(len(weight_LK), num_features, dtype=weight_LK.dtype, device=weight_LK.device)
-    return dense_LD.scatter(1, index_LK.to(torch.int64), weight_LK)
+    return dense_LD.scatter(1, index_LK, weight_LK)
 
 
-def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor) -> Tensor:
-    """score[b, l] = sum_k weight[l, k] * x[b, index[l, k]], [B, L]."""
-    return features_BD @ dense_weight(weight_LK, index_LK, features_BD.shape[1]).T
+def ffi_scores(features_BD: Tensor, weight_LK: Tensor, index_RK: Tensor, group: int = 1) -> Tensor:
+    """score[b, l] = sum_k weight[l, k] * x[b, index[l // G, k]], [B, L]."""
+    return features_BD @ dense_weight(weight_LK, index_RK, features_BD.shape[1], group).T
 
 
 def ffi_backward(
-    grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_LK: Tensor
+    grad_BL: Tensor, features_BD: Tensor, weight_LK: Tensor, index_RK: Tensor, group: int = 1
 ) -> tuple[Tensor, Tensor]:
     """The gradients dX [B, D] and dW [L, K] of `ffi_scores`."""
-    grad_features = grad_BL @ dense_weight(weight_LK, index_LK, features_BD.shape[1])
-    return grad_features, (grad_BL.T @ features_BD).gather(1, index_LK.to(torch.int64))
+    grad_features = grad_BL @ dense_weight(weight_LK, index_RK, features_BD.shape[1], group)
+    index_LK = label_rows(index_RK, group, len(weight_LK))
+    return grad_features, (grad_BL.T @ features_BD).gather(1, index_LK)
 
 
 def squared_hinge(scores_BL: Tensor, targets_BL: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,12 +72,12 @@ class Sgd(NamedTuple):
 
 def ffi_step(features_BD: Tensor, layer: SparseLayer, targets_BL: Tensor, loss: str, sgd: Sgd) -> StepResult:
     """One step of SGD on a layer that has a bias and a momentum; targets are 0 or 1."""
-    weight_LK, index_LK, bias_L, momentum_LK = layer
+    weight_LK, index_RK, bias_L, momentum_LK, group = layer
     assert bias_L is not None
     assert momentum_LK is not None
-    scores_BL = ffi_scores(features_BD, weight_LK, index_LK) + bias_L
+    scores_BL = ffi_scores(features_BD, weight_LK, index_RK, group) + bias_L
     loss_sum, grad_BL = LOSSES[loss](scores_BL, targets_BL)
-    grad_features, grad_weight = ffi_backward(grad_BL, features_BD, weight_LK, index_LK)
+    grad_features, grad_weight = ffi_backward(grad_BL, features_BD, weight_LK, index_RK, group)
     change_LK = sgd.scale * grad_weight + sgd.weight_decay * weight_LK
     momentum_LK = sgd.momentum_factor * momentum_LK + change_LK
     bias_L = bias_L - sgd.rate * sgd.scale * grad_BL.sum(0)

@@ -4,7 +4,11 @@ A cut prunes every |weight| below a threshold, and the first `ties` of those tha
 label and place. The threshold is given as the bits of a float32: for floats that are not negative, bits and
 values have the same order. The trainer computes the cut (`training.rewiring`).
 
-L labels, K fan-in, R labels of a piece, T labels of a piece that lose a connection.
+Labels of a group share their features, so a slot of a group is pruned as a whole: what counts is the mean
+|weight| of its labels, its strength. With groups of one label, rows and slots are labels and connections.
+
+L labels, G labels of a group, K fan-in, R rows of the index (groups) of a piece, T rows of a piece that lose
+a slot.
 """
 
 from collections.abc import Callable
@@ -18,15 +22,16 @@ from xmcpipe.ops.dispatch import cuda_kernels_usable
 from xmcpipe.ops.layer import Rewiring, SparseLayer
 from xmcpipe.ops.topology import chunk_rows, regrow
 
-# (labels_T int64, local; index_TK; pruned_TK) -> uint16 [T, K], with new features at the pruned places
+# (rows_T int64, local; index_TK; pruned_TK) -> uint16 [T, K], with new features at the pruned places
 Choose = Callable[[Tensor, Tensor, Tensor], Tensor]
 MAX_MOMENTS_ON_CUDA = 2
+PIECE_VALUES = 1 << 23  # of weights that are copied at a time
 
 
 def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None:
     """Raise ValueError unless the arguments are valid for `ffi_rewire_`; tensor values are not read."""
     weight = layer.weight
-    check_index(weight, layer.index, rewiring.num_features)
+    check_index(weight, layer.index, rewiring.num_features, layer.group)
     if weight.dtype not in FLOATS:
         raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
     for moment in moments:
@@ -43,6 +48,24 @@ def magnitude_bits(weight: Tensor) -> Tensor:
     return weight.detach().abs().float().contiguous().view(torch.int32).to(torch.int64)
 
 
+def strengths(weight_LK: Tensor, group: int) -> Tensor:
+    """The mean |weight| of each slot of the groups, [R, K]: in float32, or |weight| itself for G = 1.
+
+    Labels are added one after the other, so that the bits are the same in any piece and on any device.
+    """
+    weight_LK = weight_LK.detach()
+    if group == 1:
+        return weight_LK.abs()
+    num_whole, num_left = divmod(len(weight_LK), group)
+    total_RK = weight_LK.new_zeros(num_whole + (num_left > 0), weight_LK.shape[1], dtype=torch.float32)
+    for number in range(group):
+        of_number = weight_LK[number::group]
+        total_RK[: len(of_number)] += of_number.abs()
+    total_RK[:num_whole] /= group
+    total_RK[num_whole:] /= max(num_left, 1)
+    return total_RK
+
+
 @torch.library.custom_op("xmcpipe::ffi_rewire_", mutates_args=("weight", "index", "moments"))
 def ffi_rewire_(
     weight: Tensor,
@@ -55,22 +78,24 @@ def ffi_rewire_(
     first_label: int,
     num_features: int,
     row_count: int = 0,
+    group: int = 1,
 ) -> Tensor:
     """Prune and regrow in place; returns the number of connections replaced, int64 [].
 
-    `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [L, K]; `moments`: optimizer tensors [L, K].
-    Connections with |weight| below `bits` are replaced, and the first `ties` of those equal to it; if
-    `row_count` is not 0, the `row_count` smallest of each row instead, of equal ones the first. The new
-    features are those of `topology.regrow` for (seed, rewiring, first_label + l), with weight and moments 0.
-    `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
+    `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [R, K] of groups of `group` labels;
+    `moments`: optimizer tensors [L, K]. Slots whose strength is below `bits` are replaced, and the first
+    `ties` of those equal to it; if `row_count` is not 0, the `row_count` weakest of each row instead, of
+    equal ones the first. The new features are those of `topology.regrow` for (seed, rewiring, first_label / G + row), with weight
+    and moments 0. `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
     """
     layer, settings = (
-        SparseLayer(weight, index),
+        SparseLayer(weight, index, group=group),
         Rewiring(bits, ties, seed, rewiring, first_label, num_features, row_count),
     )
     check(layer, moments, settings)
     # The kernel takes one threshold for the whole layer.
-    if not row_count and cuda_kernels_usable(index, weight) and _moments_fit_cuda(moments):
+    usable = not row_count and _moments_fit_cuda(moments)
+    if usable and cuda_kernels_usable(index, weight, group=group):
         import xmcpipe.ops.cuda.rewire
 
         return xmcpipe.ops.cuda.rewire.rewire_(layer, moments, settings)
@@ -78,29 +103,35 @@ def ffi_rewire_(
 
 
 def _rewire_in_torch_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Tensor:
-    def choose(labels_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
-        labels_T = labels_T + rewiring.first_label
-        return regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, labels_T, rewiring.num_features)
+    def choose(rows_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
+        rows_T = rows_T + rewiring.first_label // layer.group
+        return regrow(index_TK, pruned_TK, rewiring.seed, rewiring.number, rows_T, rewiring.num_features)
 
     # In pieces, because `regrow` allocates a random key for each feature of each row.
-    return rewire_by_(layer, moments, rewiring, choose, chunk_rows(rewiring.num_features))
+    rows = min(chunk_rows(rewiring.num_features), chunk_groups(layer.group, layer.fan_in))
+    return rewire_by_(layer, moments, rewiring, choose, rows)
+
+
+def chunk_groups(group: int, fan_in: int) -> int:
+    """Number of groups to rewire at a time: a copy of their weights has at most PIECE_VALUES values."""
+    return max(1, PIECE_VALUES // (group * fan_in))
 
 
 def rewire_by_(
     layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring, choose: Choose, rows: int
 ) -> Tensor:
-    """As `ffi_rewire_`, with the new features that `choose` returns, for `rows` labels at a time.
+    """As `ffi_rewire_`, with the new features that `choose` returns, for `rows` rows of the index at a time.
 
-    `choose` is called before the weights of its labels change.
+    `choose` is called before the weights of its rows change.
     """
-    weight, index, *_ = layer
+    weight, index, group = layer.weight, layer.index, layer.group
     replaced, ties_left = weight.new_zeros((), dtype=torch.int64), rewiring.ties
-    for begin in range(0, len(weight), rows):
-        piece = slice(begin, min(begin + rows, len(weight)))
+    for begin in range(0, len(index), rows):
+        strength_RK = strengths(weight[begin * group : (begin + rows) * group], group)
         if rewiring.row_count:
-            pruned_RK = _smallest_of_each_row(weight[piece], rewiring.row_count)
+            pruned_RK = _smallest_of_each_row(strength_RK, rewiring.row_count)
         else:
-            pruned_RK, num_tied = _pruned(weight[piece], rewiring.bits, ties_left)
+            pruned_RK, num_tied = _pruned(strength_RK, rewiring.bits, ties_left)
             ties_left -= num_tied
         # Most rewirings prune in few rows: only those are copied, regrown and written back.
         rows_T = pruned_RK.any(1).nonzero().squeeze(1)
@@ -110,16 +141,27 @@ def rewire_by_(
         index_bits = index.view(torch.int16)  # the same bits: torch can't index uint16 on CUDA
         index_TK = index_bits[rows_T].view(torch.uint16)
         index_bits[rows_T] = choose(rows_T, index_TK, pruned_TK).view(torch.int16)
+        labels_N, number_N = _labels_of(rows_T, group, len(weight))
+        pruned_NK = pruned_TK[number_N]
         for tensor in [weight, *moments]:
-            tensor[rows_T] = tensor[rows_T].masked_fill(pruned_TK, 0.0)
-        replaced += pruned_TK.sum()
+            tensor[labels_N] = tensor[labels_N].masked_fill(pruned_NK, 0.0)
+        replaced += pruned_NK.sum()
     return replaced
+
+
+def _labels_of(rows_T: Tensor, group: int, num_labels: int) -> tuple[Tensor, Tensor]:
+    """The labels of some groups, int64 [N], and the place of the group of each in `rows_T`."""
+    labels_TG = rows_T.unsqueeze(1) * group + torch.arange(group, device=rows_T.device)
+    places_TG = torch.arange(len(rows_T), device=rows_T.device).unsqueeze(1).expand_as(labels_TG)
+    exists_TG = labels_TG < num_labels
+    return labels_TG[exists_TG], places_TG[exists_TG]
 
 
 @ffi_rewire_.register_fake
 def _empty_rewire(weight: Tensor, index: Tensor, moments: list[Tensor], *schema: Any) -> Tensor:
     """A result of the right shape; `schema` is the rest of the operator's arguments."""
-    check(SparseLayer(weight, index), moments, Rewiring(*schema))
+    group = schema[7] if len(schema) > 7 else 1
+    check(SparseLayer(weight, index, group=group), moments, Rewiring(*schema[:7]))
     return weight.new_empty((), dtype=torch.int64)
 
 
@@ -143,7 +185,7 @@ def _pruned(weight_RK: Tensor, bits: int, ties: int) -> tuple[Tensor, int]:
 
 
 def _smallest_of_each_row(weight_RK: Tensor, count: int) -> Tensor:
-    """The `count` smallest |weight| of each row, bool [R, K]; of equal ones the first."""
+    """The `count` smallest |values| of each row, bool [R, K]; of equal ones the first."""
     order_RK = magnitude_bits(weight_RK).argsort(dim=1, stable=True)
     pruned_RK = torch.zeros_like(order_RK, dtype=torch.bool)
     return pruned_RK.scatter_(1, order_RK[:, :count], True)

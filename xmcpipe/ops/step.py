@@ -31,16 +31,17 @@ raises XmcpipeError for a loss that the backend does not have.
 
 def _implementation(features: Tensor, layer: SparseLayer, words: Words) -> Step:
     updated = (layer.weight,) if layer.momentum is None else (layer.weight, layer.momentum)
-    if cuda_kernels_usable(layer.index, features, *updated) and (
+    if cuda_kernels_usable(layer.index, features, *updated, group=layer.group) and (
         words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
     ):
         import xmcpipe.ops.cuda.step
 
         return xmcpipe.ops.cuda.step.step_
-    if numba_preferred(features, layer.index, torch.float32):
-        import xmcpipe.ops.cpu.step  # here, since numba takes a second to import
+    if numba_preferred(features, layer, torch.float32):
+        import xmcpipe.ops.cpu.grouped_step  # here, since numba takes a second to import
+        import xmcpipe.ops.cpu.step
 
-        return xmcpipe.ops.cpu.step.step_
+        return (xmcpipe.ops.cpu.step if layer.group == 1 else xmcpipe.ops.cpu.grouped_step).step_
     return step_torch.step_
 
 
@@ -68,25 +69,28 @@ def ffi_step_(
     word_place: Tensor | None = None,
     word_values: Tensor | None = None,
     word_rate: Tensor | None = None,
+    group: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """One training step of the layer, in place; returns (loss_sum float32 [], grad_features float32 [B, D]).
 
-    `features` [B, D], `weight` [L, K]: bfloat16, float16 or float32 each; `index` uint16 [L, K]; `bias`
-    float32 [L]; `momentum` [L, K] of the weight's dtype or bfloat16. `positive_rows`, `positive_labels`
-    int64 [P]: distinct pairs, labels ascending and local, in [0, L). `scale` and `rate` float32 and `step`
-    int64: scalars on the device of the weights.
+    `features` [B, D], `weight` [L, K]: bfloat16, float16 or float32 each; `index` uint16 [R, K], of groups
+    of `group` labels; `bias` float32 [L]; `momentum` [L, K] of the weight's dtype or bfloat16.
+    `positive_rows`, `positive_labels` int64 [P]: distinct pairs, labels ascending and local, in [0, L).
+    `scale` and `rate` float32 and `step` int64: scalars on the device of the weights.
 
     loss_sum is the sum over B x L and grad_features its gradient (at the old weights), both unscaled. The
     update is that of torch.optim.SGD for the loss times `scale`: d = scale * dW + weight_decay * w, through
     momentum if any, then w -= rate * d. Weights of 16 bits are stored by stochastic rounding, a function of
     `seed`, `step`, the label id `first_label` + l and the place. The bias has neither decay nor momentum. At
-    most `label_chunk` labels are scored at a time; this changes only the order of float sums.
+    most `label_chunk` labels, but whole groups, are scored at a time; this changes only the order of float
+    sums.
 
-    The last five are None, or the tensors of `ops.word_layer.StepWords`: then words are a part of the scores,
-    and their weights are updated too, by plain SGD for the unscaled sum. Raises ValueError for other shapes
-    or dtypes, and XmcpipeError for a loss that the backend does not have.
+    The five of words are None, or the tensors of `ops.word_layer.StepWords`: then words are a part of the
+    scores, and their weights are updated too, by plain SGD for the unscaled sum. Raises ValueError for other
+    shapes or dtypes, and XmcpipeError for a loss that the backend does not have.
     """
-    layer, positives = SparseLayer(weight, index, bias, momentum), Positives(positive_rows, positive_labels)
+    layer = SparseLayer(weight, index, bias, momentum, group)
+    positives = Positives(positive_rows, positive_labels)
     update = Update(scale, rate, step, weight_decay, momentum_factor, seed, first_label, label_chunk)
     words = _words(update, word_weight, word_index, word_place, word_values, word_rate)
     check_step(features, layer, positives, loss, update)
@@ -96,7 +100,7 @@ def ffi_step_(
 
 
 def _words(update: Update, *tensors: Tensor | None) -> Words:
-    """The last five arguments of `ffi_step_`, bundled. Raises ValueError if only some of them are None."""
+    """The arguments of `ffi_step_` about words, bundled. Raises ValueError if only some of them are None."""
     weight, index, place, values, rate = tensors
     if all(tensor is None for tensor in tensors):
         return None
@@ -108,13 +112,13 @@ def _words(update: Update, *tensors: Tensor | None) -> Words:
 @ffi_step_.register_fake
 def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
-    # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers.
-    layer, positives, loss = SparseLayer(*schema[:4]), Positives(*schema[4:6]), schema[9]
+    # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers, 5 tensors
+    # of words, the group. The dispatcher leaves out arguments at the end that are at their defaults.
+    *schema_of_words, group = (*schema[15:], *(None, None, None, None, None, 1)[len(schema) - 15 :])
+    layer, positives, loss = SparseLayer(*schema[:4], group), Positives(*schema[4:6]), schema[9]
     update = Update(*schema[6:9], *schema[10:15])
     check_step(features, layer, positives, loss, update)
-    # The dispatcher leaves out arguments at the end that are None.
-    tensors = (*schema[15:], *[None] * (20 - len(schema)))
-    if (words := _words(update, *tensors)) is not None:
+    if (words := _words(update, *schema_of_words)) is not None:
         check_step_words(words, len(features), layer.num_labels)
     return (
         features.new_empty((), dtype=torch.float32),
@@ -134,9 +138,10 @@ def step_(
 
     Of `words.update` only the rates count: the rest is as in `update`.
     """
+    *tensors, group = layer
     scale, rate, step, *numbers = update
-    of_words = () if words is None else (*words.layer, *words.batch, words.update.rate_U)
+    of_words = [None] * 5 if words is None else [*words.layer, *words.batch, words.update.rate_U]
     result: tuple[Tensor, Tensor] = ffi_step_(
-        features_BD, *layer, *positives, scale, rate, step, loss, *numbers, *of_words
+        features_BD, *tensors, *positives, scale, rate, step, loss, *numbers, *of_words, group
     )
     return result

@@ -22,15 +22,15 @@ def step_(
     num_labels, num_features = layer.num_labels, features_BD.shape[1]
     grad_features = torch.zeros_like(features_BD)
     loss_sum = features_BD.new_zeros(())
-    tile = DenseTile(features_BD, num_labels, num_features, update.label_chunk)
+    tile = DenseTile(features_BD, layer, num_features, update.label_chunk)
     loss_in_place = loss_named(loss).in_place
-    bounds = list(tiles(num_labels, num_features, update.label_chunk))
+    bounds = list(tiles(num_labels, num_features, update.label_chunk, layer.group))
     # One search finds the positives of all tiles: each search would wait for the GPU.
     edges = torch.tensor([begin for begin, _ in bounds] + [num_labels], device=layer.weight.device)
     first_P = torch.searchsorted(positives.labels, edges).tolist()
     for number, (begin, end) in enumerate(bounds):
         part, pairs = layer.part(begin, end), slice(first_P[number], first_P[number + 1])
-        index_TK = part.index.to(torch.int64)
+        index_TK = part.index_of_labels()
         tile_TD = tile.fill(part.weight, index_TK)
         scores_BT = features_BD @ tile_TD.T
         if part.bias is not None:

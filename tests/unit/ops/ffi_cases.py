@@ -29,6 +29,7 @@ def implementation(name: str) -> Iterator[None]:
     """On a CPU, run numba's kernels ("kernel") for any D and K, or torch's tiles ("tiles")."""
     with (
         mock.patch.object(dispatch, "MIN_FEATURES_PER_CONNECTION", 1),
+        mock.patch.object(dispatch, "MIN_FEATURES_OF_GROUPS", 1),
         mock.patch.object(dispatch, "numba_installed", return_value=name == "kernel"),
     ):
         yield

@@ -53,14 +53,17 @@ class Case:
         momentum: torch.dtype | None = None,
         seed: int = 0,
         device: str = "cpu",
+        group: int = 1,
     ) -> None:
         features, weight, index, noise = make(*sizes, seed=seed)
+        index = index[: -(-sizes.num_labels // group)]
         self.features, self.device = features.to(dtypes[0]).to(device), device
         self.layer = SparseLayer(
             (0.3 * weight).to(dtypes[1]).to(device),
             index.to(device),
             noise[0].float().to(device),
             None if momentum is None else weight.flip(0).to(momentum).to(device),
+            group,
         )
         self.target = (noise > 1.0).to(device)
         labels, rows = self.target.T.nonzero().unbind(1)
@@ -68,10 +71,11 @@ class Case:
 
     def copy(self, begin: int = 0, end: int | None = None) -> SparseLayer:
         """The labels [begin, end) in memory of their own."""
-        weight, index, bias, momentum = self.layer.part(begin, self.layer.num_labels if end is None else end)
+        part = self.layer.part(begin, self.layer.num_labels if end is None else end)
+        weight, index, bias, momentum, group = part
         assert bias is not None
         momentum = None if momentum is None else momentum.clone()
-        return SparseLayer(weight.clone(), index.clone(), bias.clone(), momentum)
+        return SparseLayer(weight.clone(), index.clone(), bias.clone(), momentum, group)
 
     def run(
         self, loss: str = "bce", update: Update | None = None, begin: int = 0, end: int | None = None
@@ -86,10 +90,10 @@ class Case:
 
     def expected(self, loss: str = "bce", rate: float = RATE) -> StepResult:
         """The step of all labels in float64, by dense maths, unrounded."""
-        weight, index, bias, momentum = self.layer
+        weight, index, bias, momentum, group = self.layer
         assert bias is not None
         velocity = torch.zeros_like(weight) if momentum is None else momentum
-        exact = SparseLayer(weight.double(), index, bias.double(), velocity.double())
+        exact = SparseLayer(weight.double(), index, bias.double(), velocity.double(), group)
         sgd = Sgd(SCALE, rate, DECAY, 0.0 if momentum is None else FACTOR)
         return reference.ffi_step(self.features.double(), exact, self.target.double(), loss, sgd)
 
@@ -118,7 +122,7 @@ def spacing(values: Tensor, dtype: torch.dtype) -> Tensor:
 def check(case: Case, loss: str, outcome: Outcome) -> None:
     """The outcome is that of `Case.expected`, up to float32 sums and the rounding of weights."""
     expected = case.expected(loss)
-    loss_sum, grad, (weight, _, bias, momentum) = outcome
+    loss_sum, grad, (weight, _, bias, momentum, _) = outcome
     assert (loss_sum.dtype, grad.dtype, loss_sum.dim()) == (torch.float32, torch.float32, 0)
     assert bias is not None
     assert_near(loss_sum, expected.loss_sum)

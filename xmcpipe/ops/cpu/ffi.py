@@ -229,13 +229,13 @@ def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     out_BD.copy_(panels.total(partials))
 
 
-def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
+def grad_weight(grad_BL: Tensor, features_BD: Tensor, out: SparseLayer) -> None:
     """See `ffi.Products`."""
     panels = Panels(*features_BD.shape)
     x, grad = panels.of(features_BD), array(grad_BL.float())
-    index, out, width = array(index_LK), array(out_LK), panels.width
+    index, out_LK, width = array(out.index), array(out.weight), panels.width
 
     def run(_: int, begin: int, end: int) -> None:
-        grad_weight_slice(x, grad, index, out, slice_buffers(0, panels).block, begin, end, width)
+        grad_weight_slice(x, grad, index, out_LK, slice_buffers(0, panels).block, begin, end, width)
 
-    over_slices(run, slices(len(index_LK)))
+    over_slices(run, slices(out.num_labels))

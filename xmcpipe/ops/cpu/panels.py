@@ -43,13 +43,13 @@ class Panels:
         panels_PDW = padded.reshape(self.number, self.lanes, self.num_features).transpose(1, 2)
         return array(panels_PDW.reshape(-1))
 
-    def partials(self, num_labels: int) -> tuple[list[tuple[int, int]], Tensor]:
-        """Slices of the labels, and zeros for the partial dX of each: [slices, P * D * W].
+    def partials(self, num_labels: int, group: int = 1) -> tuple[list[tuple[int, int]], Tensor]:
+        """Slices of whole groups of labels, and zeros for the partial dX of each: [slices, P * D * W].
 
         The number of slices is limited so that the partial sums stay below PARTIAL_BYTES.
         """
         size = self.padded_rows * self.num_features
-        parts = slices(num_labels, min(SLICES, max(1, PARTIAL_BYTES // (4 * size))))
+        parts = slices(num_labels, min(SLICES, max(1, PARTIAL_BYTES // (4 * size))), group)
         return parts, torch.zeros(len(parts), size)
 
     def total(self, partials: Tensor) -> Tensor:

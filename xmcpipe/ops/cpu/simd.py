@@ -29,6 +29,11 @@ def compiled(function: Kernel) -> Kernel:
     return _cached(function)
 
 
+def inlined(function: Kernel) -> Kernel:
+    """Like `compiled`, and inlined into every caller: a call copies each field of each array to the stack."""
+    return _cached(function, forceinline=True)
+
+
 def compiled_reassociating(function: Kernel) -> Kernel:
     """Like `compiled`, but LLVM may reorder sums, and so vectorise them."""
     return _cached(function, fastmath={"reassoc", "contract"})
@@ -200,6 +205,47 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
         return builder.call(add_up, [ir.Constant(scalar, 0.0), sums], fastmath=("reassoc",))
 
     return types.float32(a, a), codegen
+
+
+@instruction
+def transpose_block(
+    typing: Any, source: Any, offset: Any, step: Any, target: Any, target_offset: Any, target_step: Any
+) -> Any:
+    """Copy a block of LANES x LANES float32, transposed; its rows are `step` and `target_step` values apart.
+
+    Row r begins at `source[offset + r * step]`, and column c at `target[target_offset + c * target_step]`.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.FloatType(), LANES)
+
+        def place(first: int, number: int) -> Any:
+            array, start, step = arguments[first : first + 3]
+            at = builder.add(start, builder.mul(step, ir.Constant(start.type, number)))
+            return _address(context, builder, signature.args[first], [array, at], vector)
+
+        rows = [builder.load(place(0, number), align=4) for number in range(LANES)]
+        distance = 1
+        while distance < LANES:
+            # Of each pair of rows, exchange the odd lanes of one with the even lanes of the other; then pairs
+            # of lanes, and so on: blocks of this size along the diagonal are transposed then.
+            for first in range(LANES):
+                if first & distance:
+                    continue
+                pair = rows[first], rows[first + distance]
+                even = [lane - lane % (2 * distance) + lane % distance for lane in range(LANES)]
+                side = [LANES * (lane // distance % 2) for lane in range(LANES)]
+                low = [place + other for place, other in zip(even, side, strict=True)]
+                high = [place + other + distance for place, other in zip(even, side, strict=True)]
+                rows[first] = _shuffled(builder, *pair, low)
+                rows[first + distance] = _shuffled(builder, *pair, high)
+            distance *= 2
+        for number, row in enumerate(rows):
+            builder.store(row, place(3, number), align=4)
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.none(source, integer, integer, target, integer, integer), codegen
 
 
 @instruction

@@ -7,6 +7,7 @@ the end. See `ops/cpu/ffi.py` for the products and the layout.
 B rows, D features, L labels, K fan-in, P panels, W rows of a panel.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from xmcpipe.ops.cpu.ffi import PanelPair, row_gradients, row_scores
 from xmcpipe.ops.cpu.losses import ZERO, code_of, label_losses, vector_sum
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import FLOAT32, Floats, Randoms, decode, nearest_row, random_row, round_row
-from xmcpipe.ops.cpu.simd import LANES, compiled, store, unowned
+from xmcpipe.ops.cpu.simd import LANES, compiled, inlined, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices
 from xmcpipe.ops.cpu.words import (
     WordArrays,
@@ -103,7 +104,7 @@ def unowned_buffers(buffers: LabelBuffers) -> LabelBuffers:
     )
 
 
-@compiled
+@inlined
 def update_row(layer: LayerArrays, label: int, buffers: LabelBuffers, numbers: Constants) -> None:
     """Update a label's weights as torch.optim.SGD does, from its old weights and its unscaled dW."""
     weight_K, grad_K, momentum_K = buffers.weight, buffers.grad, buffers.momentum
@@ -148,6 +149,49 @@ def gradient_row(pair: PanelPair, index_K: Index, buffers: LabelBuffers, width: 
 
 
 @compiled
+def unowned_batch(batch: RowBatch) -> RowBatch:
+    """The batch with each array `unowned`."""
+    return RowBatch(
+        PanelPair(unowned(batch.panels.x), unowned(batch.panels.dx)),
+        batch.num_rows,
+        unowned(batch.positive_rows),
+        unowned(batch.positive_labels),
+        unowned_words(batch.words),
+    )
+
+
+@inlined
+def lose(
+    batch: RowBatch,
+    layer: LayerArrays,
+    numbers: Constants,
+    label: int,
+    first: int,
+    buffers: LabelBuffers,
+    width: Width,
+) -> tuple[float, int]:
+    """Add the words to the scores of a label, turn them into their gradient, update words and bias.
+
+    Returns the label's loss, and the number of its last positive, plus 1; `first` is that of its first one,
+    or of a label after it.
+    """
+    words, rows_P, labels_P = batch.words, batch.positive_rows, batch.positive_labels
+    active = find_active(words, label, len(buffers.scores), buffers.words)
+    add_word_scores(words, active, buffers.words, buffers.scores, width)
+    # Positives are sorted by label: those of this label are [first, last).
+    last = first
+    while last < len(labels_P) and labels_P[last] == label:
+        last += 1
+    rows = rows_P[first:last]
+    # From here on the buffer of scores holds their gradient.
+    loss = label_losses(buffers.scores, batch.num_rows, rows, numbers.loss, buffers.losses, width)
+    update_words(words, label, active, buffers.words, buffers.scores, width)
+    if layer.bias.size:
+        layer.bias[label] -= numbers.rate * numbers.scale * vector_sum(buffers.scores, width)
+    return loss, last
+
+
+@compiled
 def step_slice(
     batch: RowBatch,
     layer: LayerArrays,
@@ -158,27 +202,13 @@ def step_slice(
     width: Width,
 ) -> float:
     """Update labels [begin, end), add their contributions to dX, return the sum of their losses."""
-    layer, buffers = unowned_layer(layer), unowned_buffers(buffers)
-    pair = PanelPair(unowned(batch.panels.x), unowned(batch.panels.dx))
-    rows_P, labels_P = unowned(batch.positive_rows), unowned(batch.positive_labels)
-    words = unowned_words(batch.words)
-    loss_sum, first = 0.0, np.searchsorted(labels_P, begin)
+    batch, layer, buffers = unowned_batch(batch), unowned_layer(layer), unowned_buffers(buffers)
+    loss_sum, first = 0.0, np.searchsorted(batch.positive_labels, begin)
     for label in range(begin, end):
-        score_row(pair.x, layer, label, buffers, width)
-        active = find_active(words, label, len(buffers.scores), buffers.words)
-        add_word_scores(words, active, buffers.words, buffers.scores, width)
-        # Positives are sorted by label: those of this label are [first, last).
-        last = first
-        while last < len(labels_P) and labels_P[last] == label:
-            last += 1
-        rows = rows_P[first:last]
-        # From here on the buffer of scores holds their gradient.
-        loss_sum += label_losses(buffers.scores, batch.num_rows, rows, numbers.loss, buffers.losses, width)
-        first = last
-        gradient_row(pair, layer.indices[label], buffers, width)
-        update_words(words, label, active, buffers.words, buffers.scores, width)
-        if layer.bias.size:
-            layer.bias[label] -= numbers.rate * numbers.scale * vector_sum(buffers.scores, width)
+        score_row(batch.panels.x, layer, label, buffers, width)
+        loss, first = lose(batch, layer, numbers, label, first, buffers, width)
+        loss_sum += loss
+        gradient_row(batch.panels, layer.indices[label], buffers, width)
         update_row(layer, label, buffers, numbers)
     return loss_sum
 
@@ -204,27 +234,43 @@ def step_(
     features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update, words: Words
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. Raises ValueError for positives out of range: they would write out of bounds."""
+    panels, arrays, numbers = Panels(*features_BD.shape), arrays_of(layer), constants_of(loss, update)
+    words = words or no_words(layer, len(features_BD), update)
+
+    def run(batch: RowBatch, begin: int, end: int) -> float:
+        buffers = label_buffers(layer.fan_in, panels.padded_rows, words.layer)
+        return step_slice(batch, arrays, numbers, buffers, begin, end, panels.width)
+
+    return step_by_slices(features_BD, layer, positives, words, run)
+
+
+def step_by_slices(
+    features_BD: Tensor,
+    layer: SparseLayer,
+    positives: Positives,
+    words: StepWords,
+    run: Callable[[RowBatch, int, int], float],
+) -> tuple[Tensor, Tensor]:
+    """The loss sum and dX [B, D] of a step that `run` takes with the labels [begin, end) of each slice.
+
+    Raises ValueError for positives out of range.
+    """
     _check_positives(positives, len(features_BD), layer.num_labels)
-    numbers = constants_of(loss, update)
-    panels, arrays = Panels(*features_BD.shape), arrays_of(layer)
-    pairs = array(positives.rows), array(positives.labels)
-    x, width, num_rows = panels.of(features_BD), panels.width, panels.num_rows
-    parts, partials = panels.partials(layer.num_labels)
-    words = words or _no_words(layer, len(features_BD), update)
+    panels = Panels(*features_BD.shape)
+    pairs, x = (array(positives.rows), array(positives.labels)), panels.of(features_BD)
+    parts, partials = panels.partials(layer.num_labels, layer.group)
     of_words = word_arrays(words.batch, words.layer, panels.padded_rows, words.update)
     dx = array(partials)  # a row for each slice, so that no two threads write to the same memory
 
-    def run(number: int, begin: int, end: int) -> float:
-        batch = RowBatch(PanelPair(x, dx[number]), num_rows, *pairs, of_words)
-        buffers = label_buffers(layer.fan_in, panels.padded_rows, words.layer)
-        return step_slice(batch, arrays, numbers, buffers, begin, end, width)
+    def of_slice(number: int, begin: int, end: int) -> float:
+        return run(RowBatch(PanelPair(x, dx[number]), panels.num_rows, *pairs, of_words), begin, end)
 
     # Added in the order of the slices, so that the bits don't depend on the number of threads.
-    sums = over_slices(run, parts)
+    sums = over_slices(of_slice, parts)
     return torch.tensor(sum(sums), dtype=torch.float32), panels.total(partials)
 
 
-def _no_words(layer: SparseLayer, num_rows: int, update: Update) -> StepWords:
+def no_words(layer: SparseLayer, num_rows: int, update: Update) -> StepWords:
     """A layer that reads no words: K' = 0 and U = 0, so that one compiled step serves both kinds."""
     weight = torch.empty(layer.num_labels, 0)
     place = torch.full((MAX_WORDS + 1,), -1, dtype=torch.int32)

@@ -28,9 +28,13 @@ Body = Callable[[Any], None]
 Region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def slices(num_labels: int, max_slices: int = SLICES) -> list[tuple[int, int]]:
-    """[begin, end) of at most `max_slices` slices, all of the same size except the last."""
+def slices(num_labels: int, max_slices: int = SLICES, group: int = 1) -> list[tuple[int, int]]:
+    """[begin, end) of at most `max_slices` slices, all of the same size except the last.
+
+    The size is a multiple of `group`.
+    """
     size = max(-(-num_labels // max_slices), MIN_LABELS)
+    size = -(-size // group) * group
     return [(begin, min(begin + size, num_labels)) for begin in range(0, num_labels, size)]
 
 

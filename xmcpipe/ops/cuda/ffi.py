@@ -50,9 +50,9 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     )
 
 
-def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: Tensor) -> None:
-    """Write dW to `out_LK`, float32 [L, K]."""
-    features_DB, (num_labels, fan_in) = transposed(features_BD), index_LK.shape
+def grad_weight(grad_BL: Tensor, features_BD: Tensor, out: SparseLayer) -> None:
+    """Write dW to the weight of `out`, float32 [L, K]."""
+    features_DB, (num_labels, fan_in) = transposed(features_BD), out.index.shape
     num_features, stride = features_DB.shape
     kernel, device = gather_launch("ffi_grad_weight", features_DB, UPDATE=0), features_DB.device
     chunk = gradient_chunk(len(grad_BL), num_labels, card_of(device))
@@ -65,8 +65,8 @@ def grad_weight(grad_BL: Tensor, features_BD: Tensor, index_LK: Tensor, out_LK: 
             kernel.shared_bytes,
             gradient_LB=gradient_LB,
             features_DB=features_DB,
-            index_LK=index_LK,
-            dweight_LK=out_LK[begin:end],
+            index_LK=out.index,
+            dweight_LK=out.weight[begin:end],
             weight_decay=0.0,
             momentum_factor=0.0,
             seed=0,

@@ -1,0 +1,204 @@
+"""The fixed fan-in products on a CPU for groups of labels that read the same features; see `groups`.
+
+A slice of labels begins with a whole group. Scores, and gradients of scores, are transposed for a block of
+groups at a time, between label-major and row-major.
+
+B rows, D features, L labels, G labels of a group, R groups, K fan-in.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from xmcpipe.ops.cpu.arrays import Features, LayerArrays, Width, array, arrays_of, unowned_layer
+from xmcpipe.ops.cpu.ffi import FEW_ROWS, ZERO
+from xmcpipe.ops.cpu.groups import (
+    GroupBuffers,
+    Sizes,
+    Target,
+    add_grad_features,
+    add_grad_weight,
+    add_scores,
+    decode_group,
+    gather_columns,
+    group_buffers,
+    sizes_of,
+    unowned_group,
+)
+from xmcpipe.ops.cpu.panels import Panels
+from xmcpipe.ops.cpu.rounding import Floats, decode
+from xmcpipe.ops.cpu.simd import LANES, compiled, compiled_reassociating, transpose_block, unowned
+from xmcpipe.ops.cpu.threads import over_slices, slices
+from xmcpipe.ops.layer import SparseLayer
+
+BLOCK = 64  # about this many labels of whole groups are transposed at a time: few would miss the TLB
+
+
+class Slice(NamedTuple):
+    """The labels [begin, end) that a call computes, with the sizes of their groups, and of a block."""
+
+    begin: int
+    end: int
+    sizes: Sizes
+    block: int
+
+
+def slice_of(layer: SparseLayer, sizes: Sizes, begin: int, end: int) -> Slice:
+    """The labels [begin, end) of `layer`."""
+    return Slice(begin, end, sizes, max(BLOCK // sizes.group, 1) * sizes.group)
+
+
+class Matrix(NamedTuple):
+    """A matrix in a flat array: the element (i, j) is values[start + i * step + j]."""
+
+    values: Floats
+    start: int
+    step: int
+
+
+@compiled
+def copy_transposed(source: Matrix, target: Matrix, num_rows: int, num_columns: int) -> None:
+    """Copy `num_rows` x `num_columns` of the source to the target, whose rows are the source's columns."""
+    for row in range(0, num_rows, LANES):
+        for column in range(0, num_columns, LANES):
+            at, to = source.start + row * source.step + column, target.start + column * target.step + row
+            if row + LANES <= num_rows and column + LANES <= num_columns:
+                transpose_block(source.values, at, source.step, target.values, to, target.step)
+                continue
+            for i in range(min(LANES, num_rows - row)):
+                for j in range(min(LANES, num_columns - column)):
+                    target.values[to + j * target.step + i] = source.values[at + i * source.step + j]
+
+
+@compiled
+def scores_slice(
+    x: Features, layer: LayerArrays, out: Floats, buffers: GroupBuffers, labels: Slice, width: Width
+) -> None:
+    """Write the scores of the labels to `out` [B, L]."""
+    x, layer, out, buffers = unowned(x), unowned_layer(layer), unowned(out), unowned_group(buffers)
+    sizes, (num_rows, num_labels) = labels.sizes, out.shape
+    flat = out.reshape(out.size)
+    for first in range(labels.begin, labels.end, labels.block):
+        last = min(first + labels.block, labels.end)
+        for label in range(first, last, sizes.group):
+            place = label - first
+            decode_group(layer, label, min(sizes.group, last - label), sizes, buffers.weight)
+            gather_columns(x, layer.indices[label // sizes.group], sizes, buffers.columns, width)
+            buffers.scores[place * sizes.padded_rows :][: sizes.padded_group * sizes.padded_rows] = ZERO
+            add_scores(buffers, sizes, place, width)
+        target = Matrix(flat, first, num_labels)
+        copy_transposed(Matrix(buffers.scores, 0, sizes.padded_rows), target, last - first, num_rows)
+
+
+@compiled_reassociating
+def few_scores_slice(
+    rows_BD: Floats, layer: LayerArrays, group: int, out: Floats, values_BK: Floats, begin: int, end: int
+) -> None:
+    """Write the scores of labels [begin, end) for a few rows, without panels; `values_BK` is workspace."""
+    rows_BD, layer, out, values_BK = unowned(rows_BD), unowned_layer(layer), unowned(out), unowned(values_BK)
+    weight_K = values_BK[len(rows_BD)]
+    for first in range(begin, end, group):
+        index_K = layer.indices[first // group]
+        for row in range(len(rows_BD)):
+            for k in range(len(index_K)):
+                values_BK[row, k] = rows_BD[row, np.int64(index_K[k])]
+        for label in range(first, min(first + group, end)):
+            decode(layer.weight[label], layer.kind, weight_K)
+            for row in range(len(rows_BD)):
+                score = ZERO
+                for k in range(len(index_K)):
+                    score += weight_K[k] * values_BK[row, k]
+                out[row, label] = score
+
+
+@compiled
+def grad_features_slice(
+    grad: Floats, layer: LayerArrays, dx: Floats, buffers: GroupBuffers, labels: Slice, width: Width
+) -> None:
+    """Add the contributions of the labels to the panels `dx`, from `grad` [B, L]."""
+    grad, layer, dx, buffers = unowned(grad), unowned_layer(layer), unowned(dx), unowned_group(buffers)
+    sizes, (num_rows, num_labels) = labels.sizes, grad.shape
+    flat = grad.reshape(grad.size)
+    for first in range(labels.begin, labels.end, labels.block):
+        last = min(first + labels.block, labels.end)
+        target = Matrix(buffers.scores, 0, sizes.padded_rows)
+        copy_transposed(Matrix(flat, first, num_labels), target, num_rows, last - first)
+        for label in range(first, last, sizes.group):
+            count = min(sizes.group, last - label)
+            decode_group(layer, label, count, sizes, buffers.weight)
+            to = Target(dx, layer.indices[label // sizes.group])
+            add_grad_features(to, buffers, sizes, label - first, count, width)
+
+
+@compiled
+def grad_weight_slice(
+    x: Features, grad: Floats, out: LayerArrays, buffers: GroupBuffers, labels: Slice, width: Width
+) -> None:
+    """Write dW of the labels to the weight of `out`, float32, from `grad` [B, L]."""
+    x, grad, out, buffers = unowned(x), unowned(grad), unowned_layer(out), unowned_group(buffers)
+    sizes, (num_rows, num_labels) = labels.sizes, grad.shape
+    flat = grad.reshape(grad.size)
+    for first in range(labels.begin, labels.end, labels.block):
+        last = min(first + labels.block, labels.end)
+        target = Matrix(buffers.scores, 0, sizes.padded_rows)
+        copy_transposed(Matrix(flat, first, num_labels), target, num_rows, last - first)
+        for label in range(first, last, sizes.group):
+            gather_columns(x, out.indices[label // sizes.group], sizes, buffers.columns, width)
+            buffers.grad[:] = ZERO
+            add_grad_weight(buffers, sizes, label - first, width)
+            for number in range(min(sizes.group, last - label)):
+                row_K = buffers.grad[number * sizes.padded_fan_in :][: sizes.fan_in]
+                out.weight[label + number].view(np.float32)[:] = row_K
+
+
+def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
+    """See `ffi.Products`."""
+    num_rows, num_features = features_BD.shape
+    panels, arrays, out = Panels(num_rows, num_features), arrays_of(layer), array(out_BL)
+    few, sizes, width = num_rows <= FEW_ROWS, sizes_of(layer, panels), panels.width
+    x = array(features_BD.float()) if few else panels.of(features_BD)
+
+    def run(_: int, begin: int, end: int) -> None:
+        labels = slice_of(layer, sizes, begin, end)
+        if few:
+            workspace = np.empty((num_rows + 1, layer.fan_in), np.float32)
+            few_scores_slice(x, arrays, sizes.group, out, workspace, begin, end)
+        else:
+            scores_slice(x, arrays, out, group_buffers(sizes, panels, labels.block), labels, width)
+
+    over_slices(run, slices(layer.num_labels, group=layer.group))
+
+
+def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
+    """See `ffi.Products`. Each slice of labels has a partial dX; these are added in order at the end."""
+    panels = Panels(*out_BD.shape)
+    grad, arrays, sizes = array(grad_BL.float()), arrays_of(layer), sizes_of(layer, panels)
+    parts, partials = panels.partials(layer.num_labels, layer.group)
+    dx = array(partials)
+
+    def run(number: int, begin: int, end: int) -> None:
+        labels = slice_of(layer, sizes, begin, end)
+        buffers = group_buffers(sizes, panels, labels.block)
+        grad_features_slice(grad, arrays, dx[number], buffers, labels, panels.width)
+
+    over_slices(run, parts)
+    out_BD.copy_(panels.total(partials))
+
+
+def grad_weight(grad_BL: Tensor, features_BD: Tensor, out: SparseLayer) -> None:
+    """See `ffi.Products`."""
+    panels = Panels(*features_BD.shape)
+    x, grad, arrays, sizes = (
+        panels.of(features_BD),
+        array(grad_BL.float()),
+        arrays_of(out),
+        sizes_of(out, panels),
+    )
+
+    def run(_: int, begin: int, end: int) -> None:
+        labels = slice_of(out, sizes, begin, end)
+        buffers = group_buffers(sizes, panels, labels.block)
+        grad_weight_slice(x, grad, arrays, buffers, labels, panels.width)
+
+    over_slices(run, slices(out.num_labels, group=out.group))
