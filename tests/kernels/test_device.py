@@ -128,7 +128,8 @@ def test_a_step_with_words_is_that_of_the_cpu(dtype: torch.dtype, batch: int) ->
     for device in ("cuda", "cuda", "cpu"):
         words = make_words(batch, 300, device=device)
         word_layer = make_word_layer(words, 2003, 64, dtype)
-        layer = SparseLayer(*(each.to(device) for each in make_layer(batch, 2003, 64, 384, dtype)[1:]))
+        _, weight, index = (each.to(device) for each in make_layer(batch, 2003, 64, 384, dtype))
+        layer = SparseLayer(weight, index)
         features = make_layer(batch, 2003, 64, 384, dtype)[0].to(device)
         scale, rate, step = (torch.tensor(each, device=device) for each in (1.0 / batch, 0.5, 3))
         update = Update(scale, rate, step, 1e-4, 0.0, seed=7, first_label=0, label_chunk=1024)

@@ -81,7 +81,7 @@ def test_scores_and_gradients(
     ffi.grad_features(grad_BL, layer, out_BD)
     torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
     out_LK = torch.full(layer.index.shape, torch.nan)
-    ffi.grad_weight(grad_BL, features_BD, layer.index, out_LK)
+    ffi.grad_weight(grad_BL, features_BD, SparseLayer(out_LK, layer.index))
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
     in_shared = {dict(variant.macros).get("SHARED") for variant, _ in gpu.launches} - {None}
     assert in_shared == {int(architecture == "sm_90")}
@@ -133,7 +133,7 @@ class Outcome(NamedTuple):
     @property
     def tensors(self) -> list[Tensor]:
         """All of them that the step computes."""
-        weight, _, bias, momentum = self.layer
+        weight, _, bias, momentum, _ = self.layer
         state = [weight, bias, momentum]
         return [self.loss_sum, self.grad_features, *(each for each in state if each is not None)]
 

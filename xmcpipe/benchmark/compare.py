@@ -68,12 +68,13 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
     """Check all implementations of the operation `what`, then time the right ones. Use each `seed` only
     once."""
     device = clock.device
-    results = validate(draw(shape, device, 2 * seed, large_steps=True), what, seed)
+    kinds = [kind for kind in IMPLEMENTATIONS if kind.has(shape)]
+    results = validate(draw(shape, device, 2 * seed, large_steps=True), what, seed, kinds)
     comparison = Comparison(what, shape, results)
     # Timed on another problem, with updates as small as in training: see `draw`.
     problem = draw(shape, device, 2 * seed + 1, large_steps=False)
     calls = {}
-    for kind in IMPLEMENTATIONS:
+    for kind in kinds:
         result = next(result for result in results if result.implementation == kind.name)
         if result.state == TIMED:
             layer = kind(problem)
@@ -144,7 +145,8 @@ def _add_times(comparison: Comparison, times: dict[str, Times], copied_bytes: in
     """Add times, speeds and the floor to a comparison and its results, in place."""
     copied = copied_bytes / times[COPY].median_ms / 1e6
     comparison.copy_gb_per_second = copied
-    comparison.floor_ms = traffic.bytes_moved(comparison.what, "ffi", comparison.shape) / copied / 1e6
+    ours = "grouped" if comparison.shape.group > 1 else "ffi"
+    comparison.floor_ms = traffic.bytes_moved(comparison.what, ours, comparison.shape) / copied / 1e6
     dense = times.get("dense")
     for result in comparison.results:
         if result.implementation in times:

@@ -24,9 +24,11 @@ class Shape:
     features: int
     batch: int
     dtype: str
+    group: int = 1
+    """G, the number of neighbouring labels that read the same features."""
 
     def __post_init__(self) -> None:
-        sizes = {"L": self.labels, "K": self.fan_in, "D": self.features, "B": self.batch}
+        sizes = {"L": self.labels, "K": self.fan_in, "D": self.features, "B": self.batch, "G": self.group}
         for name, value in sizes.items():
             if value < 1:
                 raise XmcpipeError(
@@ -44,7 +46,7 @@ class Shape:
     def title(self) -> str:
         """The sizes in one line."""
         sizes = f"L {self.labels:,} · K {self.fan_in} · D {self.features} · B {self.batch}"
-        return f"{sizes} · {self.dtype}"
+        return f"{sizes} · {self.dtype}" + (f" · G {self.group}" if self.group > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Grid:
     what: tuple[str, ...] = WHAT
     repeats: int | None = None
     seconds: float = 2.0
+    group: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         _require_known("dtype", self.dtype, DTYPES)
@@ -76,10 +79,10 @@ class Grid:
 
     def shapes(self) -> Iterator[Shape]:
         """Every shape; the fan-in varies fastest."""
-        for dtype, labels, features, batch, fan_in in product(
-            self.dtype, self.labels, self.features, self.batch, self.fan_in
+        for dtype, labels, features, batch, group, fan_in in product(
+            self.dtype, self.labels, self.features, self.batch, self.group, self.fan_in
         ):
-            yield Shape(labels, fan_in, features, batch, dtype)
+            yield Shape(labels, fan_in, features, batch, dtype, group)
 
 
 def _require_known(name: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:

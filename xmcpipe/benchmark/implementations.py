@@ -1,4 +1,7 @@
-"""Four implementations of the same layer: our ops, a dense matrix, a CSR matrix, and an embedding bag.
+"""Implementations of the same layer: our ops, a dense matrix, a CSR matrix, and an embedding bag.
+
+If neighbouring labels read the same features, our ops are timed twice: with an index of each label, and of
+each group.
 
 Each stores the weights in its own layout, and is written the way an experienced PyTorch user would: products
 in the layer's dtype, the loss in float32 in place, and the SGD update inside the product (`addmm_`), so that
@@ -14,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
-from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
+from xmcpipe.ops.ffi import ffi_backward, ffi_scores
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.squared_hinge import squared_hinge_
 from xmcpipe.ops.step import step_
@@ -84,6 +88,11 @@ class Implementation:
         """The reason why torch is known to be inexact here, or an empty string."""
         return ""
 
+    @classmethod
+    def has(cls, shape: Shape) -> bool:
+        """Whether there is such an implementation for this shape."""
+        return True
+
 
 class FixedFanIn(Implementation):
     """Our ops: K weights and K indices per label."""
@@ -92,26 +101,23 @@ class FixedFanIn(Implementation):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        self.weight, self.index_LK = problem.weight.clone(), problem.index
+        self.weight, self.index, self.group = problem.weight.clone(), problem.index, 1
         scalars = torch.tensor([problem.scale, problem.rate], device=problem.device)
         self.scale, self.rate = scalars.unbind()
         self.number = torch.ones((), dtype=torch.int64, device=problem.device)
 
     def operands(self) -> list[Tensor]:
-        return [*super().operands(), self.index_LK]
+        return [*super().operands(), self.index]
 
     def own_grad(self) -> Tensor:
         return self.problem.grad
 
     def forward(self) -> Output:
-        scores_BL: Tensor = ffi_scores(self.features_BD, self.weight, self.index_LK)
+        scores_BL: Tensor = ffi_scores(self.features_BD, self.weight, self.index, self.group)
         return (scores_BL,)
 
     def backward(self) -> Output:
-        grad_BL, index_LK = self.problem.grad, self.index_LK
-        grad_features: Tensor = ffi_grad_features(grad_BL, self.weight, index_LK, self.problem.shape.features)
-        grad_weight: Tensor = ffi_grad_weight(grad_BL, self.features_BD, index_LK)
-        return grad_features, grad_weight
+        return ffi_backward(self.problem.grad, self.features_BD, self.weight, self.index, self.group)
 
     def step(self) -> Output:
         positives = Positives(self.problem.positive_rows, self.problem.positive_labels)
@@ -125,12 +131,28 @@ class FixedFanIn(Implementation):
             first_label=0,
             label_chunk=LABEL_CHUNK,
         )
-        layer = SparseLayer(self.weight, self.index_LK)
+        layer = SparseLayer(self.weight, self.index, group=self.group)
         return step_(self.features_BD, layer, positives, "squared_hinge", update)
 
     def topk(self) -> Output:
-        output: Output = ffi_topk(self.features_BD, self.weight, self.index_LK, None, TOP, 0, LABEL_CHUNK)
+        layer = self.weight, self.index, None
+        output: Output = ffi_topk(self.features_BD, *layer, TOP, 0, LABEL_CHUNK, self.group)
         return output
+
+
+class Grouped(FixedFanIn):
+    """Our ops for groups: K weights per label, and K indices per group of labels."""
+
+    name = "grouped"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.group = problem.shape.group
+        self.index = problem.index[:: self.group].contiguous()
+
+    @classmethod
+    def has(cls, shape: Shape) -> bool:
+        return shape.group > 1
 
 
 class Dense(Implementation):
@@ -281,4 +303,4 @@ class EmbeddingBag(Implementation):
         return labels, scores
 
 
-IMPLEMENTATIONS: tuple[type[Implementation], ...] = (FixedFanIn, Dense, Csr, EmbeddingBag)
+IMPLEMENTATIONS: tuple[type[Implementation], ...] = (FixedFanIn, Grouped, Dense, Csr, EmbeddingBag)

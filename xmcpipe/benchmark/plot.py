@@ -8,10 +8,17 @@ document.
 from pathlib import Path
 from typing import Any
 
-SIZES = {"fan_in": "K, fan-in", "batch": "B, rows", "labels": "L, labels", "features": "D, features"}
+SIZES = {
+    "fan_in": "K, fan-in",
+    "batch": "B, rows",
+    "labels": "L, labels",
+    "features": "D, features",
+    "group": "G, labels of a group",
+}
 # Colours that colour-blind readers can tell apart (Okabe and Ito), and a marker each.
 STYLES = {
     "ffi": ("#D55E00", "o"),
+    "grouped": ("#E69F00", "P"),
     "dense": ("#0072B2", "s"),
     "csr": ("#009E73", "^"),
     "embedding_bag": ("#CC79A7", "D"),
@@ -53,7 +60,7 @@ def varied_size(comparisons: list[dict[str, Any]]) -> str:
 
 
 def _layer(comparison: dict[str, Any], varied: str) -> str:
-    names = {"labels": "L", "features": "D", "batch": "B", "fan_in": "K"}
+    names = {"labels": "L", "features": "D", "batch": "B", "fan_in": "K", "group": "G"}
     sizes = [f"{name} {comparison[size]:,}" for size, name in names.items() if size != varied]
     return f"{comparison['dtype']}\n{' · '.join(sizes)}"
 

@@ -73,15 +73,16 @@ def draw(shape: Shape, device: torch.device, seed: int, large_steps: bool) -> Pr
 
 
 def _index(shape: Shape, random: torch.Generator) -> Tensor:
-    """K of D features at random for each label, uint16 [L, K].
+    """K of D features at random for each label, uint16 [L, K]; the same for the G labels of a group.
 
     A pool of rows is drawn, and each label uses one of them: drawing a million rows, each by sorting D random
     keys, would take longer than the benchmark.
     """
     keys = torch.rand(min(POOL_ROWS, shape.labels), shape.features, generator=random, device=random.device)
     pool = keys.argsort(1)[:, : shape.fan_in].sort(1).values.to(torch.int32)
-    chosen_L = torch.randint(len(pool), (shape.labels,), generator=random, device=random.device)
-    return to_index(pool[chosen_L])
+    num_groups = -(-shape.labels // shape.group)
+    chosen_R = torch.randint(len(pool), (num_groups,), generator=random, device=random.device)
+    return to_index(pool[chosen_R.repeat_interleave(shape.group)[: shape.labels]])
 
 
 def _positives(shape: Shape, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -14,17 +14,21 @@ from xmcpipe.benchmark.problem import TOP
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 FORMULAS = {
     ("forward", "ffi"): "L*K*(e + 2) + B*D*e + B*L*4",
+    ("forward", "grouped"): "L*K*e + L*K*2/G + B*D*e + B*L*4",
     ("forward", "dense"): "L*D*e + B*D*e + B*L*e",
     ("forward", "csr"): "L*K*(e + 4) + L*4 + B*D*e + B*L*e",
     ("forward", "embedding_bag"): "L*K*(e + 4) + B*D*e + B*L*e",
     ("backward", "ffi"): "L*K*(e + 2) + B*L*4 + B*D*e + L*K*4 + B*D*4",
+    ("backward", "grouped"): "L*K*e + L*K*2/G + B*L*4 + B*D*e + L*K*4 + B*D*4",
     ("backward", "dense"): "L*D*e + B*L*e + B*D*e + L*D*e + B*D*e",
     ("backward", "csr"): "L*K*(e + 4) + L*4 + B*L*e + B*D*e + L*K*e + B*D*e",
     ("backward", "embedding_bag"): "L*K*(e + 4) + B*L*e + B*D*e + L*K*e + B*D*e",
     ("step", "ffi"): "L*K*(e + 2) + L*K*e + B*D*e + B*D*4",
+    ("step", "grouped"): "L*K*e + L*K*2/G + L*K*e + B*D*e + B*D*4",
     ("step", "dense"): "L*D*e + L*D*e + B*D*e + B*D*e",
     ("step", "csr"): "L*K*(e + 4) + L*4 + L*K*e + B*D*e + B*D*e",
     ("topk", "ffi"): "L*K*(e + 2) + B*D*e + B*k*12",
+    ("topk", "grouped"): "L*K*e + L*K*2/G + B*D*e + B*k*12",
     ("topk", "dense"): "L*D*e + B*D*e + B*k*(8 + e)",
     ("topk", "csr"): "L*K*(e + 4) + L*4 + B*D*e + B*k*(8 + e)",
     ("topk", "embedding_bag"): "L*K*(e + 4) + B*D*e + B*k*(8 + e)",
@@ -39,6 +43,7 @@ def bytes_moved(what: str, implementation: str, shape: Shape) -> int:
         "D": shape.features,
         "B": shape.batch,
         "k": TOP,
+        "G": shape.group,
         "e": BYTES[shape.dtype],
     }
     # eval is safe here: the formulas are constants of this file.

@@ -51,10 +51,21 @@ def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int
     """The cluster of each of these unit vectors (float32), int32 [M]; sizes differ by at most one."""
     cuts = boundaries(len(vectors_MD), num_clusters)
     order = np.arange(len(vectors_MD), dtype=np.int64)
+    refine(vectors_MD, order, cuts, np.array([0]), np.array([num_clusters]), seed)
+    return cut(order, num_clusters)
+
+
+def refine(vectors_MD: Float32s, order: Int64s, cuts: Int64s, first: Int64s, last: Int64s, seed: int) -> None:
+    """Reorder each of some ranges of the rows `order`, in place, so that similar rows are neighbours.
+
+    A range is halved again and again, until each part is one of those between two neighbours of `cuts`
+    (ascending). Range i consists of the parts [first[i], last[i]).
+    """
     start_D = np.random.default_rng(seed).standard_normal(vectors_MD.shape[1:], np.float32)
-    # Each node of a level holds the clusters [first, last).
-    first, last = np.array([0]), np.array([num_clusters])
-    levels = int(np.ceil(np.log2(max(2, num_clusters))))
+    # Each node of a level holds the parts [first, last).
+    levels = int(np.ceil(np.log2(max(2, int((last - first).max(initial=0))))))
+    splittable = last - first > 1
+    first, last = first[splittable], last[splittable]
     with progress("split", levels, "levels") as bar, ThreadPoolExecutor(usable_cores()) as threads:
         while len(first):
             middle = first + (last - first + 1) // 2  # the left half gets the odd cluster
@@ -67,7 +78,6 @@ def balanced_clusters(vectors_MD: Float32s, num_clusters: int, seed: int) -> Int
             splittable = last - first > 1
             first, last = first[splittable], last[splittable]
             bar.update(1)
-    return cut(order, num_clusters)
 
 
 def _shapes(cuts: Int64s, first: Int64s, middle: Int64s, last: Int64s) -> Iterator[_Shape]:

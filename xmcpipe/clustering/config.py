@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from xmcpipe.config import runtime
+from xmcpipe.config import later, runtime
 
 LABELS_PER_CLUSTER = 164  # 670,091 labels in 4,096 clusters
 
@@ -32,6 +32,9 @@ class ClusterConfig:
     """Seed of all random numbers in clustering."""
     swap_rounds: int = 16
     """Maximum number of rounds that exchange labels between clusters after the split; 0 skips them."""
+    group: int = later(0)
+    """Size of the groups of similar labels for train.head.group (G): clusters are divided into groups of it.
+    0 makes no groups."""
     pooling: Literal["cls", "mean"] = "mean"
     """How token vectors become an embedding: the first token's vector (`cls`) or the mean of all (`mean`).
 
@@ -48,6 +51,7 @@ class ClusterConfig:
             ("dim", 2),
             ("seed", 0),
             ("swap_rounds", 0),
+            ("group", 0),
             ("batch_size", 1),
         ):
             if getattr(self, name) < least:

@@ -12,6 +12,7 @@ import numpy as np
 from xmcpipe.clustering import tfidf
 from xmcpipe.clustering.balanced import balanced_clusters
 from xmcpipe.clustering.config import ClusterConfig
+from xmcpipe.clustering.ordering import positions
 from xmcpipe.clustering.partition import (
     Float32s,
     Int32s,
@@ -29,8 +30,11 @@ from xmcpipe.pieces import Pieces
 
 def cluster_labels(
     config: ClusterConfig, shards: Path, tokenized: Mapping[str, Any], num_labels: int, num_clusters: int
-) -> tuple[Int32s, dict[str, Any]]:
-    """The cluster of each label, int32 [L], and figures about cohesion and about labels without documents.
+) -> tuple[Int32s, Int32s, dict[str, Any]]:
+    """The cluster of each label and its position (`ordering`), int32 [L] each, and figures.
+
+    The figures are about cohesion and about labels without documents. Without `config.group` no label has a
+    position.
 
     `tokenized` is the [tokenize] table with which the shards were made. Raises XmcpipeError if no label has a
     vector, or if faiss or the encoder is missing.
@@ -55,7 +59,13 @@ def cluster_labels(
         "labels_from_text": texts,
         "labels_filled_up": num_labels - len(rows),
     }
-    return fill_up(clusters_M, rows, num_labels, num_clusters, config.seed), figures
+    clusters_L = fill_up(clusters_M, rows, num_labels, num_clusters, config.seed)
+    if not config.group:
+        return clusters_L, clusters_L[:0], figures
+    positions_L = positions(vectors_MD, rows, clusters_L, config.group, config.seed)
+    groups_M = positions_L[rows] // config.group
+    figures["group_similarity"] = _similarity(vectors_MD, groups_M, -(-num_labels // config.group))
+    return clusters_L, positions_L, figures
 
 
 def _label_vectors(

@@ -18,8 +18,9 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 from xmcpipe.tensor_header import read_tensor_header
 
-DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "U16": "<u2", "I64": "<i8"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "U16": "<u2", "I32": "<i4", "I64": "<i8"}
 FREQUENT = ("frequent.labels", "frequent.head.word_index", "frequent.head.word_weight")
+ORDER = "head.label_order"  # of a head whose labels form groups: the label at each place
 WordParts = list[tuple[str, float]]
 """Words or pairs of words, and the part of each in a score; the largest first."""
 
@@ -49,6 +50,8 @@ class WordExplainer:
         self._vocabulary = WordVocabulary(codes.astype(np.uint32), np.asarray(idf))
         self._sparse = (arrays["head.word_index"], arrays["head.word_weight"])
         self._frequent = tuple(arrays[name] for name in FREQUENT[1:]) if FREQUENT[0] in arrays else None
+        order = arrays.get(ORDER)
+        self._place_L = None if order is None else np.argsort(order, kind="stable")
         labels = arrays.get(FREQUENT[0], np.empty(0, np.int64)).tolist()
         self._place = {label: place for place, label in enumerate(labels)}
         self._is_bfloat16 = facts["head"]["dtype"] == "bfloat16"
@@ -73,12 +76,14 @@ class WordExplainer:
 
     def _words_of(self, label: int) -> tuple[list[int], list[float]]:
         """The words that a label reads, and their weights."""
-        place = self._place.get(label)
-        index_LK, weight_LK = self._sparse if place is None or self._frequent is None else self._frequent
-        row = weight_LK[label if place is None else place]
+        index_LK, weight_LK = self._sparse
+        place = label if self._place_L is None else int(self._place_L[label])
+        if label in self._place and self._frequent is not None:
+            (index_LK, weight_LK), place = self._frequent, self._place[label]
+        row = weight_LK[place]
         if self._is_bfloat16:
             row = (row.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        index_K = index_LK[label if place is None else place]
+        index_K = index_LK[place]
         return index_K.tolist(), np.asarray(row, np.float32).tolist()
 
 
@@ -86,7 +91,7 @@ def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The tensors of words in a safetensors file, mapped into memory; bfloat16 as its bits, uint16."""
     header, data = read_tensor_header(path)
     names = ["words.codes", "words.idf", "head.word_index", "head.word_weight"]
-    names += [name for name in FREQUENT if name in header]
+    names += [name for name in (*FREQUENT, ORDER) if name in header]
     return {
         name: np.memmap(
             path,

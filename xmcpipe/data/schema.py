@@ -10,7 +10,8 @@ shards/       {train,test,label}-00000.arrow  id string · input_ids list<int32>
               Split `label` holds the label texts: a row for each label with a text, with that one label.
               labels.parquet, filter_{train,test}.parquet   as in raw/, for the same rows
               tokenizer/                    the files that AutoTokenizer.from_pretrained reads
-clusters/     clusters.parquet              cluster int32; row i is label id i
+clusters/     clusters.parquet              cluster int32 · position int32, if made for groups; row i is label
+                                            id i
 model/        labels.parquet                as in raw/, and documents int32, the number trained on
 predictions/  predictions.parquet           id string · labels list<int32> best first · scores list<float>
                                             · probabilities list<float>, if the model is calibrated
@@ -34,6 +35,7 @@ SHARD_WITH_TERMS = pa.schema(
 )
 FILTER_PAIRS = pa.schema([("row", pa.int64()), ("label", LABEL_ID)])
 CLUSTERS = pa.schema([("cluster", pa.int32())])
+CLUSTERS_WITH_ORDER = pa.schema([*CLUSTERS, ("position", pa.int32())])
 PREDICTIONS = pa.schema(
     [("id", pa.string()), ("labels", pa.list_(LABEL_ID)), ("scores", pa.list_(pa.float32()))],
     metadata={"xmcpipe.predictions": str(PREDICTIONS_VERSION)},

@@ -35,7 +35,7 @@ def favour_rare_labels(model: Model, folder: Path, facts: Mapping[str, Any], wei
     counts_L = training_documents(folder, facts, "predict.propensity_weight")
     added_L = torch.from_numpy(weight * np.log(inverse_propensity(counts_L, facts["documents"]))).float()
     head, frequent = model.head, model.frequent
-    _add(head, added_L[head.shape.first_label :][: head.num_labels])
+    _add(head, head.at_places(added_L))
     if frequent is not None:
         _add(frequent.head, added_L[frequent.labels.cpu()])
     return added_L

@@ -10,7 +10,7 @@ SCORES = "scores of a chunk"  # including their gradient, dX, and the workspace 
 ACTIVATIONS = "activations"  # of the encoder, and everything that lives only in backward
 TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
-LABEL_FACTS = "label facts"  # number of documents and cluster of each label, and the vocabulary of words
+LABEL_FACTS = "label facts"  # documents, cluster and place of each label, and the vocabulary of words
 LIBRARIES = "library workspace"
 KEPT = "kept batches"  # of growth by gradient: the features that the head read, and their positives
 PARTS = (
@@ -43,7 +43,7 @@ def part_of(parameter: str, what: str) -> str:
         return "encoder gradients" if what == "gradient" else f"encoder {what}"
     if owner == "words":
         return LABEL_FACTS
-    if parameter == "frequent.labels":
+    if parameter in ("frequent.labels", "head.label_order"):
         return LABEL_FACTS
     is_index = parameter.split(".")[-1] in ("index", "word_index")
     return "classifier indices" if is_index else f"classifier {what}"

@@ -30,6 +30,8 @@ REWIRING = "rewiring"
 FEATURES = "features of documents"  # for growth by documents: a file, mapped into memory
 PAIRS = "labels of documents"  # for the same
 WORDS = "words of documents"  # for the same, of a head that reads words
+PLACES = "places of labels"  # in the head, of labels that form groups
+PLACE_BYTES = 4
 WORD_BYTES = 2 + 4  # its number and its weight
 KEPT_PAIR_BYTES = 4 + 4  # row and label of a positive that a ring keeps
 DOCUMENT_PAIR_BYTES = 4 + 4  # document and label
@@ -74,7 +76,7 @@ def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, d
     in_features, fan_in = head.shape.in_features, head.shape.fan_in
     # Torch rewires on any device row by row, and by gradient.
     where = "cpu" if config.rewire.prune == "row" else device
-    size = rewiring_bytes(where, shape.labels, in_features, fan_in)
+    size = rewiring_bytes(where, shape.labels, in_features, fan_in, head.shape.group)
     if config.chooses_words_again:
         size = max(size, word_growth_bytes(head.shape, _pairs(shape, documents)))
         if frequent := config.head.frequent_labels:
@@ -95,6 +97,8 @@ def _pairs(shape: BatchShape, documents: int) -> int:
 def _host_bytes(rehearsal: Rehearsal, total: int, shape: BatchShape, documents: int) -> dict[str, int]:
     """Bytes on the host by part: on a CPU all tensors, with a GPU the loaded encoder and label facts."""
     host = {"documents": DOCUMENT_BYTES * documents}
+    if rehearsal.head.shape.group > 1:
+        host[PLACES] = PLACE_BYTES * shape.labels
     if rehearsal.device == "cpu":
         return {"tensors": total, **host}
     facts = LABEL_BYTES if shape.clusters else LABEL_BYTES // 2
@@ -118,7 +122,10 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     words = 0
     if config.head.word_fan_in:
         words = 2 * (shape.labels * config.head.word_fan_in + wide * config.head.frequent_word_fan_in)
-    moved_bytes = words + connections * (2 * value * (1 + moments) + head.index_bytes) + bias + features
+    indices = head.index_bytes * (
+        wide * head.shape.in_features + (head.index.numel() if head.is_sparse else 0)
+    )
+    moved_bytes = words + connections * 2 * value * (1 + moments) + indices + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
     dense = (shape.labels + wide) * head.shape.in_features
     return Floor(moved_bytes, flops * connections, flops * dense)

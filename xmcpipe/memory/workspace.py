@@ -7,6 +7,7 @@ fewer multiprocessors and a smaller cache, so they need less.
 B rows, D features, L labels, K fan-in.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from xmcpipe.memory.live_bytes import LiveBytes
 from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.ops import ffi_torch, step_torch
 from xmcpipe.ops.cuda.geometry import (
     INDEX_BYTES,
     SUM_BYTES,
@@ -26,7 +28,9 @@ from xmcpipe.ops.cuda.geometry import (
     word_workspace_bytes,
 )
 from xmcpipe.ops.ffi_torch import TILE_VALUES
+from xmcpipe.ops.layer import Positives, SparseLayer, Update, whole_groups
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
+from xmcpipe.ops.rewire import chunk_groups
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 from xmcpipe.ops.word_layer import MAX_WORDS
 from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
@@ -37,6 +41,9 @@ H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capa
 DTYPES = {2: torch.bfloat16, 4: torch.float32}  # by bytes of a value
 HISTOGRAM_BYTES = 4 * 8 * (1 << 21)  # four int64 copies of the bits of one piece of the layer
 TIE_BYTES = 2 * 8  # per label: the ties in its row, and those before it
+COPIED_BYTES = 2 * 4 + 1  # of a weight of a group: two copies, and whether it is pruned
+# Place of the size of groups among the arguments of each operator that has it.
+GROUP = {"ffi_scores": 3, "ffi_grad_features": 4, "ffi_grad_weight": 3, "ffi_step_": 21}
 LABEL_CHUNK, WORD_INDEX, WORD_VALUES = 15, 17, 19  # places of these among the arguments of `ffi_step_`
 CHOICE_BYTES = 8 + 8 + 4 + 8  # of a value of the gradient: itself, and its |value|, bits and key in turn
 TABLE_BYTES = 2 * 8 * (1 << 16)  # of growth by gradient: the gradient at each score
@@ -66,8 +73,36 @@ def classifier_workspace_bytes(
     return max_step_workspace_bytes(shape, H100, label_chunk) + of_words
 
 
+def _group(name: str, args: tuple[Any, ...]) -> int:
+    """The size of the groups of labels in the arguments of the operator called `name`."""
+    place = GROUP.get(name, len(args))
+    return int(args[place]) if place < len(args) else 1
+
+
+def _in_torch(name: str, args: tuple[Any, ...], group: int) -> tuple[Tensor, ...]:
+    """The results of an operator for groups of labels, computed in torch; for a step without its words."""
+    first, second, third, *rest = args
+    if name == "ffi_step_":
+        update = Update(*rest[4:7], *rest[8:13])
+        layer = SparseLayer(second, third, rest[0], rest[1], group)
+        return step_torch.step_(first, layer, Positives(rest[2], rest[3]), rest[7], update, None)
+    if name == "ffi_grad_weight":
+        out = torch.empty(first.shape[1], third.shape[1])
+        ffi_torch.grad_weight(first, second, SparseLayer(out, third, group=group))
+        return (out,)
+    product = ffi_torch.scores if name == "ffi_scores" else ffi_torch.grad_features
+    width = len(second) if name == "ffi_scores" else rest[0]
+    product(first, SparseLayer(second, third, group=group), out := torch.empty(len(first), width))
+    return (out,)
+
+
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     """Workspace on a GPU of the operator called `name` with these arguments, in bytes."""
+    group = _group(name, args)
+    if group > 1:  # computed by torch, which allocates the same on every device
+        workspace = _measured(lambda *sample: _in_torch(name, sample, group), name, args)
+        words = args[WORD_VALUES] if name == "ffi_step_" else None
+        return workspace + (0 if words is None else word_workspace_bytes(len(words), len(args[0])))
     first: Tensor = args[0]
     second: Tensor = args[1]
     num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
@@ -98,31 +133,46 @@ def _gradient_by_label(num_rows: int, num_labels: int) -> int:
 
 def workspace_on_cpu(func: Any, args: tuple[Any, ...]) -> int:
     """Workspace on a CPU of the operator `func` with arguments of these shapes and dtypes, in bytes."""
-    labels = next(len(value) for value in args if isinstance(value, Tensor) and value.dtype == INDEX_DTYPE)
-    # Of the operators of a step, only `ffi_grad_features` has an int at place 3: D, which no tensor shows.
-    features = next((value for value in args[3:4] if isinstance(value, int)), args[0].shape[1])
-    num_sampled = min(labels, max(SAMPLE_LABELS, 2 * TILE_VALUES // features))
-    sample = tuple(_zeros(value, labels, num_sampled) for value in args)
+    return _measured(func, func._schema.name.split("::")[1], args)
+
+
+def _measured(call: Callable[..., Any], name: str, args: tuple[Any, ...]) -> int:
+    """What `call`, the operator called `name`, allocates for arguments like these, except its results."""
+    rows, group = _index_rows(args), _group(name, args)
+    labels = rows if group == 1 else args[0].shape[1] if name == "ffi_grad_weight" else len(args[1])
+    # Only in the arguments of `ffi_grad_features` no tensor shows D.
+    features = args[3] if name == "ffi_grad_features" else args[0].shape[1]
+    num_sampled = min(labels, whole_groups(max(SAMPLE_LABELS, 2 * TILE_VALUES // features), group))
+    sample = tuple(_zeros(value, labels, num_sampled, group) for value in args)
     meter = LiveBytes()
     with torch.no_grad(), meter:
-        results = func(*sample)
+        results = call(*sample)
     workspace = meter.peak - meter.live  # operands and results are still alive
     del results
     return workspace
 
 
-def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int) -> int:
+def _index_rows(args: tuple[Any, ...]) -> int:
+    """Number of rows of the first index among the arguments of an operator."""
+    return next(len(value) for value in args if isinstance(value, Tensor) and value.dtype == INDEX_DTYPE)
+
+
+def rewiring_bytes(device: str, num_labels: int, num_features: int, fan_in: int, group: int = 1) -> int:
     """Workspace of a rewiring in bytes: the larger of the histograms of the cut, and the regrowth."""
-    if device == "cuda":
+    if device == "cuda" and group == 1:
         return max(HISTOGRAM_BYTES, TIE_BYTES * num_labels)
-    rows = min(chunk_rows(num_features), num_labels)
+    rows = min(chunk_rows(num_features), -(-num_labels // group))
+    copied = 0
+    if group > 1:
+        rows = min(rows, chunk_groups(group, fan_in))
+        copied = COPIED_BYTES * rows * group * fan_in
     meta = torch.device("meta")
     meter = LiveBytes()
     with meter:
         pruned = torch.empty(rows, fan_in, dtype=torch.bool, device=meta)
         labels = torch.empty(rows, dtype=torch.int64, device=meta)
         regrow(torch.empty(rows, fan_in, dtype=INDEX_DTYPE, device=meta), pruned, 0, 1, labels, num_features)
-    return max(HISTOGRAM_BYTES, meter.peak)
+    return max(HISTOGRAM_BYTES, meter.peak + copied)
 
 
 def growth_bytes(num_labels: int, num_features: int, num_pairs: int) -> int:
@@ -152,9 +202,11 @@ def frequent_growth_bytes(num_frequent: int, num_terms: float) -> int:
     return matrices + round(4 * num_terms)
 
 
-def _zeros(value: Any, labels: int, sample: int) -> Any:
+def _zeros(value: Any, labels: int, sample: int, group: int) -> Any:
     """A tensor of zeros in memory like `value`, with `sample` labels where it has `labels`."""
     if not isinstance(value, Tensor):
         return value
     shape = [sample if size == labels else size for size in value.shape]
+    if group > 1 and value.dtype == INDEX_DTYPE:
+        shape = [-(-sample // group), *value.shape[1:]]
     return torch.zeros(shape, dtype=value.dtype)

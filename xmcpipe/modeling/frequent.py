@@ -33,5 +33,6 @@ class FrequentLabels(nn.Module):
         assert sparse.bias is not None, "HeadTable has checked it"
         assert self.head.bias is not None, "HeadShape.bias is set"
         self.labels.copy_(labels_H)
-        self.head.bias.copy_(sparse.bias[self.labels])
-        sparse.bias[self.labels] = OFF
+        places_H = sparse.places_of(self.labels)
+        self.head.bias.copy_(sparse.bias[places_H])
+        sparse.bias[places_H] = OFF

@@ -98,7 +98,7 @@ def stepped_loss(
     gradient, since they change in the forward pass. `words` are those of the rows, for a head that
     reads words.
     """
-    layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum)
+    layer = SparseLayer(head.weight, head.index, head.bias, sgd.momentum, head.shape.group)
     if not head.owns_all_labels:  # otherwise nothing is searched, which would wait for the device
         first = head.shape.first_label
         positives = positives.within(first, first + head.num_labels)

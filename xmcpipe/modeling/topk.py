@@ -42,18 +42,19 @@ def top_labels(
     for a head that reads words. `added_L` float32 [L] is added to the scores: -inf leaves a label out, as
     long as k others remain.
     """
-    k, first_label = min(k, head.num_labels), head.shape.first_label
-    added = None if added_L is None else added_L[first_label : first_label + head.num_labels]
+    k, first_label, order = min(k, head.num_labels), head.shape.first_label, head.order
+    added = None if added_L is None else head.at_places(added_L)
     if head.is_sparse and words is None:
         bias = head.bias if added is None else _sum(head.bias, added)
-        layer = SparseLayer(head.weight, head.index, bias)
-        return topk(features_BD, layer, k, first_label, label_chunk)
+        layer = SparseLayer(head.weight, head.index, bias, group=head.shape.group)
+        return topk(features_BD, layer, k, first_label, label_chunk, order)
     projected_BW = head.project(features_BD)
     best: Best | None = None
     for begin, end in head.chunks(label_chunk):
         scores_BC = head.scores(projected_BW, begin, end, words)
         scores_BC = scores_BC if added is None else scores_BC + added[begin:end]
-        best = merge(best, scores_BC, first_label + begin, k)
+        labels = first_label + begin if order is None else order[begin:end]
+        best = merge(best, scores_BC, labels, k)
     assert best is not None, "a head has at least one label"
     return best
 

@@ -85,8 +85,9 @@ def ffi_rewire_(
     `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [R, K] of groups of `group` labels;
     `moments`: optimizer tensors [L, K]. Slots whose strength is below `bits` are replaced, and the first
     `ties` of those equal to it; if `row_count` is not 0, the `row_count` weakest of each row instead, of
-    equal ones the first. The new features are those of `topology.regrow` for (seed, rewiring, first_label / G + row), with weight
-    and moments 0. `rewiring` counts from 1. Raises ValueError for other shapes or dtypes.
+    equal ones the first. The new features are those of `topology.regrow` for (seed, rewiring,
+    first_label / G + row), with weight and moments 0. `rewiring` counts from 1. Raises ValueError for other
+    shapes or dtypes.
     """
     layer, settings = (
         SparseLayer(weight, index, group=group),

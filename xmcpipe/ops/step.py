@@ -38,10 +38,9 @@ def _implementation(features: Tensor, layer: SparseLayer, words: Words) -> Step:
 
         return xmcpipe.ops.cuda.step.step_
     if numba_preferred(features, layer, torch.float32):
-        import xmcpipe.ops.cpu.grouped_step  # here, since numba takes a second to import
-        import xmcpipe.ops.cpu.step
+        from xmcpipe.ops.cpu import grouped_step, step  # here, since numba takes a second to import
 
-        return (xmcpipe.ops.cpu.step if layer.group == 1 else xmcpipe.ops.cpu.grouped_step).step_
+        return step.step_ if layer.group == 1 else grouped_step.step_
     return step_torch.step_
 
 
@@ -114,11 +113,17 @@ def _empty_step(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
     # After `features`: 4 tensors of the layer, 2 of the positives, 3 scalars, the loss, 5 numbers, 5 tensors
     # of words, the group. The dispatcher leaves out arguments at the end that are at their defaults.
-    *schema_of_words, group = (*schema[15:], *(None, None, None, None, None, 1)[len(schema) - 15 :])
-    layer, positives, loss = SparseLayer(*schema[:4], group), Positives(*schema[4:6]), schema[9]
+    defaults: list[Any] = [*[None] * 5, 1]
+    *of_words, group = [*schema[15:], *defaults[len(schema) - 15 :]]
+    weight, index, bias, momentum, rows, labels, *_ = schema
+    layer, positives, loss = (
+        SparseLayer(weight, index, bias, momentum, group),
+        Positives(rows, labels),
+        schema[9],
+    )
     update = Update(*schema[6:9], *schema[10:15])
     check_step(features, layer, positives, loss, update)
-    if (words := _words(update, *schema_of_words)) is not None:
+    if (words := _words(update, *of_words)) is not None:
         check_step_words(words, len(features), layer.num_labels)
     return (
         features.new_empty((), dtype=torch.float32),

@@ -98,8 +98,10 @@ def _topk(
 @ffi_topk.register_fake
 def _empty_topk(features: Tensor, *schema: Any) -> tuple[Tensor, Tensor]:
     """Results of the right shapes; `schema` is the rest of the operator's arguments."""
-    k, group, ids = schema[3], *(*schema[6:], *(1, None)[len(schema) - 6 :])
-    check(features, SparseLayer(*schema[:3], group=group), k, schema[5], ids)
+    weight, index, bias, k, _, label_chunk, *rest = schema
+    defaults: list[Any] = [1, None]
+    group, ids = [*rest, *defaults[len(rest) :]]
+    check(features, SparseLayer(weight, index, bias, group=group), k, label_chunk, ids)
     shape = (len(features), k)
     return features.new_empty(shape, dtype=torch.int64), features.new_empty(shape, dtype=torch.float32)
 
@@ -138,10 +140,9 @@ def _top_of_chunk(scores: Tensor, labels: int | Tensor, k: int) -> Best:
         tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
         values, chosen = values[:, :k], chosen[:, :k]
         if len(tied):
-            labels_C = labels
             if isinstance(labels, int):
-                labels_C = torch.arange(labels, labels + scores.shape[1], device=scores.device)
-            chosen[tied], values[tied] = _in_order(labels_C.long().expand(len(tied), -1), scores[tied], k)
+                labels = torch.arange(labels, labels + scores.shape[1], device=scores.device)
+            chosen[tied], values[tied] = _in_order(labels.long().expand(len(tied), -1), scores[tied], k)
     return chosen, values
 
 

@@ -15,6 +15,8 @@ from xmcpipe.stages.stage import Option, Result, Stage
 def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write clusters.parquet into `out`: the cluster of each label in the vocabulary of the shards.
 
+    With `config.group` it has the position of each label too, in an order whose neighbours form groups.
+
     Raises XmcpipeError if there are more clusters than labels, and the errors of `cluster_labels`.
     """
     import numpy as np
@@ -22,7 +24,7 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     import pyarrow.parquet as pq
 
     from xmcpipe.clustering.partition import random_partition
-    from xmcpipe.data.schema import CLUSTERS
+    from xmcpipe.data.schema import CLUSTERS, CLUSTERS_WITH_ORDER
 
     started = time.monotonic()
     shards = inputs["shards"]
@@ -31,15 +33,19 @@ def run(config: ClusterConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     figures: dict[str, Any] = {"labels": num_labels, "num_clusters": num_clusters}
     if config.method == "random":  # needs neither texts nor an encoder
         clusters = random_partition(num_labels, num_clusters, config.seed)
+        positions = np.argsort(np.argsort(clusters, kind="stable"), kind="stable").astype(np.int32)
     else:
         from xmcpipe.clustering.labels import cluster_labels
 
         tokenized = Artifact.at(shards).manifest.config
-        clusters, tightness = cluster_labels(config, shards, tokenized, num_labels, num_clusters)
+        clusters, positions, tightness = cluster_labels(config, shards, tokenized, num_labels, num_clusters)
         figures |= tightness
     sizes = np.bincount(clusters, minlength=num_clusters)
     figures |= {"size_min": int(sizes.min()), "size_max": int(sizes.max())}
-    pq.write_table(pa.table({"cluster": clusters}, schema=CLUSTERS), out / "clusters.parquet")
+    columns, schema = {"cluster": clusters}, CLUSTERS
+    if config.group:
+        columns, schema = {**columns, "position": positions}, CLUSTERS_WITH_ORDER
+    pq.write_table(pa.table(columns, schema=schema), out / "clusters.parquet")
     return Result(
         figures | {"seconds": round(time.monotonic() - started, 1)}, {"clusters.parquet": num_labels}
     )

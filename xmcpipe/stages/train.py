@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
-    `inputs` has "shards", "clusters" if the auxiliary loss is on, and "embeddings" if the encoder is frozen
-    or the topology informed. Raises XmcpipeError for K > D, an encoder that can't be found, clusters or
-    embeddings of other shards, and a loss that isn't finite.
+    `inputs` has "shards", "clusters" if the auxiliary loss is on or labels are grouped by meaning, and
+    "embeddings" if the encoder is frozen or the topology informed. Raises XmcpipeError for K > D, an encoder
+    that can't be found, clusters or embeddings of other shards, and a loss that isn't finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
@@ -46,7 +46,8 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     from xmcpipe.modeling.saved import save_model
     from xmcpipe.training.build import new_model
     from xmcpipe.training.feed import Feed, count_clusters, read_clusters
-    from xmcpipe.training.informed import choose_connections
+    from xmcpipe.training.initial.grouping import label_order
+    from xmcpipe.training.initial.informed import choose_connections
     from xmcpipe.training.trainer import Trainer
 
     shards = inputs["shards"]
@@ -59,16 +60,18 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     frozen = embeddings if config.encoder.frozen else None
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, frozen)
     clusters = None
-    if config.auxiliary.weight:
+    if config.auxiliary.weight or config.head.groups_by_meaning:
         _require_same_shards(inputs, "clusters", "cluster")
+    if config.auxiliary.weight:
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
+    order_L = label_order(config, feed, inputs.get("clusters"))
     words = _words(config, shards, feed)
     num_clusters = count_clusters(clusters)
     num_tokens = max(len(tokenizer), feed.shards.num_tokens)
-    model = new_model(config, encoder_name, num_tokens, feed, num_clusters, device, words)
+    model = new_model(config, encoder_name, num_tokens, feed, num_clusters, device, words, order_L)
     model.piece_length = pieces.piece_length
     feed.read_words(model.words)
-    feed.separate(model.frequent)
+    feed.separate(model.frequent, model.head.order)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
@@ -137,11 +140,12 @@ def _chosen(table: TrainTable, inputs: Mapping[str, Path], encoder_name: str) ->
 
 
 def _required(config: TrainTable) -> tuple[str, ...]:
-    """The required inputs: clusters for the auxiliary loss, embeddings where something reads them.
+    """The required inputs: clusters for the auxiliary loss and groups, embeddings where something reads them.
 
     Where the weight of the auxiliary loss is "auto", clusters are read if the recipe makes them.
     """
-    clusters = () if config.auxiliary.weight in (0.0, AUTO) else ("clusters",)
+    needed = config.head.groups_by_meaning or config.auxiliary.weight not in (0.0, AUTO)
+    clusters = ("clusters",) if needed else ()
     return ("shards", *clusters, *(("embeddings",) if _reads_embeddings(config) else ()))
 
 
@@ -231,7 +235,7 @@ TRAIN = Stage(
     run=run,
     required=_required,
     alternatives={
-        "clusters": "set train.auxiliary.weight = 0",
+        "clusters": 'set train.auxiliary.weight = 0 and train.head.group_by = "random"',
         "embeddings": 'set train.encoder.frozen = false and train.head.topology = "random"',
     },
     how_far=how_far,

@@ -10,6 +10,7 @@ import torch
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import encoder as encoders
 from xmcpipe.modeling.heads import HeadShape
+from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.losses import prior_bias
 from xmcpipe.modeling.model import Model, ModelShape, build_model, embedding_size
 from xmcpipe.modeling.words import WordKind
@@ -44,6 +45,7 @@ def model_shape(
         seed=config.seed,
         dtype=dtype,
         word_fan_in=config.head.word_fan_in,
+        group=config.head.group,
     )
     return ModelShape(
         head=head,
@@ -76,6 +78,7 @@ def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
         init_std=0.0,
         seed=sparse.seed ^ SEED_OF_FREQUENT,
         word_fan_in=config.head.frequent_word_fan_in if config.head.word_fan_in else 0,
+        group=1,
     )
 
 
@@ -87,12 +90,14 @@ def new_model(
     num_clusters: int,
     device: torch.device | str = "cpu",
     words: WordChoice | None = None,
+    order_L: torch.Tensor | None = None,
 ) -> Model:
     """The initial model of `config` on `device`: a pretrained encoder, and a head drawn from the seed.
 
-    `words` are required if the head reads words. Seeds torch's generator first. `num_tokens` is the size of
-    the vocabulary that the shards were tokenized with. Raises XmcpipeError for an encoder that can't be
-    loaded or has fewer than `num_tokens` embeddings, and for K > D.
+    `words` are required if the head reads words, and the order of the labels (`training.initial.grouping`) if
+    they form groups. Seeds torch's generator first. `num_tokens` is the size of the vocabulary that the
+    shards were tokenized with. Raises XmcpipeError for an encoder that can't be loaded or has fewer than
+    `num_tokens` embeddings, and for K > D.
     """
     torch.manual_seed(config.seed)
     encoder = encoders.load(encoder_name)
@@ -101,8 +106,12 @@ def new_model(
     of_words = () if words is None else (words.kind, len(words.vocabulary))
     shape = model_shape(config, embedding, num_labels, num_clusters, *of_words)
     model = build_model(encoder, shape, device, draw=True)
+    if order_L is not None:
+        assert isinstance(model.head, FFIHead), "HeadTable has checked it"
+        model.head.set_order(order_L)
     if model.head.bias is not None and config.head.bias_init == "prior":
-        model.head.bias.data.copy_(prior_bias(config.loss, feed.label_counts, feed.num_documents))
+        bias_L = prior_bias(config.loss, feed.label_counts, feed.num_documents)
+        model.head.bias.data.copy_(model.head.at_places(bias_L))
     if model.frequent is not None:
         model.frequent.take(torch.from_numpy(feed.most_frequent(config.head.frequent_labels)), model.head)
     if words is not None and model.words is not None:

@@ -33,15 +33,15 @@ COUNTED_ROWS = 1 << 16  # number of documents whose labels are gathered at a tim
 class TokenBatch:
     """B documents on the device: token ids and mask int64 [B, S], and the positive pairs sorted by label.
 
-    `words` are None unless the model reads words. `split`: the positive pairs of each of two heads, if the
-    most frequent labels have one of their own; the labels of the second are numbered among these.
+    `words` are None unless the model reads words. `split`: the positive pairs of each head, its labels by
+    their places in it, if there are two heads or a place is not the label's id.
     """
 
     input_ids_BS: Tensor
     mask_BS: Tensor
     positives: Positives
     words: BatchWords | None = None
-    split: tuple[Positives, Positives] | None = None
+    split: tuple[Positives, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids_BS)
@@ -54,7 +54,7 @@ class EmbeddedBatch:
     embedding_BE: Tensor
     positives: Positives
     words: BatchWords | None = None
-    split: tuple[Positives, Positives] | None = None
+    split: tuple[Positives, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.embedding_BE)
@@ -64,7 +64,7 @@ Batch = TokenBatch | EmbeddedBatch
 
 
 def positives_of_heads(batch: Batch) -> tuple[Positives, ...]:
-    """The positive pairs of each head of the model, in the order of `Model.heads`."""
+    """The positive pairs of each head of the model, in the order of `Model.heads`, by places in the head."""
     return (batch.positives,) if batch.split is None else batch.split
 
 
@@ -92,7 +92,7 @@ class Feed:
     With `config.label_features` the label texts are training rows too, after the documents. They are never in
     the validation split, because a model is judged by the labels of documents. `label_counts` float64 [L] and
     `num_documents` count the training rows only. With `embeddings`, of the rows of the shards, batches hold
-    these instead of tokens. Batches have words after `read_words`, and pairs of two heads after `separate`.
+    these instead of tokens. Batches have words after `read_words`, and pairs of each head after `separate`.
 
     Raises XmcpipeError for shards without a document or a label, for label_features without label texts, and
     for a label id that the vocabulary doesn't have.
@@ -109,6 +109,7 @@ class Feed:
         self.shards, self.embeddings = Shards(folder, *config.splits), embeddings
         self._words: tuple[WordVocabulary, WordSource] | None = None
         self._frequent: Frequent | None = None
+        self._place_L: npt.NDArray[np.int32] | None = None
         assert embeddings is None or len(embeddings) == len(self.shards), "embeddings of these shards"
         self.num_labels = pq.ParquetFile(folder / "labels.parquet").metadata.num_rows
         self._config, self._pad_id, self._device = config, pad_id, device
@@ -139,10 +140,20 @@ class Feed:
         order = np.argsort(-self.label_counts.cpu().numpy(), kind="stable")
         return np.sort(order[:count]).astype(np.int64)
 
-    def separate(self, frequent: FrequentLabels | None) -> None:
-        """Give every batch the pairs of these labels apart from those of all others, if there are any."""
+    def separate(self, frequent: FrequentLabels | None, order_L: Tensor | None = None) -> None:
+        """Give every batch the pairs of these labels apart from those of all others, if there are any.
+
+        `order_L` is the order of the labels in the head of all labels (`Head.order`).
+        """
         if frequent is not None:
             self._frequent = Frequent.of(frequent.labels.cpu().numpy(), self.num_labels)
+        if order_L is not None:
+            self._place_L = np.empty(self.num_labels, np.int32)
+            self._place_L[order_L.cpu().numpy()] = np.arange(self.num_labels, dtype=np.int32)
+
+    def places(self, labels_P: npt.NDArray[np.integer]) -> Int64s:
+        """The places of some labels in the head of all labels."""
+        return (labels_P if self._place_L is None else self._place_L[labels_P]).astype(np.int64)
 
     @property
     def frequent(self) -> "Frequent | None":
@@ -204,13 +215,13 @@ class Feed:
         rows, labels = self._to_device(rows_P, labels_P)
         return Positives.of(rows, labels)
 
-    def _split(self, rows_P: Int64s, labels_P: Int64s) -> tuple[Positives, Positives] | None:
+    def _split(self, rows_P: Int64s, labels_P: Int64s) -> tuple[Positives, ...] | None:
         """The pairs of each head. They are told apart on the host: a GPU would have to be waited for."""
         if self._frequent is None:
-            return None
+            return None if self._place_L is None else (self._positives(rows_P, self.places(labels_P)),)
         place_P = self._frequent.place_L[labels_P]
         mine_P = place_P >= 0
-        sparse = self._positives(rows_P[~mine_P], labels_P[~mine_P])
+        sparse = self._positives(rows_P[~mine_P], self.places(labels_P[~mine_P]))
         return sparse, self._positives(rows_P[mine_P], place_P[mine_P])
 
     def _to_device(self, *arrays: npt.NDArray[Any]) -> list[Tensor]:

@@ -25,6 +25,14 @@ class HeadTable:
     fan_in: int | Auto = AUTO
     """Number of features that each label reads (K); "auto" follows the number of features and labels."""
 
+    group: int = later(1)
+    """Number of labels of a sparse head that share the features they read (G), with weights of their own:
+    the index takes G times fewer bytes, and a step is faster. 1 gives each label features of its own."""
+
+    group_by: Literal["meaning", "random", "frequency"] = later("meaning", of="group")
+    """Which labels form a group: those of similar documents (meaning), which needs a [cluster] table with
+    cluster.group set to the same size; labels at random; or labels of similar frequency (frequency)."""
+
     topology: Literal["random", "informed"] = later("random")
     """Which features a label reads at first: random ones, or those in which the mean embedding of its
     documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
@@ -83,9 +91,16 @@ class HeadTable:
     """Momentum of the output layer under sgd; 0 needs no memory for it. "auto" is 0 with memory = "light",
     else 0.9."""
 
+    @property
+    def groups_by_meaning(self) -> bool:
+        """Whether the order of the labels is read from the clusters."""
+        return self.group > 1 and self.group_by == "meaning"
+
     def __post_init__(self) -> None:
         require_head(self.kind)
-        require_at_least(self, 1, "fan_in")
+        require_at_least(self, 1, "fan_in", "group")
+        if self.group > 1 and not HEADS[self.kind].is_sparse:
+            raise ValueError(f"expected a sparse head with group > 1, got kind = {self.kind!r}")
         require_at_least(
             self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
         )

@@ -8,6 +8,9 @@ topology doesn't depend on either.
 The smallest weights of the whole layer are mostly those of rare labels, whose rows then change all the time.
 With `prune = "row"` every label replaces the same number of its own.
 
+Labels of a group share their features: what is pruned is a slot of the group, by the mean |weight| of its
+labels.
+
 L labels, K fan-in.
 """
 
@@ -18,7 +21,8 @@ import torch
 from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
-from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
+from xmcpipe.ops.layer import whole_groups
+from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits, strengths
 from xmcpipe.ops.topology import chunk_rows
 from xmcpipe.training.head_config import RewireConfig
 from xmcpipe.training.schedule import prune_threshold
@@ -58,28 +62,30 @@ class Cut:
     row_count: int = 0
 
 
-def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0) -> Cut:
+def cut_fraction(weight_LK: Tensor, fraction: float, ranks: Ranks, rows: int = 0, group: int = 1) -> Cut:
     """The cut that prunes the floor(fraction * connections) smallest |weight| of the whole layer.
 
-    Ties are broken by label id, then by position in the row. `rows` labels are read at a time; 0 means a
-    default.
+    Ties are broken by label id, then by position in the row. With groups of `group` labels, the slots of
+    groups are the connections, and the mean |weight| of a slot counts. `rows` labels are read at a time; 0
+    means a default.
     """
-    device = weight_LK.device
-    total = int(ranks.gather(torch.tensor(weight_LK.numel(), device=device)).sum())
+    device, (num_labels, fan_in) = weight_LK.device, weight_LK.shape
+    total = int(ranks.gather(torch.tensor(-(-num_labels // group) * fan_in, device=device)).sum())
     target = int(fraction * total)
     if target == 0:
         return Cut(0, 0)
-    rows = rows or chunk_rows(weight_LK.shape[1])
+    rows = whole_groups(rows or chunk_rows(fan_in), group)
     # Radix selection in two passes: the first finds the upper 16 bits of the threshold, the second the lower
     # 16 among the weights that have these upper bits.
-    pieces = [weight_LK[begin : begin + rows] for begin in range(0, len(weight_LK), rows)]
+    pieces = [weight_LK[begin : begin + rows] for begin in range(0, num_labels, rows)]
     high = torch.zeros(HIGH_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
-        high += torch.bincount((magnitude_bits(piece) >> 16).flatten(), minlength=HIGH_BINS)
+        bits = magnitude_bits(strengths(piece, group)).flatten()
+        high += torch.bincount(bits >> 16, minlength=HIGH_BINS)
     high_bin, below = _bin_of(ranks.gather(high).sum(0), target)
     low = torch.zeros(LOW_BINS, dtype=torch.int64, device=device)
     for piece in pieces:
-        bits = magnitude_bits(piece).flatten()
+        bits = magnitude_bits(strengths(piece, group)).flatten()
         low += torch.bincount(bits[bits >> 16 == high_bin] & 0xFFFF, minlength=LOW_BINS)
     lows = ranks.gather(low)
     low_bin, below_in_bin = _bin_of(lows.sum(0), target - below)
@@ -100,7 +106,9 @@ def next_rewiring(config: RewireConfig, step: int, total_steps: int) -> int | No
     return following if following <= config.until * total_steps else None
 
 
-def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: int) -> Cut | None:
+def next_cut(
+    config: RewireConfig, weight_LK: Tensor, step: int, total_steps: int, group: int = 1
+) -> Cut | None:
     """The cut after step number `step`, from 1; None if no rewiring follows this step."""
     if next_rewiring(config, step, total_steps) != step:
         return None
@@ -108,7 +116,7 @@ def next_cut(config: RewireConfig, weight_LK: Tensor, step: int, total_steps: in
     if config.mode == "fraction" and config.prune == "row":
         return Cut(0, 0, int(config.fraction * weight_LK.shape[1]))
     if config.mode == "fraction":
-        return cut_fraction(weight_LK, config.fraction, OneProcess())
+        return cut_fraction(weight_LK, config.fraction, OneProcess(), group=group)
     return cut_threshold(prune_threshold(step, last, config.threshold, config.final_threshold))
 
 
@@ -119,11 +127,9 @@ def rewire(head: Head, moments_LK: list[Tensor], cut: Cut, seed: int, rewiring: 
     New connections have weight 0 and moments 0. `moments_LK` are optimizer tensors of the weight's shape;
     `rewiring` is the number of this rewiring, from 1. The head must rewire (`Head.rewires`).
     """
-    first, width = head.shape.first_label, head.shape.in_features
-    replaced = ffi_rewire_(
-        head.weight, head.index, moments_LK, cut.bits, cut.ties, seed, rewiring, first, width, cut.row_count
-    )
-    return int(replaced)
+    layer, shape = (head.weight, head.index, moments_LK), head.shape
+    of_labels = (shape.first_label, shape.in_features, cut.row_count, shape.group)
+    return int(ffi_rewire_(*layer, cut.bits, cut.ties, seed, rewiring, *of_labels))
 
 
 def _bin_of(histogram: Tensor, target: int) -> tuple[int, int]:

@@ -248,7 +248,7 @@ class Trainer:
         head, state = self.model.head, self.progress
         if not head.rewires:
             return
-        cut = next_cut(self.config.rewire, head.weight, state.step, self.total_steps)
+        cut = next_cut(self.config.rewire, head.weight, state.step, self.total_steps, head.shape.group)
         if cut is None:
             return
         state.rewirings += 1

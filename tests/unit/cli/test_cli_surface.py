@@ -98,7 +98,17 @@ COMMANDS = {
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
     | {"--device", "--bandwidth", "--tflops", "--measure"},
-    "bench": {"--labels", "--fan-in", "--features", "--batch", "--dtype", "--what", "--device", "--quick"}
+    "bench": {
+        "--labels",
+        "--fan-in",
+        "--group",
+        "--features",
+        "--batch",
+        "--dtype",
+        "--what",
+        "--device",
+        "--quick",
+    }
     | {"--repeats", "--seconds", "--out", "--json"},
     "kernels": set(),  # its own commands are frozen by test_cli_kernels
 }

@@ -75,7 +75,8 @@ def test_strided_inputs(name: str, device: str) -> None:
     with implementation(name):
         expected = [ffi_scores(features, weight, index), *ffi_backward(grad, features, weight, index)]
         strided = [tensor.T.contiguous().T for tensor in (features, weight, index, grad)]
-        products = [ffi_scores(*strided[:3]), *ffi_backward(strided[3], *strided[:3])]
+        features, weight, index, grad = strided
+        products = [ffi_scores(features, weight, index), *ffi_backward(grad, features, weight, index)]
     for value, right in zip(products, expected, strict=True):
         torch.testing.assert_close(value, right)
 

@@ -12,6 +12,7 @@ from xmcpipe.data.shards.files import Int64s
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.initial.grouping import label_order
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.updates.light import LightUpdates
 from xmcpipe.training.updates.paper import PaperUpdates
@@ -49,7 +50,9 @@ def make(
     config = from_table(TrainConfig, {**table, **changes}, "train")
     feed = Feed(shards, config, 0, CPU)
     on = config.auxiliary.weight > 0
-    model = new_model(config, str(encoder), 204, feed, 4 if on else 0)
+    order = label_order(config, feed, None)
+    model = new_model(config, str(encoder), 204, feed, 4 if on else 0, order_L=order)
+    feed.separate(None, model.head.order)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():
         if isinstance(module, torch.nn.Dropout):

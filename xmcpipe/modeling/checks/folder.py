@@ -110,6 +110,8 @@ def _head(table: Any) -> HeadShape:
     head = HeadShape(**table)
     if head.kind not in HEADS or head.dtype not in DTYPES:
         raise ValueError(f"unknown head {head.kind[:40]!r} or dtype {head.dtype[:40]!r}")
+    if not head.group or (head.group > 1 and not HEADS[head.kind].is_sparse):
+        raise ValueError(f"expected group = 1, or more of a sparse head, got {head.group} of {head.kind!r}")
     return head
 
 

@@ -48,12 +48,26 @@ def _faults(model: Model) -> Iterator[str]:
 
 def _head_faults(prefix: str, head: Head, num_words: int) -> Iterator[str]:
     if head.is_sparse:
-        yield from _row_faults(f"{prefix}.index", head.index, head.shape.in_features)
+        owner = "label" if head.shape.group == 1 else "group"
+        yield from _row_faults(f"{prefix}.index", head.index, head.shape.in_features, owner=owner)
+    if head.order is not None:
+        yield from _order_faults(f"{prefix}.label_order", head.order)
     if head.word_layer is not None:
         yield from _row_faults(f"{prefix}.word_index", head.word_layer.index, num_words, NO_WORD)
 
 
-def _row_faults(name: str, index_LK: Tensor, end: int, none: int | None = None) -> Iterator[str]:
+def _order_faults(name: str, order_L: Tensor) -> Iterator[str]:
+    """The fault of an order that does not have each label once, if it has one."""
+    sorted_L = order_L.cpu().sort().values
+    wrong = (sorted_L != torch.arange(len(sorted_L), dtype=sorted_L.dtype)).nonzero()
+    if len(wrong):
+        expected = f"expected each label from 0 to {len(sorted_L) - 1:,} once"
+        yield f"{name}: {expected}, got {int(wrong[0]):,} not at all or twice"
+
+
+def _row_faults(
+    name: str, index_LK: Tensor, end: int, none: int | None = None, owner: str = "label"
+) -> Iterator[str]:
     """The first fault of an index whose values are in [0, end) and distinct in a row, except for `none`."""
     rows = max(1, PIECE // max(1, index_LK.shape[1]))
     for begin in range(0, len(index_LK), rows):
@@ -64,13 +78,14 @@ def _row_faults(name: str, index_LK: Tensor, end: int, none: int | None = None) 
         if outside_RK.any():
             row = int(outside_RK.any(axis=1).argmax())
             value = sorted_RK[row][outside_RK[row]][0]
-            yield f"{name}: expected values below {end:,}, got {value:,} for label {begin + row:,}"
+            yield f"{name}: expected values below {end:,}, got {value:,} for {owner} {begin + row:,}"
             return
         repeated_RK = (sorted_RK[:, 1:] == sorted_RK[:, :-1]) & ~unused_RK[:, 1:]
         if repeated_RK.any():
             row = int(repeated_RK.any(axis=1).argmax())
             value = sorted_RK[row, 1:][repeated_RK[row]][0]
-            yield f"{name}: expected different values in a row, got {value:,} twice for label {begin + row:,}"
+            found = f"got {value:,} twice for {owner} {begin + row:,}"
+            yield f"{name}: expected different values in a row, {found}"
             return
 
 

@@ -2,6 +2,10 @@
 
 A head owns the labels [first_label, first_label + num_labels) of L. It never assumes that these are all
 labels, and the random numbers of a label depend on its id only, so that several processes can share a layer.
+A head of groups (`HeadShape.group`) keeps its labels in an order of its own, `Head.order`. Everything that
+belongs to a label, weights, bias and words, is at its place in this order; `places_of` finds it. Without
+groups the order is that of the ids, and a place is an id minus first_label.
+
 It works on chunks of its labels: `scores` returns the scores of a chunk, `grad_weight` the gradient of its
 weights, and `grad_projected` its contribution to the gradient of the features. No tensor [B, L] is needed
 anywhere.
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops import topology
+from xmcpipe.ops.layer import whole_groups
 from xmcpipe.ops.philox import random_normal
 from xmcpipe.ops.word_layer import BatchWords, WordLayer
 from xmcpipe.ops.words.product import word_scores_
@@ -38,7 +43,8 @@ class HeadShape:
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
     features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES. `word_fan_in` is K',
-    the number of words that each label of a sparse head reads beside the features.
+    the number of words that each label of a sparse head reads beside the features. `group` is G, the number
+    of labels that share their features; in a head of groups, `first_label` counts places of the order.
     """
 
     kind: str
@@ -52,6 +58,7 @@ class HeadShape:
     total_labels: int = 0
     dtype: str = "float32"
     word_fan_in: int = 0
+    group: int = 1
 
 
 def all_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:
@@ -69,7 +76,7 @@ class Head(nn.Module, ABC):
 
     weight: nn.Parameter
     bias: nn.Parameter | None
-    index: Tensor  # uint16 [n, K], of sparse heads only
+    index: Tensor  # uint16 [n / G rounded up, K], of sparse heads only
 
     def __init__(self, shape: HeadShape, device: Device, width: int) -> None:
         super().__init__()
@@ -83,6 +90,25 @@ class Head(nn.Module, ABC):
     def word_layer(self) -> WordLayer | None:
         """The words that each label reads; None for a head that reads features alone."""
         return None
+
+    @property
+    def order(self) -> Tensor | None:
+        """The id of the label at each place, int32 [n]; None for a head in the order of the ids."""
+        return None
+
+    def places_of(self, labels: Tensor) -> Tensor:
+        """The places in this head of some of its labels, given their ids, int64."""
+        if self.order is None:
+            return labels - self.shape.first_label
+        place_L = torch.empty(int(self.order.max()) + 1, dtype=torch.int64, device=labels.device)
+        place_L[self.order.long()] = torch.arange(self.num_labels, device=labels.device)
+        return place_L[labels]
+
+    def at_places(self, values_L: Tensor) -> Tensor:
+        """Those of `values_L`, one for each id, that belong to the labels of this head, in its order."""
+        if self.order is None:
+            return values_L[self.shape.first_label :][: self.num_labels]
+        return values_L[self.order.long().to(values_L.device)]
 
     @property
     def is_sparse(self) -> bool:
@@ -101,7 +127,7 @@ class Head(nn.Module, ABC):
 
     @property
     def index_bytes(self) -> int:
-        """Bytes of the index per connection, 0 without an index."""
+        """Bytes of the index per row of it and place, 0 without an index."""
         return self.index.element_size() if self.is_sparse else 0
 
     @property
@@ -129,12 +155,12 @@ class Head(nn.Module, ABC):
         return None
 
     def label_ids(self, begin: int, end: int) -> Tensor:
-        """The ids of a chunk's labels, int64 [end - begin]."""
+        """The numbers of a chunk's labels, int64 [end - begin]: their ids, or places in the order of all."""
         return torch.arange(begin, end, device=self.weight.device) + self.shape.first_label
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        """[begin, end) of the chunks to visit, of at most `size` labels each."""
-        return self.chunking(self.num_labels, size)
+        """[begin, end) of the chunks to visit, of whole groups and at most `size` labels each."""
+        return self.chunking(self.num_labels, whole_groups(size, self.shape.group))
 
     def reset_parameters(self) -> None:
         """Draw the weights from a normal distribution, each from (seed, label id, position) alone.

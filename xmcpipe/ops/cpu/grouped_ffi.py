@@ -6,7 +6,7 @@ groups at a time, between label-major and row-major.
 B rows, D features, L labels, G labels of a group, R groups, K fan-in.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -113,17 +113,24 @@ def few_scores_slice(
 
 
 @compiled
+def take_gradients(grad: Floats, first: int, labels: Slice, scores: Floats) -> int:
+    """Copy the gradient `grad` [B, L] of a block of labels from `first` on; returns the end of the block."""
+    last = min(first + labels.block, labels.end)
+    target = Matrix(scores, 0, labels.sizes.padded_rows)
+    source = Matrix(grad.reshape(grad.size), first, grad.shape[1])
+    copy_transposed(source, target, grad.shape[0], last - first)
+    return last
+
+
+@compiled
 def grad_features_slice(
     grad: Floats, layer: LayerArrays, dx: Floats, buffers: GroupBuffers, labels: Slice, width: Width
 ) -> None:
     """Add the contributions of the labels to the panels `dx`, from `grad` [B, L]."""
     grad, layer, dx, buffers = unowned(grad), unowned_layer(layer), unowned(dx), unowned_group(buffers)
-    sizes, (num_rows, num_labels) = labels.sizes, grad.shape
-    flat = grad.reshape(grad.size)
+    sizes = labels.sizes
     for first in range(labels.begin, labels.end, labels.block):
-        last = min(first + labels.block, labels.end)
-        target = Matrix(buffers.scores, 0, sizes.padded_rows)
-        copy_transposed(Matrix(flat, first, num_labels), target, num_rows, last - first)
+        last = take_gradients(grad, first, labels, buffers.scores)
         for label in range(first, last, sizes.group):
             count = min(sizes.group, last - label)
             decode_group(layer, label, count, sizes, buffers.weight)
@@ -137,12 +144,9 @@ def grad_weight_slice(
 ) -> None:
     """Write dW of the labels to the weight of `out`, float32, from `grad` [B, L]."""
     x, grad, out, buffers = unowned(x), unowned(grad), unowned_layer(out), unowned_group(buffers)
-    sizes, (num_rows, num_labels) = labels.sizes, grad.shape
-    flat = grad.reshape(grad.size)
+    sizes = labels.sizes
     for first in range(labels.begin, labels.end, labels.block):
-        last = min(first + labels.block, labels.end)
-        target = Matrix(buffers.scores, 0, sizes.padded_rows)
-        copy_transposed(Matrix(flat, first, num_labels), target, num_rows, last - first)
+        last = take_gradients(grad, first, labels, buffers.scores)
         for label in range(first, last, sizes.group):
             gather_columns(x, out.indices[label // sizes.group], sizes, buffers.columns, width)
             buffers.grad[:] = ZERO
@@ -157,7 +161,7 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     num_rows, num_features = features_BD.shape
     panels, arrays, out = Panels(num_rows, num_features), arrays_of(layer), array(out_BL)
     few, sizes, width = num_rows <= FEW_ROWS, sizes_of(layer, panels), panels.width
-    x = array(features_BD.float()) if few else panels.of(features_BD)
+    x: Any = array(features_BD.float()) if few else panels.of(features_BD)
 
     def run(_: int, begin: int, end: int) -> None:
         labels = slice_of(layer, sizes, begin, end)

@@ -97,7 +97,7 @@ def step_slice(
     batch, layer = unowned_batch(batch), unowned_layer(layer)
     buffers = StepBuffers(unowned_group(buffers.group), unowned_buffers(buffers.label))
     group = buffers.group
-    loss_sum, positive = 0.0, np.searchsorted(batch.positive_labels, begin)
+    loss_sum, positive = 0.0, int(np.searchsorted(batch.positive_labels, begin))
     for first in range(begin, end, sizes.group):
         count = min(sizes.group, end - first)
         score_group(batch.panels.x, layer, first, count, sizes, group, width)

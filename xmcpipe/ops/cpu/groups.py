@@ -175,7 +175,7 @@ class Target(NamedTuple):
     """Where a group's part of dX is added: panels of dX, at the K features of the group."""
 
     dx: Floats
-    index: Index
+    index_K: Index
 
 
 @compiled

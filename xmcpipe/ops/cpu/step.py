@@ -203,7 +203,7 @@ def step_slice(
 ) -> float:
     """Update labels [begin, end), add their contributions to dX, return the sum of their losses."""
     batch, layer, buffers = unowned_batch(batch), unowned_layer(layer), unowned_buffers(buffers)
-    loss_sum, first = 0.0, np.searchsorted(batch.positive_labels, begin)
+    loss_sum, first = 0.0, int(np.searchsorted(batch.positive_labels, begin))
     for label in range(begin, end):
         score_row(batch.panels.x, layer, label, buffers, width)
         loss, first = lose(batch, layer, numbers, label, first, buffers, width)

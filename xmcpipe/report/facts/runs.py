@@ -15,6 +15,7 @@ NAMING_SETTINGS = (
     "train.head.kind",
     "train.memory",
     "train.head.fan_in",
+    "train.head.group",
     "train.loss",
     "train.epochs",
     "train.max_steps",

@@ -81,10 +81,13 @@ def _read(model: Path) -> Topology | None:
         if INDEX not in file.keys():  # noqa: SIM118 - not a mapping
             return None
         index = file.get_slice(INDEX)
-        labels, fan_in = index.get_shape()
+        rows, fan_in = index.get_shape()
+        # A row of the index is that of a group of labels; the last group may be smaller.
+        labels, group = int(head["num_labels"]), int(head.get("group", 1))
         uses = np.zeros(int(head["in_features"]), np.int64)
-        for first in range(0, labels, PIECE_ROWS):
-            uses += _counts(index[first : min(first + PIECE_ROWS, labels)], len(uses))
+        for first in range(0, rows, PIECE_ROWS):
+            uses += group * _counts(index[first : min(first + PIECE_ROWS, rows)], len(uses))
+        uses -= (rows * group - labels) * _counts(index[rows - 1 : rows], len(uses))
     if not uses.any():
         raise ValueError("expected labels that read features, got none")
     return Topology(uses, labels, fan_in)

@@ -63,7 +63,10 @@ class LabelledDocuments:
 
 @dataclass(frozen=True)
 class Rows:
-    """The connections of T labels: weights in units, float64 [T, K], of `unit_T`; index uint16 and int64."""
+    """The connections of T labels: weights in units, float64 [T, K], of `unit_T`; index uint16 and int64.
+
+    Both are those of each label, also if labels share them.
+    """
 
     units_TK: Tensor
     unit_T: Tensor
@@ -104,12 +107,32 @@ class AverageGradient:
         changes_TD.mul_(self._table.change_unit * self._unit / self._documents.num_documents)
         return gradient_TD.add_(changes_TD)
 
+    def of_groups(self, groups_T: Tensor) -> Tensor:
+        """What the head's groups `groups_T` (local, int64, ascending) lack at each feature: float64 [T, D].
+
+        It is the sum of |average gradient| over the labels of a group, by which all together would change;
+        with groups of one label it is the average gradient itself.
+        """
+        group, num_labels = self._head.shape.group, self._head.num_labels
+        if group == 1:
+            return self.of(groups_T)
+        labels_TG = groups_T.unsqueeze(1) * group + torch.arange(group, device=groups_T.device)
+        exists_TG = labels_TG < num_labels
+        gradient_ND = self.of(labels_TG[exists_TG]).abs_()
+        number_TG = (exists_TG.flatten().cumsum(0) - 1).view_as(exists_TG)
+        total_TD = gradient_ND.new_zeros(len(groups_T), gradient_ND.shape[1])
+        for place in range(group):  # one after the other: the same bits in any chunk
+            exists_T = exists_TG[:, place]
+            total_TD[exists_T] += gradient_ND[number_TG[exists_T, place]]
+        return total_TD
+
     def _rows(self, labels_T: Tensor) -> Rows:
         weight_TK = self._head.weight.detach()[labels_T]
         exponent_T = exponent(weight_TK.abs().amax(1).float())
         units_TK = to_units(weight_TK, exponent_T.unsqueeze(1), WEIGHT_BITS)
         # The same bits as int16: torch can't index uint16 on CUDA.
-        index_TK = self._head.index.view(torch.int16)[labels_T].view(torch.uint16)
+        rows_T = labels_T // self._head.shape.group
+        index_TK = self._head.index.view(torch.int16)[rows_T].view(torch.uint16)
         bias_T = None if self._head.bias is None else self._head.bias.detach()[labels_T].double()
         unit_T = power_of_two(exponent_T - WEIGHT_BITS) * self._unit
         return Rows(units_TK, unit_T, index_TK, index_TK.long(), bias_T)

@@ -15,7 +15,7 @@ from torch import Tensor
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer
+from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, whole_groups
 from xmcpipe.ops.rewire import rewire_by_
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
@@ -24,7 +24,7 @@ from xmcpipe.training.growth.choice import largest_unread
 from xmcpipe.training.growth.gradient import AverageGradient, LabelledDocuments, chunk_labels, sampled_rows
 from xmcpipe.training.growth.ring import Kept, Ring
 from xmcpipe.training.growth.words import WordGrowth
-from xmcpipe.training.informed import pairs_by_label
+from xmcpipe.training.initial.informed import pairs_by_label
 from xmcpipe.training.rewiring import Cut, next_rewiring, rewire
 from xmcpipe.training.words.documents import TrainingWords, document_words
 from xmcpipe.training.words.frequent import grow_words
@@ -36,7 +36,7 @@ RING, DOCUMENTS = "growth.ring.", "growth.documents."  # prefixes of the names o
 class Pairs(NamedTuple):
     """The pairs of documents that have features, and labels of the head, in the order of the labels.
 
-    `labels` (local) and `documents` (rows of the shards), int64 [P] each.
+    `labels` (local: places in the head) and `documents` (rows of the shards), int64 [P] each.
     """
 
     labels: Int64s
@@ -135,13 +135,14 @@ class Growth:
         words = self._word_scores(kept, cache is not None)
         average = AverageGradient(head, self._config.loss, kept, documents, words)
 
-        def choose(labels_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
-            return largest_unread(average.of(labels_T), index_TK, pruned_TK)
+        def choose(rows_T: Tensor, index_TK: Tensor, pruned_TK: Tensor) -> Tensor:
+            return largest_unread(average.of_groups(rows_T), index_TK, pruned_TK)
 
-        layer, width = SparseLayer(head.weight, head.index), head.shape.in_features
+        group, width = head.shape.group, head.shape.in_features
+        layer = SparseLayer(head.weight, head.index, group=group)
         # Seed and number of a rewiring are those of random numbers, which this growth doesn't use.
         pruning = Rewiring(cut.bits, cut.ties, 0, 1, head.shape.first_label, width, cut.row_count)
-        rows = min(self._config.label_chunk, chunk_labels(width))
+        rows = whole_groups(min(self._config.label_chunk, chunk_labels(width)), group) // group
         return int(rewire_by_(layer, moments_LK, pruning, choose, rows))
 
     def _of_ring(self, kept: Kept) -> LabelledDocuments:
@@ -162,12 +163,12 @@ class Growth:
     def _pairs_of_heads(self, cache: DocumentFeatures) -> list[Pairs]:
         pairs, frequent = self._pairs_of(cache), self._feed.frequent
         if frequent is None:
-            return [pairs]
+            return [self._at_places(pairs)]
         place_P = frequent.place_L[pairs.labels + self._model.head.shape.first_label]
         mine_P = place_P >= 0
         # Places ascend as the labels do.
         return [
-            Pairs(pairs.labels[~mine_P], pairs.documents[~mine_P]),
+            self._at_places(Pairs(pairs.labels[~mine_P], pairs.documents[~mine_P])),
             Pairs(place_P[mine_P], pairs.documents[mine_P]),
         ]
 
@@ -179,6 +180,14 @@ class Growth:
         pairs = Pairs(labels_P.astype(np.int64), documents_P.astype(np.int64))
         seen_P = cache.seen(pairs.documents)
         return pairs if seen_P.all() else Pairs(pairs.labels[seen_P], pairs.documents[seen_P])
+
+    def _at_places(self, pairs: Pairs) -> Pairs:
+        """The pairs with the places of the labels in the head, in the order of the places."""
+        if self._model.head.order is None:
+            return pairs
+        places_P = self._feed.places(pairs.labels)
+        order = np.argsort(places_P, kind="stable")
+        return Pairs(places_P[order], pairs.documents[order])
 
     def _word_scores(self, kept: Kept, by_cache: bool) -> WordScores | None:
         """The words of the sampled rows, and those of all training documents or of the rows of the ring."""

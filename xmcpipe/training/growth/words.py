@@ -64,13 +64,19 @@ class WordGrowth:
             _copy_back(layer.part(begin, end), words)
         return chosen
 
+    def _index(self, begin: int, end: int) -> npt.NDArray[np.uint16]:
+        """The features of each label of a chunk, which is of whole groups: [C, K]."""
+        group = self._head.shape.group
+        index_RK: npt.NDArray[np.uint16] = self._head.index[begin // group : -(-end // group)].cpu().numpy()
+        return index_RK if group == 1 else index_RK.repeat(group, 0)[: end - begin]
+
     def _feature_scores(
         self, pairs: LabelDocuments, begin: int, end: int, features: Features
     ) -> npt.NDArray[np.float64]:
         """The scores of the pairs of the labels [begin, end) without their words, float64 [P]."""
         head = self._head
         weight_CK = head.weight.detach()[begin:end].float().cpu().numpy()
-        layer = LabelFeatures(head.index[begin:end].cpu().numpy(), weight_CK)
+        layer = LabelFeatures(self._index(begin, end), weight_CK)
         number_P = np.repeat(np.arange(end - begin), np.diff(pairs.begins))
         scores_P = np.zeros(len(number_P))
         if head.bias is not None:

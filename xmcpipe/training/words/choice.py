@@ -50,8 +50,7 @@ class WordChoice:
 
     def apply(self, model: Model) -> None:
         """Set the words that the labels of the heads of `model` read."""
-        first, count = model.head.shape.first_label, model.head.num_labels
-        _set(model.head, self.index_LK[first:][:count])
+        _set(model.head, model.head.at_places(torch.from_numpy(self.index_LK)).numpy())
         if model.frequent is not None and self.frequent_HW is not None:
             _set(model.frequent.head, self.frequent_HW)
 

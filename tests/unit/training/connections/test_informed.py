@@ -16,9 +16,9 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.ops.topology import initial_index
-from xmcpipe.training import informed
 from xmcpipe.training.config import TrainConfig
-from xmcpipe.training.informed import choose_connections
+from xmcpipe.training.initial import informed
+from xmcpipe.training.initial.informed import choose_connections
 
 N, L, E, K = 60, 17, 12, 4
 

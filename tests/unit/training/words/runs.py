@@ -14,6 +14,7 @@ from xmcpipe.data.terms import document_terms
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
+from xmcpipe.training.initial.grouping import label_order
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.words.choice import choose_frequent_words, choose_words
 
@@ -54,7 +55,8 @@ def trainer_of(shards: Path, encoder: Path, scratch: Path, /, **changes: Any) ->
         choice = choose_frequent_words(
             choice, feed.shards, feed.train_rows, frequent, head.frequent_word_fan_in
         )
-    model = new_model(config, str(encoder), 204, feed, 0, CPU, choice)
+    order = label_order(config, feed, None)
+    model = new_model(config, str(encoder), 204, feed, 0, CPU, choice, order)
     feed.read_words(model.words)
-    feed.separate(model.frequent)
+    feed.separate(model.frequent, model.head.order)
     return Trainer(config, model, feed, None, CPU, scratch)

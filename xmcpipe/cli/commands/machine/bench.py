@@ -36,6 +36,12 @@ FanInOption = Annotated[
         help="Fan-ins (K, features per label) to time; 32,64,128 by default, 64,128 on CUDA.",
     ),
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar=NUMBERS, help="Sizes of groups of labels that share features (G); 1 by default."
+    ),
+]
 FeaturesOption = Annotated[
     str | None,
     typer.Option("--features", metavar=NUMBERS, help="Numbers of features (D) to time; 768 by default."),
@@ -79,6 +85,7 @@ OutOption = Annotated[
 def bench(
     labels: LabelsOption = None,
     fan_in: FanInOption = None,
+    group: GroupOption = None,
     features: FeaturesOption = None,
     batch: BatchOption = None,
     dtype: DtypeOption = None,
@@ -97,6 +104,7 @@ def bench(
     options = {
         "labels": _numbers("--labels", labels),
         "fan_in": _numbers("--fan-in", fan_in),
+        "group": _numbers("--group", group),
         "features": _numbers("--features", features),
         "batch": _numbers("--batch", batch),
         "dtype": _names(dtype),

@@ -3,7 +3,8 @@
 A label reads the K features in which the mean embedding of its documents is farthest from the mean of all
 documents, in standard deviations of the feature. (The z score of that mean is this distance times the root of
 the label's number of documents, which is the same for all features of a label.) A label without documents
-keeps its random features.
+keeps its random features. Labels of a group read the same features: they count as one label, which has the
+documents of all, each as often as it has labels of the group.
 
 One pass over the (document, label) pairs, sorted by label; never a tensor [L, E]. The sums are exact, so the
 choice doesn't depend on the order, the chunks or the processes: float16 values are multiples of 2^-24, and
@@ -19,6 +20,7 @@ import torch
 from xmcpipe.data.embeddings import EmbeddingTable
 from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.modeling.heads import Head
+from xmcpipe.modeling.heads.base import all_chunks
 from xmcpipe.ops.topology import chunk_rows, to_index
 
 BLOCK_ROWS = 1 << 14  # embeddings in memory at a time
@@ -27,16 +29,16 @@ Floats = npt.NDArray[np.float64]
 
 @torch.no_grad()
 def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, rows_N: Int64s) -> int:
-    """Set the index of the labels of `head` that have documents; returns how many these are.
+    """Set the index of the labels (or groups) of `head` that have documents; returns how many these are.
 
     `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. D of the head is E.
     """
     mean_E, deviation_E = _moments(embeddings, rows_N)
-    labels_P, documents_P = pairs_by_label(shards, rows_N)
-    first_label, informed = head.shape.first_label, 0
-    for begin, end in head.chunks(chunk_rows(embeddings.width)):
-        low, high = np.searchsorted(labels_P, [first_label + begin, first_label + end])
-        labels = labels_P[low:high] - first_label - begin
+    labels_P, documents_P = _pairs_by_row(head, shards, rows_N)
+    informed, num_rows = 0, len(head.index)
+    for begin, end in all_chunks(num_rows, chunk_rows(embeddings.width)):
+        low, high = np.searchsorted(labels_P, [begin, end])
+        labels = labels_P[low:high] - begin
         mean_CE, count_C = _means(embeddings, labels, documents_P[low:high], end - begin)
         distance_CE = np.abs(mean_CE - mean_E) / deviation_E
         # Of equal distances the first; in ascending order, as a random choice is stored.
@@ -68,6 +70,21 @@ def pairs_by_label(shards: Shards, rows_N: Int64s) -> tuple[npt.NDArray[np.int32
     labels_P, counts_N = shards.labels.gather(rows_N)
     order = np.argsort(labels_P, kind="stable")
     return labels_P[order], np.repeat(rows_N.astype(np.int32), counts_N)[order]
+
+
+def _pairs_by_row(
+    head: Head, shards: Shards, rows_N: Int64s
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Rows of the head's index (labels or groups) and documents of its pairs, in the order of the rows."""
+    labels_P, documents_P = pairs_by_label(shards, rows_N)
+    shape = head.shape
+    if head.order is None:
+        low, high = np.searchsorted(labels_P, [shape.first_label, shape.first_label + shape.num_labels])
+        return labels_P[low:high] - np.int32(shape.first_label), documents_P[low:high]
+    places_P = head.places_of(torch.from_numpy(labels_P.astype(np.int64)).to(head.weight.device))
+    row_P = (places_P // shape.group).cpu().numpy().astype(np.int32)
+    order = np.argsort(row_P, kind="stable")
+    return row_P[order], documents_P[order]
 
 
 def _means(
