@@ -68,7 +68,7 @@ def compare(shape: Shape, what: str, grid: Grid, clock: Clock, seed: int) -> Com
     """Check all implementations of the operation `what`, then time the right ones. Use each `seed` only
     once."""
     device = clock.device
-    kinds = [kind for kind in IMPLEMENTATIONS if kind.has(shape)]
+    kinds = [kind for kind in IMPLEMENTATIONS if shape.group > 1 or not kind.grouped]
     results = validate(draw(shape, device, 2 * seed, large_steps=True), what, seed, kinds)
     comparison = Comparison(what, shape, results)
     # Timed on another problem, with updates as small as in training: see `draw`.

@@ -46,7 +46,7 @@ class Shape:
     def title(self) -> str:
         """The sizes in one line."""
         sizes = f"L {self.labels:,} · K {self.fan_in} · D {self.features} · B {self.batch}"
-        return f"{sizes} · {self.dtype}" + (f" · G {self.group}" if self.group > 1 else "")
+        return f"{sizes} · G {self.group} · {self.dtype}" if self.group > 1 else f"{sizes} · {self.dtype}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xmcpipe.benchmark.grid import Shape
 from xmcpipe.benchmark.problem import TOP, WEIGHT_DECAY, Problem
 from xmcpipe.ops.ffi import ffi_backward, ffi_scores
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
@@ -39,6 +38,7 @@ class Implementation:
 
     name = ""
     ours = False
+    grouped = False  # whether it needs groups of labels
     weight: Tensor
     grad: Tensor | None = None
 
@@ -87,11 +87,6 @@ class Implementation:
     def loses_precision(self, what: str) -> str:
         """The reason why torch is known to be inexact here, or an empty string."""
         return ""
-
-    @classmethod
-    def has(cls, shape: Shape) -> bool:
-        """Whether there is such an implementation for this shape."""
-        return True
 
 
 class FixedFanIn(Implementation):
@@ -143,16 +138,12 @@ class FixedFanIn(Implementation):
 class Grouped(FixedFanIn):
     """Our ops for groups: K weights per label, and K indices per group of labels."""
 
-    name = "grouped"
+    name, grouped = "grouped", True
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.group = problem.shape.group
         self.index = problem.index[:: self.group].contiguous()
-
-    @classmethod
-    def has(cls, shape: Shape) -> bool:
-        return shape.group > 1
 
 
 class Dense(Implementation):

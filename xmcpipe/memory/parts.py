@@ -43,7 +43,7 @@ def part_of(parameter: str, what: str) -> str:
         return "encoder gradients" if what == "gradient" else f"encoder {what}"
     if owner == "words":
         return LABEL_FACTS
-    if parameter in ("frequent.labels", "head.label_order"):
+    if parameter == "frequent.labels" or parameter.endswith("head.label_order"):
         return LABEL_FACTS
     is_index = parameter.split(".")[-1] in ("index", "word_index")
     return "classifier indices" if is_index else f"classifier {what}"

@@ -122,9 +122,9 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     words = 0
     if config.head.word_fan_in:
         words = 2 * (shape.labels * config.head.word_fan_in + wide * config.head.frequent_word_fan_in)
-    indices = head.index_bytes * (
-        wide * head.shape.in_features + (head.index.numel() if head.is_sparse else 0)
-    )
+    indices = head.index_bytes * (head.index.numel() if head.is_sparse else 0)
+    if head.shape.group == 1:  # that of frequent labels in groups is next to nothing
+        indices += head.index_bytes * wide * head.shape.in_features
     moved_bytes = words + connections * 2 * value * (1 + moments) + indices + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
     dense = (shape.labels + wide) * head.shape.in_features

@@ -17,6 +17,7 @@ from xmcpipe.modeling.words import WordKind
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.words.choice import WordChoice
+from xmcpipe.training.words.frequent import PIECE_LABELS
 
 SEED_OF_FREQUENT = 0x66726571  # keeps the random numbers of the two heads apart
 
@@ -63,7 +64,10 @@ def model_shape(
 
 
 def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
-    """The shape of the head of the most frequent labels, beside `sparse`."""
+    """The shape of the head of the most frequent labels, beside `sparse`.
+
+    Its labels read every feature, so groups of them only make the index smaller.
+    """
     count = config.head.frequent_labels
     if count >= sparse.num_labels:
         raise XmcpipeError(
@@ -78,7 +82,7 @@ def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
         init_std=0.0,
         seed=sparse.seed ^ SEED_OF_FREQUENT,
         word_fan_in=config.head.frequent_word_fan_in if config.head.word_fan_in else 0,
-        group=1,
+        group=1 if sparse.group == 1 else PIECE_LABELS,
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,11 +38,23 @@ def results(
 
 
 @pytest.mark.parametrize("what", WHAT)
+def test_groups_are_timed_beside_the_plain_layer(
+    what: str, clock: MakeClock, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = results(replace(SHAPE, group=16), what, clock(device), monkeypatch, *IMPLEMENTATIONS[:3])
+    assert [result.state for result in found.values()] == [TIMED] * 3
+    grouped, plain = found["grouped"], found["ffi"]
+    assert grouped.bytes_moved is not None
+    assert plain.bytes_moved is not None
+    assert grouped.bytes_moved < plain.bytes_moved
+
+
+@pytest.mark.parametrize("what", WHAT)
 def test_right_results_are_timed(
     what: str, clock: MakeClock, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = results(SHAPE, what, clock(device), monkeypatch)
-    assert list(found) == ["ffi", "dense", "csr", "embedding_bag"]
+    assert list(found) == ["ffi", "dense", "csr", "embedding_bag"]  # there are no groups
     for name in ("ffi", "dense"):
         result = found[name]
         assert result.state == TIMED, result

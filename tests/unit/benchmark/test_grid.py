@@ -15,6 +15,7 @@ def test_a_grid_is_every_combination_and_the_fan_in_changes_first() -> None:
     shapes = list(Grid(labels=(5, 6), fan_in=(1, 2), features=(9,), batch=(3,), dtype=("float32",)).shapes())
     assert [(each.labels, each.fan_in) for each in shapes] == [(5, 1), (5, 2), (6, 1), (6, 2)]
     assert shapes[0].title == "L 5 · K 1 · D 9 · B 3 · float32"
+    assert Shape(5, 1, 9, 3, "float32", 4).title == "L 5 · K 1 · D 9 · B 3 · G 4 · float32"
 
 
 @pytest.mark.parametrize(

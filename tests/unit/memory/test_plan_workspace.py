@@ -64,6 +64,27 @@ def test_on_a_cpu_it_equals_the_allocation_of_the_operator(fan_in: int, step: bo
     del results
 
 
+@pytest.mark.parametrize("fan_in", [8, 64])
+@pytest.mark.parametrize("step", [False, True])
+def test_groups_allocate_what_is_planned(fan_in: int, step: bool) -> None:
+    def arguments(device: torch.device) -> tuple[Any, ...]:
+        values = list(step_arguments(fan_in, device) if step else layer(fan_in, device))
+        values[2] = torch.zeros(-(-L // 16), fan_in, dtype=torch.uint16, device=device)
+        return (*values, *[None] * 5, 16) if step else (*values, 16)
+
+    name, call = ("ffi_step_", ffi_step_) if step else ("ffi_scores", ffi_scores)
+    op = getattr(torch.ops.xmcpipe, name).default
+    planned, meter = workspace_on_cpu(op, arguments(META)), LiveBytes()
+    real = arguments(CPU)
+    with meter:
+        results = call(*real)
+    assert planned == pytest.approx(meter.peak - meter.live, abs=64)
+    # On a GPU torch computes groups, by dense tiles; a step has chunks of 1,024 labels.
+    on_gpu = workspace_on_gpu(name, arguments(META))
+    assert 4 * (1024 if step else L) * D <= on_gpu < 64 << 20
+    del results
+
+
 def test_more_labels_than_one_slice_need_no_more_memory() -> None:
     op, few, many = torch.ops.xmcpipe.ffi_step_.default, 100_000, 100_000_000
     planned = [workspace_on_cpu(op, step_arguments(8, META, labels)) for labels in (few, many)]

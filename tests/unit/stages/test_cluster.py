@@ -12,7 +12,7 @@ import pytest
 from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.clustering.config import ClusterConfig
 from xmcpipe.config import from_table
-from xmcpipe.data.schema import CLUSTERS, LABELS
+from xmcpipe.data.schema import CLUSTERS, CLUSTERS_WITH_ORDER, LABELS
 from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.cluster import CLUSTER
@@ -57,7 +57,7 @@ def run(config: ClusterConfig, shards: Path, out: Path) -> tuple[npt.NDArray[np.
     out.mkdir()
     result = CLUSTER.run(config, {"shards": shards}, out, out)
     table = pq.read_table(out / "clusters.parquet")
-    assert table.schema.equals(CLUSTERS)
+    assert table.schema.equals(CLUSTERS_WITH_ORDER if config.group else CLUSTERS)
     clusters = table["cluster"].to_numpy()
     sizes = np.bincount(clusters, minlength=result.figures["num_clusters"])
     assert len(clusters) == result.rows["clusters.parquet"] == TOPICS * LABELS_A_TOPIC
@@ -88,6 +88,21 @@ def test_labels_of_a_topic_come_together(tmp_path: Path) -> None:
     assert (tmp_path / "one/clusters.parquet").read_bytes() == (
         tmp_path / "two/clusters.parquet"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("method", ["pifa", "random"])
+def test_groups_lie_within_clusters(tmp_path: Path, method: str) -> None:
+    shards = make_shards(tmp_path / "shards")
+    config = from_table(
+        ClusterConfig, {"num_clusters": 6, "dim": 20, "method": method, "group": 4}, "cluster"
+    )
+    clusters, result = run(config, shards, tmp_path / "out")
+    positions = pq.read_table(tmp_path / "out/clusters.parquet")["position"].to_numpy()
+    assert np.array_equal(np.sort(positions), np.arange(len(clusters)))
+    groups = positions // 4  # clusters have eight labels
+    assert all(len(set(clusters[groups == group])) == 1 for group in range(12))
+    if method == "pifa":
+        assert result.figures["group_similarity"] >= result.figures["similarity"]
 
 
 @pytest.mark.parametrize("num_clusters", [0, 1, 5, 47, 48])

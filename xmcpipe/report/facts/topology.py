@@ -83,7 +83,8 @@ def _read(model: Path) -> Topology | None:
         index = file.get_slice(INDEX)
         rows, fan_in = index.get_shape()
         # A row of the index is that of a group of labels; the last group may be smaller.
-        labels, group = int(head["num_labels"]), int(head.get("group", 1))
+        group = int(head.get("group", 1))
+        labels = rows if group == 1 else int(head["num_labels"])
         uses = np.zeros(int(head["in_features"]), np.int64)
         for first in range(0, rows, PIECE_ROWS):
             uses += group * _counts(index[first : min(first + PIECE_ROWS, rows)], len(uses))

@@ -27,7 +27,7 @@ from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import SMOOTHING
 from xmcpipe.training.words.scores import on_host
 
-PIECE_LABELS = 64
+PIECE_LABELS = 64  # of whole groups: see training/build.py
 BLOCK_ROWS = 4096  # documents that are scored at a time
 
 Floats = npt.NDArray[np.float32]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tests.unit.training.runs import HEAD, LABELS, LIGHT, fit_until, make, same_bits, states
-from tests.unit.training.words.runs import NUM_LABELS, trainer_of
+from tests.unit.training.words.runs import NUM_LABELS, text_of, trainer_of
+from xmcpipe.data.explanation import WordExplainer
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.frequent import OFF
@@ -17,6 +18,8 @@ from xmcpipe.modeling.saved import load_model, save_model
 from xmcpipe.modeling.topk import top_labels, top_labels_of
 from xmcpipe.ops.layer import label_rows
 from xmcpipe.ops.word_layer import NO_WORD
+from xmcpipe.report.facts.topology import read_topology
+from xmcpipe.training.rewiring import Cut
 from xmcpipe.training.trainer import Trainer
 
 GROUP = 6  # 40 labels: six groups of 6, one of 4
@@ -103,8 +106,6 @@ def test_chunks_of_a_rewiring_give_the_same(
         trainer.step(trainer.feed.groups(1)[0])
         object.__setattr__(trainer.config, "label_chunk", chunk)
         assert trainer.growth is not None
-        from xmcpipe.training.rewiring import Cut
-
         trainer.growth.rewire([], Cut(0, 0, 2), 1)
         results.append(sparse(trainer).index.int())
     assert torch.equal(results[0], results[1])
@@ -167,4 +168,13 @@ def test_frequent_labels_and_words_find_their_places(
     truth[batch.positives.rows] = batch.positives.labels
     assert (labels[:, 0] == truth).float().mean() > 0.9
     assert trainer.progress.rewirings > 0
-    assert head.num_labels == NUM_LABELS
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", trainer.model, 16, {})
+    explainer = WordExplainer(tmp_path / "model")
+    for label in (0, 7, NUM_LABELS - 1):
+        (best, _), *_ = explainer.parts(text_of(label), [label])[0]
+        assert f"object{label}" in best.split()
+    topology = read_topology(tmp_path / "model")
+    assert topology is not None
+    assert (topology.labels, topology.fan_in) == (NUM_LABELS, 6 if mode == "paper" else HEAD["fan_in"])
+    assert topology.uses.sum() == topology.labels * topology.fan_in
