@@ -107,7 +107,7 @@ def test_gradients_are_read_in_chunks_of_labels(
     )
     out_BD, out_LK = torch.full(features_BD.shape, torch.nan), torch.full(layer.index.shape, torch.nan)
     ffi.grad_features(grad_BL, layer, out_BD)
-    ffi.grad_weight(grad_BL, features_BD, layer.index, out_LK)
+    ffi.grad_weight(grad_BL, features_BD, SparseLayer(out_LK, layer.index))
     torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
 

@@ -18,6 +18,7 @@ from xmcpipe.modeling.saved import load_model, save_model
 from xmcpipe.modeling.topk import top_labels, top_labels_of
 from xmcpipe.ops.layer import label_rows
 from xmcpipe.ops.word_layer import NO_WORD
+from xmcpipe.pieces import Pieces
 from xmcpipe.report.facts.topology import read_topology
 from xmcpipe.training.rewiring import Cut
 from xmcpipe.training.trainer import Trainer
@@ -129,7 +130,7 @@ def test_best_labels_are_ids(shards: Path, tiny_encoder: Path, tmp_path: Path) -
 def test_a_saved_model_keeps_its_order(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     trainer = make(shards, tiny_encoder, tmp_path / "run", **MODES["light"])
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", trainer.model, 16, {})
+    save_model(tmp_path / "model", trainer.model, Pieces(16), {})
     loaded, _ = load_model(tmp_path / "model")
     assert loaded.head.order is not None
     assert torch.equal(loaded.head.order, sparse(trainer).label_order)
@@ -169,7 +170,7 @@ def test_frequent_labels_and_words_find_their_places(
     assert (labels[:, 0] == truth).float().mean() > 0.9
     assert trainer.progress.rewirings > 0
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", trainer.model, 16, {})
+    save_model(tmp_path / "model", trainer.model, Pieces(16), {})
     explainer = WordExplainer(tmp_path / "model")
     for label in (0, 7, NUM_LABELS - 1):
         (best, _), *_ = explainer.parts(text_of(label), [label])[0]
