@@ -45,7 +45,8 @@ def test_compiles_without_a_graph_break(device: str) -> None:
 
 def test_momentum_off_a_16_byte_boundary_is_not_for_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """They read it 16 bytes at a time, as weight and index."""
-    monkeypatch.setattr(op, "cuda_kernels_usable", rows.supports)  # as on a GPU
+    usable = lambda *tensors, group=1: rows.supports(*tensors)  # noqa: E731 - as on a GPU
+    monkeypatch.setattr(op, "cuda_kernels_usable", usable)
     features, memory = torch.zeros(3, 16), torch.zeros(5 * 8 + 1)
     index = torch.zeros(5, 8, dtype=torch.uint16)
     for begin, expected in ((0, True), (1, False)):
