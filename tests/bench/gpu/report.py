@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,8 @@ class Part:
         if self.tests:
             facts |= {"tests": dict(self.tests), "failed": self.failed}
         if self.status != 0 and self.lines:
-            facts["said"] = "\n".join(self.lines[-TAIL:]).replace(f"{ROOT}/", "")
+            said = "\n".join(self.lines[-TAIL:]).replace(f"{ROOT}/", "").replace(str(ROOT), ".")
+            facts["said"] = said.replace(sys.executable, "python")
         return facts
 
 
