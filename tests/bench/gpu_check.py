@@ -142,7 +142,8 @@ def main() -> int:
 
 def _shown(job: Job) -> str:
     """The command without paths of this machine."""
-    return " ".join(job.command).replace(sys.executable, "python").replace(f"{ROOT}/", "")
+    words = [Path(word).name if Path(word).is_absolute() else word for word in job.command]
+    return " ".join("python" if word == Path(sys.executable).name else word for word in words)
 
 
 if __name__ == "__main__":
