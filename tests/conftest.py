@@ -1,6 +1,9 @@
-"""Fixtures for all tests: the available devices, and a tiny encoder on disk."""
+"""Fixtures for all tests: the available devices, a tiny encoder on disk, and a browser."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,6 +15,7 @@ settings.register_profile("xmcpipe", deadline=None, max_examples=50)
 settings.load_profile("xmcpipe")
 
 WORDS = [f"word{number}" for number in range(200)]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,3 +51,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     The bytes of an archive hold the time, so the workers of a run would collect tests of different names.
     """
     return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """An installed Chromium or Chrome, without a window. Playwright downloads none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()

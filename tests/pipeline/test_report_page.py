@@ -6,12 +6,8 @@ take longer than all checks together, so that there are only two tests.
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.pipeline.places import Workplace, settings
 from tests.report_store import SCRIPT, make_runs
@@ -19,7 +15,6 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.report.facts.runs import named, read_run
 from xmcpipe.report.make import ReportOptions, make_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
 SHOWN = "document.documentElement.dataset.documents === 'shown'"
 SECTIONS = (
@@ -28,18 +23,6 @@ SECTIONS = (
 )
 TIMEOUT = 150_000  # milliseconds: machines are busy, and no test may fail for being slow
 DENSE = ["train.head.kind=dense", "train.epochs=2"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 class Opened:
