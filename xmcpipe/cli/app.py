@@ -26,6 +26,7 @@ from xmcpipe.cli.commands import (
     keys,
     plan,
     report,
+    serve,
 )
 from xmcpipe.cli.commands.machine import bench, kernels
 from xmcpipe.cli.commands.stages import stage_command
@@ -102,6 +103,7 @@ def build_app() -> typer.Typer:
         "datasets": (datasets.datasets, None),
         "init": (init.init, None),
         **{stage.name: (stage_command(stage), stage.help) for stage in catalog.CATALOG},
+        "serve": (serve.serve, None),
         "report": (report.report, None),
         "export": (export.export, None),
         "run": (chain.run, None),

@@ -28,6 +28,7 @@ EXAMPLES = {
         "xmcpipe eval --predictions other.npz --truth Y.tst.npz --train Y.trn.npz",
         "xmcpipe eval --compare quickstart mine.toml",
     ),
+    "serve": ("xmcpipe serve quickstart", "xmcpipe serve artifacts/model/0123456789abcdef --port 80"),
     "report": ("xmcpipe report quickstart -o quickstart.html", "xmcpipe report tate tate-frozen"),
     "export": ("xmcpipe export artifacts/raw/0123456789abcdef --format pecos -o folder",),
     "run": (

@@ -77,6 +77,8 @@ COMMANDS = {
         "--format",
         "--per-label",
     },
+    "serve": {"--host", "--port", "--device", "--precision", "--batch-size", "--queue", "--max-texts"}
+    | {"--max-text", "--max-body", "--max-k", "--store"},
     "report": {
         "--output",
         "-o",
@@ -121,6 +123,7 @@ ARGUMENTS = {
         name: ["recipe_argument"]
         for name in ("tokenize", "cluster", "embed", "train", "calibrate", "baseline")
     },
+    "serve": ["model"],
     "report": ["runs"],
     "export": ["artifact"],
     "eval": ["recipe_argument"],
@@ -170,6 +173,7 @@ def test_import_and_init_have_an_option_for_every_key_of_the_config(command: Cal
 
 def test_the_command_line_loads_nothing_heavy() -> None:
     heavy = ["torch", "transformers", "faiss", "polars", "pyarrow", "numpy", "scipy", "sklearn", "tokenizers"]
+    heavy += ["fastapi", "uvicorn", "pydantic"]
     program = f"import sys, xmcpipe.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = python("-c", program)
     assert done.stdout.strip() == "[]", done.stderr

@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.report_store import make_runs
+from tests.small_models import write_model
 from tests.unit.cli.test_cli_chain import RECIPE as FAKE_RECIPE
 from tests.unit.cli.test_cli_plan import RECIPE as PLAN_RECIPE
 from tests.unit.fake_stages import World
@@ -28,6 +29,7 @@ from xmcpipe.cli.output import print_metrics
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.measuring.metrics_json import read_metrics
 from xmcpipe.modeling.devices import pick_device
+from xmcpipe.serving import server
 from xmcpipe.stages import catalog
 from xmcpipe.training import used_memory
 
@@ -39,6 +41,7 @@ DRAWN = re.compile("[─━│╭╮╰╯]+")  # the lines of tables and of hel
 # Commands that the tests of this file run; those of stages print one line by `print_outcome`.
 STAGES = {stage.name for stage in catalog.CATALOG}
 CHECKED = {"datasets", "init", "report", "export", "run", "status", "gc", "plan", "bench", "kernels", "keys"}
+CHECKED |= {"serve"}
 
 
 @pytest.fixture(params=WIDTHS)
@@ -206,3 +209,11 @@ def test_init(check: Callable[..., None], tiny_encoder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["import", "train.head"])
 def test_keys(check: Callable[..., None], name: str) -> None:
     check("keys", name)
+
+
+def test_serve(
+    check: Callable[..., None], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "run", lambda *_: None)
+    monkeypatch.setattr(server, "address_of", lambda _: "http://127.0.0.1:8000")
+    check("serve", write_model(tmp_path / ("a long name " * 8).strip(), tiny_encoder), "--port", 0)
