@@ -45,27 +45,41 @@ def test_the_examples_of_the_page_run(
     assert {row[0].label for row in names["some"]} <= {"editors", "spelling"}
 
 
-def test_own_data_in_twenty_lines(tiny_encoder: Path, train: Documents, tmp_path: Path) -> None:
-    with (tmp_path / "papers.csv").open("w", encoding="utf-8", newline="") as file:
+def write_papers(folder: Path, documents: Documents) -> None:
+    with (folder / "papers.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["text", "labels"])
-        table.writerows(
-            [text, "; ".join(names)] for text, names in zip(train.texts, train.labels, strict=True)
-        )
-    script = (ROOT / "examples" / "own_data.py").read_text(encoding="utf-8")
-    assert len([line for line in script.split('"""')[2].splitlines() if line.strip()]) <= 20
-    # The encoder of the tests, instead of one that has to be installed.
-    start = (
-        f"import xmcpipe; xmcpipe.XMCClassifier.__init__.__kwdefaults__['encoder'] = {str(tiny_encoder)!r}\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", start + script, "papers.csv", "my-model"],
-        cwd=tmp_path,
+        table.writerows([text, "; ".join(names)] for text, names in zip(*documents, strict=True))
+
+
+def run_example(name: str, encoder: Path, folder: Path, *arguments: str) -> Any:
+    """Run a script of examples/ with the encoder of the tests, instead of one that has to be installed."""
+    script = (ROOT / "examples" / name).read_text(encoding="utf-8")
+    start = f"import xmcpipe; xmcpipe.XMCClassifier.__init__.__kwdefaults__['encoder'] = {str(encoder)!r}\n"
+    return subprocess.run(
+        [sys.executable, "-c", start + script, *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_own_data_in_twenty_lines(tiny_encoder: Path, train: Documents, tmp_path: Path) -> None:
+    write_papers(tmp_path, train)
+    script = (ROOT / "examples" / "own_data.py").read_text(encoding="utf-8")
+    assert len([line for line in script.split('"""')[2].splitlines() if line.strip()]) <= 20
+    done = run_example("own_data.py", tiny_encoder, tmp_path, "papers.csv", "my-model")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"P@1 of 20 other documents: \d\.\d\d\n(\w+ +\d\.\d\d\n){3}", done.stdout)
     assert (tmp_path / "my-model" / "model.json").is_file()
+
+
+def test_a_threshold_searched_with_scikit_learn(tiny_encoder: Path, train: Documents, tmp_path: Path) -> None:
+    write_papers(tmp_path, train)
+    done = run_example("sklearn_pipeline.py", tiny_encoder, tmp_path, "papers.csv")
+    assert done.returncode == 0, done.stderr
+    found = re.fullmatch(r"best threshold: 0\.[135]\nF1 of 32 other documents: (\d\.\d\d)\n", done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) > 0.7
