@@ -13,7 +13,7 @@ RECIPE_FILES := $(wildcard pipelines/*.toml pipelines/*/*.toml)
 RECIPES := $(basename $(notdir $(RECIPE_FILES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv hooks check test soak gpu-check clean $(RECIPES)
+.PHONY: help venv hooks check test soak site dist gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
 help: ## Print this list.
@@ -60,6 +60,17 @@ soak: export HF_HUB_OFFLINE ?= 1
 soak: export OMP_NUM_THREADS ?= 1
 soak: $(INSTALLED) ## End a pipeline in many ways: kills, signals, clocks.
 	$(BIN)/python -m tests.bench.robust --out results/files/kills.json $(ARGS)
+
+site: export NO_MKDOCS_2_WARNING ?= 1
+site: $(INSTALLED) ## Build the documentation site in build/site.
+	$(BIN)/python -m mkdocs build --quiet
+
+# What users get: built, described as it should be, and installed in an empty environment. Downloads torch there.
+dist: $(INSTALLED) ## Build wheel and sdist, check them, install the wheel.
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tools.install_check dist $(ARGS)
 
 # Without a GPU the same parts run on the CPU with small shapes.
 gpu-check: export HF_HUB_OFFLINE ?= 1
