@@ -1,4 +1,4 @@
-# A service of one model (docs/serving.md):
+# A service of one model (docs/reference/serving.md):
 #   docker build -t xmcpipe .
 #   docker run --rm -p 8000:8000 -v "$PWD/my-model:/model:ro" xmcpipe
 # TORCH_INDEX chooses where torch comes from, for example the index of its builds for the CPU alone, which are

@@ -4,7 +4,8 @@ import inspect
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import xmcpipe
 
@@ -69,6 +70,12 @@ def signature(name: str, value: Any) -> str:
 
 def _type(annotation: Any) -> str:
     """A type without the modules of its names."""
+    if get_origin(annotation) is Union:  # X | None with a Literal in it
+        return " | ".join(map(_type, get_args(annotation)))
+    if annotation is NoneType:
+        return "None"
+    if get_origin(annotation) is Literal:
+        return f"Literal{list(get_args(annotation))}"
     return MODULES.sub("", inspect.formatannotation(annotation).replace("'", ""))
 
 

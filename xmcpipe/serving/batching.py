@@ -25,7 +25,7 @@ class Question:
     """What is asked about texts: the parameters of `xmcpipe.Model.predict`."""
 
     k: int = 5
-    threshold: float | None = None
+    threshold: float | str | None = None
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] | None = None
 

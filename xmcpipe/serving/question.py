@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,7 +16,7 @@ EXPECTED = {
     "text": "a string",
     "texts": "a list of strings",
     "k": "a whole number from 1",
-    "threshold": "a number from 0 to 1",
+    "threshold": 'a number from 0 to 1, "f1" or "macro-f1"',
     "allow": "a list of label names",
     "deny": "a list of label names",
     "words": "true or false",
@@ -29,6 +29,9 @@ class RefusedError(Exception):
     def __init__(self, status: int, line: str) -> None:
         super().__init__(line)
         self.status, self.line = status, line
+
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class PredictBody(BaseModel):
@@ -44,8 +47,9 @@ class PredictBody(BaseModel):
     text: str | None = Field(None, description="One text to label. Give either text or texts.")
     texts: list[str] | None = Field(None, description="Several texts to label.")
     k: int = Field(5, ge=1, description="Number of labels for each text, best first.")
-    threshold: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="Only labels of at least this probability."
+    threshold: Probability | Literal["f1", "macro-f1"] | None = Field(
+        None,
+        description="Only labels of at least this probability, or of that which a calibration has chosen.",
     )
     allow: list[str] | None = Field(None, description="Names of labels: no others are predicted.")
     deny: list[str] | None = Field(None, description="Names of labels that are not predicted.")
@@ -158,6 +162,7 @@ def _line(error: ValidationError) -> str:
         return f"unknown key {_shown(key)}: {nearest(str(key), EXPECTED)}"
     if key not in EXPECTED:
         return f"expected a JSON object with text or texts, got {_shown(first['input'])}"
+    places = [place for place in places if isinstance(place, int)]  # others name a part of a union
     expected = "a string" if places else EXPECTED[str(key)]
     name = f"{key}{''.join(f'[{place}]' for place in places)}"
     return f"expected {name}, {expected}, got {_shown(first['input'])}"

@@ -68,7 +68,7 @@ class Service:
         except StoppedError as error:
             raise RefusedError(503, "the service is stopping (ask again later)") from error
         except XmcpipeError as error:
-            raise RefusedError(422, f"{error.message} (GET /labels lists all labels)") from error
+            raise RefusedError(422, _for_clients(error, self.model)) from error
         body = await run_in_threadpool(answer, asked.texts, rows, asked.single, explainer)
         return Response(body, media_type="application/json")
 
@@ -91,6 +91,7 @@ class Service:
             "version": xmcpipe.__version__,
             "labels": self.num_labels,
             "probabilities": self.model.has_probabilities,
+            "calibrated": self.model.is_calibrated,
             "words": self.explainer.available,
             "waiting": self.batcher.waiting,
             "limits": vars(self.limits),
@@ -110,6 +111,14 @@ class Service:
                 "xmcpipe_labels": (self.num_labels, "Labels of the model."),
             }
         )
+
+
+def _for_clients(error: XmcpipeError, model: "Model") -> str:
+    """The line of an error, without the path of the model, and with a hint that clients can follow."""
+    line = error.message.replace(str(model.path), "the model")
+    if error.hint.startswith("did you mean"):
+        return f"{line} ({error.hint})"
+    return f"{line} (GET /labels lists all labels)" if "labels of the model" in line else line
 
 
 # Long: a list of the paths, each of which is short.

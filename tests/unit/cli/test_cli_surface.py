@@ -77,7 +77,16 @@ COMMANDS = {
         "--format",
         "--per-label",
     },
-    "serve": {"--host", "--port", "--device", "--precision", "--batch-size", "--queue", "--max-texts"}
+    "serve": {
+        "--host",
+        "--port",
+        "--device",
+        "--precision",
+        "--calibration",
+        "--batch-size",
+        "--queue",
+        "--max-texts",
+    }
     | {"--max-text", "--max-body", "--max-k", "--store"},
     "report": {
         "--output",

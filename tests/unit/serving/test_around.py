@@ -16,7 +16,7 @@ from xmcpipe.serving.question import EXPECTED, PredictBody
 from xmcpipe.serving.server import STOP_SECONDS
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "serving.md").read_text(encoding="utf-8")
 OPTIONS = {
     "--queue": "queue",
     "--max-texts": "texts",

@@ -35,6 +35,14 @@ def serve(
             help="Type to compute in; by default that of the recipe.",
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="DIR",
+            help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int,
         typer.Option("--batch-size", min=1, help="Texts that are scored at a time.", rich_help_panel=LIMITS),
@@ -76,7 +84,7 @@ def serve(
         import xmcpipe
         from xmcpipe.serving.service import Service
 
-        loaded = xmcpipe.load(model, store=store, device=device, precision=precision)
+        loaded = xmcpipe.load(model, store=store, device=device, precision=precision, calibration=calibration)
         loaded.predict("The first prediction takes longest.")
         service = Service(loaded, Path(model).name, limits)
         opened.listen()  # from now on clients wait instead of being refused
