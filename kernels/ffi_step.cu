@@ -29,7 +29,7 @@
 //   - registers hold dX, so everything else that outlives a phase is recomputed or kept in shared memory:
 //     step/parameters.cuh;
 //   - g must be rounded to 16 bits for the products, without an error that accumulates over labels:
-//     step/gradients.cuh.
+//     include/gradients.cuh.
 // README.md, "Cycle counts", compares both versions phase by phase. Barriers keep the phases apart, so their times add.
 //
 // Needs sm_80, weights and features of one 16-bit format, at most BATCH rows and FEATURES features. README.md has the
@@ -49,7 +49,7 @@ __device__ __forceinline__ void init_state(StepState& state, const float* scale,
         state.sgd = Sgd{*scale, *rate, weight_decay, MOMENTUM ? momentum_factor : 0.0f};
         state.step = *step;
         state.pairs_passed = 0;
-        state.rounding_key = rounding_words(0u, 0x10000u, *step, seed).x[0];  // an octet number that no label has
+        state.rounding_key = gradient_rounding_key(*step, seed);
     }
     state.loss_sum[threadIdx.x] = 0.0f;
 }

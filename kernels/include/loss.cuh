@@ -1,6 +1,6 @@
 // The losses of a score, as the `kernel_code` of each in xmcpipe/ops/losses numbers them, and the search for a tile's positives.
 //
-// To add a loss: one more `#elif` in `loss_gradient`, and in `GRADIENT_SCALE` of step/parameters.cuh (README.md lists
+// To add a loss: one more `#elif` in `loss_gradient`, and in `GRADIENT_SCALE` of include/gradients.cuh (README.md lists
 // the Python side). A value of LOSS that has no branch doesn't compile.
 #pragma once
 #include "include/formats.cuh"

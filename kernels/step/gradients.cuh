@@ -4,29 +4,15 @@
 #include "include/sums.cuh"
 #include "step/layout.cuh"
 
-// A score's gradient as GRADIENT_PARTS 16-bit numbers. One part is rounded stochastically, by 16 random bits, so that
-// its error has mean 0 and averages out over labels. To nearest it would not: the squared hinge of a score s near 0 has
-// the derivative 2 + 2s, bfloat16 has steps of 1/64 there, and every |s| < 1/128 would count as 0.
+// A score's gradient as GRADIENT_PARTS 16-bit numbers: one part is rounded stochastically (include/gradients.cuh).
 __device__ __forceinline__ void split_gradient(float gradient, u32 random, weight_t* part) {
-    gradient *= GRADIENT_SCALE;
-#if WEIGHT == 2
-    gradient = gradient > 65504.0f ? 65504.0f : gradient < -65504.0f ? -65504.0f : gradient;  // NaN stays NaN
-#endif
 #if GRADIENT_PARTS == 1
-    round_stochastically(gradient, random, part[0]);
+    part[0] = rounded_gradient(gradient, random);
 #else
+    gradient = scaled_gradient(gradient);
     from_float(gradient, part[0]);
     from_float(gradient - to_float(part[0]), part[1]);
 #endif
-}
-
-// 32 random bits for two rows of a label: a mixing function (two rounds of multiply and shift) keyed by seed and step.
-// Philox would cost ten rounds for each pair of rows.
-__device__ __forceinline__ u32 gradient_random_bits(u32 key, u64 label, int row) {
-    u32 x = key + (u32)label * 0x9E3779B1u + (u32)(label >> 32) * 0x85EBCA77u + (u32)row * 0xC2B2AE3Du;
-    x = (x ^ (x >> 16)) * 0x7FEB352Du;
-    x = (x ^ (x >> 15)) * 0x846CA68Bu;
-    return x ^ (x >> 16);
 }
 
 // Adds the KSPLIT partial sums of the lane's scores of a label to its bias.

@@ -34,35 +34,6 @@ __device__ __forceinline__ void prefetch_tile(const Layer& layer, i64 label, i64
     if (layer.bias_L && label < end && thread_index() == 0) prefetch_line(layer.bias_L + label);
 }
 
-// The number of pairs with a label below `label`, of which at least `low`. Called by one warp. Few pairs lie between a
-// block's tiles, so the next 32 are tried first; then 32 pairs at equal distances, three rounds for 32,768 pairs.
-__device__ __forceinline__ int count_pairs_below(const Positives& positives, i64 label, int low) {
-    int lane = threadIdx.x % WARP_SIZE, high = positives.count;  // the result is one of low .. high
-    for (bool near = true; low < high; near = false) {
-        int pace = near ? 1 : (high - low + WARP_SIZE - 1) / WARP_SIZE, probe = low + lane * pace;
-        int below = __popc(__ballot_sync(FULL_WARP, probe < high && positives.labels[probe] < label));
-        if (below < WARP_SIZE) high = min(high, low + below * pace);
-        if (below) low += (below - 1) * pace + 1;
-    }
-    return low;
-}
-
-// Sets bit `row` of `bits`[label - begin] for each positive pair of the tile that starts at label `begin`. Pairs of
-// other labels are skipped, so a list may be padded with labels that don't exist. Called by one warp; `passed` is the
-// number of pairs below an earlier tile, and the number below `begin` is returned.
-__device__ __forceinline__ int set_positive_bits(u32* bits, const Positives& positives, i64 begin, int passed) {
-    int lane = threadIdx.x % WARP_SIZE;
-    for (int i = lane; i < TILE * BITMASK_WORDS; i += WARP_SIZE) bits[i] = 0u;
-    int below = count_pairs_below(positives, begin, passed);
-    __syncwarp();  // all bits are zero before any is set
-    for (int i = below + lane; i < positives.count; i += WARP_SIZE) {
-        i64 label = positives.labels[i] - begin, row = positives.rows[i];
-        if (label >= TILE) break;
-        atomicOr(&bits[(int)label * BITMASK_WORDS + (int)(row / 32)], 1u << (row % 32));
-    }
-    return below;
-}
-
 // Writes the tile's weights to w as a dense matrix. Each warp fills its own rows, so that a warp's barrier suffices
 // between zeroing and scattering; the first octets are loaded meanwhile.
 __device__ __forceinline__ void scatter_weights(weight_t* w, const weight_t* weight, const u16* index, int num_labels,
@@ -105,7 +76,8 @@ __device__ __forceinline__ void load_tile(const Parameters& params, const Shared
         state.bias[threadIdx.x] = has_bias ? layer.bias_L[range.label + threadIdx.x] : 0.0f;
     }
     if (threadIdx.x / WARP_SIZE == WARPS - 1) {
-        int passed = set_positive_bits(memory.positive_bits, params.positives, range.label, state.pairs_passed);
+        int passed = set_positive_bits<TILE, BITMASK_WORDS>(memory.positive_bits, params.positives, range.label, 0,
+                                                            state.pairs_passed);
         if (threadIdx.x % WARP_SIZE == 0) state.pairs_passed = passed;
     }
     scatter_weights(memory.w, layer.weight_LK + range.connection, layer.index_LK + range.connection, range.num_labels,

@@ -6,7 +6,8 @@
 //   - `thread_index` and `tile_range` hide from the compiler that they return the same each time. It would otherwise
 //     compute what follows from them once and hold it in registers; computing it again in each phase is cheaper.
 #pragma once
-#include "include/loss.cuh"
+#include "include/gradients.cuh"
+#include "include/positives.cuh"
 #include "include/update.cuh"
 
 #ifndef BATCH
@@ -55,17 +56,6 @@
 #error "ffi_step needs sm_80"
 #endif
 
-// bfloat16 has the range of float32. float16 doesn't, so gradients are multiplied by a power of two in the products.
-#if WEIGHT == 1
-#define GRADIENT_SCALE 1.0f
-#elif LOSS == 1
-#define GRADIENT_SCALE 64.0f      // squared hinge: gradients up to 1,023, in steps of 2^-30 at least
-#elif LOSS == 2
-#define GRADIENT_SCALE 16384.0f   // binary cross entropy: gradients up to 1, in steps of 2^-38 at least
-#else
-#error "unknown LOSS: expected a GRADIENT_SCALE for its gradients in float16"
-#endif
-
 // ---- the parameters of the entry, grouped ---------------------------------------------------------------------------
 
 struct Batch {
@@ -79,12 +69,6 @@ struct Layer {
     float* bias_L;              // may be null
     momentum_t* momentum_LK;    // null without MOMENTUM
     int fan_in;
-};
-
-// (row, label) pairs sorted by label.
-struct Positives {
-    const i64 *rows, *labels;
-    int count;
 };
 
 // Labels `begin` .. `end` - 1 of the layer; label 0 of the layer has the global number `first_label`.

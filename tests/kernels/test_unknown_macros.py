@@ -22,6 +22,13 @@ UNKNOWN = [
     ("ffi_step", {"LOSS": 3, "WEIGHT": 2}, "LOSS"),
     ("ffi_step", {"LOSS": 1, "WEIGHT": 0}, "WEIGHT"),
     ("ffi_step", {"LOSS": 1, "GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
+    ("group_scores", {"GROUP_SIZE": 4}, "GROUP_SIZE"),
+    ("group_scores", {"WEIGHT": 0}, "WEIGHT"),
+    ("group_scores", {"INITIAL": 1}, "INITIAL"),  # without a loss
+    ("group_grad_features", {"ROWS": 8}, "ROWS"),
+    ("group_grad_features", {"PARTS": 3}, "PARTS"),
+    ("group_grad_weight", {"PARTS": 3}, "PARTS"),
+    ("group_grad_weight", {"UPDATE": 1, "MOMENTUM": 3}, "MOMENTUM"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Random cases for the kernels: their arguments as NumPy arrays, and the same numbers in float64.
 
-B rows, S the stride of rows (B rounded up to a multiple of 8), D features, L labels, K fan-in, P positives.
+B rows, S the stride of rows (B rounded up to a multiple of 8), D features, L labels, K fan-in, P positives,
+R groups of labels that share their features.
 Formats are numbered as in kernels/include/formats.cuh. Every array is surrounded by bands of 0xFF bytes,
 which are NaN as floats, the feature 65,535 as an index and -1 as an int64: a kernel that reads next to an
 array spoils its result, and `assert_bands` finds one that writes there.
@@ -62,7 +63,7 @@ class Case:
     stride: int
     x: Array  # features_DB [D, S], zeros in the padding
     weight: Array  # [L, K]
-    index: Array  # [L, K] uint16
+    index: Array  # [L, K] uint16, or [R, K] with groups
     bias: Array  # [L] float32
     positive_rows: Array  # [P] int64
     positive_labels: Array  # [P] int64, ascending
@@ -71,7 +72,7 @@ class Case:
     @property
     def num_labels(self) -> int:
         """L."""
-        return len(self.index)
+        return len(self.weight)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -89,15 +90,19 @@ def make_case(
     num_positives: int = 40,
     seed: int = 0,
     whole: bool = False,
+    group: int = 1,
 ) -> Case:
-    """A layer of scores near 1; its first label's indices ascend, the last label has feature D - 1.
+    """A layer of scores near 1; its first row of indices ascends, the last row has feature D - 1.
+
+    Each `group` labels share a row of indices.
 
     With `whole`, features are small whole numbers.
     """
     random = torch.Generator().manual_seed(seed)
     weight_LK = torch.randn(num_labels, fan_in, generator=random).div(fan_in**0.5).to(DTYPES[weight])
     features_BD = numbers((batch, num_features), random, whole).to(DTYPES[features])
-    index_LK = distinct_indices(num_labels, num_features, fan_in, random)
+    index_RK = distinct_indices(-(-num_labels // group), num_features, fan_in, random)
+    index_LK = index_RK.repeat_interleave(group, 0)[:num_labels]
     bias_L = torch.randn(num_labels, generator=random)
     target = torch.zeros(batch, num_labels)
     target.view(-1)[torch.randint(batch * num_labels, (num_positives,), generator=random)] = 1.0
@@ -109,7 +114,7 @@ def make_case(
         stride=padded(batch),
         x=to_array(features_DB),
         weight=to_array(weight_LK),
-        index=banded(index_LK.numpy().astype(np.uint16)),
+        index=banded(index_RK.numpy().astype(np.uint16)),
         bias=to_array(bias_L),
         positive_rows=to_array(rows_P),
         positive_labels=to_array(labels_P),
@@ -117,9 +122,9 @@ def make_case(
     )
 
 
-def distinct_indices(num_labels: int, num_features: int, fan_in: int, random: torch.Generator) -> Tensor:
-    """[L, K] int64, distinct in a row; the last label holds feature D - 1."""
-    index = torch.rand(num_labels, num_features, generator=random).topk(fan_in, dim=1).indices
+def distinct_indices(num_rows: int, num_features: int, fan_in: int, random: torch.Generator) -> Tensor:
+    """[rows, K] int64, distinct in a row; the last row holds feature D - 1."""
+    index = torch.rand(num_rows, num_features, generator=random).topk(fan_in, dim=1).indices
     index[0] = index[0].sort().values
     if not (index[-1] == num_features - 1).any():
         index[-1, 0] = num_features - 1

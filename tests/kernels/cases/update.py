@@ -75,7 +75,7 @@ def make_layer(case: Case, weight_format: int, momentum: int, with_bias: bool = 
     """The case's layer; `momentum` is the macro MOMENTUM."""
     momentum_format = BFLOAT16 if momentum == 2 else weight_format
     random = torch.Generator().manual_seed(7)
-    velocity = torch.randn(case.index.shape, generator=random).div(8).to(DTYPES[momentum_format])
+    velocity = torch.randn(case.weight.shape, generator=random).div(8).to(DTYPES[momentum_format])
     return Layer(
         banded(case.weight),
         to_array(velocity) if momentum else None,

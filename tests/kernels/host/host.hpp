@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <random>
 #include <tuple>
 #include <utility>
@@ -49,6 +50,11 @@ constexpr int WARP = 32;
 constexpr size_t STACK = 128 * 1024, CANARY = 256;
 enum State { READY, AT_BLOCK, AT_WARP, DONE };
 
+struct Copy {  // 16 bytes to shared memory; zeros if `from` is null
+    void* to;
+    const void* from;
+};
+
 struct Lane {
     ucontext_t context;  // entry, with a stack of its own
     jmp_buf place;       // where it resumes: a swapcontext takes two system calls, a jump none
@@ -56,6 +62,7 @@ struct Lane {
     State state = READY;
     int waits_at = 0;    // the instruction at which it waits, 0 if unknown
     uint3 index{};
+    std::deque<std::vector<Copy>> copies;  // batches of asynchronous copies; the last one is still open
     std::vector<char> stack = std::vector<char>(STACK);
 };
 
@@ -97,8 +104,27 @@ inline void wait_at(State where, int place = 0) {
 inline Exchange& warp_exchange() { return exchanges[current / WARP]; }
 inline int lane_of_warp() { return current % WARP; }
 
+// Copies happen as late as they may, when a lane waits for them: a kernel that doesn't wait reads what was there before.
+inline void copy_async(void* to, const void* from) {
+    if (uintptr_t(to) % 16 || uintptr_t(from) % 16) fail("asynchronous copies need addresses aligned to 16 bytes");
+    lanes[current].copies.back().push_back({to, from});
+}
+
+inline void close_copies() { lanes[current].copies.emplace_back(); }
+
+inline void wait_for_copies(size_t number) {  // all batches but the last `number` closed ones
+    auto& copies = lanes[current].copies;
+    for (; copies.size() > number + 1; copies.pop_front())
+        for (const Copy& copy : copies.front()) {
+            if (copy.from) std::memcpy(copy.to, copy.from, 16);
+            else std::memset(copy.to, 0, 16);
+        }
+}
+
 inline void start_lane() {
     entry();
+    for (const auto& batch : lanes[current].copies)
+        if (!batch.empty()) fail("a copy was started and never waited for");
     lanes[current].state = DONE;
     _longjmp(scheduler, 1);
 }
@@ -137,6 +163,7 @@ inline void run_block(std::mt19937& order_of) {
         Lane& it = lanes[lane];
         it.state = READY;
         it.started = false;
+        it.copies.assign(1, {});
         it.index = {unsigned(lane), 0, 0};
         getcontext(&it.context);
         it.context.uc_stack.ss_sp = it.stack.data();

@@ -5,32 +5,24 @@ compiles it, and the tests compile it for every architecture.
 """
 
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
+from xmcpipe.ops.nvrtc.group_kernels import GROUP_KERNELS
+from xmcpipe.ops.nvrtc.macros import (
+    FEATURE,
+    FORMATS,
+    HALF_WEIGHT,
+    LOSS,
+    MOMENTUM,
+    WEIGHT,
+    WITH_LOSS,
+    initial_of_losses,
+    momentum_format,
+    momentum_of_updates,
+)
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
-FORMATS = (1, 0, 2)  # bfloat16 first: a macro's first value is its default
-WEIGHT, FEATURE = ("WEIGHT", FORMATS), ("FEATURE", FORMATS)
-# LOSS is 0 or a `kernel_code` of ops/losses; MOMENTUM is 0 for none, 1 for the weight's format, 2 for
-# bfloat16.
-LOSS, MOMENTUM = ("LOSS", (0, 1, 2)), ("MOMENTUM", (0, 1, 2))
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
 # kernels/ffi_step.cu: how it splits the scores over warps, and an upper bound of its static shared memory.
 STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
-HALF_WEIGHT, WITH_LOSS = ("WEIGHT", (1, 2)), ("LOSS", (1, 2))
-
-
-def _momentum_format(macros: Macros) -> int:
-    """The number format of momentum: 2 stands for bfloat16, everything else for the weight's format."""
-    return 1 if macros["MOMENTUM"] == 2 else macros["WEIGHT"]
-
-
-def _momentum_of_updates(macros: Macros, _: int) -> bool:
-    """Only a kernel that updates weights reads momentum."""
-    return bool(macros["UPDATE"] or not macros["MOMENTUM"])
-
-
-def _initial_of_losses(macros: Macros, _: int) -> bool:
-    """Only scores with a loss have a buffer by label that words' scores may be in."""
-    return bool(macros["LOSS"] or not macros["INITIAL"])
 
 
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
@@ -74,7 +66,7 @@ _TABLE = (
             ("THREADS",),
             (("LOSS", (2,)), ("INITIAL", (1,)), "GROUP", "SHARED"),
         ),
-        allows=_initial_of_losses,
+        allows=initial_of_losses,
         optional=("bias_L", "partial_loss", "positive_rows", "positive_labels"),
     ),
     Kernel(
@@ -88,9 +80,9 @@ _TABLE = (
             ("GROUP", ("UPDATE", (1,))),
             ("UPDATE", "THREADS"),
         ),
-        allows=_momentum_of_updates,
+        allows=momentum_of_updates,
         optional=("dweight_LK", "weight_LK", "momentum_LK", "bias_L", "scale", "rate", "step"),
-        formats=(("momentum_t", _momentum_format),),
+        formats=(("momentum_t", momentum_format),),
     ),
     Kernel(
         entry="ffi_grad_features",
@@ -134,7 +126,7 @@ _TABLE = (
         ),
         allows=_step_fits,
         optional=("bias_L", "momentum_LK"),
-        formats=(("momentum_t", _momentum_format),),
+        formats=(("momentum_t", momentum_format),),
     ),
     Kernel(entry="ffi_step_sum", threads=256),
     Kernel(
@@ -177,4 +169,4 @@ _TABLE = (
         entry="ffi_rewire_ties", threads=256, file="ffi_rewire.cu", macros=(WEIGHT,), varied=(("WEIGHT",),)
     ),
 )
-KERNELS: dict[str, Kernel] = {kernel.entry: kernel for kernel in _TABLE}
+KERNELS: dict[str, Kernel] = {kernel.entry: kernel for kernel in (*_TABLE, *GROUP_KERNELS)}

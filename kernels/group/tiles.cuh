@@ -1,0 +1,99 @@
+// Groups of labels that share their features: what their kernels have in common.
+//
+//   index_RK   u16 [ceil(L / GROUP_SIZE), K]   the features of each group
+//   weight_LK  [L, K]                          label l of the layer is in group l / GROUP_SIZE
+//
+// The labels `begin` .. `end` - 1 of a launch begin with a whole group; the last group may be short. Weights, features
+// and gradients of scores are of one 16-bit format, which tensor cores multiply. K is a multiple of 16.
+#pragma once
+#include "include/async_copy.cuh"
+#include "include/mma.cuh"
+
+#ifndef GROUP_SIZE
+#define GROUP_SIZE 16
+#endif
+#if GROUP_SIZE != 8 && GROUP_SIZE != 16 && GROUP_SIZE != 32 && GROUP_SIZE != 64
+#error "unknown GROUP_SIZE: expected 8, 16, 32 or 64 labels"
+#endif
+#if WEIGHT != 1 && WEIGHT != 2
+#error "unknown WEIGHT: expected 1 or 2, because tensor cores multiply 16-bit numbers"
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#error "the kernels of groups need sm_80"
+#endif
+
+#define THREADS 256
+#define WARPS (THREADS / WARP_SIZE)
+#define TILE 64                     // labels at a time
+#define GROUPS (TILE / GROUP_SIZE)  // of a tile
+#ifndef ROWS
+#define ROWS 64                     // of the batch at a time
+#endif
+
+// The offset of an element of a matrix in shared memory whose rows have WIDTH 16-bit numbers, a power of two from 16 on.
+// `ldmatrix` reads eight rows of 16 bytes at one column; stored plainly, these eight pieces would share banks. So the
+// pieces of each 128 bytes change places by exclusive or: step/layout.cuh draws it.
+template <int WIDTH>
+__device__ __forceinline__ int swizzled(int row, int column) {
+    const int pieces = WIDTH / 8 < 8 ? WIDTH / 8 : 8;
+    int offset = row * WIDTH + column, line = WIDTH < 64 ? offset >> 6 : row;
+    return offset ^ ((line & (pieces - 1)) << 3);
+}
+
+// ldmatrix_x4 loads a 16 x 16 block as four 8 x 8 matrices. Returns the element of the block whose address a lane
+// gives: with `rows_first` matrices 0 and 1 are those of rows 0-7 and 8-15, otherwise those of columns 0-7 and 8-15.
+struct Element { int row, column; };
+
+__device__ __forceinline__ Element ldmatrix_element(bool rows_first) {
+    int lane = threadIdx.x % WARP_SIZE, first = lane >> 3 & 1, second = lane >> 4;
+    return Element{(rows_first ? first : second) * 8 + lane % 8, (rows_first ? second : first) * 8};
+}
+
+// A part of a layer, as a block sees it.
+struct GroupLabels {
+    const weight_t* weight_LK;
+    const u16* index_RK;
+    i64 begin, end;
+    int fan_in;
+};
+
+// The rows row0 .. row0 + ROWS - 1 of features_DB [D, stride], which has zeros past the batch.
+struct GroupFeatures {
+    const weight_t* features_DB;
+    int stride, row0;
+};
+
+// ---- x^T of a tile: the rows of x^T of SLOTS connections of each of the tile's groups, [GROUPS * SLOTS][ROWS] -------
+
+// A thread copies 16 bytes of each of COPIES connections. Their features are read one step before they are needed, so
+// that their copies don't wait for them.
+template <int SLOTS>
+struct FeatureCopies {
+    static const int COPIES = GROUPS * SLOTS * (ROWS / 8) / THREADS;
+    u32 feature[COPIES];  // or NONE
+
+    static const u32 NONE = 0xFFFFFFFFu;
+
+    // Reads the features of the tile's connections slot0 .. slot0 + SLOTS - 1.
+    __device__ __forceinline__ void read(const GroupLabels& labels, i64 tile, int slot0) {
+#pragma unroll
+        for (int i = 0; i < COPIES; i++) {
+            int place = (threadIdx.x + i * THREADS) / (ROWS / 8), slot = slot0 + place % SLOTS;
+            i64 label = tile + place / SLOTS * GROUP_SIZE;
+            bool exists = label < labels.end && slot < labels.fan_in;
+            feature[i] = exists ? labels.index_RK[label / GROUP_SIZE * labels.fan_in + slot] : NONE;
+        }
+    }
+
+    // Starts to copy their rows of x^T, with zeros where there is no connection or row.
+    __device__ __forceinline__ void start(const GroupFeatures& from, weight_t* x) const {
+        int chunk = threadIdx.x % (ROWS / 8), row = from.row0 + chunk * 8;
+#pragma unroll
+        for (int i = 0; i < COPIES; i++) {
+            int place = (threadIdx.x + i * THREADS) / (ROWS / 8);
+            bool exists = feature[i] != NONE && row < from.stride;
+            copy_async<1>(x + swizzled<ROWS>(place, chunk * 8),
+                          from.features_DB + (exists ? (i64)feature[i] * from.stride + row : 0), exists);
+        }
+    }
+};
