@@ -33,7 +33,7 @@
 #if ONE_ROW
 #define GROUP 1
 #endif
-#include "include/key_lists.cuh"
+#include "include/best_lists.cuh"
 #include "include/rows.cuh"
 
 #ifndef THREADS
@@ -92,13 +92,6 @@ __device__ __forceinline__ Rows stage_features(const feature_t* features_DB, int
 
 // ---- first pass -----------------------------------------------------------------------------------------------------
 
-// A block's lists, [BLOCK_ROWS, CAPACITY] keys in device memory; their lengths and bounds are in shared memory.
-struct Lists {
-    u64* keys;
-    u64* bounds;
-    int* counts;
-};
-
 // Appends the keys of a label that reach the bounds of their rows; true if a list might not hold one more tile.
 __device__ __forceinline__ bool append_keys(const Lists& lists, const float* score, float bias, i64 label, int lane,
                                             int row0, int batch) {
@@ -106,35 +99,9 @@ __device__ __forceinline__ bool append_keys(const Lists& lists, const float* sco
 #pragma unroll
     for (int i = 0; i < LANE_ROWS; i++) {
         int r = LANE_ROWS * lane + i;
-        u64 key = key_of(score[i] + bias, (u32)label);
-        if (key < lists.bounds[r] || row0 + r >= batch) continue;
-        int at = atomicAdd(&lists.counts[r], 1);
-        lists.keys[r * CAPACITY + at] = key;
-        full |= at >= ROOM;
+        if (row0 + r < batch) full |= append_key<CAPACITY, ROOM>(lists, r, key_of(score[i] + bias, (u32)label));
     }
     return full;
-}
-
-// Cuts the lists that might not hold one more tile, a warp per list.
-__device__ __forceinline__ void cut_full_lists(const Lists& lists, int num_best) {
-    for (int r = threadIdx.x / WARP_SIZE; r < BLOCK_ROWS; r += THREADS / WARP_SIZE) {
-        int count = lists.counts[r];
-        if (count <= ROOM) continue;
-        u64 bound = cut<CAPACITY>(lists.keys + r * CAPACITY, count, num_best);
-        if (threadIdx.x % WARP_SIZE == 0) {
-            lists.bounds[r] = bound;
-            lists.counts[r] = num_best;
-        }
-    }
-}
-
-// Leaves num_best keys in each list, with zeros after the last where there are fewer.
-__device__ __forceinline__ void finish_lists(const Lists& lists, int num_rows, int num_best) {
-    for (int r = threadIdx.x / WARP_SIZE; r < num_rows; r += THREADS / WARP_SIZE) {
-        int count = lists.counts[r];
-        if (count > num_best) cut<CAPACITY>(lists.keys + r * CAPACITY, count, num_best);
-        for (int i = count + threadIdx.x % WARP_SIZE; i < num_best; i += WARP_SIZE) lists.keys[r * CAPACITY + i] = 0;
-    }
 }
 
 // keys_PBC [blocks of x, batch, CAPACITY]: the lists. The first num_best keys of each are the best that the block saw,
@@ -148,11 +115,8 @@ ffi_topk(const feature_t* __restrict__ features_DB, const weight_t* __restrict__
     __shared__ int counts[BLOCK_ROWS];
     int lane = threadIdx.x % GROUP, slot = threadIdx.x / GROUP;
     int row0 = blockIdx.y * BLOCK_ROWS, row = row0 + LANE_ROWS * lane;
-    for (int r = threadIdx.x; r < BLOCK_ROWS; r += THREADS) {
-        bounds[r] = 0;
-        counts[r] = 0;
-    }
     Lists lists = {keys_PBC + ((i64)blockIdx.x * batch + row0) * CAPACITY, bounds, counts};
+    clear_lists<BLOCK_ROWS>(lists);
     RowFeatures x = stage_features(features_DB, row0, lane, stride, num_features, (feature_t*)memory);
     __syncthreads();
 
@@ -165,12 +129,12 @@ ffi_topk(const feature_t* __restrict__ features_DB, const weight_t* __restrict__
             full = append_keys(lists, score, bias_L ? bias_L[label] : 0.0f, label, lane, row0, batch);
         }
         if (!__syncthreads_or(full)) continue;
-        cut_full_lists(lists, num_best);
+        cut_full_lists<BLOCK_ROWS, CAPACITY, ROOM>(lists, num_best);
         __syncthreads();
     }
 
     __syncthreads();
-    finish_lists(lists, min(BLOCK_ROWS, batch - row0), num_best);
+    finish_lists<CAPACITY>(lists, min(BLOCK_ROWS, batch - row0), num_best);
 }
 
 // ---- second pass ----------------------------------------------------------------------------------------------------

@@ -14,11 +14,7 @@
 // no atomics, and the same bits each time. `add` 1 continues from what `partial` holds, so that chunks of labels share one
 // workspace and are summed once.
 //
-// How a warp adds to dX^T without two lanes that share a bank. In a fragment of sums (include/mma.cuh) four lanes hold a
-// connection, two rows each, for each eight rows. So two fragments give a lane four rows of it, which are stored next to
-// each other, as one access of 16 bytes: row 8 t + 2 q + e of 16 rows at place 4 q + 2 t + e. The hardware serves eight
-// lanes at a time, that is two connections of 64 bytes, whose features are at random. Each feature has 128 bytes, all
-// banks, for the warp's 32 rows: the first connection begins with the first 16 rows and the second one with the last 16.
+// How a warp adds to dX^T without two lanes that share a bank: group/feature_sums.cuh.
 //
 // gradient_PLB holds the gradients as the sum of PARTS 16-bit numbers, [PARTS][labels, stride]: one, rounded
 // stochastically, from group_scores; two, high and low, for 16 bits of precision.
@@ -39,6 +35,7 @@
 #if ROWS != 16 && ROWS != 32 && ROWS != 64
 #error "unknown ROWS: expected 16, 32 or 64"
 #endif
+#include "group/feature_sums.cuh"
 #include "group/tiles.cuh"
 
 #define LABELS (GROUP_SIZE < 16 ? GROUP_SIZE : 16)    // of a step
@@ -157,52 +154,15 @@ __device__ __forceinline__ void add_products(GroupSums& sum, const Stage& stage,
 // Adds a group's sums to dX^T [slice][ROWS], of the features from `first` on, and sets them to 0.
 __device__ __forceinline__ void add_to_features(float* dx, GroupSums& sum, const Stage& stage, int fan_in, int first,
                                                 int slice) {
-    int warp = threadIdx.x / WARP_SIZE, lane = threadIdx.x % WARP_SIZE, slot_warp = warp / ROW_PARTS;
-    const int halves = ROW_OCTETS / 2;         // of 16 rows
-    bool second = halves == 2 && lane >> 2 & 1;  // begins with the last 16 rows
-    float* own = dx + warp % ROW_PARTS * (ROWS / ROW_PARTS) + lane % 4 * 4;
+    int warp = threadIdx.x / WARP_SIZE, row0 = warp % ROW_PARTS * (ROWS / ROW_PARTS);
 #pragma unroll
     for (int item = 0; item < ITEMS; item++) {
-        int slot0 = 16 * (item * SLOT_WARPS + slot_warp);
-        bool exists = stage.slot0 + slot0 < fan_in;  // the same for the whole warp
-#pragma unroll
-        for (int upper = 0; upper < 2; upper++) {
-            u32 place = exists ? (u32)stage.features[slot0 + lane / 4 + 8 * upper] - (u32)first : 0xFFFFFFFFu;
-            if (place >= (u32)slice) continue;
-#pragma unroll
-            for (int turn = 0; turn < halves; turn++) {
-                int half = second ? halves - 1 - turn : turn;
-                float4* at = (float4*)(own + place * ROWS + half * 16);
-                float4 total = *at;
-                float value[4];
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    int i = 2 * upper + j % 2;
-                    float early = sum[item][2 * turn + j / 2][i], late = sum[item][2 * (halves - 1 - turn) + j / 2][i];
-                    value[j] = second ? late : early;
-                }
-                *at = float4{total.x + value[0], total.y + value[1], total.z + value[2], total.w + value[3]};
-            }
-        }
+        int slot = 16 * (item * SLOT_WARPS + warp / ROW_PARTS);
+        if (stage.slot0 + slot < fan_in)  // the same for the whole warp
+            add_connections<ROWS>(dx, sum[item], stage.features + slot, row0, first, slice);
 #pragma unroll
         for (int i = 0; i < 4 * ROW_OCTETS; i++) sum[item][i / 4][i % 4] = 0.0f;
     }
-}
-
-// ---- dX^T between shared memory and partial_SDB ---------------------------------------------------------------------
-
-// Two neighbouring rows of a feature: their place in dX^T, and in `partial` [D, stride].
-struct RowPair {
-    float2* own;
-    float2* out;
-    bool exists;
-};
-
-__device__ __forceinline__ RowPair row_pair(int i, float* dx, float* partial, int first, const Sources& from,
-                                            int num_features) {
-    int feature = i / (ROWS / 2), unit = i % (ROWS / 2), row = from.row0 + unit / 8 * 16 + unit % 2 * 8 + unit % 8 / 2 * 2;
-    return RowPair{(float2*)dx + i, (float2*)(partial + (i64)(first + feature) * from.stride + row),
-                   first + feature < num_features && row < from.stride};
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -219,8 +179,8 @@ group_grad_features(const weight_t* __restrict__ gradient_PLB, const weight_t* _
     steps.start_first();
     if (threadIdx.x == 0) zeros[0] = uint4{0, 0, 0, 0};
     for (int i = threadIdx.x; i < slice * ROWS / 2; i += THREADS) {
-        RowPair pair = row_pair(i, dx, partial, first, steps.from, num_features);
-        *pair.own = add && pair.exists ? *pair.out : float2{0.0f, 0.0f};
+        RowPair<ROWS> pair(dx, i, steps.from.row0, stride, first, num_features);
+        *pair.own = add && pair.exists ? *(float2*)(partial + pair.offset) : float2{0.0f, 0.0f};
     }
     GroupSums sum = {};
     for (int step = 0; step < steps.count; step++) {
@@ -233,7 +193,7 @@ group_grad_features(const weight_t* __restrict__ gradient_PLB, const weight_t* _
     }
     __syncthreads();
     for (int i = threadIdx.x; i < slice * ROWS / 2; i += THREADS) {
-        RowPair pair = row_pair(i, dx, partial, first, steps.from, num_features);
-        if (pair.exists) *pair.out = *pair.own;
+        RowPair<ROWS> pair(dx, i, steps.from.row0, stride, first, num_features);
+        if (pair.exists) *(float2*)(partial + pair.offset) = *pair.own;
     }
 }

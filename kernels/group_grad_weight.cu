@@ -70,7 +70,7 @@ struct WeightSteps {
     __device__ __forceinline__ void start(int number) {
         if (number < count) {
             WeightStep to = step(number);
-            next.start(GroupFeatures{features_DB, stride, to.row0}, x(number));
+            next.start(GroupFeatures{features_DB, stride, to.row0}, labels, to.tile, to.slot0, x(number));
             i64 last = labels.end - to.tile;  // labels from here on
             for (int i = threadIdx.x; i < PARTS * TILE * ROWS / 8; i += THREADS) {
                 int row = i / (ROWS / 8) % TILE, column = i % (ROWS / 8) * 8, part = i / (TILE * ROWS / 8);

@@ -65,7 +65,7 @@ struct ScoreSteps {
     // Starts the copies of a step whose features have been read, if there is one, and reads those of the step after it.
     __device__ __forceinline__ void start(int step) {
         if (step < count) {
-            next.start(features, x(step));
+            next.start(features, labels, tile(step), slot0(step), x(step));
             for (int i = threadIdx.x; i < TILE * SLOTS / 8; i += THREADS) {
                 int row = i / (SLOTS / 8), column = i % (SLOTS / 8) * 8, slot = slot0(step) + column;
                 i64 label = tile(step) + row;

@@ -22,9 +22,13 @@
 #error "the kernels of groups need sm_80"
 #endif
 
+#ifndef THREADS
 #define THREADS 256
+#endif
 #define WARPS (THREADS / WARP_SIZE)
+#ifndef TILE
 #define TILE 64                     // labels at a time
+#endif
 #define GROUPS (TILE / GROUP_SIZE)  // of a tile
 #ifndef ROWS
 #define ROWS 64                     // of the batch at a time
@@ -63,37 +67,44 @@ struct GroupFeatures {
     int stride, row0;
 };
 
-// ---- x^T of a tile: the rows of x^T of SLOTS connections of each of the tile's groups, [GROUPS * SLOTS][ROWS] -------
+// ---- x^T of a tile, [GROUPS * CONNECTIONS][ROWS]: the rows of x^T of some connections of each of its groups ---------
 
-// A thread copies 16 bytes of each of COPIES connections. Their features are read one step before they are needed, so
-// that their copies don't wait for them.
-template <int SLOTS>
+// Each of the first NUMBER threads copies 16 bytes of each of COPIES connections. Their features are read one step
+// before they are needed, so that copies don't wait for them.
+template <int CONNECTIONS, int NUMBER = THREADS>
 struct FeatureCopies {
-    static const int COPIES = GROUPS * SLOTS * (ROWS / 8) / THREADS;
-    u32 feature[COPIES];  // or NONE
+    static const int COPIES = GROUPS * CONNECTIONS * (ROWS / 8) / NUMBER;
+    u32 pairs[(COPIES + 1) / 2];  // two features each
 
-    static const u32 NONE = 0xFFFFFFFFu;
+    // The connection of a copy, among those of the tile's groups, and whether it exists.
+    __device__ __forceinline__ static int place(int copy) { return (threadIdx.x + copy * NUMBER) / (ROWS / 8); }
 
-    // Reads the features of the tile's connections slot0 .. slot0 + SLOTS - 1.
+    __device__ __forceinline__ static bool exists(const GroupLabels& labels, i64 tile, int slot0, int copy) {
+        i64 label = tile + place(copy) / CONNECTIONS * GROUP_SIZE;
+        return label < labels.end && slot0 + place(copy) % CONNECTIONS < labels.fan_in;
+    }
+
+    // Reads the features of the tile's connections from slot0 on.
     __device__ __forceinline__ void read(const GroupLabels& labels, i64 tile, int slot0) {
 #pragma unroll
         for (int i = 0; i < COPIES; i++) {
-            int place = (threadIdx.x + i * THREADS) / (ROWS / 8), slot = slot0 + place % SLOTS;
-            i64 label = tile + place / SLOTS * GROUP_SIZE;
-            bool exists = label < labels.end && slot < labels.fan_in;
-            feature[i] = exists ? labels.index_RK[label / GROUP_SIZE * labels.fan_in + slot] : NONE;
+            i64 group = tile / GROUP_SIZE + place(i) / CONNECTIONS;
+            u32 feature = 0;
+            if (exists(labels, tile, slot0, i))
+                feature = labels.index_RK[group * labels.fan_in + slot0 + place(i) % CONNECTIONS];
+            pairs[i / 2] = i % 2 ? pairs[i / 2] | feature << 16 : feature;
         }
     }
 
     // Starts to copy their rows of x^T, with zeros where there is no connection or row.
-    __device__ __forceinline__ void start(const GroupFeatures& from, weight_t* x) const {
+    __device__ __forceinline__ void start(const GroupFeatures& from, const GroupLabels& labels, i64 tile, int slot0,
+                                          weight_t* x) const {
         int chunk = threadIdx.x % (ROWS / 8), row = from.row0 + chunk * 8;
 #pragma unroll
         for (int i = 0; i < COPIES; i++) {
-            int place = (threadIdx.x + i * THREADS) / (ROWS / 8);
-            bool exists = feature[i] != NONE && row < from.stride;
-            copy_async<1>(x + swizzled<ROWS>(place, chunk * 8),
-                          from.features_DB + (exists ? (i64)feature[i] * from.stride + row : 0), exists);
+            bool is_there = row < from.stride && exists(labels, tile, slot0, i);
+            i64 at = (i64)halfword(pairs, i) * from.stride + row;
+            copy_async<1>(x + swizzled<ROWS>(place(i), chunk * 8), from.features_DB + (is_there ? at : 0), is_there);
         }
     }
 };

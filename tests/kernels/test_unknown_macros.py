@@ -28,6 +28,11 @@ UNKNOWN = [
     ("group_grad_features", {"ROWS": 8}, "ROWS"),
     ("group_grad_features", {"PARTS": 3}, "PARTS"),
     ("group_grad_weight", {"PARTS": 3}, "PARTS"),
+    ("group_step", {"LOSS": 1, "GROUP_SIZE": 8}, "GROUP_SIZE"),
+    ("group_step", {"LOSS": 1, "BATCH": 16}, "BATCH"),
+    ("group_step", {"LOSS": 1, "SLOTS": 32}, "SLOTS"),
+    ("group_step", {"LOSS": 1, "STAGES": 2}, "STAGES"),
+    ("group_step", {"LOSS": 3}, "LOSS"),
     ("group_grad_weight", {"UPDATE": 1, "MOMENTUM": 3}, "MOMENTUM"),
 ]
 

@@ -13,8 +13,8 @@ gathering over one by dense tiles, on two Zen 5 cores with MKL and D = 768:
 | 384 | 256 | 1.3     | 1.8              |
 
 Other BLAS libraries come closer to the peak of their cores, so the gathering kernels run for K <= D / 3 only.
-Those of groups are small dense products (`ops/cpu/groups.py`), and run for K <= D / 2. CUDA kernels for
-groups do not exist yet: there, torch computes them by dense tiles.
+Those of groups are small dense products (`ops/cpu/groups.py`), and run for K <= D / 2. The CUDA kernels for
+groups multiply 16-bit features and weights of one dtype; torch computes the others by dense tiles.
 
 Float64 serves checks only, and always runs in torch.
 """
@@ -75,11 +75,21 @@ def direct() -> bool:
     return torch.is_inference_mode_enabled()
 
 
-def cuda_kernels_usable(index_RK: Tensor, *tensors: Tensor, group: int = 1) -> bool:
-    """Whether the CUDA kernels support these tensors; warns once if a GPU can't run kernels."""
-    if index_RK.device.type != "cuda" or group > 1:
+def cuda_kernels_usable(
+    index_RK: Tensor, *tensors: Tensor, group: int = 1, grad: Tensor | None = None
+) -> bool:
+    """Whether the CUDA kernels support these tensors; warns once if a GPU can't run kernels.
+
+    `tensors` are features and weights, `grad` is the gradient of scores.
+    """
+    if index_RK.device.type != "cuda":
         return False
-    from xmcpipe.ops.cuda.rows import supports
+    from xmcpipe.ops.cuda import rows
+    from xmcpipe.ops.cuda.groups import geometry
     from xmcpipe.ops.nvrtc.launch import usable
 
-    return supports(index_RK, *tensors) and usable(index_RK.device)
+    if group > 1:
+        supported = geometry.supports(index_RK, group, tensors, grad)
+    else:
+        supported = rows.supports(index_RK, *tensors, *(() if grad is None else (grad,)))
+    return supported and usable(index_RK.device)

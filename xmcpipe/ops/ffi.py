@@ -58,12 +58,18 @@ def _empty_grad_weight(grad: Tensor, features: Tensor, index: Tensor, group: int
     return result
 
 
-def _products(rows_BD: Tensor, layer: SparseLayer, sums: torch.dtype, *operands: Tensor) -> Products:
-    """The backend for a product of `operands`; `rows_BD` is the features or their gradient."""
-    if cuda_kernels_usable(layer.index, *operands, group=layer.group):
-        import xmcpipe.ops.cuda.ffi
+def _products(
+    rows_BD: Tensor, layer: SparseLayer, sums: torch.dtype, *operands: Tensor, grad: Tensor | None = None
+) -> Products:
+    """The backend for a product of features or weights, `operands`, and a gradient of scores `grad`, if any.
 
-        return xmcpipe.ops.cuda.ffi
+    `rows_BD` is the features or their gradient.
+    """
+    if cuda_kernels_usable(layer.index, *operands, group=layer.group, grad=grad):
+        import xmcpipe.ops.cuda.ffi
+        import xmcpipe.ops.cuda.groups.ffi
+
+        return xmcpipe.ops.cuda.ffi if layer.group == 1 else xmcpipe.ops.cuda.groups.ffi
     if not too_few_for_numba(rows_BD, layer) and numba_preferred(rows_BD, layer, sums):
         import xmcpipe.ops.cpu.ffi  # here, since numba takes a second to import
         import xmcpipe.ops.cpu.grouped_ffi
@@ -108,7 +114,7 @@ def ffi_grad_features(
     """
     result = _empty_grad_features(grad, weight, index, num_features, group)
     layer = SparseLayer(weight, index, group=group)
-    _products(result, layer, result.dtype, grad, weight).grad_features(grad, layer, result)
+    _products(result, layer, result.dtype, weight, grad=grad).grad_features(grad, layer, result)
     return result
 
 
@@ -121,7 +127,7 @@ def ffi_grad_weight(grad: Tensor, features: Tensor, index: Tensor, group: int = 
     """
     result = _empty_grad_weight(grad, features, index, group)
     out = SparseLayer(result, index, group=group)
-    _products(features, out, result.dtype, grad, features).grad_weight(grad, features, out)
+    _products(features, out, result.dtype, features, grad=grad).grad_weight(grad, features, out)
     return result
 
 

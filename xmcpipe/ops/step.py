@@ -34,9 +34,10 @@ def _implementation(features: Tensor, layer: SparseLayer, words: Words) -> Step:
     if cuda_kernels_usable(layer.index, features, *updated, group=layer.group) and (
         words is None or cuda_kernels_usable(words.layer.index, words.layer.weight)
     ):
+        import xmcpipe.ops.cuda.groups.step
         import xmcpipe.ops.cuda.step
 
-        return xmcpipe.ops.cuda.step.step_
+        return xmcpipe.ops.cuda.step.step_ if layer.group == 1 else xmcpipe.ops.cuda.groups.step.step_
     if numba_preferred(features, layer, torch.float32):
         from xmcpipe.ops.cpu import grouped_step, step  # here, since numba takes a second to import
 

@@ -77,10 +77,13 @@ def _topk(
     features: Tensor, layer: SparseLayer, k: int, first_label: int, label_chunk: int, ids: Tensor | None
 ) -> Best:
     check(features, layer, k, label_chunk, ids)
-    usable = k <= MAX_K_ON_CUDA and ids is None
+    usable = k <= MAX_K_ON_CUDA and (ids is None or layer.group > 1)
     if usable and cuda_kernels_usable(layer.index, features, layer.weight, group=layer.group):
+        import xmcpipe.ops.cuda.groups.topk
         import xmcpipe.ops.cuda.topk
 
+        if layer.group > 1:
+            return xmcpipe.ops.cuda.groups.topk.topk(features, layer, k, first_label, ids)
         return xmcpipe.ops.cuda.topk.topk(features, layer, k, first_label)
     best: Best | None = None
     chunk = whole_groups(label_chunk, layer.group)

@@ -57,13 +57,21 @@ class Result:
 
 
 def whole_case(
-    batch: int, labels: int, features: int, fan_in: int, number_format: int, seed: int = 0
+    batch: int,
+    labels: int,
+    features: int,
+    fan_in: int,
+    number_format: int,
+    seed: int = 0,
+    group: int = 1,
 ) -> Case:
-    """Features are small whole numbers, weights and biases quarters.
+    """Features are small whole numbers, weights and biases quarters; `group` labels share their features.
 
     With the squared hinge all but the loss is exact in float32, in any order, and gradients are in 16 bits.
     """
-    case = make_case(batch, labels, features, fan_in, number_format, number_format, seed=seed, whole=True)
+    case = make_case(
+        batch, labels, features, fan_in, number_format, number_format, seed=seed, whole=True, group=group
+    )
     random = torch.Generator().manual_seed(seed)
     weight = torch.randint(-1, 2, case.exact.weight.shape, generator=random) / 4
     bias = torch.randint(-4, 5, (labels,), generator=random) / 4
@@ -152,7 +160,13 @@ def check_exact(case: Case, layer: Layer, before: Layer, result: Result, labels:
 
 
 def check_close(
-    case: Case, layer: Layer, before: Layer, result: Result, loss: int, gradient_error: float
+    case: Case,
+    layer: Layer,
+    before: Layer,
+    result: Result,
+    loss: int,
+    gradient_error: float,
+    bias_error: float = FLOAT32_SUMS,
 ) -> None:
     """A step of all labels is right, up to the error of each gradient of a score and of float32 sums.
 
@@ -180,4 +194,4 @@ def check_close(
         assert float((low == high).double().mean()) > 0.25
     if before.bias is not None and layer.bias is not None:
         bias = case.exact.bias - float(RATE * SCALE) * gradient.sum(0)
-        assert error(to_tensor(layer.bias), bias) < FLOAT32_SUMS
+        assert error(to_tensor(layer.bias), bias) < bias_error

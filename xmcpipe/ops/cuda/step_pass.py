@@ -55,14 +55,14 @@ def step_(
         num_features=shape.num_features,
         fan_in=shape.fan_in,
     )
-    return _sum(partial_SBD, partial_loss, out_BD), out_BD
+    return sum_blocks(partial_SBD, partial_loss, out_BD), out_BD
 
 
 def _geometry(shape: LayerShape, device: torch.device) -> PassGeometry | None:
     return next(pass_geometries(shape, card_of(device)), None)
 
 
-def _sum(partial_SBD: Tensor, partial_loss: Tensor, out_BD: Tensor) -> Tensor:
+def sum_blocks(partial_SBD: Tensor, partial_loss: Tensor, out_BD: Tensor) -> Tensor:
     """Add the partial sums of all blocks in order: write dX to `out_BD`, return the loss sum float32 []."""
     loss_sum = out_BD.new_empty(())
     launch(

@@ -23,18 +23,14 @@ def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> t
     """See `ops.topk.ffi_topk`. Arguments are checked, `rows.supports` accepts them, and k is at most 128."""
     features_DB, num_rows, device = transposed(features_BD), len(features_BD), features_BD.device
     num_features, stride = features_DB.shape
-    # A list is cut back to its k best whenever it is full: free places for 2k keys make that rare.
-    room = SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM
+    room = room_of(k)
     macros = {"WEIGHT": FORMATS[layer.weight.dtype], "ROOM": room}
     if num_rows == 1:
         kernel, row_blocks = _one_row(features_DB, macros), 1
     else:
         kernel = gather_launch("ffi_topk", features_DB, **macros)
         row_blocks = kernel.row_blocks(stride)
-    # The grid fills the card, unless merging that many lists would take longer than the scores.
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
-    max_blocks = max(processors, MERGED_KEYS // k)
-    blocks = min(kernel.label_blocks(device, layer.num_labels, row_blocks), max_blocks)
+    blocks = min(kernel.label_blocks(device, layer.num_labels, row_blocks), max_blocks(device, k))
     capacity = kernel.variant.threads // kernel.group + room
     keys_PBC = torch.empty(blocks, num_rows, capacity, dtype=torch.int64, device=device)
     launch(
@@ -55,7 +51,17 @@ def topk(features_BD: Tensor, layer: SparseLayer, k: int, first_label: int) -> t
         fan_in=layer.fan_in,
         num_best=k,
     )
-    return _merge(keys_PBC, k, first_label)
+    return merge(keys_PBC, k, first_label)
+
+
+def room_of(k: int) -> int:
+    """The macro ROOM. A list is cut to its k best whenever it is full: places for 2k keys make that rare."""
+    return SMALL_ROOM if 2 * k <= SMALL_ROOM else LARGE_ROOM
+
+
+def max_blocks(device: torch.device, k: int) -> int:
+    """The grid fills the card, unless merging that many lists would take longer than the scores."""
+    return max(torch.cuda.get_device_properties(device).multi_processor_count, MERGED_KEYS // k)
 
 
 def _one_row(features_DB: Tensor, macros: dict[str, int]) -> GatherLaunch:
@@ -68,7 +74,7 @@ def _one_row(features_DB: Tensor, macros: dict[str, int]) -> GatherLaunch:
     return GatherLaunch(variant, shared, group=1)
 
 
-def _merge(keys_PBC: Tensor, k: int, first_label: int) -> tuple[Tensor, Tensor]:
+def merge(keys_PBC: Tensor, k: int, first_label: int) -> tuple[Tensor, Tensor]:
     """Labels and scores [B, k] from the lists of all parts."""
     blocks, num_rows, capacity = keys_PBC.shape
     labels_BN = torch.empty(num_rows, k, dtype=torch.int64, device=keys_PBC.device)

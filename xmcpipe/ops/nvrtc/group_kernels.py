@@ -17,6 +17,7 @@ from xmcpipe.ops.nvrtc.macros import (
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
 GROUP_SIZES = (16, 8, 32, 64)  # labels of a group; the first is the default
+STEP_GROUP_SIZES = (16, 32, 64)  # of the step in one pass
 GROUP_SIZE, PARTS = ("GROUP_SIZE", GROUP_SIZES), ("PARTS", (1, 2))
 TENSOR_CORES = 80  # the architecture from which on mma.sync takes bfloat16
 TILE, ROWS = 64, 64  # labels and rows of the batch at a time
@@ -25,7 +26,7 @@ GRADIENT_SLOTS = 128  # connections of a step of group_grad_features
 
 
 def score_bytes(macros: Macros) -> int:
-    """Dynamic shared memory of group_scores, in bytes: stages of gathered features, and of weights."""
+    """Dynamic shared memory of group_scores and group_topk: stages of gathered features, and of weights."""
     slots = min(2 * macros["GROUP_SIZE"], 64)
     return 2 * SCORE_STAGES * slots * (TILE // macros["GROUP_SIZE"] * ROWS + TILE)
 
@@ -40,6 +41,18 @@ def gradient_stage_bytes(macros: Macros) -> int:
 def weight_bytes(macros: Macros) -> int:
     """Dynamic shared memory of group_grad_weight: stages of gathered features, and of gradients."""
     return 2 * WEIGHT_STAGES[macros["PARTS"]] * ROWS * (2 * TILE + macros["PARTS"] * TILE)
+
+
+def step_bytes(macros: Macros, num_features: int) -> int:
+    """Dynamic shared memory of group_step: dX^T, stages of groups, and gradients of two groups."""
+    size, slots, batch = macros["GROUP_SIZE"], macros["SLOTS"], macros["BATCH"]
+    stage = slots * batch + size * slots + slots
+    return 4 * num_features * batch + 2 * (macros["STAGES"] * stage + 2 * size * batch)
+
+
+def step_static_bytes(macros: Macros) -> int:
+    """A bound of the static shared memory of group_step: positives of two groups, and a few numbers."""
+    return macros["GROUP_SIZE"] * macros["BATCH"] // 4 + 128
 
 
 def _on_tensor_cores(
@@ -70,6 +83,37 @@ GROUP_KERNELS = (
         macros=(HALF_WEIGHT, GROUP_SIZE, ("ROWS", (64, 32, 16)), PARTS),
         varied=(("WEIGHT",), ("GROUP_SIZE", "ROWS"), ("ROWS", "PARTS")),
         allows=_on_tensor_cores(),
+    ),
+    Kernel(
+        entry="group_topk",
+        threads=256,
+        blocks=2,
+        macros=(HALF_WEIGHT, GROUP_SIZE, ("ROOM", (128, 256))),
+        varied=(("WEIGHT",), ("GROUP_SIZE", "ROOM")),
+        allows=_on_tensor_cores(),
+        optional=("bias_L", "label_ids"),
+    ),
+    Kernel(
+        entry="group_step",
+        threads=640,
+        macros=(
+            HALF_WEIGHT,
+            WITH_LOSS,
+            MOMENTUM,
+            ("GROUP_SIZE", STEP_GROUP_SIZES),
+            ("BATCH", (64, 32)),
+            ("SLOTS", (64, 128)),
+            ("STAGES", (4, 3)),
+        ),
+        varied=(
+            ("WEIGHT", "LOSS"),
+            ("WEIGHT", "MOMENTUM"),
+            ("GROUP_SIZE", "BATCH", "SLOTS"),
+            ("GROUP_SIZE", "STAGES"),
+        ),
+        allows=_on_tensor_cores(),
+        optional=("bias_L", "momentum_LK"),
+        formats=(("momentum_t", momentum_format),),
     ),
     Kernel(
         entry="group_grad_weight",

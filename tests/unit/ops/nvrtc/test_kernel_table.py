@@ -6,6 +6,7 @@ import pytest
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES, COMMON_ARCHITECTURES, require_architecture
+from xmcpipe.ops.nvrtc.group_kernels import GROUP_KERNELS
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 
@@ -91,4 +92,5 @@ def test_the_table_is_sound(kernel: Kernel) -> None:
 def test_every_architecture_has_variants() -> None:
     for architecture in COMMON_ARCHITECTURES:
         lacking = [each.entry for each in KERNELS.values() if not list(each.variants(architecture))]
-        assert lacking in ([], ["ffi_step"]), architecture
+        on_tensor_cores = ["ffi_step", *(each.entry for each in GROUP_KERNELS)]
+        assert lacking in ([], on_tensor_cores), architecture
