@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +58,8 @@ class Fork:
     def send(self, number: int, group: bool = False) -> None:
         """Send a signal to the process, or to its group as a terminal does."""
         assert self._process.pid is not None
-        (os.killpg if group else os.kill)(self._process.pid, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            (os.killpg if group else os.kill)(self._process.pid, number)
 
     def finish(self, timeout: float) -> subprocess.CompletedProcess[str]:
         """Wait for the end, as subprocess.run does."""
