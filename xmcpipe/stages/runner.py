@@ -122,10 +122,11 @@ class Runner:
             if redo:  # from the beginning, not from a checkpoint
                 forget(scratch)
             meter = Meter()
-            building = self.store.building(stage.kind)
-            folders = {kind: artifact.path for kind, artifact in inputs.items()}
-            stack.enter_context(touching(scratch, building))
+            folders, building = {kind: artifact.path for kind, artifact in inputs.items()}, None
             try:
+                with held():  # a signal before `building` is known would leave the folder
+                    building = self.store.building(stage.kind)
+                stack.enter_context(touching(scratch, building))
                 result = stage.run(step.config, folders, building, scratch)
                 manifest = self._manifest(step, result, meter)
                 sealed = self.store.seal(building, manifest, result.rows)
@@ -134,7 +135,8 @@ class Runner:
                     forget(scratch)
             except BaseException as error:
                 with held():
-                    shutil.rmtree(building, ignore_errors=True)
+                    if building is not None:
+                        shutil.rmtree(building, ignore_errors=True)
                 if not isinstance(error, XmcpipeError):  # one that says itself what is wrong
                     _blame_inputs(error, inputs)
                 raise
