@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xmcpipe.ops.cuda.geometry import FORMATS, persistent_blocks, sum_grid
 from xmcpipe.ops.cuda.groups.geometry import gradient_geometry, row_blocks, tiles
-from xmcpipe.ops.cuda.rows import by_label, resident_blocks, transposed
+from xmcpipe.ops.cuda.rows import padded, resident_blocks, transposed
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.group_kernels import score_bytes, weight_bytes
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
@@ -99,7 +99,7 @@ def gradient_parts(grad_BL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor 
     float16 has a small range: the gradient is multiplied by a power of two that depends on its largest
     number. The second result is what a product must be multiplied by, float32 [], or None for 1.
     """
-    gradient_LB, factor = by_label(grad_BL), None
+    gradient_LB, factor = padded(grad_BL.T.float()), None
     if dtype == torch.float16:
         exponent = FLOAT16_EXPONENT - torch.frexp(gradient_LB.abs().amax()).exponent
         one = gradient_LB.new_ones(())
