@@ -11,7 +11,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Errors that file systems without locks raise, for example some network mounts.
@@ -28,14 +28,16 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     finally:
         # Unlink while holding the lock: a process that waited for this file then sees that the path no longer
         # refers to the file that it locked, and tries again with a new file.
-        path.unlink(missing_ok=True)
+        # A file that can't be removed excludes nobody once it is closed, and the work is done.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock file `path`."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = _open_to_look(path)
     except FileNotFoundError:
         return False
     try:
@@ -70,6 +72,16 @@ def unread(path: Path) -> Iterator[bool | None]:
         yield _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         os.close(descriptor)
+
+
+def _open_to_look(path: Path) -> int:
+    """A descriptor of the lock file, to write if possible: some file systems lock no other."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 def _acquire(path: Path, what: str) -> int:

@@ -36,7 +36,7 @@ from xmcpipe.cli.shown import echo
 from xmcpipe.cores import set_thread_defaults
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import catalog
-from xmcpipe.stages.disk import disk_full
+from xmcpipe.stages.disk import disk_error
 
 
 class Commands(TyperGroup):
@@ -54,12 +54,16 @@ class Commands(TyperGroup):
             cause = error if isinstance(error, signals.Interrupted) else signals.Interrupted(signals.CTRL_C)
             _say_interrupted(cause)
             raise typer.Exit(128 + cause.number) from error
+        except MemoryError as error:
+            reason = f": {error}" if str(error) else ""
+            error_line(f"out of memory{reason} (see `xmcpipe plan`, or use smaller numbers in the recipe)")
+            raise typer.Exit(2) from error
         except OSError as error:
-            # A full disk is the user's to mend; any other OSError is a bug and keeps its traceback.
-            full = disk_full(error, "xmcpipe", Path.cwd())
-            if full is None:
+            # A disk that fails is the user's to mend; any other error is a bug and keeps its traceback.
+            failure = disk_error(error, "xmcpipe", Path.cwd())
+            if failure is None:
                 raise
-            error_line(str(full))
+            error_line(str(failure))
             raise typer.Exit(2) from error
 
 

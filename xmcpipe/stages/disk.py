@@ -1,40 +1,71 @@
-"""Detects a full disk, wherever it occurs, and reports it in one line: it is not a fault of the program."""
+"""Tells failures of a disk from faults of the program, wherever they occur, and reports them in one line.
+
+A disk is full, broken, read-only or of somebody else: the user can mend that, and a traceback doesn't help.
+"""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
 from xmcpipe.errors import XmcpipeError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+BROKEN = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.ESTALE, errno.ENOTCONN}
+TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
+_HINTS = {
+    "check its permissions, or name another store with --store DIR or XMCPIPE_STORE": FORBIDDEN,
+    "check the disk, then run the same command again: what is whole is kept": BROKEN,
+    "raise the limit of open files, for example with `ulimit -n 4096`": TOO_MANY_FILES,
+}
+HINTS = {number: hint for hint, numbers in _HINTS.items() for number in numbers}
 # Libraries that write through C++ or Rust raise errors without an errno, so their text is checked.
-MESSAGES = ("no space left on device", "disk quota exceeded")
+_TEXTS = {os.strerror(number).lower(): number for number in (*FULL, *HINTS)}
 
 
-def disk_full(error: BaseException, what: str, folder: Path) -> XmcpipeError | None:
-    """The error to report if `error` or one of its causes is a full disk; None for any other error.
+def disk_error(error: BaseException, what: str, folder: Path) -> XmcpipeError | None:
+    """The error to report if `error` or one of its causes is a failure of a disk; None for any other error.
 
-    `what` names the stage or program that was writing into `folder`.
+    `what` names the stage or program that was at work, `folder` the place to name if the error names none.
+    An error that is for the user already stays what it is, unless the disk is full.
     """
-    if not is_disk_full(error):
+    found = _failure(error)
+    if found is None:
         return None
-    return XmcpipeError(
-        f"disk full: {what} could not write to {folder}{_free_space(folder)}; incomplete output was removed",
-        "free some space, for example with `xmcpipe gc`, or name another folder with --store DIR",
-    )
+    number, path = found
+    if number in FULL:
+        return XmcpipeError(
+            f"disk full: {what} could not write to {folder}{_free_space(folder)}; incomplete output was "
+            "removed",
+            "free some space, for example with `xmcpipe gc`, or name another folder with --store DIR",
+        )
+    if isinstance(error, XmcpipeError):
+        return None
+    place = path or f"a file in {folder}"
+    return XmcpipeError(f"{what} could not read or write {place}: {os.strerror(number)}", HINTS[number])
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Whether `error` or one of its causes is a full disk."""
+def is_disk_error(error: BaseException) -> bool:
+    """Whether `error` or one of its causes is a failure of a disk."""
+    return _failure(error) is not None
+
+
+def _failure(error: BaseException) -> tuple[int, str] | None:
+    """The errno of the failure of a disk, and the path that it names, if any; None for other errors."""
     cause: BaseException | None = error
     # The chain of causes: a library's error is often raised from the OSError, or while handling it.
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in FULL:
-            return True
-        if any(message in str(cause).lower() for message in MESSAGES):
-            return True
+        if isinstance(cause, OSError) and cause.errno in (*FULL, *HINTS):
+            assert cause.errno is not None
+            # Files that are open are named by their number.
+            return cause.errno, cause.filename if isinstance(cause.filename, str) else ""
+        text = str(cause).lower()
+        for message, number in _TEXTS.items():
+            if message in text:
+                return number, ""
         cause = cause.__cause__ or cause.__context__
-    return False
+    return None
 
 
 def _free_space(folder: Path) -> str:

@@ -21,7 +21,7 @@ from xmcpipe.config import to_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.signals import held
 from xmcpipe.stages.chain import Chain, ChainStep
-from xmcpipe.stages.disk import disk_full, is_disk_full
+from xmcpipe.stages.disk import disk_error, is_disk_error
 from xmcpipe.stages.provenance import Meter
 from xmcpipe.stages.stage import Result, Stage
 
@@ -92,9 +92,10 @@ class Runner:
     def _ensure(self, stage: Stage, redo: bool) -> Outcome:
         """Make the artifact of a stage whose inputs exist, or reuse it unless `redo`."""
         step = self.chain.step(stage)
-        if step.artifact and not redo:
-            return Outcome(stage, step.artifact, made=False, seconds=0.0)
         attempt = self.chain.attempt_name(step)
+        if step.artifact and not redo:
+            self._forget_finished(stage, attempt)
+            return Outcome(stage, step.artifact, made=False, seconds=0.0)
         try:
             with self.store.exclusive(stage.kind, attempt) as scratch:
                 existing = None if redo else self.chain.find(step)
@@ -104,11 +105,17 @@ class Runner:
                 else:
                     outcome = self._make(step, scratch, redo)
         except Exception as error:
-            if full := disk_full(error, stage.name, self.store.root):
-                raise full from error
+            if failure := disk_error(error, stage.name, self.store.root):
+                raise failure from error
             raise
         self.chain.update(step, outcome.artifact)
         return outcome
+
+    def _forget_finished(self, stage: Stage, attempt: str) -> None:
+        """Remove the scratch folder of an artifact that exists: the run that made it could not."""
+        found = self.store.attempt(stage.kind, attempt)
+        if found is not None and not found.running:
+            forget(found.scratch)
 
     def _make(self, step: ChainStep, scratch: Path, redo: bool) -> Outcome:
         """Run the stage and publish its artifact."""
@@ -185,8 +192,8 @@ def _blame_inputs(error: BaseException, inputs: Mapping[str, Artifact]) -> None:
 
     A damaged file makes readers fail in many ways, and the file is what the user has to know.
     """
-    # Hashing large inputs takes minutes, and a full disk or memory is not their fault.
-    if isinstance(error, Exception) and not isinstance(error, MemoryError) and not is_disk_full(error):
+    # Hashing large inputs takes minutes, and a disk that fails or full memory is not their fault.
+    if isinstance(error, Exception) and not isinstance(error, MemoryError) and not is_disk_error(error):
         for artifact in inputs.values():
             try:
                 require_whole_now(artifact)

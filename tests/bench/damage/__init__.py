@@ -1,0 +1,1 @@
+"""Breaks disks, files and inputs on purpose, with seeds, and counts what becomes of it."""
