@@ -236,9 +236,12 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             raise _wrong(key, value, "a list")
         return tuple(_convert(get_args(hint)[0], item, key) for item in value)
     # A key of type float also accepts a whole number. A bool is an int in Python, but not accepted as one.
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if is_whole and hint in (int, float) and not LEAST_INT <= value <= MOST_INT:
+        raise _wrong(key, value, f"a whole number from -2^63 to 2^63 - 1 = {MOST_INT}")
+    if is_whole and hint is float:
         return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+    if not isinstance(value, hint) or (hint is int and not is_whole):
         raise _wrong(key, value, _NAMES[hint])
     if isinstance(value, float) and not math.isfinite(value):
         raise _wrong(key, value, "a finite number")  # JSON, which is what is hashed, has no inf and no NaN
@@ -261,6 +264,8 @@ def _convert_union(options: tuple[Any, ...], value: Any, key: str) -> Any:
     return value
 
 
+# TOML and the libraries below have whole numbers of 64 bits.
+LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 

@@ -28,12 +28,24 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     return path.read_bytes()
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value in `text`. Raises JSONDecodeError, or UnicodeDecodeError, for all that can't be read.
+
+    For nesting that is too deep, and for numbers of thousands of digits, json.loads raises other errors.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise json.JSONDecodeError("its JSON is nested too deeply", "", 0) from error
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            raise
+        raise json.JSONDecodeError("a number has too many digits", "", 0) from error
+
+
 def parse_json_object(text: bytes) -> dict[str, Any]:
     """The object in `text`. Raises ValueError as `read_json_object` does."""
-    try:
-        table = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("its JSON is nested too deeply") from error
+    table = parse_json(text)
     if not isinstance(table, dict):
         raise ValueError(f"expected a JSON object, got {type(table).__name__}")
     return table

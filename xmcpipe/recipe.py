@@ -27,6 +27,7 @@ from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.keys import key_hint
 from xmcpipe.stages import catalog as stage_catalog
 from xmcpipe.stages.stage import Stage
+from xmcpipe.toml_text import parse_toml
 
 RAW = "raw"  # the kind of artifact that every chain starts with
 _PACKAGE = Path(__file__).parent
@@ -171,7 +172,7 @@ def _parse(path: Path) -> dict[str, Any]:
     """The tables of one TOML file. Raises XmcpipeError, with the line, if it isn't valid."""
     try:
         # With the line break, an error in the last line has a line number too.
-        return tomllib.loads(path.read_text(encoding="utf-8") + "\n")
+        return parse_toml(path.read_text(encoding="utf-8") + "\n")
     except tomllib.TOMLDecodeError as error:
         raise XmcpipeError(f"{path} can't be read as TOML: {error}", "fix that line") from error
     except UnicodeDecodeError as error:
@@ -204,7 +205,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
 def _value(text: str) -> Any:
     """`text` as a TOML value or, if it isn't one, as a string: words then need no quotes in the shell."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        parsed = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     # Text such as "1\nother = 2" parses to more than one key.

@@ -23,6 +23,7 @@ from xmcpipe.api.texts import text_list
 from xmcpipe.calibration.files import FILES
 from xmcpipe.draft.recipe import ENCODER
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 from xmcpipe.metrics import evaluate
 
 FACTS = "classifier.json"  # beside the files of the model: parameters and classes
@@ -155,7 +156,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """
         folder = Path(path)
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise XmcpipeError(
                 f"{folder} holds no saved classifier: {FACTS} can't be read",

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from xmcpipe.json_file import parse_json
+
 SEAL = "sha256"  # key of the checksum, which is that of all other keys and their values
 
 
@@ -21,7 +23,7 @@ def unseal(text: str, required: bool = True) -> dict[str, Any]:
     Unless `required`, a table without a checksum is returned as it is. Raises ValueError for text that isn't
     a JSON object, and for a checksum that is missing or doesn't match.
     """
-    table = json.loads(text)
+    table = parse_json(text)
     if not isinstance(table, dict):
         raise ValueError(f"expected a JSON object, got {type(table).__name__}")
     expected = table.pop(SEAL, None)

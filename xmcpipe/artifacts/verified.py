@@ -17,6 +17,7 @@ from xmcpipe.artifacts.manifest import Output
 from xmcpipe.artifacts.owner import HOST
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 VERIFIED = ".verified"
 SMALL_BYTES = 1 << 20
@@ -60,7 +61,7 @@ class Verified:
 
     def _read(self, artifact: Artifact) -> Seen:
         try:
-            seen = json.loads(self._file(artifact).read_text(encoding="utf-8"))
+            seen = parse_json(self._file(artifact).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # it is only a cache
             return {}
         return seen if isinstance(seen, dict) else {}

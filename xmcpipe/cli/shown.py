@@ -6,6 +6,7 @@ the joiners that some of them need, are printed as they are.
 """
 
 import json
+import math
 from typing import Any
 
 import typer
@@ -38,7 +39,20 @@ def shown(text: str) -> str:
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """The JSON of a value, with letters as they are and all that steers a terminal as JSON escapes."""
-    return json.dumps(value, indent=indent, ensure_ascii=False).translate(_JSON)
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON has no NaN and no infinity
+        text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.translate(_JSON)
+
+
+def _finite(value: Any) -> Any:
+    """JSON types with null in place of each number that isn't finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def echo(text: str = "", err: bool = False) -> None:

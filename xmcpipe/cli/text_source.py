@@ -1,7 +1,6 @@
 """Where `predict` reads texts from: the command line, a file, or standard input; in batches, lazily."""
 
 import codecs
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.cli import standard_input
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.inference.document import Document
+from xmcpipe.json_file import parse_json
 from xmcpipe.stages.importing import ImportConfig
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _object(line: str, place: str) -> Document:
     """One line of JSON as a document; `place` names the line in errors."""
     hint = 'write one object per line: {"text": "…"}, or add --input-format text'
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise XmcpipeError(f"{place} isn't JSON: {error}", hint) from error
     if not isinstance(row.get("text"), str):

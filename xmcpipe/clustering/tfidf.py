@@ -95,7 +95,7 @@ def _basis(sample: Any, dim: int, seed: int) -> Float32s:
                 basis_VD.shape[1],
                 n_oversamples=OVERSAMPLES,
                 n_iter=POWER_ITERATIONS,
-                random_state=seed,
+                random_state=seed % 2**32,  # scikit-learn takes 32 bits
             )
         basis_VD[used] = components_KV.T
     return basis_VD

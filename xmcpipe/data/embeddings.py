@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 from xmcpipe.tensor_header import read_tensor_header
 
 Embeddings = npt.NDArray[np.float16]
@@ -56,7 +57,7 @@ class EmbeddingWriter:
     def _continue(self) -> bool:
         """Whether an earlier writer left a file of this shape; `done` is then its number of rows."""
         try:
-            record = json.loads(self._record.read_text())
+            record = parse_json(self._record.read_text())
             with self.path.open("rb") as file:
                 same = file.read(len(self._header)) == self._header
             if same and self.path.stat().st_size == self._size:

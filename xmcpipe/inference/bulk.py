@@ -23,6 +23,7 @@ from xmcpipe.inference.document import Document
 from xmcpipe.inference.outputs import WRITERS
 from xmcpipe.inference.selection import Selection
 from xmcpipe.inference.text_encoding import is_blank
+from xmcpipe.json_file import parse_json
 from xmcpipe.progress import progress
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _begin(job: Job) -> int:
     """Make the folder of blocks ready; returns the number of blocks that a killed run has finished."""
     job_file = job.partial / JOB
     try:
-        same = job.identity is not None and json.loads(job_file.read_text("utf-8")) == job.identity
+        same = job.identity is not None and parse_json(job_file.read_text("utf-8")) == job.identity
     except (OSError, ValueError):
         same = False
     if not same:

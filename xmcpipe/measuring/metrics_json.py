@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.json_file import parse_json
 
 if TYPE_CHECKING:
     from xmcpipe.measuring.lists import Measurement
@@ -85,7 +86,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     path = require_file(folder / FILE_NAME, "metrics")
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         version = metrics.get("version", 1)
     except (ValueError, AttributeError) as error:
         raise XmcpipeError(

@@ -19,6 +19,7 @@ from xmcpipe import cache as cache_folder
 from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import to_table
+from xmcpipe.json_file import parse_json
 from xmcpipe.memory.predicted import Floor, Plan
 from xmcpipe.memory.recipe_plan import RecipePlan, data_shape, encoder_name, plan_recipe
 from xmcpipe.memory.shape import DataShape
@@ -54,7 +55,7 @@ def planned_bytes(configs: Mapping[str, Any], stated: DataShape) -> int:
 
     Raises XmcpipeError as that function.
     """
-    known: dict[str, dict[str, Any]] = json.loads(PLANNED.read_text(encoding="utf-8"))
+    known: dict[str, dict[str, Any]] = parse_json(PLANNED.read_text(encoding="utf-8"))
     identity = plan_identity(configs, {}, stated, "cuda")
     for each in known.values():
         if each["identity"] == identity:
@@ -102,7 +103,7 @@ def _code() -> str:
 def _read(path: Path) -> RecipePlan | None:
     """The plan in a file of the cache; None if there is none, or it can't be read."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
         plans = [Plan(**{**each, "floor": Floor(**each["floor"])}) for each in table["plans"]]
         made = {"data": DataShape(**table["data"]), "plans": plans, "steps": tuple(table["steps"])}
         return RecipePlan(**{**table, **made})

@@ -61,7 +61,7 @@ def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float =
 
     A and B are 0.5 and 0.4 for Wikipedia, 0.6 and 2.6 for Amazon, 0.55 and 1.5 for everything else. Raises
     XmcpipeError for fewer than 3 training documents, where ln N < 1 would make rare labels weigh less than 1,
-    and unless a >= 0 and b > 0.
+    and unless a >= 0, b > 0 and (b + 1)^a < 1e100.
     """
     if documents < FEWEST_DOCUMENTS:
         raise XmcpipeError(
@@ -70,6 +70,8 @@ def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float =
         )
     if not (0 <= a < np.inf and 0 < b < np.inf):
         raise XmcpipeError(f"expected a >= 0 and b > 0, got a = {a}, b = {b}")
+    if a * np.log(b + 1) > np.log(1e100):  # floats must have room for sums of weights
+        raise XmcpipeError(f"expected (b + 1)^a below 1e100, got a = {a:g}, b = {b:g}")
     c = (np.log(documents) - 1) * (b + 1) ** a
     return np.asarray(1 + c * (counts + b) ** -a, np.float64)
 

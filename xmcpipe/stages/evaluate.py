@@ -5,6 +5,7 @@ xmcpipe/measuring/metrics_json.py, the metrics in xmcpipe/metrics.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
     from xmcpipe.data.label_lists.lists import LabelLists
+
+
+# More takes memory without end, and means nothing.
+MOST_RANK, MOST_BINS, MOST_ROUNDS = 1_000_000, 1000, 1_000_000
+LARGEST_EXPONENT = math.log(1e100)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,14 @@ class EvalConfig:
             raise ValueError(f"expected 0 < level < 1, got level = {self.level}")
         require_at_least(self, 1, "bins")
         require_at_least(self, 0, "rounds", "seed")
+        for name, value, most in (
+            ("k", self.k[-1], MOST_RANK), ("bins", self.bins, MOST_BINS), ("rounds", self.rounds, MOST_ROUNDS)
+        ):  # fmt: skip
+            if value > most:
+                raise ValueError(f"expected {name} of at most {most:,}, got {value:,}")
+        # The weight of a hit on the rarest label, for which floats must have room (see metrics.propensity).
+        if self.a * math.log(self.b + 1) > LARGEST_EXPONENT:
+            raise ValueError(f"expected (b + 1)^a below 1e100, got a = {self.a:g}, b = {self.b:g}")
 
     @property
     def bootstrap(self) -> Bootstrap:

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.json_file import parse_json
 from xmcpipe.progress import Figures
 
 
@@ -48,7 +49,7 @@ class MetricsLog:
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Write {"kind": …, "step": …, **values}; numbers also go to TensorBoard as KIND/NAME."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}, allow_nan=False) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
@@ -98,7 +99,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         with suppress(ValueError):
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
     return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
 

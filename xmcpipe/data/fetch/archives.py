@@ -24,6 +24,7 @@ from xmcpipe.data.fetch import dropbox, gdrive, https
 from xmcpipe.data.fetch.transfer import MOST_BYTES, refuse_web_page, remove_partial, transfer
 from xmcpipe.data.registry import Dataset, Mirror
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class CachedArchive:
         if self.mirror.sha256:
             return self.mirror.sha256
         try:
-            recorded = json.loads(self.record.read_text(encoding="utf-8"))["sha256"]
+            recorded = parse_json(self.record.read_text(encoding="utf-8"))["sha256"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -24,6 +24,7 @@ from typing import Any
 
 from xmcpipe.data.fetch import web
 from xmcpipe.data.fetch.web import WebError
+from xmcpipe.json_file import parse_json
 from xmcpipe.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ class _Transfer:
     def _note(self) -> Note | None:
         """The note of the bytes on disk, if these are complete or can be resumed; else None."""
         try:
-            note = Note(**json.loads(_note_of(self.path).read_text(encoding="utf-8")))
+            note = Note(**parse_json(_note_of(self.path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
         complete = note.length >= 0 and _size(self.path) == note.length

@@ -6,13 +6,13 @@ join them into one.
 """
 
 import ast
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from xmcpipe.data.label_lists.label_names import shown
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 LIST = re.compile(r"(?s)\s*[\[({].*[\])}]\s*")
 NUMPY_NUMBERS = re.compile(r"\[\s*(?:[-+.\deE]+\s+)*[-+.\deE]+\s*\]")
@@ -90,7 +90,7 @@ def _read_list(source: str, row: int, cell: str, ranked: bool) -> list[Any]:
     if NUMPY_NUMBERS.fullmatch(cell.strip()):
         return [float(word) if re.search("[.eE]", word) else int(word) for word in cell.strip("[ ]").split()]
     try:
-        value: Any = json.loads(cell)
+        value: Any = parse_json(cell)
     except ValueError:
         try:
             value = None if STRINGS_WITHOUT_COMMA.search(cell) else ast.literal_eval(cell.strip())

@@ -7,7 +7,6 @@ score]. Arrow has no type for a list of a string and a number, so Python's json 
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 BLOCK_BYTES = 1 << 23
 COLUMNS = ("id", "labels", "scores")
@@ -158,7 +158,7 @@ def _json_schema(path: Path) -> pa.Schema:
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     """The object in a line. Raises XmcpipeError, with the line, for anything else."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise XmcpipeError(
             f"{path}, line {number}: invalid JSON: {error}", "write one object per line"

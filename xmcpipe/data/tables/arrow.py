@@ -3,7 +3,6 @@
 Arrow IPC is a file or a stream; `datasets` saves streams (.arrow), pandas files (.feather).
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow.parquet
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 BATCH_ROWS = 1 << 15  # maximum number of rows of a batch
 MAGIC = b"ARROW1"  # the first bytes of an Arrow file; a stream has none
@@ -66,7 +66,7 @@ def class_names(path: Path, format_: str, column: str) -> tuple[str, ...] | None
     except FAULTS as error:
         raise _unreadable(path, format_.capitalize(), error) from error
     try:
-        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        features = parse_json((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         return _names_in(features[column])
     except (ValueError, KeyError, TypeError):
         return None

@@ -5,7 +5,6 @@ subject on each line: a label, or (in .tsv) <uri>, a tab and a label, of which t
 `datasets`: save_to_disk writes .arrow files, and state.json, which lists them.
 """
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import polars as pl
 
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.json_file import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def read_text_folder(folder: Path, encoding: str) -> Iterator[pl.DataFrame]:
 def arrow_files(folder: Path) -> list[Path]:
     """The .arrow files of a dataset that was saved by `datasets`, in their order."""
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = parse_json((folder / "state.json").read_text(encoding="utf-8"))
         names = [str(each["filename"]) for each in state["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise XmcpipeError(

@@ -11,6 +11,7 @@ from xmcpipe.data.tables import lines
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 HINT = "write an object on each line, or one array of objects"
 BETWEEN = re.compile(r"[\s,]*")
@@ -50,7 +51,7 @@ def _one_object_a_line(block: str) -> bool:
     if line.lstrip().startswith("["):
         return False
     try:
-        json.loads(line)
+        parse_json(line)
     except ValueError:
         # An object that goes on in the next line, as pretty printing leaves it; other faults are the line's.
         return not re.fullmatch(r"\s*\{(\s*\"[^\"]*\"\s*:.*,)?\s*", line)

@@ -7,7 +7,6 @@ again by Python, which refuses them.
 """
 
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow as pa
 from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list
 from xmcpipe.data.tables.selection import Selection
+from xmcpipe.json_file import parse_json
 
 Schema = dict[str, pl.DataType]
 
@@ -97,7 +97,7 @@ def _read_by_line(
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
         if not isinstance(record, dict):
@@ -163,7 +163,7 @@ def _present_columns(block: str, rows: pl.DataFrame, selection: Selection, path:
     if absent:
         keys: dict[str, None] = {}
         for line in filter(str.strip, block.split("\n")):
-            keys.update(dict.fromkeys(json.loads(line)))
+            keys.update(dict.fromkeys(parse_json(line)))
         absent -= keys.keys()
         for name in selection.required:
             if absent.issuperset((name, *selection.stand_ins.get(name, ()))):

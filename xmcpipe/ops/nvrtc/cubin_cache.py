@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xmcpipe import cache
+from xmcpipe.json_file import parse_json
 
 FORMAT = 1
 
@@ -33,7 +34,7 @@ def read(key: str) -> tuple[bytes, dict[str, Any]] | None:
     """The cubin of this key and the facts stored with it; None if there is no intact file."""
     try:
         head, newline, code = _path(key).read_bytes().partition(b"\n")
-        header = json.loads(head)
+        header = parse_json(head)
         intact = newline and header["key"] == key and header["format"] == FORMAT
         if not intact or header["bytes"] != len(code) or header["sha256"] != hashlib.sha256(code).hexdigest():
             return None

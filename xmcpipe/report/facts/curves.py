@@ -4,13 +4,14 @@ The axis shows epochs instead of steps, so that runs with different batch sizes 
 are thinned to a few hundred points, the means of equal pieces, since a chart can't show more.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from xmcpipe.json_file import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     lines, bad = [], []
     for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
         except (ValueError, RecursionError):
             line = None
         if isinstance(line, Mapping) and isinstance(line.get("kind"), str) and _is_step(line.get("step")):

@@ -1,12 +1,12 @@
 """The words of sampled documents that speak for their predicted labels, if the model of a run reads words."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 from xmcpipe.report.facts.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,6 @@ def words_of(
 
 def _reads_words(facts: Path) -> bool:
     try:
-        return json.loads(facts.read_text(encoding="utf-8")).get("words") is not None
+        return parse_json(facts.read_text(encoding="utf-8")).get("words") is not None
     except (OSError, ValueError):
         return False

@@ -6,7 +6,6 @@ training. Two figures summarise it: the Gini coefficient (0 if all features are 
 all labels read the same few) and the entropy, as a fraction of its maximum log D.
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from xmcpipe.json_file import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def _read(model: Path) -> Topology | None:
     """The topology of a saved model, read in pieces of the index; None if its layer isn't sparse."""
     from safetensors import safe_open
 
-    head = json.loads((model / "model.json").read_text(encoding="utf-8"))["head"]
+    head = parse_json((model / "model.json").read_text(encoding="utf-8"))["head"]
     with safe_open(model / "model.safetensors", framework="numpy") as file:
         # A dense layer has no index.
         if INDEX not in file.keys():  # noqa: SIM118 - not a mapping

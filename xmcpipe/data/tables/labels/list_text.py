@@ -7,11 +7,12 @@ Python's own parser is not used: it would join 'a' 'b', which NumPy prints for t
 """
 
 import ast
-import json
 import re
 from typing import Any
 
 import polars as pl
+
+from xmcpipe.json_file import parse_json
 
 LOOKS_LIKE_A_LIST = r"(?s)^\s*(?:(?:array|frozenset)\()?[\[({].*[\])}]\s*$|^\s*(?:set|frozenset)\(\)\s*$"
 ARRAY = re.compile(r"(?:array|frozenset)\((.*?)(?:,\s*dtype=[\w.'<>]+)?\)", re.DOTALL)
@@ -43,7 +44,7 @@ def parse_list(text: str) -> list[str | None] | None:
     """The items of a list as strings, or None if the text is not a list of strings, numbers and booleans."""
     text = text.strip()
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         return _printed_list(text)
     if not isinstance(value, list):
