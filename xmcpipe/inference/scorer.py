@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from xmcpipe.data.shards.batches import HostBatch, token_batches
 from xmcpipe.data.terms import Terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
@@ -76,7 +77,8 @@ class Scorer:
     def best(self, embedding_BE: Tensor, terms: Terms | None, k: int, added_L: Tensor | None = None) -> Best:
         """Labels and scores as from `top`; `terms` are those of the rows, for a model that reads words.
 
-        `added_L` float32 [L] is added to the scores: -inf leaves a label out.
+        `added_L` float32 [L] is added to the scores: -inf leaves a label out. Raises XmcpipeError for a score
+        that is not a number.
         """
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
@@ -85,7 +87,15 @@ class Scorer:
             assert terms is not None, "the caller has checked that the documents have terms"
             words = self.model.words.batch(*self._vocabulary.weigh(terms), len(embedding_BE))
         labels_BK, scores_BK = top_labels_of(self.model, features_BD, k, self.label_chunk, words, added_L)
-        return labels_BK.int().cpu().numpy(), scores_BK.cpu().numpy()
+        scores = scores_BK.cpu().numpy()
+        # Infinite or no number: a rank and a probability would mean nothing, and JSON has neither.
+        if not np.isfinite(scores).all() and (added_L is None or not (scores < np.inf).all()):
+            raise XmcpipeError(
+                "expected scores that are finite, got some that are not: the training diverged, or scores "
+                "exceed the precision",
+                "predict with precision = 'float32'; if it is the same, train again with lower rates",
+            )
+        return labels_BK.int().cpu().numpy(), scores
 
 
 def _in_order(parts: Sequence[Tensor], batches: Sequence[Int64s]) -> Tensor:

@@ -55,7 +55,7 @@ def save_model(folder: Path, model: Model, pieces: Pieces, facts: dict[str, Any]
         **({} if model.words is None else {"words": model.words.facts}),
         **facts,
     }
-    (folder / "model.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(table, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model, dict[str, Any]]:

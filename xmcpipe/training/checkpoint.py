@@ -14,6 +14,7 @@ training continues from the other (see `training.resume`). Nothing is pickled.
 """
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from torch import Tensor
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.sealed import seal, unseal
 from xmcpipe.artifacts.synced import sync, write_synced
+from xmcpipe.json_file import parse_json
 from xmcpipe.modeling.tensors import TensorFile, save
 from xmcpipe.training.updates.protocol import State
 
@@ -64,6 +66,11 @@ class Progress:
     loss_count: int = 0
     seconds: float = 0.0
     evaluations: list[dict[str, float]] = field(default_factory=list)
+
+    def add_loss(self, loss: float) -> None:
+        """Count the loss of a step for the next line of the log, unless it isn't finite."""
+        if math.isfinite(loss):
+            self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
 
 
 class Pace:
@@ -215,7 +222,7 @@ def fault(path: Path) -> str | None:
 
 def read_progress(path: Path) -> Progress:
     """The counters of the checkpoint at `path`, which is whole."""
-    return Progress(**json.loads((path / STATE_FILE).read_text(encoding="utf-8"))["progress"])
+    return Progress(**parse_json((path / STATE_FILE).read_text(encoding="utf-8"))["progress"])
 
 
 def restore(path: Path, model: torch.nn.Module, state: State, device: torch.device) -> None:
@@ -224,7 +231,7 @@ def restore(path: Path, model: torch.nn.Module, state: State, device: torch.devi
     The checkpoint is whole (see `fault`). Model and state must have the same parts as when it was written
     (see Progress.auxiliary).
     """
-    facts = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+    facts = parse_json((path / STATE_FILE).read_text(encoding="utf-8"))
     file = TensorFile(path / TENSORS)
     for name, tensor in model.state_dict().items():
         file.read_into(f"{MODEL}{name}", tensor)

@@ -42,6 +42,7 @@ class GradientStep:
         self.clusters_L, self.head_dtype, self.device_type = clusters_L, head_dtype, device_type
         self.growth = growth
         self.norms: dict[str, float | None] = {}  # see `SplitEmbedding.norms`; {} if not measured
+        self.updated = True  # whether the gradient of the last step was finite
 
     def run(self, group: list[Int64s], auxiliary_weight: float, measured: bool) -> float:
         """One optimizer step over the batches of `group`; returns the main loss.
@@ -64,8 +65,8 @@ class GradientStep:
                 self._measure(split, num_rows / len(rows))
             split.backward()
             losses.append(main.detach())
-        self.updates.step()
-        return sum(map(float, losses))  # last: until here no value was waited for
+        self.updated = self.updates.step()
+        return sum(map(float, losses))  # last: until here no loss was waited for
 
     def embed(self, batch: Batch) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""

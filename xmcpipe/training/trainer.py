@@ -12,7 +12,6 @@ from torch import Tensor
 
 from xmcpipe.config import to_table
 from xmcpipe.data.shards.files import Int64s
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
@@ -21,6 +20,7 @@ from xmcpipe.signals import Interrupted, deferred, requested
 from xmcpipe.training import checkpoint
 from xmcpipe.training.checkpoint import Pace, Progress, Together
 from xmcpipe.training.config import TrainConfig
+from xmcpipe.training.divergence import Divergence
 from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
 from xmcpipe.training.growth.state import growth_of
@@ -84,6 +84,7 @@ class Trainer:
             config, model, feed, self.clusters, self.updates, half or torch.float32, device.type, self.growth
         )
         self.progress = Progress(auxiliary=model.auxiliary is not None)
+        self.divergence = Divergence(config, model, feed, self._features)
         self.meter = meter
 
     @property
@@ -100,8 +101,9 @@ class Trainer:
     def fit(self) -> Progress:
         """Train to the end; continues from the last whole checkpoint in `scratch` if one exists.
 
-        Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a loss that isn't
-        finite, and if the file of these weights was damaged; Interrupted, after a checkpoint, for a signal.
+        Afterwards the model has the weights of the best evaluation. Raises XmcpipeError for a training that
+        diverges (see `divergence`), and if the file of these weights was damaged; Interrupted, after a
+        checkpoint, for a signal.
         """
         lines = self._resume()  # sets the progress too
         log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
@@ -154,6 +156,7 @@ class Trainer:
         with self.meter.watch(self, group) if self.meter else nullcontext():
             loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
         state.step += 1
+        self.divergence.see(state.step, loss, self.gradient_step.updated, group)
         return loss
 
     def _resume(self) -> bytes:
@@ -204,17 +207,12 @@ class Trainer:
 
     def _after_step(self, loss: float, log: MetricsLog, bar: Bar) -> None:
         state = self.progress
-        if not torch.isfinite(torch.tensor(loss)):
-            raise XmcpipeError(
-                f"the loss is {loss} at step {state.step}",
-                "lower train.encoder.lr or train.head.lr, or use bfloat16",
-            )
-        state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        state.add_loss(loss)
         if self.norms:
             log.write("gradient", state.step, **self.norms)
         self._rewire(log)
         bar.update(1)
-        if state.step % self.config.log_every == 0 or state.step == self.total_steps:
+        if (state.step % self.config.log_every == 0 or state.step == self.total_steps) and state.loss_count:
             self._log_line(log)
         within_epoch = state.position < self.feed.steps_per_epoch and state.step < self.total_steps
         # At the end of an epoch, `_epoch` writes one after the evaluation.
@@ -283,6 +281,8 @@ class Trainer:
         return self.model.features(self.gradient_step.embed(batch))
 
     def _checkpoint(self) -> None:
+        if not self.divergence.allows_checkpoint(self.progress, self._state()):
+            return
         self.progress.seconds = self._pace.seconds
         log = self.scratch / "log" / checkpoint.LOG
         with self._pace.writing():

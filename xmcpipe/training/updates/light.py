@@ -83,8 +83,9 @@ class LightUpdates:
         if total.requires_grad:  # False if the encoder is frozen and no other layer precedes the head
             torch.autograd.backward(total)
 
-    def step(self) -> None:
+    def step(self) -> bool:
         """Do nothing: forward and backward have updated all parameters already."""
+        return True
 
     def moments(self) -> list[Tensor]:
         return [] if self.sgd[0].momentum is None else [self.sgd[0].momentum]

@@ -14,6 +14,7 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch
+from xmcpipe.training.updates.finite import gradients_are_finite
 from xmcpipe.training.updates.head_words import AllWords
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,
@@ -64,7 +65,12 @@ class PaperUpdates:
     def backward(self, total: Tensor) -> None:
         torch.autograd.backward(self.scaler.scale(total))
 
-    def step(self) -> None:
+    def step(self) -> bool:
+        # A loss scaler does the same by itself, and lowers its scale.
+        if not self.scaler.is_enabled() and not gradients_are_finite(self.optimizers()):
+            for optimizer in self.optimizers():
+                optimizer.zero_grad(set_to_none=True)
+            return False
         # Clipping needs the gradients themselves, so their loss scale is removed first.
         if self.config.encoder.max_grad_norm and "encoder" in self.named_optimizers:
             self.scaler.unscale_(self.named_optimizers["encoder"])
@@ -73,6 +79,7 @@ class PaperUpdates:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
+        return True
 
     def moments(self) -> list[Tensor]:
         return moments(self.named_optimizers["classifier"], self.model.head.weight)

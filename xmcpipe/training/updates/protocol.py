@@ -65,8 +65,12 @@ class Updates(State, Protocol):
         """Compute the gradients of a batch's total loss, added to those of the step's other batches."""
         ...
 
-    def step(self) -> None:
-        """Update all parameters that are not updated yet, and free the gradients."""
+    def step(self) -> bool:
+        """Update all parameters that are not updated yet, and free the gradients.
+
+        Returns False, and updates none, if a gradient isn't finite. With a loss scaler, or without stored
+        gradients, this is always True.
+        """
         ...
 
     def moments(self) -> list[Tensor]:
