@@ -28,7 +28,7 @@ from xmcpipe.cli.commands import (
     report,
     serve,
 )
-from xmcpipe.cli.commands.machine import bench, kernels
+from xmcpipe.cli.commands.machine import bench, doctor, kernels
 from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.examples import example_lines
 from xmcpipe.cli.output import error_line, show_log
@@ -115,6 +115,7 @@ def build_app() -> typer.Typer:
         "gc": (gc.gc, None),
         "keys": (keys.keys_, None),
         "plan": (plan.plan, None),
+        "doctor": (doctor.doctor, None),
         "bench": (bench.bench, None),
     }
     for name, (function, help_text) in functions.items():

@@ -43,7 +43,10 @@ def cluster_labels(
     vectors_LD, texts = _label_vectors(config, shards, tokenized, num_labels)
     rows = np.flatnonzero(vectors_LD.any(1))
     if not len(rows):
-        source = "a text" if config.method == "text" else "a training document or a text"
+        source = {
+            "text": "a text",
+            "pifa": "a training document or a text with tokens that not all documents have",
+        }.get(config.method, "a training document or a text")
         raise XmcpipeError(
             f"cluster.method = {config.method!r}: expected labels with {source}, but the shards have none",
             "import a label table with texts, or set cluster.method = 'random'",

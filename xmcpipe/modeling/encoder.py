@@ -57,6 +57,21 @@ def locate(name: str) -> str:
     return name
 
 
+def is_downloaded(name: str) -> bool:
+    """Whether the hub's cache has the config and weights of the hub id `name`. Asks no server."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    try:
+        weights = [try_to_load_from_cache(name, file) for file in files]
+        return isinstance(try_to_load_from_cache(name, "config.json"), str) and any(
+            isinstance(each, str) for each in weights
+        )
+    except HFValidationError:  # no name of the hub
+        return False
+
+
 def load(name: str, **options: Any) -> Any:
     """The pretrained AutoModel called `name`, in float32; `options` go to `from_pretrained`.
 

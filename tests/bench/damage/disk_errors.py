@@ -78,7 +78,7 @@ def _outcome(
     command = [stage, "--recipe", f"{recipe}.toml"]
     world.copy(folder, without=STAGES[stage])
     done = forks.run(command, folder, fault)
-    outcome = _kind(done)
+    outcome = outcome_of(done)
     if wrong := world.wrong(folder):
         return "wrong", f"{wrong}\n{done.stderr}"
     if outcome not in GOOD:
@@ -92,7 +92,8 @@ def _outcome(
     return outcome, done.stderr
 
 
-def _kind(done: Done) -> str:
+def outcome_of(done: Done) -> str:
+    """same, error, hung, crash or traceback."""
     if done.code == 0:
         return "same"
     if done.is_clean:

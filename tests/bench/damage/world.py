@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,14 @@ VARYING = {"documents_per_second", "memory_bytes", "seconds"}
 
 @dataclass(frozen=True)
 class World:
-    """A folder with recipes and their finished store, and the digest of each artifact by its place in it."""
+    """A folder with recipes and their finished store.
+
+    `digests` and `recipes` map the place of an artifact in the store to its digest and to its recipe.
+    """
 
     folder: Path
     digests: Mapping[str, str]
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def make(folder: Path, forks: Forks) -> "World":
@@ -98,12 +102,18 @@ class World:
         lines = [json.dumps(row) for row in rows]
         (folder / "documents.jsonl").write_text("\n".join(lines) + "\n")
         encoder = write_encoder(folder / "encoder", sorted({w for r in rows for w in r["text"].split()}))
+        recipes: dict[str, str] = {}
         for name, parts in RECIPES.items():
             text = parts["source"] + REST.format(encoder=encoder, **parts)
             (folder / f"{name}.toml").write_text(text)
             done = forks.run(["run", f"{name}.toml"], folder)
             assert done.code == 0, done.stderr
-        return World(folder, digests(folder / "artifacts"))
+            recipes = dict.fromkeys(digests(folder / "artifacts"), name) | recipes
+        return World(folder, digests(folder / "artifacts"), recipes)
+
+    def recipe_of(self, place: str) -> str:
+        """The name of the recipe that made the artifact at `place`, for example "model/0123456789abcdef"."""
+        return self.recipes[place]
 
     def copy(self, folder: Path, without: str = "") -> None:
         """Copy everything to `folder`, without the artifacts of the kind `without`."""

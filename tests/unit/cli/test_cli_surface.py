@@ -109,6 +109,7 @@ COMMANDS = {
     "plan": SHARED - {"--force"}
     | {"--shards", "--clusters", "--labels", "--documents", "--tokens", "--positives", "--num-clusters"}
     | {"--device", "--bandwidth", "--tflops", "--measure"},
+    "doctor": {"--recipe", "--set", "--store", "--json"},
     "bench": {
         "--labels",
         "--fan-in",
@@ -140,6 +141,7 @@ ARGUMENTS = {
     "status": ["recipe_argument"],
     "keys": ["name"],
     "plan": ["recipe_argument"],
+    "doctor": ["recipe_argument"],
 }
 
 

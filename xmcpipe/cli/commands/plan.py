@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GIB, GB = 1 << 30, 10**9
 GIGA, TERA = 10**9, 10**12
 COPIES = 10  # number of timed copies; the fastest one gives the bandwidth
+MOST_LABELS, MOST_DOCUMENTS, MOST_TOKENS = 2**31 - 1, 2**40, 2**20  # label ids have 32 bits
 Device = Literal["cuda", "cpu"]
 
 
@@ -44,7 +45,11 @@ def plan(
     labels: Annotated[
         int,
         typer.Option(
-            "--labels", min=0, show_default=False, help="Number of labels L; by default that of the shards."
+            "--labels",
+            min=0,
+            max=MOST_LABELS,
+            show_default=False,
+            help="Number of labels L; by default that of the shards.",
         ),
     ] = 0,
     documents: Annotated[
@@ -52,6 +57,7 @@ def plan(
         typer.Option(
             "--documents",
             min=0,
+            max=MOST_DOCUMENTS,
             show_default=False,
             help="Number of documents N; by default that of the shards.",
         ),
@@ -61,6 +67,7 @@ def plan(
         typer.Option(
             "--tokens",
             min=0,
+            max=MOST_TOKENS,
             show_default=False,
             help="Tokens of the longest document; by default those of the shards.",
         ),
@@ -70,6 +77,7 @@ def plan(
         typer.Option(
             "--positives",
             min=0,
+            max=MOST_LABELS,
             show_default=False,
             help="Labels per document; by default the mean of the shards.",
         ),
@@ -79,6 +87,7 @@ def plan(
         typer.Option(
             "--num-clusters",
             min=0,
+            max=MOST_LABELS,
             show_default=False,
             help="Number of clusters C; by default that of the recipe.",
         ),
@@ -125,7 +134,9 @@ def plan(
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
     stated = DataShape(labels, documents, tokens, positives, clusters)
     # With --labels alone the shards in the store are ignored: the plan is of other data.
-    artifacts = _existing(chain, () if labels and shards_artifact is None else ("shards", "clusters"))
+    artifacts = existing_artifacts(
+        chain, () if labels and shards_artifact is None else ("shards", "clusters")
+    )
     planned = cached_plan(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
     if as_json:
@@ -134,7 +145,7 @@ def plan(
         _print(planned, speed, tflops * TERA)
 
 
-def _existing(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
+def existing_artifacts(chain: Chain, kinds: tuple[str, ...]) -> dict[str, Artifact]:
     """Those artifacts of these kinds that exist, by kind."""
     artifacts = {}
     for kind in kinds:
