@@ -13,7 +13,7 @@ RECIPE_FILES := $(wildcard pipelines/*.toml pipelines/*/*.toml)
 RECIPES := $(basename $(notdir $(RECIPE_FILES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv hooks check test soak site dist gpu-check clean $(RECIPES)
+.PHONY: help venv hooks check test soak soak-damage site dist gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
 help: ## Print this list.
@@ -81,6 +81,14 @@ gpu-check: $(INSTALLED) ## Test and time the CUDA kernels; report to results/gpu
 rehearse-%: export HF_HUB_OFFLINE ?= 1
 rehearse-%: $(INSTALLED) ## Run amazon670k or amazon3m at full size on generated text.
 	$(BIN)/python -m tests.bench.rehearse $* --out results/rehearsals/$*.json $(ARGS)
+
+# Hours. It writes to temporary folders alone.
+soak-damage: export HF_HUB_OFFLINE ?= 1
+soak-damage: export OMP_NUM_THREADS ?= 1
+soak-damage: $(INSTALLED) ## Break disks, files and inputs at random: hours.
+	$(BIN)/python -m tests.bench.damage.disk_errors --tries 300
+	$(BIN)/python -m tests.bench.damage.flipped_bits --flips 300
+	$(BIN)/python -m tests.bench.damage.fuzzed_inputs --tries 10000
 
 clean: ## Remove .venv and the caches of the tools.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

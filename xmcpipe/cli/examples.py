@@ -40,6 +40,7 @@ EXAMPLES = {
     "gc": ("xmcpipe gc --dry-run", "xmcpipe gc --keep mine.toml"),
     "keys": ("xmcpipe keys", "xmcpipe keys train.head", "xmcpipe keys --schema"),
     "plan": ("xmcpipe plan amazon670k", "xmcpipe plan amazon3m --labels 100000000"),
+    "doctor": ("xmcpipe doctor", "xmcpipe doctor quickstart"),
     "bench": ("xmcpipe bench --labels 131072 --fan-in 64",),
     "kernels build": ("xmcpipe kernels build --arch sm_90",),
     "kernels list": ("xmcpipe kernels list",),

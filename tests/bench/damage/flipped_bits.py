@@ -7,7 +7,7 @@ was killed, in turn; which bit is drawn. For a file of an artifact, a stage that
 --verify`; for one of a checkpoint, the training is resumed. It counts what became of it:
 
 - error: the stage ended in one line that names the file or its artifact, and `status --verify` named it too;
-- same: the stage never reads that file, or recovered (a checkpoint): the bytes are those of an undisturbed run;
+- same: the file is not read, or the training recovered: the bytes are those of an undisturbed run;
 - traceback, crash, hung, wrong (an artifact that verifies but holds other bytes) and unnamed: none may occur.
 """
 
@@ -44,8 +44,9 @@ def flips(world: World, forks: Forks, folder: Path, count: int, seed: int) -> It
     files = [path.relative_to(world.folder) for path in sorted(world.folder.glob("artifacts/[!.]*/*/**/*"))]
     files += [path.relative_to(stopped) for path in sorted(stopped.glob("artifacts/.scratch/*/**/*"))]
     files = [path for path in files if (stopped / path).is_file() or (world.folder / path).is_file()]
+    order = random.permutation(len(files))  # a few flips are of several kinds, many are of all files
     for number in range(count):
-        path = files[number % len(files)]
+        path = files[order[number % len(files)]]
         if path.parts[1] == ".scratch":
             yield CHECKPOINT, *flip_in_checkpoint(world, forks, folder, stopped, path, random)
         else:

@@ -65,7 +65,7 @@ def compile_failing_disk(out: Path) -> Path:
 class Forks:
     """The process to fork from; `library` is the compiled failing disk, None to run without faults."""
 
-    def __init__(self, library: Path | None = None, seconds: int = 300) -> None:
+    def __init__(self, library: Path | None = None, seconds: int = 600) -> None:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         if library is not None:
             environment["LD_PRELOAD"] = str(library)

@@ -96,14 +96,15 @@ class World:
     recipes: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def make(folder: Path, forks: Forks) -> "World":
-        """Run both recipes in the empty folder `folder`."""
+    def make(folder: Path, forks: Forks, names: tuple[str, ...] = tuple(RECIPES)) -> "World":
+        """Run these recipes in the empty folder `folder`."""
         rows = [row for batch in synthetic.documents(DOCUMENTS, LABELS, 0) for row in batch.to_dicts()]
         lines = [json.dumps(row) for row in rows]
         (folder / "documents.jsonl").write_text("\n".join(lines) + "\n")
         encoder = write_encoder(folder / "encoder", sorted({w for r in rows for w in r["text"].split()}))
         recipes: dict[str, str] = {}
-        for name, parts in RECIPES.items():
+        for name in names:
+            parts = RECIPES[name]
             text = parts["source"] + REST.format(encoder=encoder, **parts)
             (folder / f"{name}.toml").write_text(text)
             done = forks.run(["run", f"{name}.toml"], folder)

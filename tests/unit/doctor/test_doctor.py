@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
@@ -29,7 +28,7 @@ def planned(count: int) -> RecipePlan:
     return RecipePlan(DataShape(), 1, "", [plan], 0, (0, 0), {}, [])
 
 
-def doctor(*arguments: str) -> Result:
+def doctor(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["doctor", *arguments])
 
 

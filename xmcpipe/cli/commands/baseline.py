@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from xmcpipe.artifacts.store import Store
+from xmcpipe.artifacts.verified import require_whole_now
 from xmcpipe.baselines.config import SystemName
 from xmcpipe.cli.commands.evaluate import metrics_of
 from xmcpipe.cli.options import (
@@ -105,6 +106,7 @@ def _own_metrics(recipe: Recipe, store: Path) -> dict[str, Any] | None:
     artifact = chain.step(chain.stage("eval")).artifact
     if artifact is None:
         return None
+    require_whole_now(artifact)
     return {**read_metrics(artifact.path), "head": recipe.configs["train"].head.kind}
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xmcpipe.artifacts.verified import require_whole_now
 from xmcpipe.cli.options import (
     STORE,
     ForceOption,
@@ -203,7 +204,8 @@ def _print(
 
 
 def metrics_of(outcome: Outcome) -> dict[str, Any]:
-    """The contents of metrics.json of an eval stage's artifact."""
+    """The contents of metrics.json of an eval stage's artifact. Raises XmcpipeError if it is damaged."""
+    require_whole_now(outcome.artifact)
     return read_metrics(outcome.artifact.path)
 
 
