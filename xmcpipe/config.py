@@ -266,8 +266,11 @@ def _convert_union(options: tuple[Any, ...], value: Any, key: str) -> Any:
 
 # TOML and the libraries below have whole numbers of 64 bits.
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
+SHOWN = 200  # characters of a wrong value in an error
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
 def _wrong(key: str, value: Any, expected: str) -> XmcpipeError:
-    return XmcpipeError(f"{key}: expected {expected}, got {value!r}", "change it in the recipe or with --set")
+    got = repr(value)
+    got = got if len(got) <= SHOWN else f"{got[:SHOWN]}…"
+    return XmcpipeError(f"{key}: expected {expected}, got {got}", "change it in the recipe or with --set")

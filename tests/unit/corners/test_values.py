@@ -68,6 +68,8 @@ def test_a_table_of_such_json_is_refused(tmp_path: Path, name: str, value: str) 
     path = tmp_path / name
     path.write_text(f'{{"id": "a", "text": "one", "labels": {value}}}\n')
     assert name in refused("import", "--train", str(path), "--store", str(tmp_path / "store"))
+    path.write_text(f'[{{"id": "a", "text": "one", "labels": {value}}}]')
+    assert name in refused("import", "--train", str(path), "--store", str(tmp_path / "store"))
     (tmp_path / "t.jsonl").write_text('{"id": "a", "labels": ["x"]}\n')
     sides = ["--predictions", str(tmp_path / "t.jsonl"), "--truth", str(path)]
     assert name in refused("eval", *sides)

@@ -73,6 +73,8 @@ def _values(blocks: Iterator[str], place: JsonPlace) -> Iterator[object]:
         if at < len(text):
             try:
                 value, at = decoder.raw_decode(text, at)
+            except RecursionError as error:
+                raise place.error(number, "invalid JSON: it is nested too deeply", HINT) from error
             except ValueError as error:
                 more = next(blocks, None)  # the value may go on in the next block
                 if more is None:
