@@ -15,6 +15,7 @@ to the working folder.
 """
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,12 +28,16 @@ from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.keys import key_hint
 from xmcpipe.stages import catalog as stage_catalog
 from xmcpipe.stages.stage import Stage
-from xmcpipe.toml_text import parse_toml
 
 RAW = "raw"  # the kind of artifact that every chain starts with
 _PACKAGE = Path(__file__).parent
 # Where recipes are in an installed wheel, and in a checkout.
 FOLDERS = (_PACKAGE / "_pipelines", _PACKAGE.parent / "pipelines")
+
+# tomllib recurses into nested values, and copies the prefixes of dotted keys.
+MOST_BYTES = 1 << 20
+MOST_DOTS = 32  # in a line, outside strings: a recipe needs two
+_STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#.*')
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,19 @@ def _parse(path: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise XmcpipeError(f"{path} can't be read: {error.strerror}", "check its permissions") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables in `text`. Raises TOMLDecodeError, also for what is too long or nested too deeply."""
+    if len(text) > MOST_BYTES:
+        raise tomllib.TOMLDecodeError(f"expected at most {MOST_BYTES:,} characters, got {len(text):,}")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > MOST_DOTS and _STRING.sub("", line).count(".") > MOST_DOTS:
+            raise tomllib.TOMLDecodeError(f"a key has more than {MOST_DOTS} dots (at line {number})")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("a value is nested too deeply") from error
 
 
 def _apply(table: dict[str, Any], setting: str) -> None:

@@ -13,8 +13,8 @@ from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 from xmcpipe.metrics import inverse_propensity
+from xmcpipe.recipe import parse_toml
 from xmcpipe.stages.evaluate import EvalConfig
-from xmcpipe.toml_text import parse_toml
 from xmcpipe.training.config import TrainTable
 
 DEEP = "[" * 100_000 + "]" * 100_000
