@@ -80,8 +80,10 @@ class Forks:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def run(self, arguments: Sequence[str], folder: Path, fault: Fault | None = None) -> Done:
         """Run `xmcpipe ARGUMENTS` in `folder`; calls on files below its store, `artifacts`, may fail."""
