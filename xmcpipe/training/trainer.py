@@ -84,7 +84,7 @@ class Trainer:
             config, model, feed, self.clusters, self.updates, half or torch.float32, device.type, self.growth
         )
         self.progress = Progress(auxiliary=model.auxiliary is not None)
-        self.divergence = Divergence(config, model, feed, self._features)
+        self.divergence = Divergence(config, model, feed, self.gradient_step.embed)
         self.meter = meter
 
     @property

@@ -30,12 +30,12 @@ NAMED_DOCUMENTS = 3  # ids of documents in a warning
 
 
 class Divergence:
-    """Watches the steps of a training of `model` on `feed`; `features` returns float32 [B, D] for a batch."""
+    """Watches the steps of a training of `model` on `feed`; `embed` returns float32 [B, E] for a batch."""
 
     def __init__(
-        self, config: TrainConfig, model: Model, feed: Feed, features: Callable[[Batch], Tensor]
+        self, config: TrainConfig, model: Model, feed: Feed, embed: Callable[[Batch], Tensor]
     ) -> None:
-        self._config, self._model, self._feed, self._features = config, model, feed, features
+        self._config, self._model, self._feed, self._embed = config, model, feed, embed
         self._in_a_row = 0  # the latest steps that failed
 
     def see(self, step: int, loss: float, updated: bool, group: list[Int64s]) -> None:
@@ -78,7 +78,7 @@ class Divergence:
         was_training = self._model.training
         self._model.eval()  # without dropout, so no random number is drawn
         batch = self._feed.batch(self._feed.train_rows[: self._config.batch_size])
-        features_BD, chunk = self._features(batch), self._config.label_chunk
+        features_BD, chunk = self._model.features(self._embed(batch)), self._config.label_chunk
         _, scores_BK = top_labels_of(self._model, features_BD, 5, chunk, batch.words)
         self._model.train(was_training)
         return scores_BK
