@@ -27,6 +27,12 @@ from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.pieces import Pieces
 
+# What a label needs to have a vector, by method.
+SOURCES = {
+    "text": "a text",
+    "pifa": "a training document or a text with tokens that not all documents have",
+}
+
 
 def cluster_labels(
     config: ClusterConfig, shards: Path, tokenized: Mapping[str, Any], num_labels: int, num_clusters: int
@@ -43,10 +49,7 @@ def cluster_labels(
     vectors_LD, texts = _label_vectors(config, shards, tokenized, num_labels)
     rows = np.flatnonzero(vectors_LD.any(1))
     if not len(rows):
-        source = {
-            "text": "a text",
-            "pifa": "a training document or a text with tokens that not all documents have",
-        }.get(config.method, "a training document or a text")
+        source = SOURCES.get(config.method, "a training document or a text")
         raise XmcpipeError(
             f"cluster.method = {config.method!r}: expected labels with {source}, but the shards have none",
             "import a label table with texts, or set cluster.method = 'random'",
