@@ -146,7 +146,7 @@ def test_every_recipe_that_comes_along_loads() -> None:
 
 def load_table(name: str) -> str:
     """The text of a recipe and of the one it extends."""
-    base = name.removesuffix("-light").removesuffix("-frozen")
+    base = name.removesuffix("-light").removesuffix("-frozen").removesuffix("-grouped")
     return packaged_recipes()[name].read_text() + packaged_recipes()[base].read_text()
 
 

@@ -41,7 +41,7 @@ DRAWN = re.compile("[─━│╭╮╰╯]+")  # the lines of tables and of hel
 # Commands that the tests of this file run; those of stages print one line by `print_outcome`.
 STAGES = {stage.name for stage in catalog.CATALOG}
 CHECKED = {"datasets", "init", "report", "export", "run", "status", "gc", "plan", "bench", "kernels", "keys"}
-CHECKED |= {"serve"}
+CHECKED |= {"serve", "doctor"}
 
 
 @pytest.fixture(params=WIDTHS)
