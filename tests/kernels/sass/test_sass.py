@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.usefixtures("needs_nvrtc"),
 ]
 WIDE_LOAD, WIDE_STORE, WIDE_ROWS = "LDG.E.128", "STG.E.128", "LDS.128"
+WIDE_COPY = "LDGSTS.E.BYPASS.128"  # cp.async, past the L1 cache
 TENSOR, MATRICES = "HMMA.16816.F32.BF16", "LDSM"
 # What each entry has, with these macros besides the defaults.
 EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
@@ -30,9 +31,22 @@ EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
     "ffi_word_update": ({}, {WIDE_LOAD}),
     "ffi_rewire": ({}, set()),
     "ffi_rewire_ties": ({}, {WIDE_LOAD}),
+    "group_scores": ({}, {WIDE_COPY, TENSOR, MATRICES}),
+    "group_grad_features": ({}, {WIDE_COPY, TENSOR, MATRICES}),
+    "group_grad_weight": ({}, {WIDE_COPY, TENSOR, MATRICES}),
+    "group_step": ({}, {WIDE_COPY, TENSOR, MATRICES}),
+    "group_topk": ({}, {WIDE_COPY, TENSOR, MATRICES}),
 }
 NARROW_LOADS = {"LDG.E.U8", "LDG.E.U16", "LDG.E.S16"}
-ONE_NUMBER_AT_A_TIME = {"ffi_rewire", "ffi_word_scores", "ffi_word_update"}  # of rows, of active words
+ONE_NUMBER_AT_A_TIME = {
+    *("ffi_rewire", "ffi_word_scores", "ffi_word_update"),  # of rows, of active words
+    *(
+        "group_scores",
+        "group_grad_weight",
+        "group_step",
+        "group_topk",
+    ),  # the index, once for all labels of a group
+}
 
 
 def has(opcodes: Iterable[str], start: str) -> bool:

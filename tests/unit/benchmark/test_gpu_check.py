@@ -126,7 +126,7 @@ def test_a_shape_that_fails_leaves_the_others(
     part = Part("steps", "", 1.0, "steps")
     for line in capsys.readouterr().out.splitlines():
         part.take(line)
-    assert [list(row["ms"]) for row in part.rows] == [["ffi", "dense"]] * 2 + [[], ["dense"]]
+    assert [list(row["ms"]) for row in part.rows] == [["ffi", "grouped", "dense"]] * 2 + [[], ["dense"]]
     assert part.rows[2]["notes"] == {"all": "failed: the device is lost"}
     assert part.rows[3]["notes"]["ffi"].startswith("wrong: dX off by")
     report = Report(Path(), {}, [part], Path())
