@@ -13,7 +13,7 @@ RECIPE_FILES := $(wildcard pipelines/*.toml pipelines/*/*.toml)
 RECIPES := $(basename $(notdir $(RECIPE_FILES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv hooks check test soak soak-damage site dist gpu-check clean $(RECIPES)
+.PHONY: help venv hooks check test test-all soak soak-damage site dist gpu-check clean $(RECIPES)
 .DELETE_ON_ERROR:
 
 help: ## Print this list.
@@ -50,9 +50,12 @@ check: $(INSTALLED) ## Check lint, format, types, imports, house rules.
 	$(BIN)/python -m tools.house_rules
 
 # Two workers with one thread each: OpenMP threads that wait for a core spin, and slow down the other worker.
-test: export HF_HUB_OFFLINE ?= 1
-test: export OMP_NUM_THREADS ?= 1
-test: $(INSTALLED) ## Run the tests.
+test test-all: export HF_HUB_OFFLINE ?= 1
+test test-all: export OMP_NUM_THREADS ?= 1
+test: $(INSTALLED) ## Run the tests, except the slow ones.
+	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: $(INSTALLED) ## Run all tests.
 	$(BIN)/pytest -n 2 $(ARGS)
 
 # Half an hour on two free cores. `make soak ARGS='kills --tries 6 --seed 7'` runs one part.

@@ -122,6 +122,7 @@ for name in ("polars", "faiss", "sklearn", "tensorboardX"):
 """
 
 
+@pytest.mark.slow
 def test_training_needs_no_polars_and_no_faiss(
     workplace: Workplace,
 ) -> None:

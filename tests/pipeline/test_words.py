@@ -18,7 +18,12 @@ FREQUENT = ["train.head.frequent_labels=5", "train.head.frequent_word_fan_in=64"
 
 @pytest.mark.parametrize(
     "mode",
-    [[], LIGHT, FREQUENT, [*LIGHT, *FREQUENT]],
+    [
+        [],
+        pytest.param(LIGHT, marks=pytest.mark.slow),
+        pytest.param(FREQUENT, marks=pytest.mark.slow),
+        [*LIGHT, *FREQUENT],
+    ],
     ids=["paper", "light", "paper-frequent", "light-frequent"],
 )
 def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: list[str]) -> None:

@@ -16,6 +16,7 @@ pytestmark = [
 BY_NAME = {example.name: example for example in EXAMPLES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_a_kernel_is_right_and_has_no_race(example: Example) -> None:
     example.check()

@@ -26,6 +26,7 @@ def world(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World.make(tmp_path_factory.mktemp("world"), forks, names=("paper",))
 
 
+@pytest.mark.slow
 def test_disk_errors(world: World, forks: Forks, tmp_path: Path) -> None:
     tries = list(disk_errors.tries(world, forks, tmp_path / "copy", len(KINDS), 0, ("eval",)))
     assert {each.fault.kind for each in tries} >= {"read", "write", "sync", "rename"}
@@ -33,6 +34,7 @@ def test_disk_errors(world: World, forks: Forks, tmp_path: Path) -> None:
     assert any(each.outcome == "error" for each in tries)
 
 
+@pytest.mark.slow
 def test_flipped_bits(world: World, forks: Forks, tmp_path: Path) -> None:
     found = list(flipped_bits.flips(world, forks, tmp_path / "copy", 3, 0))
     assert [each for each in found if each[1] not in GOOD] == []

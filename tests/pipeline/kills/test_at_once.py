@@ -16,6 +16,7 @@ FLOCKS = {
 
 
 @pytest.mark.parametrize("flock", list(FLOCKS))
+@pytest.mark.slow
 def test_runs_without_file_locks_do_not_share_a_folder(workplace: Workplace, flock: str) -> None:
     """The last one takes over from a process that was killed; the others are waited for."""
     shutil.rmtree(workplace.store / "model")

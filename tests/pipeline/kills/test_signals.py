@@ -61,6 +61,7 @@ def wait_for_line(store: Path, step: int, process: Fork) -> None:
     raise AssertionError(f"no step {step}")
 
 
+@pytest.mark.slow
 def test_a_training_that_is_ended_by_signals_goes_on_to_the_same_result(workplace: Workplace) -> None:
     """No checkpoint is due within these seconds: those that are found were written because of the signal."""
     workplace.call(*TRAIN)

@@ -66,6 +66,7 @@ def run_example(name: str, encoder: Path, folder: Path, *arguments: str) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_own_data_in_twenty_lines(tiny_encoder: Path, train: Documents, tmp_path: Path) -> None:
     write_papers(tmp_path, train)
     script = (ROOT / "examples" / "own_data.py").read_text(encoding="utf-8")
@@ -76,6 +77,7 @@ def test_own_data_in_twenty_lines(tiny_encoder: Path, train: Documents, tmp_path
     assert (tmp_path / "my-model" / "model.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_threshold_searched_with_scikit_learn(tiny_encoder: Path, train: Documents, tmp_path: Path) -> None:
     write_papers(tmp_path, train)
     done = run_example("sklearn_pipeline.py", tiny_encoder, tmp_path, "papers.csv")

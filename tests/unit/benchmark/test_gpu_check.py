@@ -67,6 +67,7 @@ def verdicts(document: dict[str, Any]) -> dict[str, str]:
 
 # Long: a run, its kill, and all that must be left.
 @pytest.mark.skipif("gpu" in machine(), reason="the machine has a GPU, on which the check takes minutes")
+@pytest.mark.slow
 def test_a_killed_check_leaves_a_report_of_what_was_done(
     tmp_path: Path, without_packages: dict[str, str]
 ) -> None:

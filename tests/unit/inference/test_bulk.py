@@ -193,6 +193,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "npz"])
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, kind: str) -> None:
     peaks = {}
     for rows in (60_000, 600_000):

@@ -166,7 +166,7 @@ def test_a_killed_training_resumes_with_the_same_bits(
     resumed.fit()
     for name, tensor in {**states(whole), **growth(whole).tensors()}.items():
         found = {**states(resumed), **growth(resumed).tensors()}[name]
-        # Where features are in the file depends on when checkpoints were written; `gather` compares them below.
+        # Where features are in their file depends on when checkpoints were written; see `gather` below.
         assert name.endswith((".places", ".earlier")) or same_bits(found, tensor), name
     one, other = growth(whole).documents, growth(resumed).documents
     if one is not None and other is not None:
