@@ -49,7 +49,7 @@ class Batcher:
     """Answers questions about texts, in batches, in a thread of its own.
 
     `predict(texts, question)` returns a row for each of at most `batch` texts, or of one larger request.
-    `queue` is the number of texts that may wait. `observe(texts, seconds)` is called after each batch.
+    `queue` is the number of texts that may wait. `observe(texts, seconds)` is called for each batch.
     """
 
     def __init__(
@@ -104,9 +104,7 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            started = time.monotonic()
             self._answer(batch)
-            self._observe(sum(len(each.texts) for each in batch), time.monotonic() - started)
 
     def _next(self) -> list[_Waiting]:
         """The next batch, once there is one; empty after `close`, when nobody waits any more."""
@@ -133,20 +131,27 @@ class Batcher:
         return taken
 
     def _answer(self, batch: list[_Waiting]) -> None:
+        started = time.monotonic()
         try:
             rows = iter(self._rows([text for each in batch for text in each.texts], batch[0].question))
         except Exception as error:
-            self._refuse(batch, error)
+            self._refuse(batch, error, started)
             return
+        self._count(batch, started)
         for each in batch:
             each.future.set_result(list(islice(rows, len(each.texts))))
 
-    def _refuse(self, batch: list[_Waiting], error: Exception) -> None:
+    def _count(self, batch: list[_Waiting], started: float) -> None:
+        """Called before the answers: whoever has one finds it counted."""
+        self._observe(sum(len(each.texts) for each in batch), time.monotonic() - started)
+
+    def _refuse(self, batch: list[_Waiting], error: Exception, started: float) -> None:
         """A fault in the question concerns all requests; any other one those alone that cause it."""
         if len(batch) > 1 and not isinstance(error, XmcpipeError):
             for each in batch:
                 self._answer([each])
             return
+        self._count(batch, started)
         for each in batch:
             each.future.set_exception(error)
 
