@@ -27,7 +27,7 @@ def examine(store: Path, configs: Mapping[str, Any], artifacts: Mapping[str, Art
         return findings
     train = configs.get("train")
     wanted = train is not None and train.device.startswith("cuda")
-    findings += [gpu.devices(wanted), gpu.driver(), gpu.nvrtc(), gpu.cuda_core()]
+    findings += [gpu.devices(wanted), gpu.driver(), gpu.nvrtc(), gpu.cuda_bindings()]
     device = _device(train.device if train is not None else "auto")
     planned = None
     if train is not None:

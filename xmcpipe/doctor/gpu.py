@@ -1,4 +1,4 @@
-"""What training on a GPU needs: a device that torch sees, the driver, NVRTC and cuda-core."""
+"""What training on a GPU needs: a device that torch sees, the driver, NVRTC and cuda-bindings."""
 
 import re
 from pathlib import Path
@@ -52,14 +52,16 @@ def nvrtc() -> Finding:
     return Finding("NVRTC", "warning", f"{reason}: a slower way in torch is used", GPU_EXTRA)
 
 
-def cuda_core() -> Finding:
-    """The version of cuda-core, through which kernels are compiled and launched."""
-    found = installed("cuda-core")
+def cuda_bindings() -> Finding:
+    """The version of cuda-bindings, through which kernels are compiled and launched."""
+    found = installed("cuda-bindings")
     if not found and not DRIVER.exists():
-        return Finding("cuda-core", "ok", "absent, and not needed without a GPU")
+        return Finding("cuda-bindings", "ok", "absent, and not needed without a GPU")
     if not found:
-        return Finding("cuda-core", "warning", "absent: a slower way in torch is used", GPU_EXTRA)
+        return Finding("cuda-bindings", "warning", "absent: a slower way in torch is used", GPU_EXTRA)
+    from xmcpipe.ops.nvrtc.driver import NEEDED
+
     parts = [int(part) for part in re.findall(r"\d+", found)[:2]]
-    if not [1, 2] <= parts < [2]:
-        return Finding("cuda-core", "warning", f"{found}, expected 1.2 or a later 1.x", GPU_EXTRA)
-    return Finding("cuda-core", "ok", found)
+    if parts < [int(part) for part in NEEDED.split(".")]:
+        return Finding("cuda-bindings", "warning", f"{found}, expected {NEEDED} or later", GPU_EXTRA)
+    return Finding("cuda-bindings", "ok", found)

@@ -1,6 +1,6 @@
 """NVRTC's PTX and machine code of a kernel, for the options that the package compiles it with.
 
-cuda-core asks the driver before it makes PTX, so NVRTC is called directly. Both have line information, which
+NVRTC is called directly, since the project compiles to machine code. Both have line information, which
 changes no instruction.
 """
 

@@ -17,8 +17,8 @@ from xmcpipe.memory.recipe_plan import RecipePlan
 from xmcpipe.memory.shape import DataShape
 
 NAMES = [
-    "Python", "torch", "faiss", "CUDA", "driver", "NVRTC", "cuda-core", "threads", "store", "cache", "disk",
-    "memory",
+    "Python", "torch", "faiss", "CUDA", "driver", "NVRTC", "cuda-bindings", "threads", "store", "cache",
+    "disk", "memory",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from xmcpipe.cli.output import print_json
 from xmcpipe.cli.session import at_most_one_recipe, open_chain, read_recipe
 from xmcpipe.cli.text_table import say
 
-WIDTH = 8, 11  # of the columns before the text
+WIDTH = 8, 13  # of the columns before the text
 
 
 def doctor(
