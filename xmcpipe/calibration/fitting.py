@@ -19,9 +19,7 @@ from xmcpipe.metrics.frequency import bins_of_labels
 
 Bools = npt.NDArray[np.bool_]
 Method = Literal["temperature", "platt", "isotonic"]
-LIMIT = (
-    50.0  # of the slope, and of 1 / slope: labels that the scores tell apart without fault have no best one
-)
+LIMIT = 50.0  # of the slope and of 1 / slope: there is no best one for labels that scores separate perfectly
 
 
 def fit(method: Method, scores_P: npt.NDArray[Any], hits_P: Bools) -> Map:

@@ -27,6 +27,7 @@ from xmcpipe.ops.cuda.geometry import (
     padded_rows,
     word_workspace_bytes,
 )
+from xmcpipe.ops.cuda.groups.geometry import supports_sizes, workspace_bytes
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.layer import Positives, SparseLayer, Update, whole_groups
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
@@ -99,10 +100,8 @@ def _in_torch(name: str, args: tuple[Any, ...], group: int) -> tuple[Tensor, ...
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     """Workspace on a GPU of the operator called `name` with these arguments, in bytes."""
     group = _group(name, args)
-    if group > 1:  # computed by torch, which allocates the same on every device
-        workspace = _measured(lambda *sample: _in_torch(name, sample, group), name, args)
-        words = args[WORD_VALUES] if name == "ffi_step_" else None
-        return workspace + (0 if words is None else word_workspace_bytes(len(words), len(args[0])))
+    if group > 1:
+        return _workspace_of_groups(name, args, group)
     first: Tensor = args[0]
     second: Tensor = args[1]
     num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
@@ -124,6 +123,22 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     if name == "ffi_grad_features":
         return by_label + max_gradient_bytes(num_rows, args[3], H100)
     return by_label + second.element_size() * second.shape[1] * padded_rows(num_rows)
+
+
+def _workspace_of_groups(name: str, args: tuple[Any, ...], group: int) -> int:
+    """`workspace_on_gpu` of an operator for groups of `group` labels."""
+    words = args[WORD_VALUES] if name == "ffi_step_" else None
+    of_words = 0 if words is None else word_workspace_bytes(len(words), len(args[0]))
+    features, weight = args[:2]
+    if name == "ffi_step_" and supports_sizes(group, weight.shape[1], features.dtype, weight.dtype):
+        word_bytes = 0 if words is None else args[WORD_INDEX].shape[1] * (weight.element_size() + INDEX_BYTES)
+        (num_rows, width), (num_labels, fan_in) = features.shape, weight.shape
+        dtypes = features.dtype, weight.dtype
+        shape = LayerShape(num_rows, width, num_labels, fan_in, *dtypes, word_bytes)
+        return workspace_bytes(shape, group, H100, args[LABEL_CHUNK]) + of_words
+    # Torch computes the others (here also products that kernels may compute, which need less), and allocates
+    # the same on every device.
+    return _measured(lambda *sample: _in_torch(name, sample, group), name, args) + of_words
 
 
 def _gradient_by_label(num_rows: int, num_labels: int) -> int:

@@ -31,9 +31,10 @@ from xmcpipe.artifacts.sealed import seal, unseal
 from xmcpipe.artifacts.synced import sync, write_synced
 from xmcpipe.json_file import parse_json
 from xmcpipe.modeling.tensors import TensorFile, save
+from xmcpipe.training.log import CHECKPOINT
 from xmcpipe.training.updates.protocol import State
 
-PREFIX, BEST = "checkpoint-", "best-"
+BEST = "best-"
 KEPT = 2  # number of checkpoints that stay
 SHARE = 0.03  # largest share of a training's time that checkpoints take
 TENSORS, STATE_FILE, LOG, MANIFEST = "tensors.safetensors", "state.json", "metrics.jsonl", "manifest.json"
@@ -137,7 +138,7 @@ def write(
     # The epoch is part of the name: the checkpoint at the end of an epoch must not overwrite the one that was
     # written within the epoch after the same step.
     # Zero-padded numbers make the order of the names that of the checkpoints (see `newest_first`).
-    target = folder / f"{PREFIX}{progress.step:09d}-{progress.epoch:06d}"
+    target = folder / f"{CHECKPOINT}{progress.step:09d}-{progress.epoch:06d}"
     if target.is_dir():
         return False
     temporary = folder / f".{target.name}"
@@ -172,12 +173,7 @@ def _tensors(model: torch.nn.Module, state: State, device: torch.device) -> dict
 
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, whole or damaged."""
-    return sorted(folder.glob(f"{PREFIX}*"), reverse=True)
-
-
-def latest(folder: Path) -> Path | None:
-    """The newest checkpoint in `folder`, whole or damaged, or None."""
-    return next(iter(newest_first(folder)), None)
+    return sorted(folder.glob(f"{CHECKPOINT}*"), reverse=True)
 
 
 def remove(folder: Path, checkpoints: list[Path]) -> None:

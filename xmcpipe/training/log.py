@@ -26,6 +26,9 @@ from typing import Any
 from xmcpipe.json_file import parse_json
 from xmcpipe.progress import Figures
 
+# How the names of checkpoints begin; then comes the step. Here, because `status` doesn't import torch.
+CHECKPOINT = "checkpoint-"
+
 
 class MetricsLog:
     """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/RUN_NAME/ (if the run has a name).
@@ -87,9 +90,9 @@ def how_far(scratch: Path) -> dict[str, int]:
     """
     rows = _rows(scratch / "log" / "metrics.jsonl")
     found = {key: rows[0][key] for key in ("steps",) if rows and key in rows[0]}
-    checkpoints = sorted(path.name for path in scratch.glob("checkpoint-*"))
+    checkpoints = sorted(path.name for path in scratch.glob(f"{CHECKPOINT}*"))
     if checkpoints:
-        found["checkpoint"] = int(checkpoints[-1].split("-")[1])
+        found["checkpoint"] = int(checkpoints[-1].removeprefix(CHECKPOINT).split("-")[0])
     steps = [row["step"] for row in rows] + [found.get("checkpoint", 0)]
     return {"step": max(steps), **found}
 

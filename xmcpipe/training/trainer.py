@@ -189,17 +189,16 @@ class Trainer:
             self._evaluate(log)
         # The counters advance before the checkpoint, so that a resumed run begins with the next epoch.
         state.epoch, state.position = state.epoch + 1, 0
-        patience = self.config.patience
-        state.finished = last or bool(patience and state.since_best >= patience)
+        state.finished = last or 0 < self.config.patience <= state.since_best
         if state.finished or self._pace.due(epoch_ended=True):
             self._checkpoint()
 
     def _stop_if_asked(self) -> None:
         """End the training with a checkpoint if a signal has asked for it."""
         if (number := requested()) is not None:
-            self._checkpoint()
             step = f"step {self.progress.step:,} of {self.total_steps:,}"
-            raise Interrupted(number, f"the training has a checkpoint at {step}")
+            kept = "has a" if self._checkpoint() else "is diverging, and has no"
+            raise Interrupted(number, f"the training {kept} checkpoint at {step}")
 
     def _drop_auxiliary(self) -> None:
         self.updates.drop_auxiliary()
@@ -280,18 +279,19 @@ class Trainer:
         self._stop_if_asked()
         return self.model.features(self.gradient_step.embed(batch))
 
-    def _checkpoint(self) -> None:
-        if not self.divergence.allows_checkpoint(self.progress, self._state()):
-            return
-        self.progress.seconds = self._pace.seconds
-        log = self.scratch / "log" / checkpoint.LOG
+    def _checkpoint(self) -> bool:
+        """Write a checkpoint; False if the training is diverging, and none was written."""
+        state = self._state()
+        if not self.divergence.allows_checkpoint(self.progress, state):
+            return False
+        self.progress.seconds, log = self._pace.seconds, self.scratch / "log" / checkpoint.LOG
         with self._pace.writing():
             if self.growth is not None:
                 self.growth.flush()
-            state = self._state()
             new = checkpoint.write(self.scratch, self.progress, self.model, state, self.device, log)
             if self.growth is not None and new:
                 self.growth.checkpointed()
+        return True
 
     def _state(self) -> State:
         return self.updates if self.growth is None else Together(self.updates, self.growth)

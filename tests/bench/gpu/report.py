@@ -1,7 +1,6 @@
 """The report of `make gpu-check` as JSON and Markdown; it is rewritten whole after every result."""
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -170,4 +169,4 @@ def _replace(path: Path, text: str) -> None:
     """Write a file in one go: first beside its place, then renamed."""
     beside = path.with_name(f".{path.name}")
     beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105
+    beside.replace(path)

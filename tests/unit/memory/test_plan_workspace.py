@@ -20,6 +20,7 @@ from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer
+from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.rewire import rewire_by_
 from xmcpipe.ops.step import ffi_step_
 from xmcpipe.training.growth.choice import largest_unread
@@ -83,6 +84,24 @@ def test_groups_allocate_what_is_planned(fan_in: int, step: bool) -> None:
     on_gpu = workspace_on_gpu(name, arguments(META))
     assert 4 * (1024 if step else L) * D <= on_gpu < 64 << 20
     del results
+
+
+def test_on_a_gpu_the_kernels_of_groups_take_the_steps_in_16_bits() -> None:
+    def planned(group: int, chunk: int, dtype: torch.dtype = torch.bfloat16, fan_in: int = 64) -> int:
+        values = list(step_arguments(fan_in, META, 670_091))
+        values[0] = torch.zeros(128, 768, dtype=dtype, device=META)
+        values[2] = torch.zeros(-(-670_091 // group), fan_in, dtype=torch.uint16, device=META)
+        return workspace_on_gpu("ffi_step_", (*values[:15], chunk, *[None] * 5, group))
+
+    sums = 4 * 768 * 128
+    # Features, a partial dX of each block (its shared memory at most), their sum, and gradients of a chunk.
+    assert planned(16, 1024) == 2 * 768 * 128 + 132 * ARCHITECTURES["sm_90"] + sums + 2 * 1024 * 128
+    assert planned(16, 4096) - planned(16, 1024) == 2 * 3072 * 128
+    # Torch takes the others, by dense tiles: float32 features, groups and fan-ins that no kernel is made for.
+    tile = 4 * 1024 * 768
+    for other in (planned(16, 1024, torch.float32), planned(12, 1024), planned(16, 1024, fan_in=40)):
+        assert tile <= other < 64 << 20
+        assert other != planned(16, 1024)
 
 
 def test_more_labels_than_one_slice_need_no_more_memory() -> None:

@@ -40,9 +40,7 @@ def make() -> tuple[torch.nn.Linear, Momentum]:
 
 
 def latest(folder: Path) -> Path:
-    place = checkpoint.latest(folder)
-    assert place is not None
-    return place
+    return checkpoint.newest_first(folder)[0]
 
 
 def step(model: torch.nn.Linear, state: Momentum) -> None:

@@ -1,6 +1,7 @@
 """A training that a signal ends has a checkpoint of that moment, and goes on to the same bits."""
 
 import json
+import math
 import signal
 from pathlib import Path
 
@@ -52,9 +53,7 @@ def test_it_goes_on_from_where_it_was(
         trainer = make(shards, tiny_encoder, scratch, dropout=0.1, **SETTINGS)
         with pytest.raises(Interrupted, match=f"the training has a checkpoint at step {step} of 8"):
             fit(trainer, monkeypatch, end_at=look)
-        latest = checkpoint.latest(scratch)
-        assert latest is not None
-        progress = checkpoint.read_progress(latest)
+        progress = checkpoint.read_progress(checkpoint.newest_first(scratch)[0])
         assert (progress.step, progress.position) == (step, position)
     trainer = make(shards, tiny_encoder, scratch, dropout=0.1, **SETTINGS)
     fit(trainer, monkeypatch)
@@ -81,3 +80,14 @@ def test_checkpoints_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPa
     now += 37.0
     assert pace.due(epoch_ended=False)
     assert Pace(seconds=0.0, minutes=0.0).due(epoch_ended=False)
+
+
+def test_a_signal_while_the_training_diverges_claims_no_checkpoint(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(shards, tiny_encoder, tmp_path, **SETTINGS)
+    trainer.divergence.see(1, math.nan, True, trainer.feed.groups(0)[0])
+    monkeypatch.setattr("xmcpipe.training.trainer.requested", lambda: signal.SIGTERM)
+    with pytest.raises(Interrupted, match="the training is diverging, and has no checkpoint at step 0 of 8"):
+        trainer._stop_if_asked()
+    assert checkpoint.newest_first(tmp_path) == []

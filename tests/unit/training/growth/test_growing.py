@@ -161,7 +161,7 @@ def test_a_killed_training_resumes_with_the_same_bits(
     with pytest.raises(Killed):
         killed.fit()
     resumed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **settings)
-    if checkpoint.latest(tmp_path / "killed") is not None:
+    if checkpoint.newest_first(tmp_path / "killed"):
         torch.rand(7)  # changes the generator's state, which the checkpoint restores
     resumed.fit()
     for name, tensor in {**states(whole), **growth(whole).tensors()}.items():

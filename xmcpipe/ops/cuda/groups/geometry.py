@@ -50,15 +50,19 @@ def supports(index_RK: Tensor, group: int, halves: tuple[Tensor, ...], grad: Ten
     fan_in = index_RK.shape[1]
     rows = [index_RK, *(tensor for tensor in halves if tensor.shape[1] == fan_in)]
     return (
-        group in GROUP_SIZES
+        supports_sizes(group, fan_in, *(tensor.dtype for tensor in halves))
         and card_of(index_RK.device).capability >= TENSOR_CORES
         and index_RK.numel() > 0
-        and fan_in % CONNECTIONS == 0
-        and all(tensor.numel() > 0 and tensor.dtype == halves[0].dtype for tensor in halves)
-        and halves[0].dtype in HALVES
+        and all(tensor.numel() > 0 for tensor in halves)
         and (grad is None or (grad.numel() > 0 and grad.dtype in (torch.float32, *HALVES)))
         and all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in rows)
     )
+
+
+def supports_sizes(group: int, fan_in: int, *dtypes: torch.dtype) -> bool:
+    """Whether the kernels support groups of these sizes, and features and weights of these `dtypes`."""
+    one_half = dtypes[0] in HALVES and len({*dtypes}) == 1
+    return group in GROUP_SIZES and fan_in % CONNECTIONS == 0 and one_half
 
 
 def row_blocks(stride: int) -> int:
