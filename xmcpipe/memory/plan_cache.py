@@ -1,8 +1,8 @@
 """Plans that were made before. Making one takes seconds: the trainer runs on a model without memory.
 
 A plan is a function of the recipe, the shape of the data, the encoder's config and this program's code. Plans
-are kept in the cache folder under a hash of all these. The totals of the recipes of public datasets come with
-the program, in planned.json, which `python -m tools.planned_bytes` writes: `xmcpipe datasets` makes no plan.
+are kept in the cache folder under a hash of all these. Those of the recipes of public datasets come with the
+program, in planned.json, which `python -m tools.planned_bytes` writes: `xmcpipe datasets` makes no plan.
 """
 
 import hashlib
@@ -35,11 +35,13 @@ LIBRARIES = ("torch", "transformers", "torch-optimi")
 def cached_plan(
     configs: Mapping[str, Any], artifacts: Mapping[str, Artifact | None], stated: DataShape, device: str
 ) -> RecipePlan:
-    """The plan that `plan_recipe` makes, from the cache if it was made before.
+    """The plan that `plan_recipe` makes; read, if it comes with the program or was made before.
 
     Raises XmcpipeError as that function.
     """
     identity = plan_identity(configs, artifacts, stated, device)
+    if (known := _that_come_with_the_program().get(identity)) is not None:
+        return known
     code = {"code": _code(), **{name: _version(name) for name in LIBRARIES}}
     name = fingerprint("plan", PLAN_VERSION, {}, {"of": identity, **code})
     path = cache_folder.folder("plans") / f"{name}.json"
@@ -50,17 +52,11 @@ def cached_plan(
     return planned
 
 
-def planned_bytes(configs: Mapping[str, Any], stated: DataShape) -> int:
-    """The predicted peak bytes on a GPU of a recipe with its own memory mode, as `plan_recipe` predicts them.
-
-    Raises XmcpipeError as that function.
-    """
-    known: dict[str, dict[str, Any]] = parse_json(PLANNED.read_text(encoding="utf-8"))
-    identity = plan_identity(configs, {}, stated, "cuda")
-    for each in known.values():
-        if each["identity"] == identity:
-            return int(each["bytes"])
-    return cached_plan(configs, {}, stated, "cuda").plans[0].total
+@cache
+def _that_come_with_the_program() -> dict[str, RecipePlan]:
+    """The plans of planned.json, by their identities."""
+    table = parse_json(PLANNED.read_text(encoding="utf-8"))
+    return {each["identity"]: _from_table(each["plan"]) for each in table.values()}
 
 
 def plan_identity(
@@ -103,12 +99,16 @@ def _code() -> str:
 def _read(path: Path) -> RecipePlan | None:
     """The plan in a file of the cache; None if there is none, or it can't be read."""
     try:
-        table = parse_json(path.read_text(encoding="utf-8"))
-        plans = [Plan(**{**each, "floor": Floor(**each["floor"])}) for each in table["plans"]]
-        made = {"data": DataShape(**table["data"]), "plans": plans, "steps": tuple(table["steps"])}
-        return RecipePlan(**{**table, **made})
+        return _from_table(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _from_table(table: Mapping[str, Any]) -> RecipePlan:
+    """The plan of which `table` has all values, in JSON types."""
+    plans = [Plan(**{**each, "floor": Floor(**each["floor"])}) for each in table["plans"]]
+    made = {"data": DataShape(**table["data"]), "plans": plans, "steps": tuple(table["steps"])}
+    return RecipePlan(**{**table, **made})
 
 
 def _write(path: Path, planned: RecipePlan) -> None:

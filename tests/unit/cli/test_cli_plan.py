@@ -189,3 +189,14 @@ def test_an_error_is_one_line(cli: Any, arguments: list[str], message: str) -> N
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_recipe_of_a_public_dataset_needs_no_data(cli: Any) -> None:
+    published = json.loads(cli("amazon670k-light", "--json").stdout)
+    assert (published["data"]["labels"], published["data"]["documents"]) == (670_091, 490_449)
+    assert published["plans"][0]["memory"] == "light"
+
+
+def test_stated_labels_are_those_of_other_data(cli: Any) -> None:
+    stated = json.loads(cli("eurlex4k", "--labels", 50, "--json").stdout)
+    assert (stated["data"]["labels"], stated["data"]["documents"]) == (50, 0)

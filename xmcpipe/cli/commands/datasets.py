@@ -10,8 +10,8 @@ from xmcpipe.cli.shown import echo
 from xmcpipe.data.registry import Dataset
 from xmcpipe.data.registry import datasets as registered
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.memory.plan_cache import planned_bytes
-from xmcpipe.memory.shape import DataShape
+from xmcpipe.memory.plan_cache import cached_plan
+from xmcpipe.memory.published import published_shape
 from xmcpipe.recipe import load, packaged_recipes
 
 GIB = 1 << 30
@@ -61,16 +61,10 @@ def _plan(dataset: Dataset) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        total = planned_bytes(load(str(path)).configs, published_shape(dataset))
+        total = cached_plan(load(str(path)).configs, {}, published_shape(dataset), "cuda").plans[0].total
     except XmcpipeError as error:
         return {"recipe": str(path), "bytes": None, "fault": str(error)}
     return {"recipe": str(path), "bytes": total, "fault": None}
-
-
-def published_shape(dataset: Dataset) -> DataShape:
-    """The shape of a dataset by its published counts."""
-    counts = dataset.versions[0]
-    return DataShape(counts.labels, counts.train, positives=dataset.labels_per_document)
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:

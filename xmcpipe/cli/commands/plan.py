@@ -23,6 +23,7 @@ from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.plan_cache import cached_plan
+from xmcpipe.memory.published import shape_of_download
 from xmcpipe.memory.recipe_plan import RecipePlan
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.stages.chain import Chain
@@ -49,7 +50,7 @@ def plan(
             min=0,
             max=MOST_LABELS,
             show_default=False,
-            help="Number of labels L; by default that of the shards.",
+            help="Number of labels L; by default that of the data.",
         ),
     ] = 0,
     documents: Annotated[
@@ -59,7 +60,7 @@ def plan(
             min=0,
             max=MOST_DOCUMENTS,
             show_default=False,
-            help="Number of documents N; by default that of the shards.",
+            help="Number of documents N; by default that of the data.",
         ),
     ] = 0,
     tokens: Annotated[
@@ -128,15 +129,17 @@ def plan(
 ) -> None:
     """Predict the peak memory of a training, by part, and the lower bound on step time.
 
-    The sizes of the data are read from the shards in the store, or set with options.
+    The sizes of the data are those that options state, or those of the shards in the store. Without both, they
+    are the published ones of the dataset that the recipe downloads.
     """
     loaded = read_recipe(at_most_one_recipe(recipe_argument, recipe), settings, {"train": {}})
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})
     stated = DataShape(labels, documents, tokens, positives, clusters)
-    # With --labels alone the shards in the store are ignored: the plan is of other data.
-    artifacts = existing_artifacts(
-        chain, () if labels and shards_artifact is None else ("shards", "clusters")
-    )
+    # With --labels alone the recipe's own data is ignored: the plan is of other data.
+    other_data = labels and shards_artifact is None
+    artifacts = existing_artifacts(chain, () if other_data else ("shards", "clusters"))
+    if not other_data and "shards" not in artifacts:
+        stated = stated.or_else(shape_of_download(loaded.configs))
     planned = cached_plan(loaded.configs, artifacts, stated, device)
     speed = _copy_speed(device) if measure else bandwidth * GB
     if as_json:
