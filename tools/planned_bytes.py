@@ -9,9 +9,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from xmcpipe.cli.published import shape_of_download
 from xmcpipe.data.registry import datasets
 from xmcpipe.memory.plan_cache import PLANNED, plan_identity
-from xmcpipe.memory.published import shape_of_download
 from xmcpipe.memory.recipe_plan import plan_recipe
 from xmcpipe.recipe import load, packaged_recipes
 

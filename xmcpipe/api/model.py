@@ -14,6 +14,7 @@ from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.api.texts import name_list, text_list
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
@@ -179,21 +180,37 @@ def load(
     device: str | None = None,
     precision: str | None = None,
     calibration: str | os.PathLike[str] | None = None,
+    verify: bool = True,
 ) -> Model:
     """The model in a folder (`artifacts/model/...`), of a recipe (path or name), or of the hub (USER/MODEL).
 
     `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
     table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
     "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys. `calibration` is the
-    folder of the model's calibration: by default that of the recipe or, for a copied model, its own.
+    folder of the model's calibration: by default that of the recipe or, for a copied model, its own. With
+    `verify`, files are first compared with the checksums in their manifest, if they have one.
 
     A model of the hub is downloaded once. Raises XmcpipeError if there is no such model or recipe, if the
-    recipe's model isn't trained yet, for a model of another version, and for a device that can't be used.
+    recipe's model isn't trained yet, for a model of another version, for files that were changed, and for a
+    device that can't be used.
     """
     if not isinstance(model, str | os.PathLike):
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
     keys = {"device": device, "precision": precision}
-    keys = {name: value for name, value in keys.items() if value is not None}
+    folders, config = _found(model, {name: key for name, key in keys.items() if key is not None}, store)
+    if calibration is not None:
+        folders = ModelFolders(folders.model, Path(calibration).expanduser())
+    if verify:
+        for folder in filter(None, (folders.model, folders.calibration)):
+            if (folder / FILE_NAME).is_file():
+                require_whole(Artifact.at(folder))
+    return Model(folders, open_bundle(folders, config), config)
+
+
+def _found(
+    model: str | os.PathLike[str], keys: dict[str, Any], store: str | os.PathLike[str] | None
+) -> tuple[ModelFolders, PredictConfig]:
+    """Where a model is, and the table [predict] that applies to it with `keys` in place of its own."""
     path = Path(model).expanduser()
     folders = ModelFolders(path)
     if path.is_dir():
@@ -208,9 +225,7 @@ def load(
         recipe = load_recipe(str(path), tables={"predict": keys})
         config = recipe.configs["predict"]
         folders = model_of(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
-    if calibration is not None:
-        folders = ModelFolders(folders.model, Path(calibration).expanduser())
-    return Model(folders, open_bundle(folders, config), config)
+    return folders, config
 
 
 def open_bundle(folders: ModelFolders, config: PredictConfig, explain: bool = False) -> "Bundle":

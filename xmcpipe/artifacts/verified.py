@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.artifacts.containing import store_of
 from xmcpipe.artifacts.fingerprint import sha256_of_file
 from xmcpipe.artifacts.manifest import Output
 from xmcpipe.artifacts.owner import HOST
@@ -75,6 +76,18 @@ class Verified:
             part.rename(path)
         except OSError:  # a store that can't be written: the files are hashed again next time
             part.unlink(missing_ok=True)
+
+
+def require_whole(artifact: Artifact) -> None:
+    """Raise XmcpipeError as `Verified.require_whole` does; its store remembers what was seen.
+
+    A copy outside any store is read to its last byte each time.
+    """
+    store = store_of(artifact)
+    if store is None:
+        require_whole_now(artifact)
+    else:
+        Verified(store.root).require_whole(artifact)
 
 
 def require_whole_now(artifact: Artifact) -> None:

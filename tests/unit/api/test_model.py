@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,19 @@ def test_a_string_is_one_document(model: xmcpipe.Model, test: Documents) -> None
     assert model.predict([]) == []
     assert model.predict("  ") == []
     assert sum(names(row)[0] in true for row, true in zip(rows, test.labels, strict=True)) > 30
+
+
+def test_a_damaged_model_is_not_loaded(model: xmcpipe.Model, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model.path, copy)
+    xmcpipe.load(copy, device="cpu")
+    weights = copy / "encoder" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-9] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(xmcpipe.XmcpipeError, match=r"encoder/model\.safetensors was changed"):
+        xmcpipe.load(copy, device="cpu")
+    assert xmcpipe.load(copy, device="cpu", verify=False).predict("word1")
 
 
 def test_a_probability_is_the_logistic_function_of_the_score(model: xmcpipe.Model, test: Documents) -> None:

@@ -38,3 +38,16 @@ def test_a_folder_that_is_no_dataset_is_one_line(tmp_path: Path) -> None:
     assert "bags of words and no text" in run("import", tmp_path, "--store", tmp_path / "store", code=2)
     assert "expected either train (a table) or folder" in run("import", "--store", tmp_path / "store", code=2)
     assert not (tmp_path / "store" / "raw").exists()
+
+
+def test_a_damaged_artifact_is_not_exported(tmp_path: Path) -> None:
+    pecos(tmp_path / "source")
+    made = json.loads(run("import", tmp_path / "source", "--store", tmp_path / "store", "--json"))
+    labels = next(Path(made["path"]).glob("labels*"))
+    content = bytearray(labels.read_bytes())
+    content[len(content) // 2] ^= 1
+    labels.write_bytes(content)
+    message = run("export", made["path"], "-o", tmp_path / "out", code=2)
+    assert "was changed" in message
+    assert labels.name in message
+    assert not (tmp_path / "out").exists()

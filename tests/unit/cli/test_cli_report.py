@@ -93,3 +93,17 @@ def test_a_broken_manifest_is_a_known_error(call: Any, shelf: Any, tmp_path: Pat
     result = call("broken")
     assert result.exit_code == 2
     assert "can't be read as a manifest" in result.stderr
+
+
+def test_a_flipped_bit_is_found_before_anything_is_shown(call: Any, shelf: Any, tmp_path: Path) -> None:
+    shutil.copytree(shelf[0], tmp_path / "store")
+    run = tmp_path / "store" / shelf[1][0].relative_to(shelf[0])
+    shards = next((tmp_path / "store/shards").rglob("test*"))
+    content = bytearray(shards.read_bytes())
+    content[len(content) // 2] ^= 4
+    shards.write_bytes(content)
+    result = call(run, "--no-baselines", "--bootstrap", 0, "--store", tmp_path / "store")
+    assert result.exit_code == 2, result.output
+    assert f"{shards} was changed" in result.stderr.replace("\n", "")
+    assert "xmcpipe tokenize --force" in result.stderr
+    assert not Path("report.html").exists()

@@ -89,6 +89,8 @@ COMMANDS = {
     }
     | {"--max-text", "--max-body", "--max-k", "--store"},
     "report": {
+        "--verify",
+        "--no-verify",
         "--output",
         "-o",
         "--name",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tools.planned_bytes import of_public_data, planned
+from xmcpipe.cli.published import shape_of_download
 from xmcpipe.data.registry import datasets
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory import plan_cache
 from xmcpipe.memory.plan_cache import PLANNED, cached_plan, plan_identity
-from xmcpipe.memory.published import shape_of_download
 from xmcpipe.memory.recipe_plan import plan_recipe
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.recipe import load, packaged_recipes

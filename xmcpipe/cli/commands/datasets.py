@@ -6,12 +6,12 @@ from typing import Any
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.cli.options import STORE, JsonOption, StoreOption
 from xmcpipe.cli.output import print_json, size
+from xmcpipe.cli.published import published_shape
 from xmcpipe.cli.shown import echo
 from xmcpipe.data.registry import Dataset
 from xmcpipe.data.registry import datasets as registered
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.plan_cache import cached_plan
-from xmcpipe.memory.published import published_shape
 from xmcpipe.recipe import load, packaged_recipes
 
 GIB = 1 << 30

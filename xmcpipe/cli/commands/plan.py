@@ -18,12 +18,12 @@ from xmcpipe.cli.options import (
     StoreOption,
 )
 from xmcpipe.cli.output import print_json
+from xmcpipe.cli.published import shape_of_download
 from xmcpipe.cli.session import at_most_one_recipe, open_chain, read_recipe
 from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import print_table, say
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.memory.plan_cache import cached_plan
-from xmcpipe.memory.published import shape_of_download
 from xmcpipe.memory.recipe_plan import RecipePlan
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.stages.chain import Chain
@@ -129,8 +129,8 @@ def plan(
 ) -> None:
     """Predict the peak memory of a training, by part, and the lower bound on step time.
 
-    The sizes of the data are those that options state, or those of the shards in the store. Without both, they
-    are the published ones of the dataset that the recipe downloads.
+    The sizes of the data are those that options state, or those of the shards in the store, or the published
+    ones of the dataset that the recipe downloads.
     """
     loaded = read_recipe(at_most_one_recipe(recipe_argument, recipe), settings, {"train": {}})
     chain = open_chain(loaded, store, {"shards": shards_artifact, "clusters": clusters_artifact})

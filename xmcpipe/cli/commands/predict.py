@@ -10,7 +10,7 @@ import typer
 from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact, Store
-from xmcpipe.artifacts.verified import Verified
+from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import CALIBRATION_VERSION, MODEL_VERSION
 from xmcpipe.cli import labelling, text_source
 from xmcpipe.cli.commands import importing
@@ -285,5 +285,5 @@ def _whole(folders: ModelFolders, store: Path, verify: bool) -> Iterator[None]:
                 artifact.manifest.require(kind, version)
                 stack.enter_context(Store(store).reading(artifact))
                 if verify:
-                    Verified(store).require_whole(artifact)
+                    require_whole(artifact)
         yield

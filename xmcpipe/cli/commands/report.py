@@ -1,17 +1,20 @@
 """`report`: writes one or several runs as one self-contained HTML page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xmcpipe.artifacts.store import Artifact, Store
-from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption
+from xmcpipe.artifacts.verified import require_whole
+from xmcpipe.cli.options import STORE, JsonOption, SetOption, StoreOption, VerifyOption
 from xmcpipe.cli.output import print_json, size
 from xmcpipe.cli.session import open_chain, read_recipe
 from xmcpipe.cli.shown import echo
 from xmcpipe.cli.text_table import say
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.progress import progress
 from xmcpipe.report.facts.beside import with_baselines
 from xmcpipe.report.facts.runs import Run, metrics_of, named, read_run
 
@@ -66,6 +69,7 @@ def report(
     seed: SeedOption = 0,
     baselines: BaselinesOption = True,
     store: StoreOption = STORE,
+    verify: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Show one or several runs on one HTML page: figures, curves, memory, topology, documents, settings."""
@@ -74,6 +78,8 @@ def report(
     shown = named(_distinct_runs(runs, settings, store), names or ())
     if baselines:
         shown = with_baselines(shown, Store(store))
+    if verify:
+        _require_whole(shown)
     facts = make_report(shown, ReportOptions(documents, bootstrap, seed), output)
     if as_json:
         print_json(facts)
@@ -83,6 +89,15 @@ def report(
     say(f"{output}  {size(facts['bytes'])}  {run_names} · {sample}")
     for note in facts["notes"]:
         echo(note, err=True)
+
+
+def _require_whole(runs: Sequence[Run]) -> None:
+    """Raise XmcpipeError, which names the file, if an artifact that the page would show was changed."""
+    artifacts = {artifact.path: artifact for run in runs for artifact in run.artifacts.values()}
+    with progress("verify", len(artifacts), "artifacts") as bar:
+        for artifact in artifacts.values():
+            require_whole(artifact)
+            bar.update()
 
 
 def _distinct_runs(runs: list[str], settings: list[str] | None, store: Path) -> list[Run]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from xmcpipe.artifacts.containing import store_of
 from xmcpipe.artifacts.store import Artifact, Store
-from xmcpipe.report.facts.runs import BASELINE, Run, read_run, store_of
+from xmcpipe.report.facts.runs import BASELINE, Run, read_run
 
 
 def with_baselines(runs: Sequence[Run], store: Store) -> list[Run]:
@@ -14,7 +15,7 @@ def with_baselines(runs: Sequence[Run], store: Store) -> list[Run]:
     """
     shown = {run.artifacts["metrics"].manifest.fingerprint for run in runs}
     names, beside = {run.name for run in runs}, []
-    place = store_of(runs[0].artifacts["metrics"], store)
+    place = store_of(runs[0].artifacts["metrics"]) or store
     for system, metrics in _newest(runs[0].artifacts["metrics"], place).items():
         if metrics.manifest.fingerprint not in shown:
             name = system if system not in names else f"{system} {metrics.manifest.fingerprint[:8]}"

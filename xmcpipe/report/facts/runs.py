@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xmcpipe.artifacts.containing import store_of
 from xmcpipe.artifacts.manifest import SOURCE
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.errors import XmcpipeError
@@ -107,7 +108,7 @@ def metrics_of(folder: Path, store: Store) -> Artifact:
             "name a recipe, or the folder of metrics, predictions or a model",
         )
     # If the folder is in another store, its metrics are most likely there too.
-    for place in (store_of(artifact, store), store):
+    for place in (store_of(artifact) or store, store):
         descendants = [
             metrics for metrics in place.all("metrics") if name in _ancestry(place, metrics).values()
         ]
@@ -120,17 +121,10 @@ def metrics_of(folder: Path, store: Store) -> Artifact:
     )
 
 
-def store_of(artifact: Artifact, default: Store) -> Store:
-    """The store that contains the artifact; `default` if its folder is not in a store."""
-    path, manifest = artifact.path.resolve(), artifact.manifest
-    own = Store(path.parents[1])
-    return own if own.place(manifest.kind, manifest.fingerprint) == path else default
-
-
 def read_run(metrics: Artifact, store: Store, name: str = "", recipe: str = "") -> Run:
     """The run with these metrics. The other artifacts of its chain are found by their fingerprints."""
     metrics.manifest.require("metrics", metrics.manifest.schema_version)
-    place = store_of(metrics, store)
+    place = store_of(metrics) or store
     names = {**_ancestry(place, metrics), "metrics": metrics.manifest.fingerprint}
     chain = {kind: place.find(kind, name) or store.find(kind, name) for kind, name in names.items()}
     chain["metrics"] = metrics  # this folder, even if the store has another copy

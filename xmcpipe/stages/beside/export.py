@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, RAW_VERSION
 from xmcpipe.errors import XmcpipeError
 
@@ -32,13 +33,15 @@ def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
     Returns the size in bytes of each file, by file name. Raises XmcpipeError if `folder` is not an artifact
     of raw data or predictions, or if `out` is not empty.
     """
-    manifest = Artifact.at(folder).manifest
+    artifact = Artifact.at(folder)
+    manifest = artifact.manifest
     if manifest.kind not in VERSIONS:
         raise XmcpipeError(
             f"expected an artifact of raw data or predictions, got one of {manifest.kind} in {folder}",
             "name a folder that download, import or predict wrote",
         )
     manifest.require(manifest.kind, VERSIONS[manifest.kind])
+    require_whole(artifact)
     import pyarrow as pa
 
     with _atomic(out) as building:

@@ -1,4 +1,4 @@
-"""The shapes of public datasets, by their published counts: a recipe can be planned before its data is here."""
+"""The shapes of public datasets by their published counts, to plan a recipe whose data isn't here yet."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def published_shape(dataset: Dataset) -> DataShape:
 
 
 def shape_of_download(configs: Mapping[str, Any]) -> DataShape:
-    """The published shape of the dataset that a recipe's `configs` download; nothing is known of any other."""
+    """The published shape of the dataset that a recipe's `configs` download; all unknown for another one."""
     download = configs.get("download")
     dataset = datasets().get(download.dataset) if download else None
     return published_shape(dataset) if dataset else DataShape()
