@@ -13,7 +13,7 @@ from xmcpipe.json_file import parse_json_object
 HEADER_BYTES = 1 << 25  # a tensor takes about 100 bytes
 ITEM_BYTES = {
     **{"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4},
-    **{"F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1},
+    **{"F16": 2, "BF16": 2, "I16": 2, "U16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1, "BOOL": 1},
 }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.ops.step import step_
 from xmcpipe.ops.word_layer import Words
 
@@ -22,7 +23,8 @@ class HeadSGD:
     """The state of SGD for the weights of a head.
 
     `scale` and `rate` float32 [] and `step` int64 [] are tensors on the head's device whose values change
-    from step to step; `momentum` has the weights' shape and dtype, None without momentum.
+    from step to step; `momentum` has the weights' shape and dtype, bfloat16 for weights of 8 bits, or
+    is None without momentum.
     """
 
     scale: Tensor
@@ -38,7 +40,8 @@ class HeadSGD:
         device = head.weight.device
         scale, rate = (torch.zeros((), device=device) for _ in range(2))
         step = torch.zeros((), dtype=torch.int64, device=device)
-        momentum = torch.zeros_like(head.weight.detach()) if momentum_factor else None
+        dtype = torch.bfloat16 if head.weight.dtype == FLOAT8 else head.weight.dtype
+        momentum = torch.zeros_like(head.weight.detach(), dtype=dtype) if momentum_factor else None
         return HeadSGD(scale, rate, step, momentum, momentum_factor, weight_decay)
 
     def update(self, head: Head, label_chunk: int) -> Update:

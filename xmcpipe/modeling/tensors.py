@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.tensor_header import read_tensor_header
 
 PIECE_BYTES = 1 << 24  # 16 MiB
@@ -31,6 +32,7 @@ DTYPES = {
     "U32": torch.uint32,
     "I16": torch.int16,
     "U16": torch.uint16,
+    "F8_E4M3": FLOAT8,
     "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
@@ -113,8 +115,10 @@ class TensorFile:
             )
         assert tensor.is_contiguous(), "otherwise its pieces are copies"
         dtype = DTYPES[entry["dtype"]]
-        # Floats may change their width. Another integer type, or none, would change the values.
-        if dtype != tensor.dtype and not (dtype.is_floating_point and tensor.is_floating_point()):
+        # Floats of 16 bits and more may change their width. Another integer type, or none, would change the
+        # values, and so would 8 bits, which hold scaled ones.
+        wide = FLOAT8 not in (dtype, tensor.dtype) and dtype.is_floating_point and tensor.is_floating_point()
+        if dtype != tensor.dtype and not wide:
             raise XmcpipeError(
                 f"{self._path}: {name}: expected {NAMES[tensor.dtype]}, got {entry['dtype']}",
                 "run the stage again",

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.ops.topology import INDEX_DTYPE, MAX_FEATURES
 
 FLOATS = (torch.bfloat16, torch.float16, torch.float32)
+WEIGHTS = (FLOAT8, *FLOATS)  # dtypes of a layer's weights
 
 
 def check_matrix(matrix: Tensor, name: str, width: int | None = None) -> None:
@@ -38,11 +40,11 @@ def check_index(weight_LK: Tensor, index_RK: Tensor, num_features: int, group: i
 
 
 def check_layer(layer: SparseLayer, num_features: int) -> None:
-    """Check a layer that an operator updates in place: contiguous tensors of 16- or 32-bit floats."""
+    """Check a layer that an operator updates in place: contiguous tensors of floats of 8 to 32 bits."""
     weight, index, bias, momentum, group = layer
     check_index(weight, index, num_features, group)
-    if weight.dtype not in FLOATS:
-        raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
+    if weight.dtype not in WEIGHTS:
+        raise ValueError(f"expected weight bfloat16, float16, float32 or float8_e4m3fn, got {weight.dtype}")
     if not (weight.is_contiguous() and index.is_contiguous()):
         raise ValueError("expected contiguous weight and index, since rows are written in place")
     if bias is not None and (
@@ -55,15 +57,18 @@ def check_layer(layer: SparseLayer, num_features: int) -> None:
         return
     if momentum.shape != weight.shape or not momentum.is_contiguous():
         raise ValueError(f"expected contiguous momentum {list(weight.shape)}, got {list(momentum.shape)}")
-    if momentum.dtype not in (weight.dtype, torch.bfloat16):
-        raise ValueError(f"expected momentum {weight.dtype} or bfloat16, got {momentum.dtype}")
+    if momentum.dtype not in ({weight.dtype, torch.bfloat16} - {FLOAT8}):
+        own = "" if weight.dtype == FLOAT8 else f"{weight.dtype} or "
+        raise ValueError(f"expected momentum {own}bfloat16, got {momentum.dtype}")
 
 
-def sum_dtype(*tensors: Tensor) -> torch.dtype:
+def sum_dtype(*tensors: Tensor, weight: Tensor | None = None) -> torch.dtype:
     """The dtype of sums and results: float64 if all tensors are float64, otherwise float32.
 
-    Raises ValueError for any other mix, and for dtypes that are not floats.
+    `weight` may have 8 bits. Raises ValueError for any other mix, and for dtypes that are not floats.
     """
+    if weight is not None and weight.dtype != FLOAT8:
+        tensors = (*tensors, weight)
     dtypes = {tensor.dtype for tensor in tensors}
     if dtypes == {torch.float64}:
         return torch.float64

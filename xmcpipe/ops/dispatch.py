@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.rounding import FLOAT8
 
 FEW_ROWS, FEW_VALUES = 4, 1 << 25  # rows, and L x D: torch takes less than a tenth of a second for them
 MIN_FEATURES_PER_CONNECTION = 3  # smallest D / K at which gathering beats dense tiles on a CPU
@@ -44,6 +45,7 @@ def numba_preferred(features_BD: Tensor, layer: SparseLayer, sums: torch.dtype) 
         and num_rows > 0
         and layer.num_labels > 0
         and 0 < layer.fan_in * per_connection <= num_features
+        and (layer.weight.dtype != FLOAT8 or layer.fan_in % 2 == 0)  # numba sees two weights as one number
         and numba_installed()
     )
 

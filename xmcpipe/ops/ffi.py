@@ -35,7 +35,7 @@ def _empty_scores(features: Tensor, weight: Tensor, index: Tensor, group: int = 
     """Check the arguments of `ffi_scores` and allocate its result."""
     check_matrix(features, "features")
     check_index(weight, index, features.shape[1], group)
-    return features.new_empty(len(features), len(weight), dtype=sum_dtype(features, weight))
+    return features.new_empty(len(features), len(weight), dtype=sum_dtype(features, weight=weight))
 
 
 def _empty_grad_features(
@@ -44,7 +44,7 @@ def _empty_grad_features(
     """Check the arguments of `ffi_grad_features` and allocate its result."""
     check_index(weight, index, num_features, group)
     check_matrix(grad, "grad", len(weight))
-    return grad.new_empty(len(grad), num_features, dtype=sum_dtype(grad, weight))
+    return grad.new_empty(len(grad), num_features, dtype=sum_dtype(grad, weight=weight))
 
 
 def _empty_grad_weight(grad: Tensor, features: Tensor, index: Tensor, group: int = 1) -> Tensor:

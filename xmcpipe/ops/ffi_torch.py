@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer, whole_groups
+from xmcpipe.ops.rounding import decoded
 
 TILE_VALUES = 1 << 22  # values of a dense tile: 16 MiB in float32
 
@@ -44,7 +45,7 @@ class DenseTile:
         The result is valid until the next call of a method.
         """
         tile_TD = self._values[: len(weight_TK)].zero_()
-        return tile_TD.scatter_(1, index_TK, weight_TK.to(tile_TD.dtype))
+        return tile_TD.scatter_(1, index_TK, decoded(weight_TK, tile_TD.dtype))
 
     def product(self, grad_BT: Tensor, features_BD: Tensor) -> Tensor:
         """grad^T @ features, [T, D], which overwrites the tile. Valid until the next call of a method."""

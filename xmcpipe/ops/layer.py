@@ -21,13 +21,14 @@ class SparseLayer(NamedTuple):
     """
 
     weight: Tensor
-    """[L, K], bfloat16, float16 or float32; the products also accept float64."""
+    """[L, K], bfloat16, float16, float32, or float8_e4m3fn that holds 64 times the values (`ops/rounding.py`);
+    the products also accept float64."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
     """uint16 [R, K], R = L / G rounded up: the features that the weights of a group multiply."""
     bias: Tensor | None = None
     """float32 [L], or None for a layer without bias."""
     momentum: Tensor | None = None
-    """[L, K], in the weight's dtype or bfloat16; None for SGD without momentum."""
+    """[L, K], in the weight's dtype (not of 8 bits) or bfloat16; None for SGD without momentum."""
     group: int = 1
     """G, the number of labels of a group."""
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.checks import FLOATS, check_index
+from xmcpipe.ops.checks import FLOATS, WEIGHTS, check_index
 from xmcpipe.ops.dispatch import cuda_kernels_usable
 from xmcpipe.ops.layer import Rewiring, SparseLayer
+from xmcpipe.ops.rounding import FLOAT8, decoded
 from xmcpipe.ops.topology import chunk_rows, regrow
 
 # (rows_T int64, local; index_TK; pruned_TK) -> uint16 [T, K], with new features at the pruned places
@@ -32,8 +33,8 @@ def check(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> None
     """Raise ValueError unless the arguments are valid for `ffi_rewire_`; tensor values are not read."""
     weight = layer.weight
     check_index(weight, layer.index, rewiring.num_features, layer.group)
-    if weight.dtype not in FLOATS:
-        raise ValueError(f"expected weight bfloat16, float16 or float32, got {weight.dtype}")
+    if weight.dtype not in WEIGHTS:
+        raise ValueError(f"expected weight bfloat16, float16, float32 or float8_e4m3fn, got {weight.dtype}")
     for moment in moments:
         if moment.shape != weight.shape:
             raise ValueError(f"expected moments {list(weight.shape)}, got {list(moment.shape)}")
@@ -51,9 +52,11 @@ def magnitude_bits(weight: Tensor) -> Tensor:
 def strengths(weight_LK: Tensor, group: int) -> Tensor:
     """The mean |weight| of each slot of the groups, [R, K]: in float32, or |weight| itself for G = 1.
 
+    `weight_LK` is as it is stored; strengths are of its values.
+
     Labels are added one after the other, so that the bits are the same in any piece and on any device.
     """
-    weight_LK = weight_LK.detach()
+    weight_LK = decoded(weight_LK.detach())
     if group == 1:
         return weight_LK.abs()
     num_whole, num_left = divmod(len(weight_LK), group)
@@ -82,7 +85,7 @@ def ffi_rewire_(
 ) -> Tensor:
     """Prune and regrow in place; returns the number of connections replaced, int64 [].
 
-    `weight` [L, K] bfloat16, float16 or float32; `index` uint16 [R, K] of groups of `group` labels;
+    `weight` [L, K] of a layer's dtypes; `index` uint16 [R, K] of groups of `group` labels;
     `moments`: optimizer tensors [L, K]. Slots whose strength is below `bits` are replaced, and the first
     `ties` of those equal to it; if `row_count` is not 0, the `row_count` weakest of each row instead, of
     equal ones the first. The new features are those of `topology.regrow` for (seed, rewiring,
@@ -145,7 +148,9 @@ def rewire_by_(
         labels_N, number_N = _labels_of(rows_T, group, len(weight))
         pruned_NK = pruned_TK[number_N]
         for tensor in [weight, *moments]:
-            tensor[labels_N] = tensor[labels_N].masked_fill(pruned_NK, 0.0)
+            # The bits of 0 are 0 in 8 bits too, where torch computes nothing.
+            bits = tensor.view(torch.uint8) if tensor.dtype == FLOAT8 else tensor
+            bits[labels_N] = bits[labels_N].masked_fill(pruned_NK, 0)
         replaced += pruned_NK.sum()
     return replaced
 

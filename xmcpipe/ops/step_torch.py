@@ -9,7 +9,7 @@ from torch import Tensor
 from xmcpipe.ops.ffi_torch import DenseTile, tiles
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.losses.loss import loss_named
-from xmcpipe.ops.rounding import random_bits, round_stochastically
+from xmcpipe.ops.rounding import decoded, random_bits, round_stochastically
 from xmcpipe.ops.word_layer import Words
 from xmcpipe.ops.words import plain
 
@@ -56,12 +56,13 @@ def update_(part: SparseLayer, grad_TK: Tensor, update: Update, first_label: int
     `grad_TK` is the unscaled dW in float32, and is overwritten; `first_label` is the id of the part's first
     label.
     """
-    step_TK = grad_TK.mul_(update.scale).add_(part.weight, alpha=update.weight_decay)
+    weight_TK = decoded(part.weight)
+    step_TK = grad_TK.mul_(update.scale).add_(weight_TK, alpha=update.weight_decay)
     if part.momentum is not None:
         step_TK.add_(part.momentum, alpha=update.momentum_factor)
         part.momentum.copy_(step_TK)
     # Momentum may be stored in 16 bits, but the weight is updated by its unrounded value.
-    new_TK = part.weight.float().sub_(step_TK.mul_(update.rate))
+    new_TK = weight_TK.float().sub_(step_TK.mul_(update.rate))
     if part.weight.dtype != torch.float32:
         labels_T = torch.arange(len(part.weight), device=part.weight.device) + first_label
         random_TK = random_bits(update.seed, update.step, labels_T, part.weight.shape[1])

@@ -25,7 +25,7 @@ def check(features: Tensor, layer: SparseLayer, k: int, label_chunk: int, ids: T
     """Raise ValueError unless the arguments are valid for `ffi_topk`."""
     check_matrix(features, "features")
     check_index(layer.weight, layer.index, features.shape[1], layer.group)
-    sum_dtype(features, layer.weight)
+    sum_dtype(features, weight=layer.weight)
     if layer.bias is not None and layer.bias.shape != layer.weight.shape[:1]:
         raise ValueError(f"expected bias [{layer.num_labels}], got {list(layer.bias.shape)}")
     if not 1 <= k <= layer.num_labels:

@@ -33,7 +33,8 @@ def model_shape(
     """The shape of the model of `config`; `embedding` is the width E of the encoder.
 
     `word_kind` and `num_words` describe the words that a head with `word_fan_in` reads.
-    With memory = "light" the weights have the dtype that `precision` names, otherwise float32.
+    With memory = "light" the weights have the dtype that `precision` names, or 8 bits where
+    `head.weight_dtype` says so; otherwise float32.
     """
     dtype = config.precision if config.memory == "light" else "float32"
     head = HeadShape(
@@ -44,7 +45,7 @@ def model_shape(
         bias=config.head.bias,
         init_std=config.head.init_std,
         seed=config.seed,
-        dtype=dtype,
+        dtype=dtype if config.head.weight_dtype == "precision" else config.head.weight_dtype,
         word_fan_in=config.head.word_fan_in,
         group=config.head.group,
     )
@@ -59,11 +60,11 @@ def model_shape(
         frozen=config.encoder.frozen,
         word_kind=word_kind,
         num_words=num_words,
-        frequent=_frequent_shape(config, head) if config.head.frequent_labels else None,
+        frequent=_frequent_shape(config, head, dtype) if config.head.frequent_labels else None,
     )
 
 
-def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
+def _frequent_shape(config: TrainConfig, sparse: HeadShape, dtype: str) -> HeadShape:
     """The shape of the head of the most frequent labels, beside `sparse`.
 
     Its labels read every feature, so groups of them only make the index smaller.
@@ -79,6 +80,7 @@ def _frequent_shape(config: TrainConfig, sparse: HeadShape) -> HeadShape:
         kind="ffi",
         num_labels=count,
         fan_in=sparse.in_features,
+        dtype=dtype,  # labels with many documents, and few: 8 bits would save nothing
         init_std=0.0,
         seed=sparse.seed ^ SEED_OF_FREQUENT,
         word_fan_in=config.head.frequent_word_fan_in if config.head.word_fan_in else 0,

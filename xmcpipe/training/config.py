@@ -227,6 +227,8 @@ class TrainTable:
             require_loss(self.loss)
         if self.memory == "light":
             _require_light(self)
+        elif self.head.weight_dtype != "precision":
+            raise ValueError("expected memory = 'light' with head.weight_dtype = 'float8', got 'paper'")
         self._set_rules()
 
     def _set_rules(self) -> None:

@@ -66,6 +66,11 @@ class HeadTable:
     """Initial bias: 0 (zero), or the constant score that minimises the loss of each label (prior); "auto" is
     prior with the loss bce."""
 
+    weight_dtype: Literal["precision", "float8"] = later("precision")
+    """Numbers that the weights of a sparse head are stored in: those of train.precision, or float8, E4M3 numbers
+    of 8 bits, which reach from 3e-5 to 7 in magnitude and are rounded at random, right on average. float8 needs
+    memory = "light" and an even fan_in; words, biases and the head of frequent labels keep their bits."""
+
     init_std: float = 0.0
     """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
 
@@ -101,6 +106,8 @@ class HeadTable:
         require_at_least(self, 1, "fan_in", "group")
         if self.group > 1 and not HEADS[self.kind].is_sparse:
             raise ValueError(f"expected a sparse head with group > 1, got kind = {self.kind!r}")
+        if self.weight_dtype == "float8" and self.fan_in != AUTO and int(self.fan_in) % 2:
+            raise ValueError(f"expected an even fan_in with weight_dtype = 'float8', got {self.fan_in}")
         require_at_least(
             self, 0, "init_std", "intermediate", "intermediate_lr", "lr", "weight_decay", "momentum"
         )

@@ -9,6 +9,7 @@ from tests.unit.ops.ffi_cases import make, poison
 from xmcpipe.ops import reference
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.reference import Sgd, StepResult
+from xmcpipe.ops.rounding import FLOAT8, FLOAT8_SCALE, decoded, encoded
 from xmcpipe.ops.step import step_
 
 SCALE, RATE, DECAY, FACTOR = 0.02, 0.5, 0.01, 0.9
@@ -59,7 +60,7 @@ class Case:
         index = index[: -(-sizes.num_labels // group)]
         self.features, self.device = features.to(dtypes[0]).to(device), device
         self.layer = SparseLayer(
-            (0.3 * weight).to(dtypes[1]).to(device),
+            encoded(0.3 * weight, dtypes[1]).to(device),
             index.to(device),
             noise[0].float().to(device),
             None if momentum is None else weight.flip(0).to(momentum).to(device),
@@ -92,8 +93,9 @@ class Case:
         """The step of all labels in float64, by dense maths, unrounded."""
         weight, index, bias, momentum, group = self.layer
         assert bias is not None
+        weight = decoded(weight, torch.float64)
         velocity = torch.zeros_like(weight) if momentum is None else momentum
-        exact = SparseLayer(weight.double(), index, bias.double(), velocity.double(), group)
+        exact = SparseLayer(weight, index, bias.double(), velocity.double(), group)
         sgd = Sgd(SCALE, rate, DECAY, 0.0 if momentum is None else FACTOR)
         return reference.ffi_step(self.features.double(), exact, self.target.double(), loss, sgd)
 
@@ -113,10 +115,10 @@ def assert_same_up_to_order(value: Tensor, expected: Tensor) -> None:
 
 
 def spacing(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The distance of neighbouring numbers of the dtype, around each value."""
-    info = torch.finfo(dtype)
-    exponent = torch.floor(torch.log2(values.abs().clamp(min=info.smallest_normal)))
-    return torch.exp2(exponent) * info.eps
+    """The distance of neighbouring weights of the dtype, around each value."""
+    info, factor = torch.finfo(dtype), FLOAT8_SCALE if dtype == FLOAT8 else 1.0
+    exponent = torch.floor(torch.log2((values.abs() * factor).clamp(min=info.smallest_normal)))
+    return torch.exp2(exponent) * info.eps / factor
 
 
 def check(case: Case, loss: str, outcome: Outcome) -> None:
@@ -131,7 +133,7 @@ def check(case: Case, loss: str, outcome: Outcome) -> None:
     if weight.dtype == torch.float32:
         assert_near(weight, expected.weight)
     else:  # either neighbour
-        off = (weight.double() - expected.weight).abs()
+        off = (decoded(weight).double() - expected.weight).abs()
         assert (off <= 1.001 * spacing(expected.weight, weight.dtype) + 1e-6).all()
     if momentum is not None:
         off = (momentum.double() - expected.momentum).abs()

@@ -132,5 +132,5 @@ def test_numba_draws_the_same_bits(seed: int, step: int, label: int, num_places:
 
 
 def test_other_types_are_refused() -> None:
-    with pytest.raises(ValueError, match="bfloat16 or float16"):
+    with pytest.raises(ValueError, match="bfloat16, float16 or float8"):
         round_stochastically(torch.ones(1), torch.zeros(1, dtype=torch.int32), torch.float32)

@@ -24,7 +24,7 @@ from xmcpipe.ops import ffi_torch, reference
 from xmcpipe.ops.cpu import threads
 from xmcpipe.ops.cuda import geometry
 from xmcpipe.ops.losses.loss_table import LOSSES
-from xmcpipe.ops.rounding import random_bits, round_stochastically
+from xmcpipe.ops.rounding import FLOAT8, random_bits, round_stochastically
 from xmcpipe.ops.step import step_
 
 Dtypes = tuple[torch.dtype, torch.dtype]
@@ -33,7 +33,7 @@ Dtypes = tuple[torch.dtype, torch.dtype]
 @given(
     SHAPES,
     st.integers(1, 30),
-    st.sampled_from([(x, w) for x in FLOATS for w in FLOATS]),
+    st.sampled_from([(x, w) for x in FLOATS for w in (*FLOATS, FLOAT8)]),
     st.sampled_from(["none", "same", "bfloat16"]),
     st.sampled_from(list(LOSSES)),
     st.sampled_from(IMPLEMENTATIONS),
@@ -50,7 +50,8 @@ def test_equals_the_dense_definition(
     seed: int,
 ) -> None:
     num_rows, (num_features, fan_in) = shape
-    kind = {"none": None, "same": dtypes[1], "bfloat16": torch.bfloat16}[momentum]
+    own = torch.bfloat16 if dtypes[1] == FLOAT8 else dtypes[1]
+    kind = {"none": None, "same": own, "bfloat16": torch.bfloat16}[momentum]
     case = Case(Sizes(num_rows, num_features, num_labels, fan_in), dtypes, kind, seed, device)
     update = make_update(device)._replace(label_chunk=1 + seed % 40)
     with implementation(name), pytest.MonkeyPatch.context() as patch:

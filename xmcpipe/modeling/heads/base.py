@@ -26,11 +26,13 @@ from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops import topology
 from xmcpipe.ops.layer import whole_groups
 from xmcpipe.ops.philox import random_normal
+from xmcpipe.ops.rounding import FLOAT8, encoded
 from xmcpipe.ops.word_layer import BatchWords, WordLayer
 from xmcpipe.ops.words.product import word_scores_
 
 STREAM_WEIGHT = 0xFFFFFFFF  # far from the streams of rewirings, which count up from 0
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float8": FLOAT8}
+WORD_DTYPES = {**DTYPES, "float8": torch.bfloat16}  # words keep 16 bits beside weights of 8
 
 Device = torch.device | str
 Chunking = Callable[[int, int], Iterator[tuple[int, int]]]
@@ -42,7 +44,8 @@ class HeadShape:
 
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
-    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES. `word_fan_in` is K',
+    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES; weights in
+    "float8" are stored as `ops/rounding.py` says. `word_fan_in` is K',
     the number of words that each label of a sparse head reads beside the features. `group` is G, the number
     of labels that share their features; in a head of groups, `first_label` counts places of the order.
     """
@@ -165,14 +168,15 @@ class Head(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Draw the weights from a normal distribution, each from (seed, label id, position) alone.
 
-        The bias stays 0. In bfloat16 the weights are the same numbers, rounded to nearest.
+        The bias stays 0. In 16 and 8 bits the weights are the same numbers, rounded to nearest.
         """
         width = self.weight.shape[1]
         std = self.shape.init_std or 1.0 / math.sqrt(width)
         with torch.no_grad():
             for begin, end in self.chunks(topology.chunk_rows(2 * width)):
                 labels = self.label_ids(begin, end)
-                self.weight[begin:end] = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
+                drawn = std * random_normal(self.shape.seed, STREAM_WEIGHT, labels, width)
+                self.weight[begin:end] = encoded(drawn, self.weight.dtype)
 
     def project(self, features_BD: Tensor) -> Tensor:
         """The features that the weights multiply, [B, W]: `features_BD`, unless a subclass projects them."""

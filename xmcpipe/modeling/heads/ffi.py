@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling.heads.base import DTYPES, Device, Head, HeadShape
+from xmcpipe.modeling.heads.base import WORD_DTYPES, Device, Head, HeadShape
 from xmcpipe.ops import topology
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, scores
 from xmcpipe.ops.layer import SparseLayer
@@ -45,7 +45,7 @@ class FFIHead(Head):
             self.register_buffer("label_order", order)
         if shape.word_fan_in:
             size = (shape.num_labels, shape.word_fan_in)
-            weight = torch.zeros(size, dtype=DTYPES[shape.dtype], device=device)
+            weight = torch.zeros(size, dtype=WORD_DTYPES[shape.dtype], device=device)
             self.word_weight = nn.Parameter(weight, requires_grad=False)
             no_words = torch.full(size, NO_WORD, dtype=topology.INDEX_DTYPE, device=device)
             self.register_buffer("word_index", no_words)

@@ -1,6 +1,6 @@
 """Converts tensors to arrays for the numba kernels.
 
-16-bit floats are passed as their bits in uint16, since NumPy has no bfloat16.
+Floats of 16 bits are passed as their bits in uint16, since NumPy has no bfloat16.
 
 L labels, K fan-in.
 """
@@ -15,16 +15,18 @@ from torch import Tensor
 from xmcpipe.ops.cpu.rounding import KINDS, Bits, Floats
 from xmcpipe.ops.cpu.simd import compiled, unowned
 from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.rounding import FLOAT8
 
 Index = NDArray[np.uint16]
 Features = NDArray[np.float32] | NDArray[np.uint16]
+BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.uint16, FLOAT8: torch.uint8}
 Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `ops/cpu/simd.py`
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's memory as an array, copied if it is not contiguous; 16-bit floats become uint16 bits."""
+    """The tensor's memory as an array, copied if it is not contiguous; floats of 16 and 8 bits become bits."""
     tensor = tensor.detach().contiguous()
-    bits: Tensor = tensor.view(torch.uint16) if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    bits: Tensor = tensor.view(BITS[tensor.dtype]) if tensor.dtype in BITS else tensor
     values: NDArray[Any] = bits.numpy()
     return values
 
@@ -32,7 +34,7 @@ def array(tensor: Tensor) -> NDArray[Any]:
 class LayerArrays(NamedTuple):
     """The layer's memory, with the number formats of weight and momentum; see `rounding.KINDS`.
 
-    Bits are uint16 [L, K], or [L, 2K] for float32. Bias and momentum are empty if the layer has none.
+    Bits are uint16 [L, K], or [L, 2K] for float32 and [L, K / 2] for 8 bits. Bias and momentum are empty if the layer has none.
     """
 
     weight: Bits

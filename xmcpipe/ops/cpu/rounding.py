@@ -1,22 +1,22 @@
 """`ops/rounding.py` and `ops/philox.py` for one row of weights, in numba; the results have the same bits.
 
-Rows of weights are passed as bits, uint16 [K], or [2K] for float32, with a `kind` that states their format,
-so that one compiled function serves all formats.
+Rows of weights are passed as bits, uint16 [K], or [2K] for float32 and [K / 2] for 8 bits, with a `kind` that
+states their format, so that one compiled function serves all formats.
 """
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcpipe.ops import philox
+from xmcpipe.ops import philox, rounding
 from xmcpipe.ops.cpu.simd import bits_of, compiled, float_of
 
 Bits = NDArray[np.uint16]
 Floats = NDArray[np.float32]
 Randoms = NDArray[np.uint32]
 
-KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-FLOAT32, BFLOAT16 = KINDS[torch.float32], KINDS[torch.bfloat16]
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float8_e4m3fn: 3}
+FLOAT32, BFLOAT16, FLOAT8 = (KINDS[each] for each in (torch.float32, torch.bfloat16, torch.float8_e4m3fn))
 
 MASK, HALF = np.uint64(philox.MASK), np.uint64(32)
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(philox.MULTIPLIER_0), np.uint64(philox.MULTIPLIER_1)
@@ -30,6 +30,12 @@ FLOAT16_BIAS = np.uint32(112 << 23)  # difference of the exponents' biases, 127 
 FLOAT16_SCALE = np.float32(2.0**112)
 FLOAT16_PLACES = np.float32(2.0**24)  # places of 1 in a subnormal float16
 RANDOM_SCALE = np.float32(2.0**-16)
+FLOAT8_SCALE = np.float32(rounding.FLOAT8_SCALE)
+FLOAT8_VALUES = np.float32(2.0**120 / rounding.FLOAT8_SCALE)  # 127 - 7, the difference of the exponents' biases
+FLOAT8_BIAS = np.uint32(120 << 23)
+FLOAT8_MAX = np.uint32(rounding.FLOAT8_MAX_BITS)
+FLOAT8_NORMAL = np.uint32(0x3C800000)  # 2^-6
+FLOAT8_PLACES = np.float32(2.0**9)  # places of 1 in a subnormal E4M3 number
 INFINITY, NOT_A_NUMBER = np.uint32(0x7F800000), np.uint32(0x7FC00000)
 HALF_BITS = np.uint32(0x3F000000)  # 0.5
 
@@ -59,6 +65,16 @@ def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             values_K[k] = float_of(np.uint32(bits_K[k]) << np.uint32(16))
+    elif kind == FLOAT8:
+        bytes_K = bits_K.view(np.uint8)
+        for k in range(len(bytes_K)):
+            bits = np.uint32(bytes_K[k])
+            # As for float16 below.
+            magnitude = (bits & np.uint32(0x7F)) << np.uint32(20)
+            value = bits_of(float_of(magnitude) * FLOAT8_VALUES)
+            if magnitude == np.uint32(0x07F00000):
+                value = NOT_A_NUMBER
+            values_K[k] = float_of(value | ((bits & np.uint32(0x80)) << np.uint32(24)))
     else:
         for k in range(len(bits_K)):
             bits = np.uint32(bits_K[k])
@@ -84,6 +100,21 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
             if bits & MAGNITUDE > INFINITY:
                 magnitude = NOT_A_NUMBER
             bits_K[k] = (magnitude | (bits & SIGN)) >> np.uint32(16)
+    elif kind == FLOAT8:
+        bytes_K = bits_K.view(np.uint8)
+        for k in range(len(bytes_K)):
+            bits = bits_of(values_K[k] * FLOAT8_SCALE)
+            magnitude = bits & MAGNITUDE
+            drawn = (random_K[k] << np.uint32(4)) + np.uint32(8)  # the upper 16 of the 20 dropped bits, and a half
+            normal = min(np.uint32(magnitude + drawn), FLOAT8_MAX)
+            places = float_of(min(magnitude, FLOAT8_NORMAL)) * FLOAT8_PLACES
+            places += (np.float32(random_K[k]) + np.float32(0.5)) * RANDOM_SCALE
+            code = np.uint32(places)
+            if magnitude >= FLOAT8_NORMAL:
+                code = (normal - FLOAT8_BIAS) >> np.uint32(20)
+            if magnitude > INFINITY:
+                code = np.uint32(0x7F)
+            bytes_K[k] = code | ((bits & SIGN) >> np.uint32(24))
     else:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])

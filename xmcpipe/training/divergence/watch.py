@@ -18,6 +18,7 @@ from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
+from xmcpipe.ops.rounding import decoded
 from xmcpipe.training.checkpoint import Progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
@@ -114,5 +115,5 @@ class Divergence:
 
 def _is_finite(tensor: Tensor) -> bool:
     """Whether all elements are finite; unlike `isfinite`, it makes no copy of this shape."""
-    low, high = torch.aminmax(tensor.detach())
+    low, high = torch.aminmax(decoded(tensor.detach()))
     return bool(torch.isfinite(low)) and bool(torch.isfinite(high))

@@ -20,6 +20,7 @@ from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.ffi import ffi_scores
 from xmcpipe.ops.layer import Positives
 from xmcpipe.ops.losses.loss import loss_named
+from xmcpipe.ops.rounding import decoded
 from xmcpipe.ops.topology import chunk_rows
 from xmcpipe.training.growth.ring import Kept
 from xmcpipe.training.growth.units import (
@@ -127,7 +128,7 @@ class AverageGradient:
         return total_TD
 
     def _rows(self, labels_T: Tensor) -> Rows:
-        weight_TK = self._head.weight.detach()[labels_T]
+        weight_TK = decoded(self._head.weight.detach()[labels_T])
         exponent_T = exponent(weight_TK.abs().amax(1).float())
         units_TK = to_units(weight_TK, exponent_T.unsqueeze(1), WEIGHT_BITS)
         # The same bits as int16: torch can't index uint16 on CUDA.

@@ -16,6 +16,7 @@ import torch
 from xmcpipe.modeling.heads import Head
 from xmcpipe.ops.label_documents import LabelDocuments, LabelFeatures, LabelWords
 from xmcpipe.ops.losses.loss import loss_named
+from xmcpipe.ops.rounding import decoded
 from xmcpipe.ops.topology import chunk_rows, to_index
 from xmcpipe.ops.word_layer import WordLayer
 from xmcpipe.ops.words.choice import fill_best
@@ -75,7 +76,7 @@ class WordGrowth:
     ) -> npt.NDArray[np.float64]:
         """The scores of the pairs of the labels [begin, end) without their words, float64 [P]."""
         head = self._head
-        weight_CK = head.weight.detach()[begin:end].float().cpu().numpy()
+        weight_CK = decoded(head.weight.detach()[begin:end], torch.float32).cpu().numpy()
         layer = LabelFeatures(self._index(begin, end), weight_CK)
         number_P = np.repeat(np.arange(end - begin), np.diff(pairs.begins))
         scores_P = np.zeros(len(number_P))
