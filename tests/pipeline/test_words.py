@@ -22,9 +22,9 @@ FREQUENT = ["train.head.frequent_labels=5", "train.head.frequent_word_fan_in=64"
         [],
         pytest.param(LIGHT, marks=pytest.mark.slow),
         pytest.param(FREQUENT, marks=pytest.mark.slow),
-        [*LIGHT, *FREQUENT],
+        [*LIGHT, *FREQUENT, "train.head.weight_dtype=float8"],
     ],
-    ids=["paper", "light", "paper-frequent", "light-frequent"],
+    ids=["paper", "light", "paper-frequent", "light-frequent-float8"],
 )
 def test_words_are_read_from_training_to_prediction(workplace: Workplace, mode: list[str]) -> None:
     before = {kind: set(workplace.store.glob(f"{kind}/*")) for kind in ("model", "metrics")}

@@ -135,7 +135,8 @@ def other_memory(config: TrainConfig) -> TrainConfig | None:
     """The same training with the other `memory` and the settings it requires; None if the head has none."""
     head, encoder = config.head, config.encoder
     if config.memory == "light":
-        return replace(config, memory="paper", head=replace(head, optimizer="adamw"))
+        head = replace(head, optimizer="adamw", weight_dtype="precision")
+        return replace(config, memory="paper", head=head)
     if not HEADS[head.kind].updates_in_place:
         return None
     return replace(

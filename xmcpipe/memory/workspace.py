@@ -32,6 +32,7 @@ from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.layer import Positives, SparseLayer, Update, whole_groups
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.rewire import chunk_groups
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.ops.topology import INDEX_DTYPE, chunk_rows, regrow
 from xmcpipe.ops.word_layer import MAX_WORDS
 from xmcpipe.training.growth.gradient import SAMPLED_ROWS, chunk_labels
@@ -100,8 +101,8 @@ def _in_torch(name: str, args: tuple[Any, ...], group: int) -> tuple[Tensor, ...
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     """Workspace on a GPU of the operator called `name` with these arguments, in bytes."""
     group = _group(name, args)
-    if group > 1:
-        return _workspace_of_groups(name, args, group)
+    if group > 1 or any(isinstance(each, Tensor) and each.dtype == FLOAT8 for each in args):
+        return _workspace_beside_kernels(name, args, group)
     first: Tensor = args[0]
     second: Tensor = args[1]
     num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
@@ -125,11 +126,13 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     return by_label + second.element_size() * second.shape[1] * padded_rows(num_rows)
 
 
-def _workspace_of_groups(name: str, args: tuple[Any, ...], group: int) -> int:
-    """`workspace_on_gpu` of an operator for groups of `group` labels."""
-    words = args[WORD_VALUES] if name == "ffi_step_" else None
+def _workspace_beside_kernels(name: str, args: tuple[Any, ...], group: int) -> int:
+    """`workspace_on_gpu` of an operator for groups of `group` labels, or for weights of 8 bits."""
+    # The dispatcher leaves out arguments at the end that are at their defaults.
+    words = args[WORD_VALUES] if name == "ffi_step_" and len(args) > WORD_VALUES else None
     of_words = 0 if words is None else word_workspace_bytes(len(words), len(args[0]))
     features, weight = args[:2]
+    # Kernels take the step of groups; they don't read weights of 8 bits, and `supports_sizes` knows.
     if name == "ffi_step_" and supports_sizes(group, weight.shape[1], features.dtype, weight.dtype):
         word_bytes = 0 if words is None else args[WORD_INDEX].shape[1] * (weight.element_size() + INDEX_BYTES)
         (num_rows, width), (num_labels, fan_in) = features.shape, weight.shape

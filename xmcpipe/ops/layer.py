@@ -21,8 +21,8 @@ class SparseLayer(NamedTuple):
     """
 
     weight: Tensor
-    """[L, K], bfloat16, float16, float32, or float8_e4m3fn that holds 64 times the values (`ops/rounding.py`);
-    the products also accept float64."""
+    """[L, K], bfloat16, float16, float32, or float8_e4m3fn of 64 times the values (`ops/rounding.py`); the
+    products also accept float64."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is hidden on purpose: the layer is no sequence
     """uint16 [R, K], R = L / G rounded up: the features that the weights of a group multiply."""
     bias: Tensor | None = None

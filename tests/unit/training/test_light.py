@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.training.runs import HEAD, LIGHT, light, make, recorded_losses, states
+from tests.unit.training.runs import HEAD, LIGHT, light, make, recorded_losses, same_bits, states
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.training.config import TrainConfig
+from xmcpipe.modeling import tensors
+from xmcpipe.ops.rounding import FLOAT8, decoded
+from xmcpipe.training.config import TrainConfig, TrainTable
+from xmcpipe.training.trainer import Trainer
 
 OFF = {"weight": 0.0}
 
@@ -69,6 +72,43 @@ def test_weights_are_half_and_no_gradient_is_left(shards: Path, tiny_encoder: Pa
         "step",
         "momentum",
     }
+
+
+def test_weights_of_8_bits(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    """They take a byte each, learn, are rewired, and are saved and read with the same bits."""
+    changes = {**LIGHT, "head": {**HEAD, "weight_dtype": "float8"}}
+    trainer = make(shards, tiny_encoder, tmp_path, **changes)
+    head = trainer.model.head
+    assert (head.weight.dtype, head.weight.element_size()) == (FLOAT8, 1)
+    assert trainer.updates.moments()[0].dtype == torch.bfloat16
+    first = decoded(head.weight.detach()).clone()
+    assert 0.8 < float(first.std()) * 8**0.5 < 1.2  # 1 / sqrt(K), rounded
+    losses = recorded(trainer)
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
+    assert trainer.progress.rewirings > 1
+    tensors.save(tmp_path / "head.safetensors", {"weight": head.weight})
+    file = tensors.TensorFile(tmp_path / "head.safetensors")
+    assert same_bits(file.read("weight"), head.weight.detach())
+    with pytest.raises(XmcpipeError, match="expected BF16, got F8_E4M3"):
+        file.read_into("weight", torch.empty(head.weight.shape, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"head": {"weight_dtype": "float8"}}, "expected memory = 'light'"),
+        ({"memory": "light", "head": {"weight_dtype": "float8", "fan_in": 7}}, "expected an even fan_in"),
+        ({"head": {"weight_dtype": "float4"}}, "float8"),
+    ],
+)
+def test_where_8_bits_are_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(XmcpipeError, match=message):
+        from_table(TrainTable, table, "train")
+
+
+def recorded(trainer: Trainer) -> list[float]:
+    with pytest.MonkeyPatch.context() as patch:
+        return recorded_losses(trainer, patch)
 
 
 def test_without_momentum_the_head_has_no_state(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ MODES: dict[str, dict[str, Any]] = {
     "paper, sgd": {"loss": "bce", "head": HEAD, "accumulation": 2},
     "paper, float16": {"precision": "float16"},
     "light": LIGHT,
+    "light, 8 bits": {**LIGHT, "head": {**HEAD, "weight_dtype": "float8"}},
     "light, float32": {**LIGHT, "precision": "float32"},
     "light, no momentum": {**LIGHT, "head": {**HEAD, "momentum": 0.0}},
     "light, intermediate": {**LIGHT, "head": {**HEAD, "intermediate": 48}},

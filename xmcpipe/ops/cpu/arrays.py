@@ -24,7 +24,7 @@ Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `op
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's memory as an array, copied if it is not contiguous; floats of 16 and 8 bits become bits."""
+    """The tensor's memory as an array, copied if not contiguous; floats of 16 and 8 bits become bits."""
     tensor = tensor.detach().contiguous()
     bits: Tensor = tensor.view(BITS[tensor.dtype]) if tensor.dtype in BITS else tensor
     values: NDArray[Any] = bits.numpy()
@@ -34,7 +34,8 @@ def array(tensor: Tensor) -> NDArray[Any]:
 class LayerArrays(NamedTuple):
     """The layer's memory, with the number formats of weight and momentum; see `rounding.KINDS`.
 
-    Bits are uint16 [L, K], or [L, 2K] for float32 and [L, K / 2] for 8 bits. Bias and momentum are empty if the layer has none.
+    Bits are uint16 [L, K], or [L, 2K] for float32 and [L, K / 2] for 8 bits. Bias and momentum are empty if
+    the layer has none.
     """
 
     weight: Bits

@@ -31,7 +31,9 @@ FLOAT16_SCALE = np.float32(2.0**112)
 FLOAT16_PLACES = np.float32(2.0**24)  # places of 1 in a subnormal float16
 RANDOM_SCALE = np.float32(2.0**-16)
 FLOAT8_SCALE = np.float32(rounding.FLOAT8_SCALE)
-FLOAT8_VALUES = np.float32(2.0**120 / rounding.FLOAT8_SCALE)  # 127 - 7, the difference of the exponents' biases
+FLOAT8_VALUES = np.float32(
+    2.0**120 / rounding.FLOAT8_SCALE
+)  # 127 - 7, the difference of the exponents' biases
 FLOAT8_BIAS = np.uint32(120 << 23)
 FLOAT8_MAX = np.uint32(rounding.FLOAT8_MAX_BITS)
 FLOAT8_NORMAL = np.uint32(0x3C800000)  # 2^-6
@@ -88,6 +90,23 @@ def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
 
 
 @compiled
+def _round_to_8_bits(values_K: Floats, random_K: Randoms, bytes_K: NDArray[np.uint8]) -> None:
+    for k in range(len(bytes_K)):
+        bits = bits_of(values_K[k] * FLOAT8_SCALE)
+        magnitude = bits & MAGNITUDE
+        # The draw is the upper 16 of the 20 bits that are dropped; half of its last place is added.
+        normal = min(np.uint32(magnitude + (random_K[k] << np.uint32(4)) + np.uint32(8)), FLOAT8_MAX)
+        places = float_of(min(magnitude, FLOAT8_NORMAL)) * FLOAT8_PLACES
+        places += (np.float32(random_K[k]) + np.float32(0.5)) * RANDOM_SCALE
+        code = np.uint32(places)  # below 2^-6 the bits are the number of places
+        if magnitude >= FLOAT8_NORMAL:
+            code = (normal - FLOAT8_BIAS) >> np.uint32(20)
+        if magnitude > INFINITY:
+            code = np.uint32(0x7F)
+        bytes_K[k] = code | ((bits & SIGN) >> np.uint32(24))
+
+
+@compiled
 def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> None:
     """Write the bits of the values, rounded like `rounding.round_stochastically`; exact for float32."""
     if kind == FLOAT32:
@@ -101,20 +120,7 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
                 magnitude = NOT_A_NUMBER
             bits_K[k] = (magnitude | (bits & SIGN)) >> np.uint32(16)
     elif kind == FLOAT8:
-        bytes_K = bits_K.view(np.uint8)
-        for k in range(len(bytes_K)):
-            bits = bits_of(values_K[k] * FLOAT8_SCALE)
-            magnitude = bits & MAGNITUDE
-            drawn = (random_K[k] << np.uint32(4)) + np.uint32(8)  # the upper 16 of the 20 dropped bits, and a half
-            normal = min(np.uint32(magnitude + drawn), FLOAT8_MAX)
-            places = float_of(min(magnitude, FLOAT8_NORMAL)) * FLOAT8_PLACES
-            places += (np.float32(random_K[k]) + np.float32(0.5)) * RANDOM_SCALE
-            code = np.uint32(places)
-            if magnitude >= FLOAT8_NORMAL:
-                code = (normal - FLOAT8_BIAS) >> np.uint32(20)
-            if magnitude > INFINITY:
-                code = np.uint32(0x7F)
-            bytes_K[k] = code | ((bits & SIGN) >> np.uint32(24))
+        _round_to_8_bits(values_K, random_K, bits_K.view(np.uint8))
     else:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])

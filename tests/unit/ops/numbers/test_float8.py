@@ -25,7 +25,7 @@ FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 def exact(code: int) -> float:
-    """The weight of an 8-bit code by the definition of E4M3: 4 bits of exponent, biased by 7, 3 of fraction."""
+    """The weight of an 8-bit code, by E4M3's definition: 4 bits of exponent, biased by 7, 3 of fraction."""
     exponent, fraction = code >> 3 & 15, code & 7
     magnitude = 2.0 ** (exponent - 7) * (1 + fraction / 8) if exponent else fraction * 2.0**-9
     return (-1.0 if code & 128 else 1.0) * magnitude / 64
