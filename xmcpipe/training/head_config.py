@@ -68,8 +68,8 @@ class HeadTable:
 
     weight_dtype: Literal["precision", "float8"] = later("precision")
     """Numbers that the weights of a sparse head are stored in: those of train.precision, or float8, E4M3
-    numbers of 8 bits, from 3e-5 to 7 in magnitude, rounded at random and right on average. float8 needs memory
-    = "light" and an even fan_in; words, biases and the head of frequent labels keep their bits."""
+    numbers of 8 bits, from 3e-5 to 7 in magnitude, rounded at random and right on average. float8 needs
+    memory = "light" and an even fan_in; words, biases and the head of frequent labels keep their bits."""
 
     init_std: float = 0.0
     """Standard deviation of the initial weights; 0 means 1 / sqrt(number of features that a label reads)."""
