@@ -12,7 +12,7 @@ BLOCK = 512  # bytes that a GPU's memory is divided into
 
 @pytest.mark.parametrize("group", [1, 8])
 def test_weights_take_half(tiny_encoder: Path, group: int) -> None:
-    common = {**LIGHT, "head.group": group}
+    common = {**LIGHT, "head.group": group, "head.bias": False}
     sixteen, eight = (
         planned(tiny_encoder, "cuda", **common, **{"head.weight_dtype": dtype})
         for dtype in ("precision", "float8")
