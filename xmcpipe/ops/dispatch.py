@@ -27,7 +27,7 @@ from torch import Tensor
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.rounding import FLOAT8
 
-FEW_ROWS, FEW_VALUES = 4, 1 << 25  # rows, and L x D: torch takes less than a tenth of a second for them
+FEW_ROWS, FEW_VALUES = 4, 1 << 25  # rows, and L x D: torch takes less than a tenth of a second
 MIN_FEATURES_PER_CONNECTION = 3  # smallest D / K at which gathering beats dense tiles on a CPU
 MIN_FEATURES_OF_GROUPS = 2  # the same for groups of labels
 
@@ -50,13 +50,12 @@ def numba_preferred(features_BD: Tensor, layer: SparseLayer, sums: torch.dtype) 
     )
 
 
-def too_few_for_numba(features_BD: Tensor, layer: SparseLayer) -> bool:
-    """Whether a prediction of these operands is so little work that importing numba would take longer.
+def too_few_for_numba(num_rows: int, num_values: int) -> bool:
+    """Whether a prediction of so few rows, with dense tiles of so few values, takes less time than `import numba`.
 
     It depends on shapes alone, so that a prediction has the same scores whatever came before it.
     """
-    num_rows, num_features = features_BD.shape
-    return direct() and num_rows <= FEW_ROWS and layer.num_labels * num_features <= FEW_VALUES
+    return direct() and num_rows <= FEW_ROWS and num_values <= FEW_VALUES
 
 
 @cache

@@ -70,7 +70,8 @@ def _products(
         import xmcpipe.ops.cuda.groups.ffi
 
         return xmcpipe.ops.cuda.ffi if layer.group == 1 else xmcpipe.ops.cuda.groups.ffi
-    if not too_few_for_numba(rows_BD, layer) and numba_preferred(rows_BD, layer, sums):
+    few = too_few_for_numba(len(rows_BD), layer.num_labels * rows_BD.shape[1])
+    if not few and numba_preferred(rows_BD, layer, sums):
         import xmcpipe.ops.cpu.ffi  # here, since numba takes a second to import
         import xmcpipe.ops.cpu.grouped_ffi
 

@@ -58,6 +58,20 @@ def test_a_string_is_one_document(model: xmcpipe.Model, test: Documents) -> None
     assert sum(names(row)[0] in true for row, true in zip(rows, test.labels, strict=True)) > 30
 
 
+def test_a_single_prediction_with_words_imports_no_numba(model: xmcpipe.Model) -> None:
+    """Numba takes a second; for a few texts torch scores words as well."""
+    assert json.loads((model.path / "model.json").read_text())["words"]["count"] > 0
+    program = (
+        "import sys, xmcpipe\nmodel = xmcpipe.load(sys.argv[1], device='cpu', precision='float32')\n"
+        "one = model.predict('word1 word11')\nassert 'numba' not in sys.modules\n"
+        "many = model.predict(['word1 word11'] * 8)\nassert 'numba' in sys.modules\n"
+        "print(max(abs(a.score - b.score) for a, b in zip(one, many[0], strict=True)))"
+    )
+    call = [sys.executable, "-c", program, str(model.path)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert float(done.stdout) < 1e-5, done.stderr
+
+
 def test_a_damaged_model_is_not_loaded(model: xmcpipe.Model, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model.path, copy)

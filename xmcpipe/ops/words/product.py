@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.checks import FLOATS, check_matrix
-from xmcpipe.ops.dispatch import cuda_kernels_usable, direct, numba_installed
+from xmcpipe.ops.dispatch import cuda_kernels_usable, direct, numba_installed, too_few_for_numba
 from xmcpipe.ops.topology import INDEX_DTYPE
 from xmcpipe.ops.word_layer import (
     MAX_WORDS,
@@ -82,7 +82,9 @@ def word_scores_op_(scores: Tensor, place: Tensor, values: Tensor, weight: Tenso
 
 def _word_scores_(scores: Tensor, words: BatchWords, layer: WordLayer) -> None:
     check_scores(scores, words, layer)
-    _implementation(layer).scores_(scores, words, layer)
+    num_words, num_rows = words.values_UB.shape
+    few = too_few_for_numba(num_rows, scores.shape[1] * max(num_words, layer.index.shape[1]))
+    _implementation(layer, few).scores_(scores, words, layer)
 
 
 @torch.library.custom_op("xmcpipe::word_update_", mutates_args=("weight",))
@@ -141,10 +143,10 @@ def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: W
     word_update_op_(*layer, *words, grad_BL, *update)
 
 
-def _implementation(layer: WordLayer) -> Any:
-    """The module whose `scores_` and `update_` compute for this layer."""
+def _implementation(layer: WordLayer, few: bool = False) -> Any:
+    """The module whose `scores_` and `update_` compute for this layer; with `few`, so little work is torch's."""
     if cuda_kernels_usable(layer.index, layer.weight):
         return import_module("xmcpipe.ops.cuda.words")
     # Imported when they are first called: numba takes a second.
-    on_numba = layer.weight.device.type == "cpu" and numba_installed()
+    on_numba = not few and layer.weight.device.type == "cpu" and numba_installed()
     return import_module("xmcpipe.ops.cpu.words" if on_numba else "xmcpipe.ops.words.plain")
