@@ -51,7 +51,7 @@ def numba_preferred(features_BD: Tensor, layer: SparseLayer, sums: torch.dtype) 
 
 
 def too_few_for_numba(num_rows: int, num_values: int) -> bool:
-    """Whether a prediction of so few rows, with dense tiles of so few values, takes less time than `import numba`.
+    """Whether a prediction of these rows, by dense tiles of these values, is faster than `import numba`.
 
     It depends on shapes alone, so that a prediction has the same scores whatever came before it.
     """

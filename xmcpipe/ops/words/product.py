@@ -144,7 +144,7 @@ def word_update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: W
 
 
 def _implementation(layer: WordLayer, few: bool = False) -> Any:
-    """The module whose `scores_` and `update_` compute for this layer; with `few`, so little work is torch's."""
+    """The module whose `scores_` and `update_` compute for this layer; with `few` values, torch's."""
     if cuda_kernels_usable(layer.index, layer.weight):
         return import_module("xmcpipe.ops.cuda.words")
     # Imported when they are first called: numba takes a second.
