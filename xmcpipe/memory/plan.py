@@ -62,13 +62,19 @@ def plan(
             parts = {**between_steps, REWIRING: peaks[REWIRING]}
     host = _host_bytes(rehearsal, sum(parts.values()), shape, documents)
     if config.rewire.interval and (config.rewire.growth == "documents" or config.chooses_words_again):
-        host[FEATURES] = 2 * documents * head.shape.in_features
+        host[FEATURES] = 2 * documents * _num_features(config, head)
         host[PAIRS] = DOCUMENT_PAIR_BYTES * _pairs(shape, documents)
         if shape.terms:
             host[WORDS] = round(WORD_BYTES * documents * shape.terms)
     return Plan(
         config.memory, device, parts, peaks, host, floor(config, shape, rehearsal.head), rehearsal.flops
     )
+
+
+def _num_features(config: TrainConfig, head: Head) -> int:
+    """The number of features D; `head` chooses from half of them if the frequent labels have their own half."""
+    apart = config.head.frequent_labels and config.head.frequent_features == "own"
+    return head.shape.in_features * (2 if apart else 1)
 
 
 def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, documents: int) -> int:
@@ -117,7 +123,7 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     connections = head.weight.numel() + wide * head.shape.in_features
     bias = 8 * (shape.labels + wide) if config.head.bias else 0  # float32, read and written
     # The features are read in the weights' dtype, and their gradient is written in float32.
-    features = shape.rows * head.shape.in_features * (value + 4)
+    features = shape.rows * _num_features(config, head) * (value + 4)
     # A word is read by index alone, unless the batch has it.
     words = 0
     if config.head.word_fan_in:

@@ -37,9 +37,11 @@ def model_shape(
     `head.weight_dtype` says so; otherwise float32.
     """
     dtype = config.precision if config.memory == "light" else "float32"
+    width = config.head.intermediate or embedding
+    apart = config.head.frequent_labels and config.head.frequent_features == "own"
     head = HeadShape(
         kind=config.head.kind,
-        in_features=config.head.intermediate or embedding,
+        in_features=width - width // 2 if apart else width,
         num_labels=num_labels,
         fan_in=config.head.fan_in,
         bias=config.head.bias,
@@ -60,15 +62,16 @@ def model_shape(
         frozen=config.encoder.frozen,
         word_kind=word_kind,
         num_words=num_words,
-        frequent=_frequent_shape(config, head, dtype) if config.head.frequent_labels else None,
+        frequent=_frequent_shape(config, head, dtype, width) if config.head.frequent_labels else None,
     )
 
 
-def _frequent_shape(config: TrainConfig, sparse: HeadShape, dtype: str) -> HeadShape:
-    """The shape of the head of the most frequent labels, beside `sparse`.
+def _frequent_shape(config: TrainConfig, sparse: HeadShape, dtype: str, width: int) -> HeadShape:
+    """The shape of the head of the most frequent labels, beside `sparse`; `width` is the number of features.
 
-    Its labels read every feature, so groups of them only make the index smaller.
+    Its labels read every feature, or every one that `sparse` leaves: groups only make the index smaller.
     """
+    first = sparse.in_features if config.head.frequent_features == "own" else 0
     count = config.head.frequent_labels
     if count >= sparse.num_labels:
         raise XmcpipeError(
@@ -79,7 +82,9 @@ def _frequent_shape(config: TrainConfig, sparse: HeadShape, dtype: str) -> HeadS
         sparse,
         kind="ffi",
         num_labels=count,
-        fan_in=sparse.in_features,
+        in_features=width - first,
+        first_feature=first,
+        fan_in=width - first,
         dtype=dtype,  # labels with many documents, and few: 8 bits would save nothing
         init_std=0.0,
         seed=sparse.seed ^ SEED_OF_FREQUENT,

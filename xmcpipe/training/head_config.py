@@ -59,6 +59,10 @@ class HeadTable:
     """Peak learning rate of these words' weights, as word_lr. It is lower than that one, because such a label
     reads nearly all words of a document, and their steps add up in its score."""
 
+    frequent_features: Literal["all", "own"] = later("all", of="frequent_labels")
+    """Features that the frequent labels read: all of them, beside the other labels (all), or the second half
+    alone, which the other labels then leave to them (own)."""
+
     bias: bool | Auto = AUTO
     """Give each label a trained bias; "auto" does so with the loss bce."""
 

@@ -52,7 +52,7 @@ def make(
     on = config.auxiliary.weight > 0
     order = label_order(config, feed, None)
     model = new_model(config, str(encoder), 204, feed, 4 if on else 0, order_L=order)
-    feed.separate(None, model.head.order)
+    feed.separate(model.frequent, model.head.order)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():
         if isinstance(module, torch.nn.Dropout):

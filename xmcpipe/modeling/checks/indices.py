@@ -49,7 +49,8 @@ def _faults(model: Model) -> Iterator[str]:
 def _head_faults(prefix: str, head: Head, num_words: int) -> Iterator[str]:
     if head.is_sparse:
         owner = "label" if head.shape.group == 1 else "group"
-        yield from _row_faults(f"{prefix}.index", head.index, head.shape.in_features, owner=owner)
+        end = head.shape.first_feature + head.shape.in_features
+        yield from _row_faults(f"{prefix}.index", head.index, end, owner=owner)
     if head.order is not None:
         yield from _order_faults(f"{prefix}.label_order", head.order)
     if head.word_layer is not None:

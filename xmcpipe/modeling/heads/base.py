@@ -47,7 +47,8 @@ class HeadShape:
     features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES; weights in
     "float8" are stored as `ops/rounding.py` says. `word_fan_in` is K',
     the number of words that each label of a sparse head reads beside the features. `group` is G, the number
-    of labels that share their features; in a head of groups, `first_label` counts places of the order.
+    of labels that share their features; in a head of groups, `first_label` counts places of the order. A sparse
+    head reads `in_features` of the features, from `first_feature` on: the others are for another head.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class HeadShape:
     dtype: str = "float32"
     word_fan_in: int = 0
     group: int = 1
+    first_feature: int = 0
 
 
 def all_chunks(num_labels: int, size: int) -> Iterator[tuple[int, int]]:

@@ -110,4 +110,5 @@ class FFIHead(Head):
         shape, size = self.shape, topology.chunk_rows(self.shape.in_features)
         for begin, end in self.chunking(len(self.index), size):
             rows = torch.arange(begin, end, device=self.index.device) + shape.first_label // shape.group
-            yield begin, end, topology.initial_index(shape.seed, rows, shape.in_features, shape.fan_in)
+            first_CK = topology.initial_index(shape.seed, rows, shape.in_features, shape.fan_in)
+            yield begin, end, topology.to_index(first_CK.int() + shape.first_feature)

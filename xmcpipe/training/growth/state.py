@@ -86,7 +86,7 @@ class Growth:
     def see_features(self, features_BD: Tensor, positives: Positives) -> None:
         """Keep the batch, as the head reads it, if a rewiring will use it."""
         if self._kept and self.ring is not None:
-            self.ring.keep(self._rows, features_BD, positives)
+            self.ring.keep(self._rows, features_BD[:, : self._model.head.shape.in_features], positives)
 
     def rewire(self, moments_LK: list[Tensor], cut: Cut, rewiring: int) -> int:
         """Prune `cut` and regrow in place, as `rewiring.rewire` does; returns what it returns."""
@@ -156,7 +156,8 @@ class Growth:
         pairs = Positives(*(torch.from_numpy(each).to(device) for each in (found.documents, found.labels)))
 
         def features(rows: Tensor) -> Tensor:
-            return torch.from_numpy(cache.gather(rows.cpu().numpy())).to(device)
+            gathered = cache.gather(rows.cpu().numpy())
+            return torch.from_numpy(gathered[:, : self._model.head.shape.in_features]).to(device)
 
         return LabelledDocuments(pairs, features, max(cache.num_seen, 1))
 
@@ -259,6 +260,6 @@ def growth_of(
         if feed.embeddings is not None:
             documents = FrozenFeatures(feed.embeddings, feed.num_documents)
         else:
-            width = model.head.shape.in_features
+            width = max(head.shape.first_feature + head.shape.in_features for head in model.heads)
             documents = WrittenFeatures(scratch / "features.f16", len(feed.shards), width)
     return Growth(config, model, feed, total_steps, documents)

@@ -31,7 +31,8 @@ Floats = npt.NDArray[np.float64]
 def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, rows_N: Int64s) -> int:
     """Set the index of the labels (or groups) of `head` that have documents; returns how many these are.
 
-    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. D of the head is E.
+    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The head reads the first D of
+    E features.
     """
     mean_E, deviation_E = _moments(embeddings, rows_N)
     labels_P, documents_P = _pairs_by_row(head, shards, rows_N)
@@ -41,6 +42,7 @@ def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, r
         labels = labels_P[low:high] - begin
         mean_CE, count_C = _means(embeddings, labels, documents_P[low:high], end - begin)
         distance_CE = np.abs(mean_CE - mean_E) / deviation_E
+        distance_CE = distance_CE[:, : head.shape.in_features]  # frequent labels may have the rest
         # Of equal distances the first; in ascending order, as a random choice is stored.
         best_CK = np.sort(np.argsort(-distance_CE, axis=1, kind="stable")[:, : head.shape.fan_in], axis=1)
         known = np.flatnonzero(count_C)
