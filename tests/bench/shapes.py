@@ -102,8 +102,8 @@ SHAPES = {
 def small(shape: Shape) -> Shape:
     """The shape cut down for a CPU."""
     labels = max(shape.labels // 1000, 512)
-    sizes = {"labels": labels, "batch": 16, "tokens": 16, "fan_in": 16, "clusters": 8}
-    return replace(shape, **sizes, encoder="tiny", frequent=shape.frequent // 1000)
+    shape = replace(shape, labels=labels, frequent=shape.frequent // 1000)
+    return replace(shape, batch=16, tokens=16, fan_in=16, clusters=8, encoder="tiny")
 
 
 def encoder_config(name: str, tokens: int) -> "PretrainedConfig":
