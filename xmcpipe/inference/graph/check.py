@@ -16,7 +16,7 @@ from xmcpipe.inference.graph.model import GRAPH
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
 
-TOLERANCE = 1e-4  # of a score, relative to the largest one: sums in another order differ by less
+TOLERANCE = 5e-5  # of a score, relative to the largest one: sums in another order differ by less
 BATCHES = (1, 3, 8)  # rows
 K = 10
 LABEL_CHUNK = 32_768
@@ -94,14 +94,13 @@ def _compare(found: Any, expected: tuple[npt.NDArray[Any], npt.NDArray[Any]], k:
     allowed = TOLERANCE * max(1.0, float(np.abs(right_scores).max()))
     if not difference <= allowed:  # also if it is no number
         raise _differs(f"scores differ by {difference:.2g}, of which rounding explains {allowed:.2g}")
-    gaps = np.abs(np.diff(right_scores, axis=1)) <= 2 * allowed
-    near = np.zeros(right.shape, bool)  # to the score of the label before, or after
-    near[:, 1:] |= gaps
-    near[:, :-1] |= gaps
-    other = (labels != right[:, :k]) & ~near[:, :k]
-    if other.any():
-        row, rank = (int(each) for each in np.argwhere(other)[0])
-        raise _differs(f"label {rank + 1} of a document is {labels[row, rank]}, not {right[row, rank]}")
+    for row, rank in np.argwhere(labels != right[:, :k]):
+        # Another label is as good if torch gives it an equal score; of one beyond its k + 1 best, that of the
+        # last is an upper bound.
+        (place,) = np.nonzero(right[row] == labels[row, rank])
+        score = right_scores[row, place[0] if len(place) else -1]
+        if abs(score - right_scores[row, rank]) > 2 * allowed:
+            raise _differs(f"label {rank + 1} of a document is {labels[row, rank]}, not {right[row, rank]}")
     return difference
 
 
