@@ -34,6 +34,7 @@ def export_onnx(folder: Path, out: Path) -> OnnxExport:
     """
     _require_packages()
     from xmcpipe.data.vocabulary_file import read_vocabulary
+    from xmcpipe.inference.bundle import require_encodable
     from xmcpipe.inference.graph import files
     from xmcpipe.inference.graph.check import require_same
     from xmcpipe.inference.graph.model import require_exportable, write_graph
@@ -46,6 +47,7 @@ def export_onnx(folder: Path, out: Path) -> OnnxExport:
     require_exportable(model, folder)
     labels, pieces = read_vocabulary(folder, model.head.num_labels), Pieces.of(facts)
     texts = TextEncoder(folder / "tokenizer", pieces)
+    require_encodable(model, texts.num_tokens, pieces.max_length, folder)
     with new_folder(out) as building:
         logger.info("export: writing the graph of %s", folder)
         write_graph(model, building)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,11 @@ def _model(kind: Kind) -> Model:
     )  # fmt: skip
     frequent = None
     if kind.frequent:
-        shape = replace(head, num_labels=kind.frequent, fan_in=head.in_features, group=1, bias=True)
-        frequent = replace(shape, word_fan_in=2 * kind.words)
-    of_words = {"num_words": len(vocabulary)} if kind.words else {}
-    shape_of_model = ModelShape(head, kind.pooling, kind.intermediate, frequent=frequent, **of_words)
-    model = build_model(encoder, shape_of_model, draw=True)
+        own = {"num_labels": kind.frequent, "fan_in": head.in_features, "word_fan_in": 2 * kind.words}
+        frequent = HeadShape(**{**vars(head), **own, "group": 1, "bias": True})
+    num_words = len(vocabulary) if kind.words else 0
+    shape = ModelShape(head, kind.pooling, kind.intermediate, frequent=frequent, num_words=num_words)
+    model = build_model(encoder, shape, draw=True)
     for parameter in encoder.parameters():  # norms and biases too, which begin as 1 and 0
         parameter.data.normal_(0.0, 0.2)
     for part in model.heads:

@@ -48,7 +48,8 @@ def inputs_of(folder: Path, texts: list[str], k: int) -> dict[str, Any]:
 
 def run(folder: Path, texts: list[str], k: int) -> tuple[Any, Any]:
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    return tuple(session.run(["labels", "scores"], inputs_of(folder, texts, k)))  # type: ignore[return-value]
+    labels, scores = session.run(["labels", "scores"], inputs_of(folder, texts, k))
+    return labels, scores
 
 
 @pytest.mark.parametrize("name", KINDS)
