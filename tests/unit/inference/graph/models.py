@@ -105,8 +105,13 @@ def _model(kind: Kind) -> Model:
     )  # fmt: skip
     frequent = None
     if kind.frequent:
-        own = {"num_labels": kind.frequent, "fan_in": head.in_features, "word_fan_in": 2 * kind.words}
-        frequent = HeadShape(**{**vars(head), **own, "group": 1, "bias": True})
+        own: dict[str, Any] = {
+            "num_labels": kind.frequent,
+            "fan_in": head.in_features,
+            "word_fan_in": 2 * kind.words,
+        }
+        own |= {"group": 1, "bias": True}
+        frequent = HeadShape(**{**vars(head), **own})
     num_words = len(vocabulary) if kind.words else 0
     shape = ModelShape(head, kind.pooling, kind.intermediate, frequent=frequent, num_words=num_words)
     model = build_model(encoder, shape, draw=True)
