@@ -38,6 +38,7 @@ from xmcpipe.training.build import new_model
 from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.head_config import HeadConfig, RewireConfig
+from xmcpipe.training.initial.grouping import label_order
 from xmcpipe.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that memory and speed depend on; `target_…` are goals, 0 for none."""
+    """The sizes that memory and speed depend on; `target_…` are goals, 0 for none.
+
+    `group` labels share their features, and the `frequent` most frequent labels read all of them.
+    """
 
     labels: int
     documents: int
@@ -62,6 +66,8 @@ class Shape:
     target_epoch_minutes: float = 0.0
     paper_gib: float = 0.0
     loss: str = "squared_hinge"
+    group: int = 1
+    frequent: int = 0
 
 
 SHAPES = {
@@ -70,6 +76,24 @@ SHAPES = {
     ),
     "wiki-500k": Shape(501_070, 1_779_881, 4.75, "bert", 128, 128, 128, 4096, 2.4, paper_gib=4.1),
     "amazon-670k": Shape(670_091, 490_449, 5.45, "bert", 64, 128, 128, 4096, 2.0, 2.75, 3.7),
+    "amazon-670k-grouped": Shape(
+        670_091, 490_449, 5.45, "bert", 64, 128, 64, 4096, 1.5, 2.75, loss="bce", group=16, frequent=67_009
+    ),
+    "amazon-3m-grouped": Shape(
+        2_812_281,
+        1_717_899,
+        36.17,
+        "bert",
+        128,
+        128,
+        128,
+        8192,
+        2.8,
+        12.0,
+        loss="bce",
+        group=64,
+        frequent=56_246,
+    ),
     "amazon-3m": Shape(2_812_281, 1_717_899, 36.17, "bert", 128, 128, 256, 8192, 4.8, 12.0, 13.5),
     "100m": Shape(100_000_000, 1_717_899, 5.0, "bert", 128, 128, 128, 0, 80.0),
 }
@@ -78,7 +102,8 @@ SHAPES = {
 def small(shape: Shape) -> Shape:
     """The shape cut down for a CPU."""
     labels = max(shape.labels // 1000, 512)
-    return replace(shape, labels=labels, batch=16, tokens=16, fan_in=16, clusters=8, encoder="tiny")
+    shape = replace(shape, labels=labels, frequent=shape.frequent // 1000)
+    return replace(shape, batch=16, tokens=16, fan_in=16, clusters=8, encoder="tiny")
 
 
 def encoder_config(name: str, tokens: int) -> "PretrainedConfig":
@@ -141,8 +166,20 @@ def write_shards(folder: Path, shape: Shape, documents: int, vocabulary: int) ->
 
 
 def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig:
-    """The paper's settings; in mode `light` with SGD and activation checkpointing."""
+    """The paper's settings; in mode `light` with SGD and activation checkpointing.
+
+    Groups are of labels by frequency, which needs no clusters; their memory and speed are the same.
+    """
     light = memory == "light"
+    head = HeadConfig(
+        fan_in=shape.fan_in,
+        group=shape.group,
+        group_by="frequency",
+        frequent_labels=shape.frequent,
+        bias=shape.frequent > 0,  # it keeps frequent labels out of the sparse head
+        optimizer="sgd" if light else "adamw",
+        momentum=0.0 if light else 0.9,
+    )
     return TrainConfig(
         epochs=1000,
         max_steps=steps,
@@ -152,9 +189,7 @@ def configure(shape: Shape, memory: str, device: str, steps: int) -> TrainConfig
         warmup_steps=1,
         validation=0.0,
         encoder=EncoderConfig(checkpointing=light),
-        head=HeadConfig(
-            fan_in=shape.fan_in, optimizer="sgd" if light else "adamw", momentum=0.0 if light else 0.9
-        ),
+        head=head,
         rewire=RewireConfig(interval=10),
         auxiliary=AuxiliaryConfig(weight=0.4 if shape.clusters else 0.0, cutoff_epoch=500.0),
         device=device,
@@ -171,7 +206,10 @@ def measure(name: str, shape: Shape, memory: str, device_name: str, steps: int) 
         write_shards(folder, shape, shape.batch * 8, vocabulary)
         feed = Feed(folder, config, 0, device)
         begin = time.perf_counter()
-        model = new_model(config, str(folder / "encoder"), vocabulary, feed, shape.clusters, device)
+        order = label_order(config, feed, None)
+        of = (config, str(folder / "encoder"), vocabulary, feed, shape.clusters, device)
+        model = new_model(*of, order_L=order)
+        feed.separate(model.frequent, model.head.order)
         built = time.perf_counter() - begin
         clusters = torch.arange(shape.labels) % shape.clusters if shape.clusters else None
         meter = FirstStepsMeter()

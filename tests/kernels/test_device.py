@@ -1,12 +1,15 @@
 """What only a GPU can test of the operators: streams, graphs, a second GPU, offsets past 2^31, equal bits.
 
-tests/unit/ops check the values on every device. References are float64 on the CPU.
+tests/unit/ops check the values on every device; group/test_group_device.py is about groups of labels.
+References are float64 on the CPU.
 """
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels.cases.device import FORMATS, draw_layer, error, make_positives
+from tests.kernels.cases.device import run_step as run
 from tests.kernels.cases.words import make_word_layer, make_words
 from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
@@ -22,52 +25,24 @@ from xmcpipe.ops.word_layer import StepWords
 pytestmark = pytest.mark.gpu
 
 Problem = tuple[Tensor, Tensor, Tensor]
-FORMATS = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def make_layer(
-    batch: int,
-    labels: int,
-    fan_in: int,
-    features: int,
-    dtype: torch.dtype,
-    device: str = "cuda",
-    seed: int = 0,
+    batch: int, labels: int, fan_in: int, features: int, dtype: torch.dtype, device: str = "cuda"
 ) -> Problem:
     """Features [B, D], weight [L, K] and index [L, K], drawn on the device."""
-    draw = torch.Generator(device).manual_seed(seed)
-    features_BD = torch.randn(batch, features, generator=draw, device=device).to(dtype)
-    weight_LK = (0.1 * torch.randn(labels, fan_in, generator=draw, device=device)).to(dtype)
-    keys = torch.rand(min(labels, 4096), features, generator=draw, device=device)
-    rows = keys.argsort(1)[:, :fan_in].to(torch.int32).to(torch.uint16)
-    repeats = -(-labels // len(rows))
-    return features_BD, weight_LK, rows.repeat(repeats, 1)[:labels].contiguous()
-
-
-def make_positives(batch: int, labels: int, count: int, device: str = "cuda") -> Positives:
-    """Distinct (row, label) pairs sorted by label."""
-    pairs = torch.randperm(batch * labels, generator=torch.Generator().manual_seed(1))[:count].sort().values
-    return Positives((pairs % batch).to(device), (pairs // batch).to(device))
+    features_BD, layer = draw_layer(batch, labels, fan_in, features, dtype, device)
+    return features_BD, layer.weight, layer.index
 
 
 def run_step(layer: Problem, positives: Positives, step: int = 3, chunk: int = 4096) -> tuple[Tensor, Tensor]:
     """One training step in place: BCE, mean over the rows."""
-    features, weight, index = layer
-    scale, rate = torch.tensor([1.0 / len(features), 0.5], device=features.device)
-    number = torch.tensor(step, device=features.device)
-    update = Update(scale, rate, number, 1e-4, 0.0, seed=7, first_label=0, label_chunk=chunk)
-    return step_(features, SparseLayer(weight, index), positives, "bce", update)
+    return run(layer[0], SparseLayer(*layer[1:]), positives, step, chunk)
 
 
 def rows_of(index: Tensor, labels: Tensor) -> Tensor:
     """int64 [N, K]: rows of a uint16 index. CUDA can't index uint16 tensors, so it is cast first."""
     return index.view(torch.int16)[labels].long() & 0xFFFF
-
-
-def error(value: Tensor, expected: Tensor) -> float:
-    """Relative error of norms, in float64 on the CPU."""
-    value, expected = value.double().cpu(), expected.double().cpu()
-    return float((value - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)

@@ -134,3 +134,21 @@ def test_label_features_take_titles_and_leave_excluded_pairs_out(
         assert set(predicted) == set(range(LABELS)) - {labels[0]}
     assert result["metrics"]["propensity"] == {"kind": "paper", "a": a, "b": b, "n": TRAIN + LABELS}
     assert result["metrics"]["filter"]["true"] == TEST
+
+
+def test_keywords_of_papers_in_groups(place: Place) -> None:
+    """Titles and contents are read, and no filter pairs are missed."""
+    archive = packed(place, "paper2keywords", with_label_texts)
+    grouped = [
+        "cluster.group=4",
+        "train.head.group=4",
+        "train.head.frequent_labels=3",
+        "train.head.fan_in=16",
+    ]
+    result, log = place.results("lf_paper2keywords8_6m-grouped", "--from", archive, *settings(grouped))
+    assert "? + ? documents, 8,623,847 labels (the settings in the repositories" in log
+    assert texts(artifact(result, "download"), "test.parquet") == [
+        f"{text} noise" for text, _ in SPLITS["tst"]
+    ]
+    assert "filter pairs" not in log
+    assert result["metrics"]["propensity"] == {"kind": "standard", "a": 0.6, "b": 2.6, "n": TRAIN}

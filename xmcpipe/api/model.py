@@ -159,6 +159,17 @@ class Model:
 
         return push(self.folders, name, len(self._bundle.labels), private, token)
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the model as an ONNX graph to the new folder `path`, with a page that says how to use it.
+
+        The graph is compared with the model first; returns the largest difference of scores. It has neither
+        the calibration nor what predict.propensity_weight adds. Raises XmcpipeError without the extra `onnx`,
+        for a model that has no exact graph, and if the folder has files in it.
+        """
+        from xmcpipe.stages.beside.export_onnx import export_onnx
+
+        return export_onnx(self.path, Path(path)).difference
+
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""
         size = self._config.batch_size if batch_size is None else batch_size

@@ -30,7 +30,10 @@ EXAMPLES = {
     ),
     "serve": ("xmcpipe serve quickstart", "xmcpipe serve artifacts/model/0123456789abcdef --port 80"),
     "report": ("xmcpipe report quickstart -o quickstart.html", "xmcpipe report tate tate-frozen"),
-    "export": ("xmcpipe export artifacts/raw/0123456789abcdef --format pecos -o folder",),
+    "export": (
+        "xmcpipe export artifacts/raw/0123456789abcdef --format pecos -o folder",
+        "xmcpipe export artifacts/model/0123456789abcdef --format onnx -o folder",
+    ),
     "run": (
         "xmcpipe run quickstart",
         "xmcpipe run mine.toml --set train.epochs=8",

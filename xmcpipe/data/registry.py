@@ -8,6 +8,7 @@ is only one version.
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,10 @@ TITLE = ("title",)
 
 @dataclass(frozen=True)
 class Counts:
-    """A version of a dataset: its numbers of documents and labels, and the source of these numbers."""
+    """A version of a dataset: its numbers of documents and labels, and the source of these numbers.
+
+    A number of documents is 0 if the source doesn't state it: it is then not verified.
+    """
 
     name: str
     train: int
@@ -34,11 +38,18 @@ class Counts:
     source: str = "the SPARTEX paper, Table 1"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a count below 1."""
-        require_at_least(self, 1, "train", "test", "labels")
+        """Raise ValueError for a negative count, and for no labels."""
+        require_at_least(self, 1, "labels")
+        require_at_least(self, 0, "train", "test")
+
+    def agrees(self, documents: Mapping[str, int]) -> bool:
+        """Whether these are the numbers of documents, by split, as far as they are stated."""
+        stated = {"train": self.train, "test": self.test}
+        return all(count in (0, documents[split]) for split, count in stated.items())
 
     def __str__(self) -> str:
-        return f"{self.train:,} + {self.test:,} documents, {self.labels:,} labels"
+        train, test = (f"{count:,}" if count else "?" for count in (self.train, self.test))
+        return f"{train} + {test} documents, {self.labels:,} labels"
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class Dataset:
     """The fields that make up a text, in layouts with fields: of documents and of labels."""
 
     labels_per_document: float
-    """The published mean number of labels of a document."""
+    """The published mean number of labels of a document; 0 if none is published."""
 
     page: str
     """The web page that describes the dataset."""

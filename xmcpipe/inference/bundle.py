@@ -113,7 +113,7 @@ class Bundle:
         if propensity_weight:
             added_L = favour_rare_labels(model, folder, facts, propensity_weight)
         texts = TextEncoder(folder / "tokenizer", Pieces.of(facts))
-        _require_encodable(model, texts.num_tokens, facts["max_length"], folder)
+        require_encodable(model, texts.num_tokens, facts["max_length"], folder)
         scorer = Scorer(model, pick_device(device), precision, label_chunk)
         calibrated = None
         if calibration is not None or has_calibration(folder):
@@ -193,7 +193,7 @@ class Bundle:
         ]
 
 
-def _require_encodable(model: Model, num_tokens: int, max_length: int, folder: Path) -> None:
+def require_encodable(model: Model, num_tokens: int, max_length: int, folder: Path) -> None:
     """Raise XmcpipeError unless the encoder has embeddings for all ids of the tokenizer, and for its lengths.
 
     The encoder itself is asked, because each family has its own rules. On the CPU: on a GPU, an id without an

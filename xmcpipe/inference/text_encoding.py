@@ -78,6 +78,13 @@ class TextEncoder:
         ids = [self._pieces.token_ids(encoding, self._filler) for encoding in encodings]
         return TokenLists(ids, self.pad_id)
 
+    def save_padding(self, path: Path) -> None:
+        """Write the tokenizer to `path`, as it cuts texts here; it also pads them, on the right."""
+        tokenizer: Any = Tokenizer.from_str(self._tokenizer.to_str())
+        token = self._tokenizer.id_to_token(self.pad_id)
+        tokenizer.enable_padding(direction="right", pad_id=self.pad_id, pad_token=token)
+        tokenizer.save(str(path))
+
     def _special(self, settings: dict[str, Any], name: str) -> int | None:
         """The id of a special token; its entry is the token, or a table with it as `content`."""
         token = settings.get(name)

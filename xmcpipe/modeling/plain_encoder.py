@@ -83,16 +83,20 @@ class Layer(NamedTuple):
 
 
 class PlainEncoder(nn.Module):
-    """An encoder of a `family` with uninitialised weights; `config` is the contents of config.json."""
+    """An encoder of a `family` with uninitialised weights; `config` is the contents of config.json.
+
+    `layers` are its layers, of `num_heads` attention heads each. Positions are counted from `offset` + 1, not
+    for tokens of this id; with None all are counted, from 0.
+    """
 
     def __init__(self, family: Family, config: dict[str, Any]) -> None:
         super().__init__()
         width, epsilon = config[family.width], config.get("layer_norm_eps", 1e-12)
         self.config = SimpleNamespace(hidden_size=width)
-        self._heads = config[family.num_heads]
-        if self._heads < 1 or width % self._heads:
-            raise ValueError(f"expected a number of heads that divides {width}, got {self._heads}")
-        self._offset = config["pad_token_id"] if family.offset else None
+        self.num_heads = config[family.num_heads]
+        if self.num_heads < 1 or width % self.num_heads:
+            raise ValueError(f"expected a number of heads that divides {width}, got {self.num_heads}")
+        self.offset = config["pad_token_id"] if family.offset else None
         sizes = {
             "word_embeddings": config["vocab_size"],
             "position_embeddings": config["max_position_embeddings"],
@@ -103,12 +107,12 @@ class PlainEncoder(nn.Module):
                 _add(self, f"embeddings.{name}", _Embedding(size, width))
         _add(self, "embeddings.LayerNorm", nn.LayerNorm(width, epsilon))
         # Tuples, not modules: each module has its place in the tree, whose names are those of the weights.
-        self._layers: list[Layer] = []
+        self.layers: list[Layer] = []
         for number in range(config[family.num_layers]):
             layer = _new_layer(width, config[family.inner], epsilon)
             for name, module in zip(family.parts, layer, strict=True):
                 _add(self, f"{family.layers}.{number}.{name}", module)
-            self._layers.append(layer)
+            self.layers.append(layer)
         if family.pooler:
             _add(self, "pooler.dense", _Linear(width, width))  # in the file, but not used
 
@@ -118,7 +122,7 @@ class PlainEncoder(nn.Module):
         # Attention without a mask is faster. A GPU would have to wait for the answer.
         masked = attention_mask.is_cuda or not bool(attention_mask.all())
         mask_B11S = attention_mask[:, None, None, :].bool() if masked else None
-        for layer in self._layers:
+        for layer in self.layers:
             attended_BSE = layer.attended(self._attention(layer, hidden_BSE, mask_B11S))
             hidden_BSE = layer.attended_norm(attended_BSE + hidden_BSE)
             outer_BSE = layer.outer(F.gelu(layer.inner(hidden_BSE)))
@@ -130,11 +134,11 @@ class PlainEncoder(nn.Module):
         hidden_BSE = embeddings.word_embeddings(input_ids)
         if hasattr(embeddings, "token_type_embeddings"):
             hidden_BSE = hidden_BSE + embeddings.token_type_embeddings.weight[0]
-        if self._offset is None:
+        if self.offset is None:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         else:
-            real = input_ids.ne(self._offset).long()
-            positions = real.cumsum(1) * real + self._offset
+            real = input_ids.ne(self.offset).long()
+            positions = real.cumsum(1) * real + self.offset
         hidden_BSE = hidden_BSE + embeddings.position_embeddings(positions)
         normed: Tensor = embeddings.LayerNorm(hidden_BSE)
         return normed
@@ -142,7 +146,7 @@ class PlainEncoder(nn.Module):
     def _attention(self, layer: Layer, hidden_BSE: Tensor, mask_B11S: Tensor | None) -> Tensor:
         batch, tokens, _ = hidden_BSE.shape
         query, key, value = (
-            part(hidden_BSE).view(batch, tokens, self._heads, -1).transpose(1, 2)
+            part(hidden_BSE).view(batch, tokens, self.num_heads, -1).transpose(1, 2)
             for part in (layer.query, layer.key, layer.value)
         )
         mixed_BHSE = F.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11S)

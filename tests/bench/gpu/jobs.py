@@ -14,15 +14,19 @@ PATIENCE = {"gpu": 2.0, "cpu": 15.0}  # a part's time limit, in expected times: 
 # -W default: other versions of libraries warn of other things, and a warning is no failure here.
 PYTEST = (sys.executable, "-m", "pytest", "-v", "-W", "default", "-p", "no:cacheprovider")
 DEVICE_TESTS = "tests/kernels/test_device.py"
+GROUP_TESTS = "tests/kernels/group/test_group_device.py"
 SANITIZED = (
     f"{DEVICE_TESTS}::test_scores_and_gradients_equal_float64[64-torch.bfloat16]",
     f"{DEVICE_TESTS}::test_the_step_on_the_gpu_is_the_step_on_the_cpu[torch.bfloat16-True]",
+    f"{GROUP_TESTS}::test_scores_and_gradients_equal_float64[64-16-torch.bfloat16]",
+    f"{GROUP_TESTS}::test_the_step_is_that_of_the_cpu[48-False-16-torch.bfloat16]",
 )
 # API errors are not reported, because looking up functions by name fails now and then without harm.
 SANITIZER = ("--error-exitcode", "9", "--report-api-errors", "no")
 # torch's memory cache would hide reads outside a tensor.
 UNCACHED = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-FIRST_SHAPES = ("amazon-670k", "amazon-3m")
+PLAIN_SHAPES = ("amazon-670k", "amazon-3m")
+FIRST_SHAPES = tuple(name for plain in PLAIN_SHAPES for name in (plain, f"{plain}-grouped"))
 OTHER_SHAPES = ("lf-amazontitles-131k", "wiki-500k")
 
 
@@ -51,19 +55,19 @@ def _gpu_jobs(architecture: str, bench: Path) -> list[Job]:
     others = ("tests/unit/ops", "tests/unit/modeling", "tests/unit/benchmark")
     return [
         Job("compile", 30, _xmcpipe("kernels", "build", "--arch", architecture)),
-        Job("kernel tests", 60, (*PYTEST, "-m", "gpu", "tests/kernels")),
-        Job("steps", 40, _script("gpu/steps.py"), "steps"),
+        Job("kernel tests", 75, (*PYTEST, "-m", "gpu", "tests/kernels")),
+        Job("steps", 60, _script("gpu/steps.py"), "steps"),
         Job("step designs", 60, _script("gpu/designs.py"), "step_designs"),
         *(_shape(name, "light", 35) for name in FIRST_SHAPES),
-        _sanitizer("memcheck", 90, UNCACHED),
+        _sanitizer("memcheck", 120, UNCACHED),
         Job("other tests", 60, (*PYTEST, "-m", "gpu", *others)),
-        *(_shape(name, "paper", 35) for name in FIRST_SHAPES),
+        *(_shape(name, "paper", 35) for name in PLAIN_SHAPES),
         *(_shape(name, memory, 35) for name in OTHER_SHAPES for memory in ("light", "paper")),
         # Drawing and rewiring 12.8 billion connections takes most of the time. In "paper" 100M x 128 float32
         # weights with gradient and moments would take 200 GB.
         _shape("100m", "light", 120, "--steps", "6"),
         Job("bench", 150, _xmcpipe("bench", *grid, "--dtype", "bfloat16", "--out", str(bench))),
-        _sanitizer("racecheck", 90),
+        _sanitizer("racecheck", 120),
     ]
 
 
@@ -76,13 +80,13 @@ def _cpu_jobs(bench: Path) -> list[Job]:
         Job("steps", 10, _script("gpu/steps.py", "--small"), "steps"),
         Job("step designs", 60, skipped=no_gpu),
         *(_shape(name, "light", 10, *small) for name in FIRST_SHAPES),
-        Job("memcheck", 90, skipped=no_gpu),
+        Job("memcheck", 120, skipped=no_gpu),
         Job("other tests", 20, (*PYTEST, "tests/unit/ops/test_step_arguments.py")),
-        *(_shape(name, "paper", 10, *small) for name in FIRST_SHAPES),
+        *(_shape(name, "paper", 10, *small) for name in PLAIN_SHAPES),
         *(_shape(name, memory, 10, *small) for name in OTHER_SHAPES for memory in ("light", "paper")),
         _shape("100m", "light", 10, *small),
         Job("bench", 20, _xmcpipe("bench", "--quick", "--out", str(bench))),
-        Job("racecheck", 90, skipped=no_gpu),
+        Job("racecheck", 120, skipped=no_gpu),
     ]
 
 

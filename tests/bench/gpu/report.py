@@ -11,6 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 GIB = 1 << 30
 TAIL = 60  # lines of a part's output in the report
+FLOORS = {"ffi": "floor_ms", "grouped": "grouped_floor_ms"}  # implementation -> key of its row
 RUNNING, NOT_RUN, STOPPED = "running", "not run", "stopped"
 VERDICT = re.compile(r"(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")  # a line of `pytest -v`
 
@@ -124,12 +125,14 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
     columns = ["L", "K", "B", "floor", "implementation", "replay", "eager", "host", "dense / it"]
     cells = []
     for row in rows:
-        sizes = [f"{row['labels']:,}", str(row["fan_in"]), str(row["batch"]), f"{row['floor_ms']:.3f}"]
+        sizes = [f"{row['labels']:,}", str(row["fan_in"]), str(row["batch"])]
+        floors = {name: f"{row[key]:.3f}" for name, key in FLOORS.items()}
         for name, times in row["ms"].items():
             shown = ["" if times[key] is None else f"{times[key]:.3f}" for key in ("graph", "eager", "host")]
             faster = "" if times["faster"] is None else f"{times['faster']:.2f}"
-            cells.append([*sizes, name, *shown, faster])
-        cells += [[*sizes, name, note, "", "", ""] for name, note in row["notes"].items()]
+            cells.append([*sizes, floors.get(name, ""), name, *shown, faster])
+        notes = row["notes"].items()
+        cells += [[*sizes, floors.get(name, ""), name, note, "", "", ""] for name, note in notes]
     return _table(title, columns, cells)
 
 

@@ -1,9 +1,11 @@
-"""Times the fused step next to a dense layer's: `python -m tests.bench.gpu.steps`.
+"""Times the fused step, plain and for groups, next to a dense layer's: `python -m tests.bench.gpu.steps`.
 
-Each implementation is first checked against float64. Then its step is timed in three ways, in turns: called,
-with cold caches; the host's part of that call, until all its kernels are queued; and, on a GPU, replayed from
-a CUDA graph, which needs no Python. Prints a line of JSON for each shape: milliseconds, how many times faster
-than dense, and the floor, the time to move our bytes at the speed of a measured copy.
+Labels of the plain layer read features of their own, those of the other one share them in groups of GROUP;
+everything else is the same. Each implementation is first checked against float64. Then its step is timed in
+three ways, in turns: called, with cold caches; the host's part of that call, until all its kernels are
+queued; and, on a GPU, replayed from a CUDA graph, which needs no Python. Prints a line of JSON for each
+shape: milliseconds, how many times faster than dense, and the floors, the time to move the bytes of either
+layer at the speed of a measured copy.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,6 +28,7 @@ from xmcpipe.benchmark.traffic import bytes_moved
 
 KINDS = [kind for kind in IMPLEMENTATIONS if kind.ours or kind.name == "dense"]
 SIZES, SMALL = ((670_091, 131_073), (64, 128, 512, 32), 128), ((1024, 512), (16, 8), 32)
+GROUP = 16
 HOST_CALLS = 5
 Call = Callable[[], object]
 
@@ -45,7 +49,7 @@ def main() -> int:
             row = measure(shape, clock, number + 1, given.seconds)
         except Exception as error:  # whatever it is, the other shapes may still work
             failed, reason = True, str(error).partition("\n")[0]
-            row = {"floor_ms": 0.0, "ms": {}, "notes": {"all": f"failed: {reason}"}}
+            row = {"floor_ms": 0.0, "grouped_floor_ms": 0.0, "ms": {}, "notes": {"all": f"failed: {reason}"}}
         failed |= any(note.startswith(WRONG) for note in row["notes"].values())
         print(json.dumps({**sizes_of(shape), **row}), flush=True)
     return int(failed)
@@ -58,14 +62,19 @@ def sizes_of(shape: Shape) -> dict[str, int]:
 
 def measure(shape: Shape, clock: Clock, seed: int, seconds: float) -> dict[str, Any]:
     """The figures of a shape."""
-    device = clock.device
-    checked = validate(draw(shape, device, 2 * seed, large_steps=True), "step", seed, KINDS)
+    device, grouped = clock.device, replace(shape, group=GROUP)
+    checked: list[ImplementationResult] = []
+    layers: dict[str, Implementation] = {}
+    for of in (shape, grouped):
+        kinds = [kind for kind in KINDS if kind.grouped == (of is grouped)]
+        checked += validate(draw(of, device, 2 * seed, large_steps=True), "step", seed, kinds)
+        problem = draw(of, device, 2 * seed + 1, large_steps=False)
+        layers |= {kind.name: kind(problem) for kind in kinds}
     right = {result.implementation for result in checked if result.state == TIMED}
-    problem = draw(shape, device, 2 * seed + 1, large_steps=False)
     notes, calls, hosts = _notes(checked), {}, {}
     for kind in KINDS:
         if kind.name in right:
-            step = _step(kind(problem))
+            step = _step(layers[kind.name])
             hosts[kind.name] = _host_milliseconds(step, device)  # also warms up: a first call compiles
             calls[f"{kind.name} eager"] = step
             if device.type == "cuda":
@@ -75,9 +84,10 @@ def measure(shape: Shape, clock: Clock, seed: int, seconds: float) -> dict[str, 
                     notes[kind.name] = f"no graph: {str(error).splitlines()[0]}"
     times = {name: each.median_ms for name, each in rounds(calls, clock, None, seconds).items()}
     copied = clock.copied_bytes / times.pop(COPY)
-    floor = bytes_moved("step", "ffi", shape) / copied
+    floors = {"floor_ms": bytes_moved("step", "ffi", shape) / copied}
+    floors["grouped_floor_ms"] = bytes_moved("step", "grouped", grouped) / copied
     ms = {name: _times(name, times, host) for name, host in hosts.items()}
-    return {"floor_ms": floor, "copy_gb_per_second": copied / 1e6, "ms": ms, "notes": notes}
+    return {**floors, "group": GROUP, "copy_gb_per_second": copied / 1e6, "ms": ms, "notes": notes}
 
 
 def _step(layer: Implementation) -> Call:

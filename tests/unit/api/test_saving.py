@@ -80,3 +80,13 @@ def test_a_model_travels_by_a_hub(model: xmcpipe.Model, test: Documents, tmp_pat
 def test_a_name_that_the_hub_cannot_have_is_refused(model: xmcpipe.Model) -> None:
     with pytest.raises(xmcpipe.XmcpipeError, match="expected a name USER/MODEL on the hub, got 'papers'"):
         model.push_to_hub("papers")
+
+
+def test_an_onnx_graph_of_a_loaded_model(model: xmcpipe.Model, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    assert model.export_onnx(tmp_path / "onnx") < 1e-4
+    session = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    assert [each.name for each in session.get_outputs()] == ["labels", "scores"]
+    assert json.loads((tmp_path / "onnx" / "labels.json").read_text()) == model.labels
+    with pytest.raises(xmcpipe.XmcpipeError, match="expected a new or empty folder"):
+        model.export_onnx(tmp_path / "onnx")

@@ -5,9 +5,9 @@ import pytest
 from xmcpipe.recipe import load, packaged_recipes
 
 LIGHT = ["debian", "tate", "eurlex4k", "wiki10_31k", "wiki500k", "amazon670k", "amazon3m"]
-LIGHT += ["lf_amazontitles131k", "lf_wikiseealso320k"]
+LIGHT += ["lf_amazontitles131k", "lf_wikiseealso320k", "lf_paper2keywords8_6m"]
 FROZEN = ["debian", "tate"]
-GROUPED = ["amazon670k", "amazon3m"]
+GROUPED = ["amazon670k", "amazon3m", "lf_paper2keywords8_6m"]
 
 
 @pytest.mark.parametrize("name", LIGHT)

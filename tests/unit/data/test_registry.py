@@ -39,7 +39,7 @@ def written(folder: Path, **facts: Any) -> Path:
 
 
 def test_the_sets_and_their_sizes() -> None:
-    """Copied from the paper's Table 1 and the XC repository, independently of the file."""
+    """Copied from the paper's Table 1, the XC repository and HASTE's, independently of the file."""
     known = {name: [(v.train, v.test, v.labels) for v in each.versions] for name, each in datasets().items()}
     assert known == {
         "eurlex4k": [(15449, 3865, 3956), (15539, 3809, 3993)],
@@ -52,6 +52,7 @@ def test_the_sets_and_their_sizes() -> None:
         "lf_amazontitles131k": [(294805, 134835, 131073)],
         "lf_wikiseealso320k": [(693082, 177515, 312330)],
         "lf_amazontitles1_3m": [(2248619, 970237, 1305265)],
+        "lf_paper2keywords8_6m": [(0, 0, 8623847)],
     }
 
 
@@ -61,6 +62,7 @@ def test_propensity_constants_depend_on_the_source_of_the_texts() -> None:
     expected |= {name: [other] for name in ("eurlex4k", "amazoncat13k")}
     # where sources disagree, both are listed, the paper's first
     expected |= {name: [wikipedia, other] for name in ("wiki10_31k", "lf_wikiseealso320k")}
+    expected |= {"lf_paper2keywords8_6m": [amazon, wikipedia]}  # those of HASTE, then those of ELMO
     assert {name: [(p.a, p.b) for p in each.propensity] for name, each in datasets().items()} == expected
 
 
@@ -69,10 +71,11 @@ def test_archive_org_is_first_and_label_features_need_filter_pairs() -> None:
         first = each.mirrors[0]
         if name.startswith("lf_"):
             assert first.layout == "xc_raw"
-            assert each.filter_files == ("filter_labels_train.txt", "filter_labels_test.txt")
+            filters = ("filter_labels_train.txt", "filter_labels_test.txt")
+            assert each.filter_files == (() if name == "lf_paper2keywords8_6m" else filters)
         elif name != "amazontitles670k":
             assert first.address.startswith("https://archive.org/download/pecos-dataset/xmc-base/")
-    assert sum(len(each.mirrors) for each in datasets().values()) == 36
+    assert sum(len(each.mirrors) for each in datasets().values()) == 37
     assert {m.encoding for m in find("amazoncat13k").mirrors if m.layout == "xc_raw"} == {"latin-1"}
     addresses = [mirror.address for each in datasets().values() for mirror in each.mirrors]
     assert len(set(addresses)) == len(addresses)
@@ -88,6 +91,16 @@ def test_the_version_of_a_mirror_is_registered_or_stated_to_be_unknown() -> None
     eurlex = find("eurlex4k")
     assert eurlex.counts_of(eurlex.mirrors[-1]) == eurlex.versions[1]
     assert str(eurlex.versions[1]) == "15,539 + 3,809 documents, 3,993 labels"
+
+
+def test_numbers_of_documents_that_no_source_states_are_not_compared() -> None:
+    unknown = find("lf_paper2keywords8_6m").versions[0]
+    assert str(unknown) == "? + ? documents, 8,623,847 labels"
+    assert unknown.agrees({"train": 7, "test": 3})
+    half = Counts("half", 7, 0, 3)
+    assert half.agrees({"train": 7, "test": 3})
+    assert not half.agrees({"train": 8, "test": 3})
+    assert not Counts("all", 7, 2, 3).agrees({"train": 7, "test": 3})
 
 
 def test_it_comes_with_the_package() -> None:
@@ -134,6 +147,7 @@ def test_an_unknown_name_names_the_nearest() -> None:
         ({"mirrors": [MIRROR, MIRROR]}, "the same mirror is listed twice"),
         ({"versions": [COUNTS, COUNTS]}, "expected versions with distinct names"),
         ({"versions": [{**COUNTS, "labels": 0}]}, "labels = 0"),
+        ({"versions": [{**COUNTS, "train": -1}]}, "train = -1"),
     ],
 )
 def test_a_faulty_registry_is_an_error_that_names_the_fault(

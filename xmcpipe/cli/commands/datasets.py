@@ -76,7 +76,7 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     local = [word for word, paths in ((raw, facts["raw"]), ("archive", facts["archives"])) if paths]
     return (
         facts["name"],
-        *(f"{counts[key]:,}" for key in ("train", "test", "labels")),
+        *(f"{counts[key]:,}" if counts[key] else "-" for key in ("train", "test", "labels")),
         size(sizes[0]) if sizes else "-",
         " + ".join(local) or "-",
         f"{plan['bytes'] / GIB:.2f}" if plan and plan["bytes"] else "-",

@@ -10,10 +10,6 @@ names of the Extreme Classification Repository. Rows and labels keep the order o
 from 0. Memory holds one batch of documents at a time, and the label matrix.
 """
 
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +17,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION, RAW_VERSION
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages.beside.new_folder import new_folder, sizes_of_files
 
 Format = Literal["pecos", "xc"]
 SHORT = {"train": "trn", "test": "tst"}  # the names of the splits in file names of both formats
@@ -38,13 +35,13 @@ def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
     if manifest.kind not in VERSIONS:
         raise XmcpipeError(
             f"expected an artifact of raw data or predictions, got one of {manifest.kind} in {folder}",
-            "name a folder that download, import or predict wrote",
+            "name a folder that download, import or predict wrote; a model has --format onnx",
         )
     manifest.require(manifest.kind, VERSIONS[manifest.kind])
     require_whole(artifact)
     import pyarrow as pa
 
-    with _atomic(out) as building:
+    with new_folder(out) as building:
         try:
             write = _export_raw if manifest.kind == "raw" else _export_predictions
             write(folder, format_, building)
@@ -52,32 +49,7 @@ def export(folder: Path, format_: Format, out: Path) -> dict[str, int]:
             raise XmcpipeError(
                 f"{folder} can't be read: {error}", "run its stage again with --force"
             ) from error
-        return {
-            path.relative_to(building).as_posix(): path.stat().st_size
-            for path in sorted(building.rglob("*"))
-            if path.is_file()
-        }
-
-
-@contextmanager
-def _atomic(out: Path) -> Iterator[Path]:
-    """A temporary folder next to `out`; it is renamed to `out` unless the block raises an error."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise XmcpipeError(
-            f"expected a new or empty folder, got {out}, which has files in it", "name another folder"
-        )
-    out = out.resolve()  # "." and ".." have no name to derive the temporary one from
-    building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        building.mkdir(parents=True)
-    except OSError as error:
-        raise XmcpipeError(f"{out} can't be written: {error.strerror}", "name another folder") from error
-    try:
-        yield building
-        building.rename(out)  # POSIX rename replaces an empty folder
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+        return sizes_of_files(building)
 
 
 def _export_raw(folder: Path, format_: Format, out: Path) -> None:

@@ -79,6 +79,20 @@ def test_an_unknown_version_is_reported_and_not_required(
         run(tmp_path)
 
 
+def test_numbers_that_no_source_states_are_not_verified(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unstated = {"name": "one", **COUNTS, "train": 0, "test": 0}
+    use_registry(tmp_path, monkeypatch, https(site), versions=[unstated])
+    site.put("/tiny.tar.gz", tar_of(SHORT))
+    result = run(tmp_path)
+    assert (result.figures["version"], result.figures["test"]) == ("one", 1)
+    use_registry(tmp_path, monkeypatch, https(site, "/other"), versions=[{**unstated, "labels": 7}])
+    site.put("/other", tar_of(SHORT))
+    with pytest.raises(XmcpipeError, match="none of its 1 mirrors"):
+        run(tmp_path)
+
+
 def test_a_label_that_only_the_test_has_counts_or_not(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
