@@ -38,19 +38,7 @@ def model_shape(
     """
     dtype = config.precision if config.memory == "light" else "float32"
     width = config.head.intermediate or embedding
-    apart = config.head.frequent_labels and config.head.frequent_features == "own"
-    head = HeadShape(
-        kind=config.head.kind,
-        in_features=width - width // 2 if apart else width,
-        num_labels=num_labels,
-        fan_in=config.head.fan_in,
-        bias=config.head.bias,
-        init_std=config.head.init_std,
-        seed=config.seed,
-        dtype=dtype if config.head.weight_dtype == "precision" else config.head.weight_dtype,
-        word_fan_in=config.head.word_fan_in,
-        group=config.head.group,
-    )
+    head = _head_shape(config, width, num_labels, dtype)
     return ModelShape(
         head=head,
         pooling=config.encoder.pooling,
@@ -63,6 +51,24 @@ def model_shape(
         word_kind=word_kind,
         num_words=num_words,
         frequent=_frequent_shape(config, head, dtype, width) if config.head.frequent_labels else None,
+    )
+
+
+def _head_shape(config: TrainConfig, width: int, num_labels: int, dtype: str) -> HeadShape:
+    """The shape of the head of all labels; `width` is the number of features."""
+    head = config.head
+    apart = head.frequent_labels and head.frequent_features == "own"
+    return HeadShape(
+        kind=head.kind,
+        in_features=width - width // 2 if apart else width,
+        num_labels=num_labels,
+        fan_in=head.fan_in,
+        bias=head.bias,
+        init_std=head.init_std,
+        seed=config.seed,
+        dtype=dtype if head.weight_dtype == "precision" else head.weight_dtype,
+        word_fan_in=head.word_fan_in,
+        group=head.group,
     )
 
 

@@ -48,7 +48,7 @@ def best_of_head(nodes: Nodes, head: Head, inputs: Inputs, ids_L: Array) -> tupl
     chunk = chunk_labels(head)
     most = nodes.add("Min", inputs.k, nodes.numbers(chunk))
     body, loop = nodes.body("step"), _Loop(head, chunk)
-    features = _transposed(nodes, _projected(nodes, head, inputs.features))
+    features = _own_features(nodes, head, _transposed(nodes, _projected(nodes, head, inputs.features)))
     scores = _features_part(body, head, loop, features)
     if head.word_layer is not None and inputs.words is not None:
         words = _transposed(nodes, inputs.words)
@@ -99,13 +99,22 @@ class _Loop:
         return f"{name}_of_chunk"
 
 
+def _own_features(nodes: Nodes, head: Head, features_DB: str) -> str:
+    """The features that a sparse head may read: all, or a part where the frequent labels have their own."""
+    first = head.shape.first_feature
+    if not isinstance(head, FFIHead):
+        return features_DB
+    bounds = (nodes.numbers(number) for number in (first, first + head.shape.in_features, 0))
+    return nodes.add("Slice", features_DB, *bounds)
+
+
 def _features_part(body: Nodes, head: Head, loop: _Loop, features_DB: str) -> str:
     """The scores of a chunk by its features, float32 [C, B]."""
     weight, chunk, width = array_of(head.weight), loop.chunk, head.weight.shape[1]
     if isinstance(head, DenseHead):
         return body.add("MatMul", loop.part("weight", weight, chunk, width), features_DB)
     assert isinstance(head, FFIHead), "`require_exportable` has checked it"
-    group, index = head.shape.group, head.index.cpu().numpy()
+    group, index = head.shape.group, head.index.cpu().numpy() - np.uint16(head.shape.first_feature)
     if width == head.shape.in_features and group == 1:  # a label reads each feature, in any order
         dense = np.empty_like(weight)
         np.put_along_axis(dense, index.astype(np.int64), weight, 1)

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from onnx import (
     AttributeProto,
     GraphProto,
@@ -19,6 +20,8 @@ from onnx import (
     helper,
     numpy_helper,
 )
+
+from xmcpipe.ops.rounding import decoded
 
 OPSET = 20  # the first with Gelu; onnxruntime 1.17 has it
 IR_VERSION = 9  # of that opset
@@ -108,7 +111,7 @@ class Nodes:
 
 def array_of(tensor: Any) -> Array:
     """The values of a torch tensor, float32."""
-    found: Array = tensor.detach().float().cpu().numpy()
+    found: Array = decoded(tensor.detach(), torch.float32).cpu().numpy()
     return found
 
 

@@ -9,6 +9,9 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from xmcpipe.artifacts.manifest import FILE_NAME
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.beside.new_folder import new_folder, sizes_of_files
 
@@ -43,6 +46,8 @@ def export_onnx(folder: Path, out: Path) -> OnnxExport:
     from xmcpipe.modeling.saved import load_model
     from xmcpipe.pieces import Pieces
 
+    if (folder / FILE_NAME).is_file():
+        require_whole(Artifact.at(folder))
     model, facts = load_model(folder)
     require_exportable(model, folder)
     labels, pieces = read_vocabulary(folder, model.head.num_labels), Pieces.of(facts)

@@ -31,8 +31,8 @@ Floats = npt.NDArray[np.float64]
 def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, rows_N: Int64s) -> int:
     """Set the index of the labels (or groups) of `head` that have documents; returns how many these are.
 
-    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The head reads the first D of
-    E features.
+    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The head reads the first D
+    of E features.
     """
     mean_E, deviation_E = _moments(embeddings, rows_N)
     labels_P, documents_P = _pairs_by_row(head, shards, rows_N)

@@ -17,7 +17,8 @@ from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.model import Model, ModelShape, build_model
 from xmcpipe.modeling.saved import save_model
-from xmcpipe.ops.topology import initial_index
+from xmcpipe.ops.rounding import encoded
+from xmcpipe.ops.topology import initial_index, to_index
 from xmcpipe.ops.word_layer import NO_WORD
 from xmcpipe.pieces import Pieces
 
@@ -42,7 +43,10 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a model is made of; `frequent` labels have a head of their own, `words` are those it reads."""
+    """What a model is made of; `frequent` labels have a head of their own, `words` are those it reads.
+
+    With `own`, the frequent labels have features of their own.
+    """
 
     head: str = "ffi"
     fan_in: int = 8
@@ -51,6 +55,7 @@ class Kind:
     dtype: str = "float32"
     words: int = 0
     frequent: int = 0
+    own: bool = False
     intermediate: int = 0
     pooling: Pooling = "mean"
     encoder: str = "bert"
@@ -67,6 +72,8 @@ KINDS = {
     "dense": Kind(head="dense"),
     "bottleneck": Kind(head="bottleneck"),
     "wide layer": Kind(intermediate=80, fan_in=20),
+    "of 8 bits": Kind(dtype="float8"),
+    "frequent labels with features of their own": Kind(frequent=9, own=True, words=4),
     "words": Kind(words=5),
     "frequent labels": Kind(frequent=9),
     "words and frequent labels": Kind(words=6, frequent=7, dtype="bfloat16"),
@@ -99,15 +106,19 @@ def _model(kind: Kind) -> Model:
     encoder = AutoModel.from_config(AutoConfig.for_model(family, **sizes))
     draw = np.random.default_rng(3)
     vocabulary = np.unique(document_terms(TEXTS, pairs=True).codes)
+    width = kind.intermediate or WIDTH
+    first = width - width // 2 if kind.own else 0  # of the features of frequent labels
     head = HeadShape(
-        kind.head, kind.intermediate or WIDTH, LABELS, kind.fan_in, kind.bias, dtype=kind.dtype,
+        kind.head, first or width, LABELS, kind.fan_in, kind.bias, dtype=kind.dtype,
         word_fan_in=kind.words, group=kind.group,
     )  # fmt: skip
     frequent = None
     if kind.frequent:
         own: dict[str, Any] = {
             "num_labels": kind.frequent,
-            "fan_in": head.in_features,
+            "fan_in": width - first,
+            "in_features": width - first,
+            "first_feature": first,
             "word_fan_in": 2 * kind.words,
         }
         own |= {"group": 1, "bias": True}
@@ -128,12 +139,14 @@ def _model(kind: Kind) -> Model:
 
 
 def _draw_head(head: Any, draw: np.random.Generator, num_words: int) -> None:
-    head.weight.data.normal_(0.0, 0.5)
+    drawn = torch.empty(head.weight.shape).normal_(0.0, 0.5)
+    head.weight.data.copy_(encoded(drawn, head.weight.dtype))
     if head.bias is not None:
         head.bias.data.normal_()
     if isinstance(head, FFIHead):
         shape = head.shape
-        head.index.copy_(initial_index(5, torch.arange(len(head.index)), shape.in_features, shape.fan_in))
+        first = initial_index(5, torch.arange(len(head.index)), shape.in_features, shape.fan_in)
+        head.index.copy_(to_index(first.int() + shape.first_feature))
         if head.order is not None:
             head.set_order(torch.from_numpy(draw.permutation(head.num_labels).astype(np.int32)))
         if shape.word_fan_in:

@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from tests.unit.training.runs import HEAD, LIGHT, fit_until, make, same_bits, states
-from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.topk import top_labels_of
-from xmcpipe.training.config import TrainTable
 from xmcpipe.training.trainer import Trainer
 
 COUNT, WIDTH = 5, 32
@@ -70,7 +68,7 @@ def test_the_halves_stay_apart(
 
 
 def test_a_ranking_needs_both_halves(shards: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    """Features of the second half change the scores of frequent labels alone, and those of the first the others'."""
+    """Features of the second half change the scores of frequent labels, those of the first all others'."""
     trainer = make(shards, tiny_encoder, tmp_path, **MODES["paper"])
     trainer.fit()
     model, frequent = trainer.model.eval(), trainer.model.frequent
@@ -104,5 +102,4 @@ def test_what_is_refused(
     shards: Path, tiny_encoder: Path, tmp_path: Path, head: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(XmcpipeError, match=message):
-        from_table(TrainTable, {"head": head}, "train")
         make(shards, tiny_encoder, tmp_path, loss="bce", head={"bias": True, **head})
