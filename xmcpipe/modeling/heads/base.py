@@ -44,11 +44,11 @@ class HeadShape:
 
     `kind` is a name in `head_table.HEADS`. The head owns `num_labels` of `total_labels` labels, from
     `first_label` on; `total_labels` = 0 means that it owns all. `init_std` = 0 means 1 / sqrt(number of
-    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES; weights in "float8" are
-    stored as `ops/rounding.py` says. `word_fan_in` is K', the number of words that each label of a sparse head
-    reads beside the features. `group` is G, the number of labels that share their features; in a head of
-    groups, `first_label` counts places of the order. A sparse head reads `in_features` of the features, from
-    `first_feature` on: the others are for another head.
+    features that a label reads). `dtype` is the dtype of the weights, a key of DTYPES; weights in "float8"
+    are stored as `ops/rounding.py` says. `word_fan_in` is K', the number of words that each label of a
+    sparse head reads beside the features. `group` is G, the number of labels that share their features; in a
+    head of groups, `first_label` counts places of the order. A sparse head reads `in_features` of the
+    features, from `first_feature` on: the others are for another head.
     """
 
     kind: str
