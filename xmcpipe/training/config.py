@@ -19,7 +19,6 @@ from xmcpipe.training.head_config import (
     RewireConfig,
     RewireTable,
     require_growth,
-    require_informed,
     require_rewiring,
 )
 
@@ -174,8 +173,6 @@ class TrainTable:
                 "expected auxiliary.weight = 0 with encoder.frozen = true, because the auxiliary loss "
                 f"trains the encoder alone, got {self.auxiliary.weight}"
             )
-        if self.head.topology == "informed":
-            require_informed(self.head)
         require_rewiring(self.rewire, self.head)
         if self.head.word_fan_in and self.accumulation > 1:
             raise ValueError(
