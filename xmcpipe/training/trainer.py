@@ -17,7 +17,6 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.progress import Bar, Figures, progress
 from xmcpipe.signals import Interrupted, deferred, requested
 from xmcpipe.training import checkpoint
-from xmcpipe.training.averaging import Average
 from xmcpipe.training.checkpoint import Pace, Progress, Together
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.divergence import Divergence
@@ -29,6 +28,7 @@ from xmcpipe.training.resume import load_best, newest_whole, save_if_best
 from xmcpipe.training.rewiring import next_cut, rewire
 from xmcpipe.training.schedule import auxiliary_weight, rate_factor
 from xmcpipe.training.step import GradientStep
+from xmcpipe.training.updates.averaging import Average
 from xmcpipe.training.updates.modes import updates_of
 from xmcpipe.training.updates.protocol import State
 from xmcpipe.training.used_memory import used_bytes

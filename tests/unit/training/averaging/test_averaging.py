@@ -20,9 +20,9 @@ from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
 from xmcpipe.signals import Interrupted
 from xmcpipe.training import checkpoint
-from xmcpipe.training.averaging import PREFIX, Average
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.trainer import Trainer
+from xmcpipe.training.updates.averaging import PREFIX, Average
 from xmcpipe.training.validation import inverse_propensities, validate
 
 AVERAGED: dict[str, Any] = {"average": "ema", "average_decay": 0.7}
