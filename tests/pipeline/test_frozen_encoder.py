@@ -28,7 +28,7 @@ def frozen(workplace: Workplace) -> Workplace:
     return workplace
 
 
-BEGUN = ["train.head.weight_init=means", "train.head.bias=true"]
+BEGUN = ["train.head.weight_init=means"]
 AVERAGED = ["train.average=ema", "train.average_decay=0.9"]
 
 

@@ -241,7 +241,7 @@ TRAIN = Stage(
     required=_required,
     alternatives={
         "clusters": 'set train.auxiliary.weight = 0 and train.head.group_by = "random"',
-        "embeddings": "set train.encoder.frozen = false, and train.head.topology and weight_init to random",
+        "embeddings": "set train.encoder.frozen = false and train.head.topology and weight_init to random",
     },
     how_far=how_far,
     help="Train a model. A training that was killed continues from its last checkpoint.",

@@ -40,8 +40,8 @@ class HeadTable:
 
     weight_init: Literal["random", "means"] = later("random")
     """First weights of the features: random ones, or those along which the mean embedding of a label's
-    documents differs from that of all documents (means). The latter needs an [embed] table, a bias, and a
-    sparse head without an intermediate layer."""
+    documents differs from that of all documents (means). The latter needs an [embed] table and a sparse head
+    without an intermediate layer."""
 
     word_fan_in: int = later(0)
     """Number of words of the document that each label of a sparse head reads beside the features (K'). It
@@ -119,11 +119,6 @@ class HeadTable:
             require_embedding_features(self, "topology = 'informed'")
         if self.weight_init == "means":
             require_embedding_features(self, "weight_init = 'means'")
-            if not self.bias:
-                raise ValueError(
-                    "expected bias = true with weight_init = 'means', because a bias keeps the mean of all "
-                    "documents at the score that it had"
-                )
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ MARGIN = 1.0
 def separate_means(model: Model, embeddings: EmbeddingTable, shards: Shards, rows_N: Int64s) -> int:
     """Set weights and biases of the labels that have documents, in place; returns how many these are.
 
-    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The features of the heads,
-    which have a bias, are those of the embedding (D is E). A label without documents keeps its weights.
+    `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The features of the heads
+    are those of the embedding (D is E). A label without documents keeps its weights. Where there are no
+    biases, the mean of all documents does not score 0, but the difference is the same.
     """
     labels_P, documents_P = pairs_by_label(shards, rows_N)
     of_all = moments(embeddings, rows_N)
@@ -58,7 +59,6 @@ def _separate(
     documents_P: npt.NDArray[np.int32],
 ) -> int:
     """Set the rows of `head` at the places that have pairs; `places_P` ascend. Returns how many these are."""
-    assert head.bias is not None, "HeadTable has checked it"
     (mean_E, deviation_E), group, separated = of_all, head.shape.group, 0
     for begin, end in all_chunks(head.num_labels, whole_groups(chunk_rows(embeddings.width), group)):
         low, high = np.searchsorted(places_P, [begin, end])
@@ -71,9 +71,10 @@ def _separate(
         known = np.flatnonzero((count_C > 0) & (distance_C > 0.0))
         share_C = MARGIN * count_C / (count_C + 1.0)
         weight_CK = weight_CK[known] * (share_C[known] / distance_C[known])[:, None]
-        shift_C = (weight_CK * mean_E[index_CK[known]]).sum(1)
         place = torch.from_numpy(begin + known).to(head.weight.device)
         head.weight[place] = torch.from_numpy(weight_CK).to(head.weight)
-        head.bias[place] -= torch.from_numpy(shift_C).to(head.bias)
+        if head.bias is not None:
+            shift_C = (weight_CK * mean_E[index_CK[known]]).sum(1)
+            head.bias[place] -= torch.from_numpy(shift_C).to(head.bias)
         separated += len(known)
     return separated

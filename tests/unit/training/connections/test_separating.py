@@ -124,9 +124,8 @@ def test_of_all_directions_it_is_that_of_the_difference_over_the_variance(
     [
         ({"intermediate": 64}, r"expected intermediate = 0 with weight_init = 'means'.* got 64"),
         ({"kind": "dense"}, r"expected a sparse head with weight_init = 'means', got kind = 'dense'"),
-        ({"bias": False}, r"expected bias = true with weight_init = 'means'"),
     ],
 )
 def test_what_has_no_such_weights_is_refused(head: dict[str, object], message: str) -> None:
     with pytest.raises(XmcpipeError, match=message):
-        from_table(TrainConfig, {"head": {"bias": True, "weight_init": "means", **head}}, "train")
+        from_table(TrainConfig, {"head": {"weight_init": "means", **head}}, "train")
