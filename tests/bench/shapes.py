@@ -35,7 +35,8 @@ from xmcpipe.memory.plan import plan
 from xmcpipe.memory.shape import BatchShape
 from xmcpipe.modeling.devices import pick_device
 from xmcpipe.training.build import new_model
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, TrainConfig
+from xmcpipe.training.config import AuxiliaryConfig, TrainConfig
+from xmcpipe.training.encoder_config import EncoderConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.head_config import HeadConfig, RewireConfig
 from xmcpipe.training.initial.grouping import label_order

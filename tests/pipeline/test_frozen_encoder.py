@@ -28,7 +28,13 @@ def frozen(workplace: Workplace) -> Workplace:
     return workplace
 
 
-@pytest.mark.parametrize("mode", [[], LIGHT], ids=["paper", "light"])
+BEGUN = ["train.head.weight_init=means"]
+AVERAGED = ["train.average=ema", "train.average_decay=0.9"]
+
+
+@pytest.mark.parametrize(
+    "mode", [[], [*BEGUN, *AVERAGED], [*BEGUN, *LIGHT]], ids=["paper", "averaged", "light"]
+)
 def test_it_learns_from_the_embeddings_and_predicts_from_text(frozen: Workplace, mode: list[str]) -> None:
     before = set(frozen.store.glob("model/*"))
     outcome = frozen.run(*settings([*FROZEN, *mode]))

@@ -12,6 +12,7 @@ TEMPORARIES = "optimizer temporaries"
 BATCH = "batch"
 LABEL_FACTS = "label facts"  # documents, cluster and place of each label, and the vocabulary of words
 LIBRARIES = "library workspace"
+AVERAGE = "averaged weights"  # of the whole model
 KEPT = "kept batches"  # of growth by gradient: the features that the head read, and their positives
 PARTS = (
     "encoder weights",
@@ -27,6 +28,7 @@ PARTS = (
     "intermediate layer",
     BATCH,
     LABEL_FACTS,
+    AVERAGE,
     KEPT,
     TEMPORARIES,
     LIBRARIES,
@@ -55,6 +57,7 @@ def count_all(meter: "LiveBytes", trainer: "Trainer") -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         meter.count([tensor], part_of(name, "weights"))
     count_moments(meter, trainer)
+    meter.count(trainer.average.tensors().values(), AVERAGE)
     if trainer.clusters is not None:
         meter.count([trainer.clusters], LABEL_FACTS)
     if trainer.growth is not None and trainer.growth.ring is not None:

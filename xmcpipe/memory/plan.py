@@ -131,7 +131,9 @@ def floor(config: TrainConfig, shape: BatchShape, head: Head) -> Floor:
     indices = head.index_bytes * (head.index.numel() if head.is_sparse else 0)
     if head.shape.group == 1:  # that of frequent labels in groups is next to nothing
         indices += head.index_bytes * wide * head.shape.in_features
-    moved_bytes = words + connections * 2 * value * (1 + moments) + indices + bias + features
+    # A mean is float32, read and written, and its weight is read once more.
+    means = connections * (value + 8) if config.average != "none" else 0
+    moved_bytes = means + words + connections * 2 * value * (1 + moments) + indices + bias + features
     flops = 6 * shape.rows  # scores, dX, dW: one multiplication and one addition each
     dense = (shape.labels + wide) * head.shape.in_features
     return Floor(moved_bytes, flops * connections, flops * dense)
@@ -149,6 +151,7 @@ def other_memory(config: TrainConfig) -> TrainConfig | None:
         config,
         memory="light",
         accumulation=1,
+        average="none",
         precision="bfloat16" if config.precision == "float16" else config.precision,
         head=replace(head, optimizer="sgd", momentum=_light_momentum(head)),
         encoder=replace(encoder, optimizer="adamw", max_grad_norm=0.0),

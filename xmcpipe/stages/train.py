@@ -37,8 +37,9 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     """Train on the shards and write the model artifact into `out`; `scratch` holds checkpoints and the log.
 
     `inputs` has "shards", "clusters" if the auxiliary loss is on or labels are grouped by meaning, and
-    "embeddings" if the encoder is frozen or the topology informed. Raises XmcpipeError for K > D, an encoder
-    that can't be found, clusters or embeddings of other shards, and a loss that isn't finite.
+    "embeddings" if the encoder is frozen or the head begins with what they say. Raises XmcpipeError for
+    K > D, an encoder that can't be found, clusters or embeddings of other shards, and a loss that isn't
+    finite.
     """
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
@@ -48,6 +49,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     from xmcpipe.training.feed import Feed, count_clusters, read_clusters
     from xmcpipe.training.initial.grouping import label_order
     from xmcpipe.training.initial.informed import choose_connections
+    from xmcpipe.training.initial.separating import separate_means
     from xmcpipe.training.trainer import Trainer
 
     shards = inputs["shards"]
@@ -74,6 +76,8 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     feed.separate(model.frequent, model.head.order)
     if embeddings is not None and config.head.topology == "informed":
         choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
+    if embeddings is not None and config.head.weight_init == "means":
+        separate_means(model, embeddings, feed.shards, feed.train_rows)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
@@ -150,7 +154,8 @@ def _required(config: TrainTable) -> tuple[str, ...]:
 
 
 def _reads_embeddings(config: TrainTable) -> bool:
-    return config.encoder.frozen or config.head.topology == "informed"
+    head = config.head
+    return config.encoder.frozen or head.topology == "informed" or head.weight_init == "means"
 
 
 def _recipe(config: TrainConfig, inputs: Mapping[str, Path]) -> dict[str, Any]:
@@ -236,7 +241,7 @@ TRAIN = Stage(
     required=_required,
     alternatives={
         "clusters": 'set train.auxiliary.weight = 0 and train.head.group_by = "random"',
-        "embeddings": 'set train.encoder.frozen = false and train.head.topology = "random"',
+        "embeddings": "set train.encoder.frozen = false and train.head.topology and weight_init to random",
     },
     how_far=how_far,
     help="Train a model. A training that was killed continues from its last checkpoint.",

@@ -9,70 +9,20 @@ module imports nothing heavy.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import AUTO, ENCODER_NAME, Auto, auto_keys, later, require_at_least, runtime
+from xmcpipe.config import AUTO, Auto, auto_keys, later, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
+from xmcpipe.training.encoder_config import EncoderConfig, EncoderTable
 from xmcpipe.training.head_config import (
     HeadConfig,
     HeadTable,
-    OptimizerKind,
     RewireConfig,
     RewireTable,
     require_growth,
-    require_informed,
     require_rewiring,
 )
 
 RULES_VERSION = 3  # of the rules in training/auto: raise it when a rule changes
-
-
-@dataclass(frozen=True)
-class EncoderTable:
-    """[train.encoder]: the text encoder and its optimizer."""
-
-    name: str = field(default="", metadata=ENCODER_NAME)
-    """Encoder to train: a hub id, a folder or package:NAME; "" is the encoder of the tokenized shards."""
-
-    frozen: bool = later(False)
-    """Train the output layer only, on the embeddings of an [embed] table, which must name the same encoder
-    and pooling. The encoder does not run and its weights do not change."""
-
-    pooling: Literal["cls", "mean"] = "cls"
-    """How token states become an embedding: the first token's state (cls), or the mean of all (mean)."""
-
-    dropout: float | Auto = AUTO
-    """Dropout probability of the embedding, from 0 to less than 1; "auto" follows the number of epochs."""
-
-    checkpointing: bool = False
-    """Recompute the encoder's activations in backward instead of storing them: slower, with less memory."""
-
-    optimizer: OptimizerKind = "adamw"
-    """Optimizer of the encoder: adamw, adam or sgd."""
-
-    lr: float | Auto = AUTO
-    """Peak learning rate of the encoder, reached at the end of the warm-up; "auto" follows its width."""
-
-    weight_decay: float = 0.01
-    """Weight decay of the encoder; biases and norms are not decayed."""
-
-    momentum: float = 0.9
-    """Momentum of the encoder under sgd."""
-
-    max_grad_norm: float = 0.0
-    """Norm to which the encoder's gradient is clipped before each step; 0 turns clipping off."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 0, "lr", "weight_decay", "momentum", "max_grad_norm")
-        if self.dropout != AUTO and not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"expected 0 <= dropout < 1, got dropout = {self.dropout}")
-
-
-@dataclass(frozen=True)
-class EncoderConfig(EncoderTable):
-    """[train.encoder] with every value chosen; the defaults, the paper's, are for code without a recipe."""
-
-    dropout: float = 0.5
-    lr: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -167,6 +117,13 @@ class TrainTable:
     patience: int = 0
     """Number of evaluations without a gain after which training stops; 0 never stops early."""
 
+    average: Literal["none", "ema"] = later("none")
+    """What is evaluated and saved: the weights (none), or their exponential moving average over the steps
+    (ema), which is a second copy of them in memory. It needs memory = "paper"."""
+
+    average_decay: float = later(0.99, of="average")
+    """Decay of the average in a step, from 0 to less than 1: it reaches back about 1 / (1 - decay) steps."""
+
     auto_rules: int = later(0)
     """Version of the rules that choose the values "auto". It is set by itself, to 0 if no value is "auto"."""
 
@@ -209,13 +166,13 @@ class TrainTable:
             )
         if not 0.0 <= self.validation < 1.0:
             raise ValueError(f"expected 0 <= validation < 1, got validation = {self.validation}")
+        if not 0.0 <= self.average_decay < 1.0:
+            raise ValueError(f"expected 0 <= average_decay < 1, got average_decay = {self.average_decay}")
         if self.encoder.frozen and self.auxiliary.weight not in (0.0, AUTO):
             raise ValueError(
                 "expected auxiliary.weight = 0 with encoder.frozen = true, because the auxiliary loss "
                 f"trains the encoder alone, got {self.auxiliary.weight}"
             )
-        if self.head.topology == "informed":
-            require_informed(self.head)
         require_rewiring(self.rewire, self.head)
         if self.head.word_fan_in and self.accumulation > 1:
             raise ValueError(
@@ -281,6 +238,7 @@ def _require_light(config: TrainTable) -> None:
         # Clipping needs all gradients at once, but each one is freed as soon as it is used.
         ("encoder.max_grad_norm", encoder.max_grad_norm, (0.0,)),
         ("accumulation", config.accumulation, (1,)),
+        ("average", config.average, ("none",)),  # 16-bit weights can't take the place of their float32 means
         ("precision", config.precision, ("bfloat16", "float32")),  # a loss scaler would have to undo updates
     ]
     for name, value, allowed in settings:

@@ -38,6 +38,11 @@ class HeadTable:
     documents is farthest from that of all documents (informed). The latter needs an [embed] table and a
     sparse head without an intermediate layer."""
 
+    weight_init: Literal["random", "means"] = later("random")
+    """First weights of the features: random ones, or those along which the mean embedding of a label's
+    documents differs from that of all documents (means). The latter needs an [embed] table and a sparse head
+    without an intermediate layer."""
+
     word_fan_in: int = later(0)
     """Number of words of the document that each label of a sparse head reads beside the features (K'). It
     needs shards made with tokenize.words. The words that tell a label's documents from all others are chosen
@@ -121,6 +126,10 @@ class HeadTable:
         require_at_least(self, 0, "frequent_labels", "frequent_word_fan_in", "frequent_word_lr")
         if self.frequent_labels:
             require_frequent(self)
+        if self.topology == "informed":
+            require_embedding_features(self, "topology = 'informed'")
+        if self.weight_init == "means":
+            require_embedding_features(self, "weight_init = 'means'")
 
 
 @dataclass(frozen=True)
@@ -216,14 +225,14 @@ def require_frequent(head: HeadTable) -> None:
         )
 
 
-def require_informed(head: HeadTable) -> None:
-    """Raise ValueError unless the head's connections can be chosen by the embeddings of documents."""
+def require_embedding_features(head: HeadTable, setting: str) -> None:
+    """Raise ValueError unless the head is sparse, and its features are those of an embedding."""
     if not HEADS[head.kind].is_sparse:
-        raise ValueError(f"expected a sparse head with topology = 'informed', got kind = {head.kind!r}")
+        raise ValueError(f"expected a sparse head with {setting}, got kind = {head.kind!r}")
     if head.intermediate:
         raise ValueError(
-            "expected head.intermediate = 0 with topology = 'informed', because its features are not those "
-            f"of the embeddings, got {head.intermediate}"
+            f"expected intermediate = 0 with {setting}, because its features are not those of the "
+            f"embeddings, got {head.intermediate}"
         )
 
 

@@ -46,8 +46,15 @@ def _consequence(found: Path | None) -> str:
     return f"training continues from the one before, at step {checkpoint.read_progress(found).step}"
 
 
-def save_best(folder: Path, model: Model, progress: Progress) -> None:
-    """Save the weights as those of the best evaluation, at the step `progress.best_step`."""
+def save_if_best(folder: Path, model: Model, progress: Progress, value: float) -> None:
+    """Count an evaluation that found `value`; if it is the best so far, save the weights of `model`.
+
+    Of equal values the first stays the best.
+    """
+    if progress.best_value is not None and value <= progress.best_value:
+        progress.since_best += 1
+        return
+    progress.best_value, progress.best_step, progress.since_best = value, progress.step, 0
     progress.best_sha256 = save(best_path(folder, progress), model.state_dict())
 
 

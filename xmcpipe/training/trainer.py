@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -25,20 +24,15 @@ from xmcpipe.training.feed import Batch, Feed
 from xmcpipe.training.gradients import is_measured
 from xmcpipe.training.growth.state import growth_of
 from xmcpipe.training.log import MetricsLog, shown_figures
-from xmcpipe.training.resume import load_best, newest_whole, save_best
+from xmcpipe.training.resume import load_best, newest_whole, save_if_best
 from xmcpipe.training.rewiring import next_cut, rewire
 from xmcpipe.training.schedule import auxiliary_weight, rate_factor
 from xmcpipe.training.step import GradientStep
-from xmcpipe.training.updates.light import LightUpdates
-from xmcpipe.training.updates.paper import PaperUpdates
-from xmcpipe.training.updates.protocol import State, Updates
+from xmcpipe.training.updates.averaging import Average
+from xmcpipe.training.updates.modes import updates_of
+from xmcpipe.training.updates.protocol import State
 from xmcpipe.training.used_memory import used_bytes
 from xmcpipe.training.validation import inverse_propensities, validate, value_of
-
-UPDATES: dict[str, Callable[[TrainConfig, Model, torch.device], Updates]] = {
-    "paper": PaperUpdates,
-    "light": LightUpdates,
-}
 
 
 class StepMeter(Protocol):
@@ -76,9 +70,10 @@ class Trainer:
         self.total_steps = feed.steps_per_epoch * config.epochs
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
-        self.updates = UPDATES[config.memory](config, model, device)
+        self.updates = updates_of(config, model, device)
         # Features of 16 bits pay off on the tensor cores of a GPU; on a CPU the head reads float32.
         half = AUTOCAST[config.precision] if (device_type or device.type) == "cuda" else None
+        self.average = Average(config, model)
         self.growth = growth_of(config, model, feed, self.total_steps, scratch)
         self.gradient_step = GradientStep(
             config, model, feed, self.clusters, self.updates, half or torch.float32, device.type, self.growth
@@ -119,6 +114,7 @@ class Trainer:
                     self._epoch(log, bar)
         finally:
             log.close()
+        self.average.show(means=True)
         load_best(self.scratch, self.model, self.progress)
         return self.progress
 
@@ -156,6 +152,7 @@ class Trainer:
         with self.meter.watch(self, group) if self.meter else nullcontext():
             loss = self.gradient_step.run(group, self.auxiliary_weight, measured)
         state.step += 1
+        self.average.update(state.step)
         self.divergence.see(state.step, loss, self.gradient_step.updated, group)
         return loss
 
@@ -196,6 +193,7 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         """End the training with a checkpoint if a signal has asked for it."""
         if (number := requested()) is not None:
+            self.average.show(means=False)  # a checkpoint within an evaluation has the weights, too
             step = f"step {self.progress.step:,} of {self.total_steps:,}"
             kept = "has a" if self._checkpoint() else "is diverging, and has no"
             raise Interrupted(number, f"the training {kept} checkpoint at {step}")
@@ -256,6 +254,7 @@ class Trainer:
         else:
             replaced = self.growth.rewire(moments, cut, state.rewirings)
             words = {"words": self.growth.rewire_words()} if head.word_layer is not None else {}
+        self.average.rewired()
         log.write("rewire", state.step, replaced=replaced, share=replaced / head.weight.numel(), **words)
 
     def _evaluate(self, log: MetricsLog) -> None:
@@ -263,16 +262,14 @@ class Trainer:
         state = self.progress
         batches = self.feed.validation_batches()
         weight_L = inverse_propensities(self.feed.label_counts, self.feed.num_documents)
-        figures = validate(self.model, batches, self._features, weight_L, self.config.label_chunk)
-        state.evaluations.append({"step": state.step, "epoch": state.epoch + 1, **figures})
-        log.write("validation", state.step, **figures)
-        # Of equal values the first stays the best.
-        value = value_of(figures, self.config.best_by)
-        if state.best_value is None or value > state.best_value:
-            state.best_value, state.best_step, state.since_best = value, state.step, 0
-            save_best(self.scratch, self.model, state)
-        else:
-            state.since_best += 1
+        self.average.show(means=True)
+        try:
+            figures = validate(self.model, batches, self._features, weight_L, self.config.label_chunk)
+            state.evaluations.append({"step": state.step, "epoch": state.epoch + 1, **figures})
+            log.write("validation", state.step, **figures)
+            save_if_best(self.scratch, self.model, state, value_of(figures, self.config.best_by))
+        finally:
+            self.average.show(means=False)
 
     def _features(self, batch: Batch) -> Tensor:
         """Features for an evaluation, float32 [B, D]: in 16 bits, close scores would become equal."""
@@ -294,7 +291,7 @@ class Trainer:
         return True
 
     def _state(self) -> State:
-        return self.updates if self.growth is None else Together(self.updates, self.growth)
+        return Together(self.updates, self.average, *([] if self.growth is None else [self.growth]))
 
     _pace: Pace
     _last_mean: float = 0.0  # the loss in the last line of the log

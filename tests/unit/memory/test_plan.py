@@ -106,7 +106,7 @@ def trained(
         {**LIGHT, **CHECKPOINTING},
         {**LIGHT, **CHECKPOINTING, **FLOAT32},
         {**LIGHT, "head.momentum": 0.9},
-        {"head.optimizer": "sgd"},
+        {"head.optimizer": "sgd", "average": "ema"},
         {"precision": "float16", "loss": "bce"},
         {"accumulation": 2, "encoder.max_grad_norm": 1.0},
         {"head.kind": "dense"},

@@ -9,7 +9,8 @@ import torch
 from xmcpipe.modeling import encoder, heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.model import Model
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig
+from xmcpipe.training.config import AuxiliaryConfig
+from xmcpipe.training.encoder_config import EncoderConfig
 from xmcpipe.training.head_config import HeadConfig
 from xmcpipe.training.updates.optimizer import (
     classifier_optimizer,

@@ -12,6 +12,7 @@ MODES: dict[str, dict[str, Any]] = {
     "paper": {},
     "paper, sgd": {"loss": "bce", "head": HEAD, "accumulation": 2},
     "paper, float16": {"precision": "float16"},
+    "paper, averaged": {"average": "ema", "average_decay": 0.8},
     "light": LIGHT,
     "light, 8 bits": {**LIGHT, "head": {**HEAD, "weight_dtype": "float8"}},
     "light, float32": {**LIGHT, "precision": "float32"},

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from xmcpipe.config import AUTO, Auto, auto_keys
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.training.auto import rules
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig, TrainConfig, TrainTable
+from xmcpipe.training.config import AuxiliaryConfig, TrainConfig, TrainTable
+from xmcpipe.training.encoder_config import EncoderConfig
 from xmcpipe.training.head_config import HeadConfig, RewireConfig
 from xmcpipe.training.schedule import Steps
 

@@ -34,13 +34,13 @@ def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, r
     `embeddings` and `shards` have the same rows, of which `rows_N` are trained on. The head reads the first D
     of E features.
     """
-    mean_E, deviation_E = _moments(embeddings, rows_N)
+    mean_E, deviation_E = moments(embeddings, rows_N)
     labels_P, documents_P = _pairs_by_row(head, shards, rows_N)
     informed, num_rows = 0, len(head.index)
     for begin, end in all_chunks(num_rows, chunk_rows(embeddings.width)):
         low, high = np.searchsorted(labels_P, [begin, end])
         labels = labels_P[low:high] - begin
-        mean_CE, count_C = _means(embeddings, labels, documents_P[low:high], end - begin)
+        mean_CE, count_C = means(embeddings, labels, documents_P[low:high], end - begin)
         distance_CE = np.abs(mean_CE - mean_E) / deviation_E
         distance_CE = distance_CE[:, : head.shape.in_features]  # frequent labels may have the rest
         # Of equal distances the first; in ascending order, as a random choice is stored.
@@ -54,7 +54,7 @@ def choose_connections(head: Head, embeddings: EmbeddingTable, shards: Shards, r
     return informed
 
 
-def _moments(embeddings: EmbeddingTable, rows_N: Int64s) -> tuple[Floats, Floats]:
+def moments(embeddings: EmbeddingTable, rows_N: Int64s) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each feature, float64 [E]; a constant feature has deviation infinity."""
     total_E, squares_E = np.zeros(embeddings.width), np.zeros(embeddings.width)
     for begin in range(0, len(rows_N), BLOCK_ROWS):
@@ -89,9 +89,9 @@ def _pairs_by_row(
     return row_P[order], documents_P[order]
 
 
-def _means(
+def means(
     embeddings: EmbeddingTable,
-    labels_P: npt.NDArray[np.int32],
+    labels_P: npt.NDArray[np.integer],
     documents_P: npt.NDArray[np.int32],
     num_labels: int,
 ) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
-from xmcpipe.training.config import AuxiliaryConfig, EncoderConfig
+from xmcpipe.training.config import AuxiliaryConfig
+from xmcpipe.training.encoder_config import EncoderConfig
 from xmcpipe.training.head_config import HeadConfig
 
 Group = dict[str, Any]

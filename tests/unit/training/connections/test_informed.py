@@ -81,7 +81,7 @@ def test_any_number_of_processes_gives_the_same_topology(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"topology": "informed", "intermediate": 64}, r"expected head.intermediate = 0 .* got 64"),
+        ({"topology": "informed", "intermediate": 64}, r"expected intermediate = 0 .* got 64"),
         ({"topology": "informed", "kind": "dense"}, r"expected a sparse head .* got kind = 'dense'"),
     ],
 )
