@@ -22,6 +22,7 @@ from xmcpipe.modeling.heads import Head
 from xmcpipe.modeling.heads.base import all_chunks
 from xmcpipe.modeling.model import Model
 from xmcpipe.ops.layer import whole_groups
+from xmcpipe.ops.rounding import encoded
 from xmcpipe.ops.topology import chunk_rows
 from xmcpipe.training.initial.informed import Floats, means, moments, pairs_by_label
 
@@ -72,7 +73,7 @@ def _separate(
         share_C = MARGIN * count_C / (count_C + 1.0)
         weight_CK = weight_CK[known] * (share_C[known] / distance_C[known])[:, None]
         place = torch.from_numpy(begin + known).to(head.weight.device)
-        head.weight[place] = torch.from_numpy(weight_CK).to(head.weight)
+        head.weight[place] = encoded(torch.from_numpy(weight_CK), head.weight.dtype).to(head.weight.device)
         if head.bias is not None:
             shift_C = (weight_CK * mean_E[index_CK[known]]).sum(1)
             head.bias[place] -= torch.from_numpy(shift_C).to(head.bias)
