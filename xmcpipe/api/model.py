@@ -4,7 +4,7 @@ Importing this module loads neither torch nor NumPy; `load` does. N texts, E wid
 """
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
@@ -157,6 +157,32 @@ class Model:
         from xmcpipe.api.saving import push
 
         return push(self.folders, name, len(self._bundle.labels), private, token)
+
+    def grow(
+        self,
+        labels: Iterable[str],
+        texts: Mapping[str, str] | None = None,
+        documents: "Iterable[tuple[str, Collection[str]]] | None" = None,
+        *,
+        epochs: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        store: str | os.PathLike[str] | None = None,
+    ) -> "Model":
+        """A model with `labels` beside those of this one, which stays as it is.
+
+        `texts` maps new labels to descriptions; `documents` are pairs of a text and its labels, new ones and
+        this model's. Each new label needs one or the other. Ids, rows and scores of old labels are unchanged;
+        new ids follow. `epochs` and `settings` are keys of the table [grow]. The model is an artifact in
+        `store`, or by default in a temporary folder that is removed with the returned object: `save` it.
+
+        Raises XmcpipeError for a label that exists, is given twice or has neither text nor documents, and for
+        a model whose output layer can't have more labels.
+        """
+        from xmcpipe.api.growing import grown
+
+        return grown(
+            self, self._config, labels, texts, documents, {"epochs": epochs, **(settings or {})}, store
+        )
 
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""
