@@ -2,14 +2,11 @@
 
 import shutil
 import tempfile
-import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from xmcpipe.api.chains import ModelFolders
-from xmcpipe.api.model import Model, open_bundle
 from xmcpipe.api.saving import copy_model
 from xmcpipe.api.texts import name_list
 from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
@@ -21,7 +18,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages.beside.grow import GROW
 from xmcpipe.stages.chain import Chain
-from xmcpipe.stages.predict import PredictConfig, require_calibration_of
+from xmcpipe.stages.predict import require_calibration_of
 from xmcpipe.stages.runner import Outcome, Runner
 
 COMMAND = ("xmcpipe.Model.grow",)
@@ -30,31 +27,17 @@ ADOPTED = "copy"  # the stage in the manifest of a model that was copied into th
 
 
 def grown(
-    model: Model,
-    config: PredictConfig,
+    folders: ModelFolders,
     labels: Iterable[str],
     texts: Mapping[str, str] | None,
     documents: Iterable[tuple[str, Collection[str]]] | None,
     keys: Mapping[str, Any],
-    store: str | PathLike[str] | None,
-) -> Model:
-    """`Model.grow`; `keys` of the table [grow], and `config` the table [predict] of the model."""
-    own = tempfile.mkdtemp(prefix="xmcpipe-grown-") if store is None else ""
-    device = {} if config.device == "auto" else {"device": config.device}
-    try:
-        with tempfile.TemporaryDirectory(prefix="xmcpipe-grow-") as folder:
-            tables = write_tables(Path(folder), labels, texts, documents)
-            found = run_grow(
-                model.folders, {**device, **keys, **tables}, Path(store or own), command=COMMAND
-            ).artifact.path
-        folders = ModelFolders(found)
-        made = Model(folders, open_bundle(folders, config), config)
-    except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
-    if own:
-        weakref.finalize(made, shutil.rmtree, own, ignore_errors=True)
-    return made
+    store: Path,
+) -> Path:
+    """The folder, in `store`, of the model with the labels that `Model.grow` was given; `keys` of [grow]."""
+    with tempfile.TemporaryDirectory(prefix="xmcpipe-grow-") as folder:
+        tables = write_tables(Path(folder), labels, texts, documents)
+        return run_grow(folders, {**keys, **tables}, store, command=COMMAND).artifact.path
 
 
 def run_grow(

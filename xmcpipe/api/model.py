@@ -4,6 +4,9 @@ Importing this module loads neither torch nor NumPy; `load` does. N texts, E wid
 """
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from numbers import Real
@@ -180,9 +183,19 @@ class Model:
         """
         from xmcpipe.api.growing import grown
 
-        return grown(
-            self, self._config, labels, texts, documents, {"epochs": epochs, **(settings or {})}, store
-        )
+        own = tempfile.mkdtemp(prefix="xmcpipe-grown-") if store is None else None
+        keys = {"device": self._config.device, "epochs": epochs, **(settings or {})}
+        try:
+            path = grown(self.folders, labels, texts, documents, keys, Path(own or store or ""))
+            folders = ModelFolders(path)
+            found = Model(folders, open_bundle(folders, self._config), self._config)
+        except BaseException:
+            if own:
+                shutil.rmtree(own, ignore_errors=True)
+            raise
+        if own:
+            weakref.finalize(found, shutil.rmtree, own, ignore_errors=True)
+        return found
 
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""

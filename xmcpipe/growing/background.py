@@ -25,7 +25,7 @@ MOST_LABEL_TEXTS = 4096
 
 @dataclass(frozen=True)
 class Background:
-    """n documents, and, if they are documents of the training, their pairs: row and label id, int64 [P, 2]."""
+    """n documents, and their pairs of row and label id, int64 [P, 2]; None if they are texts of labels."""
 
     documents: Documents
     pairs_P2: npt.NDArray[np.int64] | None

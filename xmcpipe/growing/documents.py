@@ -88,7 +88,7 @@ class Reader:
         return self._documents(parts, terms, tuple(keys))
 
     def of_shards(self, shards: Shards, rows_n: Int64s, embeddings: EmbeddingTable | None) -> Documents:
-        """The documents of the rows `rows_n` of `shards`, ascending; encoded unless there are `embeddings`."""
+        """The documents of rows of `shards`, int64 [n]; they are encoded unless there are `embeddings`."""
         values, lengths = shards.tokens.gather(rows_n)
         ends = np.cumsum(lengths)
         keys = tuple(values[end - length : end].tobytes() for end, length in zip(ends, lengths, strict=True))

@@ -1,7 +1,7 @@
 """Fits new rows of an output layer, one label at a time: a small convex problem, and no old row takes part.
 
 The loss is that of the model's training. The documents of a label stand for all that it is taken to have: c
-documents among the N that the model was trained on. So n given ones weigh c / n each, and the b documents of
+documents among the N that the model was trained on. So n given ones weigh c / n each, and b documents of
 the background (n - l)/b each. Scores of old and new labels then mean the same: with the binary cross entropy,
 the logarithm of the odds that a document has the label.
 
@@ -13,7 +13,7 @@ label most are not held against it: nobody said that they don't have it.
 n documents, W width of the features, K fan-in, K' words of a label, M new labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,17 +22,17 @@ import numpy.typing as npt
 import torch
 
 from xmcpipe.growing.documents import Documents
+from xmcpipe.growing.newton import Objective, minimum
 from xmcpipe.growing.settings import FitSettings
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.ops.label_documents import LabelDocuments, LabelWords
-from xmcpipe.ops.losses.loss import LossInPlace, loss_named
+from xmcpipe.ops.losses.loss import loss_named
 from xmcpipe.ops.word_layer import NO_WORD
 from xmcpipe.ops.words.choice import fill_best
 from xmcpipe.progress import progress
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
-MOST_STEPS = 200  # of L-BFGS, which ends long before
 
 
 class Rows(NamedTuple):
@@ -135,58 +135,21 @@ def _fit(
 ) -> Floats:
     """Weights and bias of one label, float64 [K + 1]: fitted, and again without the lookalikes."""
     count = max(float(len(positives)), settings.assumed_documents)
+    loss = loss_named(problem.loss).in_place
     negatives = np.setdiff1d(np.arange(problem.num_negatives), positives)
-    best = np.zeros(len(penalty_K) + 1)
-    for _ in range(2):
-        weights = (count / len(positives), (problem.num_documents - count) / len(negatives))
-        loss = _objective(
-            loss_named(problem.loss).in_place,
-            [inputs_nK[positives], inputs_nK[negatives]],
-            weights,
-            penalty_K,
-            has_bias,
-        )
-        best = _minimum(loss, best)
-        left_out = int(settings.lookalikes * count)
-        if not left_out:
-            break
-        scores = inputs_nK[negatives] @ best[:-1]
-        share = len(negatives) / problem.num_documents
-        kept = np.argsort(-scores, kind="stable")[int(left_out * min(share, 1.0)) :]
-        negatives = np.sort(negatives[kept])
-    return best
-
-
-def _objective(
-    loss: LossInPlace,
-    groups: Sequence[npt.NDArray[np.float32]],
-    weights: Sequence[float],
-    penalty_K: Floats,
-    has_bias: bool,
-) -> Callable[[Floats], tuple[float, Floats]]:
-    """The penalised loss and its gradient at weights and bias, [K + 1]; the first group has the label."""
-    targets = [torch.arange(len(groups[0])), torch.empty(0, dtype=torch.int64)]
-
-    def value(parameters: Floats) -> tuple[float, Floats]:
-        total = 0.5 * float(penalty_K @ np.square(parameters[:-1]))
-        gradient = np.append(penalty_K * parameters[:-1], 0.0)
-        for inputs_nK, weight, rows_P in zip(groups, weights, targets, strict=True):
-            scores_n1 = inputs_nK @ parameters[:-1].astype(np.float32) + np.float32(parameters[-1])
-            scores = torch.from_numpy(scores_n1[:, None])
-            total += weight * float(loss(scores, rows_P, torch.zeros_like(rows_P)))
-            gradient[:-1] += weight * (scores_n1 @ inputs_nK)
-            gradient[-1] += weight * float(scores_n1.sum(dtype=np.float64)) * has_bias
-        return total, gradient
-
-    return value
-
-
-def _minimum(value: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Floats:
-    from scipy.optimize import minimize
-
-    options = {"maxiter": MOST_STEPS}
-    found: Floats = minimize(value, start, jac=True, method="L-BFGS-B", options=options).x
-    return found
+    others = problem.num_documents - count
+    weights = (count / len(positives), others / len(negatives))
+    share = torch.tensor(min(count / problem.num_documents, 0.5), dtype=torch.float64)
+    best = np.append(np.zeros(len(penalty_K)), has_bias * float(loss_named(problem.loss).prior(share)))
+    whole = Objective(loss, inputs_nK, positives, negatives, weights, penalty_K, has_bias)
+    best = minimum(whole, best)
+    # The background is a part of all documents, and so are the lookalikes in it.
+    left_out = int(settings.lookalikes * count * min(1.0, len(negatives) / problem.num_documents))
+    if not left_out:
+        return best
+    scores = inputs_nK[negatives] @ best[:-1].astype(np.float32)
+    kept = np.sort(negatives[np.argsort(-scores, kind="stable")[left_out:]])
+    return minimum(Objective(loss, inputs_nK, positives, kept, weights, penalty_K, has_bias), best)
 
 
 def _unscaled(

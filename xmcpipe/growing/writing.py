@@ -1,4 +1,4 @@
-"""Writes a grown model: the files of a model artifact, and the calibration of the old labels, if there is one.
+"""Writes a grown model: the files of a model artifact, and the calibration of the old labels if there is one.
 
 L labels of the model, M new ones.
 """
@@ -33,7 +33,7 @@ def write_grown(grown: Grown, parent: Parent, new: NewLabels, calibration: Path 
     before = grown.facts.get(
         "grown", {"labels": len(parent.labels), "figures": grown.facts.get("figures", {})}
     )
-    save_model(out, grown.model, Pieces.of(grown.facts), {**facts, "grown": before})
+    save_model(out, grown.model, Pieces.of(grown.facts), {**facts, "grown": before}, parent.folder)
     shutil.copytree(parent.folder / "tokenizer", out / "tokenizer")
     _write_labels(parent.folder / "labels.parquet", new, grown.counts_M, out / "labels.parquet")
     if calibration is None and has_calibration(parent.folder):

@@ -15,8 +15,8 @@ import typer
 from xmcpipe.cli.commands.baseline import baseline
 from xmcpipe.cli.commands.download import download
 from xmcpipe.cli.commands.evaluate import evaluate
-from xmcpipe.cli.commands.grow import grow
 from xmcpipe.cli.commands.importing import import_
+from xmcpipe.cli.commands.model.grow import grow
 from xmcpipe.cli.commands.predict import predict
 from xmcpipe.cli.options import (
     STORE,

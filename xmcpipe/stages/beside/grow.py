@@ -5,7 +5,7 @@ This stage is beside the chain: it reads a model and makes one. How rows are fit
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from xmcpipe.data.tables.formats import TextFileOptions
     from xmcpipe.growing.grow import Grown
     from xmcpipe.growing.labels import NewLabels
+
+
+WORK = ("background", "epochs", "rows", "device", "precision", "label_chunk")  # fields of `growing.Work`
 
 
 @dataclass(frozen=True)
@@ -161,17 +164,9 @@ def run(config: GrowConfig, inputs: Mapping[str, Path], out: Path, scratch: Path
         raise XmcpipeError("the files that grow reads changed while it ran", "run it again")
     embeddings = inputs.get("embeddings") if _is_frozen(inputs["model"]) else None
     parent = Parent(inputs["model"], labels, inputs.get("shards"), embeddings)
-    fit = FitSettings(
-        config.feature_penalty, config.word_penalty, config.assumed_documents, config.lookalikes, config.seed
-    )
     work = Work(
-        fit,
-        config.background,
-        config.epochs,
-        config.rows,
-        config.device,
-        config.precision,
-        config.label_chunk,
+        fit=FitSettings(**{field.name: getattr(config, field.name) for field in fields(FitSettings)}),
+        **{key: getattr(config, key) for key in WORK},
     )
     grown = grow(parent, new, work)
     write_grown(grown, parent, new, inputs.get("calibration"), out)
