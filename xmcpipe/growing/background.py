@@ -31,6 +31,14 @@ class Background:
     pairs_P2: npt.NDArray[np.int64] | None
 
 
+def texts_of_labels(reader: Reader, labels: pa.Table, most: int, seed: int) -> Documents:
+    """The texts of at most `most` labels of the model, or their names where they have none."""
+    rows = _drawn(np.arange(len(labels)), most, seed)
+    names, texts = (labels[column].take(pa.array(rows)).to_pylist() for column in ("label", "text"))
+    found = [text or name for name, text in zip(names, texts, strict=True)]
+    return reader.of_texts(found, "texts of labels")
+
+
 def of_training(
     reader: Reader, facts: dict[str, Any], shards: Path, embeddings: Path | None, most: int, seed: int
 ) -> Background:
@@ -46,14 +54,11 @@ def of_training(
 
 def of_labels(reader: Reader, labels: pa.Table, seed: int) -> Background:
     """The texts of the labels of the model, or their names where they have none."""
-    rows = _drawn(np.arange(len(labels)), MOST_LABEL_TEXTS, seed)
-    names, texts = (labels[column].take(pa.array(rows)).to_pylist() for column in ("label", "text"))
     logger.warning(
         "warning: the documents of the training are not in the store: new labels are compared with the texts "
         "of the model's labels; documents of old labels among those of the new ones make them better"
     )
-    found = [text or name for name, text in zip(names, texts, strict=True)]
-    return Background(reader.of_texts(found, "texts of labels"), None)
+    return Background(texts_of_labels(reader, labels, MOST_LABEL_TEXTS, seed), None)
 
 
 def _trained_rows(facts: dict[str, Any], total: int) -> Int64s:

@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.growing.background import Background, of_labels, of_training
+from xmcpipe.growing.background import Background, of_labels, of_training, texts_of_labels
 from xmcpipe.growing.documents import Documents, Reader
 from xmcpipe.growing.fit import Problem, Rows, fit_rows
 from xmcpipe.growing.labels import NewLabels
 from xmcpipe.growing.passes import LabelledDocuments, train_rows
+from xmcpipe.growing.resembling import resembling
 from xmcpipe.growing.rows import append_rows, require_growing
 from xmcpipe.growing.settings import FitSettings
 from xmcpipe.inference.scorer import Scorer
@@ -29,6 +30,7 @@ from xmcpipe.pieces import Pieces
 from xmcpipe.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
+MOST_COMPARED = 512  # texts of labels, for their mean
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ def grow(parent: Parent, new: NewLabels, work: Work) -> Grown:
     reader = Reader(model, scorer, TextEncoder(parent.folder / "tokenizer", Pieces.of(facts)))
     background = _background(reader, parent, facts, work)
     documents = reader.of_texts(new.documents, "documents") if new.documents else None
-    described = [m for m, text in enumerate(new.texts) if text is not None]
-    texts = reader.of_texts([str(new.texts[m]) for m in described], "texts of new labels")
     old, given = model.head.num_labels, new.documents_of(model.head.num_labels)
-    problem, positives = _problem(background, documents, texts, given, described, facts, config.loss)
+    kept = _without(background.documents, documents)
+    everything = kept if documents is None else kept.and_then(documents)
+    problem = Problem.of(everything, len(everything), int(facts["documents"]), config.loss)
+    positives = [rows + len(kept) for rows in given]
+    problem = _with_texts(problem, positives, new, _Texts(reader, parent.labels, background), work.fit)
     width = model.head.weight.shape[1]
     rows = fit_rows(problem, positives, model.head.shape, width, work.fit)
     append_rows(model, _finite(rows, new))
@@ -118,29 +122,40 @@ def _background(reader: Reader, parent: Parent, facts: dict[str, Any], work: Wor
     return of_training(reader, facts, parent.shards, parent.embeddings, work.background, work.fit.seed)
 
 
-def _problem(
-    background: Background,
-    documents: Documents | None,
-    texts: Documents,
-    given: list[npt.NDArray[np.int64]],
-    described: list[int],
-    facts: Mapping[str, Any],
-    loss: str,
-) -> tuple[Problem, list[npt.NDArray[np.int64]]]:
-    """What the rows are fitted to, and the rows of each label in it: its documents, and its text.
+@dataclass(frozen=True)
+class _Texts:
+    """What the texts of labels are read with, and compared with."""
 
-    A document that is given and in the background counts once, with the labels that it was given with.
+    reader: Reader
+    labels: pa.Table
+    background: Background
+
+
+def _with_texts(
+    problem: Problem,
+    positives: list[npt.NDArray[np.int64]],
+    new: NewLabels,
+    texts: _Texts,
+    settings: FitSettings,
+) -> Problem:
+    """Give each label its text, in `positives`; without documents, also those that resemble its text.
+
+    Returns the problem with these texts. Where there are no documents of the training, none resembles them.
     """
-    kept, rest = _without(background.documents, documents), documents
-    everything = kept if rest is None else kept.and_then(rest)
-    first_text = len(everything)
-    place = {label: first_text + number for number, label in enumerate(described)}
-    positives = [
-        np.append(rows + len(kept), [place[m]] if m in place else []).astype(np.int64)
-        for m, rows in enumerate(given)
-    ]
-    problem = Problem.of(everything.and_then(texts), first_text, int(facts["documents"]), loss)
-    return problem, positives
+    described = [m for m, text in enumerate(new.texts) if text is not None]
+    if not described:
+        return problem
+    found = texts.reader.of_texts([str(new.texts[m]) for m in described], "texts of new labels")
+    bare = [number for number, m in enumerate(described) if not len(positives[m])]
+    if bare and texts.background.pairs_P2 is not None:
+        centre = texts_of_labels(texts.reader, texts.labels, MOST_COMPARED, settings.seed)
+        some = found.rows(np.array(bare, np.int64))
+        alike = resembling(problem.documents, some, centre, settings.resembling)
+        for number, rows in zip(bare, alike, strict=True):
+            positives[described[number]] = np.sort(rows)
+    for number, m in enumerate(described):
+        positives[m] = np.append(positives[m], problem.num_negatives + number)
+    return replace(problem, documents=problem.documents.and_then(found))
 
 
 def _without(documents: Documents, others: Documents | None) -> Documents:

@@ -3,8 +3,8 @@
     sum_i m_i loss(z_i w + b, y_i) + 1/2 sum_k p_k w_k^2
 
 It needs the loss of `ops.losses` alone: curvature comes from differences of its gradient. Nearly all
-documents are negatives far below 0, whose curvature is next to none: the matrix of second derivatives leaves out those
-that make up less than a hundredth of it, so that a step costs little more than the gradient.
+documents are negatives far below 0, whose curvature is next to none. The matrix of second derivatives leaves
+out those that make up less than a hundredth of it, so that a step costs little more than the gradient.
 
 n documents, K weights of a label.
 """
@@ -18,7 +18,7 @@ from xmcpipe.ops.losses.loss import LossInPlace
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 MOST_STEPS = 50
-TOLERANCE = 1e-6  # of what a step can still gain, relative to the loss
+TOLERANCE = 1e-7  # of what a step can still gain, relative to the loss
 DIFFERENCE = 1e-4  # of scores, for the curvature
 LEFT_OUT = 0.01  # of the curvature
 
@@ -45,7 +45,9 @@ class Objective:
 
     def scores(self, parameters: Floats) -> Floats:
         """Those of weights and bias, float64 [K + 1], for all documents: float64 [n]."""
-        return (self.inputs_nK @ parameters[:-1].astype(np.float32)).astype(np.float64) + parameters[-1]
+        product_n = self.inputs_nK @ parameters[:-1].astype(np.float32)
+        found: Floats = product_n.astype(np.float64) + parameters[-1]
+        return found
 
     def value(self, scores_n: Floats, parameters: Floats) -> tuple[float, Floats]:
         """The penalised loss, and the gradient of its first part with respect to the scores."""
@@ -69,7 +71,7 @@ class Objective:
         curvature_n = np.maximum(above - below, 0.0) / (2 * DIFFERENCE)
         rows = np.flatnonzero(curvature_n > LEFT_OUT * curvature_n.sum() / len(curvature_n))
         inputs = np.append(self.inputs_nK[rows], np.ones((len(rows), 1), np.float32), 1)
-        matrix = ((inputs * curvature_n[rows, None].astype(np.float32)).T @ inputs).astype(np.float64)
+        matrix: Floats = ((inputs * curvature_n[rows, None].astype(np.float32)).T @ inputs).astype(np.float64)
         matrix[np.diag_indices_from(matrix)] += np.append(self.penalty_K, 1e-6)
         if not self.has_bias:
             matrix[-1], matrix[:, -1], matrix[-1, -1] = 0.0, 0.0, 1.0
@@ -82,7 +84,7 @@ def minimum(objective: Objective, start: Floats) -> Floats:
     value, gradient_n = objective.value(scores_n, best)
     for _ in range(MOST_STEPS):
         gradient = objective.gradient(gradient_n, best)
-        step = np.linalg.solve(objective.curvature(scores_n, best), -gradient)
+        step = np.linalg.solve(objective.curvature(scores_n, best), -gradient).astype(np.float64)
         gain, along_n = float(-gradient @ step), objective.scores(step)
         if gain <= TOLERANCE * (1.0 + abs(value)):
             break

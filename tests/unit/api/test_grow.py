@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -113,7 +114,7 @@ def test_the_same_labels_are_the_same_artifact(model: xmcpipe.Model, tmp_path: P
 def test_epochs_move_new_rows_or_all(
     model: xmcpipe.Model, documents: list[tuple[str, list[str]]], tmp_path: Path
 ) -> None:
-    settings = [{"epochs": 0}, {"epochs": 2}, {"epochs": 2, "rows": "all"}]
+    settings: list[dict[str, Any]] = [{"epochs": 0}, {"epochs": 2}, {"epochs": 2, "rows": "all"}]
     heads = [
         load_model(model.grow([*NEW], documents=documents, settings=each, store=tmp_path).path)[0].head
         for each in settings

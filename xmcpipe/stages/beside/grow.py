@@ -93,6 +93,10 @@ class GrowConfig:
     """Number of documents of the training that may be about a new label although they don't have it, as a
     multiple of assumed_documents; those that resemble it most are not held against it."""
 
+    resembling: int = 5
+    """Number of documents of the training that stand for those of a label with a text alone: the ones that
+    resemble the text most."""
+
     feature_penalty: float = 100.0
     """Penalty of the squared weights of features, in standard deviations of the feature."""
 
@@ -116,7 +120,7 @@ class GrowConfig:
         if self.labels is None:
             raise ValueError("expected labels, a table of the labels to add, got none")
         require_at_least(self, 1, "background", "label_chunk")
-        require_at_least(self, 0, "epochs", "seed", "lookalikes")
+        require_at_least(self, 0, "epochs", "seed", "lookalikes", "resembling")
         for name in ("assumed_documents", "feature_penalty", "word_penalty"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"expected {name} > 0, got {name} = {getattr(self, name)}")
