@@ -15,9 +15,9 @@ class FitSettings:
     documents of the background stand for those of a label that has a text alone. `seed` draws the background.
     """
 
-    feature_penalty: float = 100.0
-    word_penalty: float = 0.3
-    assumed_documents: float = 10.0
+    feature_penalty: float = 10.0
+    word_penalty: float = 0.1
+    assumed_documents: float = 20.0
     lookalikes: float = 1.0
     resembling: int = 5
     seed: int = 0

@@ -85,7 +85,7 @@ class GrowConfig:
     background: int = 16_384
     """Number of documents of the training from which new labels are told apart."""
 
-    assumed_documents: float = 10.0
+    assumed_documents: float = 20.0
     """Number of training documents that a new label is taken to have, unless it is given more: the larger,
     the more often it is predicted."""
 
@@ -97,10 +97,10 @@ class GrowConfig:
     """Number of documents of the training that stand for those of a label with a text alone: the ones that
     resemble the text most."""
 
-    feature_penalty: float = 100.0
+    feature_penalty: float = 10.0
     """Penalty of the squared weights of features, in standard deviations of the feature."""
 
-    word_penalty: float = 0.3
+    word_penalty: float = 0.1
     """Penalty of the squared weights of words."""
 
     seed: int = 0
