@@ -15,7 +15,7 @@ the recipe must be frozen: a document's embedding is then the same in all traini
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class World:
     recipe: Recipe
     store: Path
     measure: str
+    read: dict[str, tuple[list[str], Names]] = field(default_factory=dict)
 
     @cached_property
     def chain(self) -> Chain:
@@ -85,6 +86,11 @@ class World:
 
     def documents(self, split: str) -> tuple[list[str], Names]:
         """Texts and label names of a split."""
+        if split not in self.read:
+            self.read[split] = self._documents(split)
+        return self.read[split]
+
+    def _documents(self, split: str) -> tuple[list[str], Names]:
         table = pq.read_table(self.folder("raw") / f"{split}.parquet")
         ids = table["labels"].to_pylist()
         return table["text"].to_pylist(), [[self.names[each] for each in row] for row in ids]
@@ -231,8 +237,8 @@ def ranked(world: World, folder: Path, only: list[str] | None = None) -> Names:
 def figures(world: World, folder: Path, labels: list[str]) -> dict[str, dict[str, float]]:
     """P@k and PSP@k in %, over all labels and over `labels` alone (if the model has them)."""
     split, rows = world.measured
-    truth = [world.documents(split)[1][row] for row in rows]
-    train = [world.documents("train")[1][row] for row in world.rows[1]]
+    of_split, of_train = world.documents(split)[1], world.documents("train")[1]
+    truth, train = [of_split[row] for row in rows], [of_train[row] for row in world.rows[1]]
     found = {"all": measured(ranked(world, folder), truth, train)}
     if labels[0] in pq.read_table(folder / "labels.parquet")["label"].to_pylist():
         wanted = set(labels)

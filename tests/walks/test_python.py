@@ -42,7 +42,7 @@ def test_a_walk_in_python(tiny_encoder: Path, tmp_path: Path) -> None:
 
 
 def documents(name: str, count: int, seed: int) -> list[tuple[str, list[str]]]:
-    """Documents of a new label, which four words of the training tell that no label did, and of an old one."""
+    """Documents of a new label, told by four words that no label of the training had, and of an old one."""
     draw, first = random.Random(f"{name} {seed}"), 160 + 4 * int(name.split()[1])
     made = []
     for _ in range(count):

@@ -18,8 +18,8 @@ from xmcpipe.data.shards.files import Int64s, Shards
 from xmcpipe.data.terms import Terms, document_terms
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.inference.scorer import Scorer
-from xmcpipe.inference.text_encoding import TextEncoder
-from xmcpipe.modeling.model import Model
+from xmcpipe.inference.text_encoding import TextEncoder, TokenLists
+from xmcpipe.modeling.model import Model, embedding_size
 from xmcpipe.ops.label_documents import DocumentWords
 from xmcpipe.progress import progress
 
@@ -74,18 +74,41 @@ class Reader:
         self._model, self._scorer, self._texts = model, scorer, texts
         self._vocabulary = None if model.words is None else WordVocabulary(*model.words.arrays())
 
-    def of_texts(self, texts: Sequence[str], what: str) -> Documents:
-        """The documents of n texts; `what` they are is shown while they are encoded."""
+    def of_texts(self, texts: Sequence[str], what: str, known: Documents | None = None) -> Documents:
+        """The documents of n texts; `what` they are is shown while they are encoded.
+
+        Those with the tokens of a document of `known` have its embedding, and are not encoded again.
+        """
+        place = {} if known is None else {key: row for row, key in enumerate(known.keys)}
         parts, keys, terms = [], [], None
         with progress(f"grow: {what}", len(texts), "documents", scale=True) as bar:
             for begin in range(0, len(texts), BLOCK_ROWS):
                 tokens = self._texts.encode(texts[begin : begin + BLOCK_ROWS])
-                parts.append(self._scorer.embed_all(tokens.lengths, BATCH_ROWS, tokens.batch).cpu())
-                keys += tokens.keys()
-                bar.update(len(tokens.lengths))
+                rows = np.array([place.get(key, -1) for key in tokens.as_bytes()], np.int64)
+                part_BE = torch.zeros(len(rows), self._width)
+                if known is not None:
+                    part_BE[torch.from_numpy(rows >= 0)] = known.embedding_nE[
+                        torch.from_numpy(rows[rows >= 0])
+                    ]
+                fresh = np.flatnonzero(rows < 0)
+                if len(fresh):
+                    part_BE[torch.from_numpy(fresh)] = self._encoded(tokens, fresh)
+                parts.append(part_BE)
+                keys += tokens.as_bytes()
+                bar.update(len(rows))
         if self._model.words is not None:
             terms = document_terms(texts, self._model.words.kind == "pairs")
         return self._documents(parts, terms, tuple(keys))
+
+    def _encoded(self, tokens: TokenLists, rows: Int64s) -> Tensor:
+        """The embeddings of some rows of `tokens`, float32 [B, E]."""
+        return self._scorer.embed_all(
+            tokens.lengths[rows], BATCH_ROWS, lambda some: tokens.batch(rows[some])
+        ).cpu()
+
+    @property
+    def _width(self) -> int:
+        return embedding_size(self._model.encoder)
 
     def of_shards(self, shards: Shards, rows_n: Int64s, embeddings: EmbeddingTable | None) -> Documents:
         """The documents of rows of `shards`, int64 [n]; they are encoded unless there are `embeddings`."""
@@ -111,8 +134,7 @@ class Reader:
     def _documents(
         self, embeddings: Sequence[Tensor], terms: Terms | None, keys: tuple[bytes, ...]
     ) -> Documents:
-        width = self._model.encoder.config.hidden_size
-        embedding_nE = torch.cat([*embeddings]).float() if embeddings else torch.empty(0, width)
+        embedding_nE = torch.cat([*embeddings]).float() if embeddings else torch.empty(0, self._width)
         device, head = self._scorer.device, self._model.head
         features_nW = head.project(self._model.features(embedding_nE.to(device))).float().cpu()
         shape = (len(keys), 0 if self._vocabulary is None else len(self._vocabulary))

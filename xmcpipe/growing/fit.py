@@ -134,12 +134,13 @@ def _fit(
     settings: FitSettings,
 ) -> Floats:
     """Weights and bias of one label, float64 [K + 1]: fitted, and again without the lookalikes."""
-    count = max(float(len(positives)), settings.assumed_documents)
+    # In a small set, no label is taken to have more than half of all documents.
+    count = min(max(float(len(positives)), settings.assumed_documents), problem.num_documents / 2)
     loss = loss_named(problem.loss).in_place
     negatives = np.setdiff1d(np.arange(problem.num_negatives), positives)
     others = problem.num_documents - count
     weights = (count / len(positives), others / len(negatives))
-    share = torch.tensor(min(count / problem.num_documents, 0.5), dtype=torch.float64)
+    share = torch.tensor(count / problem.num_documents, dtype=torch.float64)
     best = np.append(np.zeros(len(penalty_K)), has_bias * float(loss_named(problem.loss).prior(share)))
     whole = Objective(loss, inputs_nK, positives, negatives, weights, penalty_K, has_bias)
     best = minimum(whole, best)

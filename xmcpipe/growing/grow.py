@@ -87,13 +87,16 @@ def grow(parent: Parent, new: NewLabels, work: Work) -> Grown:
     scorer = Scorer(model, device, work.precision, work.label_chunk)
     reader = Reader(model, scorer, TextEncoder(parent.folder / "tokenizer", Pieces.of(facts)))
     background = _background(reader, parent, facts, work)
-    documents = reader.of_texts(new.documents, "documents") if new.documents else None
+    documents = None
+    if new.documents:
+        documents = reader.of_texts(new.documents, "documents", background.documents)
     old, given = model.head.num_labels, new.documents_of(model.head.num_labels)
     kept = _without(background.documents, documents)
     everything = kept if documents is None else kept.and_then(documents)
     problem = Problem.of(everything, len(everything), int(facts["documents"]), config.loss)
     positives = [rows + len(kept) for rows in given]
     problem = _with_texts(problem, positives, new, _Texts(reader, parent.labels, background), work.fit)
+    _require_others(problem, positives, new)
     width = model.head.weight.shape[1]
     rows = fit_rows(problem, positives, model.head.shape, width, work.fit)
     append_rows(model, _finite(rows, new))
@@ -182,6 +185,16 @@ def _labelled(
     return LabelledDocuments(
         background.documents.rows(others).and_then(documents), np.concatenate([pairs, shifted])
     )
+
+
+def _require_others(problem: Problem, positives: list[npt.NDArray[np.int64]], new: NewLabels) -> None:
+    """Raise XmcpipeError for a label that every document has: nothing would tell it from others."""
+    for name, rows in zip(new.names, positives, strict=True):
+        if np.count_nonzero(rows < problem.num_negatives) == problem.num_negatives:
+            raise XmcpipeError(
+                f"expected documents without the new label {name!r}, got none",
+                "give documents of other labels",
+            )
 
 
 def _finite(rows: Rows, new: NewLabels) -> Rows:

@@ -37,7 +37,7 @@ class TokenLists:
         self._values: Int32s = np.fromiter(chain.from_iterable(lists), np.int32, int(self.lengths.sum()))
         self._offsets, self._pad_id = row_offsets(self.lengths), pad_id
 
-    def keys(self) -> list[bytes]:
+    def as_bytes(self) -> list[bytes]:
         """The tokens of each text as bytes: equal for equal texts."""
         return [self._values[begin:end].tobytes() for begin, end in pairwise(self._offsets)]
 

@@ -60,7 +60,12 @@ def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[
     scores = {each["label"]: each["score"] for each in json.loads(named.stdout)["labels"]}
     assert {"bridges", "harbours"} <= scores.keys()
     assert scores["bridges"] > scores["harbours"]
-    assert grow(workplace, model, "--labels", "new.tsv", "--documents", "some.jsonl")["state"] == "reused"
+    tables = ["--labels", "new.tsv", "--documents", "some.jsonl"]
+    assert grow(workplace, model, *tables)["state"] == "reused"
+    trained = load_model(workplace.folder / grow(workplace, model, *tables, "--epochs", "1")["path"])[0]
+    for one, two, three in zip(old.heads, trained.heads, new.heads, strict=True):
+        assert torch.equal(one.weight, two.weight[: one.num_labels])
+        assert one.num_labels == two.num_labels or not torch.equal(two.weight, three.weight)
 
 
 def test_the_recipe_names_the_model_and_its_calibration(workplace: Workplace) -> None:

@@ -79,8 +79,8 @@ def test_old_rows_and_scores_keep_every_bit(
     after = grown.predict(test.texts, k=len(NAMES), allow=NAMES)
     assert [[each.label for each in row] for row in after] == [[each.label for each in row] for row in before]
     # The product of a matrix with more rows may add in another order.
-    scores = [[[each.score for each in row] for row in rows] for rows in (before, after)]
-    np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-5)
+    one, two = ([[each.score for each in row] for row in rows] for rows in (before, after))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
 def test_new_labels_are_found_in_documents_that_the_fit_has_not_seen(grown: xmcpipe.Model) -> None:
