@@ -50,6 +50,14 @@ def file_path() -> Any:
     return dataclasses.field(default=None, metadata={"runtime": True, "path": "file"})
 
 
+def model_path() -> Any:
+    """A runtime field, None by default: the folder of a model, or a recipe, by its path or its name.
+
+    A stage that has one puts the fingerprint of that model among its inputs.
+    """
+    return dataclasses.field(default=None, metadata={"runtime": True, "path": "model"})
+
+
 def names_or_file() -> Any:
     """A field like `later(None)` with a list of names, which a recipe may also give as a file, one a line.
 

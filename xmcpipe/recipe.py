@@ -159,8 +159,10 @@ def _resolve_keys(keys: dict[str, Any], config_class: type, folder: Path) -> Non
             _resolve_keys(value, hints[field.name], folder)
         elif kind and isinstance(value, str) and value:
             path = folder / Path(value).expanduser()
-            # The name of an encoder may also be a hub id, which looks like a relative path.
-            if kind == "file" or value.startswith(".") or path.is_dir():
+            # The name of an encoder may also be a hub id, which looks like a relative path; a model may be
+            # named by its recipe.
+            exists = path.is_dir() or (kind == "model" and path.is_file())
+            if kind == "file" or value.startswith(".") or exists:
                 keys[field.name] = str(path)
 
 

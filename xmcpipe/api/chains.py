@@ -1,11 +1,14 @@
 """From a recipe to its chain of stages, and to its model."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmcpipe.artifacts.store import Artifact, Store
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.recipe import Recipe
+from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages import catalog
 from xmcpipe.stages.chain import Chain
 
@@ -18,7 +21,24 @@ def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | 
     artifacts = {kind: Artifact.at(path) for kind, path in (inputs or {}).items() if path is not None}
     beside = {stage.name for stage in catalog.CATALOG if stage.beside}
     configs = {name: config for name, config in recipe.configs.items() if name not in beside}
+    if "train" in configs and (begin := configs["train"].start_from):
+        configs["train"] = dataclasses.replace(configs["train"], start_from=_folder_of(begin, store))
     return Chain(Store(store), configs, artifacts)
+
+
+def _folder_of(model: str, store: Path) -> str:
+    """The folder of the model with which a training begins, if its recipe is trained; else `model` itself.
+
+    Then the stage says so: other stages of the recipe don't need it.
+    """
+    if Path(model).is_dir():
+        return model
+    try:
+        chain = open_chain(load_recipe(model), store)
+        artifact = chain.step(chain.stage("train")).artifact
+    except (XmcpipeError, RecursionError):  # a recipe that starts from itself
+        return model
+    return model if artifact is None else str(artifact.path)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ Importing this module loads neither torch nor NumPy; `load` does. N texts, E wid
 """
 
 import os
-from collections.abc import Collection, Iterable
+import shutil
+import tempfile
+import weakref
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
@@ -170,6 +173,42 @@ class Model:
 
         return export_onnx(self.path, Path(path)).difference
 
+    def grow(
+        self,
+        labels: Iterable[str],
+        texts: Mapping[str, str] | None = None,
+        documents: "Iterable[tuple[str, Collection[str]]] | None" = None,
+        *,
+        epochs: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        store: str | os.PathLike[str] | None = None,
+    ) -> "Model":
+        """A model with `labels` beside those of this one, which stays as it is.
+
+        `texts` maps new labels to descriptions; `documents` are pairs of a text and its labels, new ones and
+        this model's. Each new label needs one or the other. Ids, rows and scores of old labels are unchanged;
+        new ids follow. `epochs` and `settings` are keys of the table [grow]. The model is an artifact in
+        `store`, or by default in a temporary folder that is removed with the returned object: `save` it.
+
+        Raises XmcpipeError for a label that exists, is given twice or has neither text nor documents, and for
+        a model whose output layer can't have more labels.
+        """
+        from xmcpipe.api.growing import grown
+
+        own = tempfile.mkdtemp(prefix="xmcpipe-grown-") if store is None else None
+        keys = {"device": self._config.device, "epochs": epochs, **(settings or {})}
+        try:
+            path = grown(self.folders, labels, texts, documents, keys, Path(own or store or ""))
+            folders = ModelFolders(path)
+            found = Model(folders, open_bundle(folders, self._config), self._config)
+        except BaseException:
+            if own:
+                shutil.rmtree(own, ignore_errors=True)
+            raise
+        if own:
+            weakref.finalize(found, shutil.rmtree, own, ignore_errors=True)
+        return found
+
     def _check(self, k: Any, threshold: Any, batch_size: Any) -> int:
         """Raise XmcpipeError for numbers out of range; returns the batch size."""
         size = self._config.batch_size if batch_size is None else batch_size
@@ -207,8 +246,7 @@ def load(
     """
     if not isinstance(model, str | os.PathLike):
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
-    keys = {"device": device, "precision": precision}
-    folders, config = _found(model, {name: key for name, key in keys.items() if key is not None}, store)
+    folders, config = _found(model, {"device": device, "precision": precision}, store)
     if calibration is not None:
         folders = ModelFolders(folders.model, Path(calibration).expanduser())
     if verify:
@@ -219,24 +257,22 @@ def load(
 
 
 def _found(
-    model: str | os.PathLike[str], keys: dict[str, Any], store: str | os.PathLike[str] | None
+    model: str | os.PathLike[str], given: dict[str, Any], store: str | os.PathLike[str] | None
 ) -> tuple[ModelFolders, PredictConfig]:
-    """Where a model is, and the table [predict] that applies to it with `keys` in place of its own."""
+    """Where a model is, and its table [predict] with the values of `given` that aren't None."""
+    keys = {name: value for name, value in given.items() if value is not None}
     path = Path(model).expanduser()
-    folders = ModelFolders(path)
     if path.is_dir():
-        config = from_table(PredictConfig, keys, "predict")
-    elif path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
+        return ModelFolders(path), from_table(PredictConfig, keys, "predict")
+    if path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
         from xmcpipe.api.saving import HUB_ID, pull
 
         if isinstance(model, os.PathLike) or not HUB_ID.fullmatch(model):
             raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
-        folders, config = ModelFolders(pull(model)), from_table(PredictConfig, keys, "predict")
-    else:
-        recipe = load_recipe(str(path), tables={"predict": keys})
-        config = recipe.configs["predict"]
-        folders = model_of(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
-    return folders, config
+        return ModelFolders(pull(model)), from_table(PredictConfig, keys, "predict")
+    recipe = load_recipe(str(path), tables={"predict": keys})
+    folders = model_of(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
+    return folders, recipe.configs["predict"]
 
 
 def open_bundle(folders: ModelFolders, config: PredictConfig, explain: bool = False) -> "Bundle":

@@ -16,6 +16,10 @@ EXAMPLES = {
         "xmcpipe calibrate quickstart",
         "xmcpipe calibrate mine.toml --set calibrate.method=isotonic",
     ),
+    "grow": (
+        "xmcpipe grow quickstart --labels new.tsv",
+        "xmcpipe grow mine.toml --labels new.csv --documents some.jsonl",
+    ),
     "predict": (
         "xmcpipe predict quickstart --text 'a text editor'",
         "xmcpipe predict mine.toml --input new.csv --text-column body -o out.csv",

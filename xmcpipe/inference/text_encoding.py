@@ -5,7 +5,7 @@ to it here, takes a second to import. N texts, B texts of a batch, S tokens of i
 """
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class TokenLists:
         self.lengths: Int32s = np.fromiter(map(len, lists), np.int32, len(lists))
         self._values: Int32s = np.fromiter(chain.from_iterable(lists), np.int32, int(self.lengths.sum()))
         self._offsets, self._pad_id = row_offsets(self.lengths), pad_id
+
+    def as_bytes(self) -> list[bytes]:
+        """The tokens of each text as bytes: equal for equal texts."""
+        return [self._values[begin:end].tobytes() for begin, end in pairwise(self._offsets)]
 
     def batch(self, rows: Int64s) -> tuple[Int64s, Int64s]:
         """`input_ids` and `mask`, int64 [B, S], of the texts `rows`, int64 [B]; padded on the right."""

@@ -11,6 +11,7 @@ Older models have the encoder's tensors in the first file, named encoder.*; they
 """
 
 import json
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,26 @@ ENCODER = "encoder."  # how the names of its tensors begin in the model
 ENCODER_WEIGHTS = Path("encoder", "model.safetensors")
 
 
-def save_model(folder: Path, model: Model, pieces: Pieces, facts: dict[str, Any]) -> None:
+def save_model(
+    folder: Path, model: Model, pieces: Pieces, facts: dict[str, Any], encoder_of: Path | None = None
+) -> None:
     """Write the model into `folder`; `facts` (JSON types) are copied into model.json.
 
-    `pieces` is how texts were cut for the training, and will be for predictions.
+    `pieces` is how texts were cut for the training, and will be for predictions. `encoder_of` is the folder
+    of a model with the same encoder: the configuration is copied from there.
 
     The auxiliary branch serves training only and is not saved.
     """
-    model.encoder.config.save_pretrained(folder / "encoder")
+    if encoder_of is None:
+        model.encoder.config.save_pretrained(folder / "encoder")
+    else:
+        shutil.copytree(encoder_of / "encoder", folder / "encoder")
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("auxiliary.")}
     encoder = {name: state.pop(name) for name in list(state) if name.startswith(ENCODER)}
     tensors.save(folder / "model.safetensors", state)
     named = {name.removeprefix(ENCODER): tensor for name, tensor in encoder.items()}
-    tensors.save(folder / ENCODER_WEIGHTS, named, {"format": "pt"})  # transformers asks for this
+    if not (folder / ENCODER_WEIGHTS).is_file():
+        tensors.save(folder / ENCODER_WEIGHTS, named, {"format": "pt"})  # transformers asks for this
     table = {
         "schema_version": MODEL_VERSION,
         "head": vars(model.head.shape),

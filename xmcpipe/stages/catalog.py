@@ -6,6 +6,7 @@ and would otherwise take five seconds.
 """
 
 from xmcpipe.stages.beside.baseline import BASELINE
+from xmcpipe.stages.beside.grow import GROW
 from xmcpipe.stages.calibrate import CALIBRATE
 from xmcpipe.stages.cluster import CLUSTER
 from xmcpipe.stages.download import DOWNLOAD
@@ -25,6 +26,7 @@ CATALOG: tuple[Stage, ...] = (
     EMBED,
     TRAIN,
     CALIBRATE,
+    GROW,
     PREDICT,
     BASELINE,
     EVAL,

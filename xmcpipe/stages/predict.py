@@ -206,7 +206,7 @@ def _require_same_vocabulary(model: Path, shards: Path) -> int:
             f"{len(of_shards)} labels",
             "predict on the shards that the model was trained on, or on others with the same vocabulary",
         )
-    if _tokenizer_table(model) != _tokenizer_table(shards):
+    if tokenizer_table(model) != tokenizer_table(shards):
         raise XmcpipeError(
             "expected shards made with the model's tokenizer, got those of another one",
             "tokenize with the model's encoder",
@@ -224,7 +224,7 @@ def _require_words(kind: str, folder: Path, test: "Shards") -> None:
         )
 
 
-def _tokenizer_table(folder: Path) -> dict[str, Any]:
+def tokenizer_table(folder: Path) -> dict[str, Any]:
     """The contents of tokenizer.json without truncation and padding.
 
     A model may be used on documents that were truncated at another length.

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmcpipe.artifacts.fingerprint import sha256_of_files
+from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import AUTO, to_table
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.pieces import Pieces
+from xmcpipe.stages.predict import tokenizer_table
 from xmcpipe.stages.stage import Option, Result, Stage
 from xmcpipe.training.auto import Facts, choose, chosen_values, schedule_warnings
 from xmcpipe.training.config import TrainConfig, TrainTable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from xmcpipe.data.embeddings import EmbeddingTable
     from xmcpipe.memory.measure import FirstStepsMeter
+    from xmcpipe.modeling.model import Model
     from xmcpipe.training.feed import Feed
     from xmcpipe.training.trainer import Trainer
     from xmcpipe.training.words.choice import WordChoice
@@ -47,9 +51,8 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     from xmcpipe.modeling.saved import save_model
     from xmcpipe.training.build import new_model
     from xmcpipe.training.feed import Feed, count_clusters, read_clusters
+    from xmcpipe.training.initial.embedded import begin_with_embeddings
     from xmcpipe.training.initial.grouping import label_order
-    from xmcpipe.training.initial.informed import choose_connections
-    from xmcpipe.training.initial.separating import separate_means
     from xmcpipe.training.trainer import Trainer
 
     shards = inputs["shards"]
@@ -74,10 +77,9 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     model.piece_length = pieces.piece_length
     feed.read_words(model.words)
     feed.separate(model.frequent, model.head.order)
-    if embeddings is not None and config.head.topology == "informed":
-        choose_connections(model.head, embeddings, feed.shards, feed.train_rows)
-    if embeddings is not None and config.head.weight_init == "means":
-        separate_means(model, embeddings, feed.shards, feed.train_rows)
+    begin_with_embeddings(config, model, embeddings, feed)
+    if config.start_from is not None:
+        _start(config, model, shards)
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
@@ -87,6 +89,43 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     _write_labels(shards / "labels.parquet", feed, out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
     return Result(figures)
+
+
+def _start(config: TrainConfig, model: "Model", shards: Path) -> None:
+    """Begin with the model that the recipe names: its encoder, and the rows of shared labels."""
+    from xmcpipe.data.vocabulary_file import read_vocabulary
+    from xmcpipe.training.initial.start import start_from
+
+    folder = Path(str(config.start_from))
+    if tokenizer_table(folder) != tokenizer_table(shards):
+        raise XmcpipeError(
+            f"train.start_from: expected shards made with the tokenizer of {folder}, got those of another",
+            "name the encoder of that model in [tokenize]",
+        )
+    names = read_vocabulary(shards)["label"].to_pylist()
+    start_from(model, names, folder, config.encoder.frozen)
+
+
+def source(config: TrainTable) -> str | None:
+    """The fingerprint of the model with which the training begins; None if it begins anew.
+
+    Raises XmcpipeError if there is no such model.
+    """
+    if config.start_from is None:
+        return None
+    folder = Path(config.start_from)
+    if (folder / FILE_NAME).is_file():
+        manifest = Artifact.at(folder).manifest
+        manifest.require("model", MODEL_VERSION)
+        return manifest.fingerprint
+    if not (folder / "model.json").is_file():
+        raise XmcpipeError(
+            f"train.start_from: {folder} is neither the folder of a model nor a recipe with a model in the "
+            "store",
+            "run that recipe first, in the same store",
+        )
+    files = ("model.json", "model.safetensors", "encoder/model.safetensors", "labels.parquet")
+    return sha256_of_files(path for name in files if (path := folder / name).is_file())
 
 
 def _write_labels(source: Path, feed: "Feed", out: Path) -> None:
@@ -209,8 +248,9 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
     from xmcpipe.memory.compare import memory_figures
 
     state, head, heads = trainer.progress, trainer.model.head, trainer.model.heads
-    # Those of an informed topology are not a function of the seed, with which they could be compared.
-    first = head.first_connections() if trainer.config.head.topology == "random" else None
+    # Others are not a function of the seed, with which they could be compared.
+    is_drawn = trainer.config.head.topology == "random" and trainer.config.start_from is None
+    first = head.first_connections() if is_drawn else None
     best = next((row for row in state.evaluations if row["step"] == state.best_step), {})
     return {
         "validation": {name: value for name, value in best.items() if "@" in name},
@@ -238,6 +278,7 @@ TRAIN = Stage(
     schema_version=MODEL_VERSION,
     inputs=("shards", "clusters", "embeddings"),
     run=run,
+    source=source,
     required=_required,
     alternatives={
         "clusters": 'set train.auxiliary.weight = 0 and train.head.group_by = "random"',

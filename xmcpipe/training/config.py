@@ -9,7 +9,7 @@ module imports nothing heavy.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from xmcpipe.config import AUTO, Auto, auto_keys, later, require_at_least, runtime
+from xmcpipe.config import AUTO, Auto, auto_keys, later, model_path, require_at_least, runtime
 from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.ops.losses.loss_table import require_loss
 from xmcpipe.training.encoder_config import EncoderConfig, EncoderTable
@@ -138,6 +138,10 @@ class TrainTable:
 
     auxiliary: AuxiliaryTable = field(default_factory=AuxiliaryTable)
     """Table of the auxiliary loss."""
+
+    start_from: str | None = model_path()
+    """Model to begin with: its folder, or a recipe whose model is trained. The training begins with its
+    encoder and with the rows of labels that have the same names; others begin as usual."""
 
     run_name: str = runtime("")
     """Name of the run in TensorBoard and in reports; by default the name of the recipe."""

@@ -29,7 +29,7 @@ def test_the_examples_of_the_page_run(
     monkeypatch.setitem(defaults, "encoder", str(tiny_encoder))
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     names: dict[str, Any] = {
         "texts": train.texts,
         "labels": train.labels,
@@ -75,6 +75,20 @@ def test_own_data_in_twenty_lines(tiny_encoder: Path, train: Documents, tmp_path
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"P@1 of 20 other documents: \d\.\d\d\n(\w+ +\d\.\d\d\n){3}", done.stdout)
     assert (tmp_path / "my-model" / "model.json").is_file()
+
+
+@pytest.mark.slow
+def test_labels_are_added_to_a_model(model: xmcpipe.Model, tiny_encoder: Path, tmp_path: Path) -> None:
+    model.save(tmp_path / "my-model")
+    with (tmp_path / "new.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["label", "text"], ["compilers", "word1 word2"], ["drawing", "word3"]])
+    arguments = ("my-model", "new.csv", "my-larger-model", "word1 word2 word3")
+    done = run_example("grow_labels.py", tiny_encoder, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    first, *rows = done.stdout.splitlines()
+    assert first == "6 labels and 2 new ones"
+    assert len(rows) == 3
+    assert xmcpipe.load(tmp_path / "my-larger-model").labels[-2:] == ["compilers", "drawing"]
 
 
 @pytest.mark.slow

@@ -53,6 +53,11 @@ COMMANDS = {
     "embed": READS | {"--shards"},
     "train": READS | {"--shards", "--clusters", "--embeddings", "--steps"},
     "calibrate": READS | {"--model", "--shards"},
+    "grow": READS - {"--recipe"}
+    | {"--labels", "--documents", "--epochs", "--rows", "--calibration", "--shards", "--format"}
+    | {"--label-column", "--label-text-column", "--label-header", "--no-label-header", "--text-column"}
+    | {"--text-separator", "--labels-column", "--label-separator", "--label-prefix", "--encoding"}
+    | {"--header", "--no-header", "--quotes", "--delimiter"},
     "predict": READS
     | {"--threshold", "--allow", "--deny", "--calibration"}
     | {"--model", "--shards", "--text", "--input", "--out", "-o", "--format", "--top", "--device"}
@@ -135,6 +140,7 @@ ARGUMENTS = {
         name: ["recipe_argument"]
         for name in ("tokenize", "cluster", "embed", "train", "calibrate", "baseline")
     },
+    "grow": ["model"],
     "serve": ["model"],
     "report": ["runs"],
     "export": ["artifact"],

@@ -16,6 +16,7 @@ from xmcpipe.cli.commands.baseline import baseline
 from xmcpipe.cli.commands.download import download
 from xmcpipe.cli.commands.evaluate import evaluate
 from xmcpipe.cli.commands.importing import import_
+from xmcpipe.cli.commands.model.grow import grow
 from xmcpipe.cli.commands.predict import predict
 from xmcpipe.cli.options import (
     STORE,
@@ -33,6 +34,7 @@ from xmcpipe.stages.stage import Option, Stage
 OWN: dict[str, Callable[..., None]] = {
     "download": download,
     "import": import_,
+    "grow": grow,
     "predict": predict,
     "baseline": baseline,
     "eval": evaluate,

@@ -51,6 +51,15 @@ def read_label_names(path: Path, label: str, text: str, options: TextFileOptions
     return tuple(names)
 
 
+def read_whole_label_table(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
+    """All rows: `label` string, also blank and repeated ones, and `text` string, null if blank.
+
+    The arguments are those of `read_label_table`, and so are the errors, but for a table without labels.
+    """
+    table = _read(path, label, text, options)
+    return table.with_columns(pl.when(pl.col("text") != "").then(pl.col("text")))
+
+
 def _read(path: Path, label: str, text: str, options: TextFileOptions) -> pl.DataFrame:
     """All rows of the table: the columns `label` and `text`, strings without nulls."""
     empty = pl.DataFrame(schema={"label": pl.String, "text": pl.String})

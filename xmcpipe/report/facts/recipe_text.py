@@ -14,8 +14,11 @@ def recipe_text(run: Run) -> str | None:
     lines = [f"name = {json.dumps(run.dataset or 'rerun')}"]
     for artifact in run.artifacts.values():
         manifest = artifact.manifest
-        # The paths of imported files are not part of the identity, but are needed to import them again.
-        paths = manifest.made_by.get("runtime", {}) if manifest.stage == "import" else {}
+        # Paths are not part of the identity, but are needed to import files again, or to begin with a model.
+        runtime = manifest.made_by.get("runtime", {})
+        paths = runtime if manifest.stage == "import" else {}
+        if runtime.get("start_from"):
+            paths = {"start_from": runtime["start_from"]}
         lines += ["", *_table(manifest.stage, {**manifest.config, **paths})]
     return "\n".join(lines) + "\n"
 

@@ -239,6 +239,7 @@ def _ancestry(store: Store, artifact: Artifact) -> dict[str, str]:
     for kind, name in sorted(inputs.items(), key=lambda item: parents[item[0]] is None):
         parent = parents[kind]
         ancestors = _ancestry(store, parent) if parent else {}
+        ancestors.pop(kind, None)  # a model with labels added comes of a model: the former counts
         for ancestor_kind, ancestor_name in [*ancestors.items(), (kind, name)]:
             names.setdefault(ancestor_kind, ancestor_name)
     return names

@@ -1,0 +1,1 @@
+"""Trainings that begin with another model."""
