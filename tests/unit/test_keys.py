@@ -134,7 +134,11 @@ def test_defaults_are_what_a_recipe_without_the_key_has(name: str) -> None:
         for part in path:
             inner = inner.setdefault(part, {})
         inner[last] = key.default
-    needed: dict[str, Any] = {"import": {"train": "x"}, "tokenize": {"encoder": "e"}}.get(name, {})
+    needed: dict[str, Any] = {
+        "import": {"train": "x"},
+        "tokenize": {"encoder": "e"},
+        "grow": {"labels": "x"},
+    }.get(name, {})
     made: Any = from_table(TABLES[name], {**table, **needed}, name)
     assert made == from_table(TABLES[name], needed, name)
 

@@ -21,7 +21,7 @@ def open_chain(recipe: Recipe, store: Path, inputs: Mapping[str, Path | None] | 
     artifacts = {kind: Artifact.at(path) for kind, path in (inputs or {}).items() if path is not None}
     beside = {stage.name for stage in catalog.CATALOG if stage.beside}
     configs = {name: config for name, config in recipe.configs.items() if name not in beside}
-    if "train" in configs and (begin := configs["train"].start_from):
+    if "train" in configs and (begin := getattr(configs["train"], "start_from", None)):
         configs["train"] = dataclasses.replace(configs["train"], start_from=_folder_of(begin, store))
     return Chain(Store(store), configs, artifacts)
 

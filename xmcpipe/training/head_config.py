@@ -64,7 +64,7 @@ class HeadTable:
     """Peak learning rate of these words' weights, as word_lr. It is lower than that one, because such a label
     reads nearly all words of a document, and their steps add up in its score."""
 
-    frequent_features: Literal["all", "own"] = later("all", of="frequent_labels")
+    frequent_features: Literal["all", "own"] = later("all")
     """Features that the frequent labels read: all of them, beside the other labels (all), or the second half
     alone, which the other labels then leave to them (own)."""
 

@@ -19,12 +19,21 @@ def test_bytes_of_the_layers() -> None:
 
 
 def test_half_precision_is_the_same_draw_rounded_to_nearest() -> None:
-    full, half = (heads.build(HeadShape("ffi", 16, 50, 4, False, dtype=d)) for d in heads.DTYPES)
+    full, half = (heads.build(HeadShape("ffi", 16, 50, 4, False, dtype=d)) for d in ("float32", "bfloat16"))
     full.reset_parameters()
     half.reset_parameters()
     assert torch.equal(half.weight, full.weight.bfloat16())
     assert torch.equal(half.index.int(), full.index.int())
     assert half.num_bytes == 50 * 4 * (2 + 2)
+
+
+def test_eight_bits_are_the_same_draw_rounded_to_nearest() -> None:
+    full, eighth = (heads.build(HeadShape("ffi", 16, 50, 4, False, dtype=d)) for d in ("float32", "float8"))
+    full.reset_parameters()
+    eighth.reset_parameters()
+    stored = (full.weight.detach() * 64).to(torch.float8_e4m3fn)
+    assert torch.equal(eighth.weight.detach().view(torch.uint8), stored.view(torch.uint8))
+    assert eighth.num_bytes == 50 * 4 * (1 + 2)
 
 
 def test_more_fan_in_than_features_is_an_error() -> None:

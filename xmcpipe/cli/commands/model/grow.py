@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from xmcpipe.api.chains import ModelFolders, model_of
-from xmcpipe.api.growing import run_grow
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
     STORE,
@@ -107,6 +106,8 @@ def grow(
     if calibration is not None:
         folders = ModelFolders(folders.model, calibration)
     command = ["xmcpipe", *sys.argv[1:]]
+    from xmcpipe.api.growing import run_grow  # loads torch
+
     report(run_grow(folders, keys, store, settings or (), shards, command, force, verify), as_json)
 
 
