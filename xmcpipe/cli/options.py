@@ -76,4 +76,13 @@ ModelOption = Annotated[
     ),
 ]
 
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="DIR",
+        help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
+    ),
+]
+
 STORE = Path("artifacts")

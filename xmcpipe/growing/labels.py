@@ -31,8 +31,9 @@ class NewLabels:
 
     def documents_of(self, num_labels: int) -> list[Int64s]:
         """The documents of each new label, ascending, if the model has `num_labels`."""
-        rows_P, labels_P = self.pairs_P2.T
-        return [np.unique(rows_P[labels_P == num_labels + m]) for m in range(len(self.names))]
+        pairs_P2 = np.unique(self.pairs_P2[:, ::-1], axis=0)  # by label, then by document
+        bounds = np.searchsorted(pairs_P2[:, 0], num_labels + np.arange(len(self.names) + 1))
+        return np.split(pairs_P2[:, 1], bounds)[1:-1]
 
 
 def new_labels(
@@ -108,7 +109,8 @@ def _require_evidence(labels: NewLabels, num_labels: int, has_documents: bool) -
 
 def ordered_texts(names: Sequence[str], texts: Mapping[str, str] | None) -> list[str | None]:
     """The texts in the order of the names. Raises XmcpipeError for a text of no such label."""
+    new = set(names)
     for name in texts or {}:
-        if name not in names:
+        if name not in new:
             raise XmcpipeError(f"texts: there is no new label {name!r}", "name it in labels too")
     return [(texts or {}).get(name) for name in names]

@@ -22,7 +22,7 @@ from xmcpipe.progress import progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import EmbeddedBatch, Frequent
 from xmcpipe.training.schedule import rate_factor
-from xmcpipe.training.updates.modes import UPDATES
+from xmcpipe.training.updates.modes import updates_of
 
 Int64s = npt.NDArray[np.int64]
 SEED_OF_PASSES = 4  # of the streams of a seed
@@ -71,7 +71,7 @@ def train_rows(
 def _train(
     model: Model, config: TrainConfig, data: LabelledDocuments, epochs: int, seed: int, device: torch.device
 ) -> None:
-    updates, total = UPDATES[config.memory](config, model, device), len(data.documents)
+    updates, total = updates_of(config, model, device), len(data.documents)
     batches = -(-total // config.batch_size)
     random = np.random.default_rng([seed, SEED_OF_PASSES])
     frequent = None

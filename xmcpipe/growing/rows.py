@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.growing.fit import Rows
-from xmcpipe.modeling.head_table import HEADS
 from xmcpipe.modeling.heads import Head, build
 from xmcpipe.modeling.model import Model
 from xmcpipe.ops.rounding import encoded
@@ -28,7 +27,7 @@ def require_growing(model: Model, what: object) -> None:
             f"{what}: labels can't be added to an output layer with groups of {shape.group} labels",
             "train again with all labels; train.start_from begins with this model",
         )
-    if shape.kind not in GROWING or shape.kind not in HEADS:
+    if shape.kind not in GROWING:
         raise XmcpipeError(
             f"{what}: labels can be added to output layers of the kinds {' and '.join(GROWING)}, got "
             f"{shape.kind}",

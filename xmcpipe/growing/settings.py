@@ -1,4 +1,4 @@
-"""How new rows are fitted. The defaults were chosen on labels held out of a training (results/growth.md)."""
+"""How new rows are fitted. Defaults are those of the recipe table [grow]; results/growth.md explains them."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class FitSettings:
     documents of the background stand for those of a label that has a text alone. `seed` draws the background.
     """
 
-    feature_penalty: float = 10.0
-    word_penalty: float = 0.1
-    assumed_documents: float = 20.0
-    lookalikes: float = 1.0
-    resembling: int = 5
-    seed: int = 0
+    feature_penalty: float
+    word_penalty: float
+    assumed_documents: float
+    lookalikes: float
+    resembling: int
+    seed: int

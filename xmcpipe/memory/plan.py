@@ -73,8 +73,7 @@ def plan(
 
 def _num_features(config: TrainConfig, head: Head) -> int:
     """The number of features D; `head` chooses from half of them if frequent labels have their own half."""
-    apart = config.head.frequent_labels and config.head.frequent_features == "own"
-    return head.shape.in_features * (2 if apart else 1)
+    return head.shape.in_features * (2 if config.head.features_apart else 1)
 
 
 def _rewiring(config: TrainConfig, shape: BatchShape, head: Head, device: str, documents: int) -> int:

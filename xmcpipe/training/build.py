@@ -57,10 +57,9 @@ def model_shape(
 def _head_shape(config: TrainConfig, width: int, num_labels: int, dtype: str) -> HeadShape:
     """The shape of the head of all labels; `width` is the number of features."""
     head = config.head
-    apart = head.frequent_labels and head.frequent_features == "own"
     return HeadShape(
         kind=head.kind,
-        in_features=width - width // 2 if apart else width,
+        in_features=width - width // 2 if head.features_apart else width,
         num_labels=num_labels,
         fan_in=head.fan_in,
         bias=head.bias,
@@ -77,7 +76,7 @@ def _frequent_shape(config: TrainConfig, sparse: HeadShape, dtype: str, width: i
 
     Its labels read every feature, or every one that `sparse` leaves: groups only make the index smaller.
     """
-    first = sparse.in_features if config.head.frequent_features == "own" else 0
+    first = sparse.in_features if config.head.features_apart else 0
     count = config.head.frequent_labels
     if count >= sparse.num_labels:
         raise XmcpipeError(

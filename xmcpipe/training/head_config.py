@@ -106,6 +106,11 @@ class HeadTable:
     else 0.9."""
 
     @property
+    def features_apart(self) -> bool:
+        """Whether the frequent labels read one half of the features, and all others the other."""
+        return self.frequent_labels > 0 and self.frequent_features == "own"
+
+    @property
     def groups_by_meaning(self) -> bool:
         """Whether the order of the labels is read from the clusters."""
         return self.group > 1 and self.group_by == "meaning"

@@ -162,6 +162,8 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "more labels than an index": (_head(num_labels=2**63), "num_labels"),
     "negative labels": (_head(num_labels=-30), "num_labels"),
     "wide head": (_head(in_features=HUGE), "features D <= 65536"),
+    "more features than the encoder has": (_head(in_features=60_000), "expected features below"),
+    "features past the encoder's": (_head(first_feature=60_000), "expected features below"),
     "fan-in of zero": (_head(fan_in=0), "head.weight: expected shape"),
     "many words": (_many_words, "don't match"),
     "words of another kind": (_json("model.json", words=[1]), "model.json can't be read"),

@@ -16,6 +16,7 @@ from xmcpipe.cli import labelling, text_source
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
     STORE,
+    CalibrationOption,
     ForceOption,
     JsonOption,
     ModelOption,
@@ -44,14 +45,7 @@ def predict(
     recipe: RecipeOption = None,
     settings: SetOption = None,
     model: ModelOption = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            metavar="DIR",
-            help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
-        ),
-    ] = None,
+    calibration: CalibrationOption = None,
     shards: ShardsOption = None,
     text: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Text to label (repeatable).")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from xmcpipe.cli.options import STORE, StoreOption
+from xmcpipe.cli.options import STORE, CalibrationOption, StoreOption
 from xmcpipe.cli.shown import one_line
 from xmcpipe.cli.text_table import say
 
@@ -35,14 +35,7 @@ def serve(
             help="Type to compute in; by default that of the recipe.",
         ),
     ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            metavar="DIR",
-            help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
-        ),
-    ] = None,
+    calibration: CalibrationOption = None,
     batch_size: Annotated[
         int,
         typer.Option("--batch-size", min=1, help="Texts that are scored at a time.", rich_help_panel=LIMITS),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads import Head
-from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.model import Model, embedding_size
 from xmcpipe.ops.word_layer import NO_WORD
 
 PIECE = 1 << 20  # number of indices that are checked at a time
@@ -37,20 +37,27 @@ def require_sound_indices(model: Model, path: Path, hint: str) -> None:
 
 def _faults(model: Model) -> Iterator[str]:
     """One line for each tensor that has a fault."""
-    words = model.words
+    words, num_words = model.words, 0 if model.words is None else len(model.words.codes)
+    # What the model has, not what its file says of it: the kernels read features by these indices.
+    features = embedding_size(model.encoder)
+    if model.intermediate is not None:
+        features = model.intermediate.out_features
     for prefix, head in zip(("head", "frequent.head"), model.heads, strict=False):
-        yield from _head_faults(prefix, head, 0 if words is None else len(words.codes))
+        yield from _head_faults(prefix, head, features, num_words)
     if words is not None:
         yield from _ascending_faults("words.codes", words.codes, 1 << 32)
     if model.frequent is not None:
         yield from _ascending_faults("frequent.labels", model.frequent.labels, model.head.num_labels)
 
 
-def _head_faults(prefix: str, head: Head, num_words: int) -> Iterator[str]:
+def _head_faults(prefix: str, head: Head, num_features: int, num_words: int) -> Iterator[str]:
+    shape = head.shape
+    if shape.first_feature + shape.in_features > num_features:
+        first, last = shape.first_feature, shape.first_feature + shape.in_features - 1
+        yield f"{prefix}: expected features below {num_features}, got {first} to {last} in model.json"
     if head.is_sparse:
         owner = "label" if head.shape.group == 1 else "group"
-        end = head.shape.first_feature + head.shape.in_features
-        yield from _row_faults(f"{prefix}.index", head.index, end, owner=owner)
+        yield from _row_faults(f"{prefix}.index", head.index, num_features, owner=owner)
     if head.order is not None:
         yield from _order_faults(f"{prefix}.label_order", head.order)
     if head.word_layer is not None:

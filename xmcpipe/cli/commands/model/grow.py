@@ -10,6 +10,7 @@ from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.cli.commands import importing
 from xmcpipe.cli.options import (
     STORE,
+    CalibrationOption,
     ForceOption,
     JsonOption,
     SetOption,
@@ -49,14 +50,7 @@ def grow(
         str | None,
         typer.Option("--rows", metavar="new|all", help="Labels that --epochs trains. Default: new."),
     ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            metavar="DIR",
-            help="Folder of the model's calibration; by default that of the recipe, or a copied model's own.",
-        ),
-    ] = None,
+    calibration: CalibrationOption = None,
     shards: ShardsOption = None,
     label_column: importing.LabelColumn = None,
     label_text_column: importing.LabelTexts = None,
