@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import xmcpipe
+from tests.hub_server import serve
 from tests.unit.api.conftest import Documents
-from tests.unit.api.hub_server import serve
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -50,22 +50,13 @@ def test_the_card_has_the_figures_and_no_path(
 
 
 def test_a_model_travels_by_a_hub(model: xmcpipe.Model, test: Documents, tmp_path: Path) -> None:
-    with serve() as hub:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "HF_ENDPOINT": hub.address,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path),
-            "HF_TOKEN": "hf_of_a_test",
-            "HF_HUB_DISABLE_XET": "1",
-            "NO_PROXY": "127.0.0.1",
-        }
+    with serve(tmp_path / "hub") as hub:
+        environment = {**os.environ, **hub.environment(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", PROGRAM, str(model.path), test.texts[0]]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
         )
-        asked, files = hub.created[0], hub.files["me/papers"]
+        asked, files = hub.created[0], hub.files("me/papers")
     assert done.stdout.splitlines() == [
         f"{hub.address}/me/papers",
         str([each.label for each in model.predict(test.texts[0], k=6)]),
@@ -73,6 +64,7 @@ def test_a_model_travels_by_a_hub(model: xmcpipe.Model, test: Documents, tmp_pat
     ], done.stderr
     # Older versions of huggingface_hub send the second key.
     assert asked.get("visibility") == "private" or asked.get("private") is True
+    assert files is not None
     assert {"README.md", "model.json", "model.safetensors", "encoder/model.safetensors"} <= files.keys()
     assert not any(name.startswith(("log", "manifest")) for name in files)
 

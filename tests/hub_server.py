@@ -1,4 +1,7 @@
-"""A server with the part of the Hugging Face hub's protocol that uploads and downloads a model's files."""
+"""A server with the part of the Hugging Face hub's protocol that uploads and downloads a model's files.
+
+Its repositories are folders: what was uploaded lies in FOLDER/USER/MODEL.
+"""
 
 import base64
 import hashlib
@@ -7,27 +10,47 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 
 class Hub(ThreadingHTTPServer):
-    """`files`: repository -> path -> bytes. `created`: what was asked for when a repository was made."""
+    """A hub over a folder. `created`: what was asked for when a repository was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, dict[str, bytes]] = {}
+        self.folder = folder
         self.created: list[dict[str, Any]] = []
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def files(self, name: str) -> dict[str, bytes] | None:
+        """Path -> bytes of a repository's files; None if there is no such repository."""
+        root = self.folder / name
+        if not root.is_dir():
+            return None
+        found = sorted(path for path in root.rglob("*") if path.is_file())
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+    def environment(self, cache: Path) -> dict[str, str]:
+        """The variables with which a process uses this hub, with its downloads in `cache`."""
+        return {
+            "HF_ENDPOINT": self.address,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(cache),
+            "HF_TOKEN": "hf_of_a_test",
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
+
 
 @contextmanager
-def serve() -> Iterator[Hub]:
-    """A hub in a thread of its own."""
-    with Hub() as hub:
+def serve(folder: Path) -> Iterator[Hub]:
+    """A hub over `folder`, in a thread of its own."""
+    with Hub(folder) as hub:
         thread = threading.Thread(target=hub.serve_forever)
         thread.start()
         try:
@@ -47,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
             self.server.created.append(asked)
-            self.server.files.setdefault(name, {})
+            (self.server.folder / name).mkdir(parents=True, exist_ok=True)
             self._json({"url": f"{self.server.address}/{name}", "name": name})
         elif "/preupload/" in path:
             files = [
@@ -59,8 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
             name = "/".join(path.split("/")[1:3])
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
-                    content = base64.b64decode(line["value"]["content"])
-                    self.server.files[name][line["value"]["path"]] = content
+                    file = self.server.folder / name / line["value"]["path"]
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(base64.b64decode(line["value"]["content"]))
             sha = self._sha(name)
             self._json({"commitUrl": f"{self.server.address}/{name}/commit/{sha}", "commitOid": sha})
         else:  # validate-yaml
@@ -71,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_api = path.startswith("api/models/")
         first, second, *rest = path.removeprefix("api/models/").split("/")
         name = f"{first}/{second}"
-        files = self.server.files.get(name)
+        files = self.server.files(name)
         if files is None:
             self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
         elif is_api and rest[:1] == ["tree"]:
@@ -93,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _sha(self, name: str) -> str:
-        return hashlib.sha1(repr(sorted(self.server.files[name].items())).encode()).hexdigest()
+        return hashlib.sha1(repr(self.server.files(name)).encode()).hexdigest()
 
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
