@@ -9,10 +9,12 @@ from torch import Tensor
 
 from xmcpipe.config import from_table
 from xmcpipe.data.shards.files import Int64s
+from xmcpipe.data.vocabulary_file import read_vocabulary
 from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.initial.grouping import label_order
+from xmcpipe.training.initial.start import start_from
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.updates.light import LightUpdates
 from xmcpipe.training.updates.paper import PaperUpdates
@@ -33,9 +35,13 @@ def make(
     /,
     frozen: bool = False,
     dropout: float = 0.0,
+    start: Path | None = None,
     **changes: Any,
 ) -> Trainer:
-    """A trainer; `changes` are keys of [train], `frozen` the encoder, `dropout` that inside the encoder."""
+    """A trainer; `changes` are keys of [train], `frozen` the encoder, `dropout` that inside the encoder.
+
+    `start` is the folder of a model to start from.
+    """
     table: dict[str, Any] = {
         "epochs": 4,
         "batch_size": 16,
@@ -53,6 +59,8 @@ def make(
     order = label_order(config, feed, None)
     model = new_model(config, str(encoder), 204, feed, 4 if on else 0, order_L=order)
     feed.separate(model.frequent, model.head.order)
+    if start is not None:
+        start_from(model, read_vocabulary(shards)["label"].to_pylist(), start, frozen=False)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -1,0 +1,105 @@
+"""A training that starts from a model: its first weights in every dtype, and the same bits after a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tests.unit.training.runs import HEAD, LABELS, LIGHT, fit_until, make, same_bits, states
+from xmcpipe.modeling.model import Model
+from xmcpipe.modeling.saved import load_model, save_model
+from xmcpipe.ops.rounding import FLOAT8, FLOAT8_MAX, FLOAT8_SCALE
+from xmcpipe.pieces import Pieces
+
+FLOAT8_MODE: dict[str, Any] = {**LIGHT, "head": {**HEAD, "weight_dtype": "float8"}}
+MODES: dict[str, dict[str, Any]] = {
+    "float32": {"loss": "bce", "head": HEAD},
+    "averaged": {"loss": "bce", "head": HEAD, "average": "ema", "average_decay": 0.8},
+    "bfloat16": LIGHT,
+    "float16": {**LIGHT, "precision": "float16"},
+    "float8": FLOAT8_MODE,
+    "grown": {
+        **LIGHT,
+        "rewire": {"interval": 3, "fraction": 0.3, "growth": "gradient"},
+    },
+}
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float8": FLOAT8}
+SHARED = {old: (old * 7 + 3) % LABELS for old in range(0, LABELS, 2)}  # ids of labels of both, old: new
+
+
+def source(shards: Path, encoder: Path, folder: Path, mode: dict[str, Any]) -> Path:
+    """A model that was trained as `mode` says, with a vocabulary of which half is that of the shards."""
+    folder.mkdir()
+    trainer = make(shards, encoder, folder / "scratch", validation=0.2, seed=5, **mode)
+    trainer.fit()
+    save_model(folder / "model", trainer.model, Pieces(16), {})
+    names = [f"l{SHARED[old]}" if old in SHARED else f"old {old}" for old in range(LABELS)]
+    table = pa.table({"label": names, "text": pa.nulls(LABELS, pa.string())})
+    pq.write_table(table, folder / "model" / "labels.parquet")
+    return folder / "model"
+
+
+def values_of(model: Model) -> torch.Tensor:
+    """The weights of the head, float64 [L, K], decoded here."""
+    stored = model.head.weight.detach()
+    return stored.double() / FLOAT8_SCALE if stored.dtype == FLOAT8 else stored.double()
+
+
+def rounded(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What is closest to each value among all numbers of the dtype; of two, the one with an even code."""
+    if dtype != FLOAT8:
+        return values.to(dtype).double()
+    codes = torch.arange(256, dtype=torch.uint8).view(FLOAT8).double() / FLOAT8_SCALE
+    distance = (values.clamp(-FLOAT8_MAX, FLOAT8_MAX)[..., None] - codes).abs().nan_to_num(torch.inf)
+    even = distance + 1e-12 * (torch.arange(256) % 2)
+    return codes[even.argmin(-1)]
+
+
+@pytest.mark.parametrize("before", list(TYPES))
+@pytest.mark.parametrize("after", list(TYPES))
+def test_the_first_rows_are_those_of_the_model(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, before: str, after: str
+) -> None:
+    """Every shared label reads the same features with the old weights, as near as the new dtype has them."""
+    folder = source(shards, tiny_encoder, tmp_path / "old", {**MODES[before], "epochs": 1})
+    old, _ = load_model(folder)
+    anew = make(shards, tiny_encoder, tmp_path / "anew", **MODES[after]).model
+    new = make(shards, tiny_encoder, tmp_path / "new", start=folder, **MODES[after]).model
+    assert old.head.weight.dtype == TYPES[before]
+    assert new.head.weight.dtype == TYPES[after]
+    old_n, new_n = list(SHARED), list(SHARED.values())
+    assert torch.equal(values_of(new)[new_n], rounded(values_of(old)[old_n], TYPES[after]))
+    assert torch.equal(new.head.index.int()[new_n], old.head.index.int()[old_n])
+    assert new.head.bias is not None
+    assert old.head.bias is not None
+    assert torch.equal(new.head.bias[new_n], old.head.bias[old_n])
+    others = sorted(set(range(LABELS)) - set(new_n))
+    assert torch.equal(values_of(new)[others], values_of(anew)[others])
+    assert torch.equal(new.head.index.int()[others], anew.head.index.int()[others])
+    for name, tensor in old.encoder.state_dict().items():
+        assert torch.equal(new.encoder.state_dict()[name], tensor.to(new.encoder.state_dict()[name])), name
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("stop", [2, 10])
+def test_a_kill_changes_no_bit(
+    shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, stop: int
+) -> None:
+    folder = source(shards, tiny_encoder, tmp_path / "old", {**MODES[mode], "epochs": 1})
+    changes = {"checkpoint_minutes": 0.0, "validation": 0.2, "dropout": 0.1, "start": folder, **MODES[mode]}
+    whole = make(shards, tiny_encoder, tmp_path / "whole", **changes)
+    whole.fit()
+    assert whole.progress.rewirings > 1
+    killed = make(shards, tiny_encoder, tmp_path / "killed", **changes)
+    fit_until(killed, stop, monkeypatch)
+    resumed = make(shards, tiny_encoder, tmp_path / "killed", **changes)
+    torch.rand(7)  # changes the generator's state, which the checkpoint restores
+    resumed.fit()
+    expected, found = states(whole), states(resumed)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert same_bits(found[name], tensor), name
+    assert resumed.progress.evaluations == whole.progress.evaluations
