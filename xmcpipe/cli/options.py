@@ -1,7 +1,9 @@
 """The options that several commands share: one name, one help text, one default."""
 
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,3 +88,35 @@ CalibrationOption = Annotated[
 ]
 
 STORE = Path("artifacts")
+
+
+def with_options(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command `options`, by the names of their parameters, in the place of its `**keys`.
+
+    Each is None unless the user sets it.
+    """
+
+    def with_these(command: Callable[..., None]) -> Callable[..., None]:
+        parameters: list[inspect.Parameter] = []
+        for each in inspect.signature(command).parameters.values():
+            if each.kind is inspect.Parameter.VAR_KEYWORD:
+                parameters += [parameter(name, annotation, None) for name, annotation in options.items()]
+            else:
+                parameters.append(each.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        set_signature(command, parameters)
+        return command
+
+    return with_these
+
+
+def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """A parameter from which Typer makes an option or argument."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def set_signature(command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> None:
+    """Let Typer read these parameters: names and defaults from the signature, types from the annotations."""
+    given = list(parameters)
+    command.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in given}

@@ -84,7 +84,8 @@ class Reader:
         with progress(f"grow: {what}", len(texts), "documents", scale=True) as bar:
             for begin in range(0, len(texts), BLOCK_ROWS):
                 tokens = self._texts.encode(texts[begin : begin + BLOCK_ROWS])
-                rows = np.array([place.get(key, -1) for key in tokens.as_bytes()], np.int64)
+                found = tokens.as_bytes()
+                rows = np.array([place.get(key, -1) for key in found], np.int64)
                 part_BE = torch.zeros(len(rows), self._width)
                 if known is not None:
                     part_BE[torch.from_numpy(rows >= 0)] = known.embedding_nE[
@@ -94,7 +95,7 @@ class Reader:
                 if len(fresh):
                     part_BE[torch.from_numpy(fresh)] = self._encoded(tokens, fresh)
                 parts.append(part_BE)
-                keys += tokens.as_bytes()
+                keys += found
                 bar.update(len(rows))
         if self._model.words is not None:
             terms = document_terms(texts, self._model.words.kind == "pairs")

@@ -70,16 +70,6 @@ class Problem:
         return Problem(documents, num_negatives, num_documents, loss, features_nW.mean(0), deviation_W)
 
 
-def choose_features(problem: Problem, positives: Sequence[Int64s], fan_in: int, in_features: int) -> Int64s:
-    """The K features of each label, int64 [M, K], ascending."""
-    features_nW, found = problem.documents.features_nW, []
-    for rows in positives:
-        mean_W = features_nW[torch.from_numpy(rows)].double().mean(0).numpy()
-        distance_W = np.abs(mean_W - problem.mean_W) / problem.deviation_W
-        found.append(np.sort(np.argsort(-distance_W[:in_features], kind="stable")[:fan_in]))
-    return np.stack(found)
-
-
 def choose_words(problem: Problem, positives: Sequence[Int64s], fan_in: int) -> Int64s:
     """The words of each label, int64 [M, K']; NO_WORD where there are fewer."""
     words, num_labels = problem.documents.words, len(positives)
@@ -96,13 +86,16 @@ def choose_words(problem: Problem, positives: Sequence[Int64s], fan_in: int) -> 
 
 
 def fit_rows(
-    problem: Problem, positives: Sequence[Int64s], shape: HeadShape, width: int, settings: FitSettings
+    problem: Problem,
+    positives: Sequence[Int64s],
+    features_MK: Int64s,
+    shape: HeadShape,
+    settings: FitSettings,
 ) -> Rows:
     """The rows of M labels, whose documents are the rows `positives` of the problem's, ascending.
 
-    `width` is the number of features that a row reads: K, or all of them.
+    `features_MK` are the features that each reads.
     """
-    features_MK = choose_features(problem, positives, width, shape.in_features)
     words_MK = choose_words(problem, positives, shape.word_fan_in)
     words, found = problem.documents.words.tocsc(), []
     with progress("grow: new rows", len(positives), "labels") as bar:

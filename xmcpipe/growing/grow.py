@@ -17,6 +17,7 @@ from xmcpipe.growing.documents import Documents, Reader
 from xmcpipe.growing.fit import Problem, Rows, fit_rows
 from xmcpipe.growing.labels import NewLabels
 from xmcpipe.growing.passes import LabelledDocuments, train_rows
+from xmcpipe.growing.places import choose_places
 from xmcpipe.growing.resembling import resembling
 from xmcpipe.growing.rows import append_rows, require_growing
 from xmcpipe.growing.settings import FitSettings
@@ -97,9 +98,9 @@ def grow(parent: Parent, new: NewLabels, work: Work) -> Grown:
     positives = [rows + len(kept) for rows in given]
     problem = _with_texts(problem, positives, new, _Texts(reader, parent.labels, background), work.fit)
     _require_others(problem, positives, new)
-    width = model.head.weight.shape[1]
-    rows = fit_rows(problem, positives, model.head.shape, width, work.fit)
-    append_rows(model, _finite(rows, new))
+    places = choose_places(problem, positives, model.head, work.fit.seed)
+    rows = fit_rows(problem, positives, places.features_MK, model.head.shape, work.fit)
+    append_rows(model, _finite(rows, new), places.order_M)
     if work.epochs:
         assert documents is not None, "checked above"
         data = _labelled(background, documents, new.pairs_P2)

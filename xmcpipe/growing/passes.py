@@ -101,6 +101,7 @@ def _batch(
 ) -> EmbeddedBatch:
     embedding_BE = data.documents.embedding_nE[torch.from_numpy(rows_B)].to(device)
     rows_P, labels_P = data.pairs_of(rows_B)
+    places_P = model.head.places_of(torch.from_numpy(labels_P).to(device)).cpu().numpy()
     words, split = None, None
     if model.words is not None:
         found = data.documents.words[rows_B].tocoo()
@@ -110,10 +111,10 @@ def _batch(
         place_P = frequent.place_L[labels_P]
         mine_P = place_P >= 0
         split = (
-            _positives(rows_P[~mine_P], labels_P[~mine_P], device),
+            _positives(rows_P[~mine_P], places_P[~mine_P], device),
             _positives(rows_P[mine_P], place_P[mine_P], device),
         )
-    return EmbeddedBatch(embedding_BE, _positives(rows_P, labels_P, device), words, split)
+    return EmbeddedBatch(embedding_BE, _positives(rows_P, places_P, device), words, split)
 
 
 def _positives(rows_P: Int64s, labels_P: Int64s, device: torch.device) -> Positives:

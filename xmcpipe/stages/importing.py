@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.artifacts.versions import RAW_VERSION
@@ -17,13 +17,14 @@ from xmcpipe.config import file_path, later, runtime
 from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
+from xmcpipe.data.tables.keys import TableKeys
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportConfig(Policies):
-    """The recipe table [import]: what to read, and (Policies) which documents to keep."""
+class Files(Policies):
+    """What to read. These are the first keys of [import], before those of `TableKeys`."""
 
     folder: str | None = file_path()
     """Folder of a dataset in a public layout (see xmcpipe/data/layouts), instead of tables. Of the keys for
@@ -41,42 +42,16 @@ class ImportConfig(Policies):
     test: str | None = file_path()
     """Table of the test documents; without it, the table of `train` is split (see `split`)."""
 
-    format: Literal[
-        "auto",
-        "jsonl",
-        "json",
-        "csv",
-        "tsv",
-        "parquet",
-        "arrow",
-        "fasttext",
-        "libmultilabel",
-        "annif",
-        "pecos",
-    ] = later("auto")
-    """Format of train and test. By default the file's ending decides, and for .txt and .tsv the first lines:
-    fasttext (`__label__a text`), libmultilabel (id, labels, text, with tabs between them), annif (text, a
-    tab, and `<uri> <uri>`) or pecos (`0,3`, a tab, and a text).
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig(TableKeys, Files):
+    """The recipe table [import]: what to read and how, and (Policies) which documents to keep."""
 
     id: str = ""
     """Column of the document ids; by default "id" if there is such a column, else the row number from 0."""
 
-    text: tuple[str, ...] | None = None
-    """Columns whose values, joined by text_separator, are the text of a document; empty values are skipped.
-    The default is "text", or "title" and "content" in a folder of layout xc_raw.
-    """
-
-    text_separator: str = " "
-    """Text between the values of two text columns."""
-
     labels: str = "labels"
     """Column of the labels of a document: lists, or (with label_separator) strings."""
-
-    label_separator: str | None = None
-    """Separator of labels in a string, such as ";" for "a; b"; `\\t` is a tab. Without it, the column must
-    hold lists, which may be saved as text.
-    """
 
     label_columns: tuple[str, ...] | None = later(None)
     """Columns of 0 and 1, one for each label, instead of `labels`; each label has the name of its column."""
@@ -86,34 +61,8 @@ class ImportConfig(Policies):
     rows of the label table, or those that the file has (Hugging Face ClassLabel), else 0, 1, and so on.
     """
 
-    label_prefix: str = later("__label__")
-    """Beginning of the labels in a file of format fasttext."""
-
-    encoding: str = "utf-8"
-    """Text encoding of all files but Parquet and Arrow."""
-
-    header: bool = True
-    """Whether CSV and TSV tables have a header line; without a header, columns are called 1, 2, and so on."""
-
-    quotes: Literal["auto", "double", "none"] = "auto"
-    """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
-
-    delimiter: str | None = later(None)
-    """Character between the columns of CSV and TSV, such as ";"; a comma or a tab by default."""
-
     label_table: str | None = file_path()
     """Table of the labels in the order of their ids, with their texts."""
-
-    label_column: str = "label"
-    """Column of the label names in the label table; "#" if labels are the numbers of its rows, from 0."""
-
-    label_text_column: str = "text"
-    """Column of the label texts in the label table."""
-
-    label_header: bool = True
-    """Whether the label table has a header line. Without a header (CSV and TSV), a line is the label, the
-    delimiter, and the text of the label.
-    """
 
     def __post_init__(self) -> None:
         """Raise ValueError for keys that don't fit together."""
@@ -126,18 +75,7 @@ class ImportConfig(Policies):
             raise ValueError(f"expected one table, which split = 'stratified' divides, got also {other}")
         if self.layout != "auto":
             _require_layout(self.layout)
-        if self.text == ():
-            raise ValueError("expected one or more columns in text, got none")
-        if self.label_separator == "":
-            raise ValueError("expected the text between labels in label_separator, got an empty one")
-        if self.label_prefix == "":
-            raise ValueError("expected the beginning of labels in label_prefix, got an empty one")
-        if (
-            self.delimiter is not None
-            and self.delimiter != r"\t"
-            and (len(self.delimiter) != 1 or not self.delimiter.isascii())
-        ):
-            raise ValueError(f"expected one ASCII character in delimiter, got {self.delimiter!r}")
+        self.check_table_keys()
         self._check_label_columns()
 
     def _check_label_columns(self) -> None:
@@ -217,21 +155,13 @@ def _folder(config: ImportConfig) -> DocumentSet:
 
 def _tables(config: ImportConfig) -> DocumentSet:
     """The documents and the label table in the user's tables."""
-    from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, read_documents
+    from xmcpipe.data.tables.formats import DocumentColumns, read_documents
 
     files = config.files
     for role, path in files.items():
         if role == "label_table" or not path.is_dir():
             require_file(path, f"import.{role}")
     labels, names = _label_table(config)
-    options = TextFileOptions(
-        encoding=config.encoding,
-        header=config.header,
-        quotes=config.quotes,
-        format=config.format,
-        label_prefix=config.label_prefix,
-        delimiter=None if config.delimiter is None else config.delimiter.replace(r"\t", "\t"),
-    )
     columns = DocumentColumns(
         id=config.id,
         text=config.text or ("text",),
@@ -246,13 +176,13 @@ def _tables(config: ImportConfig) -> DocumentSet:
     # If there is one table, its split "all" is divided later.
     splits = {"train": files["train"], "test": files["test"]} if "test" in files else {"all": files["train"]}
     return DocumentSet(
-        {split: read_documents(path, columns, options) for split, path in splits.items()}, labels
+        {split: read_documents(path, columns, config.document_files) for split, path in splits.items()},
+        labels,
     )
 
 
 def _label_table(config: ImportConfig) -> tuple[Any, tuple[str, ...] | None]:
     """The label table, None if there is none; and the names of the places of vectors, if it has them."""
-    from xmcpipe.data.tables.formats import TextFileOptions
     from xmcpipe.data.tables.label_table import read_label_names, read_label_table
 
     if config.label_table is None:
@@ -262,11 +192,10 @@ def _label_table(config: ImportConfig) -> tuple[Any, tuple[str, ...] | None]:
         column = "#"  # the labels of PECOS are the line numbers of its file of label texts
     elif config.multi_hot and column == "#":
         column = config.label_text_column
-    options = TextFileOptions(config.encoding, config.label_header, config.quotes)
     names = None
     if config.multi_hot:
-        names = read_label_names(path, column, config.label_text_column, options)
-    return read_label_table(path, column, config.label_text_column, options), names
+        names = read_label_names(path, column, config.label_text_column, config.label_files)
+    return read_label_table(path, column, config.label_text_column, config.label_files), names
 
 
 IMPORT = Stage(

@@ -34,7 +34,20 @@ def grow(place: Workplace, model: Path | str, *options: str) -> dict[str, Any]:
     return done
 
 
-@pytest.mark.parametrize("mode", [[], [*FREQUENT, *LIGHT]], ids=["plain", "words-frequent-light"])
+MODES = {
+    "plain": [],
+    "words-frequent-light": [*FREQUENT, *LIGHT],
+    "groups": ["train.head.group=4", "train.head.group_by=random", "train.epochs=2"],
+    "8 bits": [*LIGHT, "train.head.weight_dtype=float8", "train.epochs=2"],
+}
+
+
+def same_rows(one: torch.Tensor, two: torch.Tensor) -> bool:
+    """Whether `two` begins with the bits of `one`."""
+    return torch.equal(one.detach().view(torch.uint8), two.detach()[: len(one)].view(torch.uint8))
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[str]) -> None:
     options = settings(mode)
     if mode:
@@ -50,9 +63,9 @@ def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[
     grown = workplace.folder / done["path"]
     (old, facts), (new, grown_facts) = load_model(model), load_model(grown)
     for one, two in zip(old.heads, new.heads, strict=True):
-        assert torch.equal(one.weight, two.weight[: one.num_labels])
+        assert same_rows(one.weight, two.weight)
         assert one.weight.dtype == two.weight.dtype
-        assert torch.equal(one.index, two.index[: one.num_labels])
+        assert same_rows(one.index, two.index)
     assert grown_facts["documents"] == facts["documents"]
     assert pq.read_table(grown / "labels.parquet")["documents"].to_pylist()[-2:] == [0, 6]
     text = lines[0]["text"]
@@ -64,8 +77,8 @@ def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[
     assert grow(workplace, model, *tables)["state"] == "reused"
     trained = load_model(workplace.folder / grow(workplace, model, *tables, "--epochs", "1")["path"])[0]
     for one, two, three in zip(old.heads, trained.heads, new.heads, strict=True):
-        assert torch.equal(one.weight, two.weight[: one.num_labels])
-        assert one.num_labels == two.num_labels or not torch.equal(two.weight, three.weight)
+        assert same_rows(one.weight, two.weight)
+        assert one.num_labels == two.num_labels or not same_rows(two.weight, three.weight)
 
 
 def test_the_recipe_names_the_model_and_its_calibration(workplace: Workplace) -> None:
@@ -106,11 +119,8 @@ def test_bad_tables_are_one_line(finished: Workplace, table: str, options: list[
     assert sorted(finished.store.rglob("model/*")) == before
 
 
-@pytest.mark.parametrize(
-    "head", [["train.head.kind=bottleneck"], ["train.head.group=2", "train.head.group_by=random"]]
-)
-def test_other_kinds_of_heads_are_refused(workplace: Workplace, head: list[str]) -> None:
-    model = model_of(workplace, *settings([*head, "train.epochs=1"]))
+def test_another_kind_of_head_is_refused(workplace: Workplace) -> None:
+    model = model_of(workplace, *settings(["train.head.kind=bottleneck", "train.epochs=1"]))
     (workplace.folder / "names.txt").write_text("harbours\n")
     done = workplace.call("grow", str(model), "--labels", "names.txt", code=2)
     assert "labels can" in done.stderr

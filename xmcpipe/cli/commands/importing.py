@@ -1,14 +1,23 @@
 """`import`: reads your own tables, or the folder of a public dataset, into the store.
 
-Each key of ImportConfig has an option here, in a parameter of the same name.
+Each key of ImportConfig has an option here, in OPTIONS.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from xmcpipe.cli.options import STORE, ForceOption, JsonOption, RecipeOption, SetOption, StoreOption
+from xmcpipe.cli.options import (
+    STORE,
+    ForceOption,
+    JsonOption,
+    RecipeOption,
+    SetOption,
+    StoreOption,
+    with_options,
+)
 from xmcpipe.cli.session import only_set, report, run_stage
 from xmcpipe.data.layouts import layout_names
 from xmcpipe.stages.importing import ImportConfig
@@ -206,55 +215,56 @@ TestEvery = Annotated[
 ]
 
 
-# Long: Typer reads its options from the signature.
+# All keys of [import], in the order of the help.
+OPTIONS: dict[str, Any] = {
+    "folder": Folder,
+    "layout": Layout,
+    "train": Train,
+    "test": Test,
+    "id": Id,
+    "text": TextColumns,
+    "text_separator": Separator,
+    "labels": Labels,
+    "label_separator": LabelSeparator,
+    "label_columns": LabelColumns,
+    "multi_hot": MultiHot,
+    "format": Format,
+    "label_prefix": LabelPrefix,
+    "encoding": Encoding,
+    "header": Header,
+    "quotes": Quotes,
+    "delimiter": Delimiter,
+    "label_table": LabelTable,
+    "label_column": LabelColumn,
+    "label_text_column": LabelTexts,
+    "label_header": LabelHeader,
+    "empty_text": Empty,
+    "no_labels": NoLabels,
+    "repeated": Repeated,
+    "leaked": Leaked,
+    "unseen": Unseen,
+    "same_text": SameText,
+    "min_label_count": MinCount,
+    "test_every": TestEvery,
+    "split": Split,
+    "split_seed": SplitSeed,
+}
+
+
+@with_options(OPTIONS)
 def import_(
-    context: typer.Context,
-    folder: Folder = None,
-    layout: Layout = None,
-    train: Train = None,
-    test: Test = None,
-    id: Id = None,
-    text: TextColumns = None,
-    text_separator: Separator = None,
-    labels: Labels = None,
-    label_separator: LabelSeparator = None,
-    label_columns: LabelColumns = None,
-    multi_hot: MultiHot = None,
-    format: Format = None,
-    label_prefix: LabelPrefix = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    quotes: Quotes = None,
-    delimiter: Delimiter = None,
-    label_table: LabelTable = None,
-    label_column: LabelColumn = None,
-    label_text_column: LabelTexts = None,
-    label_header: LabelHeader = None,
-    empty_text: Empty = None,
-    no_labels: NoLabels = None,
-    repeated: Repeated = None,
-    leaked: Leaked = None,
-    unseen: Unseen = None,
-    same_text: SameText = None,
-    min_label_count: MinCount = None,
-    test_every: TestEvery = None,
-    split: Split = None,
-    split_seed: SplitSeed = None,
     recipe: RecipeOption = None,
     settings: SetOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     as_json: JsonOption = False,
+    **keys: Any,
 ) -> None:
     """Import your own documents from --train and --test, from one table that is split, or from FOLDER."""
-    report(run_stage("import", recipe, settings, store, force, {"import": import_keys(context)}), as_json)
+    report(run_stage("import", recipe, settings, store, force, {"import": import_keys(keys)}), as_json)
 
 
-def import_keys(context: typer.Context) -> dict[str, Any]:
+def import_keys(keys: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of [import] that the options of a command set."""
-    keys = {field.name: context.params[field.name] for field in dataclasses.fields(ImportConfig)}
-    if keys["label_columns"]:
-        keys["label_columns"] = [
-            name.strip() for names in keys["label_columns"] for name in names.split(",") if name.strip()
-        ]
-    return only_set(**keys)
+    columns = [name.strip() for names in keys["label_columns"] or () for name in names.split(",")]
+    return only_set(**{**keys, "label_columns": [name for name in columns if name]})

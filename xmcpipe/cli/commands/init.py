@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xmcpipe.cli.commands import importing
-from xmcpipe.cli.options import JsonOption
+from xmcpipe.cli.options import JsonOption, with_options
 from xmcpipe.cli.output import print_json
 from xmcpipe.cli.shown import echo
 from xmcpipe.config import from_table
@@ -33,40 +33,8 @@ LabelTable = Annotated[
 ]
 
 
-# Long: Typer reads its options from the signature.
+@with_options({**importing.OPTIONS, "label_table": LabelTable})
 def init(
-    context: typer.Context,
-    folder: importing.Folder = None,
-    layout: importing.Layout = None,
-    train: importing.Train = None,
-    test: importing.Test = None,
-    id: importing.Id = None,
-    text: importing.TextColumns = None,
-    text_separator: importing.Separator = None,
-    labels: importing.Labels = None,
-    label_separator: importing.LabelSeparator = None,
-    label_columns: importing.LabelColumns = None,
-    multi_hot: importing.MultiHot = None,
-    format: importing.Format = None,
-    label_prefix: importing.LabelPrefix = None,
-    encoding: importing.Encoding = None,
-    header: importing.Header = None,
-    quotes: importing.Quotes = None,
-    delimiter: importing.Delimiter = None,
-    label_table: LabelTable = None,
-    label_column: importing.LabelColumn = None,
-    label_text_column: importing.LabelTexts = None,
-    label_header: importing.LabelHeader = None,
-    empty_text: importing.Empty = None,
-    no_labels: importing.NoLabels = None,
-    repeated: importing.Repeated = None,
-    leaked: importing.Leaked = None,
-    unseen: importing.Unseen = None,
-    same_text: importing.SameText = None,
-    min_label_count: importing.MinCount = None,
-    test_every: importing.TestEvery = None,
-    split: importing.Split = None,
-    split_seed: importing.SplitSeed = None,
     encoder: Annotated[
         str,
         typer.Option("--encoder", metavar="NAME", help="Encoder: a hub id, a folder or package:NAME."),
@@ -76,12 +44,13 @@ def init(
     ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it exists.")] = False,
     as_json: JsonOption = False,
+    **options: Any,
 ) -> None:
     """Look at your own documents, and write a commented recipe for them."""
     from xmcpipe.modeling.encoder import width
 
     _require_writable(out, force)
-    keys = importing.import_keys(context)
+    keys = importing.import_keys(options)
     # The recipe may be run from another folder.
     absolute = {name: str(Path(keys[name]).absolute()) for name in FILES if name in keys}
     imported = from_table(ImportConfig, {**keys, **absolute}, "import")

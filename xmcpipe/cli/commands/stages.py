@@ -27,6 +27,8 @@ from xmcpipe.cli.options import (
     SetOption,
     StoreOption,
     VerifyOption,
+    parameter,
+    set_signature,
 )
 from xmcpipe.cli.session import at_most_one_recipe, report, run_stage
 from xmcpipe.stages.stage import Option, Stage
@@ -67,10 +69,7 @@ def _generated(stage: Stage) -> Callable[..., None]:
         )
         report(outcome, values["as_json"])
 
-    # Typer reads names and defaults from the signature, and types from the annotations.
-    parameters = _parameters(stage)
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    set_signature(command, _parameters(stage))
     return command
 
 
@@ -80,21 +79,16 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
     shared = {"recipe_argument", "recipe", "settings", "store", "force", "verify", "as_json"}
     assert shared.isdisjoint({*stage.inputs, *(option.key for option in stage.options)}), stage.name
     return [
-        _parameter("recipe_argument", RecipeArgument, None),
-        _parameter("recipe", RecipeOption, None),
-        _parameter("settings", SetOption, None),
-        *(_parameter(kind, _input_option(kind), None) for kind in stage.inputs),
-        *(_parameter(option.key, *_own_option(option)) for option in stage.options),
-        _parameter("store", StoreOption, STORE),
-        _parameter("force", ForceOption, False),
-        _parameter("verify", VerifyOption, True),
-        _parameter("as_json", JsonOption, False),
+        parameter("recipe_argument", RecipeArgument, None),
+        parameter("recipe", RecipeOption, None),
+        parameter("settings", SetOption, None),
+        *(parameter(kind, _input_option(kind), None) for kind in stage.inputs),
+        *(parameter(option.key, *_own_option(option)) for option in stage.options),
+        parameter("store", StoreOption, STORE),
+        parameter("force", ForceOption, False),
+        parameter("verify", VerifyOption, True),
+        parameter("as_json", JsonOption, False),
     ]
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def _input_option(kind: str) -> Any:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import file_path, require_at_least, runtime
+from xmcpipe.data.tables.keys import Format, TableKeys
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
 if TYPE_CHECKING:
-    from xmcpipe.data.tables.formats import TextFileOptions
     from xmcpipe.growing.grow import Grown
     from xmcpipe.growing.labels import NewLabels
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 WORK = ("background", "epochs", "rows", "device", "precision", "label_chunk")  # fields of `growing.Work`
 
 
-@dataclass(frozen=True)
-class GrowConfig:
-    """The recipe table [grow]: which labels to add, how to read them, and how to fit them."""
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What to read. These are the first keys of [grow], before those of `TableKeys`."""
 
     labels: str | None = file_path()
     """Table of the labels to add, with their texts: CSV, TSV, JSONL, Parquet, …; or .txt with a name on each
@@ -35,45 +35,22 @@ class GrowConfig:
     documents: str | None = file_path()
     """Table of documents with labels, in any format that `import` reads. Labels may be new or the model's."""
 
-    label_column: str = "label"
-    """Column of the names in the table of labels."""
 
-    label_text_column: str = "text"
-    """Column of the texts in the table of labels."""
+@dataclass(frozen=True, kw_only=True)
+class GrowConfig(TableKeys, Files):
+    """The recipe table [grow]: which labels to add, how to read them, and how to fit them."""
 
-    label_header: bool = True
-    """Whether the table of labels has a header line. Without a header (CSV and TSV), a line is the label, the
-    delimiter, and the text of the label."""
-
-    format: str = "auto"
+    # Not `later`, as [import] has them: fingerprints of grown models have these three from the beginning.
+    label_prefix: str = "__label__"
+    delimiter: str | None = None
+    format: Format = "auto"
     """Format of the documents, as import.format."""
 
     text: tuple[str, ...] = ("text",)
     """Columns whose values, joined by text_separator, are the text of a document."""
 
-    text_separator: str = " "
-    """Text between the values of two text columns."""
-
     labels_column: str = "labels"
     """Column of the labels of a document: lists, or (with label_separator) strings."""
-
-    label_separator: str | None = None
-    """Separator of labels in a string, such as ";" for "a; b"."""
-
-    label_prefix: str = "__label__"
-    """Beginning of the labels in a file of format fasttext."""
-
-    encoding: str = "utf-8"
-    """Text encoding of all files but Parquet and Arrow."""
-
-    header: bool = True
-    """Whether CSV and TSV tables of documents have a header line."""
-
-    quotes: Literal["auto", "double", "none"] = "auto"
-    """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
-
-    delimiter: str | None = None
-    """Character between the columns of CSV and TSV, such as ";"; a comma or a tab by default."""
 
     epochs: int = 0
     """Number of epochs that train the output layer on the documents, and on those of the training that the
@@ -124,8 +101,7 @@ class GrowConfig:
         for name in ("assumed_documents", "feature_penalty", "word_penalty"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"expected {name} > 0, got {name} = {getattr(self, name)}")
-        if not self.text:
-            raise ValueError("expected one or more columns in text, got none")
+        self.check_table_keys()
 
     @property
     def files(self) -> dict[str, Path]:
@@ -187,27 +163,16 @@ def _is_frozen(model: Path) -> bool:
 
 def _read(config: GrowConfig, known: list[str]) -> "NewLabels":
     """The labels to add, with their texts and documents."""
-    from xmcpipe.data.tables.formats import TextFileOptions
     from xmcpipe.data.tables.label_table import read_whole_label_table
     from xmcpipe.growing.labels import new_labels
 
-    options = TextFileOptions(config.encoding, config.label_header, config.quotes)
     path = require_file(config.files["labels"], "grow.labels")
-    table = read_whole_label_table(path, config.label_column, config.label_text_column, options)
-    delimiter = None if config.delimiter is None else config.delimiter.replace(r"\t", "\t")
-    options = TextFileOptions(
-        encoding=config.encoding,
-        header=config.header,
-        quotes=config.quotes,
-        format=config.format,
-        label_prefix=config.label_prefix,
-        delimiter=delimiter,
-    )
-    documents = None if config.documents is None else _documents(config, options)
+    table = read_whole_label_table(path, config.label_column, config.label_text_column, config.label_files)
+    documents = None if config.documents is None else _documents(config)
     return new_labels(known, table["label"].to_list(), table["text"].to_list(), documents)
 
 
-def _documents(config: GrowConfig, options: "TextFileOptions") -> Iterator[tuple[str, list[str]]]:
+def _documents(config: GrowConfig) -> Iterator[tuple[str, list[str]]]:
     """Text and label names of each document."""
     from xmcpipe.data.tables.formats import DocumentColumns, read_documents
 
@@ -217,7 +182,7 @@ def _documents(config: GrowConfig, options: "TextFileOptions") -> Iterator[tuple
         labels=config.labels_column,
         label_separator=config.label_separator,
     )
-    for rows in read_documents(config.files["documents"], columns, options):
+    for rows in read_documents(config.files["documents"], columns, config.document_files):
         for text, labels in zip(rows["text"], rows["labels"], strict=True):
             yield text, [str(label) for label in labels]
 

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tests.unit.training.runs import HEAD, LABELS, LIGHT, fit_until, make, same_bits, states
+from tests.unit.training.shard_files import write_shards
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.saved import load_model, save_model
 from xmcpipe.ops.rounding import FLOAT8, FLOAT8_MAX, FLOAT8_SCALE
@@ -19,27 +21,44 @@ MODES: dict[str, dict[str, Any]] = {
     "float32": {"loss": "bce", "head": HEAD},
     "averaged": {"loss": "bce", "head": HEAD, "average": "ema", "average_decay": 0.8},
     "bfloat16": LIGHT,
-    "float16": {**LIGHT, "precision": "float16"},
     "float8": FLOAT8_MODE,
     "grown": {
         **LIGHT,
         "rewire": {"interval": 3, "fraction": 0.3, "growth": "gradient"},
     },
 }
-TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float8": FLOAT8}
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float8": FLOAT8}
 SHARED = {old: (old * 7 + 3) % LABELS for old in range(0, LABELS, 2)}  # ids of labels of both, old: new
 
 
-def source(shards: Path, encoder: Path, folder: Path, mode: dict[str, Any]) -> Path:
-    """A model that was trained as `mode` says, with a vocabulary of which half is that of the shards."""
-    folder.mkdir()
-    trainer = make(shards, encoder, folder / "scratch", validation=0.2, seed=5, **mode)
-    trainer.fit()
-    save_model(folder / "model", trainer.model, Pieces(16), {})
-    names = [f"l{SHARED[old]}" if old in SHARED else f"old {old}" for old in range(LABELS)]
-    table = pa.table({"label": names, "text": pa.nulls(LABELS, pa.string())})
-    pq.write_table(table, folder / "model" / "labels.parquet")
-    return folder / "model"
+class Sources:
+    """Models that trainings start from, one for each mode; half of their vocabulary is that of the shards."""
+
+    def __init__(self, folder: Path, encoder: Path) -> None:
+        self.shards, self._folder, self._encoder = folder, folder, encoder
+        random = np.random.default_rng(0)
+        texts = [random.integers(4, 204, random.integers(3, 9)).tolist() for _ in range(64)]
+        labels = random.integers(0, LABELS, 64).tolist()
+        write_shards(folder, [(text, [label]) for text, label in zip(texts, labels, strict=True)], LABELS)
+
+    def of(self, mode: str) -> Path:
+        """The folder of a model that was trained for an epoch as `mode` says."""
+        folder = self._folder / f"model {mode}"
+        if not folder.exists():
+            changes = {**MODES[mode], "epochs": 1, "validation": 0.2, "seed": 5}
+            trainer = make(self.shards, self._encoder, self._folder / f"scratch {mode}", **changes)
+            trainer.fit()
+            folder.mkdir()
+            save_model(folder, trainer.model, Pieces(16), {})
+            names = [f"l{SHARED[old]}" if old in SHARED else f"old {old}" for old in range(LABELS)]
+            table = pa.table({"label": names, "text": pa.nulls(LABELS, pa.string())})
+            pq.write_table(table, folder / "labels.parquet")
+        return folder
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sources:
+    return Sources(tmp_path_factory.mktemp("sources"), tiny_encoder)
 
 
 def values_of(model: Model) -> torch.Tensor:
@@ -61,10 +80,10 @@ def rounded(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("before", list(TYPES))
 @pytest.mark.parametrize("after", list(TYPES))
 def test_the_first_rows_are_those_of_the_model(
-    shards: Path, tiny_encoder: Path, tmp_path: Path, before: str, after: str
+    sources: Sources, tiny_encoder: Path, tmp_path: Path, before: str, after: str
 ) -> None:
     """Every shared label reads the same features with the old weights, as near as the new dtype has them."""
-    folder = source(shards, tiny_encoder, tmp_path / "old", {**MODES[before], "epochs": 1})
+    shards, folder = sources.shards, sources.of(before)
     old, _ = load_model(folder)
     anew = make(shards, tiny_encoder, tmp_path / "anew", **MODES[after]).model
     new = make(shards, tiny_encoder, tmp_path / "new", start=folder, **MODES[after]).model
@@ -86,9 +105,14 @@ def test_the_first_rows_are_those_of_the_model(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("stop", [2, 10])
 def test_a_kill_changes_no_bit(
-    shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, stop: int
+    sources: Sources,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    stop: int,
 ) -> None:
-    folder = source(shards, tiny_encoder, tmp_path / "old", {**MODES[mode], "epochs": 1})
+    shards, folder = sources.shards, sources.of(mode)
     changes = {"checkpoint_minutes": 0.0, "validation": 0.2, "dropout": 0.1, "start": folder, **MODES[mode]}
     whole = make(shards, tiny_encoder, tmp_path / "whole", **changes)
     whole.fit()

@@ -1,8 +1,9 @@
 """`grow`: adds labels to a trained model."""
 
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +18,22 @@ from xmcpipe.cli.options import (
     ShardsOption,
     StoreOption,
     VerifyOption,
+    with_options,
 )
 from xmcpipe.cli.session import only_set, read_recipe, report
+from xmcpipe.data.tables.keys import TableKeys
 from xmcpipe.errors import XmcpipeError
+
+# The options of `import` for the keys that both have; its column of labels has another name in [grow].
+TABLE_OPTIONS = {
+    "labels_column" if name == "labels" else name: option
+    for name, option in importing.OPTIONS.items()
+    if name in ("labels", *(field.name for field in fields(TableKeys)))
+}
 
 
 # Long: Typer reads its options from the signature.
+@with_options(TABLE_OPTIONS)
 def grow(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A recipe, or the folder of a model.")],
     labels: Annotated[
@@ -52,48 +63,18 @@ def grow(
     ] = None,
     calibration: CalibrationOption = None,
     shards: ShardsOption = None,
-    label_column: importing.LabelColumn = None,
-    label_text_column: importing.LabelTexts = None,
-    label_header: importing.LabelHeader = None,
-    text: importing.TextColumns = None,
-    text_separator: importing.Separator = None,
-    labels_column: importing.Labels = None,
-    label_separator: importing.LabelSeparator = None,
-    label_prefix: importing.LabelPrefix = None,
-    format: importing.Format = None,
-    encoding: importing.Encoding = None,
-    header: importing.Header = None,
-    quotes: importing.Quotes = None,
-    delimiter: importing.Delimiter = None,
     settings: SetOption = None,
     store: StoreOption = STORE,
     force: ForceOption = False,
     verify: VerifyOption = True,
     as_json: JsonOption = False,
+    **table_keys: Any,
 ) -> None:
     """Add labels to a trained model, by their texts or a few documents. Old labels stay as they are.
 
     The result is a model artifact: `predict --model`, `serve`, and `eval --model` read its folder.
     """
-    keys = only_set(
-        labels=labels,
-        documents=documents,
-        epochs=epochs,
-        rows=rows,
-        label_column=label_column,
-        label_text_column=label_text_column,
-        label_header=label_header,
-        text=text,
-        text_separator=text_separator,
-        labels_column=labels_column,
-        label_separator=label_separator,
-        label_prefix=label_prefix,
-        format=format,
-        encoding=encoding,
-        header=header,
-        quotes=quotes,
-        delimiter=delimiter,
-    )
+    keys = only_set(labels=labels, documents=documents, epochs=epochs, rows=rows, **table_keys)
     if labels is None and not any(each.startswith("grow.labels") for each in settings or ()):
         raise XmcpipeError("expected a table of the labels to add, got none", "add --labels FILE")
     folders = _folders(model, store)
