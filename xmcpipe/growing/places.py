@@ -21,8 +21,8 @@ from xmcpipe.modeling.heads import Head
 
 
 class Places(NamedTuple):
-    """`order_M` int64 is the new label at each place behind the old ones; `features_MK` int64 are the features
-    of each new label, ascending."""
+    """`order_M` int64: the new label at each place behind the old ones. `features_MK` int64: what each
+    of them reads, ascending."""
 
     order_M: Int64s
     features_MK: Int64s

@@ -144,6 +144,47 @@ def test_epochs_move_new_rows_or_all(
     assert torch.equal(heads[1].weight[count:], heads[2].weight[count:])
 
 
+FLOAT8 = {
+    "train.memory": "light",
+    "train.head.optimizer": "sgd",
+    "train.head.lr": 1.0,
+    "train.head.weight_dtype": "float8",
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"train.head.group": 4, "train.head.group_by": "frequency"}, {"train.head.group": 2}, FLOAT8],
+    ids=["groups, with free slots", "groups", "8 bits"],
+)
+def test_groups_and_weights_of_8_bits_grow(
+    unfitted: xmcpipe.XMCClassifier,
+    train: Documents,
+    test: Documents,
+    documents: list[tuple[str, list[str]]],
+    settings: dict[str, Any],
+) -> None:
+    from sklearn.base import clone
+
+    classifier: xmcpipe.XMCClassifier = clone(unfitted)
+    classifier.set_params(settings={**classifier.settings, **settings})
+    fitted = classifier.fit(train.texts, train.labels)
+    model = xmcpipe.load(fitted.model_.path, device="cpu", precision="float32")
+    grown = model.grow([*NEW], documents=documents)
+    old, new = (load_model(each.path)[0].head for each in (model, grown))
+    for tensor, same in zip(old.state_dict().values(), new.state_dict().values(), strict=True):
+        assert torch.equal(same[: len(tensor)].view(torch.uint8), tensor.view(torch.uint8))
+    found = 0
+    for seed, name in enumerate(NEW):
+        texts = [text for text, _ in of_label(name, 20, 100 + seed)]
+        found += sum(name in [each.label for each in row] for row in grown.predict(texts, k=2))
+    assert found >= 32
+    before, after = model.predict(test.texts, k=6), grown.predict(test.texts, k=6, allow=NAMES)
+    for row, same_row in zip(before, after, strict=True):
+        given = {each.label: each.score for each in same_row}
+        assert given == pytest.approx({each.label: each.score for each in row}, rel=1e-4, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
