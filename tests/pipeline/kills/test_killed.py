@@ -63,9 +63,17 @@ def test_an_import_killed_before_it_is_done_leaves_no_artifact(tmp_path: Path) -
     assert len(list(place.store.glob("raw/*/manifest.json"))) == 1
 
 
-@pytest.mark.parametrize("lines", [[], pytest.param(LIGHT, marks=pytest.mark.slow)], ids=["paper", "light"])
+STARTED = ["train.start_from=old"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[], pytest.param(LIGHT, marks=pytest.mark.slow), pytest.param(STARTED, marks=pytest.mark.slow)],
+    ids=["paper", "light", "started from a model"],
+)
 def test_a_killed_training_continues_with_the_same_result(workplace: Workplace, lines: list[str]) -> None:
     """Weights, topology, figures and log of a run that was killed twice equal those of one that was not."""
+    shutil.copytree(next(workplace.store.glob("model/*")), workplace.folder / "old")
     shutil.rmtree(workplace.store / "model")
     train = ["train", "--recipe", "tiny.toml", *settings([*SHORT, *lines])]
     workplace.call(*train)

@@ -1,6 +1,7 @@
 """`xmcpipe grow` and `train.start_from` on the command line: from files to models that all commands read."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,19 @@ def test_a_training_starts_from_a_model(workplace: Workplace) -> None:
     assert values[1] > values[0] + 0.1  # after three steps
 
 
-def test_a_model_that_is_not_there_is_one_line(workplace: Workplace) -> None:
+def test_a_model_that_is_not_there_or_damaged_is_one_line(workplace: Workplace) -> None:
     done = workplace.call("train", "tiny.toml", "--set", "train.start_from=none.toml", code=2)
     assert "train.start_from: none.toml is neither the folder of a model nor a recipe" in done.stderr
     workplace.call("plan", "tiny.toml", "--set", "train.start_from=none.toml")  # plans the same training
     (model,) = workplace.store.glob("model/*")
+    damaged = workplace.folder / "damaged"
+    shutil.copytree(model, damaged)
+    content = bytearray((damaged / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (damaged / "model.safetensors").write_bytes(content)
+    done = workplace.call("train", "tiny.toml", "--set", f"train.start_from={damaged}", code=2)
+    assert "model.safetensors" in done.stderr
+    assert "Traceback" not in done.stderr
     wider = ["--set", "train.head.fan_in=9", "--set", f"train.start_from={model}"]
     done = workplace.call("train", "tiny.toml", *wider, code=2)
     assert "expected head.fan_in = 8, as in" in done.stderr

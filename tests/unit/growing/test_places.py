@@ -32,7 +32,7 @@ def positives_of(count: int, seed: int) -> list[np.ndarray[tuple[int, ...], np.d
 
 def head_of(num_labels: int, group: int, seed: int) -> Head:
     torch.manual_seed(seed)
-    head = build(HeadShape("ffi", FEATURES, num_labels, FAN_IN, seed=seed, group=group), "cpu")
+    head = build(HeadShape("ffi", FEATURES, num_labels, FAN_IN, bias=True, seed=seed, group=group), "cpu")
     head.reset_parameters()
     return head
 

@@ -43,6 +43,7 @@ FORMS = {
 }
 
 
+SVM = re.compile(r".*\.svm(\.gz)?")
 LINES = 1 << 16  # maximum number of lines of a block
 MOST_STATED = 1 << 27  # documents, and labels: measuring takes some bytes for each label
 
@@ -131,7 +132,7 @@ def form_of(path: Path, lines: list[str], role: str) -> str:
     if first.startswith(PREFIX):
         scored = all(map(FORMS[FASTTEXT_SCORED].fullmatch, filled))
         return FASTTEXT_SCORED if scored else FASTTEXT
-    if re.fullmatch(r"\d+(,\d+)+", first) or (":" in first and _is_svmlight(filled)):
+    if re.fullmatch(r"\d+(,\d+)+", first) or _is_svmlight(path, filled, role):
         if role == "predictions":
             raise XmcpipeError(
                 f"{path}: expected predictions, got true labels with features: {line[:60]!r}",
@@ -148,8 +149,15 @@ def form_of(path: Path, lines: list[str], role: str) -> str:
     return BY_ROW
 
 
-def _is_svmlight(filled: list[str]) -> bool:
-    """Whether the first line has features and no labels, and another has both."""
+def _is_svmlight(path: Path, filled: list[str], role: str) -> bool:
+    """Whether the first line has features and at most one label, and the file is one of svmlight: it is called
+    so, or another line has several labels. A row and its labels would look the same.
+    """
+    first, *rest = filled[0].split()
+    if ":" not in first and not (first.isdigit() and rest and ":" in rest[0]):
+        return False
+    if first.isdigit() and role != "predictions" and SVM.fullmatch(path.name.lower()):
+        return True
     return any(re.match(r"\d+(,\d+)+\s+\d+:", line) for line in filled[1:])
 
 

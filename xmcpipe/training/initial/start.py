@@ -21,6 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from xmcpipe.artifacts.manifest import FILE_NAME
+from xmcpipe.artifacts.store import Artifact
+from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.data.vocabulary_file import read_vocabulary
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.heads import Head
@@ -41,8 +44,10 @@ def start_from(model: Model, names: Sequence[str], folder: Path, frozen: bool) -
     """Copy the model in `folder` into `model`, whose labels are `names`; returns how many labels both have.
 
     With `frozen` the encoder of both must be the same. Raises XmcpipeError for another kind or size of
-    encoder, features or output layer.
+    encoder, features or output layer, and for files that differ from their checksums.
     """
+    if (folder / FILE_NAME).is_file():  # no input of the stage, which would have compared its files
+        require_whole(Artifact.at(folder))
     old, _ = load_model(folder)
     old_names = read_vocabulary(folder, old.head.num_labels)["label"].to_pylist()
     _require_alike(model, old, folder)
