@@ -44,6 +44,16 @@ class Rows(NamedTuple):
     word_weight: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
 
+    def at(self, labels: Int64s) -> "Rows":
+        """Those of some labels, in their order."""
+        return Rows(
+            self.features[labels],
+            self.weight[labels],
+            self.words[labels],
+            self.word_weight[labels],
+            self.bias[labels],
+        )
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -39,7 +39,7 @@ def append_rows(model: Model, rows: Rows, order_M: npt.NDArray[np.int64]) -> Non
     `order_M` is the new label at each place behind the old ones.
     """
     old, group = model.head, model.head.shape.group
-    rows = Rows(*(array[order_M] for array in rows))
+    rows = rows.at(order_M)
     count = old.num_labels + len(rows.weight)
     new = build(replace(old.shape, num_labels=count, total_labels=0), old.weight.device)
     _fill(new.weight, old.weight, encoded(torch.from_numpy(rows.weight), new.weight.dtype))

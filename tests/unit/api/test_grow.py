@@ -154,7 +154,11 @@ FLOAT8 = {
 
 @pytest.mark.parametrize(
     "settings",
-    [{"train.head.group": 4, "train.head.group_by": "frequency"}, {"train.head.group": 2}, FLOAT8],
+    [
+        {"train.head.group": 4, "train.head.group_by": "frequency"},
+        {"train.head.group": 2, "train.head.group_by": "random"},
+        FLOAT8,
+    ],
     ids=["groups, with free slots", "groups", "8 bits"],
 )
 def test_groups_and_weights_of_8_bits_grow(
@@ -167,7 +171,7 @@ def test_groups_and_weights_of_8_bits_grow(
     from sklearn.base import clone
 
     classifier: xmcpipe.XMCClassifier = clone(unfitted)
-    classifier.set_params(settings={**classifier.settings, **settings})
+    classifier.set_params(settings={"predict.k": 4, **settings})
     fitted = classifier.fit(train.texts, train.labels)
     model = xmcpipe.load(fitted.model_.path, device="cpu", precision="float32")
     grown = model.grow([*NEW], documents=documents)

@@ -150,8 +150,9 @@ def form_of(path: Path, lines: list[str], role: str) -> str:
 
 
 def _is_svmlight(path: Path, filled: list[str], role: str) -> bool:
-    """Whether the first line has features and at most one label, and the file is one of svmlight: it is called
-    so, or another line has several labels. A row and its labels would look the same.
+    """Whether the first line has features and at most one label, and the file is one of svmlight.
+
+    It is if it is called so, or if another line has several labels. A row and its labels would look the same.
     """
     first, *rest = filled[0].split()
     if ":" not in first and not (first.isdigit() and rest and ":" in rest[0]):
