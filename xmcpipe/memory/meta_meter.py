@@ -9,6 +9,7 @@ from torch.utils.flop_counter import flop_registry
 from xmcpipe.memory.device import EmulatedDevice
 from xmcpipe.memory.live_bytes import NAMESPACE, LiveBytes
 from xmcpipe.memory.parts import ACTIVATIONS, SCORES
+from xmcpipe.memory.repeated import RepeatedCalls
 from xmcpipe.memory.workspace import workspace_on_cpu, workspace_on_gpu
 
 CPU = torch.device("cpu")
@@ -28,6 +29,7 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
         self.functions = EmulatedDevice(device)
         self.flops = 0
         self._workspaces: dict[Any, int] = {}
+        self._repeated = RepeatedCalls()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -44,15 +46,26 @@ class MetaMeter(LiveBytes):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten._to_copy.default and kwargs.get("device") == CPU and args[0].is_meta:
             return torch.zeros(args[0].shape, dtype=args[0].dtype)
         if func.namespace != NAMESPACE:
-            result = func(*args, **kwargs)
-            formula = flop_registry.get(func.overloadpacket)
-            self.flops += formula(*args, **kwargs, out_val=result) if formula else 0
-            return result
+            return self._plain(func, args, kwargs)
         # Our own operators allocate no workspace on "meta", so it is computed and added here.
         release = self.add(SCORES, self._workspace(func, args))
         result = func(*args, **kwargs)
         self.see(result)
         release()
+        return result
+
+    def _plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator of torch, unless it ran with arguments of these shapes before."""
+        key = self._repeated.key(func, args, kwargs)
+        if key is not None and (known := self._repeated.result(key)) is not None:
+            result, flops = known
+        else:
+            result = func(*args, **kwargs)
+            formula = flop_registry.get(func.overloadpacket)
+            flops = formula(*args, **kwargs, out_val=result) if formula else 0
+            if key is not None:
+                self._repeated.remember(key, args, result, flops)
+        self.flops += flops
         return result
 
     def part(self) -> str:
