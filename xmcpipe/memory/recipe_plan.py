@@ -60,7 +60,7 @@ def plan_recipe(
     config = choose(table, facts)
     if not config.auxiliary.weight:  # with clusters, but with an encoder that isn't trained
         data = replace(data, clusters=0)
-    make_encoder = _encoder_factory(name, data.piece_length or data.tokens)
+    make_encoder = _encoder_factory(name, data.piece_length or data.tokens, config.encoder.checkpointing)
     shape = _batch_shape(config, data)
     plans, process = [], 0
     for variant in (config, other_memory(config)):
@@ -92,11 +92,14 @@ def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:
 
 def _facts(table: TrainTable, data: DataShape, encoder: str) -> Facts:
     """What the rules of "auto" look at; without a number of documents, as many are assumed as labels."""
+    from xmcpipe.memory.meta.encoder_config import read_config
     from xmcpipe.modeling.encoder import width
 
+    known = read_config(encoder)
     documents = data.documents or data.labels
     trained = (data.rows or documents) - num_held_out(table, documents)
-    return Facts(trained, data.labels, width(encoder), data.clusters > 0)
+    features = width(encoder) if known is None else known.hidden_size
+    return Facts(trained, data.labels, features, data.clusters > 0)
 
 
 def data_shape(
@@ -146,15 +149,21 @@ def encoder_name(
     return str(name)
 
 
-def _encoder_factory(name: str, tokens: int) -> Callable[[], Any]:
-    """A function that returns the encoder called `name`; only its config.json is read."""
+def _encoder_factory(name: str, tokens: int, checkpointing: bool) -> Callable[[], Any]:
+    """A function that returns the encoder called `name`; only its config.json is read.
+
+    If backward recomputes its activations (`checkpointing`), transformers has to build it.
+    """
+    from xmcpipe.memory.meta.encoder import PlannedEncoder
+    from xmcpipe.memory.meta.encoder_config import read_config
     from xmcpipe.modeling.encoder import from_config, locate
 
     locate(name)  # raises XmcpipeError for a missing folder or package
+    known = None if checkpointing else read_config(name)
 
     def make() -> Any:
         try:
-            encoder = from_config(name)
+            encoder = from_config(name) if known is None else PlannedEncoder(known)
         except (OSError, ValueError) as error:
             raise XmcpipeError(
                 f"the config of encoder {name!r} can't be read: {str(error).strip().splitlines()[0]}",

@@ -1,0 +1,1 @@
+"""What makes a rehearsal on the device "meta" quick: encoders without transformers, results remembered."""
