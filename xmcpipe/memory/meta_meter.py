@@ -8,8 +8,8 @@ from torch.utils.flop_counter import flop_registry
 
 from xmcpipe.memory.device import EmulatedDevice
 from xmcpipe.memory.live_bytes import NAMESPACE, LiveBytes
-from xmcpipe.memory.parts import ACTIVATIONS, SCORES
 from xmcpipe.memory.meta.repeated import RepeatedCalls
+from xmcpipe.memory.parts import ACTIVATIONS, SCORES
 from xmcpipe.memory.workspace import workspace_on_cpu, workspace_on_gpu
 
 CPU = torch.device("cpu")

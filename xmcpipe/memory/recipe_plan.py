@@ -1,5 +1,6 @@
 """The memory plan of a recipe: from its shards and clusters if they exist, otherwise from a stated shape."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
 
 POSITIVES = 5.0  # assumed mean number of labels of a document, if unknown
+TRANSFORMERS = "transformers.modeling_utils"  # which training imports, and a plan of a known encoder doesn't
+TRANSFORMERS_BYTES = 67 << 20  # resident, of what it imports for an encoder
 TOKENS = 128  # assumed length of a document, if the recipe has no [tokenize] table
 
 
@@ -66,7 +69,7 @@ def plan_recipe(
     for variant in (config, other_memory(config)):
         if variant is not None:
             plans.append(plan(variant, make_encoder, shape, device, data.rows))
-            process = process or host_bytes()  # after the first plan all modules are imported
+            process = process or host_bytes() + _imported_later()  # all other modules are imported by now
     steps, warnings = Steps(0, 0), []
     if data.documents:
         steps = Steps.of(facts.documents, config, config.epochs)
@@ -74,6 +77,11 @@ def plan_recipe(
         warnings = schedule_warnings(config, steps, data.documents, features)
     chosen, counted = chosen_values(table, config), (steps.per_epoch, steps.total)
     return RecipePlan(data, shape.rows, name, plans, process, counted, chosen, warnings)
+
+
+def _imported_later() -> int:
+    """Bytes of a process that training needs for modules, and this one doesn't have."""
+    return 0 if TRANSFORMERS in sys.modules else TRANSFORMERS_BYTES
 
 
 def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:

@@ -1,8 +1,8 @@
-"""The encoders of a plan: what transformers' BERT, RoBERTa and DistilBERT compute, without importing transformers.
+"""The encoders of a plan: those of transformers (BERT, RoBERTa, DistilBERT), without importing transformers.
 
-Importing transformers takes longer than planning. A plan needs no weights, only which tensors an encoder of this
-config allocates, when, and how long they live. So these modules call the same operators in the same order as
-those of transformers (`models/*/modeling_*.py`, version 5), and a test holds every number of a plan against it.
+Importing transformers takes longer than planning. A plan needs no weights, only which tensors an encoder of
+this config allocates, when, and how long they live. So these modules call the same operators in the same
+order as those of transformers 5 (`models/*/modeling_*.py`), and a test holds every number of a plan against it.
 Other encoders, and configs with settings that aren't known here, are built by transformers.
 
 B rows, S tokens, E width, H heads.
@@ -94,8 +94,8 @@ class _Layer(nn.Module):
     def forward(self, hidden_BSE: Tensor, mask: Tensor) -> Tensor:
         attended_BSE = self.attention(hidden_BSE, mask)
         attended_BSE = self.attention_norm(attended_BSE + hidden_BSE)
-        output_BSE = self.feed_forward(attended_BSE)
-        output_BSE = self.output_norm(output_BSE + attended_BSE)
+        fed_BSE = self.feed_forward(attended_BSE)
+        output_BSE: Tensor = self.output_norm(fed_BSE + attended_BSE)
         return output_BSE
 
 
@@ -110,8 +110,8 @@ class _Attention(nn.Module):
 
     def forward(self, hidden_BSE: Tensor, mask: Tensor) -> Tensor:
         attended_BSE = self._attend(hidden_BSE, mask)
-        attended_BSE = self.output(attended_BSE)
-        return attended_BSE if self.dropout is None else self.dropout(attended_BSE)
+        mixed_BSE: Tensor = self.output(attended_BSE)
+        return mixed_BSE if self.dropout is None else self.dropout(mixed_BSE)
 
     def _attend(self, hidden_BSE: Tensor, mask: Tensor) -> Tensor:
         shape = hidden_BSE.shape[:-1]
@@ -120,8 +120,7 @@ class _Attention(nn.Module):
         key = self.key(hidden_BSE).view(*by_head).transpose(1, 2)
         value = self.value(hidden_BSE).view(*by_head).transpose(1, 2)
         attended = _attention(query, key, value, mask, self.attention_dropout, self.head_width**-0.5)
-        attended = attended.reshape(*shape, -1).contiguous()
-        return attended
+        return attended.reshape(*shape, -1).contiguous()
 
 
 class _FeedForward(nn.Module):

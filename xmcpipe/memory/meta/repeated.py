@@ -1,8 +1,8 @@
-"""Remembers the results of operators on meta tensors: only their shapes count, and a step repeats most of them.
+"""Remembers the results of operators on meta tensors: only shapes count, and a step repeats most of them.
 
-An encoder has many equal layers, and torch computes the shape of a result in Python, by references that take
-much longer than the result itself. So an operator that was called with arguments of these shapes is not called
-again: an empty tensor of the same shape takes the place of its result.
+An encoder has many equal layers, and torch computes the shape of a result in Python, which takes much longer
+than the result itself. So an operator that was called with arguments of these shapes is not called again: an
+empty tensor of the same shape takes the place of its result.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class RepeatedCalls:
         self._functional: dict[Any, bool] = {}
 
     def key(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key | None:
-        """The key of a call; None if its results depend on more than shapes, or share memory with arguments."""
+        """The key of a call; None if its results may share memory with arguments, or depend on values."""
         if func not in self._functional:
             schema = func._schema
             values = [*schema.arguments, *schema.returns]
@@ -95,7 +95,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _is_new(tensor: Tensor, given: set[int]) -> bool:
-    """Whether an empty tensor of the same strides is the same; some operators return a view and don't say so."""
+    """Whether an empty tensor of the same strides is the same. Some operators return a view unsaid."""
     alike = type(tensor) is Tensor and tensor.is_meta and _storage(tensor) not in given
     bytes_ = tensor.untyped_storage().nbytes()
     return alike and _Shape.of(tensor).new().untyped_storage().nbytes() == bytes_
