@@ -17,6 +17,7 @@ import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import Grades
+from xmcpipe.metrics.other_table import is_other_table, kept_labels
 from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
 
 SAMPLE = 2048  # documents
@@ -157,7 +158,10 @@ def doubts_about_hits(
         return  # the same labels for every document, for example the most frequent ones
     own = truth.hits(top_SK)
     steps = np.unique(np.linspace(1, len(rows_S) - 1, SHIFTS + 2).astype(np.int64)[1:-1])
-    chance = float(np.mean([truth.hits(np.roll(top_SK, step, axis=0)) for step in steps] or [0]))
+    chance_L = np.zeros(truth.num_labels)
+    for step in steps:
+        chance_L += truth.hits_by_label(np.roll(top_SK, step, axis=0)) / len(steps)
+    chance = float(chance_L.sum())
     readings = _readings(top_SK, above_SK, below_SK, named)
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
     if hits >= HITS and hits > 2 * own + 3 * np.sqrt(own) and hits > 2 * chance:
@@ -167,6 +171,15 @@ def doubts_about_hits(
             f"{what} fits other documents as well as its own: {own:,} hits in {len(rows_S):,} documents, and "
             f"{chance:,.0f} with the predictions of others. Are rows and labels those of the truth?"
         )
+    elif documents >= FEWEST:
+        own_L = truth.hits_by_label(top_SK)
+        if is_other_table(own_L, chance_L, truth.predicted(top_SK), truth.counts):
+            kept = len(kept_labels(own_L, chance_L))
+            yield (
+                f"{what} fits other documents as well as its own, except for {kept} of "
+                f"{truth.num_labels:,} labels, and the labels that it often has are not those that are often "
+                "true. Are its label ids those of another table?"
+            )
 
 
 def _readings(top_SK: Int64s, above_SK: Int64s, below_SK: Int64s, named: bool) -> list[tuple[str, Int64s]]:
@@ -207,10 +220,29 @@ class _Sample:
         """The number of labels that occur."""
         return len(self._known)
 
+    @property
+    def counts(self) -> Int64s:
+        """The number of documents that have each label, int64 [L]."""
+        return np.bincount(self._truth.labels, minlength=self.num_labels)
+
     def hits(self, top_SK: Int64s) -> int:
         """The number of pairs that are true."""
+        return int(self._truth.hits(self._numbered(top_SK)).sum())
+
+    def hits_by_label(self, top_SK: Int64s) -> Int64s:
+        """The number of true pairs of each label, int64 [L]."""
+        numbers_SK = self._numbered(top_SK)
+        return np.bincount(numbers_SK[self._truth.hits(numbers_SK)], minlength=self.num_labels)
+
+    def predicted(self, top_SK: Int64s) -> Int64s:
+        """The number of documents for which each label is predicted, int64 [L]."""
+        numbers_SK = self._numbered(top_SK)
+        return np.bincount(numbers_SK[numbers_SK >= 0], minlength=self.num_labels)
+
+    def _numbered(self, top_SK: Int64s) -> Int64s:
+        """The place of each label among those that occur, -1 for any other."""
         at = np.minimum(np.searchsorted(self._known, top_SK), len(self._known) - 1)
-        return int(self._truth.hits(np.where(self._known[at] == top_SK, at, -1)).sum())
+        return np.where(self._known[at] == top_SK, at, -1)
 
 
 def _name(lists: Any) -> str:

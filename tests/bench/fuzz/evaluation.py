@@ -1,11 +1,12 @@
 """A fuzz of `eval` by kinds of mistakes: none may be read in silence as something that it isn't.
 
-    python -m tests.bench.fuzz.evaluation [--seeds 200]
+    python -m tests.bench.fuzz.evaluation [--seeds 200] [--kind NAME ...]
 
 For each seed it draws a dataset and a model's predictions, writes both in formats drawn at random, makes one
 mistake of each kind in them, and measures. It prints how many files of each kind were refused, warned about,
 read with the right figures, and read in silence with others. The kind `none` has no mistake: it counts false
-alarms.
+alarms. So do those of HONEST: right files, of models that know little. They may be warned about, if
+they fit other documents as well as their own.
 """
 
 import argparse
@@ -190,19 +191,60 @@ KINDS: dict[str, Callable[[Draw], tuple[Path, Path]]] = {
 }
 
 
+def weak(skill: float, known: float = 1.0, rare: bool = False) -> Callable[[Draw], tuple[Path, Path]]:
+    """The files of a model that finds a true label with probability `skill`, and guesses by frequency.
+
+    It knows the share `known` of the labels, the most frequent ones, and guesses little else. With `rare` it
+    guesses labels the rarer the more often.
+    """
+
+    def make(draw: Draw) -> tuple[Path, Path]:
+        random, side = draw.random, draw.predictions
+        counts = (
+            np.bincount(np.concatenate(draw.truth.rows).astype(np.int64), minlength=side.num_labels) + 0.1
+        )
+        chances = 1 / counts if rare else counts
+        learned = np.argsort(-counts)[: max(5, round(known * side.num_labels))]
+        chances[np.setdiff1d(np.arange(side.num_labels), learned)] /= 50
+        chances, rows = chances / chances.sum(), []
+        for true, ranked in zip(draw.truth.rows, side.rows, strict=True):
+            found = [label for label in true if random.random() < skill and label in learned]
+            guesses = random.choice(
+                side.num_labels, len(ranked) + len(true), replace=False, p=chances
+            ).tolist()
+            rows.append([*found, *(label for label in guesses if label not in found)][: len(ranked)])
+        return draw.files(predictions=replace(side, rows=rows))
+
+    return make
+
+
+HONEST: dict[str, Callable[[Draw], tuple[Path, Path]]] = {
+    "right, guesses by frequency": weak(0.0),
+    "right, a tenth of the skill": weak(0.1),
+    "right, knows 5% of the labels": weak(0.5, known=0.05),
+    "right, knows 5 labels": weak(0.8, known=0.0),
+    "right, prefers rare labels": weak(0.15, rare=True),
+}
+
+
 def run(kind: str, seed: int) -> str:
-    """The outcome of one mistake of a kind."""
+    """The outcome of one mistake of a kind, or of right files of a kind of HONEST."""
     with tempfile.TemporaryDirectory() as folder:
         draw = Draw(Path(folder), seed)
+        if kind in HONEST:
+            predictions, truth = HONEST[kind](draw)
+            return outcome(predictions, truth, figures(predictions, truth)[0])
         return outcome(*KINDS[kind](draw), draw.right)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--kind", action="append", choices=[*KINDS, *HONEST], help="Only this kind.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    counts = {kind: Counter(run(kind, seed) for seed in range(options.seeds)) for kind in KINDS}
+    kinds = options.kind or [*KINDS, *HONEST]
+    counts = {kind: Counter(run(kind, seed) for seed in range(options.seeds)) for kind in kinds}
     if options.json:
         print(json.dumps(counts, indent=2))
         return

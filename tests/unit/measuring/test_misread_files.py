@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tests.bench.fuzz.evaluation import KINDS, run
+from tests.bench.fuzz.evaluation import HONEST, KINDS, run
 from tests.unit.evaluation_world import QUICK, write_rows
 from xmcpipe.cli.app import app
 from xmcpipe.errors import XmcpipeError
@@ -25,6 +25,16 @@ READ = {"none", "lists as text in CSV"}  # kinds without a mistake: no false ala
 def test_no_kind_of_mistake_is_read_in_silence(kind: str, seed: int) -> None:
     found = run(kind, seed)
     assert found in ({"read"} if kind in READ else {"refused", "warned"})
+
+
+@pytest.mark.parametrize("seed", [85, 127])  # 4 labels and 1 label, frequent ones, kept their number
+def test_ids_of_another_table_with_a_few_frequent_labels(seed: int) -> None:
+    assert run("ids of another table", seed) == "warned"
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_right_files_of_weak_models_are_read_with_their_figures(kind: str) -> None:
+    assert run(kind, 3) in {"read", "warned"}
 
 
 def refusal(predictions: Path, truth: Path, train: Path | None = None) -> str:

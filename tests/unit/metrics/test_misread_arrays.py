@@ -98,3 +98,57 @@ def test_few_documents_and_few_labels_are_not_judged() -> None:
         warnings.simplefilter("error")
         evaluate([[1], [0]], [[0], [1]], k=(1,))
         evaluate([[row % 2] for row in range(99)], [[1 - row % 2] for row in range(99)], k=(1,))
+
+
+def frequent(seed: int, labels: int = 104, rows: int = 300) -> tuple[list[list[int]], list[list[int]]]:
+    """True labels, frequent ones first, and rankings of a good model, which guesses by frequency."""
+    random = np.random.default_rng(seed)
+    chances = 1 / np.arange(1, labels + 1) ** 0.7
+    truth, ranked = [], []
+    for _ in range(rows):
+        drawn = random.choice(labels, 9, replace=False, p=chances / chances.sum()).tolist()
+        truth.append(sorted(drawn[:3]))
+        ranked.append(drawn[:2] + drawn[3:6])
+    return ranked, truth
+
+
+def swap_all_but(kept: int, labels: int = 104) -> list[int]:
+    """Another number for each label but the first `kept`: frequent ones become rare."""
+    return [*range(kept), *reversed(range(kept, labels))]
+
+
+@pytest.mark.parametrize("kept", [2, 4])
+def test_ids_of_another_table_are_found_where_frequent_labels_kept_theirs(kept: int) -> None:
+    ranked, truth = frequent(7)
+    other = swap_all_but(kept)
+    with pytest.warns(MisreadWarning, match=f"except for {kept} of 104 labels") as found:
+        evaluate([[other[label] for label in row] for row in ranked], truth, k=(1, 3))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("kept", [1, 2, 4])
+def test_a_model_that_knows_only_a_few_frequent_labels_is_no_other_table(kept: int) -> None:
+    """It has hits among as few labels, but what it guesses are the labels that are often true."""
+    ranked, truth = frequent(7)
+    guesses, _ = frequent(8)
+    weak = [
+        list(dict.fromkeys([*(label for label in row if label < kept), *others]))[:5]
+        for row, others in zip(ranked, guesses, strict=True)
+    ]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        evaluate(weak, truth, k=(1, 3))
+    assert not [each for each in found if "except for" in str(each.message)]
+
+
+def test_rare_labels_that_are_found_are_no_other_table() -> None:
+    """The frequencies differ as in another table; the hits are of many labels."""
+    ranked, truth = frequent(7)
+    other = swap_all_but(0)
+    rare = [
+        list(dict.fromkeys([*(label for label in row if label > 10), *(other[label] for label in row)]))[:5]
+        for row in ranked
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(rare, truth, k=(1, 3))

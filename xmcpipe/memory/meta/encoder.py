@@ -2,7 +2,7 @@
 
 Importing transformers takes longer than planning. A plan needs no weights, only which tensors an encoder of
 this config allocates, when, and how long they live. So these modules call the same operators in the same
-order as those of transformers 5 (`models/*/modeling_*.py`), and a test holds every number of a plan against it.
+order as those of transformers 5 (`models/*/modeling_*.py`), and a test compares every number of a plan.
 Other encoders, and configs with settings that aren't known here, are built by transformers.
 
 B rows, S tokens, E width, H heads.
