@@ -36,6 +36,14 @@ class Terms(NamedTuple):
     lengths: npt.NDArray[np.int32]
 
 
+def terms_of(terms: Terms, rows: npt.NDArray[np.int64]) -> Terms:
+    """The terms of these rows of `terms`, in this order; a row may occur more than once."""
+    lengths = terms.lengths[rows]
+    old, new = (np.cumsum(each, dtype=np.int64) - each for each in (terms.lengths, lengths))
+    places = np.arange(lengths.sum()) + np.repeat(old[rows] - new, lengths)
+    return Terms(terms.codes[places], terms.counts[places], lengths)
+
+
 def document_terms(texts: Sequence[str], pairs: bool) -> Terms:
     """The terms of each text: words, and with `pairs` also pairs of neighbouring words."""
     codes, lengths = _word_codes(texts)

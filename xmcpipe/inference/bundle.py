@@ -167,7 +167,7 @@ class Bundle:
         present = np.array([row for row, text in enumerate(texts) if not is_blank(text)], np.int64)
         if len(present):
             tokens, words = self._texts.encode([texts[row] for row in present]), self._scorer.model.words
-            embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch)
+            embedding_NE = self._scorer.embed_all(tokens.lengths, batch_size, tokens.batch, to_score=True)
             for begin in range(0, len(present), batch_size):
                 rows, terms = present[begin : begin + batch_size], None
                 if words is not None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from xmcpipe.data.shards.batches import HostBatch, token_batches
-from xmcpipe.data.terms import Terms
+from xmcpipe.data.terms import Terms, terms_of
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.inference.best_piece import best_of_pieces, distinct_pieces, same_number_of_pieces
 from xmcpipe.modeling.devices import AUTOCAST
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
@@ -46,7 +47,7 @@ class Scorer:
 
         `added_L` is as in `best`.
         """
-        return self.best(self.embed(batch.input_ids, batch.mask), batch.terms, k, added_L)
+        return self.best(self.embed_to_score(batch.input_ids, batch.mask), batch.terms, k, added_L)
 
     @torch.inference_mode()
     def embed(self, input_ids: Int64s, mask: Int64s) -> Tensor:
@@ -56,10 +57,23 @@ class Scorer:
             return self.model.embed(input_ids_BS, mask_BS)
 
     @torch.inference_mode()
+    def embed_to_score(self, input_ids: Int64s, mask: Int64s) -> Tensor:
+        """What `best` reads: embeddings as from `embed`, or those of pieces, [B, M, E], if these are scored."""
+        if not self.model.scores_pieces:
+            return self.embed(input_ids, mask)
+        input_ids_BS, mask_BS = (torch.from_numpy(each).to(self.device) for each in (input_ids, mask))
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.model.embed_pieces(input_ids_BS, mask_BS)
+
+    @torch.inference_mode()
     def embed_all(
-        self, lengths: Int32s, batch_size: int, tokens: Callable[[Int64s], tuple[Int64s, Int64s]]
+        self,
+        lengths: Int32s,
+        batch_size: int,
+        tokens: Callable[[Int64s], tuple[Int64s, Int64s]],
+        to_score: bool = False,
     ) -> Tensor:
-        """The embeddings of any number of rows, float32 [B, E].
+        """The embeddings of any number of rows, float32 [B, E], or with `to_score` as from `embed_to_score`.
 
         `lengths` int32 [B] are their numbers of tokens; `tokens(rows)` returns `input_ids` and `mask`. Rows
         are embedded in order of their length, so there is little padding; at most `batch_size` at a time.
@@ -67,19 +81,25 @@ class Scorer:
         on_cpu = self._threads is not None
         batches = token_batches(lengths, batch_size, CPU_BATCH_TOKENS if on_cpu else 1 << 62)
 
+        embed = self.embed_to_score if to_score else self.embed
+
         def embedded(rows: Int64s) -> Tensor:
-            return self.embed(*tokens(rows))
+            return embed(*tokens(rows))
 
         parts = list((self._threads.map if self._threads is not None else map)(embedded, batches))
-        return _in_order(parts, batches)
+        return _in_order(parts if parts[0].ndim == 2 else same_number_of_pieces(parts), batches)
 
     @torch.inference_mode()
     def best(self, embedding_BE: Tensor, terms: Terms | None, k: int, added_L: Tensor | None = None) -> Best:
         """Labels and scores as from `top`; `terms` are those of the rows, for a model that reads words.
 
+        The embeddings are those from `embed_to_score`: [B, M, E] are scored piece by piece.
+
         `added_L` float32 [L] is added to the scores: -inf leaves a label out. Raises XmcpipeError for a score
         that is not a number.
         """
+        if embedding_BE.ndim == 3:
+            return self._best_of_pieces(embedding_BE, terms, k, added_L)
         # The features stay in float32: in 16 bits, scores close to each other would become equal.
         features_BD = self.model.features(embedding_BE)
         words = None
@@ -96,6 +116,16 @@ class Scorer:
                 "predict with precision = 'float32'; if it is the same, train again with lower rates",
             )
         return labels_BK.int().cpu().numpy(), scores
+
+    def _best_of_pieces(
+        self, embedding_BME: Tensor, terms: Terms | None, k: int, added_L: Tensor | None
+    ) -> Best:
+        """`best` of documents in pieces. Each piece has the words of its document."""
+        embedding_PE, documents_P = distinct_pieces(embedding_BME)
+        documents = documents_P.cpu().numpy()
+        terms = None if terms is None else terms_of(terms, documents)
+        labels_PK, scores_PK = self.best(embedding_PE, terms, k, added_L)
+        return best_of_pieces(labels_PK, scores_PK, documents, len(embedding_BME))
 
 
 def _in_order(parts: Sequence[Tensor], batches: Sequence[Int64s]) -> Tensor:

@@ -2,8 +2,8 @@
 
 In another table each label has another number, but a few keep theirs by chance. If these are frequent, their
 hits alone are more than other documents would give. A weak model looks the same, and may know no more than a
-few frequent labels. But it guesses what is frequent: the labels that it predicts often are often true. Numbers
-of another table have nothing to do with frequencies.
+few frequent labels. But it guesses what is frequent: the labels that it predicts often are often true.
+Numbers of another table have nothing to do with frequencies.
 
 Legend: S documents of the sample · K ranks · L true labels.
 """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["cls", "mean"]
+PieceScores = Literal["mean", "max"]
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 PACKAGE = "package:"
 TOKENIZER_BYTES = 1 << 26  # the largest vocabularies in use take half of it

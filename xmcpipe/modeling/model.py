@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xmcpipe.modeling import heads
-from xmcpipe.modeling.encoder import Pooling, recompute_activations
+from xmcpipe.modeling.encoder import PieceScores, Pooling, recompute_activations
 from xmcpipe.modeling.frequent import FrequentLabels
 from xmcpipe.modeling.heads import DTYPES, Head, HeadShape
-from xmcpipe.modeling.pieces import embed_documents
+from xmcpipe.modeling.pieces import embed_documents, embed_pieces
 from xmcpipe.modeling.words import WordKind, WordSource
 
 
@@ -41,6 +41,7 @@ class Model(nn.Module):
     `auxiliary` is None in a model without the auxiliary branch, and after the branch was dropped. `words` is
     None unless the head reads words, and `frequent` unless the most frequent labels have a head of their own.
     `piece_length`: the encoder reads longer documents in pieces of so many tokens; 0 for whole documents.
+    `pieces`: in predictions these have the scores of the mean embedding, or of the best piece ("max").
     """
 
     def __init__(
@@ -57,6 +58,12 @@ class Model(nn.Module):
         self.words: WordSource | None = None
         self.frequent: FrequentLabels | None = None
         self.piece_length = 0
+        self.pieces: PieceScores = "mean"
+
+    @property
+    def scores_pieces(self) -> bool:
+        """Whether the pieces of a document are scored one by one in predictions."""
+        return self.pieces == "max" and self.piece_length > 0
 
     @property
     def heads(self) -> list[Head]:
@@ -66,6 +73,10 @@ class Model(nn.Module):
     def embed(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """The pooled embedding, float32 [B, E], before dropout."""
         return embed_documents(self.encoder, input_ids_BS, mask_BS, self.pooling, self.piece_length)
+
+    def embed_pieces(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
+        """As `embed`, of each piece, float32 [B, M, E]; fewer pieces are followed by the first one again."""
+        return embed_pieces(self.encoder, input_ids_BS, mask_BS, self.pooling, self.piece_length)
 
     def features(self, embedding_BE: Tensor) -> Tensor:
         """The features that the head reads, [B, D]: the embedding, or ReLU of the intermediate layer."""
@@ -82,7 +93,7 @@ class ModelShape:
     branch. `dtype`, a key of heads.DTYPES, is that of all weights except the head's, which has its own.
     `checkpointing`: backward recomputes the encoder's activations. `frozen`: the encoder stays as it is, in
     float32 and without gradients. `word_kind` and `num_words` describe the words that the head reads, if any;
-    `frequent` the head of the most frequent labels. `piece_length` is as in `Model`.
+    `frequent` the head of the most frequent labels. `piece_length` and `pieces` are as in `Model`.
     """
 
     head: HeadShape
@@ -97,6 +108,7 @@ class ModelShape:
     num_words: int = 0
     frequent: HeadShape | None = None
     piece_length: int = 0
+    pieces: PieceScores = "mean"
 
 
 def build_model(
@@ -114,7 +126,7 @@ def build_model(
     if draw:
         head.reset_parameters()
     model = Model(encoder, shape.pooling, shape.dropout, shape.intermediate, head, shape.num_clusters)
-    model.piece_length = shape.piece_length
+    model.piece_length, model.pieces = shape.piece_length, shape.pieces
     if shape.head.word_fan_in:
         model.words = WordSource(shape.word_kind, shape.num_words)
     if shape.frequent is not None:

@@ -59,6 +59,7 @@ def save_model(
         "pooling": model.pooling,
         "intermediate": 0 if model.intermediate is None else model.intermediate.out_features,
         **vars(pieces),
+        **({} if model.pieces == "mean" else {"pieces": model.pieces}),
         **({} if model.frequent is None else {"frequent": vars(model.frequent.head.shape)}),
         **({} if model.words is None else {"words": model.words.facts}),
         **facts,

@@ -74,7 +74,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     num_clusters = count_clusters(clusters)
     num_tokens = max(len(tokenizer), feed.shards.num_tokens)
     model = new_model(config, encoder_name, num_tokens, feed, num_clusters, device, words, order_L)
-    model.piece_length = pieces.piece_length
+    model.piece_length, model.pieces = pieces.piece_length, config.encoder.pieces
     feed.read_words(model.words)
     feed.separate(model.frequent, model.head.order)
     begin_with_embeddings(config, model, embeddings, feed)

@@ -25,6 +25,10 @@ class EncoderTable:
     pooling: Literal["cls", "mean"] = "cls"
     """How token states become an embedding: the first token's state (cls), or the mean of all (mean)."""
 
+    pieces: Literal["mean", "max"] = later("mean")
+    """What scores a document in several pieces (tokenize.max_pieces) has in predictions: those of its mean
+    embedding, or for each label the score of its best piece (max). The training itself reads the mean."""
+
     dropout: float | Auto = AUTO
     """Dropout probability of the embedding, from 0 to less than 1; "auto" follows the number of epochs."""
 

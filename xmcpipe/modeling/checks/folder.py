@@ -32,6 +32,8 @@ def shape_of(facts: dict[str, Any], folder: Path) -> ModelShape:
         words = facts.get("words", {"kind": "pairs", "count": 0})
         if facts["pooling"] not in ("cls", "mean") or words["kind"] not in ("words", "pairs"):
             raise ValueError(f"unknown pooling {facts['pooling']!r} or words {words['kind']!r}")
+        if (pieces := facts.get("pieces", "mean")) not in ("mean", "max"):
+            raise ValueError(f"unknown pieces {pieces!r}")
         for name, value in vars(Pieces.of(facts)).items():
             _count(name, value, SMALL)
         return ModelShape(
@@ -42,6 +44,7 @@ def shape_of(facts: dict[str, Any], folder: Path) -> ModelShape:
             num_words=_count("words.count", words["count"]),
             frequent=_head(facts["frequent"]) if "frequent" in facts else None,
             piece_length=Pieces.of(facts).piece_length,
+            pieces=pieces,
         )
     except (KeyError, TypeError, ValueError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
