@@ -58,7 +58,7 @@ class Scorer:
 
     @torch.inference_mode()
     def embed_to_score(self, input_ids: Int64s, mask: Int64s) -> Tensor:
-        """What `best` reads: embeddings as from `embed`, or those of pieces, [B, M, E], if these are scored."""
+        """What `best` reads: embeddings as from `embed`, or [B, M, E] if pieces are scored one by one."""
         if not self.model.scores_pieces:
             return self.embed(input_ids, mask)
         input_ids_BS, mask_BS = (torch.from_numpy(each).to(self.device) for each in (input_ids, mask))
