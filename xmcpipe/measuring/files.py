@@ -71,7 +71,7 @@ def _doubts(
 
     Raises XmcpipeError for files that are surely swapped.
     """
-    from xmcpipe.metrics.misread import doubts_about_roles
+    from xmcpipe.metrics.misread.doubts import doubts_about_roles
 
     for lists in (*predictions, truth, *([] if train is None else [train])):
         yield from lists.notes

@@ -93,7 +93,7 @@ def _doubts(
     """Sentences about systems that fit the truth as if one of the two were another file."""
     import numpy as np
 
-    from xmcpipe.metrics.misread import doubts_about_hits, doubts_about_labels
+    from xmcpipe.metrics.misread.doubts import doubts_about_hits, doubts_about_labels
 
     truth = common.truth
     named = common.labels is not None and not isinstance(common.labels, np.ndarray)

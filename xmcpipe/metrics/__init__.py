@@ -17,7 +17,7 @@ from xmcpipe.metrics.api import evaluate
 from xmcpipe.metrics.bootstrap import Difference, Interval
 from xmcpipe.metrics.evaluation import Evaluation, compare
 from xmcpipe.metrics.frequency import Bin
-from xmcpipe.metrics.misread import MisreadWarning
+from xmcpipe.metrics.misread.doubts import MisreadWarning
 from xmcpipe.metrics.propensity import Training, inverse_propensity
 
 __all__ = [

@@ -10,7 +10,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import row_counts
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
-from xmcpipe.metrics.misread import (
+from xmcpipe.metrics.misread.doubts import (
     MisreadWarning,
     doubts_about_hits,
     doubts_about_labels,

@@ -84,8 +84,8 @@ def test_a_short_text_has_the_scores_of_the_mean_and_a_long_one_others(folder: P
     best, mean = (Bundle.load(each).top(TEXTS, Selection(3), 4) for each in (folder, tmp_path / "mean"))
     np.testing.assert_allclose(best.scores[0], mean.scores[0], atol=1e-6)
     assert (best.scores[1] > mean.scores[1] + 1e-4).any()
-    embedded = [Bundle.load(each).embed(TEXTS) for each in (folder, tmp_path / "mean")]
-    np.testing.assert_array_equal(*embedded)  # an embedding is the mean in both
+    of_best, of_mean = (Bundle.load(each).embed(TEXTS) for each in (folder, tmp_path / "mean"))
+    np.testing.assert_array_equal(of_best, of_mean)  # an embedding is the mean in both
 
 
 def test_an_unknown_way_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_terms_of_rows_are_those_of_their_texts(rows: list[int]) -> None:
     found = terms_of(document_terms(texts, pairs=True), np.array(rows, np.int64))
     expected = document_terms([texts[row] for row in rows], pairs=True)
     for ours, theirs in zip(found, expected, strict=True):
-        assert ours.tolist() == theirs.tolist()
+        np.testing.assert_array_equal(ours, theirs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import Grades
-from xmcpipe.metrics.other_table import is_other_table, kept_labels
+from xmcpipe.metrics.misread.other_table import Float64s, is_other_table, kept_labels
 from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
 
 SAMPLE = 2048  # documents
@@ -156,11 +156,7 @@ def doubts_about_hits(
         return
     if np.all(top_SK == top_SK[0]):
         return  # the same labels for every document, for example the most frequent ones
-    own = truth.hits(top_SK)
-    steps = np.unique(np.linspace(1, len(rows_S) - 1, SHIFTS + 2).astype(np.int64)[1:-1])
-    chance_L = np.zeros(truth.num_labels)
-    for step in steps:
-        chance_L += truth.hits_by_label(np.roll(top_SK, step, axis=0)) / len(steps)
+    own, chance_L = truth.hits(top_SK), _hits_of_others(truth, top_SK)
     chance = float(chance_L.sum())
     readings = _readings(top_SK, above_SK, below_SK, named)
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
@@ -172,14 +168,28 @@ def doubts_about_hits(
             f"{chance:,.0f} with the predictions of others. Are rows and labels those of the truth?"
         )
     elif documents >= FEWEST:
-        own_L = truth.hits_by_label(top_SK)
-        if is_other_table(own_L, chance_L, truth.predicted(top_SK), truth.counts):
-            kept = len(kept_labels(own_L, chance_L))
-            yield (
-                f"{what} fits other documents as well as its own, except for {kept} of "
-                f"{truth.num_labels:,} labels, and the labels that it often has are not those that are often "
-                "true. Are its label ids those of another table?"
-            )
+        yield from _doubts_about_table(what, truth, top_SK, chance_L)
+
+
+def _doubts_about_table(what: str, truth: "_Sample", top_SK: Int64s, chance_L: Float64s) -> Iterator[str]:
+    """A sentence if a few labels have all the hits above chance, float64 [L], and ids seem to be others."""
+    own_L = truth.hits_by_label(top_SK)
+    if is_other_table(own_L, chance_L, truth.predicted(top_SK), truth.counts):
+        kept = len(kept_labels(own_L, chance_L))
+        yield (
+            f"{what} fits other documents as well as its own, except for {kept} of {truth.num_labels:,} "
+            "labels, and the labels that it often has are not those that are often true. Are its label ids "
+            "those of another table?"
+        )
+
+
+def _hits_of_others(truth: "_Sample", top_SK: Int64s) -> Float64s:
+    """The hits of each label with the predictions of other documents, the mean over some, float64 [L]."""
+    steps = np.unique(np.linspace(1, len(top_SK) - 1, SHIFTS + 2).astype(np.int64)[1:-1])
+    hits_L = np.zeros(truth.num_labels)
+    for step in steps:
+        hits_L += truth.hits_by_label(np.roll(top_SK, step, axis=0)) / len(steps)
+    return hits_L
 
 
 def _readings(top_SK: Int64s, above_SK: Int64s, below_SK: Int64s, named: bool) -> list[tuple[str, Int64s]]:

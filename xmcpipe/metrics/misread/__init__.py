@@ -1,0 +1,1 @@
+"""Predictions and truth that are probably not what they are taken for."""
