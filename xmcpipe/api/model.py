@@ -287,10 +287,8 @@ def open_bundle(folders: ModelFolders, config: PredictConfig, explain: bool = Fa
             require_calibration_of(model, calibration)
     from xmcpipe.inference.bundle import Bundle
 
-    weight = config.propensity_weight
-    return Bundle.load(
-        model, config.device, config.precision, config.label_chunk, explain, weight, calibration
-    )
+    how = (config.device, config.precision, config.label_chunk, explain, config.propensity_weight)
+    return Bundle.load(model, *how, calibration, config.order)
 
 
 def wanted_of(config: PredictConfig) -> "Wanted":

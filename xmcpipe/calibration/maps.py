@@ -4,7 +4,7 @@
 rarely can have functions of their own: a `FrequencyMaps` has one for each range of training documents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 Float64s = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
+SMALLEST = 1e-15  # a probability this near to 0 or 1 is as good as that, and its log odds are finite
 
 
 class Map(Protocol):
@@ -21,6 +22,10 @@ class Map(Protocol):
 
     def __call__(self, scores: Scores) -> Float64s:
         """The probabilities of `scores`, in their shape."""
+        ...
+
+    def log_odds(self, scores: Scores) -> Float64s:
+        """The logarithms of p / (1 - p) of the probabilities p, finite even where p is almost 0 or 1."""
         ...
 
     def table(self) -> dict[str, Any]:
@@ -36,8 +41,11 @@ class Sigmoid:
     intercept: float = 0.0
 
     def __call__(self, scores: Scores) -> Float64s:
-        logits = self.slope * scores.astype(np.float64) + self.intercept
-        found: Float64s = np.exp(-np.logaddexp(0.0, -logits))  # without overflow
+        found: Float64s = np.exp(-np.logaddexp(0.0, -self.log_odds(scores)))  # without overflow
+        return found
+
+    def log_odds(self, scores: Scores) -> Float64s:
+        found: Float64s = self.slope * scores.astype(np.float64) + self.intercept
         return found
 
     def table(self) -> dict[str, Any]:
@@ -53,6 +61,11 @@ class Curve:
 
     def __call__(self, scores: Scores) -> Float64s:
         found: Float64s = np.interp(scores.astype(np.float64), self.scores, self.probabilities)
+        return found
+
+    def log_odds(self, scores: Scores) -> Float64s:
+        inside = np.clip(self(scores), SMALLEST, 1 - SMALLEST)
+        found: Float64s = np.log(inside) - np.log1p(-inside)
         return found
 
     def table(self) -> dict[str, Any]:
@@ -97,11 +110,21 @@ class FrequencyMaps:
 
     def __call__(self, places: npt.NDArray[np.int8], scores: Scores) -> Float64s:
         """The probabilities of `scores`; `places` has the function of each, in the same shape."""
-        found = np.empty(scores.shape)
-        for number, function in enumerate(self.maps):
-            here = places == number
-            found[here] = function(scores[here])
-        return found
+        return _by_place(self.maps, places, scores)
+
+    def log_odds(self, places: npt.NDArray[np.int8], scores: Scores) -> Float64s:
+        """Their log odds, as those of a `Map`."""
+        return _by_place([function.log_odds for function in self.maps], places, scores)
+
+
+def _by_place(
+    functions: Sequence[Callable[[Scores], Float64s]], places: npt.NDArray[np.int8], scores: Scores
+) -> Float64s:
+    found = np.empty(scores.shape)
+    for number in np.unique(places).tolist():
+        here = places == number
+        found[here] = functions[number](scores[here])
+    return found
 
 
 def places_of(least: Sequence[int], documents_L: Ints) -> npt.NDArray[np.int8]:

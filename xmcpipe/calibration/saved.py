@@ -43,11 +43,22 @@ class Calibration:
     threshold_L: npt.NDArray[np.float32]
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def candidates(self) -> int:
+        """The number of labels of a document, best first by score, that the functions were fitted to."""
+        return int(self.facts["candidates"])
+
     def probabilities(
         self, labels: npt.NDArray[np.integer[Any]], scores: npt.NDArray[np.floating[Any]]
     ) -> npt.NDArray[np.float32]:
         """The probabilities of `labels`, float32, of the same shape as they and their `scores`."""
         return self.maps(self.place_L[labels], scores).astype(np.float32)
+
+    def log_odds(
+        self, labels: npt.NDArray[np.integer[Any]], scores: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float32]:
+        """The logarithms of p / (1 - p) of these probabilities p, as `probabilities`."""
+        return self.maps.log_odds(self.place_L[labels], scores).astype(np.float32)
 
     def write(self, folder: Path) -> None:
         """Write both files into `folder`."""
@@ -95,6 +106,8 @@ def read_calibration(folder: Path, num_labels: int) -> Calibration:
         place_L, threshold_L = _read_table(folder / TABLE, num_labels)
         if int(place_L.min(initial=0)) < 0 or int(place_L.max(initial=0)) >= len(least):
             raise ValueError(f"expected ranges from 0 to {len(least) - 1} of the labels")
+        if not isinstance(facts["candidates"], int) or facts["candidates"] < 1:
+            raise ValueError(f"expected a number of candidates, got {facts['candidates']!r}")
         if not (0 <= f1.value <= 1 and np.all((threshold_L >= 0) & (threshold_L <= 1))):
             raise ValueError("expected thresholds between 0 and 1")
     except (

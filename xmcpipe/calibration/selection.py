@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from xmcpipe.calibration.fitting import Method, fit, negative_log_likelihood
 from xmcpipe.calibration.maps import Float64s, FrequencyMaps, Ints, Sigmoid, places_of
+from xmcpipe.calibration.regression import fit_by_frequency
 
 FOLDS = 5
 
@@ -35,15 +36,37 @@ class Candidates:
         """Those of some documents."""
         return Candidates(self.labels[chosen_N], self.scores[chosen_N], self.hits[chosen_N])
 
+    def without(self, left_out_L: npt.NDArray[np.bool_]) -> "Candidates":
+        """The same documents without some labels; those behind them move up."""
+        gone_NC = (self.labels < 0) | left_out_L[self.labels]
+        order_NC = np.argsort(gone_NC, axis=1, kind="stable")
+        labels_NC = np.where(gone_NC, np.int32(-1), self.labels)
+        parts = (labels_NC, self.scores, self.hits & ~gone_NC)
+        return Candidates(*(np.take_along_axis(part, order_NC, axis=1) for part in parts))
+
+
+def too_rare(documents_L: Ints, held_out_L: Ints) -> npt.NDArray[np.bool_]:
+    """The labels whose held-out documents say nothing about their probability, bool [L].
+
+    `documents_L` and `held_out_L` are the numbers of documents that the model was and wasn't trained on. If
+    every label of a dataset has m documents or more, then one with fewer than m training documents is there
+    only because a held-out document has it: it would seem to be right far too often.
+    """
+    total_L = documents_L + held_out_L
+    least = total_L[total_L > 0].min(initial=np.iinfo(np.int64).max)
+    found: npt.NDArray[np.bool_] = documents_L < least
+    return found
+
 
 @dataclass(frozen=True)
 class Way:
     """A kind of function, fitted apart to labels of each range of training documents (see `FrequencyMaps`).
 
-    The method "none" is the logistic function of the score, which isn't fitted.
+    The method "none" is the logistic function of the score, which isn't fitted. "frequency" ties the
+    functions of all ranges together (see `fit_by_frequency`).
     """
 
-    method: Method | Literal["none"]
+    method: Method | Literal["none", "frequency"]
     least: tuple[int, ...] = (0,)
 
     def fitted(self, candidates: Candidates, documents_L: Ints) -> FrequencyMaps:
@@ -51,6 +74,11 @@ class Way:
         if self.method == "none":
             return FrequencyMaps((0,), (Sigmoid(),))
         present_NC = candidates.labels >= 0
+        if self.method == "frequency":
+            scores_P, hits_P = candidates.scores[present_NC], candidates.hits[present_NC]
+            labels_P = candidates.labels[present_NC]
+            tied = fit_by_frequency(scores_P, hits_P, labels_P, documents_L, self.least)
+            return FrequencyMaps(self.least, tied)
         place_NC = places_of(self.least, documents_L)[candidates.labels]
         parts = [present_NC & (place_NC == number) for number in range(len(self.least))]
         maps = [fit(self.method, candidates.scores[part], candidates.hits[part]) for part in parts]

@@ -101,10 +101,10 @@ def _summary(facts: dict[str, Any], cut: bool) -> str:
 
 def _identity(folders: ModelFolders, config: PredictConfig) -> dict[str, Any]:
     """Everything besides the texts that determines the scores, to the last digit."""
-    keys = ("k", "propensity_weight", "precision", "batch_size", "label_chunk", "threshold", "allow", "deny")
+    keys = ("k", "propensity_weight", "order", "precision", "batch_size", "label_chunk", "threshold")
     settings = {key: getattr(config, key) for key in keys}
-    for key in ("allow", "deny"):
-        settings[key] = None if settings[key] is None else list(settings[key])  # as JSON will have it
+    for key, names in (("allow", config.allow), ("deny", config.deny)):
+        settings[key] = None if names is None else list(names)  # as JSON will have it
     return {
         "xmcpipe": xmcpipe.__version__,
         "model": _name(folders.model),

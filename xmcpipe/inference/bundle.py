@@ -19,7 +19,7 @@ from xmcpipe.data.explanation import WordExplainer, WordParts
 from xmcpipe.data.terms import document_terms
 from xmcpipe.data.vocabulary_file import read_vocabulary
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.inference.probability import Probabilities, probabilities
+from xmcpipe.inference.probability import Order, Probabilities, probabilities
 from xmcpipe.inference.propensity import favour_rare_labels
 from xmcpipe.inference.scorer import Scorer
 from xmcpipe.inference.selection import Selection, Wanted
@@ -98,13 +98,15 @@ class Bundle:
         explain: bool = False,
         propensity_weight: float = 0.0,
         calibration: Path | None = None,
+        order: Order = "score",
     ) -> "Bundle":
         """Load the model artifact in `folder`; at most `label_chunk` labels are scored at a time.
 
-        `device`, `precision` and `propensity_weight` are as in the recipe table [predict]. With `explain`,
+        `device`, `precision`, `propensity_weight` and `order` are as in the table [predict]. With `explain`,
         predictions have words. The folder `calibration`, by default that of the model if it has one, has the
         calibration of the model. Raises XmcpipeError if the folder is not a model artifact, for a device that
-        can't be used, or if the model has to explain but reads no words.
+        can't be used, if the model has to explain but reads no words, and for the order "probability" without
+        a calibration.
         """
         explainer = WordExplainer(folder) if explain else None
         model, facts = load_model(folder)
@@ -118,7 +120,8 @@ class Bundle:
         calibrated = None
         if calibration is not None or has_calibration(folder):
             calibrated = read_calibration(calibration or folder, len(labels))
-        return Bundle(scorer, texts, labels, explainer, probabilities(facts, added_L, calibrated))
+        found = probabilities(facts, added_L, calibrated, order, folder)
+        return Bundle(scorer, texts, labels, explainer, found)
 
     @property
     def device(self) -> torch.device:
@@ -162,8 +165,13 @@ class Bundle:
         The result is in their order.
         """
         k, choice = selection.most(len(self.labels)), selection.choice
+        count = k if self.probabilities is None else self.probabilities.count(k)
+        count = min(count, len(self.labels) if choice is None else choice.count)
         added_L = None if choice is None else choice.added_L.to(self.device)
-        labels_NK, scores_NK = np.full((len(texts), k), -1, np.int32), np.zeros((len(texts), k), np.float32)
+        labels_NK, scores_NK = (
+            np.full((len(texts), count), -1, np.int32),
+            np.zeros((len(texts), count), np.float32),
+        )
         present = np.array([row for row, text in enumerate(texts) if not is_blank(text)], np.int64)
         if len(present):
             tokens, words = self._texts.encode([texts[row] for row in present]), self._scorer.model.words
@@ -172,9 +180,11 @@ class Bundle:
                 rows, terms = present[begin : begin + batch_size], None
                 if words is not None:
                     terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
-                best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, k, added_L)
+                best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, count, added_L)
                 labels_NK[rows], scores_NK[rows] = best
-        found_NK = None if self.probabilities is None else self.probabilities.of(labels_NK, scores_NK)
+        found_NK = None
+        if self.probabilities is not None:
+            labels_NK, scores_NK, found_NK = self.probabilities.ranked(labels_NK, scores_NK, k)
         if selection.cut is not None and found_NK is not None:
             labels_NK = selection.cut.apply(labels_NK, found_NK)
         return Top(labels_NK, scores_NK, found_NK)

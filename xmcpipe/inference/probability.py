@@ -9,7 +9,7 @@ scores of every loss have a probability.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ LOSS = "bce"
 Labels = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Threshold = float | str
+Order = Literal["score", "probability"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,35 @@ class Probabilities:
 
     They are those of its `calibration` or, without one, the logistic function. `added_L`, float32 [L], is
     what predict.propensity_weight has added to scores; None if nothing. It is taken off before, because it
-    changes the order of labels and not how probable they are.
+    changes the order of labels and not how probable they are. With `order` "probability", which needs a
+    calibration, labels are ordered by their log odds plus what was added.
     """
 
     calibration: Calibration | None = None
     added_L: Tensor | None = None
+    order: Order = "score"
+
+    def count(self, k: int) -> int:
+        """The number of labels that have to be found by their score before `ranked` can keep k."""
+        if self.order == "score" or self.calibration is None:
+            return k
+        return max(2 * k, self.calibration.candidates)
+
+    def ranked(self, labels_NC: Labels, scores_NC: Floats, k: int) -> tuple[Labels, Floats, Floats]:
+        """The k best labels, with scores and probabilities, [N, k] each, of candidates best first by score.
+
+        If labels are ordered by probability, scores become log odds plus what was added. Labels that are
+        equal in it keep the order of their scores. A label -1, for none, stays behind all others.
+        """
+        found_NC = self.of(labels_NC, scores_NC)
+        if self.order == "probability" and self.calibration is not None:
+            added_NC = 0 if self.added_L is None else self.added_L.numpy()[labels_NC]
+            scores_NC = self.calibration.log_odds(labels_NC, scores_NC - added_NC) + added_NC
+            order_NC = np.argsort(np.where(labels_NC >= 0, -scores_NC, np.inf), axis=1, kind="stable")
+            labels_NC = np.take_along_axis(labels_NC, order_NC, 1)
+            scores_NC = np.take_along_axis(scores_NC, order_NC, 1)
+            found_NC = np.take_along_axis(found_NC, order_NC, 1)
+        return labels_NC[:, :k], scores_NC[:, :k], found_NC[:, :k]
 
     def of(self, labels: Labels, scores: Floats) -> Floats:
         """The probabilities of `labels`, float32, of the same shape as they and their `scores`."""
@@ -60,15 +85,25 @@ class Probabilities:
 
 
 def probabilities(
-    facts: Mapping[str, Any], added_L: Tensor | None, calibration: Calibration | None
+    facts: Mapping[str, Any],
+    added_L: Tensor | None,
+    calibration: Calibration | None,
+    order: Order = "score",
+    model: object = "the model",
 ) -> Probabilities | None:
     """Those of a model with these `facts` (model.json).
 
-    None without a calibration if its loss has none.
+    None without a calibration if its loss has none. Raises XmcpipeError, which names `model`, for the order
+    "probability" without a calibration.
     """
+    if calibration is None and order == "probability":
+        raise XmcpipeError(
+            f"expected a calibration of {model} for predict.order = 'probability', got none",
+            "run `xmcpipe calibrate` or add [calibrate] to the recipe, or set predict.order = 'score'",
+        )
     if calibration is None and not is_logistic(facts):
         return None
-    return Probabilities(calibration, added_L)
+    return Probabilities(calibration, added_L, order)
 
 
 def is_logistic(facts: Mapping[str, Any]) -> bool:

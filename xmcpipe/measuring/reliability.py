@@ -17,7 +17,7 @@ def reliability_of_test(
 
     None unless the predictions have probabilities and were made of these shards. `before` is null without the
     calibration that made them, and if the scores have no probability of their own: for another loss than bce,
-    or if they were changed to favour rare labels.
+    or if they are not those of the model, but favour rare labels or are log odds of probabilities.
     """
     import pyarrow.parquet as pq
 
@@ -30,7 +30,8 @@ def reliability_of_test(
     if manifest.inputs.get("shards") != Artifact.at(shards).manifest.fingerprint:
         return None
     logistic = False
-    if calibration is not None and not manifest.config.get("propensity_weight"):
+    changed = manifest.config.get("propensity_weight") or manifest.config.get("order") == "probability"
+    if calibration is not None and not changed:
         from xmcpipe.calibration.saved import read_facts
 
         made_by_it = manifest.inputs.get("calibration") == Artifact.at(calibration).manifest.fingerprint

@@ -29,10 +29,11 @@ DIGITS = 4
 class CalibrateConfig:
     """The recipe table [calibrate]: how scores become probabilities."""
 
-    method: Literal["auto", "none", "temperature", "platt", "isotonic"] = "auto"
+    method: Literal["auto", "none", "temperature", "platt", "isotonic", "frequency"] = "auto"
     """Function from scores to probabilities: "none" is the logistic function, as trained with the loss bce;
-    "temperature" stretches its scores, "platt" stretches and shifts them, "isotonic" fits any rising curve.
-    "auto" tries all, for all labels together and by label frequency, and keeps the most likely."""
+    "temperature" stretches its scores, "platt" stretches and shifts them, "isotonic" fits any rising curve,
+    and "frequency" stretches and shifts them by amounts that follow label frequency. "auto" tries all, the
+    first three for all labels together and by bins of frequency, and keeps the most likely."""
 
     bins: int = 3
     """Number of bins by training frequency of labels, each with a function of its own; 1 fits one function to
@@ -80,7 +81,7 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
     Raises XmcpipeError unless the model was trained on the shards and set two documents or more aside, and
     for method "none" if the loss of the model is not bce.
     """
-    from xmcpipe.calibration.selection import best_of, tried
+    from xmcpipe.calibration.selection import best_of, too_rare, tried
     from xmcpipe.inference.probability import is_logistic
     from xmcpipe.inference.propensity import training_documents
     from xmcpipe.modeling.saved import read_facts
@@ -89,6 +90,7 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
     logistic, rows = is_logistic(facts), _held_out(inputs, facts)
     documents_L = training_documents(inputs["model"], facts, "a calibration")
     candidates, positives_L = _candidates(config, inputs, rows, len(documents_L))
+    candidates = candidates.without(too_rare(documents_L, positives_L))
     ways = _ways(config, documents_L, logistic)
     trials = [tried(way, candidates, documents_L, config.seed) for way in ways]
     chosen = best_of(trials)
@@ -102,7 +104,7 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
         "trials": [trial.table() for trial in trials],
         "reliability": reliability,
     }
-    _fitted(chosen.way, candidates, positives_L, documents_L, table).write(out)
+    _fitted(config, chosen.way, candidates, positives_L, documents_L, table).write(out)
     figures = {"method": chosen.way.method, "ranges": len(chosen.way.least), "documents": len(rows)}
     return Result(figures | _headline(reliability), {"calibration.parquet": len(documents_L)})
 
@@ -170,6 +172,7 @@ def _candidates(
 def _ways(config: CalibrateConfig, documents_L: "Int64s", logistic: bool) -> "list[Way]":
     """The ways to compare, the simplest first; with a method other than "auto", that one alone."""
     from xmcpipe.calibration.fitting import FITS, ranges
+    from xmcpipe.calibration.regression import fine_ranges
     from xmcpipe.calibration.selection import Way
 
     if config.method == "none" and not logistic:
@@ -180,13 +183,17 @@ def _ways(config: CalibrateConfig, documents_L: "Int64s", logistic: bool) -> "li
     by_frequency = ranges(documents_L, config.bins)
     if config.method == "none":
         return [Way("none")]
+    following = Way("frequency", fine_ranges(documents_L))
+    if config.method == "frequency":
+        return [following]
     if config.method != "auto":
         return [Way(config.method, by_frequency)]
     each = [Way(method, least) for method in FITS for least in dict.fromkeys([(0,), by_frequency])]
-    return [Way("none"), *each] if logistic else each
+    return [*([Way("none")] if logistic else []), *each, following]
 
 
 def _fitted(
+    config: CalibrateConfig,
     way: "Way",
     candidates: "Candidates",
     positives_L: "Int64s",
@@ -196,6 +203,8 @@ def _fitted(
     """`way` fitted to all held-out documents, and thresholds for the probabilities that it gives them."""
     import numpy as np
 
+    from xmcpipe.calibration.fitting import ranges
+    from xmcpipe.calibration.maps import places_of
     from xmcpipe.calibration.saved import Calibration
     from xmcpipe.calibration.selection import probabilities_of
     from xmcpipe.calibration.thresholds import Pairs, global_threshold, label_thresholds
@@ -204,8 +213,11 @@ def _fitted(
     found_NC, present_NC = probabilities_of(maps, candidates, documents_L), candidates.labels >= 0
     labels_P = candidates.labels[present_NC].astype(np.int64)
     pairs = Pairs(labels_P, found_NC[present_NC], candidates.hits[present_NC], positives_L)
-    place_L = maps.places(documents_L)
-    return Calibration(maps, place_L, global_threshold(pairs), label_thresholds(pairs, place_L), table)
+    # Labels with too few held-out documents for a threshold of their own share one: few narrow ranges have
+    # enough documents for that.
+    sharing = ranges(documents_L, config.bins) if way.method == "frequency" else way.least
+    threshold_L = label_thresholds(pairs, places_of(sharing, documents_L))
+    return Calibration(maps, maps.places(documents_L), global_threshold(pairs), threshold_L, table)
 
 
 def _reliability(

@@ -44,6 +44,11 @@ class PredictConfig:
     their probability, which is best for P@k; 1 ranks them for PSP@k; choose a value between on validation
     data."""
 
+    order: Literal["score", "probability"] = later("score")
+    """What labels are ordered by. Scores of rare labels are often too high, so that the probability that
+    [calibrate] learned can be a better order; it needs that table. Labels are then chosen from the best ones
+    by score: as many as calibrate.candidates, and at least twice k. Compare both on validation data."""
+
     threshold: float | Literal["f1", "macro-f1"] | None = later(None)
     """Smallest probability of a predicted label, from 0 to 1. "f1" and "macro-f1" are those that [calibrate]
     chose: one for all labels with the largest micro F1, or one for each label with the largest F1 of its own.
@@ -144,7 +149,7 @@ def _loaded(
     added_L = None
     if config.propensity_weight:
         added_L = favour_rare_labels(model, folder, facts, config.propensity_weight)
-    found = probabilities(facts, added_L, calibration)
+    found = probabilities(facts, added_L, calibration, config.order, folder)
     wanted = Wanted(config.k, config.threshold, config.allow, config.deny)
     return model, wanted.selection(read_vocabulary(folder), found, folder), found
 
@@ -182,8 +187,10 @@ def _write_predictions(
     ):
         for begin in range(0, total, WINDOW_ROWS):
             rows_N = np.arange(begin, min(begin + WINDOW_ROWS, total))
-            labels_NK, scores_NK = documents.best(rows_N, selection.k, selection.choice, bar.update)
-            found_NK = None if probabilities is None else probabilities.of(labels_NK, scores_NK)
+            count, found_NK = selection.k if probabilities is None else probabilities.count(selection.k), None
+            labels_NK, scores_NK = documents.best(rows_N, count, selection.choice, bar.update)
+            if probabilities is not None:
+                labels_NK, scores_NK, found_NK = probabilities.ranked(labels_NK, scores_NK, selection.k)
             if selection.cut is not None and found_NK is not None:
                 labels_NK = selection.cut.apply(labels_NK, found_NK)
             part = ids.slice(begin, len(rows_N)).combine_chunks()

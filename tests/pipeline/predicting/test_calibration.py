@@ -43,9 +43,9 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 def test_the_artifact_says_what_was_chosen_and_how_it_does(place: Workplace) -> None:
     facts = json.loads(one(place, "calibration/*/calibration.json").read_text())
-    assert facts["method"] in ("none", "temperature", "platt", "isotonic")
+    assert facts["method"] in ("none", "temperature", "platt", "isotonic", "frequency")
     losses = {(trial["method"], trial["ranges"]): trial["loss"] for trial in facts["trials"]}
-    assert len(losses) == 7
+    assert len(losses) == 8
     assert losses[facts["method"], len(facts["ranges"])] == min(losses.values())
     assert set(facts["reliability"]) == {"1", "3", "5"}
     assert all(both["before"] is not None for both in facts["reliability"].values())
@@ -102,6 +102,44 @@ def test_every_output_has_the_same_probabilities(place: Workplace) -> None:
     for kind, values_of_kind in found.items():
         for row, others in zip(values_of_kind, expected, strict=True):
             assert row == pytest.approx(others, abs=2e-6), kind
+
+
+def test_labels_in_the_order_of_their_probabilities(place: Workplace) -> None:
+    by_frequency = ("calibrate.method=frequency", "predict.k=1000")
+    place.run(*settings([*by_frequency]))
+    by_score = pq.read_table(newest(place, "predictions") / "predictions.parquet").to_pydict()
+    chosen = (*by_frequency, "predict.order=probability", "calibrate.candidates=1000")
+    place.run(*settings(chosen))
+    assert (
+        json.loads((newest(place, "calibration") / "calibration.json").read_text())["method"] == "frequency"
+    )
+    predictions = newest(place, "predictions")
+    found = pq.read_table(predictions / "predictions.parquet").to_pydict()
+    moved = 0
+    rows_of_both = zip(
+        found["labels"], found["scores"], found["probabilities"], by_score["labels"], strict=True
+    )
+    for labels, scores, probabilities, before in rows_of_both:
+        assert sorted(labels) == sorted(before)
+        assert scores == sorted(scores, reverse=True)
+        np.testing.assert_allclose(1 / (1 + np.exp(-np.array(scores))), probabilities, rtol=1e-3, atol=1e-6)
+        moved += labels != before
+    assert moved > 0  # the order is another one
+    texts = pq.read_table(one(place, "raw/*/test.parquet"), columns=["text"])["text"].to_pylist()[:3]
+    model = xmcpipe.load(place.folder / "tiny.toml", store=place.store)
+    assert [each.score for each in model.predict(texts[0], k=50)] != found["scores"][0][:50]
+    (place.folder / "three.txt").write_text("\n".join(texts))
+    printed = place.call("predict", "tiny.toml", *settings(chosen), "--json", "--input", "three.txt").stdout
+    for row, scores in zip(rows(printed), found["scores"], strict=False):
+        same = [each["score"] for each in row["labels"]]
+        np.testing.assert_allclose(same, scores[: len(same)], atol=0.05)  # scores in bfloat16
+    uncalibrated = "\n".join(
+        line for line in (place.folder / "tiny.toml").read_text().splitlines() if line != "[calibrate]"
+    )
+    (place.folder / "plain.toml").write_text(uncalibrated)
+    done = place.call("predict", "plain.toml", "--set", "predict.order=probability", code=2)
+    assert "expected a calibration of" in done.stderr
+    assert "[calibrate]" in done.stderr
 
 
 def test_a_copy_of_the_model_keeps_its_calibration(place: Workplace, tmp_path: Path) -> None:

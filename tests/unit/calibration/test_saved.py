@@ -22,7 +22,9 @@ LABELS = 5
 def folder(tmp_path: Path) -> Path:
     maps = FrequencyMaps((7, 0), (Sigmoid(0.5, -1.0), Curve(np.array([-1.0, 2.0]), np.array([0.1, 0.9]))))
     places, thresholds = np.array([0, 1, 1, 0, 1], np.int8), np.linspace(0.1, 0.9, LABELS, dtype=np.float32)
-    Calibration(maps, places, Threshold(0.3, 0.6), thresholds, {"method": "isotonic"}).write(tmp_path)
+    Calibration(
+        maps, places, Threshold(0.3, 0.6), thresholds, {"method": "isotonic", "candidates": 20}
+    ).write(tmp_path)
     return tmp_path
 
 
@@ -58,6 +60,8 @@ FIVE = [0.5] * LABELS
         (lambda folder: (folder / TABLE).unlink(), "can't be read"),
         (lambda folder: (folder / TABLE).write_bytes(b"PAR1"), "can't be read"),
         (lambda folder: change(folder, {"version": 9}), "format 1, got 9"),
+        (lambda folder: change(folder, {"candidates": 0}), "expected a number of candidates, got 0"),
+        (lambda folder: change(folder, {"candidates": "all"}), "expected a number of candidates, got 'all'"),
         (lambda folder: change(folder, {"ranges": []}), "ranges of training documents"),
         (lambda folder: change(folder, {"ranges": [{"least": 0}]}), "can't be read"),
         (lambda folder: change(folder, {"ranges": 3}), "can't be read"),

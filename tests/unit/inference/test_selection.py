@@ -24,9 +24,8 @@ TEXTS = ["word1 word2", "", "word3 word4 word9"]
 def calibration(slope: float = 0.5) -> Calibration:
     places = (np.arange(LABELS) % 2).astype(np.int8)
     thresholds = np.linspace(0, 1, LABELS, dtype=np.float32)
-    return Calibration(
-        FrequencyMaps((3, 0), (Sigmoid(slope), Sigmoid(1.0, -1.0))), places, Threshold(0.4, 0.5), thresholds
-    )
+    maps = FrequencyMaps((3, 0), (Sigmoid(slope), Sigmoid(1.0, -1.0)))
+    return Calibration(maps, places, Threshold(0.4, 0.5), thresholds, {"candidates": 20})
 
 
 @pytest.fixture
