@@ -4,7 +4,8 @@ calibration.json      version · method · ranges: [{least, function}], as in ma
                       f1: the threshold for all labels, and its F1 on the held-out documents · documents held
                       out, labels, candidates of each document · trials: the ways that were compared ·
                       reliability: k -> before and after, on documents that nothing was fitted to; before is
-                      null if the scores of the model have no probability of their own
+                      null if the scores of the model have no probability of their own · order: P@k of the
+                      orders by score and by probability, and which is better (absent from older ones)
 calibration.parquet   range int8: the label's place in `ranges` · threshold float32: the label's own, for
                       macro-f1. Row i is label id i.
 """
@@ -47,6 +48,13 @@ class Calibration:
     def candidates(self) -> int:
         """The number of labels of a document, best first by score, that the functions were fitted to."""
         return int(self.facts["candidates"])
+
+    @property
+    def better_order(self) -> str:
+        """ "probability" if held-out documents say that labels are better ordered by it, else "score"."""
+        order = self.facts.get("order")
+        better = isinstance(order, dict) and order.get("better") == "probability"
+        return "probability" if better else "score"
 
     def probabilities(
         self, labels: npt.NDArray[np.integer[Any]], scores: npt.NDArray[np.floating[Any]]

@@ -31,6 +31,10 @@ POOLING = "mean"
 WORDS = [Key("words", "pairs", "Labels also read words and pairs of neighbouring words, of the whole text.")]
 EMBED = Table("embed", [Key("pooling", POOLING)], "Embeddings of the documents, which the training reads.")
 CALIBRATE = Table("calibrate", [], "Probabilities and thresholds, learned from the documents set aside.")
+PREDICT = Table(
+    "predict",
+    [Key("order", "auto", "By probability instead of score, if that finds more of the held-out labels.")],
+)
 VALIDATION = 500  # documents, so that P@1 is known to about two points
 
 
@@ -61,8 +65,7 @@ def draft(imported: ImportConfig, found: Survey, encoder: str, width: int, froze
         *([Table("cluster", [], _cluster_reason(found.labels))] if clustered else []),
         *([EMBED] if frozen or config.head.topology == "informed" else []),
         *_train_tables(plain, reading, config, steps, width, found.labels),
-        *([CALIBRATE] if is_calibrated(table, found.documents) else []),
-        Table("predict", []),
+        *([CALIBRATE, PREDICT] if is_calibrated(table, found.documents) else [Table("predict", [])]),
         Table("eval", []),
     ]
     return Draft(tables, config, steps)

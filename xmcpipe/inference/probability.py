@@ -23,7 +23,7 @@ LOSS = "bce"
 Labels = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Threshold = float | str
-Order = Literal["score", "probability"]
+Order = Literal["score", "probability", "auto"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,25 @@ class Probabilities:
     They are those of its `calibration` or, without one, the logistic function. `added_L`, float32 [L], is
     what predict.propensity_weight has added to scores; None if nothing. It is taken off before, because it
     changes the order of labels and not how probable they are. With `order` "probability", which needs a
-    calibration, labels are ordered by their log odds plus what was added.
+    calibration, labels are ordered by their log odds plus what was added; with "auto" they are if the
+    calibration says that this is better.
     """
 
     calibration: Calibration | None = None
     added_L: Tensor | None = None
     order: Order = "score"
 
+    @property
+    def reorders(self) -> bool:
+        """Whether labels are ordered by probability."""
+        if self.calibration is None:
+            return False
+        order = self.calibration.better_order if self.order == "auto" else self.order
+        return order == "probability"
+
     def count(self, k: int) -> int:
         """The number of labels that have to be found by their score before `ranked` can keep k."""
-        if self.order == "score" or self.calibration is None:
+        if self.calibration is None or not self.reorders:
             return k
         return max(2 * k, self.calibration.candidates)
 
@@ -65,7 +74,7 @@ class Probabilities:
         equal in it keep the order of their scores. A label -1, for none, stays behind all others.
         """
         found_NC = self.of(labels_NC, scores_NC)
-        if self.order == "probability" and self.calibration is not None:
+        if self.calibration is not None and self.reorders:
             added_NC = 0 if self.added_L is None else self.added_L.numpy()[labels_NC]
             scores_NC = self.calibration.log_odds(labels_NC, scores_NC - added_NC) + added_NC
             order_NC = np.argsort(np.where(labels_NC >= 0, -scores_NC, np.inf), axis=1, kind="stable")

@@ -30,7 +30,8 @@ def reliability_of_test(
     if manifest.inputs.get("shards") != Artifact.at(shards).manifest.fingerprint:
         return None
     logistic = False
-    changed = manifest.config.get("propensity_weight") or manifest.config.get("order") == "probability"
+    ordered = manifest.figures.get("order") == "probability"
+    changed = manifest.config.get("propensity_weight") or ordered
     if calibration is not None and not changed:
         from xmcpipe.calibration.saved import read_facts
 

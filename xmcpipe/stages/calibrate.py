@@ -81,6 +81,7 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
     Raises XmcpipeError unless the model was trained on the shards and set two documents or more aside, and
     for method "none" if the loss of the model is not bce.
     """
+    from xmcpipe.calibration.order import orders
     from xmcpipe.calibration.selection import best_of, too_rare, tried
     from xmcpipe.inference.probability import is_logistic
     from xmcpipe.inference.propensity import training_documents
@@ -95,6 +96,7 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
     trials = [tried(way, candidates, documents_L, config.seed) for way in ways]
     chosen = best_of(trials)
     reliability = _reliability(candidates, chosen, logistic, config.k)
+    order = orders(candidates, chosen.probabilities, config.k)
     table = {
         "method": chosen.way.method,
         "loss": facts["recipe"]["train"]["loss"],
@@ -103,9 +105,11 @@ def run(config: CalibrateConfig, inputs: Mapping[str, Path], out: Path, scratch:
         "candidates": candidates.labels.shape[1],
         "trials": [trial.table() for trial in trials],
         "reliability": reliability,
+        "order": order,
     }
     _fitted(config, chosen.way, candidates, positives_L, documents_L, table).write(out)
     figures = {"method": chosen.way.method, "ranges": len(chosen.way.least), "documents": len(rows)}
+    figures["better_order"] = order["better"]
     return Result(figures | _headline(reliability), {"calibration.parquet": len(documents_L)})
 
 

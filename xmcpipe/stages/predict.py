@@ -44,10 +44,11 @@ class PredictConfig:
     their probability, which is best for P@k; 1 ranks them for PSP@k; choose a value between on validation
     data."""
 
-    order: Literal["score", "probability"] = later("score")
+    order: Literal["score", "probability", "auto"] = later("score")
     """What labels are ordered by. Scores of rare labels are often too high, so that the probability that
     [calibrate] learned can be a better order; it needs that table. Labels are then chosen from the best ones
-    by score: as many as calibrate.candidates, and at least twice k. Compare both on validation data."""
+    by score: as many as calibrate.candidates, and at least twice k. "auto" orders them so if [calibrate]
+    found that it is better, on held-out documents and by more than two standard errors of P@k."""
 
     threshold: float | Literal["f1", "macro-f1"] | None = later(None)
     """Smallest probability of a predicted label, from 0 to 1. "f1" and "macro-f1" are those that [calibrate]
@@ -125,6 +126,8 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
         "filter_pairs": len(pairs),
         "documents_per_second": round(rate, 1),
     }
+    if config.order != "score":
+        figures["order"] = "probability" if probabilities is not None and probabilities.reorders else "score"
     if selection.cut is not None:
         figures["labels_per_document"] = round(predicted / max(len(test), 1), 2)
     return Result(figures, {"predictions.parquet": len(test), "labels.parquet": num_labels})

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,6 @@ from tests.pipeline.places import Workplace, settings
 @pytest.fixture(scope="module")
 def place(finished: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """The tiny recipe with a table [calibrate], run to the end."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("calibrated")
     shutil.copytree(finished.store, folder / "artifacts")
     recipe = (finished.folder / "tiny.toml").read_text()
@@ -104,7 +103,9 @@ def test_every_output_has_the_same_probabilities(place: Workplace) -> None:
             assert row == pytest.approx(others, abs=2e-6), kind
 
 
-def test_labels_in_the_order_of_their_probabilities(place: Workplace) -> None:
+def test_labels_in_the_order_of_their_probabilities(place: Workplace, tmp_path: Path) -> None:
+    shutil.copytree(place.folder, tmp_path / "other")
+    place = Workplace(tmp_path / "other")
     by_frequency = ("calibrate.method=frequency", "predict.k=1000")
     place.run(*settings([*by_frequency]))
     by_score = pq.read_table(newest(place, "predictions") / "predictions.parquet").to_pydict()
@@ -133,6 +134,10 @@ def test_labels_in_the_order_of_their_probabilities(place: Workplace) -> None:
     for row, scores in zip(rows(printed), found["scores"], strict=False):
         same = [each["score"] for each in row["labels"]]
         np.testing.assert_allclose(same, scores[: len(same)], atol=0.05)  # scores in bfloat16
+    facts = json.loads((newest(place, "calibration") / "calibration.json").read_text())
+    place.run(*settings([each.replace("=probability", "=auto") for each in chosen]))
+    figures = json.loads((newest(place, "predictions") / "manifest.json").read_text())["figures"]
+    assert figures["order"] == facts["order"]["better"]
     uncalibrated = "\n".join(
         line for line in (place.folder / "tiny.toml").read_text().splitlines() if line != "[calibrate]"
     )

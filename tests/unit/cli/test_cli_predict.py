@@ -217,7 +217,7 @@ def test_a_line_of_text_may_look_like_json(predict: Any) -> None:
 def test_settings_reach_the_model(predict: Any) -> None:
     more = ["--set", "predict.precision=float16", "--set", "predict.propensity_weight=0.5"]
     result = predict("--text", "a b c d e f g", "--device", "cpu", "--batch-size", "3", *more)
-    assert FakeBundle.settings == ("cpu", "float16", 32768, False, 0.5, None)
+    assert FakeBundle.settings == ("cpu", "float16", 32768, False, 0.5, None, "score")
     assert FakeBundle.batch_size == 3
     assert len(rows(result.stdout)[0]["labels"]) == 5
     assert len(rows(predict("--text", "a b c", "--set", "predict.k=2").stdout)[0]["labels"]) == 2
