@@ -111,16 +111,11 @@ def test_labels_in_the_order_of_their_probabilities(place: Workplace, tmp_path: 
     by_score = pq.read_table(newest(place, "predictions") / "predictions.parquet").to_pydict()
     chosen = (*by_frequency, "predict.order=probability", "calibrate.candidates=1000")
     place.run(*settings(chosen))
-    assert (
-        json.loads((newest(place, "calibration") / "calibration.json").read_text())["method"] == "frequency"
-    )
-    predictions = newest(place, "predictions")
-    found = pq.read_table(predictions / "predictions.parquet").to_pydict()
-    moved = 0
-    rows_of_both = zip(
-        found["labels"], found["scores"], found["probabilities"], by_score["labels"], strict=True
-    )
-    for labels, scores, probabilities, before in rows_of_both:
+    facts = json.loads((newest(place, "calibration") / "calibration.json").read_text())
+    assert facts["method"] == "frequency"
+    found = pq.read_table(newest(place, "predictions") / "predictions.parquet").to_pydict()
+    moved, columns = 0, (found["labels"], found["scores"], found["probabilities"], by_score["labels"])
+    for labels, scores, probabilities, before in zip(*columns, strict=True):
         assert sorted(labels) == sorted(before)
         assert scores == sorted(scores, reverse=True)
         np.testing.assert_allclose(1 / (1 + np.exp(-np.array(scores))), probabilities, rtol=1e-3, atol=1e-6)
@@ -134,14 +129,14 @@ def test_labels_in_the_order_of_their_probabilities(place: Workplace, tmp_path: 
     for row, scores in zip(rows(printed), found["scores"], strict=False):
         same = [each["score"] for each in row["labels"]]
         np.testing.assert_allclose(same, scores[: len(same)], atol=0.05)  # scores in bfloat16
-    facts = json.loads((newest(place, "calibration") / "calibration.json").read_text())
     place.run(*settings([each.replace("=probability", "=auto") for each in chosen]))
     figures = json.loads((newest(place, "predictions") / "manifest.json").read_text())["figures"]
     assert figures["order"] == facts["order"]["better"]
-    uncalibrated = "\n".join(
-        line for line in (place.folder / "tiny.toml").read_text().splitlines() if line != "[calibrate]"
-    )
-    (place.folder / "plain.toml").write_text(uncalibrated)
+
+
+def test_the_order_of_probabilities_needs_a_calibration(place: Workplace) -> None:
+    lines = (place.folder / "tiny.toml").read_text().splitlines()
+    (place.folder / "plain.toml").write_text("\n".join(each for each in lines if each != "[calibrate]"))
     done = place.call("predict", "plain.toml", "--set", "predict.order=probability", code=2)
     assert "expected a calibration of" in done.stderr
     assert "[calibrate]" in done.stderr
