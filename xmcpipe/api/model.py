@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from xmcpipe.inference.bundle import Bundle, Prediction
+    from xmcpipe.inference.probability import Order
     from xmcpipe.inference.selection import Wanted
 
 TOP = 5  # labels of a text
@@ -229,6 +230,7 @@ def load(
     store: str | os.PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
+    order: "Order | None" = None,
     calibration: str | os.PathLike[str] | None = None,
     verify: bool = True,
 ) -> Model:
@@ -236,9 +238,9 @@ def load(
 
     `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
     table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
-    "cuda", ...) and `precision` ("float32", "bfloat16", "float16") replace its keys. `calibration` is the
-    folder of the model's calibration: by default that of the recipe or, for a copied model, its own. With
-    `verify`, files are first compared with the checksums in their manifest, if they have one.
+    "cuda", ...), `precision` ("float32", "bfloat16", "float16") and `order` ("score", "probability", "auto")
+    replace its keys. `calibration` is the folder of the model's calibration: by default that of the recipe
+    or, for a copied model, its own. With `verify`, files are first compared with their manifest, if any.
 
     A model of the hub is downloaded once. Raises XmcpipeError if there is no such model or recipe, if the
     recipe's model isn't trained yet, for a model of another version, for files that were changed, and for a
@@ -246,7 +248,7 @@ def load(
     """
     if not isinstance(model, str | os.PathLike):
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
-    folders, config = _found(model, {"device": device, "precision": precision}, store)
+    folders, config = _found(model, {"device": device, "precision": precision, "order": order}, store)
     if calibration is not None:
         folders = ModelFolders(folders.model, Path(calibration).expanduser())
     if verify:

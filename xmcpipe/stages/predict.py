@@ -120,7 +120,7 @@ def run(config: PredictConfig, inputs: Mapping[str, Path], out: Path, scratch: P
     shutil.copyfile(inputs["shards"] / "labels.parquet", out / "labels.parquet")
     if config.npz:
         write_predictions_npz([table], out / "predictions.npz", num_labels)
-    figures = {
+    figures: dict[str, Any] = {
         "documents": len(test),
         "k": selection.most(num_labels),  # a small vocabulary may have fewer than k labels
         "filter_pairs": len(pairs),

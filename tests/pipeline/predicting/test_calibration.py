@@ -124,6 +124,12 @@ def test_labels_in_the_order_of_their_probabilities(place: Workplace, tmp_path: 
     texts = pq.read_table(one(place, "raw/*/test.parquet"), columns=["text"])["text"].to_pylist()[:3]
     model = xmcpipe.load(place.folder / "tiny.toml", store=place.store)
     assert [each.score for each in model.predict(texts[0], k=50)] != found["scores"][0][:50]
+    model.save(place.folder / "copy")
+    by_probability = xmcpipe.load(place.folder / "copy", order="probability").predict(texts[0], k=5)
+    values = np.array([each.probability for each in by_probability], float)
+    np.testing.assert_array_equal(values, -np.sort(-values))
+    scores = np.array([each.score for each in by_probability])
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores)), values, atol=1e-6)
     (place.folder / "three.txt").write_text("\n".join(texts))
     printed = place.call("predict", "tiny.toml", *settings(chosen), "--json", "--input", "three.txt").stdout
     for row, scores in zip(rows(printed), found["scores"], strict=False):
