@@ -15,9 +15,8 @@ from xmcpipe.metrics.truth import Int64s
 
 Float64s = npt.NDArray[np.float64]
 MOST_KEPT = 5  # labels that keep their number: on average one does, and more than five in 0.06% of all tables
-FEWEST_HITS = (
-    3  # of a label that may have kept its number; the hits of a weak model may be one or two a label
-)
+# Of a label that may have kept its number: the hits of a weak model may be one or two a label.
+FEWEST_HITS = 3
 FEWEST_OTHERS = 20  # labels besides, of which the frequencies are compared
 MOST_DEVIATIONS = 3.0  # of the hits of the others above those of chance
 LEAST_CORRELATION = 2.0  # of the frequencies, in standard deviations
