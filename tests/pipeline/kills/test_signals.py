@@ -28,6 +28,17 @@ def long_step(self, group):
 Trainer.step = long_step
 """
 
+# The signal reaches a training that goes on for a while, however fast the machine is.
+SLOW_STEPS = """
+import time
+from xmcpipe.training.trainer import Trainer
+step = Trainer.step
+def slow_step(self, group):
+    time.sleep(0.05)
+    return step(self, group)
+Trainer.step = slow_step
+"""
+
 # The stage has written its files, and is in the middle of hashing them.
 LONG_STAGE = """
 import time
@@ -70,7 +81,7 @@ def test_a_training_that_is_ended_by_signals_goes_on_to_the_same_result(workplac
     model.rename(workplace.folder / "reference")
     numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT]
     for step, number in zip((3, 20, 30, 40), numbers, strict=True):
-        process = workplace.start(*TRAIN)
+        process = workplace.start(*TRAIN, patch=SLOW_STEPS)
         wait_for_line(workplace.store, step, process)
         process.send(number)
         if number in (signal.SIGTERM, signal.SIGHUP):
