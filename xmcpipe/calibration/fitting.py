@@ -50,11 +50,15 @@ def _temperature(scores_P: Float64s, hits_P: Bools) -> Map:
     return _sigmoid(scores_P, hits_P.astype(np.float64), with_intercept=False)
 
 
-def _platt(scores_P: Float64s, hits_P: Bools) -> Map:
+def platt_targets(hits_P: Bools) -> Float64s:
+    """Targets within 0 and 1, float64 [P], as if one more pair of each kind had been seen (Platt 1999)."""
     right = int(hits_P.sum())
     wrong = len(hits_P) - right
-    # Targets within 0 and 1, as if one more pair of each kind had been seen.
-    return _sigmoid(scores_P, np.where(hits_P, (right + 1) / (right + 2), 1 / (wrong + 2)), True)
+    return np.where(hits_P, (right + 1) / (right + 2), 1 / (wrong + 2))
+
+
+def _platt(scores_P: Float64s, hits_P: Bools) -> Map:
+    return _sigmoid(scores_P, platt_targets(hits_P), True)
 
 
 def _sigmoid(scores_P: Float64s, target_P: Float64s, with_intercept: bool) -> Sigmoid:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from xmcpipe.calibration.fitting import LIMIT, platt_targets
 from xmcpipe.calibration.maps import Float64s, Ints, Sigmoid, places_of
 
 STEP = 1.25  # of the ranges beyond 8 documents: u differs by less than 0.23 within one
-LIMIT = 50.0  # of the slope and of 1 / slope
 
 
 def fine_ranges(documents_L: Ints) -> tuple[int, ...]:
@@ -54,9 +54,7 @@ def fit_by_frequency(
     u_P = log_R[place_L[labels_P]]
     middle, spread = float(u_P.mean()), float(u_P.std()) or 1.0
     column_4P = _columns(scores_P.astype(np.float64), (u_P - middle) / spread)
-    right = int(hits_P.sum())
-    wrong = len(hits_P) - right
-    target_P = np.where(hits_P, (right + 1) / (right + 2), 1 / (wrong + 2))
+    target_P = platt_targets(hits_P)
 
     def loss(parameters: Float64s) -> tuple[float, Float64s]:
         logit_P = parameters @ column_4P

@@ -7,6 +7,7 @@ sure enough, on others. The stage `calibrate` measures this on held-out document
 scores of every loss have a probability.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from xmcpipe.calibration.saved import Calibration
 from xmcpipe.errors import XmcpipeError
 
 LOSS = "bce"
+logger = logging.getLogger(__name__)
 Labels = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Threshold = float | str
@@ -109,6 +111,12 @@ def probabilities(
         raise XmcpipeError(
             f"expected a calibration of {model} for predict.order = 'probability', got none",
             "run `xmcpipe calibrate` or add [calibrate] to the recipe, or set predict.order = 'score'",
+        )
+    if calibration is not None and order == "auto" and "order" not in calibration.facts:
+        logger.warning(
+            "warning: the calibration of %s is older than predict.order and doesn't say which order is "
+            "better: labels are ordered by score; run `xmcpipe calibrate --force`",
+            model,
         )
     if calibration is None and not is_logistic(facts):
         return None

@@ -80,3 +80,11 @@ def test_without_a_calibration_it_is_refused() -> None:
     with pytest.raises(XmcpipeError, match=r"expected a calibration of MODEL for predict\.order") as error:
         probabilities({}, None, None, "probability", "MODEL")
     assert "[calibrate]" in (error.value.hint or "")
+
+
+def test_auto_says_that_a_calibration_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
+    found = probabilities({}, None, CALIBRATION, "auto", "MODEL")
+    assert found is not None
+    assert not found.reorders
+    assert "calibration of MODEL is older" in caplog.text
+    assert "xmcpipe calibrate --force" in caplog.text

@@ -121,3 +121,12 @@ def states(trainer: Trainer) -> dict[str, Tensor]:
 def same_bits(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors of the same shape and dtype have the same bytes."""
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
+
+
+def require_same_end(resumed: Trainer, whole: Trainer) -> None:
+    """Both trainings have the same bits and the same history."""
+    expected, found = states(whole), states(resumed)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert same_bits(found[name], tensor), name
+    assert resumed.progress.evaluations == whole.progress.evaluations

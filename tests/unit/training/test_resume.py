@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.training.runs import HEAD, LIGHT, fit_until, make, same_bits, states
+from tests.unit.training.runs import HEAD, LIGHT, fit_until, make, require_same_end
 
 MODES: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -37,8 +37,4 @@ def test_the_same_bits(
     resumed = make(shards, tiny_encoder, tmp_path / "killed", dropout=0.1, **changes)
     torch.rand(7)  # changes the generator's state, which the checkpoint restores
     resumed.fit()
-    expected, found = states(whole), states(resumed)
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert same_bits(found[name], tensor), name
-    assert resumed.progress.evaluations == whole.progress.evaluations
+    require_same_end(resumed, whole)

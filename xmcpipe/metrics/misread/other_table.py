@@ -54,12 +54,6 @@ def _rank_correlation(first: Int64s, second: Int64s) -> float:
     """Spearman's correlation in its standard deviations under independence; 0 if either is constant."""
     if any(each.min() == each.max() for each in (first, second)):
         return 0.0
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1] * np.sqrt(len(first) - 1))
+    from scipy.stats import rankdata  # takes long to import, and is seldom needed
 
-
-def _ranks(values: Int64s) -> Float64s:
-    """Ranks of `values`; equal ones share the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    means: Float64s = (ends - (counts - 1) / 2)[place]
-    return means
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1] * np.sqrt(len(first) - 1))

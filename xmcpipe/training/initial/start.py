@@ -221,9 +221,8 @@ def merged_words(
     words = np.concatenate([kept_nK, np.where(repeated_nW, NO_WORD, chosen_nW)], 1)
     weights = np.concatenate([weight_nK, np.zeros(chosen_nW.shape, np.float32)], 1)
     strength = np.where(words == NO_WORD, -2.0, np.abs(weights))
-    strength[:, kept_nK.shape[1] :] -= (
-        words[:, kept_nK.shape[1] :] != NO_WORD
-    )  # behind every word that is kept
+    fresh = slice(kept_nK.shape[1], None)
+    strength[:, fresh] -= words[:, fresh] != NO_WORD  # behind every word that is kept
     order = np.argsort(-strength, axis=1, kind="stable")[:, : chosen_nW.shape[1]]
     words, weights = np.take_along_axis(words, order, 1), np.take_along_axis(weights, order, 1)
     return words, np.where(words == NO_WORD, np.float32(0.0), weights)
