@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from xmcpipe.data.embeddings import EmbeddingTable
     from xmcpipe.memory.measure import FirstStepsMeter
-    from xmcpipe.modeling.model import Model
     from xmcpipe.training.feed import Feed
+    from xmcpipe.training.initial.start import Start
     from xmcpipe.training.trainer import Trainer
     from xmcpipe.training.words.choice import WordChoice
 
@@ -69,7 +69,10 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
         _require_same_shards(inputs, "clusters", "cluster")
     if config.auxiliary.weight:
         clusters = read_clusters(inputs["clusters"], feed.num_labels)
+    start = None if config.start_from is None else _start(config.start_from, shards)
     order_L = label_order(config, feed, inputs.get("clusters"))
+    if start is not None:
+        order_L = start.order(order_L)
     words = _words(config, shards, feed)
     num_clusters = count_clusters(clusters)
     num_tokens = max(len(tokenizer), feed.shards.num_tokens)
@@ -78,8 +81,9 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     feed.read_words(model.words)
     feed.separate(model.frequent, model.head.order)
     begin_with_embeddings(config, model, embeddings, feed)
-    if config.start_from is not None:
-        _start(config, model, shards)
+    if start is not None:
+        start.copy_to(model, config.encoder.frozen)
+        del start  # the old model
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}
@@ -91,19 +95,18 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     return Result(figures)
 
 
-def _start(config: TrainConfig, model: "Model", shards: Path) -> None:
-    """Begin with the model that the recipe names: its encoder, and the rows of shared labels."""
+def _start(begin: str, shards: Path) -> "Start":
+    """The model in the folder `begin`, whose encoder and rows of shared labels the training takes over."""
     from xmcpipe.data.vocabulary_file import read_vocabulary
-    from xmcpipe.training.initial.start import start_from
+    from xmcpipe.training.initial.start import Start
 
-    folder = Path(str(config.start_from))
+    folder = Path(begin)
     if tokenizer_table(folder) != tokenizer_table(shards):
         raise XmcpipeError(
             f"train.start_from: expected shards made with the tokenizer of {folder}, got those of another",
             "name the encoder of that model in [tokenize]",
         )
-    names = read_vocabulary(shards)["label"].to_pylist()
-    start_from(model, names, folder, config.encoder.frozen)
+    return Start.read(folder, read_vocabulary(shards)["label"].to_pylist())
 
 
 def source(config: TrainTable) -> str | None:

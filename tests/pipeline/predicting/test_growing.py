@@ -48,6 +48,28 @@ def same_rows(one: torch.Tensor, two: torch.Tensor) -> bool:
     return torch.equal(one.detach().view(torch.uint8), two.detach()[: len(one)].view(torch.uint8))
 
 
+def test_a_training_of_groups_starts_from_a_model(workplace: Workplace) -> None:
+    """Labels stay together, although groups by frequency would be others, and read the same features."""
+    options = [*settings(MODES["groups"]), "--set", "train.rewire.interval=0"]
+    workplace.call("cluster", "tiny.toml", *options)
+    first = model_of(workplace, *options)
+    still = settings(["train.head.lr=1e-30", "train.encoder.lr=0", "train.head.group_by=frequency"])
+    anew = model_of(workplace, *options, *still)
+    second = model_of(workplace, *options, *still, "--set", f"train.start_from={first}")
+    groups = [groups_of(folder) for folder in (first, anew, second)]
+    assert groups[2] == groups[0]
+    assert groups[1].keys().isdisjoint(groups[0])
+
+
+def groups_of(folder: Path) -> dict[frozenset[int], set[int]]:
+    """The features that each group of labels reads."""
+    model, _ = load_model(folder)
+    order, group = model.head.order, model.head.shape.group
+    assert order is not None
+    members = [frozenset(order[begin : begin + group].tolist()) for begin in range(0, len(order), group)]
+    return {labels: set(row) for labels, row in zip(members, model.head.index.tolist(), strict=True)}
+
+
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[str]) -> None:
     options = settings(mode)

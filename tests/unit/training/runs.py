@@ -14,7 +14,7 @@ from xmcpipe.training.build import new_model
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Feed
 from xmcpipe.training.initial.grouping import label_order
-from xmcpipe.training.initial.start import start_from
+from xmcpipe.training.initial.start import Start
 from xmcpipe.training.trainer import Trainer
 from xmcpipe.training.updates.light import LightUpdates
 from xmcpipe.training.updates.paper import PaperUpdates
@@ -57,10 +57,13 @@ def make(
     feed = Feed(shards, config, 0, CPU)
     on = config.auxiliary.weight > 0
     order = label_order(config, feed, None)
+    if start is not None:
+        begin = Start.read(start, read_vocabulary(shards)["label"].to_pylist())
+        order = begin.order(order)
     model = new_model(config, str(encoder), 204, feed, 4 if on else 0, order_L=order)
     feed.separate(model.frequent, model.head.order)
     if start is not None:
-        start_from(model, read_vocabulary(shards)["label"].to_pylist(), start, frozen=False)
+        begin.copy_to(model, frozen=False)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -22,7 +22,8 @@ from xmcpipe.modeling.model import Model, ModelShape, build_model
 from xmcpipe.modeling.saved import save_model
 from xmcpipe.ops.word_layer import NO_WORD
 from xmcpipe.pieces import Pieces
-from xmcpipe.training.initial.start import merged_words, start_from
+from xmcpipe.training.initial.shared_rows import merged_words
+from xmcpipe.training.initial.start import Start
 
 OLD = [f"old {number}" for number in range(8)] + ["both 1", "both 2", "both 3", "both 4"]
 NEW = ["both 4", "both 3", "new 1", "both 2", "new 2", "both 1"]
@@ -107,7 +108,7 @@ def new(tiny_encoder: Path) -> Model:
 def test_rows_of_shared_labels_are_taken_over(old: Model, new: Model, tmp_path: Path) -> None:
     before = {name: dense_row(new, row) for row, name in enumerate(NEW)}
     folder = saved(tmp_path / "old", old, OLD)
-    assert start_from(new, NEW, folder, frozen=False) == 4
+    assert Start.read(folder, NEW).copy_to(new, frozen=False) == 4
     for row, name in enumerate(NEW):
         weights, bias, words = dense_row(new, row)
         if name in ("new 1", "new 2", "both 4"):
@@ -129,11 +130,11 @@ def test_rows_of_shared_labels_are_taken_over(old: Model, new: Model, tmp_path: 
 def test_the_encoder_is_taken_over_unless_it_is_frozen(old: Model, new: Model, tmp_path: Path) -> None:
     folder = saved(tmp_path / "old", old, OLD)
     with pytest.raises(XmcpipeError, match=r"the encoder of .*old was trained, and is not that of the embed"):
-        start_from(new, NEW, folder, frozen=True)
-    start_from(new, NEW, folder, frozen=False)
+        Start.read(folder, NEW).copy_to(new, frozen=True)
+    Start.read(folder, NEW).copy_to(new, frozen=False)
     for name, tensor in old.encoder.state_dict().items():
         assert torch.equal(new.encoder.state_dict()[name], tensor), name
-    start_from(new, NEW, folder, frozen=True)  # it is the same one now
+    Start.read(folder, NEW).copy_to(new, frozen=True)  # it is the same one now
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_another_kind_of_head_is_refused(
     shape = replace(HeadShape("ffi", HIDDEN, len(NEW), 6, bias=True), **changes)
     model = build_model(load(str(tiny_encoder)), ModelShape(shape, "mean"), draw=True)
     with pytest.raises(XmcpipeError, match=message) as error:
-        start_from(model, NEW, folder, frozen=False)
+        Start.read(folder, NEW).copy_to(model, frozen=False)
     assert "\n" not in str(error.value)
 
 
@@ -166,7 +167,7 @@ def test_another_encoder_is_refused(old: Model, tmp_path: Path) -> None:
         load(str(other)), ModelShape(HeadShape("ffi", HIDDEN, 6, 6, bias=True), "mean"), draw=True
     )
     with pytest.raises(XmcpipeError, match=r"expected the encoder of .*, got one that differs in embeddings"):
-        start_from(model, NEW, folder, frozen=False)
+        Start.read(folder, NEW).copy_to(model, frozen=False)
 
 
 word_rows = st.lists(st.one_of(st.integers(0, 9), st.just(NO_WORD)), min_size=4, max_size=4).filter(

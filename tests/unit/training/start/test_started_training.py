@@ -22,6 +22,7 @@ MODES: dict[str, dict[str, Any]] = {
     "averaged": {"loss": "bce", "head": HEAD, "average": "ema", "average_decay": 0.8},
     "bfloat16": LIGHT,
     "float8": FLOAT8_MODE,
+    "grouped": {**LIGHT, "head": {**HEAD, "group": 4, "group_by": "random"}},
     "grown": {
         **LIGHT,
         "rewire": {"interval": 3, "fraction": 0.3, "growth": "gradient"},
@@ -104,7 +105,8 @@ def test_the_first_rows_are_those_of_the_model(
 
 # With the auxiliary branch, and without it.
 @pytest.mark.parametrize(
-    ("mode", "stop"), [("float32", 2), ("averaged", 10), ("bfloat16", 10), ("float8", 2), ("grown", 10)]
+    ("mode", "stop"),
+    [("float32", 2), ("averaged", 10), ("bfloat16", 10), ("float8", 2), ("grouped", 10), ("grown", 10)],
 )
 def test_a_kill_changes_no_bit(
     sources: Sources,
