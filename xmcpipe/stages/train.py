@@ -64,15 +64,12 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     embeddings = _embeddings(config, encoder_name, inputs)
     frozen = embeddings if config.encoder.frozen else None
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, frozen)
-    clusters = None
     if config.auxiliary.weight or config.head.groups_by_meaning:
         _require_same_shards(inputs, "clusters", "cluster")
-    if config.auxiliary.weight:
-        clusters = read_clusters(inputs["clusters"], feed.num_labels)
+    clusters = read_clusters(inputs["clusters"], feed.num_labels) if config.auxiliary.weight else None
     start = None if config.start_from is None else _start(config.start_from, shards)
     order_L = label_order(config, feed, inputs.get("clusters"))
-    if start is not None:
-        order_L = start.order(order_L)
+    order_L = order_L if start is None else start.order(order_L)
     words = _words(config, shards, feed)
     num_clusters = count_clusters(clusters)
     num_tokens = max(len(tokenizer), feed.shards.num_tokens)
@@ -83,7 +80,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     begin_with_embeddings(config, model, embeddings, feed)
     if start is not None:
         start.copy_to(model, config.encoder.frozen)
-        del start  # the old model
+        start = None  # frees the old model
     trainer = Trainer(config, model, feed, clusters, device, scratch, meter := FirstStepsMeter())
     trainer.fit()
     figures = {**_figures(trainer, meter, device), "auto": chosen_values(table, config)}

@@ -57,12 +57,11 @@ def make(
     feed = Feed(shards, config, 0, CPU)
     on = config.auxiliary.weight > 0
     order = label_order(config, feed, None)
-    if start is not None:
-        begin = Start.read(start, read_vocabulary(shards)["label"].to_pylist())
-        order = begin.order(order)
+    begin = None if start is None else Start.read(start, read_vocabulary(shards)["label"].to_pylist())
+    order = order if begin is None else begin.order(order)
     model = new_model(config, str(encoder), 204, feed, 4 if on else 0, order_L=order)
     feed.separate(model.frequent, model.head.order)
-    if start is not None:
+    if begin is not None:
         begin.copy_to(model, frozen=False)
     model.encoder.requires_grad_(not frozen)
     for module in model.encoder.modules():

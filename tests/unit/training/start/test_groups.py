@@ -66,7 +66,7 @@ def test_the_fullest_groups_stay_together(
 
 
 def test_labels_fill_places_near_their_neighbours() -> None:
-    # The usual order is that of the ids; labels 3 and 8 are new, and there is no place for the group of label 4.
+    # The usual order is that of the ids; labels 3 and 8 are new, and label 4's group has no place.
     old_group_L = np.array([5, 5, 5, -1, 9, 2, 2, 2, -1, 7])
     order = kept_groups(np.arange(10, dtype=np.int32), old_group_L, 4)
     assert order.tolist() == [4, 5, 6, 7, 0, 1, 2, 3, 8, 9]
