@@ -16,7 +16,8 @@ FEW = 0.5  # share of the documents' labels in the label table below which a war
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
 RARE = 0.5  # share of pairs whose label occurs once above which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
-WEIGHT = r"^[0-9]+:[0-9.]+$"  # svmlight writes 3:1
+WEIGHT = r"^[0-9]+:[0-9.]+$|:[0-9]*\.[0-9]+$|:1$"  # svmlight writes 3:1, others name:0.5
+SYMBOLS = r"^[\s!-/:-@\[-`{-~]+$"  # ASCII punctuation alone
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
 ODD_END = (
     r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
@@ -143,6 +144,10 @@ def _check_ends(used: pl.Series) -> None:
             "warning: all %s labels are made of 0 and 1, such as %r: are they vectors, read with --multi-hot?"
         )
         logger.warning(message, f"{len(used):,}", used[0])
+    symbols = used.filter(used.str.contains(SYMBOLS))
+    if len(symbols):
+        message = "warning: %s labels are symbols without a letter or digit: %s: check the label separator"
+        logger.warning(message, f"{len(symbols):,}", _examples(symbols))
     typed = used.filter(used.str.contains(r"\\[tn]"))
     if len(typed):
         message = r"warning: %s labels hold \t or \n as two characters: %s"

@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
+from xmcpipe.data.tables.json_shapes import way_out_of, way_out_of_label, way_out_of_labels
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.json_file import parse_json
@@ -102,6 +103,9 @@ def _read_by_line(
             raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
         if not isinstance(record, dict):
             raise place.error(number, f"expected an object, got {_kind(record)}")
+        if way_out := way_out_of(record, selection.required):
+            fault = f"expected a string or a number in {selection.required[0]!r}"
+            raise place.error(number, f"{fault}, got {_kind(record.get(selection.required[0]))}", way_out)
         rows.append([_value(record.get(name), name, selection, place, number) for name in schema])
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -118,24 +122,27 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
             if parsed is not None:
                 return parsed
         if isinstance(value, list):
-            read = _whole if name in selection.whole_numbers else _scalar
-            return [read(item, name, place, line) for item in value]
-        hint = "set label_separator" if isinstance(value, str) and name in selection.lists else ""
+            if name in selection.whole_numbers:
+                return [_whole(item, name, place, line) for item in value]
+            return [_scalar(item, name, selection, place, line) for item in value]
+        is_text = isinstance(value, str) and name in selection.lists
+        hint = "set label_separator" if is_text else way_out_of_labels(value)
         raise place.error(line, f"expected a list in {name!r}, got {_kind(value)}", hint)
     if name in selection.separated and isinstance(value, list):
         fault = f"expected a string with separators in {name!r}, got a list"
         raise place.error(line, fault, "remove label_separator")
     if isinstance(value, dict):
         raise place.error(line, f"expected a string or a number in {name!r}, got an object")
-    return _scalar(value, name, place, line)
+    return _scalar(value, name, selection, place, line)
 
 
-def _scalar(value: Any, name: str, place: JsonPlace, line: int) -> str | None:
+def _scalar(value: Any, name: str, selection: Selection, place: JsonPlace, line: int) -> str | None:
     try:
         return item_text(value)
     except TypeError as error:
         fault = f"expected a string or a number in {name!r}, got {_kind(value)}"
-        raise place.error(line, fault) from error
+        hint = way_out_of_label(value) if name in selection.lists else "write it as one string"
+        raise place.error(line, fault, hint) from error
 
 
 def _whole(value: Any, name: str, place: JsonPlace, line: int) -> int | None:
@@ -167,5 +174,6 @@ def _present_columns(block: str, rows: pl.DataFrame, selection: Selection, path:
         absent -= keys.keys()
         for name in selection.required:
             if absent.issuperset((name, *selection.stand_ins.get(name, ()))):
-                raise selection.missing(path, name, list(keys))
+                first = parse_json(next(filter(str.strip, block.split("\n"))))
+                raise selection.missing(path, name, list(keys), way_out_of(first, selection.required))
     return tuple(name for name in rows.columns if name not in absent)

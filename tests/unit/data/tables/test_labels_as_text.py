@@ -113,3 +113,26 @@ def test_swapped_columns_are_warned_about(read: Import) -> None:
     assert "documents have 10 words and 80 labels of 80 words, such as 'the'" in got.warnings[0]
     prose = read("x.csv", text, label_separator=";")
     assert any("has the separator ';'" in line for line in prose.warnings)
+
+
+def test_a_symbol_between_blanks_is_guessed_before_the_blank(read: Import) -> None:
+    slashed = csv_text({"0": "a / b", "1": "b / c", "2": "a"})
+    assert "here perhaps ' / '" in read("x.csv", slashed).error
+    assert "here perhaps '/'" in read("x.csv", csv_text({"0": "a/b", "1": "b/c"})).error
+    got = read("x.csv", slashed, label_separator=" ")
+    assert any("1 labels are symbols without a letter or digit: '/'" in line for line in got.warnings)
+    assert not read("x.csv", slashed, label_separator=" / ").warnings
+
+
+def test_whole_numbers_between_separators_lose_the_point(read: Import) -> None:
+    got = read("x.csv", csv_text({"0": "10.0, 11.0", "1": "11.0", "2": ""}), label_separator=",")
+    assert got.labels == {"0": ["10", "11"], "1": ["11"], "2": []}
+    assert any("10.0 is read as 10" in line for line in got.log)
+    versions = read("x.csv", csv_text({"0": "2.0 2.5", "1": "3.0"}), label_separator=" ")
+    assert versions.labels == {"0": ["2.0", "2.5"], "1": ["3.0"]}
+
+
+@pytest.mark.parametrize("text", ["art:0.5 food:0.25", "art:1 food:1", "a:.5 b:1.0"])
+def test_names_with_weights_are_refused(read: Import, text: str) -> None:
+    error = read("x.csv", csv_text({"0": text, "1": text}), label_separator=" ").error
+    assert "2 of 2 labels end with a value (:), such as 'a" in error

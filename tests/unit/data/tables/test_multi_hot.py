@@ -148,5 +148,7 @@ def test_a_column_for_each_label(read: Import, tmp_path: Path, ending: str) -> N
         "row 1: expected 0 or 1 in column 'other', got '7'"
         in read(f"x.{ending}", content, label_columns=["a", "other"]).error
     )
+    words = read("y.csv", "text,a,b\nx,yes,no\ny,No,YES\nz,,Yes\n", label_columns=["a", "b"])
+    assert words.labels == {"0": ["a"], "1": ["b"], "2": ["b"]}
     assert "expected a column 'labels', got text, a, b, c, other" in read(f"x.{ending}", content).error
     assert "--label-columns" in read(f"x.{ending}", content).error

@@ -16,6 +16,7 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
+YES_OR_NO = {"": "0", **dict.fromkeys(("no", "No", "NO"), "0"), **dict.fromkeys(("yes", "Yes", "YES"), "1")}
 QUOTED = r'(?s)^\s*".*"\s*$'
 
 
@@ -54,7 +55,7 @@ class LabelReader:
         self._separator = separator
         self._vectors = VectorCheck(path, syntax.column)
         self._separators: SeparatorCheck | None = SeparatorCheck(path, syntax.column, separator)
-        self._numbers = WholeNumbers(path, syntax.column)
+        self._numbers, self._pieces = WholeNumbers(path, syntax.column), WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
         self._named_vectors: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
@@ -148,7 +149,7 @@ class LabelReader:
             )
         if self._separators is not None:
             self._separators.add(strings)
-        return strings.str.split(self._separator)
+        return self._pieces.strings(strings.str.split(self._separator))
 
     def _of_lists(self, column: pl.Series) -> pl.Series:
         """A column of lists as list<string> [n]; the items of structs are their `uri`."""
@@ -235,7 +236,7 @@ class LabelReader:
                     f"{self._path}: expected 0 and 1 in column {name!r}, got {rows[name].dtype}",
                     "read 0/1 vectors with --multi-hot",
                 )
-            values = rows[name].cast(pl.String).fill_null("0").replace("", "0")
+            values = rows[name].cast(pl.String).fill_null("0").replace(YES_OR_NO)
             bits = binary(values)
             if bits.null_count():
                 row = int(bits.is_null().arg_max() or 0)

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 # A separator that a file may have instead -> what the option is then, for a message.
 SEPARATORS = {";": "';'", "|": "'|'", "\t": r"'\t'", ",": "','", " ": "' '", "\n": r"$'\n'"}
+# A symbol between blanks comes before the blank, which would make a label of it; a slash is in names as well.
+GUESSED = {**{f" {symbol} ": f"' {symbol} '" for symbol in "/&+>-"}, **SEPARATORS, "/": "'/'"}
 # These stand in few names. A name may well hold a comma or a blank, so they are only warned about.
 SURE = (";", "|", "\t")
 MAX_VALUES = 20_000  # distinct values that are looked at
@@ -21,7 +23,7 @@ LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken f
 def likely_separator(values: pl.Series) -> str | None:
     """The separator, as an option, that a tenth or more of the strings hold; None if there is none."""
     filled = values.filter(values.str.strip_chars() != "").str.strip_chars().head(MAX_VALUES)
-    for separator, option in SEPARATORS.items():
+    for separator, option in GUESSED.items():
         if filled.str.contains(separator, literal=True).mean() >= LEAST_SHARE:  # type: ignore[operator]
             return option
     return None

@@ -8,7 +8,7 @@ import polars as pl
 
 logger = logging.getLogger(__name__)
 
-WHOLE_FLOAT = r"^(-?[0-9]+)\.0$"
+WHOLE_FLOAT = r"^\s*(-?[0-9]+)\.0\s*$"
 
 
 class WholeNumbers:
@@ -40,10 +40,11 @@ class WholeNumbers:
 
     def _all_whole(self, values: pl.Series) -> bool:
         values = values.drop_nulls()
+        values = values.filter(values.str.strip_chars() != "")
         if self._text_is_whole is None and len(values):
             self._text_is_whole = bool(values.str.contains(WHOLE_FLOAT).all())
             if self._text_is_whole:
-                self._say(values[0], values[0].removesuffix(".0"))
+                self._say(given := values[0].strip(), given.removesuffix(".0"))
         return bool(self._text_is_whole)
 
     def _say(self, given: str, read: str) -> None:

@@ -1,0 +1,44 @@
+"""JSON that holds documents in another shape than one object for each, and what to do with it."""
+
+from collections.abc import Collection
+from typing import Any
+
+NAMES = ("label", "name", "title", "uri", "id")  # keys of an object that may hold the name of a label
+RECORDS = "write an object for each document (pandas: to_json(orient='records', lines=True))"
+
+
+def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
+    """What to do with an object of which the reader takes `columns`; "" for an object that is a document."""
+    nested = [key for key, value in record.items() if isinstance(value, list) and _are_objects(value)]
+    if nested and not set(columns) & record.keys():
+        return f"write only the list in {nested[0]!r}, or each of its objects on a line"
+    if {"columns", "data"} <= record.keys() and not set(columns) & record.keys():
+        return RECORDS
+    table = [record[name] for name in columns if name in record]
+    if len(table) > 1 and all(isinstance(value, dict) for value in table):
+        return RECORDS
+    several = [value for value in table if isinstance(value, list)]
+    if len(several) == len(table) > 1 and len({len(value) for value in several}) == 1:
+        return "write an object for each document; a text in pieces as one string"
+    return ""
+
+
+def way_out_of_label(value: Any) -> str:
+    """What to do with a label that is no string."""
+    if isinstance(value, list):
+        return "write one list of labels for each document, without lists in it"
+    if isinstance(value, dict):
+        name = next((key for key in NAMES if isinstance(value.get(key), str)), None)
+        return "write each label as a string" + (f", here perhaps its {name!r}" if name else "")
+    return ""
+
+
+def way_out_of_labels(value: Any) -> str:
+    """What to do with labels that are no list."""
+    if isinstance(value, dict) and value and all(each in (0, 1) for each in value.values()):
+        return "write a list of the labels whose value is 1"
+    return "write a list of the labels" if isinstance(value, dict) else ""
+
+
+def _are_objects(value: list[Any]) -> bool:
+    return bool(value) and all(isinstance(each, dict) for each in value)
