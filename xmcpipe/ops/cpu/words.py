@@ -3,6 +3,9 @@
 For most connections the work is one read of the index and one test of a bit. 65,536 bits, one a word, fit
 into the first-level cache; the places of the words don't, and are read only where the bit is set.
 
+Scores lie row by row, so those of a label are far apart, and often at distances that fall into one set of the
+cache. They are read and written for 16 labels at a time, which a line of the cache holds.
+
 B rows, K' words that a label reads, A of them in the batch, P panels, W rows of a panel.
 """
 
@@ -22,6 +25,7 @@ from xmcpipe.ops.word_layer import SEED_OF_WORDS, BatchWords, WordLayer, WordUpd
 
 EIGHT, LOW = np.uint16(3), np.uint16(7)
 ZERO = np.float32(0.0)
+TILE = 16  # labels whose scores are in one line of the cache
 
 
 class WordArrays(NamedTuple):
@@ -172,31 +176,45 @@ def update_words(
 def scores_slice(
     scores: Floats, words: WordArrays, buffers: WordBuffers, sums: Floats, begin: int, end: int, width: Width
 ) -> None:
-    """Add the words' part to the columns [begin, end) of `scores` [B, L]; `sums` [P * W] is workspace."""
+    """Add the words' part to the columns [begin, end) of `scores` [B, L].
+
+    `sums` float32 [16, P * W] is workspace.
+    """
     scores, words, sums = unowned(scores), unowned_words(words), unowned(sums)
-    buffers = unowned_word_buffers(buffers)
-    for label in range(begin, end):
-        active = find_active(words, label, len(sums), buffers)
-        if active:
-            sums[:] = ZERO
-            add_word_scores(words, active, buffers, sums, width)
-            for row in range(len(scores)):
-                scores[row, label] += sums[row]
+    buffers, padded_rows = unowned_word_buffers(buffers), sums.shape[1]
+    found = np.empty(TILE, np.int64)
+    for first in range(begin, end, TILE):
+        count = 0
+        for label in range(first, min(first + TILE, end)):
+            active = find_active(words, label, padded_rows, buffers)
+            if active:
+                sums[count] = ZERO
+                add_word_scores(words, active, buffers, sums[count], width)
+                found[count] = label
+                count += 1
+        for row in range(len(scores) if count else 0):
+            for number in range(count):
+                scores[row, found[number]] += sums[number, row]
 
 
 @compiled
 def update_slice(
-    grad: Floats, words: WordArrays, buffers: WordBuffers, column: Floats, begin: int, end: int, width: Width
+    grad: Floats, words: WordArrays, buffers: WordBuffers, columns: Floats, begin: int, end: int, width: Width
 ) -> None:
-    """Update the labels [begin, end) from `grad` [B, L]; `column` [P * W] is workspace, zero at first."""
-    grad, words, column = unowned(grad), unowned_words(words), unowned(column)
+    """Update the labels [begin, end) from `grad` [B, L].
+
+    `columns` float32 [16, P * W] is workspace, zero at first.
+    """
+    grad, words, columns = unowned(grad), unowned_words(words), unowned(columns)
     buffers = unowned_word_buffers(buffers)
-    for label in range(begin, end):
-        active = find_active(words, label, len(column), buffers)
-        if active:
-            for row in range(len(grad)):
-                column[row] = grad[row, label]
-            update_words(words, label, active, buffers, column, width)
+    for first in range(begin, end, TILE):
+        last = min(first + TILE, end)
+        for row in range(len(grad)):
+            for label in range(first, last):
+                columns[label - first, row] = grad[row, label]
+        for label in range(first, last):
+            active = find_active(words, label, columns.shape[1], buffers)
+            update_words(words, label, active, buffers, columns[label - first], width)
 
 
 def scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
@@ -207,7 +225,7 @@ def scores_(scores_BL: Tensor, words: BatchWords, layer: WordLayer) -> None:
     arrays, scores = word_arrays(words, layer, panels.padded_rows), array(scores_BL)
 
     def run(_: int, begin: int, end: int) -> None:
-        sums = np.empty(panels.padded_rows, np.float32)
+        sums = np.empty((TILE, panels.padded_rows), np.float32)
         scores_slice(scores, arrays, word_buffers(layer), sums, begin, end, panels.width)
 
     over_slices(run, slices(scores_BL.shape[1]))
@@ -221,7 +239,7 @@ def update_(grad_BL: Tensor, words: BatchWords, layer: WordLayer, update: WordUp
     arrays, grad = word_arrays(words, layer, panels.padded_rows, update), array(grad_BL)
 
     def run(_: int, begin: int, end: int) -> None:
-        column = np.zeros(panels.padded_rows, np.float32)
-        update_slice(grad, arrays, word_buffers(layer), column, begin, end, panels.width)
+        columns = np.zeros((TILE, panels.padded_rows), np.float32)
+        update_slice(grad, arrays, word_buffers(layer), columns, begin, end, panels.width)
 
     over_slices(run, slices(grad_BL.shape[1]))

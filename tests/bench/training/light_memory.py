@@ -1,7 +1,7 @@
 """Measures the peak memory of `xmcpipe train --steps N` above that of its imports, on random documents.
 
-    python -m tests.bench.light_memory --labels 670091 --fan-in 128
-    python -m tests.bench.light_memory --labels 2812281 --fan-in 256
+    python -m tests.bench.training.light_memory --labels 670091 --fan-in 128
+    python -m tests.bench.training.light_memory --labels 2812281 --fan-in 256
 
 The whole command is measured, from building the model to the published artifact, in its own process: its
 largest resident set (VmHWM) minus that after its imports. The encoder is a small random BERT; --set is passed

@@ -1,6 +1,6 @@
 """Measures the cost of classifier, loss and data path relative to the bare encoder, on the same batches.
 
-    python -m tests.bench.training_overhead SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
+    python -m tests.bench.training.training_overhead SHARDS [--clusters CLUSTERS] [--head ffi] [--fan-in 64]
 
 `bare` is the encoder's forward and backward pass with a sum as the loss; `whole` adds collating, pooling,
 dropout, the output layer, its loss and gradient, the auxiliary branch, and the classifier's optimizer step.

@@ -1,6 +1,6 @@
 """Measures the cost of growth by gradient relative to training, on generated documents.
 
-    python -m tests.bench.growth_overhead [--labels 20000] [--documents 50000] [--fan-in 64]
+    python -m tests.bench.training.growth_overhead [--labels 20000] [--documents 50000] [--fan-in 64]
 
 The output layer alone is trained, on random features and with memory = "light", so that steps are as short as
 they get; with an encoder in the training, a rewiring is a smaller share. Steps and rewirings alternate, and
