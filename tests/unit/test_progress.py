@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -40,9 +41,9 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which the test sets."""
+    """The time, which the test sets. Only progress sees it: servers of other tests wait by the real one."""
     now = [100.0]
-    monkeypatch.setattr("xmcpipe.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("xmcpipe.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
