@@ -13,15 +13,14 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from xmcpipe.api.chains import ModelFolders, model_of
+from xmcpipe.api.chains import ModelFolders
+from xmcpipe.api.finding import RANKING, find_model, ranking_text
 from xmcpipe.api.texts import name_list, text_list
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import MODEL_VERSION
-from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages.predict import PredictConfig, require_calibration_of
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class Model:
 
         target = Path(path)
         card = model_card(self.path, target.name, len(self._bundle.labels))
-        copy_model(self.folders, target, {CARD: card}, LEFT_OUT)
+        copy_model(self.folders, target, {CARD: card, RANKING: ranking_text(self._config)}, LEFT_OUT)
 
     def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
         """Upload the model, with a model card, to `name` (USER/MODEL) on the Hugging Face hub.
@@ -161,7 +160,8 @@ class Model:
         """
         from xmcpipe.api.saving import push
 
-        return push(self.folders, name, len(self._bundle.labels), private, token)
+        files = {RANKING: ranking_text(self._config)}
+        return push(self.folders, name, len(self._bundle.labels), files, private, token)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
         """Write the model as an ONNX graph to the new folder `path`, with a page that says how to use it.
@@ -237,10 +237,11 @@ def load(
     """The model in a folder (`artifacts/model/...`), of a recipe (path or name), or of the hub (USER/MODEL).
 
     `store` is where the recipe's artifacts are: by default XMCPIPE_STORE, else the folder artifacts. The
-    table [predict] of the recipe applies, except for k, or else its defaults. `device` ("auto", "cpu",
-    "cuda", ...), `precision` ("float32", "bfloat16", "float16") and `order` ("score", "probability", "auto")
-    replace its keys. `calibration` is the folder of the model's calibration: by default that of the recipe
-    or, for a copied model, its own. With `verify`, files are first compared with their manifest, if any.
+    table [predict] of the recipe applies, except for k; copies of the model keep order and propensity_weight.
+    `device` ("auto", "cpu", "cuda", ...), `precision` ("float32", "bfloat16", "float16") and `order`
+    ("score", "probability", "auto") replace its keys. `calibration` is the folder of the model's calibration:
+    by default that of the recipe or, for a copied model, its own. With `verify`, files are first compared
+    with their manifest, if any.
 
     A model of the hub is downloaded once. Raises XmcpipeError if there is no such model or recipe, if the
     recipe's model isn't trained yet, for a model of another version, for files that were changed, and for a
@@ -248,7 +249,7 @@ def load(
     """
     if not isinstance(model, str | os.PathLike):
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
-    folders, config = _found(model, {"device": device, "precision": precision, "order": order}, store)
+    folders, config = find_model(model, {"device": device, "precision": precision, "order": order}, store)
     if calibration is not None:
         folders = ModelFolders(folders.model, Path(calibration).expanduser())
     if verify:
@@ -256,25 +257,6 @@ def load(
             if (folder / FILE_NAME).is_file():
                 require_whole(Artifact.at(folder))
     return Model(folders, open_bundle(folders, config), config)
-
-
-def _found(
-    model: str | os.PathLike[str], given: dict[str, Any], store: str | os.PathLike[str] | None
-) -> tuple[ModelFolders, PredictConfig]:
-    """Where a model is, and its table [predict] with the values of `given` that aren't None."""
-    keys = {name: value for name, value in given.items() if value is not None}
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return ModelFolders(path), from_table(PredictConfig, keys, "predict")
-    if path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):
-        from xmcpipe.api.saving import HUB_ID, pull
-
-        if isinstance(model, os.PathLike) or not HUB_ID.fullmatch(model):
-            raise XmcpipeError(f"there is no folder {path}", "give the folder of a model, or a recipe")
-        return ModelFolders(pull(model)), from_table(PredictConfig, keys, "predict")
-    recipe = load_recipe(str(path), tables={"predict": keys})
-    folders = model_of(recipe, Path(store or os.environ.get("XMCPIPE_STORE") or "artifacts"))
-    return folders, recipe.configs["predict"]
 
 
 def open_bundle(folders: ModelFolders, config: PredictConfig, explain: bool = False) -> "Bundle":

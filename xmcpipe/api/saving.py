@@ -58,10 +58,17 @@ def copy_model(
         part.rename(target)
 
 
-def push(source: ModelFolders, name: str, num_labels: int, private: bool, token: str | None) -> str:
+def push(
+    source: ModelFolders,
+    name: str,
+    num_labels: int,
+    files: Mapping[str, str],
+    private: bool,
+    token: str | None,
+) -> str:
     """Upload the model in `source`, with its card, to `name` (USER/MODEL) on the hub; returns its address.
 
-    Raises XmcpipeError for another form of name, and if the hub refuses it or can't be reached.
+    `files` (name: text) are added. Raises XmcpipeError for another form of name, and if the hub refuses it or can't be reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -70,7 +77,8 @@ def push(source: ModelFolders, name: str, num_labels: int, private: bool, token:
         raise XmcpipeError(f"expected a name USER/MODEL on the hub, got {name!r}", "for example me/papers")
     with tempfile.TemporaryDirectory(prefix="xmcpipe-push-") as folder:
         copy = Path(folder, "model")
-        copy_model(source, copy, {CARD: model_card(source.model, name, num_labels)}, LEFT_OUT)
+        card = model_card(source.model, name, num_labels)
+        copy_model(source, copy, {CARD: card, **files}, LEFT_OUT)
         try:
             api = HfApi(token=token)
             api.create_repo(name, private=private, exist_ok=True)

@@ -82,3 +82,43 @@ def test_an_onnx_graph_of_a_loaded_model(model: xmcpipe.Model, tmp_path: Path) -
     assert json.loads((tmp_path / "onnx" / "labels.json").read_text()) == model.labels
     with pytest.raises(xmcpipe.XmcpipeError, match="expected a new or empty folder"):
         model.export_onnx(tmp_path / "onnx")
+
+
+def test_a_copy_orders_labels_as_its_recipe_says(
+    model: xmcpipe.Model, test: Documents, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "one")
+    path = tmp_path / "one" / "predict.json"
+    assert json.loads(path.read_text()) == {"order": "score", "propensity_weight": 0.0}
+    path.write_text('{"propensity_weight": 50.0}')
+    rare_first = xmcpipe.load(tmp_path / "one", device="cpu", precision="float32")
+    expected = rare_first.predict(test.texts, k=1)
+    assert expected != model.predict(test.texts, k=1)
+    rare_first.save(tmp_path / "two")
+    copy = xmcpipe.load(tmp_path / "two", device="cpu", precision="float32")
+    assert copy.predict(test.texts, k=1) == expected
+    command = [sys.executable, "-m", "xmcpipe", "predict", "--model", str(tmp_path / "two"), "--json"]
+    command += ["--set", "predict.precision=float32", "--top", "1", "--text", test.texts[0]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["labels"][0]["label"] == expected[0][0].label
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected a JSON object, got list"),
+        ('{"order": "best"}', "expected"),
+        ('{"propensity_weight": -1}', "expected propensity_weight >= 0"),
+        ('{"propensity_weight": NaN}', "expected"),
+        ('{"allow": "/etc/hostname"}', "expected order and propensity_weight, got allow"),
+        ('{"order": ' + "[" * 60_000, "nested too deeply"),
+    ],
+)
+def test_a_strangers_order_is_checked(model: xmcpipe.Model, tmp_path: Path, text: str, message: str) -> None:
+    model.save(tmp_path / "one")
+    (tmp_path / "one" / "predict.json").write_text(text)
+    with pytest.raises(xmcpipe.XmcpipeError, match=message) as error:
+        xmcpipe.load(tmp_path / "one", device="cpu")
+    assert "predict.json" in error.value.message
+    assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from xmcpipe.api.chains import ModelFolders, model_of
+from xmcpipe.api.finding import read_ranking
 from xmcpipe.artifacts.manifest import FILE_NAME
 from xmcpipe.artifacts.store import Artifact, Store
 from xmcpipe.artifacts.verified import require_whole
@@ -160,7 +161,9 @@ def predict(
         raise XmcpipeError(f"expected -o FILE with --format {out_format}, got none", "add -o FILE")
     if explain and out is not None:
         raise XmcpipeError("expected one of --explain and -o, got both", "omit one of them")
-    loaded = read_recipe(name, settings, {"predict": keys if name else {"k": DEFAULT_TOP, **keys}})
+    if not name:
+        keys = {"k": DEFAULT_TOP, **(read_ranking(model) if model else {}), **keys}
+    loaded = read_recipe(name, settings, {"predict": keys})
     config = loaded.configs["predict"]
     reading = Reading(
         defaults=loaded.configs.get("import"),
