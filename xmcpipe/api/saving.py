@@ -68,7 +68,8 @@ def push(
 ) -> str:
     """Upload the model in `source`, with its card, to `name` (USER/MODEL) on the hub; returns its address.
 
-    `files` (name: text) are added. Raises XmcpipeError for another form of name, and if the hub refuses it or can't be reached.
+    `files` (name: text) are added. Raises XmcpipeError for another form of name, and if the hub refuses it
+    or can't be reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
