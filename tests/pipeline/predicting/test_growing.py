@@ -50,7 +50,8 @@ def same_rows(one: torch.Tensor, two: torch.Tensor) -> bool:
 
 def test_a_training_of_groups_starts_from_a_model(workplace: Workplace) -> None:
     """Labels stay together, although groups by frequency would be others, and read the same features."""
-    options = [*settings(MODES["groups"]), "--set", "train.rewire.interval=0"]
+    short = ["train.rewire.interval=0", "train.max_steps=3", "train.warmup_steps=1"]
+    options = settings([*MODES["groups"], *short])
     workplace.call("cluster", "tiny.toml", *options)
     first = model_of(workplace, *options)
     still = settings(["train.head.lr=1e-30", "train.encoder.lr=0", "train.head.group_by=frequency"])
