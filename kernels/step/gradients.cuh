@@ -59,22 +59,26 @@ __device__ __forceinline__ float lane_gradients(const SharedMemory& memory, cons
     return gradient_sum;
 }
 
-// Losses and gradients of the tile's scores, a label per warp at a time, and the step of the tile's biases.
+// Losses and gradients of the tile's scores, a label per warp at a time, and the step of the tile's biases. In a cluster,
+// where a bias has gradients in each block, their sum over the block's rows is left in `bias_sum` instead.
 __device__ __forceinline__ void compute_losses(const Parameters& params, const SharedMemory& memory, StepState& state,
-                                               int tile) {
+                                               int tile, float* bias_sum = nullptr) {
     TileRange range = tile_range(params, tile);
     u64 first_label = (u64)(params.labels.first_label + range.label);
     float* bias = params.layer.bias_L ? params.layer.bias_L + range.label : nullptr;
     int lane = thread_index() % WARP_SIZE, row = lane * LANE_ROWS;
+    RowRange rows = row_range(params.batch);
     float loss_sum = 0.0f;
     for (int label = thread_index() / WARP_SIZE; label < TILE; label += WARPS) {
         float gradient_sum = 0.0f;
-        int num_rows = label < range.num_labels ? params.batch.rows : 0;
-        u32 random = gradient_random_bits(state.rounding_key, first_label + label, row);
+        int num_rows = label < range.num_labels ? rows.count : 0;
+        u32 random = gradient_random_bits(state.rounding_key, first_label + label, rows.first + row);
         if (row < BATCH) gradient_sum = lane_gradients(memory, state, label, row, num_rows, random, loss_sum);
         if (bias) {
             gradient_sum = sum_over_warp(gradient_sum);
-            if (lane == 0 && label < range.num_labels)
+            if (bias_sum && lane == 0)
+                bias_sum[label] = gradient_sum;
+            else if (lane == 0 && label < range.num_labels)
                 bias[label] = state.bias[label] - state.sgd.rate * state.sgd.scale * gradient_sum;
         }
     }

@@ -3,13 +3,14 @@
 #pragma once
 #include "step/layout.cuh"
 
-// features_DB [num_features, stride] to x, with zeros outside.
+// The block's rows of features_DB [num_features, stride] to x, with zeros outside.
 __device__ __forceinline__ void stage_features(const Batch& batch, weight_t* x) {
+    RowRange rows = row_range(batch);
     for (int i = 8 * thread_index(); i < FEATURES * BATCH; i += 8 * THREADS) {
         int feature = i / BATCH, row = i % BATCH;
         uint4 bits = uint4{0, 0, 0, 0};
-        if (feature < batch.num_features && row < batch.stride)
-            bits = *(const uint4*)(batch.features_DB + (i64)feature * batch.stride + row);
+        if (feature < batch.num_features && row < rows.count)  // octets of rows are padded
+            bits = *(const uint4*)(batch.features_DB + (i64)feature * batch.stride + rows.first + row);
         *(uint4*)(x + swizzle(i)) = bits;
     }
 }
@@ -21,10 +22,11 @@ __device__ __forceinline__ void prefetch_line(const void* address) {
 #endif
 }
 
-// Requests the tile that starts at `label` into L2, if there is one.
+// Requests the tile that starts at `label` into L2, if there is one; each block of a cluster a part of it.
 __device__ __forceinline__ void prefetch_tile(const Layer& layer, i64 label, i64 end) {
     i64 last = min(label + TILE, end) * layer.fan_in;
-    for (i64 i = label * layer.fan_in + 64 * thread_index(); i < last; i += 64 * THREADS) {
+    int first = 64 * (THREADS * cluster_rank() + thread_index());
+    for (i64 i = label * layer.fan_in + first; i < last; i += 64 * THREADS * CLUSTER) {
         prefetch_line(layer.weight_LK + i);
         prefetch_line(layer.index_LK + i);
 #if MOMENTUM
@@ -65,21 +67,31 @@ __device__ __forceinline__ void scatter_weights(weight_t* w, const weight_t* wei
     }
 }
 
+// The tile's positives among the block's rows, by the last warp.
+__device__ __forceinline__ void find_positives(const Parameters& params, u32* bits, StepState& state, i64 label,
+                                               const PairWindow* window) {
+    int first_row = row_range(params.batch).first, passed = state.pairs_passed;
+    passed = window ? set_positive_bits_of<TILE, BITMASK_WORDS>(bits, params.positives, *window, label, first_row, passed)
+                    : set_positive_bits<TILE, BITMASK_WORDS>(bits, params.positives, label, first_row, passed);
+    if (threadIdx.x % WARP_SIZE == 0) state.pairs_passed = passed;
+}
+
 // Everything that a tile needs in shared memory. The last warp finds the positives while the others scatter weights.
+// PIPELINED, it has loaded the next pairs before it scatters weights itself, and seldom waits for them.
 __device__ __forceinline__ void load_tile(const Parameters& params, const SharedMemory& memory, StepState& state,
                                           int tile) {
     const Layer& layer = params.layer;
     TileRange range = tile_range(params, tile);
-    prefetch_tile(layer, range.label + (i64)gridDim.x * TILE, params.labels.end);
+    prefetch_tile(layer, range.label + (i64)(gridDim.x / CLUSTER) * TILE, params.labels.end);
     if (threadIdx.x < TILE) {
         bool has_bias = layer.bias_L && (int)threadIdx.x < range.num_labels;
         state.bias[threadIdx.x] = has_bias ? layer.bias_L[range.label + threadIdx.x] : 0.0f;
     }
-    if (threadIdx.x / WARP_SIZE == WARPS - 1) {
-        int passed = set_positive_bits<TILE, BITMASK_WORDS>(memory.positive_bits, params.positives, range.label, 0,
-                                                            state.pairs_passed);
-        if (threadIdx.x % WARP_SIZE == 0) state.pairs_passed = passed;
-    }
+    bool is_last_warp = threadIdx.x / WARP_SIZE == WARPS - 1;
+    PairWindow window = {};
+    if (PIPELINED && is_last_warp) window = load_pairs(params.positives, state.pairs_passed);
+    if (!PIPELINED && is_last_warp) find_positives(params, memory.positive_bits, state, range.label, nullptr);
     scatter_weights(memory.w, layer.weight_LK + range.connection, layer.index_LK + range.connection, range.num_labels,
                     layer.fan_in);
+    if (PIPELINED && is_last_warp) find_positives(params, memory.positive_bits, state, range.label, &window);
 }

@@ -6,12 +6,13 @@
 //   - `thread_index` and `tile_range` hide from the compiler that they return the same each time. It would otherwise
 //     compute what follows from them once and hold it in registers; computing it again in each phase is cheaper.
 #pragma once
+#include "include/cluster.cuh"
 #include "include/gradients.cuh"
 #include "include/positives.cuh"
 #include "include/update.cuh"
 
 #ifndef BATCH
-#define BATCH 64            // rows of the batch at most: 16, 32 or 64
+#define BATCH 64            // rows of the batch that a block has, at most: 16, 32 or 64
 #endif
 #ifndef FEATURES
 #define FEATURES 768        // features at most, a multiple of 128
@@ -28,6 +29,9 @@
 #ifndef BLOCKS
 #define BLOCKS 1            // per multiprocessor, at least: this caps the registers
 #endif
+#ifndef PIPELINED
+#define PIPELINED 0         // 1: fewer operations wait for the one before (loads of scores and positives, sums of dW)
+#endif
 
 #define THREADS 256
 #define WARPS (THREADS / WARP_SIZE)
@@ -36,6 +40,8 @@
 #define ROW_TILES (BATCH / 16)
 #define LABEL_TILES (TILE / 16)
 #define KSPLIT (WARPS / (BATCH / SCORE_ROWS))       // a score is the sum of KSPLIT partial sums (split-K)
+#define SCORE_LOADS (PIPELINED && FEATURES % (32 * KSPLIT) == 0 ? 2 : 1)  // steps of the scores loaded together
+#define SUM_CHAINS (PIPELINED && ROW_TILES > 1 ? 2 : 1)                   // sums that are added up to dW
 #define SCORE_PITCH (BATCH + 8)                     // eight labels' pairs of rows are written without bank conflicts
 #define LANE_ROWS (BATCH > WARP_SIZE ? 2 : 1)       // rows whose losses a lane computes
 #define BITMASK_WORDS ((BATCH + 31) / 32)
@@ -94,6 +100,18 @@ struct StepState {
 };
 
 // ---- values that are recomputed in each phase -----------------------------------------------------------------------
+
+// The rows of the batch that this block has: block r of a cluster has those from r * BATCH on.
+struct RowRange { int first, count; };
+
+__device__ __forceinline__ RowRange row_range(const Batch& batch) {
+#if CLUSTER == 1
+    return RowRange{0, batch.rows};
+#else
+    int first = cluster_rank() * BATCH;
+    return RowRange{first, max(0, min(BATCH, batch.rows - first))};
+#endif
+}
 
 __device__ __forceinline__ int thread_index() {
 #ifdef XMC_HOST

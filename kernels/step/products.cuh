@@ -38,21 +38,26 @@ __device__ __forceinline__ void multiply_scores(float* scores, const weight_t* w
     int x_base = swizzle(element.row * BATCH + row0 + element.column);
     ScoreSums sum = {};
 #pragma unroll 1
-    for (int feature = 0; feature < FEATURES; feature += 16 * KSPLIT) {
-        int columns = (w_base ^ feature % 64) + feature / 64 * 64;
-        u32 a[LABEL_TILES][4];
+    for (int feature0 = 0; feature0 < FEATURES; feature0 += 16 * KSPLIT * SCORE_LOADS) {
+        u32 a[SCORE_LOADS][LABEL_TILES][4], b[SCORE_LOADS][SCORE_ROWS / 16][4];
 #pragma unroll
-        for (int m = 0; m < LABEL_TILES; m++) ldmatrix_x4(a[m], w + 16 * m * FEATURES + columns);
+        for (int i = 0; i < SCORE_LOADS; i++) {
+            int feature = feature0 + 16 * KSPLIT * i, columns = (w_base ^ feature % 64) + feature / 64 * 64;
 #pragma unroll
-        for (int n = 0; n < SCORE_ROWS / 16; n++) {
-            u32 b[4];
-            ldmatrix_x4_transposed(b, x + feature * BATCH + (x_base ^ 16 * n));
+            for (int m = 0; m < LABEL_TILES; m++) ldmatrix_x4(a[i][m], w + 16 * m * FEATURES + columns);
 #pragma unroll
-            for (int m = 0; m < LABEL_TILES; m++) {
-                mma_16816(sum[m][2 * n], a[m], b, weight_t());
-                mma_16816(sum[m][2 * n + 1], a[m], b + 2, weight_t());
-            }
+            for (int n = 0; n < SCORE_ROWS / 16; n++)
+                ldmatrix_x4_transposed(b[i][n], x + feature * BATCH + (x_base ^ 16 * n));
         }
+#pragma unroll
+        for (int i = 0; i < SCORE_LOADS; i++)
+#pragma unroll
+            for (int n = 0; n < SCORE_ROWS / 16; n++)
+#pragma unroll
+                for (int m = 0; m < LABEL_TILES; m++) {
+                    mma_16816(sum[m][2 * n], a[i][m], b[i][n], weight_t());
+                    mma_16816(sum[m][2 * n + 1], a[i][m], b[i][n] + 2, weight_t());
+                }
     }
     store_scores(scores + (split * TILE + lane / 4) * SCORE_PITCH + row0 + lane % 4 * 2, sum);
 }
@@ -86,8 +91,10 @@ __device__ __forceinline__ void multiply_grad_features(GradFeatures& dx, const w
         }
 }
 
-// Writes the block's dX to `out` [rows, num_features].
+// Writes dX of the block's rows to `out` [rows, num_features].
 __device__ __forceinline__ void store_grad_features(float* out, const GradFeatures& dx, const Batch& batch) {
+    RowRange rows = row_range(batch);
+    out += (i64)rows.first * batch.num_features;
     int lane = thread_index() % WARP_SIZE, feature0 = thread_index() / WARP_SIZE * 16;
 #pragma unroll
     for (int m = 0; m < ROW_TILES; m++)
@@ -97,7 +104,7 @@ __device__ __forceinline__ void store_grad_features(float* out, const GradFeatur
             for (int i = 0; i < 4; i++) {
                 int row = 16 * m + lane / 4 + 8 * (i / 2);
                 int feature = feature0 + n / 2 * FEATURE_STRIDE + n % 2 * 8 + lane % 4 * 2 + i % 2;
-                if (row < batch.rows && feature < batch.num_features)
+                if (row < rows.count && feature < batch.num_features)
                     out[(i64)row * batch.num_features + feature] = dx[m][n][i] * (1.0f / GRADIENT_SCALE);
             }
 }
@@ -110,8 +117,9 @@ __device__ __forceinline__ void store_grad_features(float* out, const GradFeatur
 typedef u32 GradientFragments[GRADIENT_PARTS][ROW_TILES][4];
 typedef float WeightSums[2 * DW_BLOCKS][4];
 
-// The products of 16 labels with DW_BLOCKS blocks of 16 features, summed over the rows of the batch.
-__device__ __forceinline__ void multiply_over_rows(WeightSums& sum, GradientFragments& a, const weight_t* g, int g_base,
+// The products of 16 labels with DW_BLOCKS blocks of 16 features, summed over the rows of the batch: odd and even tiles of
+// rows apart if there are two chains.
+__device__ __forceinline__ void multiply_over_rows(WeightSums* sum, GradientFragments& a, const weight_t* g, int g_base,
                                                    const weight_t* x, int x_base) {
 #pragma unroll
     for (int k = 0; k < ROW_TILES; k++)
@@ -124,10 +132,14 @@ __device__ __forceinline__ void multiply_over_rows(WeightSums& sum, GradientFrag
             for (int n = 0; n < DW_BLOCKS; n++) {
                 u32 b[4];
                 ldmatrix_x4(b, x + n * FEATURE_STRIDE * BATCH + (x_base ^ 16 * k));
-                mma_16816(sum[2 * n], a[part][k], b, weight_t());
-                mma_16816(sum[2 * n + 1], a[part][k], b + 2, weight_t());
+                mma_16816(sum[k % SUM_CHAINS][2 * n], a[part][k], b, weight_t());
+                mma_16816(sum[k % SUM_CHAINS][2 * n + 1], a[part][k], b + 2, weight_t());
             }
         }
+#pragma unroll
+    for (int n = 0; n < (SUM_CHAINS - 1) * 2 * DW_BLOCKS; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) sum[0][n][i] += sum[SUM_CHAINS - 1][n][i];
 }
 
 // dW = g x for the warp's features, to shared memory, 16 labels at a time.
@@ -147,8 +159,8 @@ __device__ __forceinline__ void multiply_grad_weight(float* dw, const weight_t* 
 #endif
 #pragma unroll 1
         for (int feature = 0; feature < FEATURES; feature += DW_BLOCKS * FEATURE_STRIDE) {
-            WeightSums sum = {};
-            multiply_over_rows(sum, a, g + label * BATCH, g_base, x + feature * BATCH, x_base);
+            WeightSums chains[SUM_CHAINS] = {}, &sum = chains[0];
+            multiply_over_rows(chains, a, g + label * BATCH, g_base, x + feature * BATCH, x_base);
 #pragma unroll
             for (int n = 0; n < 2 * DW_BLOCKS; n++) {
                 float* here = dw + label * FEATURES + feature + n / 2 * FEATURE_STRIDE + (to ^ n % 2 * 8);

@@ -2,6 +2,14 @@
 #pragma once
 #include "step/layout.cuh"
 
+// dW of an octet of connections of a label of the tile: dw at their indices.
+__device__ __forceinline__ void sample8(float* gradient, const float* dw, int label, const u16* index) {
+    u32 feature[8];
+    load8(index, feature);
+#pragma unroll
+    for (int j = 0; j < 8; j++) gradient[j] = dw[dw_offset(label, feature[j])] * (1.0f / GRADIENT_SCALE);
+}
+
 // Samples dw at the indices of the tile's connections and takes their SGD step, an octet at a time.
 __device__ __forceinline__ void update_weights(const Parameters& params, const float* dw, const StepState& state,
                                                int tile) {
@@ -15,11 +23,8 @@ __device__ __forceinline__ void update_weights(const Parameters& params, const f
 #pragma unroll 1
     for (int i = thread_index(); i < range.num_labels * octets; i += THREADS) {
         int label = i / octets;
-        u32 feature[8];
         float gradient[8];
-        load8(index + 8 * (i64)i, feature);
-#pragma unroll
-        for (int j = 0; j < 8; j++) gradient[j] = dw[dw_offset(label, feature[j])] * (1.0f / GRADIENT_SCALE);
+        sample8(gradient, dw, label, index + 8 * (i64)i);
         update8(state.sgd, gradient, weight + 8 * (i64)i, MOMENTUM ? momentum + 8 * (i64)i : momentum,
                 first_label + label, (u32)(i % octets), state.step, params.seed);
     }

@@ -137,10 +137,12 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _designs(rows: list[dict[str, Any]]) -> list[str]:
-    """Milliseconds of both designs of the step by shape."""
-    columns, cells = ["L", "D", "K", "B", "one pass", "chunks", "of a copy"], []
+    """Milliseconds of the designs of the step by shape."""
+    names = ("one pass", "clusters", "chunks")
+    columns, cells = ["L", "D", "K", "B", *names, "of a copy"], []
     for row in rows:
-        times = [f"{row['ms'][name]:.3f}" if name in row["ms"] else "" for name in ("one pass", "chunks")]
+        times = [f"{row['ms'][name]:.3f}" if name in row["ms"] else "" for name in names]
+        times = ["wrong" if name in row["wrong"] else time for name, time in zip(names, times, strict=True)]
         sizes = [str(row[key]) for key in ("labels", "features", "fan_in", "batch")]
         cells.append([*sizes, *times, f"{row['share_of_copy']:.0%}"])
     return _table("Designs of the fused step, bfloat16, milliseconds:", columns, cells)

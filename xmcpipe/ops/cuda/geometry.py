@@ -9,13 +9,14 @@ B rows, D features, L labels, K fan-in; `stride` is B rounded up to whole groups
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer
-from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, cluster_bytes, step_bytes
 from xmcpipe.ops.nvrtc.variant import Macros
 from xmcpipe.ops.word_layer import StepWords
 
@@ -27,7 +28,11 @@ SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # limits of the kernels that add partia
 # One pass computes each product densely on tensor cores, so its cost does not depend on K. Chunks gather, so
 # their cost grows with K. By the counts in kernels/README.md both cost the same at K = 48, B = 64, D = 768.
 MAX_PASS_RATIO = 16  # D / K up to which one pass is faster
+# Clusters of blocks take batches of up to 512 rows in one pass. Off until a GPU has timed them (gpu-check's
+# step designs): by counts they are faster than chunks.
+CLUSTERS = False
 TENSOR_CORES = (8, 0)  # compute capability from which on mma.sync takes bfloat16
+THREAD_BLOCK_CLUSTERS = (9, 0)
 MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 
 CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
@@ -113,19 +118,25 @@ def sum_grid(count: int) -> tuple[int]:
     return (min(-(-count // SUM_THREADS), MAX_SUM_BLOCKS),)
 
 
-# One pass: kernels/ffi_step.cu
+# One pass: kernels/ffi_step.cu, ffi_step_cluster.cu
 
 
 @dataclass(frozen=True)
 class PassGeometry:
-    """A step in one pass over the labels: the macros that depend on the shape, and the shared memory."""
+    """A step in one pass over the labels: its kernel, the macros that depend on the shape, shared memory."""
 
+    entry: str
     macros: Macros
     shared_bytes: int
 
-    def blocks(self, shape: LayerShape, resident: int) -> int:
-        """Number of blocks; each sums up a partial dX [B, D]."""
-        return persistent_blocks(resident, -(-shape.num_labels // self.macros["TILE"]))
+    @property
+    def cluster(self) -> int:
+        """Blocks that take a tile of labels together."""
+        return self.macros.get("CLUSTER", 1)
+
+    def partials(self, shape: LayerShape, resident: int) -> int:
+        """Number of partial dX [B, D]: one of each cluster, whose blocks are `resident` in all."""
+        return persistent_blocks(resident, -(-shape.num_labels // self.macros["TILE"]), self.cluster)
 
 
 def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
@@ -134,39 +145,62 @@ def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
     It supports features and weights of the same 16-bit dtype, B <= 64 and D <= 768, on sm_80 and newer, if
     the features and a tile of labels fit in shared memory.
     """
-    legal, weight_format = dict(KERNELS["ffi_step"].macros), FORMATS.get(shape.weight_dtype)
-    batches = [size for size in legal["BATCH"] if size >= shape.num_rows]
+    for macros in _pass_macros("ffi_step", shape, card):
+        shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
+        if shared_bytes + STEP_STATIC_BYTES <= card.shared_bytes:
+            yield PassGeometry("ffi_step", macros, shared_bytes)
+
+
+def cluster_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
+    """The ways of ffi_step_cluster, best first: as `pass_geometries`, up to B = 512.
+
+    More than one block needs sm_90, and the gradients that a block receives must fit besides: 4 bytes for
+    each connection of its labels and each other block.
+    """
+    for macros in _pass_macros("ffi_step_cluster", shape, card):
+        shared_bytes = cluster_bytes(macros, shape.fan_in)
+        if shared_bytes <= card.shared_bytes:
+            yield PassGeometry("ffi_step_cluster", macros, shared_bytes)
+
+
+def _pass_macros(entry: str, shape: LayerShape, card: Card) -> Iterator[dict[str, int]]:
+    """Formats and sizes of a kernel that has room for the shape."""
+    legal, weight_format = dict(KERNELS[entry].macros), FORMATS.get(shape.weight_dtype)
     widths = [size for size in legal["FEATURES"] if size >= shape.num_features]
     if (
         shape.feature_dtype != shape.weight_dtype
         or weight_format not in legal["WEIGHT"]
-        or not (batches and widths)
+        or not widths
         or card.capability < TENSOR_CORES
     ):
         return
-    # Larger tiles first, since each tile reads all features from shared memory once.
-    for tile in legal["TILE"]:
-        macros = {"WEIGHT": weight_format, "BATCH": min(batches), "FEATURES": min(widths), "TILE": tile}
-        shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
-        if shared_bytes + STEP_STATIC_BYTES <= card.shared_bytes:
-            yield PassGeometry(macros, shared_bytes)
+    clusters = legal.get("CLUSTER", (1,)) if card.capability >= THREAD_BLOCK_CLUSTERS else (1,)
+    sizes = sorted((each[0] * each[1], *each) for each in product(clusters, legal["BATCH"]))
+    sizes = [each for each in sizes if each[0] >= shape.num_rows]
+    # Larger tiles first, since each tile reads all features from shared memory once; then fewer blocks.
+    for tile, (rows, cluster, batch) in product(legal["TILE"], sizes):
+        if rows == sizes[0][0]:
+            macros = {"CLUSTER": cluster, "BATCH": batch, "FEATURES": min(widths), "TILE": tile}
+            yield {"WEIGHT": weight_format, **{name: macros[name] for name in macros if name in legal}}
 
 
 def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
     """The geometry of the step in one pass; None if the step is taken by chunks, as one with words is."""
     if shape.word_bytes or shape.fan_in * MAX_PASS_RATIO < shape.num_features:
         return None
-    return next(pass_geometries(shape, card), None)
+    clusters = cluster_geometries(shape, card) if CLUSTERS else iter(())
+    return next(chain(pass_geometries(shape, card), clusters), None)
 
 
-def pass_workspace_bytes(shape: LayerShape, blocks: int) -> int:
-    """Workspace of one pass: the transposed features, and a partial dX of each block."""
-    return shape.transposed_bytes + SUM_BYTES * blocks * shape.num_rows * shape.num_features
+def pass_workspace_bytes(shape: LayerShape, partials: int) -> int:
+    """Workspace of one pass: the transposed features, and partial dX."""
+    return shape.transposed_bytes + SUM_BYTES * partials * shape.num_rows * shape.num_features
 
 
-def max_pass_blocks(shape: LayerShape, card: Card) -> int:
-    """A bound of the blocks of one pass: x of 768 features fills the shared memory of a multiprocessor."""
-    return card.multiprocessors * max(MAX_PASS_FEATURES // shape.num_features, 1)
+def max_partials(geometry: PassGeometry, shape: LayerShape, card: Card) -> int:
+    """A bound of the partial dX of one pass: x of 768 features fills a multiprocessor's shared memory."""
+    blocks = card.multiprocessors * max(MAX_PASS_FEATURES // shape.num_features, 1)
+    return -(-blocks // geometry.cluster)
 
 
 # Chunks: kernels/ffi_scores.cu, ffi_grad_features.cu, ffi_grad_weight.cu
@@ -220,8 +254,8 @@ def word_workspace_bytes(num_words: int, num_rows: int) -> int:
 
 def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
     """A bound of the workspace of a step, by the design that takes it on this card."""
-    if one_pass(shape, card) is not None:
-        return pass_workspace_bytes(shape, max_pass_blocks(shape, card))
+    if (geometry := one_pass(shape, card)) is not None:
+        return pass_workspace_bytes(shape, max_partials(geometry, shape, card))
     return chunk_workspace_bytes(shape, card, label_chunk)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded_rows, persistent_blocks
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
-from xmcpipe.ops.nvrtc.launch import blocks_per_multiprocessor, load
+from xmcpipe.ops.nvrtc.launch import active_clusters, blocks_per_multiprocessor, load
 from xmcpipe.ops.nvrtc.variant import Variant
 
 MAX_FAN_IN = 512
@@ -128,6 +128,8 @@ def lanes_of_label(stride: int) -> int:
 
 
 def resident_blocks(variant: Variant, device: torch.device, shared_bytes: int) -> int:
-    """The number of blocks of a kernel that the card runs at once."""
+    """The number of blocks of a kernel that the card runs at once, in whole clusters."""
+    if variant.cluster > 1:
+        return variant.cluster * active_clusters(variant, device, shared_bytes)
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     return blocks_per_multiprocessor(variant, device, shared_bytes) * processors

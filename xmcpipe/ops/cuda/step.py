@@ -17,6 +17,7 @@ def step_(
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. The caller has checked the arguments with `rows.supports`."""
     shape = LayerShape.of(features_BD, layer, words)
-    if one_pass(shape, card_of(features_BD.device)) is None:
+    geometry = one_pass(shape, card_of(features_BD.device))
+    if geometry is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update, words)
-    return step_pass.step_(features_BD, layer, positives, loss, update)
+    return step_pass.step_(geometry, features_BD, layer, positives, loss, update)

@@ -1,14 +1,16 @@
-"""The fused classifier step by kernels/ffi_step.cu: one pass, dense tiles of labels on tensor cores.
+"""The fused classifier step in one pass, dense tiles of labels on tensor cores.
 
-It supports the shapes and formats of `geometry.pass_geometries`.
+kernels/ffi_step.cu takes batches of up to 64 rows, a tile of labels a block; kernels/ffi_step_cluster.cu
+larger ones, a tile of labels a cluster of blocks. `geometry.pass_geometries` and `cluster_geometries` say for
+which shapes and formats.
 
-B rows, D features, L labels, K fan-in; S blocks, each with a partial dX.
+B rows, D features, L labels, K fan-in; S blocks or clusters, each with a partial dX.
 """
 
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import LayerShape, PassGeometry, card_of, pass_geometries, sum_grid
+from xmcpipe.ops.cuda.geometry import LayerShape, PassGeometry, sum_grid
 from xmcpipe.ops.cuda.rows import resident_blocks, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
@@ -16,31 +18,29 @@ from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import launch
 
 
-def supports(features_BD: Tensor, layer: SparseLayer) -> bool:
-    """Whether the kernel supports these shapes and formats on this device."""
-    return _geometry(LayerShape.of(features_BD, layer), features_BD.device) is not None
-
-
 def step_(
-    features_BD: Tensor, layer: SparseLayer, positives: Positives, loss: str, update: Update
+    geometry: PassGeometry,
+    features_BD: Tensor,
+    layer: SparseLayer,
+    positives: Positives,
+    loss: str,
+    update: Update,
 ) -> tuple[Tensor, Tensor]:
-    """See `ops.step.Step`. The caller has checked the arguments with `supports`.
+    """See `ops.step.Step`; `geometry` is one of this shape and device.
 
     Gradients of the scores are rounded to 16 bits stochastically.
     """
     shape, device = LayerShape.of(features_BD, layer), features_BD.device
-    geometry = _geometry(shape, device)
-    assert geometry is not None, "the caller has checked `supports`"
-    variant = KERNELS["ffi_step"].variant(
+    variant = KERNELS[geometry.entry].variant(
         **geometry.macros, LOSS=loss_code(loss), MOMENTUM=momentum_kind(layer.weight, layer.momentum)
     )
-    blocks = geometry.blocks(shape, resident_blocks(variant, device, geometry.shared_bytes))
+    partials = geometry.partials(shape, resident_blocks(variant, device, geometry.shared_bytes))
     features_DB, out_BD = transposed(features_BD), torch.empty_like(features_BD, dtype=torch.float32)
-    partial_SBD, partial_loss = out_BD.new_empty(blocks, *out_BD.shape), out_BD.new_empty(blocks)
+    partial_SBD, partial_loss = out_BD.new_empty(partials, *out_BD.shape), out_BD.new_empty(partials)
     launch(
         variant,
         device,
-        (blocks,),
+        (partials * geometry.cluster,),
         geometry.shared_bytes,
         features_DB=features_DB,
         index_LK=layer.index,
@@ -56,10 +56,6 @@ def step_(
         fan_in=shape.fan_in,
     )
     return sum_blocks(partial_SBD, partial_loss, out_BD), out_BD
-
-
-def _geometry(shape: LayerShape, device: torch.device) -> PassGeometry | None:
-    return next(pass_geometries(shape, card_of(device)), None)
 
 
 def sum_blocks(partial_SBD: Tensor, partial_loss: Tensor, out_BD: Tensor) -> Tensor:

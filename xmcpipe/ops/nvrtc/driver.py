@@ -65,6 +65,20 @@ class Driver:
         blocks = self._driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(kernel, block, shared)
         return int(self._checked(blocks))
 
+    def active_clusters(self, kernel: Any, device: int, cluster: int, block: int, shared: int) -> int:
+        """The number of clusters of `cluster` blocks that run on a device at once."""
+        driver = self._driver
+        self.enter(device)
+        attribute, config = driver.CUlaunchAttribute(), driver.CUlaunchConfig()
+        attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+        size = attribute.value.clusterDim
+        size.x, size.y, size.z = cluster, 1, 1
+        config.gridDimX, config.gridDimY, config.gridDimZ = cluster, 1, 1
+        config.blockDimX, config.blockDimY, config.blockDimZ = block, 1, 1
+        config.sharedMemBytes = shared
+        config.attrs, config.numAttrs = [attribute], 1
+        return int(self._checked(driver.cuOccupancyMaxActiveClusters(kernel, config)))
+
     def enter(self, device: int) -> None:
         """Make the device's primary context, which torch uses, current on this thread if none is.
 

@@ -23,6 +23,9 @@ from xmcpipe.ops.nvrtc.variant import Kernel, Macros
 GROUP, SHARED, THREADS = ("GROUP", (8, 4, 2, 1)), ("SHARED", (1, 0)), ("THREADS", (256, 512))
 # kernels/ffi_step.cu: how it splits the scores over warps, and an upper bound of its static shared memory.
 STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
+STEP_THREADS, USUAL_FAN_IN = 32 * STEP_WARPS, 128
+# Rows and features of a block, and labels at a time, of both kernels of a step.
+STEP_SIZES = (("BATCH", (64, 32, 16)), ("FEATURES", (768, 512, 384, 256, 128)), ("TILE", (32, 16)))
 
 
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
@@ -43,10 +46,26 @@ def step_bytes(macros: Macros) -> int:
     return 2 * features * batch + work + gradients + bitmask
 
 
+def cluster_bytes(macros: Macros, fan_in: int) -> int:
+    """Dynamic shared memory of ffi_step_cluster, in bytes: that of ffi_step, the state of the block, and the
+    gradients that it receives of its labels' weights (kernels/step/exchange.cuh).
+    """
+    tile, cluster = macros["TILE"], macros["CLUSTER"]
+    state = 64 + 4 * (STEP_THREADS + 3 * tile)
+    return step_bytes({**macros, "GRADIENT_PARTS": 1}) + state + 4 * (cluster - 1) * tile // cluster * fan_in
+
+
 def _step_fits(macros: Macros, architecture: int) -> bool:
     """ffi_step needs tensor cores, and its tile must fit in shared memory."""
     limit = ARCHITECTURES[f"sm_{architecture}"]
     return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= limit
+
+
+def _cluster_fits(macros: Macros, architecture: int) -> bool:
+    """Clusters came with sm_90. Everything must fit in shared memory at a usual fan-in."""
+    first = 80 if macros["CLUSTER"] == 1 else 90
+    limit = ARCHITECTURES[f"sm_{architecture}"]
+    return architecture >= first and cluster_bytes(macros, USUAL_FAN_IN) <= limit
 
 
 def _one_row_without_groups(macros: Macros, _: int) -> bool:
@@ -106,14 +125,12 @@ _TABLE = (
     ),
     Kernel(
         entry="ffi_step",
-        threads=256,
+        threads=STEP_THREADS,
         macros=(
             HALF_WEIGHT,
             WITH_LOSS,
             MOMENTUM,
-            ("BATCH", (64, 32, 16)),
-            ("FEATURES", (768, 512, 384, 256, 128)),
-            ("TILE", (32, 16)),
+            *STEP_SIZES,
             ("GRADIENT_PARTS", (1, 2)),
         ),
         varied=(
@@ -125,6 +142,20 @@ _TABLE = (
             (("BATCH", (32,)), ("FEATURES", (768, 384)), "TILE"),
         ),
         allows=_step_fits,
+        optional=("bias_L", "momentum_LK"),
+        formats=(("momentum_t", momentum_format),),
+    ),
+    Kernel(
+        entry="ffi_step_cluster",
+        threads=STEP_THREADS,
+        macros=(HALF_WEIGHT, WITH_LOSS, MOMENTUM, ("CLUSTER", (1, 2, 4, 8)), *STEP_SIZES),
+        varied=(
+            ("WEIGHT", "LOSS", ("CLUSTER", (1, 2))),
+            ("WEIGHT", "MOMENTUM", ("CLUSTER", (2,))),
+            ("CLUSTER", "TILE"),
+            (("CLUSTER", (2, 4)), ("BATCH", (32, 64)), ("FEATURES", (768, 384)), "TILE"),
+        ),
+        allows=_cluster_fits,
         optional=("bias_L", "momentum_LK"),
         formats=(("momentum_t", momentum_format),),
     ),

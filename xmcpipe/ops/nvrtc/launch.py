@@ -77,6 +77,10 @@ class Launch:
         entry = variant.kernel.entry
         if min(grid) < 1:
             raise ValueError(f"{entry}: expected at least one block, got the grid {tuple(grid)}")
+        if grid[0] % variant.cluster:
+            raise ValueError(
+                f"{entry}: expected whole clusters of {variant.cluster} blocks, got the grid {tuple(grid)}"
+            )
         if shared_bytes > loaded.shared:
             raise ValueError(
                 f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, "
@@ -142,6 +146,11 @@ def blocks_per_multiprocessor(variant: Variant, device: torch.device, shared_byt
     return _blocks(variant, _numbered(device).index, shared_bytes)
 
 
+def active_clusters(variant: Variant, device: torch.device, shared_bytes: int) -> int:
+    """The number of clusters of a kernel's blocks that run on a device at once."""
+    return _clusters(variant, _numbered(device).index, shared_bytes)
+
+
 @cache
 def _load(variant: Variant, index: int) -> Loaded:
     entry, declared = variant.kernel.entry, parameters(variant)
@@ -165,6 +174,13 @@ def _load(variant: Variant, index: int) -> Loaded:
 def _blocks(variant: Variant, index: int, shared_bytes: int) -> int:
     with torch.cuda.device(index):
         return _driver().occupancy(_load(variant, index).kernel, index, variant.threads, shared_bytes)
+
+
+@cache
+def _clusters(variant: Variant, index: int, shared_bytes: int) -> int:
+    with torch.cuda.device(index):
+        kernel = _load(variant, index).kernel
+        return _driver().active_clusters(kernel, index, variant.cluster, variant.threads, shared_bytes)
 
 
 @cache

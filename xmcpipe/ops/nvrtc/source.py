@@ -74,10 +74,9 @@ def parameters(variant: Variant) -> tuple[Parameter, ...]:
     """The parameters of a kernel's entry, in order. Raises ValueError if its text lacks the entry."""
     kernel, formats = variant.kernel, _formats(variant)
     text = _without_comments(text_of(kernel.source))
-    # Entries are written as: extern "C" __global__ void [__launch_bounds__(...)] NAME(parameters)
-    pattern = (
-        rf'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?{kernel.entry}\s*\(([^)]*)\)'
-    )
+    # An entry is: extern "C" __global__ void [IN_CLUSTERS] [__launch_bounds__(...)] NAME(parameters)
+    attributes = r"(?:IN_CLUSTERS\s+)?(?:__launch_bounds__\([^)]*\)\s+)?"
+    pattern = rf'extern\s+"C"\s+__global__\s+void\s+{attributes}{kernel.entry}\s*\(([^)]*)\)'
     declaration = re.search(pattern, text)
     if declaration is None:
         raise ValueError(f'{kernel.source} has no extern "C" __global__ void {kernel.entry}(…)')

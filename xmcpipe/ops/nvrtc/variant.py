@@ -95,6 +95,11 @@ class Variant:
         return dict(self.macros).get("THREADS", self.kernel.threads)
 
     @property
+    def cluster(self) -> int:
+        """Number of blocks of a cluster, which run together; 1 without clusters."""
+        return dict(self.macros).get("CLUSTER", 1)
+
+    @property
     def max_registers(self) -> int:
         """The most registers per thread with which these blocks fit on a multiprocessor."""
         blocks = dict(self.macros).get("BLOCKS", self.kernel.blocks)
