@@ -89,15 +89,18 @@ def run_step(
     order: int = 0,
     step: int = STEP,
     first_label: int = FIRST_LABEL,
+    partials: int = BLOCKS,
 ) -> Result:
-    """Take the step of the labels [begin, end) in `layer`."""
-    num_features = len(case.x)
-    partial, losses = poisoned((BLOCKS, case.batch, num_features)), poisoned((BLOCKS,))
+    """Take the step of the labels [begin, end) in `layer`, by `partials` blocks or, with a macro CLUSTER,
+    clusters.
+    """
+    num_features, cluster = len(case.x), macros.get("CLUSTER", 0)
+    partial, losses = poisoned((partials, case.batch, num_features)), poisoned((partials,))
     # A list of positives may be padded.
     rows = banded(np.concatenate([case.positive_rows, np.zeros(3, np.int64)]))
     pairs = banded(np.concatenate([case.positive_labels, np.full(3, NO_LABEL)]))
-    HostKernel("ffi_step", macros)(
-        (BLOCKS,),
+    HostKernel("ffi_step_cluster" if cluster else "ffi_step", macros)(
+        (partials * max(cluster, 1),),
         shared,
         order,
         features_DB=case.x,
@@ -123,7 +126,7 @@ def run_step(
         partial_loss=losses,
         out_BD=out,
         loss_sum=loss,
-        blocks=BLOCKS,
+        blocks=partials,
         count=out.size,
     )
     assert_bands(partial, losses, out, loss)

@@ -64,7 +64,7 @@ class CountingGpu(HostGpu):
         """Run all blocks, and count what they execute."""
         entry = entry_of(kernel)
         library = ctypes.CDLL(str(build_from_ptx(kernel.kernel.entry, kernel.macros, counted=True)))
-        sizes = (ctypes.c_int * 6)(*grid, block, shared, self.order)
+        sizes = (ctypes.c_int * 7)(*grid, block, shared, self.order, kernel.cluster)
         count = library.host_run(sizes, ctypes.c_void_p(addresses))
         library.host_failure.restype = ctypes.c_char_p
         assert count == len(entry.parameters), library.host_failure()

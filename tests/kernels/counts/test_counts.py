@@ -73,7 +73,7 @@ def counts() -> Counts:
     library = library_of(ptx, "counted", counted=True)
     argument = ctypes.c_void_p(memory.ctypes.data)
     pointers = (ctypes.c_void_p * 1)(ctypes.addressof(argument))
-    assert library.host_run((ctypes.c_int * 6)(1, 1, 1, THREADS, 128 * THREADS, 0), pointers) == 1
+    assert library.host_run((ctypes.c_int * 7)(1, 1, 1, THREADS, 128 * THREADS, 0, 1), pointers) == 1
     places = np.zeros((len(entry.instructions) + 1, 3), np.uint64)
     library.host_counts(len(places), ctypes.c_void_p(places.ctypes.data))
     executed, wavefronts, sectors = places.T.astype(np.float64)

@@ -63,6 +63,10 @@ class HostGpu:
         run = HostKernel(kernel.kernel.entry, dict(kernel.macros)).run_at
         run(grid, block, shared, addresses, self.order)
 
+    def active_clusters(self, kernel: Variant, device: int, cluster: int, block: int, shared: int) -> int:
+        """As many as the multiprocessors have room for blocks."""
+        return max(1, self.multiprocessors * self.occupancy(kernel, device, block, shared) // cluster)
+
     def occupancy(self, _: Variant, __: int, block: int, shared: int) -> int:
         """As many blocks as threads and shared memory allow."""
         return max(1, min(2048 // block, self.shared // max(shared, 1)))
@@ -96,3 +100,4 @@ def forget() -> None:
     """Forget which kernels are loaded."""
     launch._load.cache_clear()
     launch._blocks.cache_clear()
+    launch._clusters.cache_clear()

@@ -40,6 +40,7 @@ class HostKernel:
         self._function, self._failure = library.host_run, library.host_failure
         self._failure.restype = ctypes.c_char_p
         self._threads = macros.get("THREADS", KERNELS[entry].threads)
+        self._cluster = macros.get("CLUSTER", 1)
 
     def __call__(self, grid: Sequence[int], shared: int, order: int = 0, /, **arguments: Argument) -> None:
         """Run all blocks; `order` is the seed of the order of lanes and blocks.
@@ -61,7 +62,7 @@ class HostKernel:
 
     def run_at(self, grid: Sequence[int], threads: int, shared: int, addresses: int, order: int = 0) -> None:
         """Run all blocks; `addresses` is that of an array of the addresses of all arguments."""
-        shape = (ctypes.c_int * 6)(*grid, *[1] * (3 - len(grid)), threads, shared, order)
+        shape = (ctypes.c_int * 7)(*grid, *[1] * (3 - len(grid)), threads, shared, order, self._cluster)
         count = self._function(shape, ctypes.c_void_p(addresses))
         assert count >= 0, f"{self._entry}: {self._failure().decode()}"
         expected = len(self._parameters)

@@ -22,7 +22,9 @@ from tests.kernels.ptx.nvrtc import ptx_of
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.source import text_of
 
-BARRIER = re.compile(r"__syncthreads\(\)|__syncwarp\(\)|__syncthreads_or(?=\()")
+BARRIER = re.compile(
+    r"__syncthreads\(\)|__syncwarp\(\)|__syncthreads_or(?=\()|\bcluster_(sync|arrive|wait)\(\)(?=;)"
+)
 LINE = re.compile(r'#line (\d+) "([^"]+)"')
 
 
@@ -79,7 +81,7 @@ def removed(barrier: Barrier) -> Outcome:
                 example.check()
             except AssertionError as error:
                 reason = str(error).split("\n")[0]
-                race = re.search(r"(race of [a-z ]+|lanes wait [a-z ]+)", reason)
+                race = re.search(r"(race of [a-z ]+|(?:lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)", reason)
                 outcome.caught = f"{example.name}: {race[1] if race else 'a wrong value'}"
     return outcome
 

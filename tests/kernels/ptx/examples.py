@@ -12,12 +12,13 @@ from tests.kernels import (
     test_grad_weight,
     test_rewire_kernel,
     test_scores,
+    test_step_cluster,
     test_step_kernel,
     test_topk_kernel,
     test_words_kernel,
 )
 from tests.kernels.cases.batch import BFLOAT16, make_case
-from tests.kernels.cases.step import check_close, whole_case
+from tests.kernels.cases.step import check_close, check_exact, whole_case
 from tests.kernels.cases.update import make_layer
 from xmcpipe.training.rewiring import OneProcess, cut_fraction
 
@@ -66,6 +67,14 @@ def _rounded_step() -> None:
     check_close(case, layer, before, result, tile.loss, tile.gradient_error)
 
 
+def _step_in_clusters() -> None:
+    """Several tiles for each of two clusters, the last one short of labels for the second block."""
+    kind = test_step_cluster.Cluster(batch=16, tile=16)
+    case = whole_case(31, 4 * kind.tile + 5, 127, 72, BFLOAT16)
+    layer, before = (make_layer(case, kind.weight, 0) for _ in range(2))
+    check_exact(case, layer, before, kind.run(case, layer), (0, case.num_labels))
+
+
 def _topk() -> None:
     test_topk_kernel.test_rising_scores_cut_the_list_at_every_tile()
 
@@ -104,6 +113,7 @@ EXAMPLES = [
     Example("gradient of the features", ("ffi_grad_features.cu",), _grad_features),
     Example("step", ("ffi_step.cu", "ffi_step_sum.cu"), _step),
     Example("step with rounded gradients", ("ffi_step.cu",), _rounded_step),
+    Example("step in clusters", ("ffi_step_cluster.cu",), _step_in_clusters),
     Example("top k", ("ffi_topk.cu",), _topk),
     Example("top k, merge", ("ffi_topk.cu",), _merge),
     Example("rewire", ("ffi_rewire.cu",), _rewire),

@@ -9,9 +9,14 @@ from tests.kernels.ptx.writer import Writer, instruction, variable
 MEMORY_TYPES = "[usb](?:16|32|64)|f32"
 
 
-@instruction(rf"(ld|st)\.(global|shared)(?:\.nc)?(?:\.v([24]))?\.({MEMORY_TYPES})")
+SPACES = {"global": "Global", "shared": "Shared", "shared::cta": "Shared", "shared::cluster": "Cluster"}
+
+
+@instruction(
+    rf"(ld|st)\.(global|shared(?:::cta|::cluster)?)(?:\.nc)?(?:\.v([24]))?\.({MEMORY_TYPES})"
+)
 def _access(writer: Writer, match: "re.Match[str]") -> str:
-    loads, space, type_ = match[1] == "ld", match[2].capitalize(), match[4].replace("f", "b")
+    loads, space, type_ = match[1] == "ld", SPACES[match[2]], match[4].replace("f", "b")
     memory, listed = (writer.operand(1), writer.operand(0)) if loads else writer.instruction.operands
     registers = operands_of(listed.strip("{}"))
     if len(registers) != int(match[3] or 1):
@@ -23,6 +28,13 @@ def _access(writer: Writer, match: "re.Match[str]") -> str:
     if loads:
         parts += [writer.write(each, type_, f"v[{i}]") for i, each in enumerate(registers)]
     return f"{{ {' '.join(parts)} }}"
+
+
+@instruction(r"mapa\.shared::cluster\.u32")
+def _place_in_block(writer: Writer, _: "re.Match[str]") -> str:
+    address, rank = (writer.read(writer.operand(number), "u32") for number in (1, 2))
+    call = f"machine::in_block({address}, {rank}, {writer.place})"
+    return writer.write(writer.operand(0), "u32", call)
 
 
 @instruction(r"ld\.param\.(\w+)")
@@ -56,7 +68,8 @@ def _branch(writer: Writer, _: "re.Match[str]") -> str:
 
 @instruction(r"ret")
 def _return(writer: Writer, _: "re.Match[str]") -> str:
-    return f"{{ machine::expect_no_copies({writer.place}); return; }}"
+    place = writer.place
+    return f"{{ machine::expect_no_copies({place}); machine::expect_no_visits({place}); return; }}"
 
 
 @instruction(r"cp\.async\.c[ag]\.shared\.global")

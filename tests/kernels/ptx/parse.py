@@ -9,7 +9,8 @@ DYNAMIC_ALIGNMENT = 128
 
 # A directive of a line, a label, or a statement up to its semicolon.
 TOKEN = re.compile(r"\s*(?:(\.loc[^\n]*)\n|([$\w]+):|[{}]\s*\n|([^;]+);)")
-ENTRY = re.compile(r"\.entry\s+(\w+)\((.*?)\)[^{]*\{\n", re.DOTALL)
+ENTRY = re.compile(r"\.entry\s+(\w+)\((.*?)\)([^{]*)\{\n", re.DOTALL)
+CLUSTER = re.compile(r"\.reqnctapercluster\s+(\d+)(?:,\s*1)*\s*$", re.MULTILINE)
 SHARED = re.compile(r"\.shared\s+\.align\s+(\d+)\s+\.[a-z](\d+)\s+([$\w]+)(\[(\d*)\])?")
 REGISTER = re.compile(r"([%$\w]+?)(?:<(\d+)>)?$")
 
@@ -38,6 +39,7 @@ class Entry:
 
     name: str
     parameters: list[tuple[str, str]]  # name and type
+    cluster: int = 1  # blocks of a cluster
     registers: dict[str, str] = field(default_factory=dict)  # type by name
     shared: dict[str, int] = field(default_factory=dict)  # offset by name
     static_bytes: int = 0  # of shared memory, before the dynamic part
@@ -51,6 +53,8 @@ def parse(ptx: str, name: str) -> Entry:
         if match[1] == name:
             parameters = re.findall(r"\.param\s+\.(\w+)\s+(\w+)", match[2])
             entry = Entry(name, [(parameter, type_) for type_, parameter in parameters])
+            if cluster := CLUSTER.search(match[3]):
+                entry.cluster = int(cluster[1])
             _place_shared(entry, ptx[: match.end()].partition(".entry")[0] + _body(ptx, match.end()))
             _read_body(entry, _body(ptx, match.end()), _file_names(ptx))
             return entry

@@ -3,7 +3,9 @@ doesn't know.
 """
 
 import ctypes
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -78,24 +80,64 @@ CASES = {
     "setp.eq.u32 %p1, %r1, %r5; @%p1 st.global.u32 [%rd0], %r1;": "race of two writes",  # of two blocks
     "setp.eq.u32 %p1, %r1, 0; @%p1 div.u32 %r6, %r1, %r1;": "division by zero",
 }
+# The same for the two blocks of a cluster; %r4 is the thread's word in the other block.
+ARRIVE, ENTER = "barrier.cluster.arrive.release.aligned;", "barrier.cluster.wait.acquire.aligned;"
+SYNC, SEND = f"{ARRIVE} {ENTER}", "st.shared::cluster.u32 [%r4], %r1;"
+CLUSTER_CASES = {
+    f"{SYNC} {SEND} {SYNC} ld.shared.u32 %r6, [%r2];": None,
+    f"{SYNC} ld.shared::cluster.u32 %r6, [%r4]; {SYNC}": None,
+    f"{SYNC} {SEND} {SYNC} {LOAD} {ARRIVE} {ENTER} {SEND} {SYNC}": None,
+    f"{ARRIVE} {STORE} {ENTER} {SEND} {SYNC}": "race of two writes",  # its block arrived before it stored
+    f"{STORE} {SYNC} {SEND} {SYNC}": None,
+    # Without the barrier of the cluster before the read, a barrier of the block or none.
+    f"{SYNC} {SEND} ld.shared.u32 %r6, [%r2]; {SYNC}": "race of a",
+    f"{SYNC} {SEND} bar.sync 0; ld.shared.u32 %r6, [%r2]; {SYNC}": "race of a",
+    f"{SYNC} {SEND} {ARRIVE} ld.shared.u32 %r6, [%r2]; {ENTER}": "race of a",  # half a barrier
+    # Without one between a read and the next write.
+    f"{SYNC} {SEND} {SYNC} {LOAD} {SEND} {SYNC}": "race of a",
+    f"{SEND} {SYNC}": "access to a block that may not have started",
+    f"{SYNC} {SEND}": "that has ended|ends that others may still access|no barrier of the cluster behind",
+    f"{SYNC} ld.shared::cluster.u32 %r6, [%r4];": "that has ended|ends that others may still access",
+    ENTER: "waits for a barrier of the cluster at which it hasn't arrived",
+    f"{ARRIVE} {ARRIVE}": "arrives at a barrier of the cluster without having waited",
+    f"setp.eq.u32 %p1, %r5, 0; @%p1 bra SKIP; {SYNC} SKIP: bar.sync 0;": None,  # the other block is done
+    f"{SYNC} mapa.shared::cluster.u32 %r4, %r2, 2;": "no such block in the cluster",
+    f"{SYNC} st.shared::cluster.u32 [%r4+256], %r1; {SYNC}": "past the end of shared memory",
+}
+
+
+def entry_of(cases: Iterable[str], head: str = "", prologue: str = "") -> ctypes.CDLL:
+    """The entry of all cases."""
+    branches = prologue
+    for number, deed in enumerate(cases):
+        branches += f"    setp.ne.u32 %p0, %r0, {number};\n    @%p0 bra NEXT_{number};\n"
+        deed = deed.replace("SKIP:", f"SKIP_{number}:\n").replace("bra SKIP;", f"bra SKIP_{number};")
+        branches += "".join(f"    {part};\n" for part in deed.split(";") if part.strip())
+        branches += f"    ret;\nNEXT_{number}:\n"
+    return library_of(HEAD + DEEDS.replace("BRANCHES", branches).replace(")\n{", f"){head}\n{{", 1), "deeds")
 
 
 @pytest.fixture(scope="module")
 def deeds() -> ctypes.CDLL:
-    """The entry of all cases."""
-    branches = ""
-    for number, deed in enumerate(CASES):
-        branches += f"    setp.ne.u32 %p0, %r0, {number};\n    @%p0 bra NEXT_{number};\n"
-        branches += "".join(f"    {part};\n" for part in deed.split(";") if part.strip())
-        branches += f"    ret;\nNEXT_{number}:\n"
-    return library_of(HEAD + DEEDS.replace("BRANCHES", branches), "deeds")
+    """The entry of CASES."""
+    return entry_of(CASES)
 
 
-def run(library: ctypes.CDLL, *arguments: "ctypes.Array[ctypes.c_char] | ctypes.c_void_p") -> str | None:
+@pytest.fixture(scope="module")
+def cluster_deeds() -> ctypes.CDLL:
+    """The entry of CLUSTER_CASES, in clusters of two blocks."""
+    other = "    mov.u32 %r7, %cluster_ctarank;\n    xor.b32 %r7, %r7, 1;\n"
+    other += "    mapa.shared::cluster.u32 %r4, %r2, %r7;\n"
+    return entry_of(CLUSTER_CASES, "\n.explicitcluster\n.reqnctapercluster 2, 1, 1", other)
+
+
+def run(
+    library: ctypes.CDLL, *arguments: "ctypes.Array[ctypes.c_char] | ctypes.c_void_p", cluster: int = 1
+) -> str | None:
     """Launch two blocks; the report of a fault, if there is one."""
     library.host_failure.restype = ctypes.c_char_p
     pointers = (ctypes.c_void_p * len(arguments))(*[ctypes.addressof(each) for each in arguments])
-    count = library.host_run((ctypes.c_int * 6)(2, 1, 1, THREADS, SHARED, 1), pointers)
+    count = library.host_run((ctypes.c_int * 7)(2, 1, 1, THREADS, SHARED, 1, cluster), pointers)
     return None if count == len(arguments) else library.host_failure().decode()
 
 
@@ -109,6 +151,17 @@ def test_faults_are_reported(deeds: ctypes.CDLL, deed: str) -> None:
     else:
         assert report is not None
         assert expected in report
+
+
+@pytest.mark.parametrize("deed", CLUSTER_CASES)
+def test_faults_between_blocks_of_a_cluster_are_reported(cluster_deeds: ctypes.CDLL, deed: str) -> None:
+    number, expected = scalar_cell(np.uint32([*CLUSTER_CASES].index(deed))), CLUSTER_CASES[deed]
+    report = run(cluster_deeds, number, ctypes.c_void_p(None), cluster=2)
+    if expected is None:
+        assert report is None
+    else:
+        assert report is not None
+        assert re.search(expected, report)
 
 
 A, B, C = np.uint32(0x80000005), np.uint32(37), np.uint32(0x12345678)

@@ -75,12 +75,12 @@ static void {name}({parameters}) {{
 }}
 
 extern "C" int host_run(const int* shape, void** arguments) {{
-    int whole[6];
-    std::copy(shape, shape + 6, whole);
+    int whole[7];
+    std::copy(shape, shape + 7, whole);
     whole[4] += {entry.static_bytes};
     machine::places = PLACES;
-    machine::start_launch(unsigned(whole[4]));
-    int count = host::launch({name}, whole, arguments);
+    machine::start_launch(unsigned(whole[4]), whole[6]);
+    int count = whole[6] == {entry.cluster} ? host::launch({name}, whole, arguments) : -1;
     FINISH_COUNTS();
     return count;
 }}

@@ -19,6 +19,11 @@ def _barrier(writer: Writer, match: "re.Match[str]") -> str:
     raise writer.unknown()
 
 
+@instruction(r"barrier\.cluster\.(arrive|wait)(?:\.release|\.acquire)?(?:\.aligned)?")
+def _cluster_barrier(writer: Writer, match: "re.Match[str]") -> str:
+    return f"machine::cluster_{match[1]}({writer.place});"
+
+
 @instruction(r"shfl\.sync\.(idx|bfly|up)\.b32")
 def _shuffle(writer: Writer, match: "re.Match[str]") -> str:
     to, _, in_range = writer.operand(0).partition("|")

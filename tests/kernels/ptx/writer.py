@@ -17,6 +17,8 @@ SPECIAL = {
     )
     for axis in "xyz"
 }
+SPECIAL["%cluster_ctarank"] = "uint32_t(host::cluster_rank())"
+SPECIAL["%cluster_nctarank"] = "uint32_t(host::cluster_size)"
 SPECIAL["%laneid"] = "uint32_t(host::lane_of_warp())"
 
 

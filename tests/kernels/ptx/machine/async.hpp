@@ -20,7 +20,7 @@ struct Copies {  // of a lane
     std::deque<std::vector<Copy>> groups;  // closed, not waited for
 };
 
-static Copies copies[1024];
+static Copies copies[host::MOST_LANES];
 
 inline void note_copy(const Copy& copy) {
     for (int i = 0; i < copy.count; i += int(CELL))

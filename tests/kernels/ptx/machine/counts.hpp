@@ -22,8 +22,7 @@
 
 namespace machine {
 
-constexpr int MOST_LANES = 1024;
-using ByLane = std::array<uint32_t, MOST_LANES>;
+using ByLane = std::array<uint32_t, host::MOST_LANES>;
 
 struct Totals { uint64_t executed = 0, wavefronts = 0, sectors = 0; };  // of warps
 
@@ -74,7 +73,7 @@ inline int sectors(const WarpAccess& access) {
 // After a block: adds what its warps executed.
 inline void finish_counts() {
     for (auto& [place, by_lane] : executed)
-        for (int first = 0; first < MOST_LANES; first += host::WARP)
+        for (int first = 0; first < host::MOST_LANES; first += host::WARP)
             totals[place].executed += *std::max_element(&by_lane[first], &by_lane[first] + host::WARP);
     for (const auto& [_, access] : accesses) {
         if (access.shared) totals[access.place].wavefronts += wavefronts(access);

@@ -13,8 +13,45 @@ struct Shared {
         if (address + bytes > shared_size || address > shared_size) fail_at("past the end of shared memory", place);
         return host::shared_memory + address;
     }
-    static Cell& cell(uint64_t address) { return shared_cells[address / CELL]; }
+    static Cell& cell(uint64_t address) { return shared_cells[host::cluster_rank()][address / CELL]; }
 };
+
+// The shared memory of all blocks of a cluster (shared::cluster): rank + 1 above an address, or 0 for the lane's own block.
+struct Cluster {
+    static constexpr bool IS_SHARED = true;
+    static constexpr int SHIFT = 24;
+    static uint64_t own(uint64_t address) { return address & ((1u << SHIFT) - 1); }
+    static int rank(uint64_t address) {
+        return address >> SHIFT ? int(address >> SHIFT) - 1 : host::cluster_rank();
+    }
+    static unsigned char* at(uint64_t address, int bytes, int place) {
+        int block = rank(address), threads = int(blockDim.x);
+        if (own(address) + bytes > shared_size) fail_at("past the end of shared memory", place);
+        if (block != host::cluster_rank()) {
+            const Moment& moment = now[host::current];
+            if (!moment.waited) fail_at("access to a block that may not have started", place);
+            for (int lane = block * threads; lane < (block + 1) * threads; lane++)
+                if (host::lanes[lane].state == host::DONE) fail_at("access to a block that has ended", place);
+            remote_arrived[block] = std::max(remote_place[block] ? remote_arrived[block] : 0, moment.arrived);
+            remote_place[block] = place;
+        }
+        return host::shared_memories[block] + own(address);
+    }
+    static Cell& cell(uint64_t address) { return shared_cells[rank(address)][own(address) / CELL]; }
+};
+
+// mapa: the address in block `rank` of what is at `address` in the lane's own block.
+inline uint32_t in_block(uint32_t address, uint32_t rank, int place) {
+    if (rank >= unsigned(host::cluster_size)) fail_at("no such block in the cluster", place);
+    return uint32_t(Cluster::own(address)) | (rank + 1) << Cluster::SHIFT;
+}
+
+// When a lane returns: its block ends, and so may nobody access it later, or without order.
+inline void expect_no_visits(int place) {
+    int rank = host::cluster_rank();
+    if (remote_place[rank] && remote_arrived[rank] >= now[host::current].waited)
+        fail_at("a block ends that others may still access", place, remote_place[rank]);
+}
 
 struct Global {
     static constexpr bool IS_SHARED = false;
@@ -59,10 +96,10 @@ uint32_t& atomic(uint64_t address, int place) {
     return *reinterpret_cast<uint32_t*>(word);
 }
 
-// Before a launch: shared memory has `bytes`, no access has been made.
-inline void start_launch(unsigned bytes) {
+// Before a launch: shared memory of each of a cluster's `blocks` has `bytes`, no access has been made.
+inline void start_launch(unsigned bytes, int blocks) {
     shared_size = bytes;
-    shared_cells.assign(bytes / CELL + 1, Cell{});
+    shared_cells.assign(blocks, std::vector<Cell>(bytes / CELL + 1));
     forget_accesses();
 }
 

@@ -17,8 +17,24 @@ inline void warp_barrier(uint32_t mask, int place) {
     host::wait_at(host::AT_WARP, place);
 }
 
+// The halves of a barrier of the cluster.
+inline void cluster_arrive(int place) {
+    if (host::lanes[host::current].arrived != host::lanes[host::current].waited)
+        fail_at("arrives at a barrier of the cluster without having waited for the last one", place);
+    now[host::current].arrived++;
+    host::cluster_arrive();
+}
+
+inline void cluster_wait(int place) {
+    if (host::lanes[host::current].arrived == host::lanes[host::current].waited)
+        fail_at("waits for a barrier of the cluster at which it hasn't arrived", place);
+    host::cluster_wait(place);
+    now[host::current].waited++;
+}
+
 inline bool block_barrier_or(bool predicate, int place) {
-    static bool any;
+    static bool any_of[8];
+    bool& any = any_of[host::cluster_rank()];
     any |= predicate;
     block_barrier(place);
     bool result = any;
