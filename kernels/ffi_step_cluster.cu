@@ -55,7 +55,6 @@ ffi_step_cluster(const weight_t* __restrict__ features_DB, weight_t* weight_LK, 
     init_state(state.step, scale, rate, step, weight_decay, momentum_factor, seed);
     stage_features(params.batch, memory.x);
     __syncthreads();
-    cluster_arrive();  // this block has started
     GradFeatures dx = {};
     int num_tiles = (int)((end - begin + TILE - 1) / TILE);
     for (int tile = blockIdx.x / CLUSTER; tile < num_tiles; tile += gridDim.x / CLUSTER) {
@@ -64,23 +63,22 @@ ffi_step_cluster(const weight_t* __restrict__ features_DB, weight_t* weight_LK, 
         multiply_scores(memory.scores, memory.w, memory.x);
         __syncthreads();
         compute_losses(params, memory, state.step, tile, CLUSTER > 1 ? state.bias_sum : nullptr);
+        cluster_arrive();  // this block has started, and has used what it received. Its stores of weights have ended by now
         __syncthreads();
         multiply_grad_features(dx, memory.g, memory.w);
         __syncthreads();  // w has been read: dw may take its place
         multiply_grad_weight(memory.dw, memory.g, memory.x);
         __syncthreads();
 #if CLUSTER > 1
-        cluster_wait();  // the other blocks have used what they received before
+        cluster_wait();  // so has each other block
         send_gradients(params, memory.dw, state, tile);
         cluster_sync();
 #endif
         update_own_weights(params, memory.dw, state, tile);
-        cluster_arrive();
         __syncthreads();
     }
     store_grad_features(partial_SBD + (i64)(blockIdx.x / CLUSTER) * batch * num_features, dx, params.batch);
     float total = sum_over_block(state.step.loss_sum[threadIdx.x], memory.dw);
-    cluster_wait();  // no block may end, or be written to, before all have come to this
     total = sum_over_cluster(total, state);
     if (threadIdx.x == 0 && cluster_rank() == 0) partial_loss[blockIdx.x / CLUSTER] = total;
 }

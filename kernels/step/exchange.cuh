@@ -4,8 +4,8 @@
 //   received [CLUSTER - 1][LABELS_OF_BLOCK][fan_in]   dW of the block's labels, sampled by the other blocks
 //   received_bias [CLUSTER][LABELS_OF_BLOCK]          the same of their biases, from all blocks
 //
-// A block may write to its neighbours' `received` once they have updated the tile before: `cluster_wait` before
-// `send_gradients`, `cluster_arrive` behind `update_own_weights`.
+// A block may write to its neighbours' `received` once they have updated the tile before. They tell it by arriving at a
+// barrier, which need not be at once: an arrival waits for the thread's stores to global memory, so it is two phases later.
 #pragma once
 #include "step/store.cuh"
 
@@ -94,6 +94,7 @@ __device__ __forceinline__ float sum_over_cluster(float loss, ClusterState& stat
     return loss;
 #else
     int rank = cluster_rank();
+    cluster_sync();  // without a tile, block 0 may not have started
     if (thread_index() == 0) store_remote(in_block(state.received_loss + rank, 0), loss);
     cluster_sync();
     float sum = 0.0f;

@@ -40,8 +40,12 @@
 #define ROW_TILES (BATCH / 16)
 #define LABEL_TILES (TILE / 16)
 #define KSPLIT (WARPS / (BATCH / SCORE_ROWS))       // a score is the sum of KSPLIT partial sums (split-K)
-#define SCORE_LOADS (PIPELINED && FEATURES % (32 * KSPLIT) == 0 ? 2 : 1)  // steps of the scores loaded together
-#define SUM_CHAINS (PIPELINED && ROW_TILES > 1 ? 2 : 1)                   // sums that are added up to dW
+#define SCORE_LOADS (PIPELINED && FEATURES % (32 * KSPLIT) == 0 ? 2 : 1)  // steps of the scores that load together
+#if PIPELINED && BATCH > 16 && !(defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && BATCH * FEATURES > 64 * 512)
+#define SUM_CHAINS 2                                // sums of products that are added up to dW
+#else
+#define SUM_CHAINS 1                                // with 192 sums of dX besides, ptxas spills for sm_100
+#endif
 #define SCORE_PITCH (BATCH + 8)                     // eight labels' pairs of rows are written without bank conflicts
 #define LANE_ROWS (BATCH > WARP_SIZE ? 2 : 1)       // rows whose losses a lane computes
 #define BITMASK_WORDS ((BATCH + 31) / 32)

@@ -96,6 +96,29 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     assert error(layer[1], host[1]) < (4e-3 if one_pass else 1e-3)
 
 
+@pytest.mark.parametrize("batch", [65, 128, 300])
+def test_a_step_in_clusters_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    if torch.cuda.get_device_capability() < (9, 0):
+        pytest.skip("no clusters before sm_90")
+    monkeypatch.setattr(geometry, "CLUSTERS", True)
+    positives, layer = make_positives(batch, 9001, 400), make_layer(batch, 9001, 64, 384, torch.bfloat16)
+    host = tuple(each.cpu() for each in layer)
+    again = tuple(each.clone() for each in layer)
+    shape = geometry.LayerShape.of(layer[0], SparseLayer(*layer[1:3]))
+    chosen = geometry.one_pass(shape, geometry.card_of(torch.device("cuda")))
+    assert chosen is not None
+    assert chosen.cluster > 1
+    loss, grad = run_step(layer, positives)
+    host_loss, host_grad = run_step(host, Positives(positives.rows.cpu(), positives.labels.cpu()))
+    assert error(loss, host_loss) < 1e-5
+    assert error(grad, host_grad) < 2.0**-8
+    assert error(layer[1], host[1]) < 4e-3
+    other_loss, other_grad = run_step(again, positives)
+    assert torch.equal(loss, other_loss)
+    assert torch.equal(grad, other_grad)
+    assert torch.equal(layer[1], again[1])
+
+
 @pytest.mark.parametrize("dtype", FORMATS, ids=str)
 @pytest.mark.parametrize("batch", [1, 48, 130])
 def test_a_step_with_words_is_that_of_the_cpu(dtype: torch.dtype, batch: int) -> None:

@@ -112,15 +112,22 @@ def test_gradients_are_read_in_chunks_of_labels(
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
 
 
-def test_the_benchmark_of_designs_takes_the_same_step_by_both(host_gpu: HostGpu) -> None:
+@pytest.mark.parametrize(("batch", "names"), [(16, ["one pass", "clusters"]), (70, ["clusters"]), (513, [])])
+def test_the_benchmark_of_designs_has_all_that_can_take_the_step(
+    host_gpu: HostGpu, batch: int, names: list[str]
+) -> None:
+    problem = draw(Shape(64, FAN_IN, 128, batch, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
+    assert list(designs.calls(problem)) == [*names, "chunks"]
+
+
+def test_the_benchmark_of_designs_times_no_wrong_one(host_gpu: HostGpu) -> None:
     problem = draw(Shape(LABELS, FAN_IN, 128, 16, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
-    calls = designs.calls(problem)
-    assert list(calls) == ["one pass", "chunks"]
-    (loss, grad_BD), (other_loss, other_BD) = (call() for call in calls.values())
-    torch.testing.assert_close(loss, other_loss)
-    torch.testing.assert_close(grad_BD, other_BD, rtol=0.0, atol=2**-8 * float(other_BD.norm()))
-    entries = [variant.kernel.entry for variant, _ in host_gpu.launches]
-    assert {"ffi_step", "ffi_step_sum", "ffi_scores", "ffi_grad_weight"} <= set(entries)
+    calls = {name: call for name, call in designs.calls(problem).items() if name != "clusters"}
+    loss, grad_BD = calls["one pass"]()
+    calls |= {"loss": lambda: (loss * 1.001, grad_BD), "dX": lambda: (loss, grad_BD.roll(1, 0))}
+    calls |= {"NaN": lambda: (loss, grad_BD / 0.0)}
+    assert designs.wrong_designs(calls) == ["loss", "dX", "NaN"]
+    assert launched(host_gpu) == {"ffi_step", "ffi_step_sum", *CHUNKS}
 
 
 class Outcome(NamedTuple):
@@ -197,11 +204,21 @@ def test_a_step_by_chunks(
     assert not torch.equal(ours.layer.weight, before.weight)
 
 
-@pytest.mark.parametrize(("batch", "momentum_dtype"), [(24, None), (64, torch.bfloat16)])
-def test_a_step_in_one_pass(host_gpu: HostGpu, batch: int, momentum_dtype: torch.dtype | None) -> None:
-    """The one-pass kernel rounds the gradients of scores stochastically to bfloat16, so dX is only close."""
+@pytest.mark.parametrize(
+    ("batch", "momentum_dtype", "entry"),
+    [(24, None, "ffi_step"), (64, torch.bfloat16, "ffi_step"), (BATCH, None, "ffi_step_cluster")],
+)
+def test_a_step_in_one_pass(
+    host_gpu: HostGpu,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    momentum_dtype: torch.dtype | None,
+    entry: str,
+) -> None:
+    """One pass rounds the gradients of scores stochastically to bfloat16, so dX is only close."""
+    monkeypatch.setattr(geometry, "CLUSTERS", True)
     ours, expected, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
-    assert launched(host_gpu) == {"ffi_step", "ffi_step_sum"}
+    assert launched(host_gpu) == {entry, "ffi_step_sum"}
     torch.testing.assert_close(ours.loss_sum, expected.loss_sum, rtol=1e-5, atol=0.0)
     torch.testing.assert_close(ours.layer.bias, expected.layer.bias, rtol=1e-5, atol=1e-6)
     difference = ours.grad_features - expected.grad_features

@@ -12,7 +12,9 @@ import torch
 from tests.kernels.cases.batch import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, make_case
 from tests.kernels.cases.step import BLOCKS, Result, check_close, check_exact, run_step, whole_case
 from tests.kernels.cases.update import Layer, make_layer
-from xmcpipe.ops.nvrtc.kernel_table import cluster_bytes
+from tests.kernels.host.gpu import HostGpu
+from xmcpipe.ops.nvrtc.kernel_table import KERNELS, cluster_bytes
+from xmcpipe.ops.nvrtc.launch import launch
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,9 @@ def test_bits_depend_on_no_order_of_lanes_and_weights_on_no_number_of_clusters()
     assert torch.equal(first.features, second.features)
     for other in others:  # sums over tiles in another order
         torch.testing.assert_close(other.features, first.features, rtol=1e-5, atol=1e-6)
+
+
+def test_a_grid_of_no_whole_clusters_is_refused(host_gpu: HostGpu) -> None:
+    variant = KERNELS["ffi_step_cluster"].variant(CLUSTER=2)
+    with pytest.raises(ValueError, match="expected whole clusters of 2 blocks, got the grid"):
+        launch(variant, torch.device("cpu"), (3,), 0)

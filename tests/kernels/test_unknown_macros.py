@@ -22,6 +22,7 @@ UNKNOWN = [
     ("ffi_step", {"LOSS": 3, "WEIGHT": 2}, "LOSS"),
     ("ffi_step", {"LOSS": 1, "WEIGHT": 0}, "WEIGHT"),
     ("ffi_step", {"LOSS": 1, "GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
+    ("ffi_step_cluster", {"LOSS": 1, "CLUSTER": 3}, "CLUSTER"),
     ("group_scores", {"GROUP_SIZE": 4}, "GROUP_SIZE"),
     ("group_scores", {"WEIGHT": 0}, "WEIGHT"),
     ("group_scores", {"INITIAL": 1}, "INITIAL"),  # without a loss

@@ -22,7 +22,7 @@ from tests.kernels.ptx.parse import Entry
 from tests.kernels.sass.disassembly import Instruction
 
 TOLERANCE = 0.08  # of the check
-ACCESS = re.compile(r"(LDG|STG|LDS|STS|LDSM|HMMA|HGMMA|ATOMS|LDGSTS)\b")
+ACCESS = re.compile(r"(LDG|STG|ST|LDS|STS|LDSM|HMMA|HGMMA|ATOMS|LDGSTS)\b")
 PTX_ACCESS = re.compile(r"(ld\.(global|shared)|st\.|ldmatrix|mma|atom)")
 # The units of a multiprocessor, by the opcode without modifiers; what none of them has is issued only.
 UNITS = {

@@ -54,6 +54,21 @@ int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Handle, int block, 
     *blocks = 3;
     return SUCCESS;
 }
+struct Attribute { int id, pad; unsigned value[16]; };
+struct Config {
+    unsigned grid[3], block[3], shared;
+    Handle stream;
+    Attribute* attributes;
+    unsigned count;
+};
+int cuOccupancyMaxActiveClusters(int* clusters, Handle of, const Config* config) {
+    if (of != &kernel || config->count != 1) return INVALID_VALUE;
+    printf("clusters %u %u %u shared %u attribute %d: %u %u %u\n", config->grid[0], config->block[0], config->block[1],
+           config->shared, config->attributes->id, config->attributes->value[0], config->attributes->value[1],
+           config->attributes->value[2]);
+    *clusters = 7;
+    return SUCCESS;
+}
 int cuLaunchKernel(Handle of, unsigned x, unsigned y, unsigned z, unsigned block, unsigned, unsigned, unsigned shared,
                    Handle stream, void** arguments, void** extra) {
     if (of != &kernel || extra) return INVALID_VALUE;

@@ -25,6 +25,7 @@ from xmcpipe.ops.nvrtc.source import text_of
 BARRIER = re.compile(
     r"__syncthreads\(\)|__syncwarp\(\)|__syncthreads_or(?=\()|\bcluster_(sync|arrive|wait)\(\)(?=;)"
 )
+FAULT = re.compile(r"((?:race of|lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)")
 LINE = re.compile(r'#line (\d+) "([^"]+)"')
 
 
@@ -81,7 +82,10 @@ def removed(barrier: Barrier) -> Outcome:
                 example.check()
             except AssertionError as error:
                 reason = str(error).split("\n")[0]
-                race = re.search(r"(race of [a-z ]+|(?:lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)", reason)
+                race = re.search(
+                    r"(race of [a-z ]+|(?:lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)",
+                    reason,
+                )
                 outcome.caught = f"{example.name}: {race[1] if race else 'a wrong value'}"
     return outcome
 

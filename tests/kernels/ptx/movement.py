@@ -12,9 +12,7 @@ MEMORY_TYPES = "[usb](?:16|32|64)|f32"
 SPACES = {"global": "Global", "shared": "Shared", "shared::cta": "Shared", "shared::cluster": "Cluster"}
 
 
-@instruction(
-    rf"(ld|st)\.(global|shared(?:::cta|::cluster)?)(?:\.nc)?(?:\.v([24]))?\.({MEMORY_TYPES})"
-)
+@instruction(rf"(ld|st)\.(global|shared(?:::cta|::cluster)?)(?:\.nc)?(?:\.v([24]))?\.({MEMORY_TYPES})")
 def _access(writer: Writer, match: "re.Match[str]") -> str:
     loads, space, type_ = match[1] == "ld", SPACES[match[2]], match[4].replace("f", "b")
     memory, listed = (writer.operand(1), writer.operand(0)) if loads else writer.instruction.operands

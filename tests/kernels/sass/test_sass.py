@@ -24,6 +24,7 @@ EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
     "ffi_grad_features": ({}, {WIDE_LOAD, TENSOR, MATRICES}),
     "ffi_grad_features_sum": ({}, set()),
     "ffi_step": ({}, {WIDE_LOAD, WIDE_STORE, TENSOR, MATRICES}),
+    "ffi_step_cluster": ({}, {WIDE_LOAD, WIDE_STORE, TENSOR, MATRICES}),
     "ffi_step_sum": ({}, set()),
     "ffi_topk": ({}, {WIDE_LOAD, WIDE_ROWS}),
     "ffi_topk_merge": ({}, set()),
@@ -73,3 +74,14 @@ def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: st
     assert has(opcodes, "HMMA") == (TENSOR in needed)
     if entry not in ONE_NUMBER_AT_A_TIME:
         assert not [start for start in NARROW_LOADS if has(opcodes, start)]
+
+
+def test_a_cluster_exchanges_gradients_by_wide_stores_and_barriers() -> None:
+    variant = KERNELS["ffi_step_cluster"].variant(CLUSTER=2)
+    cubin = compiler.compile_kernel(variant, "sm_90")
+    opcodes = {each.opcode for each in disassemble(cubin.code, "ffi_step_cluster")}
+    assert has(opcodes, "ST.E.128"), "gradients go to the owner's shared memory"
+    assert has(opcodes, "UCGABAR_ARV")
+    assert has(opcodes, "UCGABAR_WAIT")
+    assert not has(opcodes, "LDL")
+    assert not has(opcodes, "STL")

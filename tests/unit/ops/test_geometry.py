@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xmcpipe.ops.cuda import geometry as geometry_module
 from xmcpipe.ops.cuda.geometry import (
     CHUNK_MULTIPLE,
     GRADIENT_ROWS,
@@ -15,10 +16,11 @@ from xmcpipe.ops.cuda.geometry import (
     LayerShape,
     chunk_labels,
     chunk_workspace_bytes,
+    cluster_geometries,
     gradient_geometry,
     gradient_rows,
     max_gradient_bytes,
-    max_pass_blocks,
+    max_partials,
     max_step_workspace_bytes,
     one_pass,
     pass_workspace_bytes,
@@ -28,6 +30,9 @@ from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 
 H100 = Card(132, cache_bytes=50 << 20, shared_bytes=ARCHITECTURES["sm_90"], capability=(9, 0))
 T4 = Card(40, cache_bytes=4 << 20, shared_bytes=ARCHITECTURES["sm_75"], capability=(7, 5))
+A100 = Card(108, cache_bytes=40 << 20, shared_bytes=ARCHITECTURES["sm_80"], capability=(8, 0))
+RTX_5090 = Card(170, cache_bytes=96 << 20, shared_bytes=ARCHITECTURES["sm_120"], capability=(12, 0))
+SIZES = ("CLUSTER", "BATCH", "FEATURES", "TILE")
 BLOCKS = st.integers(1, MAX_GRADIENT_BLOCKS)
 
 
@@ -60,8 +65,53 @@ def test_the_design_depends_on_shape_dtypes_and_card(shape: LayerShape, card: Ca
     assert (geometry is not None) == expected
     if geometry is not None:
         assert geometry.shared_bytes <= card.shared_bytes
-        assert geometry.blocks(shape, resident=132) == 132
-        assert geometry.blocks(shape._replace(num_labels=1), resident=132) == 1
+        assert geometry.partials(shape, resident=132) == 132
+        assert geometry.partials(shape._replace(num_labels=1), resident=132) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "card", "sizes"),
+    [
+        (make(num_rows=64), H100, (1, 64, 768, 32)),
+        (make(num_rows=65), H100, (2, 64, 768, 32)),
+        (make(num_rows=128, num_features=300), H100, (2, 64, 384, 32)),
+        (make(num_rows=129), H100, (4, 64, 768, 32)),
+        (make(num_rows=512, fan_in=256), H100, (8, 64, 768, 32)),
+        (make(num_rows=513), H100, None),
+        (make(num_rows=128, num_features=776), H100, None),
+        (make(num_rows=128, fan_in=464), H100, (2, 64, 768, 32)),
+        (make(num_rows=128, fan_in=480), H100, (2, 64, 768, 16)),  # fewer labels to receive gradients of
+        (make(num_rows=128), A100, None),  # no clusters
+        (make(num_rows=128, num_features=384), RTX_5090, (2, 64, 384, 16)),
+        (make(num_rows=128), RTX_5090, (8, 16, 768, 16)),
+        (make(num_rows=256), RTX_5090, None),
+        (make(num_rows=128, feature=torch.float32), H100, None),
+    ],
+)
+def test_a_cluster_has_as_few_blocks_as_fit(
+    shape: LayerShape, card: Card, sizes: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks, and each block's rows, features and labels at a time."""
+    found = next(cluster_geometries(shape, card), None)
+    chosen = None if found is None else tuple(found.macros[name] for name in SIZES)
+    assert chosen == sizes
+    assert found is None or found.shared_bytes <= card.shared_bytes
+    if shape.num_rows > 64:
+        assert one_pass(shape, card) is None
+        monkeypatch.setattr(geometry_module, "CLUSTERS", True)
+        assert one_pass(shape, card) == found
+
+
+def test_the_bound_follows_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = make(num_rows=512)
+    by_chunks = max_step_workspace_bytes(shape, H100, 32_768)
+    monkeypatch.setattr(geometry_module, "CLUSTERS", True)
+    geometry = one_pass(shape, H100)
+    assert geometry is not None
+    assert geometry.partials(shape, resident=16 * 8) == 16
+    assert geometry.partials(shape._replace(num_labels=40), resident=16 * 8) == 2
+    assert max_partials(geometry, shape, H100) == 17  # of 132 / 8 clusters
+    assert max_step_workspace_bytes(shape, H100, 32_768) == pass_workspace_bytes(shape, 17) < by_chunks
 
 
 def test_a_chunk_fills_half_of_the_cache() -> None:
@@ -103,9 +153,10 @@ def test_partial_gradients_stay_in_their_bound(
 
 def test_the_bound_follows_the_design() -> None:
     shape, chunked = make(), make(num_rows=72)
-    blocks = max_pass_blocks(shape, H100)
-    assert blocks == 132
-    assert max_step_workspace_bytes(shape, H100, 32_768) == pass_workspace_bytes(shape, blocks)
+    geometry = one_pass(shape, H100)
+    assert geometry is not None
+    assert max_partials(geometry, shape, H100) == 132
+    assert max_step_workspace_bytes(shape, H100, 32_768) == pass_workspace_bytes(shape, 132)
     by_chunks = chunk_workspace_bytes(chunked, H100, 32_768)
     assert max_step_workspace_bytes(chunked, H100, 32_768) == by_chunks
 

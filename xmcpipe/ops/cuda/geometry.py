@@ -177,8 +177,8 @@ def _pass_macros(entry: str, shape: LayerShape, card: Card) -> Iterator[dict[str
     clusters = legal.get("CLUSTER", (1,)) if card.capability >= THREAD_BLOCK_CLUSTERS else (1,)
     sizes = sorted((each[0] * each[1], *each) for each in product(clusters, legal["BATCH"]))
     sizes = [each for each in sizes if each[0] >= shape.num_rows]
-    # Larger tiles first, since each tile reads all features from shared memory once; then fewer blocks.
-    for tile, (rows, cluster, batch) in product(legal["TILE"], sizes):
+    # Few blocks first; then large tiles, since each tile reads all features from shared memory once.
+    for (rows, cluster, batch), tile in product(sizes, legal["TILE"]):
         if rows == sizes[0][0]:
             macros = {"CLUSTER": cluster, "BATCH": batch, "FEATURES": min(widths), "TILE": tile}
             yield {"WEIGHT": weight_format, **{name: macros[name] for name in macros if name in legal}}

@@ -150,10 +150,10 @@ _TABLE = (
         threads=STEP_THREADS,
         macros=(HALF_WEIGHT, WITH_LOSS, MOMENTUM, ("CLUSTER", (1, 2, 4, 8)), *STEP_SIZES),
         varied=(
-            ("WEIGHT", "LOSS", ("CLUSTER", (1, 2))),
+            ("WEIGHT", "LOSS"),
+            ("CLUSTER",),
             ("WEIGHT", "MOMENTUM", ("CLUSTER", (2,))),
-            ("CLUSTER", "TILE"),
-            (("CLUSTER", (2, 4)), ("BATCH", (32, 64)), ("FEATURES", (768, 384)), "TILE"),
+            (("CLUSTER", (2,)), ("BATCH", (64, 32)), ("FEATURES", (768, 384)), "TILE"),
         ),
         allows=_cluster_fits,
         optional=("bias_L", "momentum_LK"),

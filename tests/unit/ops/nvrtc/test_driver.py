@@ -22,6 +22,7 @@ print("newest", driver.newest_cuda())
 kernel, widths = driver.load(b"cubin", "scale", 0, 77)
 print("widths", widths)
 print("blocks", driver.occupancy(kernel, 0, 128, 500))
+print("clusters", driver.active_clusters(kernel, 0, 4, 128, 500))
 numbers = {"n": "int32", "seed": "uint64", "rate": "float32"}
 declared = [Parameter("x", "float32", pointer=True)]
 declared += [Parameter(name, type_, pointer=False) for name, type_ in numbers.items()]
@@ -67,6 +68,8 @@ def test_a_kernel_is_loaded_and_launched_by_the_driver_s_own_rules(said: list[st
         "widths [8, 4, 8, 4]",
         "occupancy 128 500",
         "blocks 3",
+        "clusters 4 128 1 shared 500 attribute 4: 4 1 1",
+        "clusters 7",
         f"{launch}: {address} -5 18446744073709551615 0.25",
         f"{launch}: {address} 6 18446744073709551615 0.25",
         f"address {address}",
