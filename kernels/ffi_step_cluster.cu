@@ -37,6 +37,7 @@ __device__ __forceinline__ void init_state(StepState& state, const float* scale,
 
 // A persistent cluster walks the tiles as a block of ffi_step does. It leaves dX of its labels in partial_SBD[cluster]
 // [batch, num_features], each block its rows, and the sum of its losses in partial_loss[cluster].
+// Long: the parameters, and a line for each phase.
 extern "C" __global__ void IN_CLUSTERS __launch_bounds__(THREADS, BLOCKS)
 ffi_step_cluster(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_LK,
                  float* bias_L, momentum_t* momentum_LK, float* partial_SBD, float* partial_loss,

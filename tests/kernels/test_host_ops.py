@@ -10,11 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.bench.gpu import designs
 from tests.kernels.host.gpu import HostGpu, install
 from tests.unit.ops.loss_cases import added_loss
-from xmcpipe.benchmark.grid import Shape
-from xmcpipe.benchmark.problem import draw
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import reference, step_torch
 from xmcpipe.ops.cuda import ffi, geometry, rewire, rows, step, step_chunks, step_pass, topk
@@ -110,24 +107,6 @@ def test_gradients_are_read_in_chunks_of_labels(
     ffi.grad_weight(grad_BL, features_BD, SparseLayer(out_LK, layer.index))
     torch.testing.assert_close(out_BD.double(), grad_features, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(out_LK.double(), grad_weight, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("batch", "names"), [(16, ["one pass", "clusters"]), (70, ["clusters"]), (513, [])])
-def test_the_benchmark_of_designs_has_all_that_can_take_the_step(
-    host_gpu: HostGpu, batch: int, names: list[str]
-) -> None:
-    problem = draw(Shape(64, FAN_IN, 128, batch, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
-    assert list(designs.calls(problem)) == [*names, "chunks"]
-
-
-def test_the_benchmark_of_designs_times_no_wrong_one(host_gpu: HostGpu) -> None:
-    problem = draw(Shape(LABELS, FAN_IN, 128, 16, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
-    calls = {name: call for name, call in designs.calls(problem).items() if name != "clusters"}
-    loss, grad_BD = calls["one pass"]()
-    calls |= {"loss": lambda: (loss * 1.001, grad_BD), "dX": lambda: (loss, grad_BD.roll(1, 0))}
-    calls |= {"NaN": lambda: (loss, grad_BD / 0.0)}
-    assert designs.wrong_designs(calls) == ["loss", "dX", "NaN"]
-    assert launched(host_gpu) == {"ffi_step", "ffi_step_sum", *CHUNKS}
 
 
 class Outcome(NamedTuple):

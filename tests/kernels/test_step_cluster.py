@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from tests.bench.gpu import designs
 from tests.kernels.cases.batch import BCE, BFLOAT16, FLOAT16, SQUARED_HINGE, Case, make_case
 from tests.kernels.cases.step import BLOCKS, Result, check_close, check_exact, run_step, whole_case
 from tests.kernels.cases.update import Layer, make_layer
 from tests.kernels.host.gpu import HostGpu
+from xmcpipe.benchmark.grid import Shape
+from xmcpipe.benchmark.problem import draw
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS, cluster_bytes
 from xmcpipe.ops.nvrtc.launch import launch
 
@@ -105,3 +108,22 @@ def test_a_grid_of_no_whole_clusters_is_refused(host_gpu: HostGpu) -> None:
     variant = KERNELS["ffi_step_cluster"].variant(CLUSTER=2)
     with pytest.raises(ValueError, match="expected whole clusters of 2 blocks, got the grid"):
         launch(variant, torch.device("cpu"), (3,), 0)
+
+
+@pytest.mark.parametrize(("batch", "names"), [(16, ["one pass", "clusters"]), (70, ["clusters"]), (513, [])])
+def test_the_benchmark_of_designs_has_all_that_can_take_the_step(
+    host_gpu: HostGpu, batch: int, names: list[str]
+) -> None:
+    problem = draw(Shape(64, 16, 128, batch, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
+    assert list(designs.calls(problem)) == [*names, "chunks"]
+
+
+def test_the_benchmark_of_designs_times_no_wrong_one(host_gpu: HostGpu) -> None:
+    problem = draw(Shape(300, 16, 128, 16, "bfloat16"), torch.device("cpu"), 1, large_steps=False)
+    calls = {name: call for name, call in designs.calls(problem).items() if name != "clusters"}
+    loss, grad_BD = calls["one pass"]()
+    calls |= {"loss": lambda: (loss * 1.001, grad_BD), "dX": lambda: (loss, grad_BD.roll(1, 0))}
+    calls |= {"NaN": lambda: (loss, grad_BD / 0.0)}
+    assert designs.wrong_designs(calls) == ["loss", "dX", "NaN"]
+    entries = {variant.kernel.entry for variant, _ in host_gpu.launches}
+    assert {"ffi_step", "ffi_step_sum", "ffi_scores", "ffi_grad_weight"} <= entries

@@ -94,13 +94,13 @@ def calls(problem: Problem) -> dict[str, Step]:
     found: dict[str, Step] = {}
     for name in (*GEOMETRIES, CHUNKS):
         layer = SparseLayer(problem.weight.clone(), problem.index)
-        arguments = (problem.features, layer, positives, "squared_hinge", update)
+        operands, arguments = (problem.features, layer), (positives, "squared_hinge", update)
         if name == CHUNKS:
-            found[name] = partial(step_chunks.step_, *arguments, words=None)
+            found[name] = partial(step_chunks.step_, *operands, *arguments, words=None)
             continue
         shape, card = LayerShape.of(problem.features, layer), card_of(problem.device)
         if (geometry := next(GEOMETRIES[name](shape, card), None)) is not None:
-            found[name] = partial(step_pass.step_, geometry, *arguments)
+            found[name] = partial(step_pass.step_, *operands, geometry, *arguments)
     return found
 
 

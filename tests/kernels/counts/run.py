@@ -17,7 +17,7 @@ from tests.kernels.host.kernel import Macros
 from tests.kernels.ptx.kernel import build_from_ptx
 from tests.kernels.ptx.nvrtc import ptx_of
 from tests.kernels.ptx.parse import Entry, parse
-from xmcpipe.ops.cuda import step
+from xmcpipe.ops.cuda import geometry, step
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.source import text_of
 from xmcpipe.ops.nvrtc.variant import Variant
@@ -31,6 +31,7 @@ class Shape:
     fan_in: int
     rows: int
     features: int = 768
+    clusters: bool = False  # whether clusters of blocks may take it
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Counts:
 
 @dataclass
 class CountingGpu(HostGpu):
-    """A GPU that runs one block at a time along the labels; `counts` are those of its launches."""
+    """A GPU that runs one block, or one cluster, at a time along the labels; `counts` are of its launches."""
 
     counts: dict[Variant, Counts] = field(default_factory=dict)
 
@@ -97,5 +98,6 @@ def step_counts(shape: Shape, labels: int) -> dict[Variant, Counts]:
     with pytest.MonkeyPatch.context() as patch:
         gpu = CountingGpu()
         install(patch, gpu)
+        patch.setattr(geometry, "CLUSTERS", shape.clusters)
         step.step_(features_BD, layer, positives, "bce", update, None)
     return gpu.counts

@@ -25,6 +25,7 @@ CYCLES_PER_MS, SHARED_OF_ALL_BLOCKS, MOST_THREADS = 1.755e6, 228 * KIB, 2048
 SHAPES = [
     Shape(670_091, 128, 64),
     Shape(670_091, 128, 128),
+    Shape(670_091, 128, 128, clusters=True),
     Shape(2_812_281, 256, 128),
     Shape(131_073, 128, 512),
 ]
@@ -78,7 +79,7 @@ def rows_of(shape: Shape) -> Iterator[Row]:
         entry = variant.kernel.entry
         if entry.endswith("_sum"):
             continue
-        chunk = shape.labels if entry == "ffi_step" else chunk_labels(sizes, H100, 1 << 20)
+        chunk = shape.labels if entry.startswith("ffi_step") else chunk_labels(sizes, H100, 1 << 20)
         made, made_of_more = (_estimate(variant, each[variant]) for each in (few, more))
         work, of_more = _work(made, few[variant]), _work(made_of_more, counts)
         label = of_more.minus(work, MORE - FEW)
@@ -100,7 +101,8 @@ def table() -> str:
     for shape in SHAPES:
         rows = list(rows_of(shape))
         total = sum(max(row.milliseconds(shape.labels).values()) for row in rows)
-        name = f"**L {shape.labels:,}, K {shape.fan_in}, B {shape.rows}**"
+        clusters = ", in clusters" if shape.clusters else ""
+        name = f"**L {shape.labels:,}, K {shape.fan_in}, B {shape.rows}{clusters}**"
         lines.append(f"| {name} {'| ' * (len(heads) - 1)}| **{total:.2f}** |".replace("| | **", "| **"))
         lines += [_line(row, shape) for row in rows]
     return "\n".join(lines) + "\n"

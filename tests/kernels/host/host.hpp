@@ -5,7 +5,8 @@
 // lanes run one by one, in a random order drawn from `seed` each time. After each barrier of the block some warps are
 // drawn that run only when all others wait. So a kernel that lacks a barrier gives other bits for another seed. Shared
 // memory starts as NaN bytes, and a canary behind it is checked after each block. Static shared memory is one for all
-// blocks: kernels in clusters have none. cluster.hpp has what blocks of a cluster do together.
+// blocks: kernels in clusters have none. cluster.hpp has what blocks of a cluster do together, copies.hpp copies
+// that run meanwhile.
 //
 // The file is included before the kernel's text: g++ -std=c++20 -DXMC_HOST. intrinsics.hpp has the functions that CUDA
 // defines; this file has the rest: types, lanes, barriers, blocks.
@@ -128,23 +129,6 @@ inline void choose(int lane) {
 
 inline Exchange& warp_exchange() { return exchanges[current / WARP]; }
 inline int lane_of_warp() { return current % WARP; }
-
-// Copies happen as late as they may, when a lane waits for them: a kernel that doesn't wait reads what was there before.
-inline void copy_async(void* to, const void* from) {
-    if (uintptr_t(to) % 16 || uintptr_t(from) % 16) fail("asynchronous copies need addresses aligned to 16 bytes");
-    lanes[current].copies.back().push_back({to, from});
-}
-
-inline void close_copies() { lanes[current].copies.emplace_back(); }
-
-inline void wait_for_copies(size_t number) {  // all batches but the last `number` closed ones
-    auto& copies = lanes[current].copies;
-    for (; copies.size() > number + 1; copies.pop_front())
-        for (const Copy& copy : copies.front()) {
-            if (copy.from) std::memcpy(copy.to, copy.from, 16);
-            else std::memset(copy.to, 0, 16);
-        }
-}
 
 inline void start_lane() {
     entry();
@@ -308,4 +292,5 @@ int launch(void (*kernel)(A...), const int* shape, void** pointers) {
 extern "C" const char* host_failure() { return host::failure; }
 
 #include "cluster.hpp"
+#include "copies.hpp"
 #include "intrinsics.hpp"

@@ -20,4 +20,4 @@ def step_(
     geometry = one_pass(shape, card_of(features_BD.device))
     if geometry is None:
         return step_chunks.step_(features_BD, layer, positives, loss, update, words)
-    return step_pass.step_(geometry, features_BD, layer, positives, loss, update)
+    return step_pass.step_(features_BD, layer, geometry, positives, loss, update)

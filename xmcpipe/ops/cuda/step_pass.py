@@ -19,9 +19,9 @@ from xmcpipe.ops.nvrtc.launch import launch
 
 
 def step_(
-    geometry: PassGeometry,
     features_BD: Tensor,
     layer: SparseLayer,
+    geometry: PassGeometry,
     positives: Positives,
     loss: str,
     update: Update,

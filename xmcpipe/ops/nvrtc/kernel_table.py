@@ -151,9 +151,9 @@ _TABLE = (
         macros=(HALF_WEIGHT, WITH_LOSS, MOMENTUM, ("CLUSTER", (1, 2, 4, 8)), *STEP_SIZES),
         varied=(
             ("WEIGHT", "LOSS"),
-            ("CLUSTER",),
+            ("CLUSTER", "TILE"),
             ("WEIGHT", "MOMENTUM", ("CLUSTER", (2,))),
-            (("CLUSTER", (2,)), ("BATCH", (64, 32)), ("FEATURES", (768, 384)), "TILE"),
+            (("CLUSTER", (1, 2)), ("BATCH", (64, 32)), ("FEATURES", (384,)), "TILE"),
         ),
         allows=_cluster_fits,
         optional=("bias_L", "momentum_LK"),

@@ -75,12 +75,7 @@ class Launch:
         self._device = _numbered(device)
         loaded = load(variant, self._device)
         entry = variant.kernel.entry
-        if min(grid) < 1:
-            raise ValueError(f"{entry}: expected at least one block, got the grid {tuple(grid)}")
-        if grid[0] % variant.cluster:
-            raise ValueError(
-                f"{entry}: expected whole clusters of {variant.cluster} blocks, got the grid {tuple(grid)}"
-            )
+        _check_grid(variant, grid)
         if shared_bytes > loaded.shared:
             raise ValueError(
                 f"{entry}: expected at most {loaded.shared} bytes of dynamic shared memory, "
@@ -113,6 +108,15 @@ class Launch:
         else:
             with torch.cuda.device(self._device):
                 _driver().launch(*self._call)
+
+
+def _check_grid(variant: Variant, grid: Sequence[int]) -> None:
+    """Raise ValueError for a grid without a block, or with a part of a cluster."""
+    entry, size = variant.kernel.entry, tuple(grid)
+    if min(grid) < 1:
+        raise ValueError(f"{entry}: expected at least one block, got the grid {size}")
+    if grid[0] % variant.cluster:
+        raise ValueError(f"{entry}: expected whole clusters of {variant.cluster} blocks, got the grid {size}")
 
 
 def _started(make: Callable[Arguments, Launch]) -> Callable[Arguments, None]:

@@ -92,5 +92,5 @@ def test_the_table_is_sound(kernel: Kernel) -> None:
 def test_every_architecture_has_variants() -> None:
     for architecture in COMMON_ARCHITECTURES:
         lacking = [each.entry for each in KERNELS.values() if not list(each.variants(architecture))]
-        on_tensor_cores = ["ffi_step", *(each.entry for each in GROUP_KERNELS)]
+        on_tensor_cores = ["ffi_step", "ffi_step_cluster", *(each.entry for each in GROUP_KERNELS)]
         assert lacking in ([], on_tensor_cores), architecture
