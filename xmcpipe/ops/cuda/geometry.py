@@ -16,11 +16,15 @@ from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, step_bytes
+from xmcpipe.ops.nvrtc.macros import E4M3
 from xmcpipe.ops.nvrtc.variant import Macros
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.ops.word_layer import StepWords
 
-FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
+# Values of WEIGHT, FEATURE and MOMENT; only weights have 8 bits.
+FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, FLOAT8: E4M3}
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
+OCTET, MAX_FAN_IN = 8, 512  # K is a multiple of the one and at most the other
 MAX_GROUP = 8  # most lanes that compute one label
 SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # limits of the kernels that add partial sums
 
@@ -94,6 +98,19 @@ class LayerShape(NamedTuple):
         return self.feature_dtype.itemsize * self.num_features * padded_rows(self.num_rows)
 
 
+def supports_fan_in(fan_in: int) -> bool:
+    """Whether the kernels, except those for groups, support labels that read this many features."""
+    return fan_in % OCTET == 0 and fan_in <= MAX_FAN_IN
+
+
+def half_dtype(weight_dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which tensor cores multiply weights, features and gradients of one 16-bit dtype.
+
+    Weights of 8 bits are decoded to bfloat16.
+    """
+    return torch.bfloat16 if weight_dtype == FLOAT8 else weight_dtype
+
+
 def padded_rows(num_rows: int) -> int:
     """`stride` for a batch of `num_rows` rows: the next multiple of LANE_ROWS."""
     return -(-num_rows // LANE_ROWS) * LANE_ROWS
@@ -131,14 +148,14 @@ class PassGeometry:
 def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
     """The ways in which one pass can take a step, best first; none if the kernel is not for the shape.
 
-    It supports features and weights of the same 16-bit dtype, B <= 64 and D <= 768, on sm_80 and newer, if
-    the features and a tile of labels fit in shared memory.
+    It supports features and weights of the same 16-bit dtype, or bfloat16 features and weights of 8 bits,
+    B <= 64 and D <= 768, on sm_80 and newer, if the features and a tile of labels fit in shared memory.
     """
     legal, weight_format = dict(KERNELS["ffi_step"].macros), FORMATS.get(shape.weight_dtype)
     batches = [size for size in legal["BATCH"] if size >= shape.num_rows]
     widths = [size for size in legal["FEATURES"] if size >= shape.num_features]
     if (
-        shape.feature_dtype != shape.weight_dtype
+        shape.feature_dtype != half_dtype(shape.weight_dtype)
         or weight_format not in legal["WEIGHT"]
         or not (batches and widths)
         or card.capability < TENSOR_CORES
@@ -252,8 +269,8 @@ def gradient_shared_bytes(macros: Macros) -> int:
     """Dynamic shared memory of ffi_grad_features in bytes: a tile of weights and a tile of gradients."""
     if not macros["TENSOR"]:  # both tiles are float32, without padding
         return 4 * TILE_LABELS * (SLICE_FEATURES + macros["ROWS"])
-    # Tensor cores multiply bfloat16: a weight of another format is split into two bfloat16 parts.
-    weights = (1 if macros["WEIGHT"] == 1 else 2) * (SLICE_FEATURES + PADDING)
+    # Tensor cores multiply bfloat16: a float16 or float32 weight is split into two bfloat16 parts.
+    weights = (1 if macros["WEIGHT"] in (1, E4M3) else 2) * (SLICE_FEATURES + PADDING)
     return 2 * TILE_LABELS * (weights + macros["GRADIENT_PARTS"] * (macros["ROWS"] + PADDING))
 
 
