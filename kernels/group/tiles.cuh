@@ -124,10 +124,11 @@ struct WeightCopies {
     // Starts to copy the weights of the labels from `first` on, of `count` connections from slot0 on, with zeros where
     // there is no label or connection.
     __device__ __forceinline__ static void start(const GroupLabels& labels, i64 first, int slot0, int count, half_t* w) {
+        i64 last = labels.end - first;  // labels from here on
         for (int i = threadIdx.x; i < LABELS * PIECES; i += NUMBER) {
             int row = i / PIECES, column = i % PIECES * COPIED_WEIGHTS, slot = slot0 + column;
             if (column >= count) continue;
-            bool exists = first + row < labels.end && slot < labels.fan_in;
+            bool exists = row < last && slot < labels.fan_in;
             copy_async<0>(w + swizzled<CONNECTIONS>(row, column),
                           labels.weight_LK + (exists ? (first + row) * labels.fan_in + slot : 0), exists);
         }

@@ -5,6 +5,7 @@ K is 24 in some: rows then begin at multiples of 8 bytes, and not of 16.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from tests.kernels.cases.step import check_close, whole_case
 from tests.kernels.cases.update import make_layer
 from tests.kernels.e4m3.codes import FINITE, NOT_NUMBERS, check_codes, one_hot_case
 from tests.kernels.host import kernel as host_kernel
+from tests.kernels.ptx.kernel import build_from_ptx
 from xmcpipe.training.rewiring import OneProcess, cut_fraction
 
 pytestmark = pytest.mark.skipif(host_kernel.COMPILER is None, reason="no g++")
@@ -43,6 +45,17 @@ def test_every_code_is_decoded() -> None:
     case, weights_LK = one_hot_case(8)
     scores_BL, _ = test_scores.Variant(weight=E4M3, group=1).launch(case)
     check_codes(scores_BL, weights_LK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])  # by bits, and by an instruction
+@pytest.mark.usefixtures("needs_nvrtc")
+def test_every_code_is_decoded_by_the_compiled_kernel(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = partial(build_from_ptx, architecture=architecture)
+    monkeypatch.setattr(host_kernel, "build", build)
+    test_every_code_is_decoded()
 
 
 def every_rounding(momentum: int) -> tuple[test_grad_weight.Variant, Case]:

@@ -44,9 +44,9 @@ def close(ours: Outcome, expected: Outcome) -> None:
     assert float(difference.norm() / expected.grad_features.norm()) < 5e-3
     same = decoded(ours.layer.weight) == decoded(expected.layer.weight)
     assert float(same.float().mean()) > 0.9
-    torch.testing.assert_close(
-        decoded(ours.layer.weight), decoded(expected.layer.weight), rtol=0.13, atol=4e-5
-    )
+    # The others are neighbours, of what gradients rounded to 2^-8 give.
+    weights = (decoded(each.layer.weight) for each in (ours, expected))
+    torch.testing.assert_close(*weights, rtol=0.13, atol=5e-4)
 
 
 @pytest.mark.parametrize(
