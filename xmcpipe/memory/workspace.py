@@ -150,11 +150,13 @@ def _workspace_beside_kernels(name: str, args: tuple[Any, ...], group: int) -> i
 def _shape(args: tuple[Any, ...]) -> LayerShape:
     """The sizes and dtypes of a step, from the arguments of `ffi_step_`."""
     features, weight = args[:2]
+    (num_rows, width), (num_labels, fan_in) = features.shape, weight.shape
     word_weight = args[WORD_INDEX - 1] if len(args) > WORD_INDEX else None
     word_bytes = 0
     if word_weight is not None:
         word_bytes = word_weight.shape[1] * (word_weight.element_size() + INDEX_BYTES)
-    return LayerShape(*features.shape, *weight.shape, features.dtype, weight.dtype, word_bytes)
+    dtypes = features.dtype, weight.dtype
+    return LayerShape(num_rows, width, num_labels, fan_in, *dtypes, word_bytes)
 
 
 def _gradient_by_label(num_rows: int, num_labels: int) -> int:

@@ -16,6 +16,7 @@ from xmcpipe.ops.cuda.groups import step_chunks as group_chunks
 from xmcpipe.ops.layer import Rewiring, SparseLayer
 from xmcpipe.ops.rewire import ffi_rewire_, magnitude_bits
 from xmcpipe.ops.rounding import FLOAT8, decoded, encoded
+from xmcpipe.ops.step import Step
 
 Made = tuple[Tensor, SparseLayer]
 
@@ -25,15 +26,15 @@ def in_8_bits(made: Made) -> Made:
     return features_BD, layer._replace(weight=encoded(layer.weight, FLOAT8))
 
 
-def steps(made: Made, batch: int, *ways: object) -> list[Outcome]:
+def steps(made: Made, batch: int, *ways: Step) -> list[Outcome]:
     """A step with momentum by each of the ways, from the same layer."""
     features_BD, before = made
     before = before._replace(momentum=torch.randn(before.weight.shape).to(torch.bfloat16))
     outcomes = []
     for way in ways:
         layer = test_group_host_ops.copy_of(before)
-        results = way(features_BD, layer, make_positives(batch), "bce", make_update(0.9), None)  # type: ignore[operator]
-        outcomes.append(Outcome(*results, layer))
+        loss_sum, grad = way(features_BD, layer, make_positives(batch), "bce", make_update(0.9), None)
+        outcomes.append(Outcome(loss_sum, grad, layer))
     return outcomes
 
 
