@@ -140,10 +140,12 @@ struct WeightCopies {
         for (int i = threadIdx.x; i < LABELS * PIECES; i += NUMBER) {
             int row = i / PIECES, column = i % PIECES * COPIED_WEIGHTS;
             if (column >= count) continue;
-            uint4* low = (uint4*)(w + swizzled<CONNECTIONS>(row, column));
-            uint4 codes = *low;
-            *low = halves_of(uint2{codes.x, codes.y});
-            *(uint4*)(w + swizzled<CONNECTIONS>(row, column + 8)) = halves_of(uint2{codes.z, codes.w});
+            const uint2* codes = (const uint2*)(w + swizzled<CONNECTIONS>(row, column));
+            // The second eight first, because the first ones take the place of all codes. Not unrolled: before sm_89
+            // 16 numbers at once would spill.
+#pragma unroll 1
+            for (int half = 1; half >= 0; half--)
+                *(uint4*)(w + swizzled<CONNECTIONS>(row, column + 8 * half)) = halves_of(codes[half]);
         }
 #endif
     }
