@@ -53,7 +53,8 @@
 #ifndef BLOCKS
 #define BLOCKS 2   // per multiprocessor, at least: this caps the registers
 #endif
-#define PREFETCH_OCTETS (WEIGHT == 1 && TENSOR ? 2 : 1)  // octets of the next tile that a thread holds in registers
+// Octets of the next tile that a thread holds in registers.
+#define PREFETCH_OCTETS ((WEIGHT == 1 || WEIGHT == 3) && TENSOR ? 2 : 1)
 #include "include/mma.cuh"
 #include "include/scatter.cuh"
 

@@ -22,7 +22,7 @@
 #include "include/sums.cuh"
 
 #ifndef MOMENT
-#define MOMENT WEIGHT  // the format of both moments
+#define MOMENT (WEIGHT == 3 ? 1 : WEIGHT)  // the format of both moments
 #endif
 #ifndef MARGIN
 #define MARGIN 32      // the first limit should let n + n / 8 + MARGIN keys pass
@@ -188,7 +188,7 @@ ffi_rewire(weight_t* weight_LK, u16* index_LK, moment_t* moment0_LK, moment_t* m
             for (int k = threadIdx.x; k < fan_in; k += THREADS) {
                 if (!pruned.has(k)) continue;
                 index[k] = chosen[pruned.before(k)];
-                from_float(0.0f, weight[k]);
+                weight[k] = weight_t();  // 0
                 if (moment0_LK) moment0_LK[row * fan_in + k] = 0;
                 if (moment1_LK) moment1_LK[row * fan_in + k] = 0;
             }

@@ -57,7 +57,7 @@ __device__ __forceinline__ void init_state(StepState& state, const float* scale,
 // A persistent block walks the tiles blockIdx.x, blockIdx.x + gridDim.x, ... It leaves dX of its labels in
 // partial_SBD[block] [batch, num_features] and the sum of its losses in partial_loss[block]; ffi_step_sum adds them.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-ffi_step(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_LK, float* bias_L,
+ffi_step(const half_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_LK, float* bias_L,
          momentum_t* momentum_LK, float* partial_SBD, float* partial_loss, const i64* __restrict__ positive_rows,
          const i64* __restrict__ positive_labels, int num_positives, const float* __restrict__ scale,
          const float* __restrict__ rate, const i64* __restrict__ step, float weight_decay, float momentum_factor,

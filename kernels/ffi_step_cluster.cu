@@ -39,7 +39,7 @@ __device__ __forceinline__ void init_state(StepState& state, const float* scale,
 // [batch, num_features], each block its rows, and the sum of its losses in partial_loss[cluster].
 // Long: the parameters, and a line for each phase.
 extern "C" __global__ void IN_CLUSTERS __launch_bounds__(THREADS, BLOCKS)
-ffi_step_cluster(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_LK,
+ffi_step_cluster(const half_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_LK,
                  float* bias_L, momentum_t* momentum_LK, float* partial_SBD, float* partial_loss,
                  const i64* __restrict__ positive_rows, const i64* __restrict__ positive_labels, int num_positives,
                  const float* __restrict__ scale, const float* __restrict__ rate, const i64* __restrict__ step,

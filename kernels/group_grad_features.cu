@@ -51,10 +51,11 @@
 #define G_NUMBERS (LABELS * ROWS)
 #define STAGE_NUMBERS (W_NUMBERS + PARTS * G_NUMBERS + SLOTS)  // weights, gradients, features
 
+typedef WeightCopies<LABELS, SLOTS> Weights;
 typedef float GroupSums[ITEMS][ROW_OCTETS][4];  // fragments C of 16 connections x 8 rows
 
 struct Sources {
-    const weight_t* gradient_PLB;
+    const half_t* gradient_PLB;
     GroupLabels labels;
     int stride, row0;
 };
@@ -63,20 +64,20 @@ struct Sources {
 struct Stage {
     i64 label;
     int slot0;
-    weight_t *w, *g;
+    half_t *w, *g;
     u16* features;
 };
 
 // The steps of a block: for each of its groups, for each slice of connections, the pieces of its labels.
 struct FeatureSteps {
     Sources from;
-    weight_t* memory;
+    half_t* memory;
     int slices, count;
 
     __device__ __forceinline__ Stage stage(int step) const {
         int slice = step / PIECES % slices;
         i64 group = (i64)blockIdx.y + (i64)(step / PIECES / slices) * gridDim.y;
-        weight_t* w = memory + step % STAGES * STAGE_NUMBERS;
+        half_t* w = memory + step % STAGES * STAGE_NUMBERS;
         return Stage{from.labels.begin + group * GROUP_SIZE + step % PIECES * LABELS, slice * SLOTS, w, w + W_NUMBERS,
                      (u16*)(w + W_NUMBERS + PARTS * G_NUMBERS)};
     }
@@ -94,13 +95,7 @@ struct FeatureSteps {
             Stage to = stage(step);
             const GroupLabels& labels = from.labels;
             i64 last = labels.end - to.label;  // labels from here on
-            for (int i = threadIdx.x; i < LABELS * SLOTS / 8; i += THREADS) {
-                int row = i / (SLOTS / 8), column = i % (SLOTS / 8) * 8, slot = to.slot0 + column;
-                if (slot >= labels.fan_in) continue;
-                copy_async<0>(to.w + swizzled<SLOTS>(row, column),
-                              labels.weight_LK + (row < last ? (to.label + row) * labels.fan_in + slot : 0),
-                              row < last);
-            }
+            Weights::start(labels, to.label, to.slot0, labels.fan_in - to.slot0, to.w);
             for (int i = threadIdx.x; i < PARTS * LABELS * ROWS / 8; i += THREADS) {
                 int row = i / (ROWS / 8) % LABELS, column = i % (ROWS / 8) * 8, part = i / (LABELS * ROWS / 8);
                 bool exists = row < last && from.row0 + column < from.stride;
@@ -120,7 +115,7 @@ struct FeatureSteps {
 // ---- a step ---------------------------------------------------------------------------------------------------------
 
 // The address of a piece of a 16 x 16 block for ldmatrix; a step of eight labels has zeros in place of the last eight.
-__device__ __forceinline__ const void* piece_of(const weight_t* matrix, int offset, int label, const uint4* zeros) {
+__device__ __forceinline__ const void* piece_of(const half_t* matrix, int offset, int label, const uint4* zeros) {
     return label < LABELS ? (const void*)(matrix + offset) : (const void*)zeros;
 }
 
@@ -145,8 +140,8 @@ __device__ __forceinline__ void add_products(GroupSums& sum, const Stage& stage,
                                                swizzled<ROWS>(rows.row, row0 + 8 * n + rows.column), rows.row, zeros));
 #pragma unroll
             for (int item = 0; item < ITEMS; item++) {
-                mma_16816(sum[item][n], a[item], b, weight_t());
-                mma_16816(sum[item][n + 1], a[item], b + 2, weight_t());
+                mma_16816(sum[item][n], a[item], b, half_t());
+                mma_16816(sum[item][n + 1], a[item], b + 2, half_t());
             }
         }
 }
@@ -166,7 +161,7 @@ __device__ __forceinline__ void add_to_features(float* dx, GroupSums& sum, const
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-group_grad_features(const weight_t* __restrict__ gradient_PLB, const weight_t* __restrict__ weight_LK,
+group_grad_features(const half_t* __restrict__ gradient_PLB, const weight_t* __restrict__ weight_LK,
                     const u16* __restrict__ index_RK, float* partial_SDB, i64 begin, i64 end, int stride,
                     int num_features, int fan_in, int slice, int add) {
     DYNAMIC_SHARED(shared);
@@ -175,7 +170,7 @@ group_grad_features(const weight_t* __restrict__ gradient_PLB, const weight_t* _
     int first = blockIdx.x * slice;
     float* partial = partial_SDB + (i64)blockIdx.y * num_features * stride;
     FeatureSteps steps = {{gradient_PLB, {weight_LK, index_RK, begin, end, fan_in}, stride, (int)blockIdx.z * ROWS},
-                          (weight_t*)(dx + slice * ROWS)};
+                          (half_t*)(dx + slice * ROWS)};
     steps.start_first();
     if (threadIdx.x == 0) zeros[0] = uint4{0, 0, 0, 0};
     for (int i = threadIdx.x; i < slice * ROWS / 2; i += THREADS) {
@@ -185,9 +180,10 @@ group_grad_features(const weight_t* __restrict__ gradient_PLB, const weight_t* _
     GroupSums sum = {};
     for (int step = 0; step < steps.count; step++) {
         wait_for_copies<STAGES - 2>();
+        Stage stage = steps.stage(step);
+        Weights::decode(fan_in - stage.slot0, stage.w);
         __syncthreads();  // the step is there for all threads; all have added the sums of the step before
         steps.start(step + STAGES - 1);
-        Stage stage = steps.stage(step);
         add_products(sum, stage, fan_in, zeros);
         if (step % PIECES == PIECES - 1) add_to_features(dx, sum, stage, fan_in, first, slice);
     }

@@ -52,9 +52,9 @@ struct WeightStep {
 // The steps of a block: for each of its tiles, for each slice of connections, the blocks of rows.
 struct WeightSteps {
     GroupLabels labels;
-    const weight_t *features_DB, *gradient_PLB;
+    const half_t *features_DB, *gradient_PLB;
     int stride;
-    weight_t* memory;  // STAGES stages of x [GROUPS * SLOTS][ROWS] and g [PARTS][TILE][ROWS]
+    half_t* memory;  // STAGES stages of x [GROUPS * SLOTS][ROWS] and g [PARTS][TILE][ROWS]
     int slices, row_blocks, count;
     FeatureCopies<SLOTS> next;  // of the step that is started next
 
@@ -63,8 +63,8 @@ struct WeightSteps {
         i64 tile = (i64)blockIdx.x + (i64)(number / row_blocks / slices) * gridDim.x;
         return WeightStep{labels.begin + tile * TILE, slice * SLOTS, number % row_blocks * ROWS};
     }
-    __device__ __forceinline__ weight_t* x(int number) const { return memory + number % STAGES * STAGE_NUMBERS; }
-    __device__ __forceinline__ weight_t* g(int number) const { return x(number) + X_NUMBERS; }
+    __device__ __forceinline__ half_t* x(int number) const { return memory + number % STAGES * STAGE_NUMBERS; }
+    __device__ __forceinline__ half_t* g(int number) const { return x(number) + X_NUMBERS; }
 
     // Starts the copies of a step whose features have been read, if there is one, and reads those of the step after it.
     __device__ __forceinline__ void start(int number) {
@@ -109,7 +109,7 @@ __device__ __forceinline__ int warp_group() { return threadIdx.x / WARP_SIZE / (
 __device__ __forceinline__ int warp_slot() { return threadIdx.x / WARP_SIZE % (SLOTS / 16) * 16; }
 
 // Adds the products of a step's rows, for the warp's connections and all labels of their group: dW^T = x^T g.
-__device__ __forceinline__ void add_products(WeightSums& sum, const weight_t* x, const weight_t* g) {
+__device__ __forceinline__ void add_products(WeightSums& sum, const half_t* x, const half_t* g) {
     Element connections = ldmatrix_element(true), labels = ldmatrix_element(false);
     int x_row = warp_group() * SLOTS + warp_slot() + connections.row;
     int g_row = warp_group() * GROUP_SIZE + (GROUP_SIZE == 8 ? labels.row % 8 : labels.row);
@@ -123,8 +123,8 @@ __device__ __forceinline__ void add_products(WeightSums& sum, const weight_t* x,
             for (int n = 0; n < LABEL_OCTETS; n += 2) {
                 u32 b[4];  // eight labels a group: the second half repeats the first, and isn't used
                 ldmatrix_x4(b, g + part * G_NUMBERS + swizzled<ROWS>(g_row + 8 * n, k + labels.column));
-                mma_16816(sum[n], a, b, weight_t());
-                if (LABEL_OCTETS > 1) mma_16816(sum[min(n + 1, LABEL_OCTETS - 1)], a, b + 2, weight_t());
+                mma_16816(sum[n], a, b, half_t());
+                if (LABEL_OCTETS > 1) mma_16816(sum[min(n + 1, LABEL_OCTETS - 1)], a, b + 2, half_t());
             }
     }
 }
@@ -173,7 +173,7 @@ __device__ __forceinline__ void finish(WeightSums& sum, const GroupLabels& label
 
 #if UPDATE
 // Adds the gradients of a step's rows to the thread's sum of a label; four neighbours have a label, 16 rows each.
-__device__ __forceinline__ float add_bias(float sum, const weight_t* g) {
+__device__ __forceinline__ float add_bias(float sum, const half_t* g) {
 #pragma unroll
     for (int part = 0; part < PARTS; part++)
 #pragma unroll
@@ -195,14 +195,14 @@ __device__ __forceinline__ void update_bias(float sum, const GroupLabels& labels
 #endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-group_grad_weight(const weight_t* __restrict__ gradient_PLB, const weight_t* __restrict__ features_DB,
+group_grad_weight(const half_t* __restrict__ gradient_PLB, const half_t* __restrict__ features_DB,
                   const u16* __restrict__ index_RK, float* dweight_LK, weight_t* weight_LK, momentum_t* momentum_LK,
                   float* bias_L, const float* __restrict__ scale, const float* __restrict__ rate,
                   const i64* __restrict__ step, float weight_decay, float momentum_factor, float factor, u64 seed,
                   i64 first_label, i64 begin, i64 end, int stride, int fan_in) {
     DYNAMIC_SHARED(memory);
     __shared__ uint4 turned[WARPS][16 * PITCH / 4];  // float, aligned to 16 bytes
-    WeightSteps steps = {{weight_LK, index_RK, begin, end, fan_in}, features_DB, gradient_PLB, stride, (weight_t*)memory};
+    WeightSteps steps = {{weight_LK, index_RK, begin, end, fan_in}, features_DB, gradient_PLB, stride, (half_t*)memory};
     steps.start_first();
     Output output = {dweight_LK, weight_LK, momentum_LK, bias_L, {}, factor, 0, first_label, seed};
 #if UPDATE

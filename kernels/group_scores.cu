@@ -42,7 +42,7 @@ struct Output {
 // Turns a warp's scores into gradients, 16 bits each, in its place in shared memory: `rows` [16 labels][PITCH]. Returns
 // the sum of the losses. `positive` has the tile's bits.
 __device__ __forceinline__ float round_gradients(const Scores& score, const ScoreSteps& steps, i64 tile,
-                                                 const u32* positive, weight_t* rows, const Output& to) {
+                                                 const u32* positive, half_t* rows, const Output& to) {
     int word = threadIdx.x / WARP_SIZE % 2, stride = steps.features.stride;
     float loss_sum = 0.0f;
 #pragma unroll
@@ -80,8 +80,8 @@ __device__ __forceinline__ float round_gradients(const Scores& score, const Scor
 }
 
 // Writes a warp's gradients, 16 labels x 32 rows, eight rows at a time.
-__device__ __forceinline__ void write_gradients(const weight_t* rows, const ScoreSteps& steps, i64 tile,
-                                                weight_t* gradient_LB) {
+__device__ __forceinline__ void write_gradients(const half_t* rows, const ScoreSteps& steps, i64 tile,
+                                                half_t* gradient_LB) {
     int warp = threadIdx.x / WARP_SIZE, stride = steps.features.stride;
     __syncwarp();  // all lanes have stored theirs
     for (int i = threadIdx.x % WARP_SIZE; i < 16 * 32 / 8; i += WARP_SIZE) {
@@ -117,17 +117,17 @@ __device__ __forceinline__ void write_scores(const Scores& score, const ScoreSte
 
 // Long: a tile's scores are used in one of two ways, with different shared memory, in one loop of steps.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-group_scores(const weight_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
-             const u16* __restrict__ index_RK, const float* __restrict__ bias_L, float* out_BL, weight_t* gradient_LB,
+group_scores(const half_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
+             const u16* __restrict__ index_RK, const float* __restrict__ bias_L, float* out_BL, half_t* gradient_LB,
              float* scores_LB, float* partial_loss, const i64* __restrict__ positive_rows,
              const i64* __restrict__ positive_labels, int num_positives, const i64* __restrict__ step, u64 seed,
              i64 first_label, i64 begin, i64 end, int batch, int stride, int fan_in) {
     DYNAMIC_SHARED(memory);
     ScoreSteps steps = {{weight_LK, index_RK, begin, end, fan_in}, {features_DB, stride, (int)blockIdx.y * ROWS},
-                        (weight_t*)memory};
+                        (half_t*)memory};
     steps.start_first();
 #if LOSS
-    __shared__ uint4 staged[WARPS][16 * PITCH / 8];  // weight_t, aligned to 16 bytes
+    __shared__ uint4 staged[WARPS][16 * PITCH / 8];  // half_t, aligned to 16 bytes
     __shared__ u32 positive_bits[2][TILE * WORDS];
     __shared__ float warp_losses[WARPS];
     const Positives positives = {positive_rows, positive_labels, num_positives};
@@ -147,7 +147,7 @@ group_scores(const weight_t* __restrict__ features_DB, const weight_t* __restric
         if (warp == 0 && i + 1 < steps.count)
             passed = set_positive_bits<TILE, WORDS>(positive_bits[(tile + 1) % 2], positives, steps.tile(i + 1),
                                                     blockIdx.y * ROWS, passed);
-        weight_t* rows = (weight_t*)staged[warp];
+        half_t* rows = (half_t*)staged[warp];
         loss_sum += round_gradients(score, steps, steps.tile(i), positive_bits[tile % 2], rows, output);
         write_gradients(rows, steps, steps.tile(i), gradient_LB);
 #else

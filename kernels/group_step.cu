@@ -28,7 +28,7 @@
 // A persistent block walks the groups blockIdx.x, blockIdx.x + gridDim.x, ... It leaves dX^T of its labels in
 // partial_SDB[block] [num_features, stride] and the sum of its losses in partial_loss[block]; ffi_step_sum adds them.
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-group_step(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_RK,
+group_step(const half_t* __restrict__ features_DB, weight_t* weight_LK, const u16* __restrict__ index_RK,
            float* bias_L, momentum_t* momentum_LK, float* partial_SDB, float* partial_loss,
            const i64* __restrict__ positive_rows, const i64* __restrict__ positive_labels, int num_positives,
            const float* __restrict__ scale, const float* __restrict__ rate, const i64* __restrict__ step,
@@ -40,7 +40,7 @@ group_step(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const 
     float* dx = (float*)memory;
     i64 groups = (end - begin + TILE - 1) / TILE;
     int count = blockIdx.x < groups ? (int)((groups - blockIdx.x + gridDim.x - 1) / gridDim.x) : 0;
-    weight_t* stages = (weight_t*)(dx + num_features * BATCH);
+    half_t* stages = (half_t*)(dx + num_features * BATCH);
     const Step own = {{weight_LK, index_RK, begin, end, fan_in}, {features_DB, stride, 0},
                       {positive_rows, positive_labels, num_positives}, weight_LK, bias_L, momentum_LK, first_label,
                       seed, batch, count, stages, stages + STAGES * STAGE_NUMBERS, positive_bits, &state};
@@ -60,7 +60,10 @@ group_step(const weight_t* __restrict__ features_DB, weight_t* weight_LK, const 
         for (int i = 0; i < STAGES - 2; i++) start_group(own, i, next);
     }
     for (int i = 0; i <= count; i++) {
-        if (warp < SCORE_WARPS) wait_for_copies<STAGES - 3>();
+        if (warp < SCORE_WARPS) {
+            wait_for_copies<STAGES - 3>();
+            if (i < count) Weights::decode(SLOTS, own.w(i));
+        }
         __syncthreads();  // group i is in shared memory; g of group i - 1 is there; group i - 2 has been used
         if (warp < SCORE_WARPS) {
             start_group(own, i + STAGES - 2, next);

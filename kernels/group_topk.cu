@@ -46,14 +46,14 @@ __device__ __forceinline__ bool append_scores(const Lists& lists, const Scores& 
 // keys_PBC [blocks of x, batch, CAPACITY]: the lists. The first num_best keys of each are the best that the block saw,
 // in no order, 0 where it saw fewer. 1 <= num_best <= 128.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-group_topk(const weight_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
+group_topk(const half_t* __restrict__ features_DB, const weight_t* __restrict__ weight_LK,
            const u16* __restrict__ index_RK, const float* __restrict__ bias_L, const int* __restrict__ label_ids,
            u64* keys_PBC, i64 begin, i64 end, int batch, int stride, int fan_in, int num_best) {
     DYNAMIC_SHARED(memory);
     __shared__ u64 bounds[ROWS];
     __shared__ int counts[ROWS];
     int row0 = blockIdx.y * ROWS;
-    ScoreSteps steps = {{weight_LK, index_RK, begin, end, fan_in}, {features_DB, stride, row0}, (weight_t*)memory};
+    ScoreSteps steps = {{weight_LK, index_RK, begin, end, fan_in}, {features_DB, stride, row0}, (half_t*)memory};
     steps.start_first();
     Lists lists = {keys_PBC + ((i64)blockIdx.x * batch + row0) * CAPACITY, bounds, counts};
     clear_lists<ROWS>(lists);

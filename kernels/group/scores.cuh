@@ -27,7 +27,7 @@ __device__ __forceinline__ int score_label(int n, int i) {
 }
 
 // Adds the products of one stage.
-__device__ __forceinline__ void add_scores(Scores& sum, const weight_t* x, const weight_t* w) {
+__device__ __forceinline__ void add_scores(Scores& sum, const half_t* x, const half_t* w) {
     Element element = ldmatrix_element(false);
     int warp = threadIdx.x / WARP_SIZE, row = warp % 2 * 32 + element.column, label = warp / 2 * 16;
 #pragma unroll
@@ -42,7 +42,7 @@ __device__ __forceinline__ void add_scores(Scores& sum, const weight_t* x, const
                 for (int m = 0; m < 2; m++)
                     ldmatrix_x4_transposed(a[m], x + swizzled<ROWS>(group * SLOTS + k + element.row, row + 16 * m));
 #pragma unroll
-            for (int m = 0; m < 2; m++) mma_16816(sum[m][n], a[m], b + 2 * n, weight_t());
+            for (int m = 0; m < 2; m++) mma_16816(sum[m][n], a[m], b + 2 * n, half_t());
         }
     }
 }
@@ -51,7 +51,7 @@ __device__ __forceinline__ void add_scores(Scores& sum, const weight_t* x, const
 struct ScoreSteps {
     GroupLabels labels;
     GroupFeatures features;
-    weight_t* memory;  // STAGES stages
+    half_t* memory;  // STAGES stages
     int slices, count; // steps of a tile; steps of the block
     FeatureCopies<SLOTS> next;  // of the step that is started next
 
@@ -59,20 +59,14 @@ struct ScoreSteps {
         return labels.begin + ((i64)blockIdx.x + (i64)(step / slices) * gridDim.x) * TILE;
     }
     __device__ __forceinline__ int slot0(int step) const { return step % slices * SLOTS; }
-    __device__ __forceinline__ weight_t* x(int step) const { return memory + step % STAGES * STAGE_NUMBERS; }
-    __device__ __forceinline__ weight_t* w(int step) const { return x(step) + X_NUMBERS; }
+    __device__ __forceinline__ half_t* x(int step) const { return memory + step % STAGES * STAGE_NUMBERS; }
+    __device__ __forceinline__ half_t* w(int step) const { return x(step) + X_NUMBERS; }
 
     // Starts the copies of a step whose features have been read, if there is one, and reads those of the step after it.
     __device__ __forceinline__ void start(int step) {
         if (step < count) {
             next.start(features, labels, tile(step), slot0(step), x(step));
-            for (int i = threadIdx.x; i < TILE * SLOTS / 8; i += THREADS) {
-                int row = i / (SLOTS / 8), column = i % (SLOTS / 8) * 8, slot = slot0(step) + column;
-                i64 label = tile(step) + row;
-                bool exists = label < labels.end && slot < labels.fan_in;
-                copy_async<0>(w(step) + swizzled<SLOTS>(row, column),
-                              labels.weight_LK + (exists ? label * labels.fan_in + slot : 0), exists);
-            }
+            WeightCopies<TILE, SLOTS>::start(labels, tile(step), slot0(step), SLOTS, w(step));
             if (step + 1 < count) next.read(labels, tile(step + 1), slot0(step + 1));
         }
         close_copies();
@@ -89,6 +83,7 @@ struct ScoreSteps {
     // Waits until a step is in shared memory, and starts the one that takes the place of the step before it.
     __device__ __forceinline__ void arrive(int step) {
         wait_for_copies<STAGES - 2>();
+        WeightCopies<TILE, SLOTS>::decode(SLOTS, w(step));
         __syncthreads();  // the step is there for all threads, and all have used the step before
         start(step + STAGES - 1);
     }

@@ -71,23 +71,24 @@ struct Step {
     i64 first_label;
     u64 seed;
     int batch, count;          // rows; groups of the block
-    weight_t *stages, *g;      // STAGES stages; g of two groups, [TILE][BATCH] each
+    half_t *stages, *g;      // STAGES stages; g of two groups, [TILE][BATCH] each
     u32* positive_bits;        // of two groups, [TILE][WORDS] each
     const StepState* state;
 
     __device__ __forceinline__ i64 tile(int i) const {
         return labels.begin + ((i64)blockIdx.x + (i64)i * gridDim.x) * TILE;
     }
-    __device__ __forceinline__ weight_t* x(int i) const { return stages + i % STAGES * STAGE_NUMBERS; }
-    __device__ __forceinline__ weight_t* w(int i) const { return x(i) + X_NUMBERS; }
+    __device__ __forceinline__ half_t* x(int i) const { return stages + i % STAGES * STAGE_NUMBERS; }
+    __device__ __forceinline__ half_t* w(int i) const { return x(i) + X_NUMBERS; }
     __device__ __forceinline__ u16* index(int i) const { return (u16*)(w(i) + W_NUMBERS); }
-    __device__ __forceinline__ weight_t* gradients(int i) const { return g + i % 2 * G_NUMBERS; }
+    __device__ __forceinline__ half_t* gradients(int i) const { return g + i % 2 * G_NUMBERS; }
     __device__ __forceinline__ u32* bits(int i) const { return positive_bits + i % 2 * TILE * WORDS; }
 };
 
 // ---- the role of the scores -----------------------------------------------------------------------------------------
 
 typedef FeatureCopies<SLOTS, COPY_THREADS> Gathering;
+typedef WeightCopies<TILE, SLOTS, COPY_THREADS> Weights;
 
 // Starts the copies of group i, if there is one, whose features `next` has, and reads those of the group after it.
 __device__ __forceinline__ void start_group(const Step& step, int i, Gathering& next) {
@@ -95,12 +96,7 @@ __device__ __forceinline__ void start_group(const Step& step, int i, Gathering& 
         const GroupLabels& labels = step.labels;
         i64 tile = step.tile(i);
         next.start(step.features, labels, tile, 0, step.x(i));
-        for (int c = threadIdx.x; c < TILE * SLOTS / 8; c += COPY_THREADS) {
-            int row = c / (SLOTS / 8), slot = c % (SLOTS / 8) * 8;
-            bool exists = tile + row < labels.end && slot < labels.fan_in;
-            copy_async<0>(step.w(i) + swizzled<SLOTS>(row, slot),
-                          labels.weight_LK + (exists ? (tile + row) * labels.fan_in + slot : 0), exists);
-        }
+        Weights::start(labels, tile, 0, SLOTS, step.w(i));
         if (threadIdx.x < SLOTS / 8 && (int)threadIdx.x * 8 < labels.fan_in)
             copy_async<0>(step.index(i) + threadIdx.x * 8,
                           labels.index_RK + tile / GROUP_SIZE * labels.fan_in + threadIdx.x * 8, true);
@@ -110,7 +106,7 @@ __device__ __forceinline__ void start_group(const Step& step, int i, Gathering& 
 }
 
 // The scores of 16 rows from `row0` on, and of eight labels from `label0` on: a fragment C.
-__device__ __forceinline__ void multiply_scores(float* score, const weight_t* x, const weight_t* w, int row0, int label0,
+__device__ __forceinline__ void multiply_scores(float* score, const half_t* x, const half_t* w, int row0, int label0,
                                                 int fan_in) {
     Element element = ldmatrix_element(false);
     int lane = threadIdx.x % WARP_SIZE;
@@ -119,10 +115,10 @@ __device__ __forceinline__ void multiply_scores(float* score, const weight_t* x,
         u32 a[4], b[4];  // b: 32 connections of eight labels
         ldmatrix_x4(b, w + swizzled<SLOTS>(label0 + lane % 8, k + lane / 8 * 8));
         ldmatrix_x4_transposed(a, x + swizzled<BATCH>(k + element.row, row0 + element.column));
-        mma_16816(score, a, b, weight_t());
+        mma_16816(score, a, b, half_t());
         if (k + 16 >= fan_in) continue;  // K is a multiple of 16
         ldmatrix_x4_transposed(a, x + swizzled<BATCH>(k + 16 + element.row, row0 + element.column));
-        mma_16816(score, a, b + 2, weight_t());
+        mma_16816(score, a, b + 2, half_t());
     }
 }
 
@@ -130,7 +126,7 @@ __device__ __forceinline__ void multiply_scores(float* score, const weight_t* x,
 __device__ __forceinline__ float write_gradients(const float* score, const Step& step, int i, int row0,
                                                  int label0) {
     int lane = threadIdx.x % WARP_SIZE, row = row0 + lane / 4;
-    weight_t* g = step.gradients(i);
+    half_t* g = step.gradients(i);
     float loss_sum = 0.0f;
 #pragma unroll
     for (int odd = 0; odd < 2; odd++) {
@@ -170,7 +166,7 @@ __device__ __forceinline__ float compute_losses(const Step& step, int i) {
 __device__ __forceinline__ void add_features(const Step& step, int i, float* dx, int num_features) {
     int warp = threadIdx.x / WARP_SIZE - SCORE_WARPS, row0 = warp % ROW_PARTS * 32;
     Element weights = ldmatrix_element(false), rows = ldmatrix_element(true);
-    const weight_t *w = step.w(i), *g = step.gradients(i);
+    const half_t *w = step.w(i), *g = step.gradients(i);
 #pragma unroll 1
     for (int slot = warp / ROW_PARTS * 16; slot < step.labels.fan_in; slot += 16 * SLOT_WARPS) {
         float sum[4][4] = {};
@@ -181,8 +177,8 @@ __device__ __forceinline__ void add_features(const Step& step, int i, float* dx,
 #pragma unroll
             for (int n = 0; n < 4; n += 2) {
                 ldmatrix_x4_transposed(b, g + swizzled<BATCH>(label + rows.row, row0 + 8 * n + rows.column));
-                mma_16816(sum[n], a, b, weight_t());
-                mma_16816(sum[n + 1], a, b + 2, weight_t());
+                mma_16816(sum[n], a, b, half_t());
+                mma_16816(sum[n + 1], a, b + 2, half_t());
             }
         }
         add_connections<BATCH>(dx, sum, step.index(i) + slot, row0, 0, num_features);
@@ -194,14 +190,14 @@ __device__ __forceinline__ void add_features(const Step& step, int i, float* dx,
 typedef u32 Connections[BATCH / 16][4];  // fragments A of 16 connections x 16 rows
 
 // dW^T = x^T g of a warp's 16 connections and of 16 labels from `label0` on: fragments C of 16 connections x 8 labels.
-__device__ __forceinline__ void multiply_weights(float (&sum)[2][4], const Connections& x, const weight_t* g, int label0) {
+__device__ __forceinline__ void multiply_weights(float (&sum)[2][4], const Connections& x, const half_t* g, int label0) {
     Element element = ldmatrix_element(false);
 #pragma unroll
     for (int k = 0; k < BATCH / 16; k++) {
         u32 b[4];
         ldmatrix_x4(b, g + swizzled<BATCH>(label0 + element.row, 16 * k + element.column));
-        mma_16816(sum[0], x[k], b, weight_t());
-        mma_16816(sum[1], x[k], b + 2, weight_t());
+        mma_16816(sum[0], x[k], b, half_t());
+        mma_16816(sum[1], x[k], b + 2, half_t());
     }
 }
 

@@ -4,7 +4,8 @@
 //   weight_LK  [L, K]                          label l of the layer is in group l / GROUP_SIZE
 //
 // The labels `begin` .. `end` - 1 of a launch begin with a whole group; the last group may be short. Weights, features
-// and gradients of scores are of one 16-bit format, which tensor cores multiply. K is a multiple of 16.
+// and gradients of scores are of one 16-bit format, which tensor cores multiply; or weights have 8 bits and are decoded
+// to bfloat16 in shared memory. K is a multiple of 16.
 #pragma once
 #include "include/async_copy.cuh"
 #include "include/mma.cuh"
@@ -15,8 +16,8 @@
 #if GROUP_SIZE != 8 && GROUP_SIZE != 16 && GROUP_SIZE != 32 && GROUP_SIZE != 64
 #error "unknown GROUP_SIZE: expected 8, 16, 32 or 64 labels"
 #endif
-#if WEIGHT != 1 && WEIGHT != 2
-#error "unknown WEIGHT: expected 1 or 2, because tensor cores multiply 16-bit numbers"
+#if WEIGHT < 1 || WEIGHT > 3
+#error "unknown WEIGHT: expected 1, 2 or 3, because tensor cores multiply 16-bit numbers"
 #endif
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #error "the kernels of groups need sm_80"
@@ -63,7 +64,7 @@ struct GroupLabels {
 
 // The rows row0 .. row0 + ROWS - 1 of features_DB [D, stride], which has zeros past the batch.
 struct GroupFeatures {
-    const weight_t* features_DB;
+    const half_t* features_DB;
     int stride, row0;
 };
 
@@ -98,7 +99,7 @@ struct FeatureCopies {
 
     // Starts to copy their rows of x^T, with zeros where there is no connection or row.
     __device__ __forceinline__ void start(const GroupFeatures& from, const GroupLabels& labels, i64 tile, int slot0,
-                                          weight_t* x) const {
+                                          half_t* x) const {
         int chunk = threadIdx.x % (ROWS / 8), row = from.row0 + chunk * 8;
 #pragma unroll
         for (int i = 0; i < COPIES; i++) {
@@ -106,5 +107,46 @@ struct FeatureCopies {
             i64 at = (i64)halfword(pairs, i) * from.stride + row;
             copy_async<1>(x + swizzled<ROWS>(place(i), chunk * 8), from.features_DB + (is_there ? at : 0), is_there);
         }
+    }
+};
+
+// ---- weights of some labels, [LABELS][CONNECTIONS] -------------------------------------------------------------------
+
+// Each of the first NUMBER threads copies 16 bytes at a time: eight weights, or 16 of 8 bits. Those arrive in the first
+// half of their own place, and the thread that copied them spreads them there to numbers of 16 bits: nobody else touches
+// these 32 bytes before the barrier that every copy needs, so that it takes neither more memory nor another barrier.
+#define COPIED_WEIGHTS (16 / (int)sizeof(weight_t))
+
+template <int LABELS, int CONNECTIONS, int NUMBER = THREADS>
+struct WeightCopies {
+    static const int PIECES = CONNECTIONS / COPIED_WEIGHTS;  // of a label
+
+    // Starts to copy the weights of the labels from `first` on, of `count` connections from slot0 on, with zeros where
+    // there is no label or connection.
+    __device__ __forceinline__ static void start(const GroupLabels& labels, i64 first, int slot0, int count, half_t* w) {
+        i64 last = labels.end - first;  // labels from here on
+        for (int i = threadIdx.x; i < LABELS * PIECES; i += NUMBER) {
+            int row = i / PIECES, column = i % PIECES * COPIED_WEIGHTS, slot = slot0 + column;
+            if (column >= count) continue;
+            bool exists = row < last && slot < labels.fan_in;
+            copy_async<0>(w + swizzled<CONNECTIONS>(row, column),
+                          labels.weight_LK + (exists ? (first + row) * labels.fan_in + slot : 0), exists);
+        }
+    }
+
+    // Makes 16-bit numbers of what the thread has copied, and waited for; `count` as in `start`.
+    __device__ __forceinline__ static void decode(int count, half_t* w) {
+#if WEIGHT == 3
+        for (int i = threadIdx.x; i < LABELS * PIECES; i += NUMBER) {
+            int row = i / PIECES, column = i % PIECES * COPIED_WEIGHTS;
+            if (column >= count) continue;
+            const uint2* codes = (const uint2*)(w + swizzled<CONNECTIONS>(row, column));
+            // The second eight first, because the first ones take the place of all codes. Not unrolled: before sm_89
+            // 16 numbers at once would spill.
+#pragma unroll 1
+            for (int half = 1; half >= 0; half--)
+                *(uint4*)(w + swizzled<CONNECTIONS>(row, column + 8 * half)) = halves_of(codes[half]);
+        }
+#endif
     }
 };

@@ -4,7 +4,7 @@
 #include "include/philox.cuh"
 
 // bfloat16 has the range of float32. float16 doesn't, so gradients are multiplied by a power of two in the products.
-#if WEIGHT == 1
+#if WEIGHT == 1 || WEIGHT == 3
 #define GRADIENT_SCALE 1.0f
 #elif LOSS == 1
 #define GRADIENT_SCALE 64.0f      // squared hinge: gradients up to 1,023, in steps of 2^-30 at least
@@ -41,8 +41,8 @@ __device__ __forceinline__ float scaled_gradient(float gradient) {
 // One 16-bit number, rounded stochastically by 16 random bits, so that its error has mean 0 and averages out over
 // labels. To nearest it would not: the squared hinge of a score s near 0 has the derivative 2 + 2s, bfloat16 has steps
 // of 1/64 there, and every |s| < 1/128 would count as 0.
-__device__ __forceinline__ weight_t rounded_gradient(float gradient, u32 random) {
-    weight_t out;
+__device__ __forceinline__ half_t rounded_gradient(float gradient, u32 random) {
+    half_t out;
     round_stochastically(scaled_gradient(gradient), random, out);
     return out;
 }

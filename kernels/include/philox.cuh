@@ -56,3 +56,21 @@ __device__ __forceinline__ void round_stochastically(float value, u32 random, Fp
     if (size > 65504.0f) size = 65504.0f;
     from_float(value != value ? value : __uint_as_float(__float_as_uint(size) | sign), out);
 }
+
+#define E4M3_NORMAL 0.015625f      // 2^-6: numbers below it are 2^-9 apart
+#define E4M3_MAX_BITS 0x43E00000u  // 448 as float32
+
+// A weight of 8 bits is 64 times as large in its format; past the largest number it is that.
+__device__ __forceinline__ void round_stochastically(float value, u32 random, E4m3& out) {
+    value *= E4M3_SCALE;
+    u32 bits = __float_as_uint(value), magnitude = bits & 0x7FFFFFFFu, code;
+    float size = __uint_as_float(magnitude);
+    // Half of the draw's last place is added, so that what it can't resolve is rounded to nearest.
+    if (value != value)
+        code = E4M3_NAN;
+    else if (size < E4M3_NORMAL)  // subnormal: the code is the number of steps of 2^-9
+        code = (u32)(size * 512.0f + ((float)random + 0.5f) * 1.52587890625e-05f);
+    else
+        code = (min(magnitude + (random << 4) + 8u, E4M3_MAX_BITS) >> 20) - (120u << 3);
+    out.bits = (u8)(code | (bits >> 24 & 0x80u));
+}

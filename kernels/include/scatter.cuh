@@ -12,7 +12,7 @@
 
 #if TENSOR
 typedef u16 tile_t;
-#define WEIGHT_PARTS (WEIGHT == 1 ? 1 : 2)
+#define WEIGHT_PARTS (WEIGHT == 1 || WEIGHT == 3 ? 1 : 2)
 #define PITCH (SLICE + 8)  // 16 bytes more than a multiple of 128: ldmatrix reads eight rows without bank conflicts
 #define GRADIENT_PITCH (ROWS + 8)
 #else
@@ -32,7 +32,11 @@ typedef float tile_t;
 #define GRADIENT_LOADS (TILE * ROWS / 4)                                  // per tile, four gradients each
 #define PREFETCH_GRADIENTS ((GRADIENT_LOADS + THREADS - 1) / THREADS)     // loads per thread
 
-struct Octet { uint4 index, weight[WEIGHT == 0 ? 2 : 1]; };  // eight connections, as stored in memory
+// Eight connections, as stored in memory.
+struct Octet {
+    uint4 index;
+    stored_octet_t weight[WEIGHT == 0 ? 2 : 1];
+};
 
 // A thread's contribution to the next tile, in registers.
 struct Prefetched {
@@ -59,7 +63,7 @@ __device__ __forceinline__ bool octet_exists(const Source& from, i64 tile, int n
 __device__ __forceinline__ void load_octet(const Source& from, i64 tile, int number, Octet& out) {
     i64 offset = tile * from.fan_in + (i64)number * 8;
     out.index = *(const uint4*)(from.index_LK + offset);
-    const uint4* weight = (const uint4*)(from.weight_LK + offset);
+    const stored_octet_t* weight = (const stored_octet_t*)(from.weight_LK + offset);
     out.weight[0] = weight[0];
 #if WEIGHT == 0
     out.weight[1] = weight[1];
@@ -107,7 +111,8 @@ __device__ __forceinline__ void store_parts(float value, int parts, tile_t* to, 
 
 __device__ __forceinline__ void scatter_octet(const Source& from, const Octet& octet, int number, tile_t* weights) {
     u32 index[4] = {octet.index.x, octet.index.y, octet.index.z, octet.index.w};
-    u32 bits[8] = {octet.weight[0].x, octet.weight[0].y, octet.weight[0].z, octet.weight[0].w};
+    uint4 low = halves_of(octet.weight[0]);
+    u32 bits[8] = {low.x, low.y, low.z, low.w};
 #if WEIGHT == 0
     bits[4] = octet.weight[1].x, bits[5] = octet.weight[1].y, bits[6] = octet.weight[1].z, bits[7] = octet.weight[1].w;
 #endif
@@ -118,10 +123,10 @@ __device__ __forceinline__ void scatter_octet(const Source& from, const Octet& o
         if (feature >= SLICE) continue;
 #if WEIGHT == 0
         store_parts(__uint_as_float(bits[j]), WEIGHT_PARTS, row + feature, WEIGHT_NUMBERS);
-#elif WEIGHT == 1 && TENSOR
+#elif WEIGHT != 2 && TENSOR
         row[feature] = (u16)halfword(bits, j);  // already a bfloat16: no conversion
 #else
-        weight_t weight;
+        half_t weight;
         weight.bits = (u16)halfword(bits, j);
         store_parts(to_float(weight), WEIGHT_PARTS, row + feature, WEIGHT_NUMBERS);
 #endif

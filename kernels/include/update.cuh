@@ -1,7 +1,7 @@
 // The SGD step of the weights, where their gradients are computed.
 //
 // Eight neighbouring connections of a label (an octet) are updated together: their weights are read and written once,
-// by 16-byte accesses, and one Philox call gives the random bits that round all eight.
+// by 16-byte accesses (8 bits: 8 bytes), and one Philox call gives the random bits that round all eight.
 //
 // MOMENTUM: 0 none, 1 stored in the format of the weights, 2 stored in bfloat16.
 #pragma once
@@ -10,12 +10,12 @@
 #ifndef MOMENTUM
 #define MOMENTUM 0
 #endif
-#if MOMENTUM == 0 || MOMENTUM == 1
+#if MOMENTUM == 0 || (MOMENTUM == 1 && WEIGHT != 3)
 typedef weight_t momentum_t;
 #elif MOMENTUM == 2
 typedef Bf16 momentum_t;
 #else
-#error "unknown MOMENTUM: expected 0 (none), 1 (format of the weights) or 2 (bfloat16)"
+#error "unknown MOMENTUM: expected 0 (none), 1 (format of the weights, but not of 8 bits) or 2 (bfloat16)"
 #endif
 
 // Hyperparameters of a step, as torch.optim.SGD names them.

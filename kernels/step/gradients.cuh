@@ -5,7 +5,7 @@
 #include "step/layout.cuh"
 
 // A score's gradient as GRADIENT_PARTS 16-bit numbers: one part is rounded stochastically (include/gradients.cuh).
-__device__ __forceinline__ void split_gradient(float gradient, u32 random, weight_t* part) {
+__device__ __forceinline__ void split_gradient(float gradient, u32 random, half_t* part) {
 #if GRADIENT_PARTS == 1
     part[0] = rounded_gradient(gradient, random);
 #else
@@ -45,14 +45,14 @@ __device__ __forceinline__ float lane_gradients(const SharedMemory& memory, cons
         if (row + r >= num_rows) gradient = loss = 0.0f;
         loss_sum += loss;
         gradient_sum += gradient;
-        weight_t part[GRADIENT_PARTS];
+        half_t part[GRADIENT_PARTS];
         split_gradient(gradient, random >> (16 * r) & 0xFFFFu, part);
 #pragma unroll
         for (int p = 0; p < GRADIENT_PARTS; p++) word[p] |= (u32)part[p].bits << (16 * r);
     }
 #pragma unroll
     for (int p = 0; p < GRADIENT_PARTS; p++) {
-        weight_t* to = memory.g + p * TILE * BATCH + swizzle(label * BATCH + row);
+        half_t* to = memory.g + p * TILE * BATCH + swizzle(label * BATCH + row);
         if (LANE_ROWS == 2) *(u32*)to = word[p];
         else to->bits = (u16)word[p];
     }

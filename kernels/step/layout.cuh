@@ -44,18 +44,18 @@
 #define WORK_BYTES (W_BYTES + SCORE_BYTES > DW_BYTES ? W_BYTES + SCORE_BYTES : DW_BYTES)
 
 struct SharedMemory {
-    weight_t* x;
-    weight_t* w;
+    half_t* x;
+    half_t* w;
     float* scores;
     float* dw;           // overlaps w and scores
-    weight_t* g;
+    half_t* g;
     u32* positive_bits;
 };
 
 __device__ __forceinline__ SharedMemory layout_of(unsigned char* memory) {
     unsigned char* work = memory + FEATURES * BATCH * 2;
-    weight_t* g = (weight_t*)(work + WORK_BYTES);
-    return SharedMemory{(weight_t*)memory, (weight_t*)work, (float*)(work + W_BYTES), (float*)work, g,
+    half_t* g = (half_t*)(work + WORK_BYTES);
+    return SharedMemory{(half_t*)memory, (half_t*)work, (float*)(work + W_BYTES), (float*)work, g,
                         (u32*)(g + GRADIENT_PARTS * TILE * BATCH)};
 }
 

@@ -4,7 +4,7 @@
 #include "step/layout.cuh"
 
 // The block's rows of features_DB [num_features, stride] to x, with zeros outside.
-__device__ __forceinline__ void stage_features(const Batch& batch, weight_t* x) {
+__device__ __forceinline__ void stage_features(const Batch& batch, half_t* x) {
     RowRange rows = row_range(batch);
     for (int i = 8 * thread_index(); i < FEATURES * BATCH; i += 8 * THREADS) {
         int feature = i / BATCH, row = i % BATCH;
@@ -38,26 +38,28 @@ __device__ __forceinline__ void prefetch_tile(const Layer& layer, i64 label, i64
 
 // Writes the tile's weights to w as a dense matrix. Each warp fills its own rows, so that a warp's barrier suffices
 // between zeroing and scattering; the first octets are loaded meanwhile.
-__device__ __forceinline__ void scatter_weights(weight_t* w, const weight_t* weight, const u16* index, int num_labels,
+__device__ __forceinline__ void scatter_weights(half_t* w, const weight_t* weight, const u16* index, int num_labels,
                                                 int fan_in) {
     const int labels_per_warp = (TILE + WARPS - 1) / WARPS;
     int lane = thread_index() % WARP_SIZE, row0 = thread_index() / WARP_SIZE * labels_per_warp;
     int rows = min(labels_per_warp, TILE - row0), octets = fan_in / 8;
     int count = min(rows, num_labels - row0) * octets;  // octets to scatter; 0 or less if no label is left
-    uint4 weights = uint4{0, 0, 0, 0}, indices = weights;
+    stored_octet_t weights = {};
+    uint4 indices = {};
     i64 first = (i64)row0 * fan_in;
     if (lane < count) {
-        weights = *(const uint4*)(weight + first + 8 * lane);
+        weights = *(const stored_octet_t*)(weight + first + 8 * lane);
         indices = *(const uint4*)(index + first + 8 * lane);
     }
     for (int i = lane; i < rows * (FEATURES / 8); i += WARP_SIZE)
         *(uint4*)(w + row0 * FEATURES + 8 * i) = uint4{0, 0, 0, 0};
     __syncwarp();
     for (int i = lane; i < count; i += WARP_SIZE) {
-        u32 bits[4] = {weights.x, weights.y, weights.z, weights.w};
+        uint4 halves = halves_of(weights);
+        u32 bits[4] = {halves.x, halves.y, halves.z, halves.w};
         u32 feature[4] = {indices.x, indices.y, indices.z, indices.w};
         if (i + WARP_SIZE < count) {  // load the next octet while this one is scattered
-            weights = *(const uint4*)(weight + first + 8 * (i + WARP_SIZE));
+            weights = *(const stored_octet_t*)(weight + first + 8 * (i + WARP_SIZE));
             indices = *(const uint4*)(index + first + 8 * (i + WARP_SIZE));
         }
         int label = row0 + i / octets;

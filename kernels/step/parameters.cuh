@@ -51,7 +51,7 @@
 #define BITMASK_WORDS ((BATCH + 31) / 32)
 
 #if WEIGHT == 0
-#error "unknown WEIGHT: expected 1 or 2, because tensor cores multiply 16-bit numbers"
+#error "unknown WEIGHT: expected 1, 2 or 3, because tensor cores multiply 16-bit numbers"
 #endif
 #if LOSS == 0
 #error "expected a LOSS: a step without a loss has no gradient"
@@ -69,7 +69,7 @@
 // ---- the parameters of the entry, grouped ---------------------------------------------------------------------------
 
 struct Batch {
-    const weight_t* features_DB;  // [num_features, stride], zeros past the batch
+    const half_t* features_DB;  // [num_features, stride], zeros past the batch
     int rows, stride, num_features;
 };
 

@@ -29,7 +29,7 @@ __device__ __forceinline__ void store_scores(float* to, const ScoreSums& sum) {
 }
 
 // A warp's partial sums: 32 x 64 scores are too few products for eight warps, so the features are split (KSPLIT).
-__device__ __forceinline__ void multiply_scores(float* scores, const weight_t* w, const weight_t* x) {
+__device__ __forceinline__ void multiply_scores(float* scores, const half_t* w, const half_t* x) {
     int warp = thread_index() / WARP_SIZE, lane = thread_index() % WARP_SIZE;
     int split = warp % KSPLIT, row0 = warp / KSPLIT * SCORE_ROWS;
     Element element = ldmatrix_element(lane, true);
@@ -55,8 +55,8 @@ __device__ __forceinline__ void multiply_scores(float* scores, const weight_t* w
             for (int n = 0; n < SCORE_ROWS / 16; n++)
 #pragma unroll
                 for (int m = 0; m < LABEL_TILES; m++) {
-                    mma_16816(sum[m][2 * n], a[i][m], b[i][n], weight_t());
-                    mma_16816(sum[m][2 * n + 1], a[i][m], b[i][n] + 2, weight_t());
+                    mma_16816(sum[m][2 * n], a[i][m], b[i][n], half_t());
+                    mma_16816(sum[m][2 * n + 1], a[i][m], b[i][n] + 2, half_t());
                 }
     }
     store_scores(scores + (split * TILE + lane / 4) * SCORE_PITCH + row0 + lane % 4 * 2, sum);
@@ -65,10 +65,10 @@ __device__ __forceinline__ void multiply_scores(float* scores, const weight_t* w
 // ---- dX -------------------------------------------------------------------------------------------------------------
 
 // dX += g^T w for the warp's features.
-__device__ __forceinline__ void multiply_grad_features(GradFeatures& dx, const weight_t* g, const weight_t* w) {
+__device__ __forceinline__ void multiply_grad_features(GradFeatures& dx, const half_t* g, const half_t* w) {
     int lane = thread_index() % WARP_SIZE, feature0 = thread_index() / WARP_SIZE * 16;
     Element rows_first = ldmatrix_element(lane, true), columns_first = ldmatrix_element(lane, false);
-    const weight_t* w_base = w + w_offset(rows_first.row, feature0 + rows_first.column);
+    const half_t* w_base = w + w_offset(rows_first.row, feature0 + rows_first.column);
     int g_base = swizzle(columns_first.row * BATCH + columns_first.column);
 #pragma unroll 1
     for (int k = 0; k < LABEL_TILES; k++)
@@ -84,8 +84,8 @@ __device__ __forceinline__ void multiply_grad_features(GradFeatures& dx, const w
                 ldmatrix_x4_transposed(b, w_base + 16 * k * FEATURES + n * FEATURE_STRIDE);
 #pragma unroll
                 for (int m = 0; m < ROW_TILES; m++) {
-                    mma_16816(dx[m][2 * n], a[m], b, weight_t());
-                    mma_16816(dx[m][2 * n + 1], a[m], b + 2, weight_t());
+                    mma_16816(dx[m][2 * n], a[m], b, half_t());
+                    mma_16816(dx[m][2 * n + 1], a[m], b + 2, half_t());
                 }
             }
         }
@@ -119,8 +119,8 @@ typedef float WeightSums[2 * DW_BLOCKS][4];
 
 // The products of 16 labels with DW_BLOCKS blocks of 16 features, summed over the rows of the batch: odd and even tiles of
 // rows apart if there are two chains.
-__device__ __forceinline__ void multiply_over_rows(WeightSums* sum, GradientFragments& a, const weight_t* g, int g_base,
-                                                   const weight_t* x, int x_base) {
+__device__ __forceinline__ void multiply_over_rows(WeightSums* sum, GradientFragments& a, const half_t* g, int g_base,
+                                                   const half_t* x, int x_base) {
 #pragma unroll
     for (int k = 0; k < ROW_TILES; k++)
 #pragma unroll
@@ -132,8 +132,8 @@ __device__ __forceinline__ void multiply_over_rows(WeightSums* sum, GradientFrag
             for (int n = 0; n < DW_BLOCKS; n++) {
                 u32 b[4];
                 ldmatrix_x4(b, x + n * FEATURE_STRIDE * BATCH + (x_base ^ 16 * k));
-                mma_16816(sum[k % SUM_CHAINS][2 * n], a[part][k], b, weight_t());
-                mma_16816(sum[k % SUM_CHAINS][2 * n + 1], a[part][k], b + 2, weight_t());
+                mma_16816(sum[k % SUM_CHAINS][2 * n], a[part][k], b, half_t());
+                mma_16816(sum[k % SUM_CHAINS][2 * n + 1], a[part][k], b + 2, half_t());
             }
         }
 #pragma unroll
@@ -143,7 +143,7 @@ __device__ __forceinline__ void multiply_over_rows(WeightSums* sum, GradientFrag
 }
 
 // dW = g x for the warp's features, to shared memory, 16 labels at a time.
-__device__ __forceinline__ void multiply_grad_weight(float* dw, const weight_t* g, const weight_t* x) {
+__device__ __forceinline__ void multiply_grad_weight(float* dw, const half_t* g, const half_t* x) {
     int lane = thread_index() % WARP_SIZE, feature0 = thread_index() / WARP_SIZE * 16;
     Element rows_first = ldmatrix_element(lane, true), columns_first = ldmatrix_element(lane, false);
     int g_base = swizzle(rows_first.row * BATCH + rows_first.column);

@@ -15,7 +15,7 @@ from xmcpipe.modeling import heads
 from xmcpipe.modeling.heads import HeadShape
 from xmcpipe.modeling.stepped import HeadSGD, stepped_loss
 from xmcpipe.ops import reference
-from xmcpipe.ops.cuda import geometry
+from xmcpipe.ops.cuda import geometry, pass_geometry
 from xmcpipe.ops.ffi import ffi_grad_features, ffi_grad_weight, ffi_scores
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.step import step_
@@ -79,7 +79,7 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
     """Both designs. One pass needs 16-bit formats, and rounds the gradients of the scores to them."""
     if one_pass and (dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0)):
         pytest.skip("one pass needs 16-bit weights and tensor cores for them")
-    monkeypatch.setattr(geometry, "MAX_PASS_RATIO", 384 if one_pass else 0)
+    monkeypatch.setattr(pass_geometry, "MAX_PASS_RATIO", 384 if one_pass else 0)
     positives = make_positives(48, 9001, 200)
     layer = make_layer(48, 9001, 64, 384, dtype)
     host = (layer[0].cpu(), layer[1].cpu(), layer[2].cpu())
@@ -100,12 +100,12 @@ def test_the_step_on_the_gpu_is_the_step_on_the_cpu(
 def test_a_step_in_clusters_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     if torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("no clusters before sm_90")
-    monkeypatch.setattr(geometry, "CLUSTERS", True)
+    monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
     positives, layer = make_positives(batch, 9001, 400), make_layer(batch, 9001, 64, 384, torch.bfloat16)
-    host = tuple(each.cpu() for each in layer)
-    again = tuple(each.clone() for each in layer)
+    host = (layer[0].cpu(), layer[1].cpu(), layer[2].cpu())
+    again = (layer[0].clone(), layer[1].clone(), layer[2].clone())
     shape = geometry.LayerShape.of(layer[0], SparseLayer(*layer[1:3]))
-    chosen = geometry.one_pass(shape, geometry.card_of(torch.device("cuda")))
+    chosen = pass_geometry.one_pass(shape, geometry.card_of(torch.device("cuda")))
     assert chosen is not None
     assert chosen.cluster > 1
     loss, grad = run_step(layer, positives)

@@ -8,6 +8,7 @@ import torch
 
 from tests.kernels.cases.batch import (
     BFLOAT16,
+    E4M3,
     FLOAT16,
     FLOAT32,
     Array,
@@ -43,7 +44,7 @@ class Variant:
     def shared_bytes(self) -> int:
         if not self.tensor:
             return 4 * TILE * (SLICE + self.rows)
-        weight_parts = 1 if self.weight == BFLOAT16 else 2
+        weight_parts = 1 if self.weight in (BFLOAT16, E4M3) else 2
         return 2 * TILE * (weight_parts * (SLICE + PADDING) + self.parts * (self.rows + PADDING))
 
     def case(self, batch: int, labels: int, features: int, fan_in: int, seed: int = 0) -> Case:

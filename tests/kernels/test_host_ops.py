@@ -14,7 +14,7 @@ from tests.kernels.host.gpu import HostGpu, install
 from tests.unit.ops.loss_cases import added_loss
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.ops import reference, step_torch
-from xmcpipe.ops.cuda import ffi, geometry, rewire, rows, step, step_chunks, step_pass, topk
+from xmcpipe.ops.cuda import ffi, geometry, pass_geometry, rewire, rows, step, step_chunks, step_pass, topk
 from xmcpipe.ops.cuda.step_arguments import loss_code
 from xmcpipe.ops.layer import Positives, Rewiring, SparseLayer, Update
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
@@ -195,7 +195,7 @@ def test_a_step_in_one_pass(
     entry: str,
 ) -> None:
     """One pass rounds the gradients of scores stochastically to bfloat16, so dX is only close."""
-    monkeypatch.setattr(geometry, "CLUSTERS", True)
+    monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
     ours, expected, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
     assert launched(host_gpu) == {entry, "ffi_step_sum"}
     torch.testing.assert_close(ours.loss_sum, expected.loss_sum, rtol=1e-5, atol=0.0)

@@ -24,6 +24,7 @@ from tests.kernels.cases.batch import (
     banded,
     distinct_indices,
     far,
+    stored,
     to_array,
 )
 from tests.kernels.host.kernel import HostKernel
@@ -64,7 +65,7 @@ def make_layer(
     weight_LK = (torch.randn(labels, fan_in, generator=random) * 4).round() / 64
     index_LK = distinct_indices(labels, features, fan_in, random).to(torch.int32).to(torch.uint16)
     drawn = [torch.randn(labels, fan_in, generator=random).to(DTYPES[formats[1]]) for _ in range(moments)]
-    return Layer(weight_LK.to(DTYPES[formats[0]]), index_LK, drawn, features)
+    return Layer(stored(weight_LK, formats[0]), index_LK, drawn, features)
 
 
 def launch(

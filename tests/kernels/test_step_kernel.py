@@ -45,7 +45,7 @@ class Tile:
     @property
     def gradient_error(self) -> float:
         """Relative error of the gradient of a score: the spacing of 16-bit numbers, squared for two parts."""
-        return (2.0**-7 if self.weight == BFLOAT16 else 2.0**-10) ** self.parts
+        return (2.0**-10 if self.weight == FLOAT16 else 2.0**-7) ** self.parts
 
     def run(
         self, case: Case, layer: Layer, labels: tuple[int, int], order: int = 0, step: int = STEP

@@ -27,10 +27,12 @@ from tests.kernels.cases.batch import (
     far,
     padded,
     poisoned,
+    stored,
     to_array,
 )
 from tests.kernels.cases.gather import GatherVariant
 from tests.kernels.host.kernel import HostKernel
+from xmcpipe.ops.rounding import decoded
 
 ORDERS = 3  # of the lanes
 FIRST_LABEL = 2**33 + 5
@@ -89,7 +91,7 @@ class Layer:
     def scores(self) -> Tensor:
         """float64 [B, L]."""
         dense = torch.zeros(len(self.weight), self.features.shape[1], dtype=torch.float64)
-        dense.scatter_(1, self.index, self.weight.double())
+        dense.scatter_(1, self.index, decoded(self.weight).double())
         return self.features.double() @ dense.T + (0.0 if self.bias is None else self.bias)
 
 
@@ -99,7 +101,7 @@ def make_layer(
     """Small whole numbers, also in the bias, and each label about twice."""
     random = torch.Generator().manual_seed(seed)
     features_BD = torch.randint(-1, 2, (batch, features), generator=random).to(DTYPES[variant.feature])
-    weight_LK = torch.randint(-1, 2, (labels, fan_in), generator=random).to(DTYPES[variant.weight])
+    weight_LK = stored(torch.randint(-1, 2, (labels, fan_in), generator=random), variant.weight)
     index_LK = distinct_indices(labels, features, fan_in, random)
     bias_L = torch.randint(-1, 2, (labels,), generator=random).float()
     repeated = torch.randint(labels, (labels,), generator=random)

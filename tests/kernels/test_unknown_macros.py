@@ -7,7 +7,7 @@ from tests.kernels.host.kernel import HostKernel
 
 UNKNOWN = [
     ("ffi_scores", {"LOSS": 3}, "LOSS"),
-    ("ffi_scores", {"WEIGHT": 3}, "WEIGHT"),
+    ("ffi_scores", {"WEIGHT": 4}, "WEIGHT"),
     ("ffi_scores", {"FEATURE": 3}, "FEATURE"),
     ("ffi_scores", {"GROUP": 3}, "GROUP"),
     ("ffi_scores", {"SHARED": 2}, "SHARED"),
@@ -25,6 +25,7 @@ UNKNOWN = [
     ("ffi_step_cluster", {"LOSS": 1, "CLUSTER": 3}, "CLUSTER"),
     ("group_scores", {"GROUP_SIZE": 4}, "GROUP_SIZE"),
     ("group_scores", {"WEIGHT": 0}, "WEIGHT"),
+    ("group_grad_weight", {"WEIGHT": 3, "UPDATE": 1, "MOMENTUM": 1}, "MOMENTUM"),  # of 8 bits
     ("group_scores", {"INITIAL": 1}, "INITIAL"),  # without a loss
     ("group_grad_features", {"ROWS": 8}, "ROWS"),
     ("group_grad_features", {"PARTS": 3}, "PARTS"),

@@ -21,7 +21,8 @@ from tests.kernels.host.gpu import HostGpu
 from tests.unit.ops.step_cases import FIRST_LABEL, Case, Sizes, make_update
 from xmcpipe.ops import step_torch
 from xmcpipe.ops.cuda import step, words
-from xmcpipe.ops.cuda.geometry import LayerShape, card_of, chunk_labels, one_pass
+from xmcpipe.ops.cuda.geometry import LayerShape, card_of, chunk_labels
+from xmcpipe.ops.cuda.pass_geometry import one_pass
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.word_layer import StepWords, WordLayer, WordUpdate
 from xmcpipe.ops.words import plain

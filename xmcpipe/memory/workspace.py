@@ -23,11 +23,12 @@ from xmcpipe.ops.cuda.geometry import (
     LayerShape,
     gradient_chunk,
     max_gradient_bytes,
-    max_step_workspace_bytes,
     padded_rows,
+    supports_fan_in,
     word_workspace_bytes,
 )
 from xmcpipe.ops.cuda.groups.geometry import supports_sizes, workspace_bytes
+from xmcpipe.ops.cuda.pass_geometry import max_step_workspace_bytes
 from xmcpipe.ops.ffi_torch import TILE_VALUES
 from xmcpipe.ops.layer import Positives, SparseLayer, Update, whole_groups
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
@@ -71,7 +72,11 @@ def classifier_workspace_bytes(
     """
     dtype, word_bytes = DTYPES[value_bytes], word_fan_in * (value_bytes + INDEX_BYTES)
     shape = LayerShape(num_rows, num_features, num_labels, fan_in, dtype, dtype, word_bytes)
-    of_words = word_workspace_bytes(num_words, num_rows) if word_fan_in else 0
+    return _step_bytes(shape, label_chunk, num_words)
+
+
+def _step_bytes(shape: LayerShape, label_chunk: int, num_words: int) -> int:
+    of_words = word_workspace_bytes(num_words, shape.num_rows) if shape.word_bytes else 0
     return max_step_workspace_bytes(shape, H100, label_chunk) + of_words
 
 
@@ -101,14 +106,16 @@ def _in_torch(name: str, args: tuple[Any, ...], group: int) -> tuple[Tensor, ...
 def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
     """Workspace on a GPU of the operator called `name` with these arguments, in bytes."""
     group = _group(name, args)
-    if group > 1 or any(isinstance(each, Tensor) and each.dtype == FLOAT8 for each in args):
-        return _workspace_beside_kernels(name, args, group)
     first: Tensor = args[0]
     second: Tensor = args[1]
+    if group > 1 or (second.dtype == FLOAT8 and not supports_fan_in(second.shape[1])):
+        return _workspace_beside_kernels(name, args, group)
     num_rows, width = first.shape  # the features [B, D], or the gradient of the scores [B, L]
     if name == "ffi_step_":
         num_labels, fan_in = second.shape
         values_UB = args[WORD_VALUES] if len(args) > WORD_VALUES else None
+        if second.dtype == FLOAT8:
+            return _step_bytes(_shape(args), args[LABEL_CHUNK], 0 if values_UB is None else len(values_UB))
         of_words = () if values_UB is None else (args[WORD_INDEX].shape[1], len(values_UB))
         return classifier_workspace_bytes(
             num_rows, width, num_labels, fan_in, second.element_size(), args[LABEL_CHUNK], *of_words
@@ -127,21 +134,29 @@ def workspace_on_gpu(name: str, args: tuple[Any, ...]) -> int:
 
 
 def _workspace_beside_kernels(name: str, args: tuple[Any, ...], group: int) -> int:
-    """`workspace_on_gpu` of an operator for groups of `group` labels, or for weights of 8 bits."""
+    """`workspace_on_gpu` of an operator for groups, or for weights of 8 bits and a fan-in without kernels."""
     # The dispatcher leaves out arguments at the end that are at their defaults.
     words = args[WORD_VALUES] if name == "ffi_step_" and len(args) > WORD_VALUES else None
     of_words = 0 if words is None else word_workspace_bytes(len(words), len(args[0]))
     features, weight = args[:2]
-    # Kernels take the step of groups; they don't read weights of 8 bits, and `supports_sizes` knows.
+    # Kernels take the step of groups, but not of all sizes and dtypes.
     if name == "ffi_step_" and supports_sizes(group, weight.shape[1], features.dtype, weight.dtype):
-        word_bytes = 0 if words is None else args[WORD_INDEX].shape[1] * (weight.element_size() + INDEX_BYTES)
-        (num_rows, width), (num_labels, fan_in) = features.shape, weight.shape
-        dtypes = features.dtype, weight.dtype
-        shape = LayerShape(num_rows, width, num_labels, fan_in, *dtypes, word_bytes)
-        return workspace_bytes(shape, group, H100, args[LABEL_CHUNK]) + of_words
+        return workspace_bytes(_shape(args), group, H100, args[LABEL_CHUNK]) + of_words
     # Torch computes the others (here also products that kernels may compute, which need less), and allocates
     # the same on every device.
     return _measured(lambda *sample: _in_torch(name, sample, group), name, args) + of_words
+
+
+def _shape(args: tuple[Any, ...]) -> LayerShape:
+    """The sizes and dtypes of a step, from the arguments of `ffi_step_`."""
+    features, weight = args[:2]
+    (num_rows, width), (num_labels, fan_in) = features.shape, weight.shape
+    word_weight = args[WORD_INDEX - 1] if len(args) > WORD_INDEX else None
+    word_bytes = 0
+    if word_weight is not None:
+        word_bytes = word_weight.shape[1] * (word_weight.element_size() + INDEX_BYTES)
+    dtypes = features.dtype, weight.dtype
+    return LayerShape(num_rows, width, num_labels, fan_in, *dtypes, word_bytes)
 
 
 def _gradient_by_label(num_rows: int, num_labels: int) -> int:

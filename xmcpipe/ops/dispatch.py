@@ -14,7 +14,8 @@ gathering over one by dense tiles, on two Zen 5 cores with MKL and D = 768:
 
 Other BLAS libraries come closer to the peak of their cores, so the gathering kernels run for K <= D / 3 only.
 Those of groups are small dense products (`ops/cpu/groups.py`), and run for K <= D / 2. The CUDA kernels for
-groups multiply 16-bit features and weights of one dtype; torch computes the others by dense tiles.
+groups multiply 16-bit features and weights of one dtype, or bfloat16 features and weights of 8 bits; torch
+computes the others by dense tiles.
 
 Float64 serves checks only, and always runs in torch.
 """

@@ -97,9 +97,9 @@ def ffi_rewire_(
         Rewiring(bits, ties, seed, rewiring, first_label, num_features, row_count),
     )
     check(layer, moments, settings)
-    # The kernel takes one threshold for the whole layer.
-    usable = not row_count and _moments_fit_cuda(moments)
-    if usable and cuda_kernels_usable(index, weight, group=group):
+    # The kernel takes one threshold for the whole layer, and a row of the index for each label.
+    usable = group == 1 and not row_count and _moments_fit_cuda(moments)
+    if usable and cuda_kernels_usable(index, weight):
         import xmcpipe.ops.cuda.rewire
 
         return xmcpipe.ops.cuda.rewire.rewire_(layer, moments, settings)

@@ -3,9 +3,9 @@
 One pass over the labels by blocks or, with --clusters, by clusters of blocks too, and chunks of labels by
 three kernels (kernels/README.md), over a grid of D, K and B; all take the same training step, in turns, with
 cold caches, and only if its results agree. Where their times meet is the right value of `MAX_PASS_RATIO` in
-`ops/cuda/geometry.py`; if clusters are faster than chunks at B 128 and 512, `CLUSTERS` there should be True.
-Prints a line of JSON for each shape: milliseconds of each, and the bandwidth of the fastest one as a fraction
-of a measured copy's.
+`ops/cuda/pass_geometry.py`; if clusters are faster than chunks at B 128 and 512, `CLUSTERS` there should be
+True. Prints a line of JSON for each shape: milliseconds of each, and the bandwidth of the fastest one as a
+fraction of a measured copy's.
 """
 
 import argparse
@@ -23,7 +23,8 @@ from xmcpipe.benchmark.problem import WEIGHT_DECAY, Problem, draw
 from xmcpipe.benchmark.timing import COPY, Clock, rounds
 from xmcpipe.benchmark.traffic import bytes_moved
 from xmcpipe.ops.cuda import step_chunks, step_pass
-from xmcpipe.ops.cuda.geometry import LayerShape, card_of, cluster_geometries, pass_geometries
+from xmcpipe.ops.cuda.geometry import LayerShape, card_of
+from xmcpipe.ops.cuda.pass_geometry import cluster_geometries, pass_geometries
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 LABEL_CHUNK = 32_768
@@ -94,13 +95,15 @@ def calls(problem: Problem) -> dict[str, Step]:
     found: dict[str, Step] = {}
     for name in (*GEOMETRIES, CHUNKS):
         layer = SparseLayer(problem.weight.clone(), problem.index)
-        operands, arguments = (problem.features, layer), (positives, "squared_hinge", update)
+        operands = (problem.features, layer)
         if name == CHUNKS:
-            found[name] = partial(step_chunks.step_, *operands, *arguments, words=None)
+            found[name] = partial(
+                step_chunks.step_, *operands, positives, "squared_hinge", update, words=None
+            )
             continue
         shape, card = LayerShape.of(problem.features, layer), card_of(problem.device)
         if (geometry := next(GEOMETRIES[name](shape, card), None)) is not None:
-            found[name] = partial(step_pass.step_, *operands, geometry, *arguments)
+            found[name] = partial(step_pass.step_, *operands, geometry, positives, "squared_hinge", update)
     return found
 
 

@@ -17,9 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FLOAT32, BFLOAT16, FLOAT16 = 0, 1, 2
-DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}
-BYTES = {FLOAT32: 4, BFLOAT16: 2, FLOAT16: 2}
+FLOAT32, BFLOAT16, FLOAT16, E4M3 = 0, 1, 2, 3
+DTYPES = {
+    FLOAT32: torch.float32,
+    BFLOAT16: torch.bfloat16,
+    FLOAT16: torch.float16,
+    E4M3: torch.float8_e4m3fn,  # of 64 times the number
+}
+BYTES = {FLOAT32: 4, BFLOAT16: 2, FLOAT16: 2, E4M3: 1}
+E4M3_SCALE = 64.0
 SQUARED_HINGE, BCE = 1, 2  # LOSS
 BAND, BOUNDARY = 512, 128  # bytes
 
@@ -57,7 +63,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Case:
-    """A batch and a layer as arguments of kernels; 16-bit floats are stored as uint16."""
+    """A batch and a layer as arguments of kernels; floats of 16 and 8 bits are stored as uint16 and uint8."""
 
     batch: int
     stride: int
@@ -94,12 +100,10 @@ def make_case(
 ) -> Case:
     """A layer of scores near 1; its first row of indices ascends, the last row has feature D - 1.
 
-    Each `group` labels share a row of indices.
-
-    With `whole`, features are small whole numbers.
+    Each `group` labels share a row of indices. With `whole`, features are small whole numbers.
     """
     random = torch.Generator().manual_seed(seed)
-    weight_LK = torch.randn(num_labels, fan_in, generator=random).div(fan_in**0.5).to(DTYPES[weight])
+    weight_LK = stored(torch.randn(num_labels, fan_in, generator=random).div(fan_in**0.5), weight)
     features_BD = numbers((batch, num_features), random, whole).to(DTYPES[features])
     index_RK = distinct_indices(-(-num_labels // group), num_features, fan_in, random)
     index_LK = index_RK.repeat_interleave(group, 0)[:num_labels]
@@ -118,7 +122,9 @@ def make_case(
         bias=to_array(bias_L),
         positive_rows=to_array(rows_P),
         positive_labels=to_array(labels_P),
-        exact=Exact(features_BD.double(), weight_LK.double(), index_LK, bias_L.double(), target.double()),
+        exact=Exact(
+            features_BD.double(), numbers_of(weight_LK, weight), index_LK, bias_L.double(), target.double()
+        ),
     )
 
 
@@ -152,15 +158,34 @@ def padded(batch: int) -> int:
     return (batch + 7) // 8 * 8
 
 
+def half_of(number_format: int) -> int:
+    """The format in which tensor cores multiply weights of a format of 16 bits or less."""
+    return BFLOAT16 if number_format == E4M3 else number_format
+
+
+def stored(numbers: Tensor, number_format: int) -> Tensor:
+    """Numbers as weights of a format store them, rounded to nearest."""
+    return numbers.mul(E4M3_SCALE if number_format == E4M3 else 1.0).to(DTYPES[number_format])
+
+
+def numbers_of(weight: Tensor, number_format: int) -> Tensor:
+    """The float64 numbers of stored weights."""
+    return weight.double().div(E4M3_SCALE if number_format == E4M3 else 1.0)
+
+
 def to_array(tensor: Tensor) -> Array:
-    """A banded copy of a tensor, its bits as uint16 where numpy lacks the type."""
-    bits = tensor.contiguous().view(torch.uint16) if tensor.element_size() == 2 else tensor.contiguous()
+    """A banded copy of a tensor, its bits as uint8 or uint16 where numpy lacks the type."""
+    bits = tensor.contiguous()
+    if tensor.dtype == DTYPES[E4M3]:
+        bits = bits.view(torch.uint8)
+    elif tensor.element_size() == 2:
+        bits = bits.view(torch.uint16)
     return banded(bits.numpy())
 
 
 def to_tensor(array: Array, number_format: int = FLOAT32) -> Tensor:
     """The float64 numbers of a kernel's array of that format."""
-    return torch.from_numpy(array.copy()).view(DTYPES[number_format]).double()
+    return numbers_of(torch.from_numpy(array.copy()).view(DTYPES[number_format]), number_format)
 
 
 def banded(array: Array) -> Array:

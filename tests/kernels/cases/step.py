@@ -15,15 +15,17 @@ from torch import Tensor
 
 from tests.kernels.cases.batch import (
     BFLOAT16,
-    DTYPES,
     FLOAT32,
     Case,
     assert_bands,
     banded,
     error,
     far,
+    half_of,
     make_case,
+    numbers_of,
     poisoned,
+    stored,
     to_array,
     to_tensor,
 )
@@ -69,14 +71,13 @@ def whole_case(
 
     With the squared hinge all but the loss is exact in float32, in any order, and gradients are in 16 bits.
     """
-    case = make_case(
-        batch, labels, features, fan_in, number_format, number_format, seed=seed, whole=True, group=group
-    )
+    half = half_of(number_format)
+    case = make_case(batch, labels, features, fan_in, number_format, half, seed=seed, whole=True, group=group)
     random = torch.Generator().manual_seed(seed)
     weight = torch.randint(-1, 2, case.exact.weight.shape, generator=random) / 4
     bias = torch.randint(-4, 5, (labels,), generator=random) / 4
     exact = replace(case.exact, weight=weight.double(), bias=bias.double())
-    return replace(case, weight=to_array(weight.to(DTYPES[number_format])), bias=to_array(bias), exact=exact)
+    return replace(case, weight=to_array(stored(weight, number_format)), bias=to_array(bias), exact=exact)
 
 
 # Long: one launch, with a line for each argument.
@@ -190,7 +191,10 @@ def check_close(
         assert error(to_tensor(layer.momentum, layer.momentum_format), change) < 2.0**-9 + bound
     number_format, labels = layer.weight_format, (0, len(old))
     exact = old - float(RATE) * change
-    low, high = (rounded((exact + by).float(), number_format, labels).double() for by in (-doubt, doubt))
+    low, high = (
+        numbers_of(rounded((exact + by).float(), number_format, labels), number_format)
+        for by in (-doubt, doubt)
+    )
     got = to_tensor(layer.weight, number_format)
     assert ((low <= got) & (got <= high)).all()
     if number_format != FLOAT32:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.kernels.cases.batch import (
     BFLOAT16,
     DTYPES,
+    E4M3,
     FLOAT16,
     FLOAT32,
     Array,
@@ -30,7 +31,9 @@ from xmcpipe.ops.rounding import random_bits, round_stochastically
 
 SCALE, RATE, DECAY, FACTOR = (np.float32(number) for number in (0.01, 0.03, 0.05, 0.9))
 STEP, SEED, FIRST_LABEL = 2**31 - 3, 2**63 + 12345, 2**32 - 7
-SPACING = {FLOAT32: 1e-6, BFLOAT16: 2.0**-7, FLOAT16: 2.0**-10}  # of neighbouring numbers; float32: of sums
+# Of neighbouring numbers; float32: of sums.
+SPACING = {FLOAT32: 1e-6, BFLOAT16: 2.0**-7, FLOAT16: 2.0**-10, E4M3: 2.0**-3}
+SMALLEST = {FLOAT32: 1e-7, BFLOAT16: 1e-7, FLOAT16: 1e-7, E4M3: 2.0**-15}  # distance of small numbers
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def updated(
 def rounded(
     values: Tensor, number_format: int, labels: tuple[int, int], first_label: int = FIRST_LABEL
 ) -> Tensor:
-    """Values as weights store them: float32 unchanged, 16 bits by stochastic rounding."""
+    """Values as weights store them: float32 unchanged, 16 and 8 bits by stochastic rounding."""
     if number_format == FLOAT32:
         return values
     numbers = first_label + torch.arange(*labels)
@@ -137,13 +140,13 @@ def rounded(
 
 def assert_same_numbers(array: Array, expected: Array, number_format: int) -> None:
     """The same bits. Compiled kernels fuse multiplications with additions: of theirs, float32 is close, and
-    one number in a hundred of 16 bits may be rounded to its neighbour.
+    one number in a hundred of 16 or 8 bits may be rounded to its neighbour.
     """
     if host_kernel.build is host_kernel.build_from_text:
         assert array.tobytes() == expected.tobytes()
         return
     got, right = to_tensor(np.ascontiguousarray(array), number_format), to_tensor(expected, number_format)
-    torch.testing.assert_close(got, right, rtol=SPACING[number_format], atol=1e-7)
+    torch.testing.assert_close(got, right, rtol=SPACING[number_format], atol=SMALLEST[number_format])
     if number_format != FLOAT32:
         assert float((got != right).double().mean()) < 0.01
 

@@ -17,7 +17,7 @@ from tests.kernels.host.kernel import Macros
 from tests.kernels.ptx.kernel import build_from_ptx
 from tests.kernels.ptx.nvrtc import ptx_of
 from tests.kernels.ptx.parse import Entry, parse
-from xmcpipe.ops.cuda import geometry, step
+from xmcpipe.ops.cuda import pass_geometry, step
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.nvrtc.source import text_of
 from xmcpipe.ops.nvrtc.variant import Variant
@@ -98,6 +98,6 @@ def step_counts(shape: Shape, labels: int) -> dict[Variant, Counts]:
     with pytest.MonkeyPatch.context() as patch:
         gpu = CountingGpu()
         install(patch, gpu)
-        patch.setattr(geometry, "CLUSTERS", shape.clusters)
+        patch.setattr(pass_geometry, "CLUSTERS", shape.clusters)
         step.step_(features_BD, layer, positives, "bce", update, None)
     return gpu.counts

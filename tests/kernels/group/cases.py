@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.kernels.cases.batch import BFLOAT16, DTYPES, FLOAT16, Array, Case, make_case, numbers, to_array
+from tests.kernels.cases.batch import (
+    BFLOAT16,
+    DTYPES,
+    FLOAT16,
+    Array,
+    Case,
+    half_of,
+    make_case,
+    numbers,
+    to_array,
+)
 
 GROUP_SIZES = (8, 16, 32, 64)
 FORMATS = [BFLOAT16, FLOAT16]
@@ -33,7 +43,7 @@ def group_case(
         num_features,
         fan_in,
         number_format,
-        number_format,
+        half_of(number_format),
         seed=seed,
         whole=whole,
         group=size,
@@ -49,7 +59,7 @@ def half_gradient(
     rest[:, : case.batch] = numbers((num_labels, case.batch), random, whole)
     halves = []
     for _ in range(parts):
-        halves.append(rest.to(DTYPES[number_format]))
+        halves.append(rest.to(DTYPES[half_of(number_format)]))
         rest = rest - halves[-1].float()
     gradient_PLB = torch.stack(halves)
     return to_array(gradient_PLB), gradient_PLB.double().sum(0)[:, : case.batch].T

@@ -16,7 +16,7 @@ from tests.kernels.group.cases import GROUP_SIZES
 from tests.kernels.host.gpu import HostGpu, install
 from tests.kernels.test_host_ops import FIRST_LABEL, Outcome, launched, make_positives, make_update
 from tests.kernels.test_host_ops import LABELS as POSITIVE_LABELS
-from xmcpipe.ops import reference, step_torch
+from xmcpipe.ops import reference, rewire, step_torch
 from xmcpipe.ops.cuda.geometry import Card, LayerShape
 from xmcpipe.ops.cuda.groups import ffi, geometry, step, step_chunks, topk
 from xmcpipe.ops.layer import SparseLayer
@@ -219,6 +219,15 @@ def test_a_chunk_has_whole_groups(size: int) -> None:
 def test_scales_of_float16_are_those_of_the_kernels() -> None:
     found = re.findall(r"#elif LOSS == (\d+)\n#define GRADIENT_SCALE ([\d.]+)f", text_of("group_scores.cu"))
     assert {int(code): float(scale) for code, scale in found} == geometry.FLOAT16_GRADIENT_SCALES
+
+
+def test_rewiring_of_groups_launches_no_kernel(host_gpu: HostGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel reads a row of the index for each label, and groups have fewer rows."""
+    monkeypatch.setattr(rewire, "cuda_kernels_usable", lambda *_, **__: True)
+    _, layer = make(torch.bfloat16)
+    replaced = rewire.ffi_rewire_(layer.weight, layer.index, [], 0x3D800000, 0, 7, 2, 0, FEATURES, 0, GROUP)
+    assert int(replaced) > 0
+    assert host_gpu.launches == []
 
 
 def test_what_the_kernels_support(host_gpu: HostGpu, monkeypatch: pytest.MonkeyPatch) -> None:

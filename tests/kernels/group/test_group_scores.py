@@ -21,6 +21,7 @@ from tests.kernels.cases.batch import (
     banded,
     error,
     far,
+    half_of,
     poisoned,
     to_tensor,
 )
@@ -44,7 +45,7 @@ class Variant:
     @property
     def gradient_scale(self) -> float:
         """What the gradients are multiplied by (include/gradients.cuh)."""
-        return 1.0 if self.weight == BFLOAT16 else {SQUARED_HINGE: 64.0, BCE: 16384.0}[self.loss]
+        return 1.0 if self.weight != FLOAT16 else {SQUARED_HINGE: 64.0, BCE: 16384.0}[self.loss]
 
     def case(self, batch: int, labels: int, features: int, fan_in: int, seed: int = 0) -> Case:
         return group_case(batch, labels, features, fan_in, self.size, self.weight, seed)
@@ -65,7 +66,7 @@ class Variant:
         row_blocks = -(-case.batch // ROWS)
         macros = {"GROUP_SIZE": self.size, "LOSS": self.loss, "WEIGHT": self.weight, "INITIAL": self.initial}
         shape = (end - begin, case.stride) if self.loss else (case.batch, end - begin)
-        out = poisoned(shape, self.weight if self.loss else 0)
+        out = poisoned(shape, half_of(self.weight) if self.loss else 0)
         losses = poisoned((row_blocks * blocks,))
         HostKernel("group_scores", macros)(
             (blocks, row_blocks),
@@ -97,7 +98,7 @@ class Variant:
     def check_gradient(self, case: Case, out: Array, losses: Array, begin: int, end: int) -> None:
         """Each gradient is a 16-bit neighbour of the right one, the padding is 0, the loss is right."""
         loss, gradient = (each[:, begin:end] for each in case.exact.loss_and_gradient(self.loss))
-        got = to_tensor(out, self.weight)
+        got = to_tensor(out, half_of(self.weight))
         assert not got[:, case.batch :].any()
         got = got[:, : case.batch].T / self.gradient_scale
         assert ((got - gradient).abs() <= spacing(gradient, self) + BOUND).all()
@@ -106,7 +107,7 @@ class Variant:
 
 def spacing(gradient: Tensor, variant: Variant) -> Tensor:
     """The distance of neighbouring 16-bit numbers, at each gradient."""
-    bits, smallest = (7, -133) if variant.weight == BFLOAT16 else (10, -24)
+    bits, smallest = (10, -24) if variant.weight == FLOAT16 else (7, -133)
     exponent = torch.frexp(gradient * variant.gradient_scale).exponent - 1 - bits
     return torch.ldexp(torch.ones_like(gradient), exponent.clamp(min=smallest)) / variant.gradient_scale
 

@@ -54,7 +54,7 @@ class Pass:
     @property
     def gradient_error(self) -> float:
         """Relative error of the gradient of a score: the spacing of 16-bit numbers."""
-        return 2.0**-7 if self.weight == BFLOAT16 else 2.0**-10
+        return 2.0**-10 if self.weight == FLOAT16 else 2.0**-7
 
     def whole(self, batch: int, labels: int, features: int, fan_in: int, seed: int = 0) -> Case:
         return whole_case(batch, labels, features, fan_in, self.weight, seed, self.size)

@@ -68,6 +68,9 @@ _CONVERSIONS = [
     *(Rule(f"cvt.{to}", " ".join(_INTEGER_SIZES), "a", to, "T") for to in _INTEGER_SIZES),
     Rule("cvt.f32", "f16", "host::fp16_value(a)", "f32", "T"),
     Rule("cvt.rn.f16", "f32", "host::fp16_bits(a)", "f16", "T"),
+    Rule(
+        "cvt.rn.f16x2", "e4m3x2", "machine::f16_of_e4m3(a) | machine::f16_of_e4m3(a >> 8) << 16", "b32", "b16"
+    ),
     Rule("cvt.rn.f32", "s32 u32", "float(a)", "f32", "T"),
     Rule("cvt.rzi.u32", "f32", "machine::to_unsigned(a)", "u32", "T"),
     Rule("cvt.sat.f32", "f32", "machine::saturated(a)", "f32", "T"),

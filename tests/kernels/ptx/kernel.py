@@ -23,12 +23,18 @@ MACHINE = "".join(f'#include "machine/{name}.hpp"\n' for name in ("arithmetic", 
 
 
 @cache
-def build_from_ptx(entry: str, macros: Macros, text: str | None = None, counted: bool = False) -> Path:
+def build_from_ptx(
+    entry: str,
+    macros: Macros,
+    text: str | None = None,
+    counted: bool = False,
+    architecture: str = ARCHITECTURE,
+) -> Path:
     """The library of a kernel, or of a changed `text` of it; `counted`: see `machine/counts.hpp`."""
     source = KERNELS[entry].source
     text = text or text_of(source)
-    key = (text, repr((entry, macros, ARCHITECTURE, compiler.version())))
-    return _built(key, lambda: ptx_of(text, source, macros), entry, counted)
+    key = (text, repr((entry, macros, architecture, compiler.version())))
+    return _built(key, lambda: ptx_of(text, source, macros, architecture), entry, counted)
 
 
 def library_of(ptx: str, entry: str, counted: bool = False) -> ctypes.CDLL:

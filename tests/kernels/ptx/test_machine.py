@@ -205,6 +205,7 @@ COMPUTED = {
     "setp.ltu.f32 %p0, 0f7FC00000, %f0; selp.b32 %r9, 1, 2, %p0;": 1,  # NaN
     "setp.lt.f32 %p0, 0f7FC00000, %f0; selp.b32 %r9, 1, 2, %p0;": 2,
     "cvt.rn.f16.f32 %rs0, %f0; cvt.u32.u16 %r9, %rs0;": int(X.astype(np.float16).view(np.uint16)),
+    "cvt.u16.u32 %rs0, %r2; cvt.rn.f16x2.e4m3x2 %r9, %rs0;": 0x4B005C00,  # of 0x56 and 0x78: 14 and 256
     "cvt.rn.f32.s32 %f3, %r0; mov.b32 %r9, %f3;": int(np.float32(SIGNED_A).view(np.uint32)),
     "cvt.rzi.u32.f32 %r9, %f1;": 0,  # negative
     "cvt.rzi.u32.f32 %r9, %f2;": 10**9,

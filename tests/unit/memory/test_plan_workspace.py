@@ -192,3 +192,24 @@ def _largest(average: AverageGradient, labels: Tensor, index: Tensor, pruned: Te
 def test_a_rewiring_is_bounded_except_for_ties_on_a_gpu() -> None:
     assert rewiring_bytes("cpu", 100_000_000, 768, 128) == rewiring_bytes("cpu", 1_000_000, 768, 128)
     assert rewiring_bytes("cuda", 100_000_000, 768, 128) == 16 * 100_000_000
+
+
+def test_on_a_gpu_kernels_take_the_steps_of_8_bits() -> None:
+    def planned(fan_in: int, group: int = 1, dtype: torch.dtype = torch.bfloat16, rows: int = 64) -> int:
+        values = list(step_arguments(fan_in, META, 670_091))
+        values[0] = torch.zeros(rows, 768, dtype=dtype, device=META)
+        values[1] = values[1].to(torch.float8_e4m3fn)
+        values[2] = torch.zeros(-(-670_091 // group), fan_in, dtype=torch.uint16, device=META)
+        of_group = (*[None] * 5, group) if group > 1 else ()
+        return workspace_on_gpu("ffi_step_", (*values[:15], 32_768, *of_group))
+
+    # In one pass: features, and a partial dX of each block.
+    assert planned(64) == 2 * 64 * 768 + 132 * 4 * 64 * 768
+    # By chunks: few connections, more rows, or features of float32.
+    for chunks in (planned(40), planned(64, rows=72), planned(64, dtype=torch.float32)):
+        assert planned(64) < chunks < 100 << 20
+    assert planned(64, 16) == 2 * 64 * 768 + 132 * ARCHITECTURES["sm_90"] + 4 * 768 * 64
+    # Torch takes fan-ins that no kernel is made for.
+    tile = 4 * 1024 * 768
+    for other in (planned(60), planned(40, 16), planned(64, 16, torch.float32)):
+        assert tile <= other

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcpipe.ops.cuda import geometry as geometry_module
+from xmcpipe.ops.cuda import pass_geometry
 from xmcpipe.ops.cuda.geometry import (
     CHUNK_MULTIPLE,
     GRADIENT_ROWS,
@@ -16,15 +16,17 @@ from xmcpipe.ops.cuda.geometry import (
     LayerShape,
     chunk_labels,
     chunk_workspace_bytes,
-    cluster_geometries,
     gradient_geometry,
     gradient_rows,
     max_gradient_bytes,
+    persistent_blocks,
+)
+from xmcpipe.ops.cuda.pass_geometry import (
+    cluster_geometries,
     max_partials,
     max_step_workspace_bytes,
     one_pass,
     pass_workspace_bytes,
-    persistent_blocks,
 )
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 
@@ -98,14 +100,14 @@ def test_a_cluster_has_as_few_blocks_as_fit(
     assert found is None or found.shared_bytes <= card.shared_bytes
     if shape.num_rows > 64:
         assert one_pass(shape, card) is None
-        monkeypatch.setattr(geometry_module, "CLUSTERS", True)
+        monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
         assert one_pass(shape, card) == found
 
 
 def test_the_bound_follows_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = make(num_rows=512)
     by_chunks = max_step_workspace_bytes(shape, H100, 32_768)
-    monkeypatch.setattr(geometry_module, "CLUSTERS", True)
+    monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
     geometry = one_pass(shape, H100)
     assert geometry is not None
     assert geometry.partials(shape, resident=16 * 8) == 16

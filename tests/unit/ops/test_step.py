@@ -22,7 +22,7 @@ from tests.unit.ops.step_cases import (
 )
 from xmcpipe.ops import ffi_torch, reference
 from xmcpipe.ops.cpu import threads
-from xmcpipe.ops.cuda import geometry
+from xmcpipe.ops.cuda import pass_geometry
 from xmcpipe.ops.losses.loss_table import LOSSES
 from xmcpipe.ops.rounding import FLOAT8, random_bits, round_stochastically
 from xmcpipe.ops.step import step_
@@ -56,7 +56,7 @@ def test_equals_the_dense_definition(
     update = make_update(device)._replace(label_chunk=1 + seed % 40)
     with implementation(name), pytest.MonkeyPatch.context() as patch:
         # On a GPU, one pass rounds gradients: tests/kernels covers it.
-        patch.setattr(geometry, "MAX_PASS_RATIO", 0)
+        patch.setattr(pass_geometry, "MAX_PASS_RATIO", 0)
         check(case, loss, case.run(loss, update))
 
 

@@ -7,34 +7,25 @@ number is the argument `resident`; upper bounds that hold without it are here to
 B rows, D features, L labels, K fan-in; `stride` is B rounded up to whole groups of eight rows.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from xmcpipe.ops.layer import SparseLayer
-from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, cluster_bytes, step_bytes
+from xmcpipe.ops.nvrtc.macros import E4M3
 from xmcpipe.ops.nvrtc.variant import Macros
+from xmcpipe.ops.rounding import FLOAT8
 from xmcpipe.ops.word_layer import StepWords
 
-FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # values of WEIGHT, FEATURE and MOMENT
+# Values of WEIGHT, FEATURE and MOMENT; only weights have 8 bits.
+FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, FLOAT8: E4M3}
 LANE_ROWS = 8  # rows of the batch that a lane of a gathering kernel holds
+OCTET, MAX_FAN_IN = 8, 512  # K is a multiple of the one and at most the other
 MAX_GROUP = 8  # most lanes that compute one label
 SUM_THREADS, MAX_SUM_BLOCKS = 256, 2048  # limits of the kernels that add partial sums
 
-# One pass computes each product densely on tensor cores, so its cost does not depend on K. Chunks gather, so
-# their cost grows with K. By the counts in kernels/README.md both cost the same at K = 48, B = 64, D = 768.
-MAX_PASS_RATIO = 16  # D / K up to which one pass is faster
-# Clusters of blocks take batches of up to 512 rows in one pass. Off until a GPU has timed them (gpu-check's
-# step designs): by counts they are faster than chunks.
-CLUSTERS = False
 TENSOR_CORES = (8, 0)  # compute capability from which on mma.sync takes bfloat16
-THREAD_BLOCK_CLUSTERS = (9, 0)
-MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
-
 CACHE_FRACTION = 0.5  # part of L2 that a chunk of labels may fill; the rest is for features and partial sums
 CHUNK_MULTIPLE = 1024  # labels
 # Labels that a multiprocessor gathers for at once, eight lanes each: one block of 512 threads, or two of 256.
@@ -99,6 +90,19 @@ class LayerShape(NamedTuple):
         return self.feature_dtype.itemsize * self.num_features * padded_rows(self.num_rows)
 
 
+def supports_fan_in(fan_in: int) -> bool:
+    """Whether the kernels, except those for groups, support labels that read this many features."""
+    return fan_in % OCTET == 0 and fan_in <= MAX_FAN_IN
+
+
+def half_dtype(weight_dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which tensor cores multiply weights, features and gradients of one 16-bit dtype.
+
+    Weights of 8 bits are decoded to bfloat16.
+    """
+    return torch.bfloat16 if weight_dtype == FLOAT8 else weight_dtype
+
+
 def padded_rows(num_rows: int) -> int:
     """`stride` for a batch of `num_rows` rows: the next multiple of LANE_ROWS."""
     return -(-num_rows // LANE_ROWS) * LANE_ROWS
@@ -116,91 +120,6 @@ def persistent_blocks(resident: int, tiles: int, siblings: int = 1) -> int:
 def sum_grid(count: int) -> tuple[int]:
     """The grid of a kernel that adds the partial sums of `count` numbers."""
     return (min(-(-count // SUM_THREADS), MAX_SUM_BLOCKS),)
-
-
-# One pass: kernels/ffi_step.cu, ffi_step_cluster.cu
-
-
-@dataclass(frozen=True)
-class PassGeometry:
-    """A step in one pass over the labels: its kernel, the macros that depend on the shape, shared memory."""
-
-    entry: str
-    macros: Macros
-    shared_bytes: int
-
-    @property
-    def cluster(self) -> int:
-        """Blocks that take a tile of labels together."""
-        return self.macros.get("CLUSTER", 1)
-
-    def partials(self, shape: LayerShape, resident: int) -> int:
-        """Number of partial dX [B, D]: one of each cluster, whose blocks are `resident` in all."""
-        return persistent_blocks(resident, -(-shape.num_labels // self.macros["TILE"]), self.cluster)
-
-
-def pass_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
-    """The ways in which one pass can take a step, best first; none if the kernel is not for the shape.
-
-    It supports features and weights of the same 16-bit dtype, B <= 64 and D <= 768, on sm_80 and newer, if
-    the features and a tile of labels fit in shared memory.
-    """
-    for macros in _pass_macros("ffi_step", shape, card):
-        shared_bytes = step_bytes(dict(KERNELS["ffi_step"].variant(**macros).macros))
-        if shared_bytes + STEP_STATIC_BYTES <= card.shared_bytes:
-            yield PassGeometry("ffi_step", macros, shared_bytes)
-
-
-def cluster_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
-    """The ways of ffi_step_cluster, best first: as `pass_geometries`, up to B = 512.
-
-    More than one block needs sm_90, and the gradients that a block receives must fit besides: 4 bytes for
-    each connection of its labels and each other block.
-    """
-    for macros in _pass_macros("ffi_step_cluster", shape, card):
-        shared_bytes = cluster_bytes(macros, shape.fan_in)
-        if shared_bytes <= card.shared_bytes:
-            yield PassGeometry("ffi_step_cluster", macros, shared_bytes)
-
-
-def _pass_macros(entry: str, shape: LayerShape, card: Card) -> Iterator[dict[str, int]]:
-    """Formats and sizes of a kernel that has room for the shape."""
-    legal, weight_format = dict(KERNELS[entry].macros), FORMATS.get(shape.weight_dtype)
-    widths = [size for size in legal["FEATURES"] if size >= shape.num_features]
-    if (
-        shape.feature_dtype != shape.weight_dtype
-        or weight_format not in legal["WEIGHT"]
-        or not widths
-        or card.capability < TENSOR_CORES
-    ):
-        return
-    clusters = legal.get("CLUSTER", (1,)) if card.capability >= THREAD_BLOCK_CLUSTERS else (1,)
-    sizes = sorted((each[0] * each[1], *each) for each in product(clusters, legal["BATCH"]))
-    sizes = [each for each in sizes if each[0] >= shape.num_rows]
-    # Few blocks first; then large tiles, since each tile reads all features from shared memory once.
-    for (rows, cluster, batch), tile in product(sizes, legal["TILE"]):
-        if rows == sizes[0][0]:
-            macros = {"CLUSTER": cluster, "BATCH": batch, "FEATURES": min(widths), "TILE": tile}
-            yield {"WEIGHT": weight_format, **{name: macros[name] for name in macros if name in legal}}
-
-
-def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
-    """The geometry of the step in one pass; None if the step is taken by chunks, as one with words is."""
-    if shape.word_bytes or shape.fan_in * MAX_PASS_RATIO < shape.num_features:
-        return None
-    clusters = cluster_geometries(shape, card) if CLUSTERS else iter(())
-    return next(chain(pass_geometries(shape, card), clusters), None)
-
-
-def pass_workspace_bytes(shape: LayerShape, partials: int) -> int:
-    """Workspace of one pass: the transposed features, and partial dX."""
-    return shape.transposed_bytes + SUM_BYTES * partials * shape.num_rows * shape.num_features
-
-
-def max_partials(geometry: PassGeometry, shape: LayerShape, card: Card) -> int:
-    """A bound of the partial dX of one pass: x of 768 features fills a multiprocessor's shared memory."""
-    blocks = card.multiprocessors * max(MAX_PASS_FEATURES // shape.num_features, 1)
-    return -(-blocks // geometry.cluster)
 
 
 # Chunks: kernels/ffi_scores.cu, ffi_grad_features.cu, ffi_grad_weight.cu
@@ -252,13 +171,6 @@ def word_workspace_bytes(num_words: int, num_rows: int) -> int:
     return SUM_BYTES * num_words * padded_rows(num_rows) + WORD_BITS_BYTES
 
 
-def max_step_workspace_bytes(shape: LayerShape, card: Card, label_chunk: int) -> int:
-    """A bound of the workspace of a step, by the design that takes it on this card."""
-    if (geometry := one_pass(shape, card)) is not None:
-        return pass_workspace_bytes(shape, max_partials(geometry, shape, card))
-    return chunk_workspace_bytes(shape, card, label_chunk)
-
-
 class GradientGeometry(NamedTuple):
     """How the work on dX [B, D] is divided: slices of features, splits of the labels, blocks of rows."""
 
@@ -286,8 +198,8 @@ def gradient_shared_bytes(macros: Macros) -> int:
     """Dynamic shared memory of ffi_grad_features in bytes: a tile of weights and a tile of gradients."""
     if not macros["TENSOR"]:  # both tiles are float32, without padding
         return 4 * TILE_LABELS * (SLICE_FEATURES + macros["ROWS"])
-    # Tensor cores multiply bfloat16: a weight of another format is split into two bfloat16 parts.
-    weights = (1 if macros["WEIGHT"] == 1 else 2) * (SLICE_FEATURES + PADDING)
+    # Tensor cores multiply bfloat16: a float16 or float32 weight is split into two bfloat16 parts.
+    weights = (1 if macros["WEIGHT"] in (1, E4M3) else 2) * (SLICE_FEATURES + PADDING)
     return 2 * TILE_LABELS * (weights + macros["GRADIENT_PARTS"] * (macros["ROWS"] + PADDING))
 
 

@@ -21,7 +21,7 @@ def rewire_(layer: SparseLayer, moments: list[Tensor], rewiring: Rewiring) -> Te
     """See `ops.rewire.ffi_rewire_`. Arguments are checked; there are at most two moments, of one dtype."""
     weight_LK, device = layer.weight, layer.weight.device
     weight_format = FORMATS[weight_LK.dtype]
-    moment_format = FORMATS[moments[0].dtype] if moments else weight_format
+    moment_format = FORMATS[moments[0].dtype] if moments else FORMATS[torch.bfloat16]
     variant = KERNELS["ffi_rewire"].variant(WEIGHT=weight_format, MOMENT=moment_format)
     shared = rewire_shared_bytes(layer.fan_in, rewiring.num_features)
     blocks = min(layer.num_labels, resident_blocks(variant, device, shared))

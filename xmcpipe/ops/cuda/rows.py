@@ -11,27 +11,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import FORMATS, LANE_ROWS, MAX_GROUP, padded_rows, persistent_blocks
+from xmcpipe.ops.cuda.geometry import (
+    FORMATS,
+    LANE_ROWS,
+    MAX_GROUP,
+    padded_rows,
+    persistent_blocks,
+    supports_fan_in,
+)
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.launch import active_clusters, blocks_per_multiprocessor, load
 from xmcpipe.ops.nvrtc.variant import Variant
 
-MAX_FAN_IN = 512
 WIDE_THREADS = 512  # threads of a block that fills the shared memory of a multiprocessor alone
 
 
 def supports(index_LK: Tensor, *tensors: Tensor) -> bool:
     """Whether the kernels support these tensors: 16- or 32-bit floats, K a multiple of 8 up to 512.
 
-    `tensors` are the other operands. The rows of the index, and of operands [L, K], are read 16 bytes at a
-    time, so they must start at multiples of 16 bytes.
+    `tensors` are the other operands; weights may have 8 bits. The rows of the index, and of operands [L, K],
+    are read eight numbers at a time, by 16 bytes (8 of weights of 8 bits), and must start at multiples of it.
     """
-    fan_in = index_LK.shape[1]
     rows = [index_LK, *(tensor for tensor in tensors if tensor.shape == index_LK.shape)]
     return (
         index_LK.numel() > 0
-        and fan_in % 8 == 0
-        and fan_in <= MAX_FAN_IN
+        and supports_fan_in(index_LK.shape[1])
         and all(tensor.numel() > 0 and tensor.dtype in FORMATS for tensor in tensors)
         and all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in rows)
     )

@@ -1,13 +1,14 @@
 """The fused classifier step on the CUDA kernels: one pass over the labels, or chunk by chunk.
 
-`geometry.one_pass` chooses by shape and card. `step_pass` computes each product densely on tensor cores;
+`pass_geometry.one_pass` chooses by shape and card. `step_pass` computes each product densely on tensor cores;
 `step_chunks` gathers, and supports any shape and format, and words.
 """
 
 from torch import Tensor
 
 from xmcpipe.ops.cuda import step_chunks, step_pass
-from xmcpipe.ops.cuda.geometry import LayerShape, card_of, one_pass
+from xmcpipe.ops.cuda.geometry import LayerShape, card_of
+from xmcpipe.ops.cuda.pass_geometry import one_pass
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 from xmcpipe.ops.word_layer import Words
 

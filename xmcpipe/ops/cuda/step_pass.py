@@ -1,8 +1,8 @@
 """The fused classifier step in one pass, dense tiles of labels on tensor cores.
 
 kernels/ffi_step.cu takes batches of up to 64 rows, a tile of labels a block; kernels/ffi_step_cluster.cu
-larger ones, a tile of labels a cluster of blocks. `geometry.pass_geometries` and `cluster_geometries` say for
-which shapes and formats.
+larger ones, a tile of labels a cluster of blocks. `pass_geometries` and `cluster_geometries` in
+`pass_geometry.py` say for which shapes and formats.
 
 B rows, D features, L labels, K fan-in; S blocks or clusters, each with a partial dX.
 """
@@ -10,7 +10,8 @@ B rows, D features, L labels, K fan-in; S blocks or clusters, each with a partia
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import LayerShape, PassGeometry, sum_grid
+from xmcpipe.ops.cuda.geometry import LayerShape, sum_grid
+from xmcpipe.ops.cuda.pass_geometry import PassGeometry
 from xmcpipe.ops.cuda.rows import resident_blocks, transposed
 from xmcpipe.ops.cuda.step_arguments import loss_code, momentum_kind, positive_arguments, update_arguments
 from xmcpipe.ops.layer import Positives, SparseLayer, Update

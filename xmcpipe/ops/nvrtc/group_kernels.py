@@ -1,17 +1,21 @@
 """The CUDA kernels for groups of labels that share their features, and the shared memory of their blocks.
 
-They multiply 16-bit numbers on tensor cores, from sm_80 on. The files kernels/group_*.cu explain each macro.
+They multiply 16-bit numbers on tensor cores, from sm_80 on; weights of 8 bits are decoded to bfloat16. The
+files kernels/group_*.cu explain each macro.
 """
 
 from collections.abc import Callable
 
 from xmcpipe.ops.nvrtc.macros import (
-    HALF_WEIGHT,
     LOSS,
     MOMENTUM,
+    SMALL_WEIGHT,
+    WEIGHT_OF_8_BITS,
     WITH_LOSS,
+    half_format,
     initial_of_losses,
     momentum_format,
+    momentum_of_16_bits,
     momentum_of_updates,
 )
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
@@ -64,14 +68,21 @@ def _on_tensor_cores(
     )
 
 
+HALVES = (("half_t", half_format),)
 GROUP_KERNELS = (
     Kernel(
         entry="group_scores",
         threads=256,
         blocks=2,
-        macros=(HALF_WEIGHT, GROUP_SIZE, LOSS, ("INITIAL", (0, 1))),
-        varied=(("WEIGHT", "LOSS"), ("GROUP_SIZE", "LOSS"), (WITH_LOSS, ("INITIAL", (1,)), "GROUP_SIZE")),
+        macros=(SMALL_WEIGHT, GROUP_SIZE, LOSS, ("INITIAL", (0, 1))),
+        varied=(
+            ("WEIGHT", "LOSS"),
+            ("GROUP_SIZE", "LOSS"),
+            (WITH_LOSS, ("INITIAL", (1,)), "GROUP_SIZE"),
+            (WEIGHT_OF_8_BITS, "GROUP_SIZE", ("LOSS", (0, 2))),
+        ),
         allows=_on_tensor_cores(initial_of_losses),
+        formats=HALVES,
         optional=(
             *("bias_L", "out_BL", "gradient_LB", "scores_LB", "partial_loss"),
             *("positive_rows", "positive_labels", "step"),
@@ -80,24 +91,26 @@ GROUP_KERNELS = (
     Kernel(
         entry="group_grad_features",
         threads=256,
-        macros=(HALF_WEIGHT, GROUP_SIZE, ("ROWS", (64, 32, 16)), PARTS),
-        varied=(("WEIGHT",), ("GROUP_SIZE", "ROWS"), ("ROWS", "PARTS")),
+        macros=(SMALL_WEIGHT, GROUP_SIZE, ("ROWS", (64, 32, 16)), PARTS),
+        varied=(("WEIGHT",), ("GROUP_SIZE", "ROWS"), ("ROWS", "PARTS"), (WEIGHT_OF_8_BITS, "GROUP_SIZE")),
         allows=_on_tensor_cores(),
+        formats=HALVES,
     ),
     Kernel(
         entry="group_topk",
         threads=256,
         blocks=2,
-        macros=(HALF_WEIGHT, GROUP_SIZE, ("ROOM", (128, 256))),
-        varied=(("WEIGHT",), ("GROUP_SIZE", "ROOM")),
+        macros=(SMALL_WEIGHT, GROUP_SIZE, ("ROOM", (128, 256))),
+        varied=(("WEIGHT",), ("GROUP_SIZE", "ROOM"), (WEIGHT_OF_8_BITS, "GROUP_SIZE")),
         allows=_on_tensor_cores(),
+        formats=HALVES,
         optional=("bias_L", "label_ids"),
     ),
     Kernel(
         entry="group_step",
         threads=640,
         macros=(
-            HALF_WEIGHT,
+            SMALL_WEIGHT,
             WITH_LOSS,
             MOMENTUM,
             ("GROUP_SIZE", STEP_GROUP_SIZES),
@@ -110,16 +123,17 @@ GROUP_KERNELS = (
             ("WEIGHT", "MOMENTUM"),
             ("GROUP_SIZE", "BATCH", "SLOTS"),
             ("GROUP_SIZE", "STAGES"),
+            (WEIGHT_OF_8_BITS, "GROUP_SIZE", "SLOTS"),
         ),
-        allows=_on_tensor_cores(),
+        allows=_on_tensor_cores(momentum_of_16_bits),
         optional=("bias_L", "momentum_LK"),
-        formats=(("momentum_t", momentum_format),),
+        formats=(("half_t", half_format), ("momentum_t", momentum_format)),
     ),
     Kernel(
         entry="group_grad_weight",
         threads=256,
         blocks=2,
-        macros=(HALF_WEIGHT, GROUP_SIZE, ("UPDATE", (0, 1)), MOMENTUM, PARTS),
+        macros=(SMALL_WEIGHT, GROUP_SIZE, ("UPDATE", (0, 1)), MOMENTUM, PARTS),
         varied=(
             ("WEIGHT", "UPDATE"),
             ("WEIGHT", ("UPDATE", (1,)), "MOMENTUM"),
@@ -127,6 +141,6 @@ GROUP_KERNELS = (
         ),
         allows=_on_tensor_cores(momentum_of_updates),
         optional=("dweight_LK", "weight_LK", "momentum_LK", "bias_L", "scale", "rate", "step"),
-        formats=(("momentum_t", momentum_format),),
+        formats=(("half_t", half_format), ("momentum_t", momentum_format)),
     ),
 )

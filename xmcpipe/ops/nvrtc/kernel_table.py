@@ -7,15 +7,20 @@ compiles it, and the tests compile it for every architecture.
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 from xmcpipe.ops.nvrtc.group_kernels import GROUP_KERNELS
 from xmcpipe.ops.nvrtc.macros import (
+    EVERY_WEIGHT,
     FEATURE,
     FORMATS,
     HALF_WEIGHT,
     LOSS,
     MOMENTUM,
+    SMALL_WEIGHT,
     WEIGHT,
+    WEIGHT_OF_8_BITS,
     WITH_LOSS,
+    half_format,
     initial_of_losses,
     momentum_format,
+    momentum_of_16_bits,
     momentum_of_updates,
 )
 from xmcpipe.ops.nvrtc.variant import Kernel, Macros
@@ -56,9 +61,10 @@ def cluster_bytes(macros: Macros, fan_in: int) -> int:
 
 
 def _step_fits(macros: Macros, architecture: int) -> bool:
-    """ffi_step needs tensor cores, and its tile must fit in shared memory."""
+    """ffi_step needs tensor cores, its tile must fit in shared memory, and momentum has 16 bits at least."""
     limit = ARCHITECTURES[f"sm_{architecture}"]
-    return architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= limit
+    fits = architecture >= 80 and step_bytes(macros) + STEP_STATIC_BYTES <= limit
+    return fits and momentum_of_16_bits(macros, architecture)
 
 
 def _cluster_fits(macros: Macros, architecture: int) -> bool:
@@ -77,10 +83,11 @@ _TABLE = (
     Kernel(
         entry="ffi_scores",
         threads=256,
-        macros=(WEIGHT, FEATURE, LOSS, GROUP, SHARED, THREADS, ("INITIAL", (0, 1))),
+        macros=(EVERY_WEIGHT, FEATURE, LOSS, GROUP, SHARED, THREADS, ("INITIAL", (0, 1))),
         varied=(
             ("WEIGHT", "FEATURE"),
-            ("WEIGHT", WITH_LOSS, "INITIAL"),
+            (WEIGHT, WITH_LOSS, "INITIAL"),
+            (WEIGHT_OF_8_BITS, WITH_LOSS),
             ("GROUP", "SHARED"),
             ("THREADS",),
             (("LOSS", (2,)), ("INITIAL", (1,)), "GROUP", "SHARED"),
@@ -91,7 +98,7 @@ _TABLE = (
     Kernel(
         entry="ffi_grad_weight",
         threads=256,
-        macros=(WEIGHT, FEATURE, ("UPDATE", (0, 1)), MOMENTUM, GROUP, SHARED, THREADS),
+        macros=(EVERY_WEIGHT, FEATURE, ("UPDATE", (0, 1)), MOMENTUM, GROUP, SHARED, THREADS),
         varied=(
             ("WEIGHT", "FEATURE"),
             ("WEIGHT", ("UPDATE", (1,)), "MOMENTUM"),
@@ -107,13 +114,13 @@ _TABLE = (
         entry="ffi_grad_features",
         threads=256,
         macros=(
-            WEIGHT,
+            EVERY_WEIGHT,
             ("TENSOR", (1, 0)),
             ("GRADIENT_PARTS", (2, 1)),
             ("ROWS", (64, 32, 16)),
             ("BLOCKS", (2, 1)),
         ),
-        varied=(("WEIGHT", "TENSOR"), ("BLOCKS",), ("GRADIENT_PARTS", "WEIGHT"), ("TENSOR", "ROWS")),
+        varied=(("WEIGHT", "TENSOR"), ("BLOCKS",), ("GRADIENT_PARTS", WEIGHT), ("TENSOR", "ROWS")),
         allows=_tensor_cores_of_bfloat16,
     ),
     Kernel(
@@ -127,7 +134,7 @@ _TABLE = (
         entry="ffi_step",
         threads=STEP_THREADS,
         macros=(
-            HALF_WEIGHT,
+            SMALL_WEIGHT,
             WITH_LOSS,
             MOMENTUM,
             *STEP_SIZES,
@@ -136,14 +143,14 @@ _TABLE = (
         varied=(
             ("WEIGHT", "LOSS"),
             ("WEIGHT", "MOMENTUM"),
-            ("WEIGHT", "GRADIENT_PARTS"),
+            (HALF_WEIGHT, "GRADIENT_PARTS"),
             ("BATCH", "TILE"),
             ("FEATURES",),
             (("BATCH", (32,)), ("FEATURES", (768, 384)), "TILE"),
         ),
         allows=_step_fits,
         optional=("bias_L", "momentum_LK"),
-        formats=(("momentum_t", momentum_format),),
+        formats=(("half_t", half_format), ("momentum_t", momentum_format)),
     ),
     Kernel(
         entry="ffi_step_cluster",
@@ -163,12 +170,12 @@ _TABLE = (
     Kernel(
         entry="ffi_topk",
         threads=256,
-        macros=(WEIGHT, FEATURE, ("ONE_ROW", (0, 1)), GROUP, SHARED, ("ROOM", (128, 256))),
+        macros=(EVERY_WEIGHT, FEATURE, ("ONE_ROW", (0, 1)), GROUP, SHARED, ("ROOM", (128, 256))),
         varied=(
             ("WEIGHT", "FEATURE"),
             ("GROUP", "SHARED"),
             ("ROOM",),
-            (("ONE_ROW", (1,)), ("GROUP", (1,)), "WEIGHT", "SHARED"),
+            (("ONE_ROW", (1,)), ("GROUP", (1,)), WEIGHT, "SHARED"),
             (("ONE_ROW", (1,)), ("GROUP", (1,)), "FEATURE"),
         ),
         allows=_one_row_without_groups,
@@ -192,12 +199,16 @@ _TABLE = (
     Kernel(
         entry="ffi_rewire",
         threads=64,
-        macros=(WEIGHT, ("MOMENT", FORMATS)),
+        macros=(EVERY_WEIGHT, ("MOMENT", FORMATS)),
         varied=(("WEIGHT", ("MOMENT", (1, 0))), ("MOMENT",)),
         optional=("moment0_LK", "moment1_LK", "ties_before_L"),
     ),
     Kernel(
-        entry="ffi_rewire_ties", threads=256, file="ffi_rewire.cu", macros=(WEIGHT,), varied=(("WEIGHT",),)
+        entry="ffi_rewire_ties",
+        threads=256,
+        file="ffi_rewire.cu",
+        macros=(EVERY_WEIGHT,),
+        varied=(("WEIGHT",),),
     ),
 )
 KERNELS: dict[str, Kernel] = {kernel.entry: kernel for kernel in (*_TABLE, *GROUP_KERNELS)}

@@ -34,6 +34,7 @@ TYPES = {
     "u64": "uint64",
     "Bf16": "bfloat16",
     "Fp16": "float16",
+    "E4m3": "float8_e4m3fn",
     "void": "any",
 }
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8}

@@ -1,8 +1,9 @@
 """A CUDA kernel as the package describes it: an `extern "C"` entry of a file in kernels/, and its macros.
 
 The values of macros are integers; WEIGHT, FEATURE and MOMENT choose a number format: 0 float32, 1 bfloat16,
-2 float16. Any legal combination, called a variant, is compiled at its first launch. `xmcpipe kernels build`
-compiles the variants of `varied` ahead of time, and the tests compile them for every architecture.
+2 float16, and WEIGHT also 3, E4M3 of 8 bits. Any legal combination, called a variant, is compiled at its
+first launch. `xmcpipe kernels build` compiles the variants of `varied` ahead of time, and the tests compile
+them for every architecture.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from xmcpipe.ops.nvrtc.architectures import MAX_REGISTERS, REGISTER_FILE, REGISTER_STEP, number_of
 
-FORMAT_NAMES = {0: "float32", 1: "bfloat16", 2: "float16"}
+FORMAT_NAMES = {0: "float32", 1: "bfloat16", 2: "float16", 3: "float8_e4m3fn"}
 
 Macros = Mapping[str, int]
 Choice = tuple[str, tuple[int, ...]]

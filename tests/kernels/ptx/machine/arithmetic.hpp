@@ -35,6 +35,13 @@ inline float exp2_flushed(float v) {  // subnormal operands and results are 0
     return std::fpclassify(result) == FP_SUBNORMAL ? 0.0f : result;
 }
 
+inline uint32_t f16_of_e4m3(uint32_t code) {  // of the lower eight bits
+    int exponent = int(code >> 3) & 15, fraction = int(code) & 7;
+    uint32_t sign = code << 8 & 0x8000u;
+    if (exponent == 15 && fraction == 7) return sign | 0x7FFFu;
+    return sign | host::fp16_bits(exponent ? std::ldexp(float(8 + fraction), exponent - 10) : std::ldexp(float(fraction), -9));
+}
+
 template <class T> T divisor(T value) {
     if (!value) host::fail("division by zero");
     return value;

@@ -9,7 +9,7 @@ B rounded up to a multiple of eight.
 import torch
 from torch import Tensor
 
-from xmcpipe.ops.cuda.geometry import FORMATS, persistent_blocks, sum_grid
+from xmcpipe.ops.cuda.geometry import FORMATS, half_dtype, persistent_blocks, sum_grid
 from xmcpipe.ops.cuda.groups.geometry import gradient_geometry, row_blocks, tiles
 from xmcpipe.ops.cuda.rows import padded, resident_blocks, transposed
 from xmcpipe.ops.layer import SparseLayer
@@ -52,7 +52,7 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
 
 def grad_features(grad_BL: Tensor, layer: SparseLayer, out_BD: Tensor) -> None:
     """Write dX to `out_BD`, float32 [B, D]."""
-    gradient_PLB, factor = gradient_parts(grad_BL, layer.weight.dtype)
+    gradient_PLB, factor = gradient_parts(grad_BL, half_dtype(layer.weight.dtype))
     partial = FeatureGradient(layer, len(out_BD), out_BD.shape[1], layer.num_labels, PARTS)
     partial.add(gradient_PLB, 0, layer.num_labels)
     partial.total(out_BD, factor)

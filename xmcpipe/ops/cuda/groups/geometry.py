@@ -18,6 +18,7 @@ from xmcpipe.ops.cuda.geometry import (
     Card,
     LayerShape,
     card_of,
+    half_dtype,
     padded_rows,
 )
 from xmcpipe.ops.layer import whole_groups
@@ -44,8 +45,8 @@ FLOAT16_GRADIENT_SCALES = {1: 64.0, 2: 16384.0}
 def supports(index_RK: Tensor, group: int, halves: tuple[Tensor, ...], grad: Tensor | None = None) -> bool:
     """Whether the kernels support these operands on their device.
 
-    `halves` are the features and weights, of one 16-bit dtype; `grad` may be float32 too. K is a multiple of
-    16, and rows of the index and of weights start at multiples of 16 bytes.
+    `halves` are the features and weights, of one 16-bit dtype, or bfloat16 and weights of 8 bits; `grad` may
+    be float32 too. K is a multiple of 16, and rows of index and weights start at multiples of 16 bytes.
     """
     fan_in = index_RK.shape[1]
     rows = [index_RK, *(tensor for tensor in halves if tensor.shape[1] == fan_in)]
@@ -61,7 +62,8 @@ def supports(index_RK: Tensor, group: int, halves: tuple[Tensor, ...], grad: Ten
 
 def supports_sizes(group: int, fan_in: int, *dtypes: torch.dtype) -> bool:
     """Whether the kernels support groups of these sizes, and features and weights of these `dtypes`."""
-    one_half = dtypes[0] in HALVES and len({*dtypes}) == 1
+    halves = {half_dtype(dtype) for dtype in dtypes}
+    one_half = len(halves) == 1 and halves <= {*HALVES}
     return group in GROUP_SIZES and fan_in % CONNECTIONS == 0 and one_half
 
 
@@ -140,7 +142,7 @@ def chunk_labels(shape: LayerShape, group: int, card: Card, label_chunk: int) ->
     index = shape.fan_in * INDEX_BYTES // group
     # With words, their part of the scores and its gradient are float32.
     scores = stride * (HALF_BYTES + (SUM_BYTES if shape.word_bytes else 0))
-    a_label = shape.fan_in * HALF_BYTES + index + scores + shape.word_bytes
+    a_label = shape.fan_in * shape.weight_dtype.itemsize + index + scores + shape.word_bytes
     cached = max(int(CACHE_FRACTION * card.cache_bytes / a_label), TILE)
     return min(whole_groups(min(label_chunk, cached), group), shape.num_labels)
 

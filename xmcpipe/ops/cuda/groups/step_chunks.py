@@ -29,7 +29,7 @@ def step_(
     """See `ops.step.Step`. The caller has checked the arguments with `geometry.supports`."""
     shape, code = LayerShape.of(features_BD, layer, words), loss_code(loss)
     chunk = chunk_labels(shape, layer.group, card_of(features_BD.device), update.label_chunk)
-    factor = 1.0 if layer.weight.dtype == torch.bfloat16 else 1.0 / FLOAT16_GRADIENT_SCALES[code]
+    factor = 1.0 / FLOAT16_GRADIENT_SCALES[code] if layer.weight.dtype == torch.float16 else 1.0
     features_DB = transposed(features_BD)
     scores = _Scores(features_DB, layer, shape, chunk, code)
     gradient = FeatureGradient(layer, shape.num_rows, shape.num_features, chunk)
@@ -53,7 +53,7 @@ def step_(
 class _Scores:
     """The kernel of scores and loss, with its results.
 
-    `gradient_LB` [chunk, stride], in the weight's dtype, belongs to the latest chunk; `losses` float32
+    `gradient_LB` [chunk, stride], in the features' dtype, belongs to the latest chunk; `losses` float32
     [chunks, blocks] has the partial sums of all chunks. `words_LB` float32 [chunk, stride], None without
     words, holds the words' part of the scores before a run, and the gradients after it.
     """
