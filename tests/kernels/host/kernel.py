@@ -21,8 +21,8 @@ KERNELS_FOLDER = HERE.parents[2] / "kernels"
 CACHE = Path(tempfile.gettempdir()) / "xmcpipe-host-kernels"
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-DXMC_HOST", "-Wall", "-Werror"]
-# Kernels declare functions and variables that only some of their variants use.
-FLAGS += ["-Wno-unused-function", "-Wno-unused-variable", "-Wno-unknown-pragmas"]
+# The first error says enough. Kernels declare functions and variables that only some of their variants use.
+FLAGS += ["-Wfatal-errors", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unknown-pragmas"]
 ARRAY_BYTES = {**BYTES, "uint8": 1, "uint16": 2, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1}
 
 Argument = np.ndarray[Any, Any] | np.generic | int | float | None
