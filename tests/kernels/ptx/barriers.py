@@ -25,7 +25,7 @@ from xmcpipe.ops.nvrtc.source import text_of
 BARRIER = re.compile(
     r"__syncthreads\(\)|__syncwarp\(\)|__syncthreads_or(?=\()|\bcluster_(sync|arrive|wait)\(\)(?=;)"
 )
-FAULT = re.compile(r"((?:race of|lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)")
+FAULT = re.compile(r"((?:race of|lanes wait|waits for|arrives at|a block ends|access to) [a-z' ]+)")
 LINE = re.compile(r'#line (\d+) "([^"]+)"')
 
 
