@@ -164,7 +164,7 @@ _TABLE = (
         ),
         allows=_cluster_fits,
         optional=("bias_L", "momentum_LK"),
-        formats=(("momentum_t", momentum_format),),
+        formats=(("half_t", half_format), ("momentum_t", momentum_format)),
     ),
     Kernel(entry="ffi_step_sum", threads=256),
     Kernel(
