@@ -104,6 +104,7 @@ def make_case(
     """
     random = torch.Generator().manual_seed(seed)
     weight_LK = stored(torch.randn(num_labels, fan_in, generator=random).div(fan_in**0.5), weight)
+    exact_LK = numbers_of(weight_LK, weight)
     features_BD = numbers((batch, num_features), random, whole).to(DTYPES[features])
     index_RK = distinct_indices(-(-num_labels // group), num_features, fan_in, random)
     index_LK = index_RK.repeat_interleave(group, 0)[:num_labels]
@@ -122,9 +123,7 @@ def make_case(
         bias=to_array(bias_L),
         positive_rows=to_array(rows_P),
         positive_labels=to_array(labels_P),
-        exact=Exact(
-            features_BD.double(), numbers_of(weight_LK, weight), index_LK, bias_L.double(), target.double()
-        ),
+        exact=Exact(features_BD.double(), exact_LK, index_LK, bias_L.double(), target.double()),
     )
 
 
