@@ -32,7 +32,7 @@
 //     include/gradients.cuh.
 // README.md, "Cycle counts", compares both versions phase by phase. Barriers keep the phases apart, so their times add.
 //
-// Needs sm_80, weights and features of one 16-bit format, at most BATCH rows and FEATURES features. README.md has the
+// Needs sm_80, weights and features of one 16-bit format (or weights of 8 bits and bfloat16 features), at most BATCH rows and FEATURES features. README.md has the
 // table of what fits which GPU.
 //
 // Reading order: this file, step/parameters.cuh, step/layout.cuh, then the phases in the order of the main loop.
@@ -41,18 +41,6 @@
 #include "step/products.cuh"
 #include "step/gradients.cuh"
 #include "step/store.cuh"
-
-// Fills the block's state, in shared memory.
-__device__ __forceinline__ void init_state(StepState& state, const float* scale, const float* rate, const i64* step,
-                                           float weight_decay, float momentum_factor, u64 seed) {
-    if (threadIdx.x == 0) {
-        state.sgd = Sgd{*scale, *rate, weight_decay, MOMENTUM ? momentum_factor : 0.0f};
-        state.step = *step;
-        state.pairs_passed = 0;
-        state.rounding_key = gradient_rounding_key(*step, seed);
-    }
-    state.loss_sum[threadIdx.x] = 0.0f;
-}
 
 // A persistent block walks the tiles blockIdx.x, blockIdx.x + gridDim.x, ... It leaves dX of its labels in
 // partial_SBD[block] [batch, num_features] and the sum of its losses in partial_loss[block]; ffi_step_sum adds them.

@@ -23,18 +23,6 @@
 #include "step/gradients.cuh"
 #include "step/exchange.cuh"
 
-// Fills the block's state, in shared memory.
-__device__ __forceinline__ void init_state(StepState& state, const float* scale, const float* rate, const i64* step,
-                                           float weight_decay, float momentum_factor, u64 seed) {
-    if (threadIdx.x == 0) {
-        state.sgd = Sgd{*scale, *rate, weight_decay, MOMENTUM ? momentum_factor : 0.0f};
-        state.step = *step;
-        state.pairs_passed = 0;
-        state.rounding_key = gradient_rounding_key(*step, seed);
-    }
-    state.loss_sum[threadIdx.x] = 0.0f;
-}
-
 // A persistent cluster walks the tiles as a block of ffi_step does. It leaves dX of its labels in partial_SBD[cluster]
 // [batch, num_features], each block its rows, and the sum of its losses in partial_loss[cluster].
 // Long: the parameters, and a line for each phase.

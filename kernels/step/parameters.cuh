@@ -103,6 +103,18 @@ struct StepState {
     float loss_sum[THREADS];  // per thread
 };
 
+// Fills the block's state, in shared memory.
+__device__ __forceinline__ void init_state(StepState& state, const float* scale, const float* rate, const i64* step,
+                                           float weight_decay, float momentum_factor, u64 seed) {
+    if (threadIdx.x == 0) {
+        state.sgd = Sgd{*scale, *rate, weight_decay, MOMENTUM ? momentum_factor : 0.0f};
+        state.step = *step;
+        state.pairs_passed = 0;
+        state.rounding_key = gradient_rounding_key(*step, seed);
+    }
+    state.loss_sum[threadIdx.x] = 0.0f;
+}
+
 // ---- values that are recomputed in each phase -----------------------------------------------------------------------
 
 // The rows of the batch that this block has: block r of a cluster has those from r * BATCH on.

@@ -19,6 +19,7 @@ from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
 from xmcpipe.data.tables.json_shapes import way_out_of, way_out_of_label, way_out_of_labels
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list
 from xmcpipe.data.tables.selection import Selection
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
 Schema = dict[str, pl.DataType]
@@ -103,10 +104,12 @@ def _read_by_line(
             raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
         if not isinstance(record, dict):
             raise place.error(number, f"expected an object, got {_kind(record)}")
-        if way_out := way_out_of(record, selection.required):
-            fault = f"expected a string or a number in {selection.required[0]!r}"
-            raise place.error(number, f"{fault}, got {_kind(record.get(selection.required[0]))}", way_out)
-        rows.append([_value(record.get(name), name, selection, place, number) for name in schema])
+        try:
+            rows.append([_value(record.get(name), name, selection, place, number) for name in schema])
+        except XmcpipeError as error:
+            if way_out := way_out_of(record, selection.required):  # no document at all
+                raise XmcpipeError(error.message, way_out) from error
+            raise
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

@@ -119,6 +119,8 @@ def test_a_symbol_between_blanks_is_guessed_before_the_blank(read: Import) -> No
     slashed = csv_text({"0": "a / b", "1": "b / c", "2": "a"})
     assert "here perhaps ' / '" in read("x.csv", slashed).error
     assert "here perhaps '/'" in read("x.csv", csv_text({"0": "a/b", "1": "b/c"})).error
+    named = csv_text({"0": "art - modern; music", "1": "music; art - old"})
+    assert "here perhaps ';'" in read("x.csv", named).error
     got = read("x.csv", slashed, label_separator=" ")
     assert any("1 labels are symbols without a letter or digit: '/'" in line for line in got.warnings)
     assert not read("x.csv", slashed, label_separator=" / ").warnings

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -15,13 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.encoders import HIDDEN
+from tests.unit.training.start.test_start import saved
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.encoder import load
 from xmcpipe.modeling.heads import Head, HeadShape
 from xmcpipe.modeling.heads.ffi import FFIHead
 from xmcpipe.modeling.model import Model, ModelShape, build_model
-from xmcpipe.modeling.saved import save_model
 from xmcpipe.ops.rounding import decoded
-from xmcpipe.pieces import Pieces
 from xmcpipe.training.initial.regrouping import kept_groups
 from xmcpipe.training.initial.start import Start
 
@@ -100,9 +98,7 @@ def dense_row(head: Head, label: int) -> Tensor:
 def test_rows_stay_with_their_groups(tiny_encoder: Path, tmp_path: Path, dtype: str) -> None:
     old_order = torch.randperm(len(OLD), generator=torch.Generator().manual_seed(3)).to(torch.int32)
     old = model_of(tiny_encoder, OLD, 1, old_order, dtype)
-    save_model(tmp_path, old, Pieces(16), {})
-    table = pa.table({"label": OLD, "text": pa.nulls(len(OLD), pa.string())})
-    pq.write_table(table, tmp_path / "labels.parquet")
+    saved(tmp_path, old, OLD)
     start = Start.read(tmp_path, NEW)
     order = start.order(torch.arange(len(NEW), dtype=torch.int32))
     assert order is not None
@@ -132,12 +128,8 @@ def test_rows_stay_with_their_groups(tiny_encoder: Path, tmp_path: Path, dtype: 
 
 
 def test_another_size_of_groups_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
-    from xmcpipe.errors import XmcpipeError
-
     old = model_of(tiny_encoder, OLD, 1, torch.arange(len(OLD), dtype=torch.int32), "float32")
-    save_model(tmp_path, old, Pieces(16), {})
-    table = pa.table({"label": OLD, "text": pa.nulls(len(OLD), pa.string())})
-    pq.write_table(table, tmp_path / "labels.parquet")
+    saved(tmp_path, old, OLD)
     shape: Any = replace(old.head.shape, num_labels=len(NEW), group=4)
     model = build_model(load(str(tiny_encoder)), ModelShape(shape, "mean"), draw=True)
     start = Start.read(tmp_path, NEW)

@@ -12,10 +12,15 @@ logger = logging.getLogger(__name__)
 
 # A separator that a file may have instead -> what the option is then, for a message.
 SEPARATORS = {";": "';'", "|": "'|'", "\t": r"'\t'", ",": "','", " ": "' '", "\n": r"$'\n'"}
-# A symbol between blanks comes before the blank, which would make a label of it; a slash is in names as well.
-GUESSED = {**{f" {symbol} ": f"' {symbol} '" for symbol in "/&+>-"}, **SEPARATORS, "/": "'/'"}
 # These stand in few names. A name may well hold a comma or a blank, so they are only warned about.
 SURE = (";", "|", "\t")
+# What to guess, in this order: a symbol between blanks before the blank, which would make a label of it.
+GUESSED = {
+    **{separator: SEPARATORS[separator] for separator in (*SURE, ",")},
+    **{f" {symbol} ": f"' {symbol} '" for symbol in "/&+>-"},
+    **{separator: SEPARATORS[separator] for separator in (" ", "\n")},
+    "/": "'/'",
+}
 MAX_VALUES = 20_000  # distinct values that are looked at
 LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken for one
 

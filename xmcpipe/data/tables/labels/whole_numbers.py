@@ -39,12 +39,12 @@ class WholeNumbers:
         return strings
 
     def _all_whole(self, values: pl.Series) -> bool:
-        values = values.drop_nulls()
-        values = values.filter(values.str.strip_chars() != "")
-        if self._text_is_whole is None and len(values):
-            self._text_is_whole = bool(values.str.contains(WHOLE_FLOAT).all())
+        if self._text_is_whole is None:
+            filled = values.filter(values.str.strip_chars() != "")  # drops nulls too
+            if len(filled):
+                self._text_is_whole = bool(filled.str.contains(WHOLE_FLOAT).all())
             if self._text_is_whole:
-                self._say(given := values[0].strip(), given.removesuffix(".0"))
+                self._say(given := filled[0].strip(), given.removesuffix(".0"))
         return bool(self._text_is_whole)
 
     def _say(self, given: str, read: str) -> None:
