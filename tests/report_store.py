@@ -58,7 +58,7 @@ def make_run(store: Store, shards: Artifact, kind: str, eval_config: EvalConfig 
         },
     }  # fmt: skip
     model = publish(
-        store, "train", "model", versions.MODEL_VERSION, to_table(config, identity=True), _of(shards),
+        store, "train", "model", versions.MODEL_VERSION, to_table(config, keys="identity"), _of(shards),
         lambda folder: _model(folder, kind), figures,
     )  # fmt: skip
     predictions = publish(
@@ -68,7 +68,7 @@ def make_run(store: Store, shards: Artifact, kind: str, eval_config: EvalConfig 
     config_of_eval = eval_config or EvalConfig(rounds=40)
     folders = {"predictions": predictions.path, "shards": shards.path}
     return publish(
-        store, "eval", "metrics", METRICS_VERSION, to_table(config_of_eval, identity=True),
+        store, "eval", "metrics", METRICS_VERSION, to_table(config_of_eval, keys="identity"),
         _of(predictions, shards), lambda folder: run(config_of_eval, folders, folder, folder),
     )  # fmt: skip
 

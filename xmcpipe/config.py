@@ -139,15 +139,19 @@ def read_names(path: Path, what: str) -> list[str]:
     return names
 
 
-def to_table(config: Any, identity: bool = False) -> dict[str, Any]:
+def to_table(config: Any, keys: Literal["all", "computed", "identity"] = "all") -> dict[str, Any]:
     """The config as a table of JSON types that `from_table` reads back.
 
-    With `identity`, the table holds only the keys that are part of the fingerprint.
+    `keys` "computed" omits what changes only where and how fast a stage runs; "identity" omits besides what
+    else is in no fingerprint.
     """
     return {
-        field.name: _plain(getattr(config, field.name), identity)
+        field.name: _plain(getattr(config, field.name), keys)
         for field in dataclasses.fields(config)
-        if not (identity and _not_in_identity(config, field))
+        if not (
+            (keys == "computed" and field.metadata.get("runtime"))
+            or (keys == "identity" and _not_in_identity(config, field))
+        )
     }
 
 
@@ -219,11 +223,11 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "known keys: " + ", ".join(known)
 
 
-def _plain(value: Any, identity: bool) -> Any:
+def _plain(value: Any, keys: Literal["all", "computed", "identity"]) -> Any:
     if dataclasses.is_dataclass(value):
-        return to_table(value, identity)
+        return to_table(value, keys)
     if isinstance(value, tuple):
-        return [_plain(item, identity) for item in value]
+        return [_plain(item, keys) for item in value]
     return value
 
 

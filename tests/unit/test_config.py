@@ -48,19 +48,28 @@ def test_a_table_becomes_the_typed_config_and_back() -> None:
 
 
 def test_the_identity_omits_runtime_keys_only() -> None:
-    identity = to_table(Config("e"), identity=True)
+    identity = to_table(Config("e"), keys="identity")
     assert "device" not in identity
     assert identity["inner"] == {"lr": 0.1}
     assert to_table(Config("e"))["inner"] == {"lr": 0.1, "workers": 2}
-    assert identity == to_table(Config("e", device="cuda", inner=Inner(workers=9)), identity=True)
+    assert to_table(Config("e"), keys="computed") == identity
+    assert identity == to_table(Config("e", device="cuda", inner=Inner(workers=9)), keys="identity")
 
 
 def test_a_key_that_came_later_renames_nothing_that_does_not_set_it() -> None:
-    assert to_table(Grown(), identity=True) == {"lr": 0.1}
-    assert to_table(Grown(rate=3.0), identity=True) == {"lr": 0.1}  # a rate of nothing
-    assert to_table(Grown(titles=True), identity=True) == {"lr": 0.1, "titles": True, "rate": 2.0}
+    assert to_table(Grown(), keys="identity") == {"lr": 0.1}
+    assert to_table(Grown(rate=3.0), keys="identity") == {"lr": 0.1}  # a rate of nothing
+    assert to_table(Grown(titles=True), keys="identity") == {"lr": 0.1, "titles": True, "rate": 2.0}
     assert from_table(Grown, {"lr": 0.1}, "train") == Grown()
-    assert to_table(Grown()) == {"lr": 0.1, "titles": False, "rate": 2.0}
+    assert (
+        to_table(Grown())
+        == to_table(Grown(), keys="computed")
+        == {
+            "lr": 0.1,
+            "titles": False,
+            "rate": 2.0,
+        }
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_every_recipe_is_recorded() -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recipe_has_its_recorded_values_and_names_them_all(name: str) -> None:
     stages = configs(name)
-    assert {stage: to_table(config, identity=True) for stage, config in stages.items()} == RECORDED[name]
+    assert {stage: to_table(config, keys="identity") for stage, config in stages.items()} == RECORDED[name]
     assert auto_keys(stages["train"]) == []
 
 

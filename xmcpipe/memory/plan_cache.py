@@ -65,7 +65,7 @@ def plan_identity(
     """A hash of everything that a plan depends on, except the program's code and libraries."""
     encoder = encoder_name(configs["train"], configs, artifacts)
     described = {
-        "train": to_table(configs["train"], identity=True),
+        "train": to_table(configs["train"], keys="identity"),
         "data": asdict(data_shape(configs, artifacts, stated)),
         "encoder": _encoder(encoder),
         "device": device,

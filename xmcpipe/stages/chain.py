@@ -134,7 +134,7 @@ class Chain:
 
     def fingerprint(self, stage: Stage, inputs: Mapping[str, str]) -> str:
         """The fingerprint of the artifact that `stage` makes from inputs with these fingerprints."""
-        identity = to_table(self._configs[stage.name], identity=True)
+        identity = to_table(self._configs[stage.name], keys="identity")
         return fingerprint(stage.name, stage.schema_version, identity, inputs)
 
     def attempt_name(self, step: ChainStep) -> str:
@@ -173,7 +173,7 @@ class Chain:
 
     def _newest(self, stage: Stage) -> Artifact | None:
         """The latest artifact of this stage with this config, whatever its source bytes were, or None."""
-        identity = to_table(self._configs[stage.name], identity=True)
+        identity = to_table(self._configs[stage.name], keys="identity")
         same = [
             artifact
             for artifact in self.store.all(stage.kind)

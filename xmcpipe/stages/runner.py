@@ -168,7 +168,7 @@ class Runner:
             if inputs.get(SOURCE, result.source) != result.source:
                 raise XmcpipeError(f"the files that {stage.name} reads changed while it ran", "run it again")
             inputs = {SOURCE: result.source}
-        identity, table = to_table(step.config, identity=True), to_table(step.config)
+        identity, table = to_table(step.config, keys="identity"), to_table(step.config)
         made_by = meter.made_by(
             self.command, {key: value for key, value in table.items() if identity.get(key) != value}
         )

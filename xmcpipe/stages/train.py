@@ -198,11 +198,11 @@ def _reads_embeddings(config: TrainTable) -> bool:
 
 
 def _recipe(config: TrainConfig, inputs: Mapping[str, Path]) -> dict[str, Any]:
-    """The tables that made the model, for model.json."""
+    """The tables that made the model, for model.json, without what changes no byte of it."""
     tables = {"tokenize": "shards", "cluster": "clusters", "embed": "embeddings"}
     found = {name: inputs[kind] for name, kind in tables.items() if kind in inputs}
     made = {name: Artifact.at(folder).manifest.config for name, folder in found.items()}
-    return {"tokenize": made.pop("tokenize"), "train": to_table(config), **made}
+    return {"tokenize": made.pop("tokenize"), "train": to_table(config, keys="computed"), **made}
 
 
 def _embeddings(config: TrainConfig, encoder: str, inputs: Mapping[str, Path]) -> "EmbeddingTable | None":

@@ -104,7 +104,7 @@ class Trainer:
         log = MetricsLog(self.scratch / "log", lines, self.progress.step, self.config.run_name)
         if not self.progress.step:
             sizes = {**self.feed.sizes(), "steps": self.total_steps}
-            log.write("settings", 0, train=to_table(self.config, identity=True), **sizes)
+            log.write("settings", 0, train=to_table(self.config, keys="identity"), **sizes)
         self._pace = Pace(self.progress.seconds, self.config.checkpoint_minutes)
         self.model.train()
         try:

@@ -96,8 +96,8 @@ def test_an_unknown_way_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_best_piece_changes_the_fingerprint_of_a_training() -> None:
-    assert "pieces" not in to_table(EncoderConfig(), identity=True)
-    assert to_table(EncoderConfig(pieces="max"), identity=True)["pieces"] == "max"
+    assert "pieces" not in to_table(EncoderConfig(), keys="identity")
+    assert to_table(EncoderConfig(pieces="max"), keys="identity")["pieces"] == "max"
 
 
 @given(data=st.data(), documents=st.integers(1, 5), k=st.integers(1, 6))

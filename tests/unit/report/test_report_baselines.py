@@ -29,7 +29,7 @@ def add_baseline(shelf: Any, system: str, config: EvalConfig | None = None) -> A
     config = config or EvalConfig(rounds=40)
     folders = {"predictions": predictions.path, "shards": shards.path}
     return publish(
-        shelf.store, "eval", "metrics", METRICS_VERSION, to_table(config, identity=True),
+        shelf.store, "eval", "metrics", METRICS_VERSION, to_table(config, keys="identity"),
         _of(predictions, shards), lambda folder: run(config, folders, folder, folder),
     )  # fmt: skip
 

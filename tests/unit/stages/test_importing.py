@@ -108,7 +108,9 @@ def test_source_is_of_bytes_and_roles_not_of_names(tmp_path: Path, train: str) -
     assert source(config(train=train, test=str(other))) != source(config(train=train, label_table=str(other)))
     other.write_text("{}")
     assert source(config(train=train)) != source(config(train=str(other)))
-    assert to_table(config(train=train), identity=True) == to_table(config(train="elsewhere"), identity=True)
+    assert to_table(config(train=train), keys="identity") == to_table(
+        config(train="elsewhere"), keys="identity"
+    )
 
 
 def test_result_names_the_source(tmp_path: Path, train: str) -> None:

@@ -74,7 +74,7 @@ def test_a_dataset_is_always_named() -> None:
 
 def test_the_source_is_not_part_of_the_identity() -> None:
     near, far = (
-        to_table(from_table(DownloadConfig, {"dataset": "debian", **more}, "download"), identity=True)
+        to_table(from_table(DownloadConfig, {"dataset": "debian", **more}, "download"), keys="identity")
         for more in ({"mirror": "file:///mirror", "via": "https"}, {})
     )
     assert near == far

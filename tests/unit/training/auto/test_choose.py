@@ -91,12 +91,12 @@ def test_auto_is_refused_where_values_are_needed_and_where_there_is_no_rule() ->
 
 
 def test_the_identity_has_the_version_of_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = to_table(table(), identity=True)
+    before = to_table(table(), keys="identity")
     assert before["auto_rules"] == train_config.RULES_VERSION
     assert table(auto_rules=before["auto_rules"]) == table()  # as in the recipe on a report's page
     named = choose(table(), SMALL)
-    assert "auto_rules" not in to_table(named, identity=True)
+    assert "auto_rules" not in to_table(named, keys="identity")
     monkeypatch.setattr(train_config, "RULES_VERSION", train_config.RULES_VERSION + 1)
-    assert to_table(table(), identity=True) != before
+    assert to_table(table(), keys="identity") != before
     with pytest.raises(XmcpipeError, match="auto_rules"):
         from_table(TrainTable, before, "train")

@@ -172,6 +172,6 @@ def test_what_is_refused_and_what_a_fingerprint_has() -> None:
         from_table(TrainConfig, {**LIGHT, **AVERAGED}, "train")
     with pytest.raises(XmcpipeError, match="expected 0 <= average_decay < 1, got average_decay = 1"):
         from_table(TrainConfig, {"average": "ema", "average_decay": 1.0}, "train")
-    plain = to_table(from_table(TrainConfig, {"average_decay": 0.5}, "train"), identity=True)
+    plain = to_table(from_table(TrainConfig, {"average_decay": 0.5}, "train"), keys="identity")
     assert not {"average", "average_decay"} & plain.keys()
-    assert AVERAGED.items() <= to_table(from_table(TrainConfig, AVERAGED, "train"), identity=True).items()
+    assert AVERAGED.items() <= to_table(from_table(TrainConfig, AVERAGED, "train"), keys="identity").items()

@@ -111,7 +111,7 @@ def test_settings_that_cannot_grow_are_refused() -> None:
 
 
 def test_by_default_the_fingerprint_is_the_old_one() -> None:
-    table = to_table(TrainConfig(), identity=True)
+    table = to_table(TrainConfig(), keys="identity")
     assert not {"growth", "word_growth", "window"} & table["rewire"].keys()
 
 
