@@ -18,8 +18,8 @@ from xmcpipe.training.config import TrainConfig, TrainTable
 from xmcpipe.training.schedule import Steps, num_held_out
 
 POSITIVES = 5.0  # assumed mean number of labels of a document, if unknown
-TRANSFORMERS = "transformers.modeling_utils"  # which training imports, and a plan of a known encoder doesn't
-TRANSFORMERS_BYTES = 67 << 20  # resident, of what it imports for an encoder
+# What training imports, and a plan of a known encoder doesn't, with resident bytes.
+IMPORTED_LATER = {"transformers.modeling_utils": 67 << 20, "torch._dynamo": 72 << 20}
 TOKENS = 128  # assumed length of a document, if the recipe has no [tokenize] table
 
 
@@ -81,7 +81,7 @@ def plan_recipe(
 
 def _imported_later() -> int:
     """Bytes of a process that training needs for modules, and this one doesn't have."""
-    return 0 if TRANSFORMERS in sys.modules else TRANSFORMERS_BYTES
+    return sum(size for name, size in IMPORTED_LATER.items() if name not in sys.modules)
 
 
 def _batch_shape(config: TrainConfig, data: DataShape) -> BatchShape:

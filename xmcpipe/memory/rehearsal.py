@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmcpipe.memory.meta.imports import without_compiler
 from xmcpipe.memory.meta_meter import CPU, MetaMeter
 from xmcpipe.memory.parts import (
     ACTIVATIONS,
@@ -68,7 +69,7 @@ def rehearse(
     XmcpipeError for K > D. The state of torch's generator is restored.
     """
     meter = MetaMeter(device)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), without_compiler():
         trainer = _trainer(config, make_encoder, shape, meter)
         count_all(meter, trainer)
         if device == "cuda":

@@ -141,7 +141,7 @@ def test_a_folder_that_is_missing_or_no_encoder(tmp_path: Path) -> None:
     assert read_config(str(tmp_path)) is None  # transformers says what is wrong
 
 
-def test_a_first_plan_of_own_data_imports_neither_transformers_nor_numba(tmp_path: Path) -> None:
+def test_a_first_plan_of_own_data_imports_little_and_leaves_no_trace(tmp_path: Path) -> None:
     name = folder_of(CASES["bert"], tmp_path)
     given = ["plan", "--set", f"tokenize.encoder={name}", "--set", "tokenize.max_length=16"]
     given += ["--labels", "60", "--documents", "40", "--json"]
@@ -149,9 +149,13 @@ def test_a_first_plan_of_own_data_imports_neither_transformers_nor_numba(tmp_pat
         "import sys; from xmcpipe.cli.app import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "loaded = [name for name in ('transformers', 'numba', 'polars') if name in sys.modules]\n"
+        "slow = ('transformers', 'numba', 'polars', 'torch._dynamo')\n"
+        "loaded = [name for name in slow if name in sys.modules]\n"
         "assert not loaded, loaded\n"
-        "assert 'torch' in sys.modules"
+        "import torch\n"
+        "marked = torch.optim.Optimizer.zero_grad.__wrapped__\n"
+        "assert not hasattr(marked, '__dynamo_disable')\n"  # else it would be compiled later
+        "assert torch._dynamo.config.cache_size_limit\n"  # the real module
     )
     environment = {"XMCPIPE_CACHE": str(tmp_path / "cache"), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(
