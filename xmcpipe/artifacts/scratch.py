@@ -98,6 +98,17 @@ def is_at_work(folder: Path) -> bool:
     return False
 
 
+def is_left(path: Path, older_than_seconds: float) -> bool:
+    """Whether the owner of a folder is dead; elsewhere, whether the folder was not touched for so long."""
+    owner = owner_of(path)
+    if owner is not None and owner.is_here:
+        return not owner.is_alive
+    try:
+        return time.time() - path.stat().st_mtime > older_than_seconds
+    except FileNotFoundError:  # it was finished in the meantime
+        return False
+
+
 def idle_seconds(folder: Path) -> float:
     """Seconds since the last write in a folder, 0 if that is in the future; touches don't count."""
     times = [status.st_mtime for status in files_below(folder)]

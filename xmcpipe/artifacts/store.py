@@ -14,18 +14,17 @@ import errno
 import logging
 import math
 import shutil
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
-from xmcpipe.artifacts.lock import exclusive, reading, unread
+from xmcpipe.artifacts.lock import exclusive, is_held, reading, unread
 from xmcpipe.artifacts.manifest import FILE_NAME, Manifest, Output
 from xmcpipe.artifacts.owner import owned, owner_of
-from xmcpipe.artifacts.scratch import TRASH, Attempt, attempts, discard, is_at_work, owning
-from xmcpipe.artifacts.synced import sync
+from xmcpipe.artifacts.scratch import TRASH, Attempt, attempts, discard, forget, is_at_work, is_left, owning
+from xmcpipe.artifacts.synced import sync, sync_tree
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.signals import held
 
@@ -110,11 +109,18 @@ class Store:
 
         The block gets the folder for files that survive a killed attempt, with those of the last one.
         """
-        folder, name = self.root / SCRATCH, f"{kind}-{fingerprint[:16]}"
-        _make_folder(folder)
-        what = f"{kind} {fingerprint[:16]}"
-        with exclusive(folder / f"{name}.lock", what), owning(folder, name, what) as scratch:
+        lock, what = self._lock(kind, fingerprint), f"{kind} {fingerprint[:16]}"
+        _make_folder(lock.parent)
+        with exclusive(lock, what), owning(lock.parent, lock.stem, what) as scratch:
             yield scratch
+
+    def clear(self, kind: str, fingerprint: str) -> None:
+        """Remove what a process left that was killed after it had made this artifact."""
+        found, lock = self.attempt(kind, fingerprint), self._lock(kind, fingerprint)
+        if (found is None and not lock.exists()) or (found and found.running) or is_held(lock):
+            return
+        with suppress(OSError), self.exclusive(kind, fingerprint) as scratch:  # a store may be read-only
+            forget(scratch)
 
     def building(self, kind: str) -> Path:
         """A new empty folder to write an artifact in.
@@ -123,7 +129,7 @@ class Store:
         Those that killed processes of this machine left are removed.
         """
         for left in self.root.glob(f"{BUILDING}/{kind}.*/"):
-            if _is_left(left, math.inf):
+            if is_left(left, math.inf):
                 discard(left)
         path = self._unique(kind)
         _make_folder(path)
@@ -141,7 +147,7 @@ class Store:
         manifest = dataclasses.replace(manifest, outputs=outputs)
         manifest.write(building)  # last: a folder with a manifest is complete
         # Everything is on disk before the rename, so that a power cut leaves no damaged artifact.
-        _sync_tree(building)
+        sync_tree(building)
         return manifest
 
     def publish(self, building: Path, manifest: Manifest, replace: bool) -> Artifact:
@@ -213,7 +219,7 @@ class Store:
         folders of other machines, whose processes can't be checked, if they were not touched for so long.
         """
         unfinished = (*self.root.glob(f"{BUILDING}/*/"), *self.root.glob(f"{SCRATCH}/{TRASH}.*/"))
-        ended = [path for path in sorted(unfinished) if _is_left(path, older_than_seconds)]
+        ended = [path for path in sorted(unfinished) if is_left(path, older_than_seconds)]
         scratch = [
             attempt.scratch
             for attempt in self.attempts()
@@ -228,6 +234,9 @@ class Store:
     def attempt(self, kind: str, fingerprint: str) -> Attempt | None:
         """The unfinished attempt to make this artifact; None if it has no scratch folder."""
         return next(iter(attempts(self.root / SCRATCH, f"{kind}-{fingerprint[:16]}")), None)
+
+    def _lock(self, kind: str, fingerprint: str) -> Path:
+        return self.root / SCRATCH / f"{kind}-{fingerprint[:16]}.lock"
 
     def _unique(self, name: str) -> Path:
         return self.root / BUILDING / owned(name)
@@ -279,18 +288,3 @@ def _make_folder(path: Path) -> None:
 
 def _files_below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _is_left(path: Path, older_than_seconds: float) -> bool:
-    owner = owner_of(path)
-    if owner is not None and owner.is_here:
-        return not owner.is_alive
-    try:
-        return time.time() - path.stat().st_mtime > older_than_seconds
-    except FileNotFoundError:  # it was finished in the meantime
-        return False
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in [folder, *folder.rglob("*")]:
-        sync(path)

@@ -19,3 +19,9 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Sync a folder and all that is below it."""
+    for path in [folder, *folder.rglob("*")]:
+        sync(path)

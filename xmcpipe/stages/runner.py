@@ -94,7 +94,7 @@ class Runner:
         step = self.chain.step(stage)
         attempt = self.chain.attempt_name(step)
         if step.artifact and not redo:
-            self._forget_finished(stage, attempt)
+            self.store.clear(stage.kind, attempt)
             return Outcome(stage, step.artifact, made=False, seconds=0.0)
         try:
             with self.store.exclusive(stage.kind, attempt) as scratch:
@@ -110,12 +110,6 @@ class Runner:
             raise
         self.chain.update(step, outcome.artifact)
         return outcome
-
-    def _forget_finished(self, stage: Stage, attempt: str) -> None:
-        """Remove the scratch folder of an artifact that exists: the run that made it could not."""
-        found = self.store.attempt(stage.kind, attempt)
-        if found is not None and not found.running:
-            forget(found.scratch)
 
     def _make(self, step: ChainStep, scratch: Path, redo: bool) -> Outcome:
         """Run the stage and publish its artifact."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fake_stages import FetchConfig, StepConfig, World
+from xmcpipe.artifacts.owner import HOST, machine
 from xmcpipe.artifacts.store import Store
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages.chain import Chain
@@ -71,6 +72,24 @@ def test_from_to_and_force_select_the_stages_that_run(world: World, tmp_path: Pa
         runner(world, tmp_path).run("train", "tokenize")
     with pytest.raises(XmcpipeError, match=r"no stage 'trian'.*did you mean 'train'"):
         runner(world, tmp_path).run("trian")
+
+
+@pytest.mark.parametrize("left", ["folder", "lock", "both"])
+def test_what_a_run_left_that_was_killed_after_it_had_published(
+    world: World, tmp_path: Path, left: str
+) -> None:
+    """Nobody resumes an artifact that is there: the next run removes what is left, however new."""
+    run(world, tmp_path, stop="tokenize")
+    name = f"shards-{next(tmp_path.glob('shards/*')).name}"
+    scratch = tmp_path / ".scratch"
+    if left != "lock":
+        dead = scratch / f"{name}.{HOST}.{machine()}.4194305-1.0123abcd"  # pids are at most 2^22
+        dead.mkdir()
+        (dead / "checkpoint").write_text("of an artifact that exists")
+    if left != "folder":
+        (scratch / f"{name}.lock").touch()
+    assert run(world, tmp_path, stop="tokenize") == []
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_stage_refuses_damaged_inputs(world: World, tmp_path: Path) -> None:
@@ -175,7 +194,7 @@ def test_a_full_disk_while_publishing_leaves_nothing(
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("xmcpipe.artifacts.store._sync_tree", full)
+    monkeypatch.setattr("xmcpipe.artifacts.store.sync_tree", full)
     with pytest.raises(XmcpipeError, match=r"disk full: download"):
         run(world, tmp_path)
     assert list(Store(tmp_path).all()) == []
