@@ -17,16 +17,21 @@ It exits with 1 if there is any of the last three rows. It needs a C compiler.
 
 import argparse
 import errno
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from tests.bench.damage.forked import HUNG, KINDS, Done, Fault, Forks, compile_failing_disk
 from tests.bench.damage.world import STAGES, World
+from xmcpipe.progress import progress
+
+T = TypeVar("T")
 
 GOOD = ("same", "error")
 ERRORS = (errno.EIO, errno.ENOSPC)
@@ -115,13 +120,24 @@ def main() -> int:
         with Forks(compile_failing_disk(place)) as forks:
             world = World.make(base, forks)
             stages = tuple(options.stage or STAGES)
-            for each in tries(world, forks, place / "copy", options.tries, options.seed, stages):
+            done = tries(world, forks, place / "copy", options.tries, options.seed, stages)
+            for each in with_progress("disk errors", done, options.tries):
                 counts[each.fault.kind, each.outcome] += 1
                 if each.outcome not in GOOD:
                     print(each.outcome, each.stage, each.recipe, each.fault, flush=True)
                     if options.details:
                         print(each.stderr, flush=True)
     return print_counts(counts, KINDS)
+
+
+def with_progress(description: str, tries: Iterator[T], total: int) -> Iterator[T]:
+    """Yield the tries, and show how many are done: a bar on a terminal, lines elsewhere."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("xmcpipe.progress").setLevel(logging.INFO)
+    with progress(description, total, "tries") as bar:
+        for each in tries:
+            yield each
+            bar.update()
 
 
 def print_counts(counts: "Counter[tuple[str, str]]", rows: tuple[str, ...]) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.damage.disk_errors import outcome_of, print_counts
+from tests.bench.damage.disk_errors import outcome_of, print_counts, with_progress
 from tests.bench.damage.forked import Fault, Forks, compile_failing_disk
 from tests.bench.damage.world import STAGES, World
 
@@ -118,7 +118,8 @@ def main() -> int:
         (base := place / "base").mkdir()
         with Forks(compile_failing_disk(place)) as forks:
             world = World.make(base, forks)
-            for kind, outcome, printed in flips(world, forks, place / "copy", options.flips, options.seed):
+            done = flips(world, forks, place / "copy", options.flips, options.seed)
+            for kind, outcome, printed in with_progress("flips", done, options.flips):
                 counts[kind, outcome] += 1
                 if outcome not in ("same", "error"):
                     print(outcome, kind, printed if options.details else printed.splitlines()[0], flush=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.damage.disk_errors import outcome_of, print_counts
+from tests.bench.damage.disk_errors import outcome_of, print_counts, with_progress
 from tests.bench.damage.forked import Done, Forks
 from tests.bench.damage.world import World
 from xmcpipe.artifacts.fingerprint import sha256_of_file
@@ -210,9 +210,8 @@ def main() -> int:
         (base := Path(name) / "base").mkdir()
         world = World.make(base, forks, names=("paper",))
         kinds = tuple(options.kind or KINDS)
-        for kind, outcome, printed in tries(
-            world, forks, Path(name) / "copy", options.tries, options.seed, kinds
-        ):
+        done = tries(world, forks, Path(name) / "copy", options.tries, options.seed, kinds)
+        for kind, outcome, printed in with_progress("fuzz", done, options.tries):
             counts[kind, outcome] += 1
             if outcome not in ("same", "error"):
                 print(outcome, kind, printed if options.details else printed.splitlines()[0], flush=True)
