@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.lib import format
 
 from xmcpipe.data.arrays import row_offsets
+from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.schema import PREDICTIONS, WITH_PROBABILITIES
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -29,7 +30,7 @@ class PredictionsWriter:
 
     def __init__(self, path: Path, probabilities: bool = False) -> None:
         self._schema = WITH_PROBABILITIES if probabilities else PREDICTIONS
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = ParquetFileWriter(path, self._schema, compression="zstd")
         self.rows = 0
 
     def write(

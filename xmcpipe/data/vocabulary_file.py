@@ -1,14 +1,18 @@
-"""Reads labels.parquet, the label vocabulary of an artifact, when a stranger may have written it.
+"""Reads labels.parquet, the label vocabulary of an artifact, when a stranger may have written it; copies it.
 
-The columns are label string, and text string or null; row i is label id i.
+The columns are label string, and text string or null; row i is label id i. The copy in a model also has the
+number of training documents of each label.
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.errors import XmcpipeError, require_file
 
 BATCH_ROWS = 1 << 12
@@ -37,6 +41,18 @@ def read_vocabulary(folder: Path, num_labels: int | None = None) -> pa.Table:
             return _read(file, max(MOST_BYTES, 64 * path.stat().st_size))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise XmcpipeError(f"{path} can't be read as a vocabulary: {error}", "run the stage again") from error
+
+
+def write_counted(source: Path, counts_L: npt.NDArray[np.integer[Any]], out: Path) -> None:
+    """Copy the vocabulary `source` in batches, with a column `documents`, int32: the counts of all labels."""
+    counts, begin = pa.array(counts_L.astype(np.int32)), 0
+    with pq.ParquetFile(source) as file:
+        schema = file.schema_arrow.append(pa.field("documents", pa.int32()))
+        with ParquetFileWriter(out, schema) as writer:
+            for batch in file.iter_batches():
+                column = counts.slice(begin, len(batch))
+                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema))
+                begin += len(batch)
 
 
 def _read(file: Any, most: int) -> pa.Table:

@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.predictions import write_predictions_npz
 from xmcpipe.errors import XmcpipeError
 
@@ -61,7 +62,7 @@ def require_writable(out: Path) -> None:
 
 def _write_parquet(blocks: Sequence[Path], labels: pa.Table, out: Path) -> None:
     names = labels["label"].combine_chunks().cast(pa.string())
-    with pq.ParquetWriter(out, NAMED, compression="zstd") as file:
+    with ParquetFileWriter(out, NAMED, compression="zstd") as file:
         for block in _tables(blocks):
             lists = block["labels"].combine_chunks()
             named = pa.ListArray.from_arrays(lists.offsets, names.take(lists.values))

@@ -45,6 +45,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     K > D, an encoder that can't be found, clusters or embeddings of other shards, and a loss that isn't
     finite.
     """
+    from xmcpipe.data.vocabulary_file import write_counted
     from xmcpipe.memory.measure import FirstStepsMeter
     from xmcpipe.modeling.devices import pick_device
     from xmcpipe.modeling.encoder import load_tokenizer
@@ -87,7 +88,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     facts = {"documents": feed.num_documents, "recipe": _recipe(config, inputs), "figures": figures}
     save_model(out, model, pieces, facts)
     shutil.copytree(shards / "tokenizer", out / "tokenizer")
-    _write_labels(shards / "labels.parquet", feed, out / "labels.parquet")
+    write_counted(shards / "labels.parquet", feed.label_counts.numpy(), out / "labels.parquet")
     shutil.copytree(scratch / "log", out / "log")
     return Result(figures)
 
@@ -126,22 +127,6 @@ def source(config: TrainTable) -> str | None:
         )
     files = ("model.json", "model.safetensors", "encoder/model.safetensors", "labels.parquet")
     return sha256_of_files(path for name in files if (path := folder / name).is_file())
-
-
-def _write_labels(source: Path, feed: "Feed", out: Path) -> None:
-    """Write the labels with the number of training documents of each, some at a time."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    counts, begin = pa.array(feed.label_counts.numpy().astype(np.int32)), 0
-    with pq.ParquetFile(source) as file:
-        schema = file.schema_arrow.append(pa.field("documents", pa.int32()))
-        with pq.ParquetWriter(out, schema) as writer:
-            for batch in file.iter_batches():
-                column = counts.slice(begin, len(batch))
-                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema))
-                begin += len(batch)
 
 
 def _words(config: TrainConfig, shards: Path, feed: "Feed") -> "WordChoice | None":

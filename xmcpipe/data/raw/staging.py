@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from xmcpipe.data.arrays import concatenate, row_offsets
+from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.raw.vocabulary import LabelCodes
 from xmcpipe.errors import XmcpipeError
 
@@ -41,7 +42,7 @@ class Staging:
         self.labels = LabelCodes(labels)
         self.merged_labels = 0
         self._same_text = same_text
-        self._writer = pyarrow.parquet.ParquetWriter(path, TEXTS, compression="zstd", compression_level=1)
+        self._writer = ParquetFileWriter(path, TEXTS, compression="zstd", compression_level=1)
         self._ids: list[pl.Series] = []
         self._keys: list[pl.Series] = []
         self._empty: list[pl.Series] = []

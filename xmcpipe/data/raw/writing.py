@@ -7,6 +7,7 @@ never all in memory at once.
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.parquet
 
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
+from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.label_checks import check_labels, compare_splits, warn_of_repeats
 from xmcpipe.data.raw.policies import Policies
@@ -136,19 +138,19 @@ def _write(
     """Write labels.parquet and both splits from the staged documents; returns the number of rows by file."""
     pyarrow.parquet.write_table(words.select("label", "text").to_arrow().cast(LABELS), out / LABELS_FILE)
     files = {TRAIN_FILE: decision.keep & ~decision.is_test, TEST_FILE: decision.keep & decision.is_test}
-    writers = {
-        name: pyarrow.parquet.ParquetWriter(out / name, RAW_DOCUMENTS, compression="zstd") for name in files
-    }
     first = 0
-    with progress("Writing documents", len(decision.keep), "documents", scale=True) as bar:
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress("Writing documents", len(decision.keep), "documents", scale=True))
+        writers = {
+            name: stack.enter_context(ParquetFileWriter(out / name, RAW_DOCUMENTS, compression="zstd"))
+            for name in files
+        }
         for batch in staged.texts():
             last = first + batch.num_rows
             for name, mask in files.items():
                 writers[name].write_batch(_rows(batch, mask[first:last], staged, id_of_code, first))
             bar.update(last - first)
             first = last
-    for writer in writers.values():
-        writer.close()
     return {**{name: int(mask.sum()) for name, mask in files.items()}, LABELS_FILE: len(words)}
 
 
