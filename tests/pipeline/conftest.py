@@ -71,6 +71,13 @@ def vocabulary(store: Path) -> Sequence[str]:
     return sorted({word for text in texts for word in text.split()})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker of a parallel run have all tests that need the finished recipe: it is made once."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finished"))
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """The tiny recipe, run to the end once. Tests that change the store use `workplace`, a copy."""

@@ -22,7 +22,7 @@ FREQUENT = ["train.head.frequent_labels=5", "train.head.frequent_word_fan_in=64"
         [],
         pytest.param(LIGHT, marks=pytest.mark.slow),
         pytest.param(FREQUENT, marks=pytest.mark.slow),
-        [*LIGHT, *FREQUENT, "train.head.weight_dtype=float8"],
+        pytest.param([*LIGHT, *FREQUENT, "train.head.weight_dtype=float8"], marks=pytest.mark.slow),
     ],
     ids=["paper", "light", "paper-frequent", "light-frequent-float8"],
 )

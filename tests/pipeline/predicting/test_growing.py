@@ -35,7 +35,7 @@ def grow(place: Workplace, model: Path | str, *options: str) -> dict[str, Any]:
     return done
 
 
-MODES = {
+MODES: dict[str, list[str]] = {
     "plain": [],
     "words-frequent-light": [*FREQUENT, *LIGHT],
     "groups": ["train.head.group=4", "train.head.group_by=random", "train.epochs=2"],
@@ -48,6 +48,7 @@ def same_rows(one: torch.Tensor, two: torch.Tensor) -> bool:
     return torch.equal(one.detach().view(torch.uint8), two.detach()[: len(one)].view(torch.uint8))
 
 
+@pytest.mark.slow
 def test_a_training_of_groups_starts_from_a_model(workplace: Workplace) -> None:
     """Labels stay together, although groups by frequency would be others, and read the same features."""
     short = ["train.rewire.interval=0", "train.max_steps=3", "train.warmup_steps=1"]
@@ -72,10 +73,17 @@ def groups_of(folder: Path) -> dict[frozenset[int], set[int]]:
     return {labels: set(row) for labels, row in zip(members, model.head.index.tolist(), strict=True)}
 
 
-@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: list[str]) -> None:
-    options = settings(mode)
-    if mode:
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "plain",
+        "words-frequent-light",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("groups", "8 bits")),
+    ],
+)
+def test_a_grown_model_is_read_by_all_commands(workplace: Workplace, mode: str) -> None:
+    options = settings(MODES[mode])
+    if options:
         workplace.call("tokenize", "tiny.toml", *options)
         workplace.call("cluster", "tiny.toml", *options)
     model = model_of(workplace, *options)

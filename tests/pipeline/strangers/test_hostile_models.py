@@ -19,6 +19,8 @@ from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.saved import save_model
 from xmcpipe.pieces import Pieces
 
+pytestmark = pytest.mark.xdist_group("hostile models")  # all are read by one process
+
 
 def save_good(folder: Path, tiny_encoder: Path) -> None:
     """A model of 30 labels, which any case then spoils."""
