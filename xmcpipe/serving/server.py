@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from xmcpipe.errors import XmcpipeError
 
-PACKAGES = ("fastapi", "uvicorn", "pydantic")
+PACKAGES = ("fastapi", "uvicorn", "pydantic", "prometheus_client")
 STOP_SECONDS = 30  # then what is still being answered is given up
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 import xmcpipe
@@ -44,7 +45,14 @@ class Service:
 
     def __init__(self, model: "Model", name: str, limits: Limits) -> None:
         self.model, self.name, self.limits = model, name, limits
-        self.counters, self.explainer = Counters(), Explainer(model)
+        self.explainer = Explainer(model)
+        self.counters = Counters(
+            {
+                "xmcpipe_queue_texts": ("Texts that wait now.", lambda: self.batcher.waiting),
+                "xmcpipe_queue_limit_texts": ("Texts that may wait.", lambda: limits.queue),
+                "xmcpipe_labels": ("Labels of the model.", lambda: self.num_labels),
+            }
+        )
         self.batcher = Batcher(self._predict, limits.batch, limits.queue, self.counters.batch)
         self.application = _application(self)
 
@@ -101,16 +109,6 @@ class Service:
     def num_labels(self) -> int:
         """L."""
         return len(self.model.labels)
-
-    def metrics(self) -> str:
-        """The counters, for Prometheus."""
-        return self.counters.text(
-            {
-                "xmcpipe_queue_texts": (self.batcher.waiting, "Texts that wait now."),
-                "xmcpipe_queue_limit_texts": (self.limits.queue, "Texts that may wait."),
-                "xmcpipe_labels": (self.num_labels, "Labels of the model."),
-            }
-        )
 
 
 def _for_clients(error: XmcpipeError, model: "Model") -> str:
@@ -171,7 +169,7 @@ def _application(service: Service) -> FastAPI:
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(service.metrics(), media_type="text/plain; version=0.0.4")
+        return Response(service.counters.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:

@@ -192,7 +192,7 @@ def test_import_and_init_have_an_option_for_every_key_of_the_config(command: Cal
 
 def test_the_command_line_loads_nothing_heavy() -> None:
     heavy = ["torch", "transformers", "faiss", "polars", "pyarrow", "numpy", "scipy", "sklearn", "tokenizers"]
-    heavy += ["fastapi", "uvicorn", "pydantic"]
+    heavy += ["fastapi", "uvicorn", "pydantic", "prometheus_client"]
     program = f"import sys, xmcpipe.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = python("-c", program)
     assert done.stdout.strip() == "[]", done.stderr
