@@ -149,6 +149,7 @@ class ListsBuilder:
         kind = values.type.value_type if types.is_dictionary(values.type) else values.type
         if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
             encoded = values.cast(pa.string()).dictionary_encode()
+            encoded.dictionary.validate(full=True)  # Arrow reads any bytes as text
             return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
         if types.is_floating(kind):
             # A float32 represents integers exactly only up to 2^24 = 16,777,216.
@@ -191,7 +192,9 @@ class ListsBuilder:
             raise self._error(
                 f"expected strings or integers in column 'id', got {column.type}", "convert the column"
             )
-        return column.cast(pa.string())
+        strings = column.cast(pa.string())
+        strings.validate(full=True)
+        return strings
 
     def _error(self, what: str, hint: str) -> XmcpipeError:
         return XmcpipeError(f"{self._source}: {what}", hint)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
@@ -21,6 +22,23 @@ def test_values_that_their_column_can_not_hold_are_refused(tmp_path: Path) -> No
     table = pa.table({"id": pa.array([b"\xff"]), "labels": pa.array([[1]])})
     pq.write_table(table, tmp_path / "b.parquet")
     refused(tmp_path / "b.parquet", "b.parquet", "UTF8")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"id": "caf\xe9", "labels": ["a"]}', b'{"id": "b", "labels": ["caf\xe9"]}'],
+    ids=["id", "label"],
+)
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_text_that_is_not_utf_8_is_refused(tmp_path: Path, line: bytes, suffix: str) -> None:
+    """In the second row, since the first is read by Python to see what the file is."""
+    path = tmp_path / f"a{suffix}"
+    lines = b'{"id": "a", "labels": ["a"]}\n' + line + b"\n"
+    if suffix == ".jsonl":
+        path.write_bytes(lines)
+    else:
+        pq.write_table(pa.json.read_json(pa.BufferReader(lines)), path)
+    refused(path, path.name, "UTF8")
 
 
 @pytest.mark.parametrize("role", ["truth", "train", "predictions"])
