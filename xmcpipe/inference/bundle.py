@@ -182,12 +182,7 @@ class Bundle:
                     terms = document_terms([texts[row] for row in rows], words.kind == "pairs")
                 best = self._scorer.best(embedding_NE[begin : begin + batch_size], terms, count, added_L)
                 labels_NK[rows], scores_NK[rows] = best
-        found_NK = None
-        if self.probabilities is not None:
-            labels_NK, scores_NK, found_NK = self.probabilities.ranked(labels_NK, scores_NK, k)
-        if selection.cut is not None and found_NK is not None:
-            labels_NK = selection.cut.apply(labels_NK, found_NK)
-        return Top(labels_NK, scores_NK, found_NK)
+        return Top(*selection.decide(labels_NK, scores_NK, self.probabilities, k))
 
     def _named(self, text: str, best: Top) -> list[Prediction]:
         """The labels of one text with their names, descriptions, scores, probabilities and words."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from xmcpipe.inference.choice import Choice, choose
-from xmcpipe.inference.probability import Cut, Probabilities, Threshold, cut_at
+from xmcpipe.inference.probability import Cut, Floats, Labels, Probabilities, Threshold, cut_at
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,18 @@ class Selection:
     def most(self, num_labels: int) -> int:
         """The largest number of labels of a text, for a model of this number of labels."""
         return min(self.k, num_labels if self.choice is None else self.choice.count)
+
+    def decide(
+        self, labels_NC: Labels, scores_NC: Floats, probabilities: Probabilities | None, k: int
+    ) -> tuple[Labels, Floats, Floats | None]:
+        """The `k` best of C candidates, best first by score, with scores and probabilities, [N, K] each.
+
+        A place that `cut` leaves out has the label -1. Without `probabilities` the last is None.
+        """
+        if probabilities is None:
+            return labels_NC[:, :k], scores_NC[:, :k], None
+        labels_NK, scores_NK, found_NK = probabilities.ranked(labels_NC, scores_NC, k)
+        return labels_NK if self.cut is None else self.cut.apply(labels_NK, found_NK), scores_NK, found_NK
 
 
 @dataclass(frozen=True)

@@ -190,12 +190,9 @@ def _write_predictions(
     ):
         for begin in range(0, total, WINDOW_ROWS):
             rows_N = np.arange(begin, min(begin + WINDOW_ROWS, total))
-            count, found_NK = selection.k if probabilities is None else probabilities.count(selection.k), None
-            labels_NK, scores_NK = documents.best(rows_N, count, selection.choice, bar.update)
-            if probabilities is not None:
-                labels_NK, scores_NK, found_NK = probabilities.ranked(labels_NK, scores_NK, selection.k)
-            if selection.cut is not None and found_NK is not None:
-                labels_NK = selection.cut.apply(labels_NK, found_NK)
+            count = selection.k if probabilities is None else probabilities.count(selection.k)
+            best = documents.best(rows_N, count, selection.choice, bar.update)
+            labels_NK, scores_NK, found_NK = selection.decide(*best, probabilities, selection.k)
             part = ids.slice(begin, len(rows_N)).combine_chunks()
             writer.write(part, labels_NK, scores_NK, found_NK if stored else None)
             predicted += int((labels_NK >= 0).sum())
