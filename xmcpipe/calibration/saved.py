@@ -88,6 +88,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     try:
         facts = read_json_object(folder / FACTS)
+        json.dumps(facts, allow_nan=False)  # JSON has no infinity, but Python reads 1e999 as one
     except (OSError, ValueError) as error:
         raise XmcpipeError(
             f"{folder} holds no calibration that can be read: {error}", "run `xmcpipe calibrate` again"

@@ -161,7 +161,7 @@ def age(artifact: Artifact, now: datetime) -> float | None:
     made_by = artifact.manifest.made_by
     try:
         finished = datetime.fromisoformat(made_by["started"]) + timedelta(seconds=made_by["seconds"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if finished.tzinfo is None:
         finished = finished.replace(tzinfo=UTC)

@@ -22,7 +22,8 @@ from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 from xmcpipe.modeling import tensors
-from xmcpipe.modeling.checks.folder import read_config, require_fitting, shape_of
+from xmcpipe.modeling.checks.facts import require_facts
+from xmcpipe.modeling.checks.folder import HINT, read_config, require_fitting, shape_of
 from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.model import Model, build_model
@@ -124,4 +125,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"{folder}: expected model format {MODEL_VERSION}, got {facts.get('schema_version')}",
             "run `xmcpipe train` again",
         )
+    try:
+        require_facts(facts)
+    except ValueError as error:
+        raise XmcpipeError(f"{folder}: model.json can't be read: {error}", HINT) from error
     return facts
