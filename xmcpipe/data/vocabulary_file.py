@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.errors import XmcpipeError, require_file
 
-COUNTS, MOST_DOCUMENTS = "documents", 1 << 40
+COUNTS, MOST_DOCUMENTS = "documents", (1 << 31) - 1
 BATCH_ROWS = 1 << 12
 MOST_BYTES = 1 << 26  # a table may take this, or 64 times the size of its file
 
