@@ -16,6 +16,7 @@ from xmcpipe.stages.runner import Outcome
 from xmcpipe.stages.stage import Stage
 
 MAX_FIGURES = 5
+LINE_CHARACTERS = 2000  # of an error: paths have up to 4096 bytes, and errors rarely name a path so long
 
 
 def print_json(value: Any) -> None:
@@ -24,8 +25,14 @@ def print_json(value: Any) -> None:
 
 
 def error_line(text: str) -> None:
-    """Print an error as one line on standard error, even if the message has several."""
-    echo(f"error: {' '.join(text.split())}", err=True)
+    """Print an error as one line on standard error, even if the message has several.
+
+    Of a line that names something endless, for example a column of a stranger's table, the middle is left out.
+    """
+    line = " ".join(text.split())
+    if len(line) > LINE_CHARACTERS:
+        line = f"{line[: LINE_CHARACTERS // 2]} … {line[-LINE_CHARACTERS // 2 :]}"
+    echo(f"error: {line}", err=True)
 
 
 class LogLines(logging.Handler):
