@@ -135,6 +135,8 @@ def read_calibration(folder: Path, num_labels: int) -> Calibration:
 
 
 def _read_table(path: Path, num_labels: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError(f"{path.name} is missing or not an ordinary file")
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != num_labels:
             raise ValueError(
