@@ -45,8 +45,8 @@ def copy_model(
 ) -> None:
     """Copy the PARTS of a model to the new folder `target`, except `left_out`, and add `files` (name: text).
 
-    Its calibration is copied into the same folder. Raises XmcpipeError if the target exists, and for a device,
-    a pipe or a link to a folder among the parts. Nothing is left half-written.
+    Its calibration is copied into the same folder. Raises XmcpipeError if the target exists, and for a
+    device, a pipe or a link to a folder among the parts. Nothing is left half-written.
     """
     if target.exists():
         raise XmcpipeError(f"{target} exists already", "save to a new folder")

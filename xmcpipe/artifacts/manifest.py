@@ -13,7 +13,7 @@ from xmcpipe.json_file import JSON_BYTES, read_bounded
 
 FILE_NAME = "manifest.json"
 NAME_BYTES = 255  # of a file, or of a folder in its path: file systems take no more
-KIND_NAMES = {
+KIND_NAMES: dict[type, str] = {
     str: "a string",
     int: "a whole number",
     float: "a number",
@@ -21,7 +21,7 @@ KIND_NAMES = {
     list: "a list",
     NoneType: "null",
 }
-TYPES = {
+TYPES: dict[str, tuple[type, ...]] = {
     "stage": (str,),
     "kind": (str,),
     "schema_version": (int,),
@@ -31,7 +31,7 @@ TYPES = {
     "figures": (dict,),
     "made_by": (dict,),
 }
-MADE_BY_TYPES = {
+MADE_BY_TYPES: dict[str, tuple[type, ...]] = {
     "command": (list,),
     "runtime": (dict,),
     "started": (str,),
@@ -81,8 +81,8 @@ class Manifest:
     def read(folder: Path) -> "Manifest":
         """The manifest of the artifact at `folder`.
 
-        Raises XmcpipeError if there is none, it can't be read, it doesn't match its own checksum, or a value is
-        of another type than above: a checksum says nothing of a manifest that a stranger has sealed.
+        Raises XmcpipeError if there is none, it can't be read, it doesn't match its own checksum, or a value
+        is of another type than above: a checksum says nothing of a manifest that a stranger has sealed.
         """
         path = folder / FILE_NAME
         if not path.is_file():

@@ -27,7 +27,7 @@ def print_json(value: Any) -> None:
 def error_line(text: str) -> None:
     """Print an error as one line on standard error, even if the message has several.
 
-    Of a line that names something endless, for example a column of a stranger's table, the middle is left out.
+    The middle of a line is left out if it names something endless, such as a column of a stranger's table.
     """
     line = " ".join(text.split())
     if len(line) > LINE_CHARACTERS:
