@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
 
 
 def written(folder: Path, path: str, value: Any) -> dict[str, Any]:
-    table = json.loads(json.dumps({"schema_version": MODEL_VERSION, **GOOD}))
+    table: dict[str, Any] = json.loads(json.dumps({"schema_version": MODEL_VERSION, **GOOD}))
     *above, key = path.split(".")
     inner = table
     for name in above:
