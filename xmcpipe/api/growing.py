@@ -73,7 +73,9 @@ def adopted(folders: ModelFolders, store: Store) -> Artifact:
 
     Raises XmcpipeError for a folder without a model, and for one of another version.
     """
-    from xmcpipe.modeling.saved import read_facts
+    from xmcpipe.calibration.saved import read_calibration
+    from xmcpipe.data.vocabulary_file import read_vocabulary
+    from xmcpipe.modeling.saved import load_model
 
     loose = folders.calibration is not None and not (folders.calibration / FILE_NAME).is_file()
     if (folders.model / FILE_NAME).is_file() and not loose:
@@ -81,8 +83,11 @@ def adopted(folders: ModelFolders, store: Store) -> Artifact:
         found.manifest.require("model", MODEL_VERSION)
         if not has_calibration(folders.model) or "calibration.json" in found.manifest.outputs:
             return found
-    read_facts(folders.model)
     source = folders if loose else ModelFolders(folders.model)
+    # Before anything is copied: the sizes of a stranger's files are compared with what they say.
+    num_labels = len(read_vocabulary(source.model, load_model(source.model)[0].head.num_labels))
+    if source.calibration is not None or has_calibration(source.model):
+        read_calibration(source.calibration or source.model, num_labels)
     with tempfile.TemporaryDirectory(prefix="xmcpipe-grow-") as temporary:
         copy = Path(temporary, "model")
         copy_model(source, copy, {}, (FILE_NAME, "log", "README.md", "classifier.json"))

@@ -1,5 +1,6 @@
 """Copies of a model for other places: a folder of its own, with a model card, or the Hugging Face hub."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -13,6 +14,11 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.modeling.saved import read_facts
 
 CARD = "README.md"
+# What a model may consist of. Nothing else that lies in its folder is copied or downloaded.
+PARTS = (
+    *("model.json", "model.safetensors", "labels.parquet", "encoder", "tokenizer", *FILES),
+    *("predict.json", "classifier.json", CARD, "manifest.json", "log"),
+)
 # The manifest has paths and command lines of the machine; the log is large. No prediction needs them.
 LEFT_OUT = ("manifest.json", "log")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -37,10 +43,10 @@ model.predict("a text", k=5)
 def copy_model(
     source: ModelFolders, target: Path, files: Mapping[str, str], left_out: tuple[str, ...] = ()
 ) -> None:
-    """Copy a model to the new folder `target`, except `left_out`, and add `files` (name: text).
+    """Copy the PARTS of a model to the new folder `target`, except `left_out`, and add `files` (name: text).
 
-    Its calibration is copied into the same folder. Raises XmcpipeError if the target exists. Nothing is left
-    half-written.
+    Its calibration is copied into the same folder. Raises XmcpipeError if the target exists, and for a
+    device, a pipe or a link to a folder among the parts. Nothing is left half-written.
     """
     if target.exists():
         raise XmcpipeError(f"{target} exists already", "save to a new folder")
@@ -48,14 +54,31 @@ def copy_model(
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:
         part = Path(name, "model")
-        model = source.model
-        shutil.copytree(model, part, ignore=lambda folder, _: left_out if Path(folder) == model else ())
+        part.mkdir()
+        for each in PARTS:
+            if each not in left_out and os.path.lexists(source.model / each):
+                _copy(source.model / each, part / each)
         if source.calibration is not None:
             for file in FILES:
-                shutil.copyfile(source.calibration / file, part / file)
+                _copy(source.calibration / file, part / file)
         for file, text in files.items():
             (part / file).write_text(text, encoding="utf-8")
         part.rename(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    # A stranger may have made the folder: /dev/zero never ends, and no more does a link to a folder above.
+    if source.is_file():
+        shutil.copy2(source, target)
+    elif source.is_dir() and not source.is_symlink():
+        target.mkdir()
+        for each in sorted(source.iterdir()):
+            _copy(each, target / each.name)
+    else:
+        raise XmcpipeError(
+            f"{source}: expected an ordinary file or folder, got a link to none, a pipe or a device",
+            "get another copy of the model",
+        )
 
 
 def push(
@@ -99,7 +122,8 @@ def pull(name: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(name, revision=revision))
+        patterns = [pattern for part in PARTS for pattern in (part, f"{part}/*")]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise _no_hub(f"there is no folder {name}, and no such model from the hub", error) from error
 

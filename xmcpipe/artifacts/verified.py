@@ -108,7 +108,8 @@ def _state(path: Path) -> list[int]:
 
 
 def _is_whole(path: Path, output: Output) -> bool:
-    return path.stat().st_size == output.bytes and sha256_of_file(path) == output.sha256
+    # A pipe or a device has 0 bytes, and reading it might never end.
+    return path.is_file() and path.stat().st_size == output.bytes and sha256_of_file(path) == output.sha256
 
 
 def _changed(artifact: Artifact, name: str, message: str) -> XmcpipeError:

@@ -88,6 +88,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     try:
         facts = read_json_object(folder / FACTS)
+        json.dumps(facts, allow_nan=False)  # JSON has no infinity, but Python reads 1e999 as one
     except (OSError, ValueError) as error:
         raise XmcpipeError(
             f"{folder} holds no calibration that can be read: {error}", "run `xmcpipe calibrate` again"
@@ -134,6 +135,8 @@ def read_calibration(folder: Path, num_labels: int) -> Calibration:
 
 
 def _read_table(path: Path, num_labels: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError(f"{path.name} is missing or not an ordinary file")
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != num_labels:
             raise ValueError(

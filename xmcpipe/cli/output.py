@@ -16,6 +16,7 @@ from xmcpipe.stages.runner import Outcome
 from xmcpipe.stages.stage import Stage
 
 MAX_FIGURES = 5
+LINE_CHARACTERS = 2000  # of an error: paths have up to 4096 bytes, and errors rarely name a path so long
 
 
 def print_json(value: Any) -> None:
@@ -24,8 +25,14 @@ def print_json(value: Any) -> None:
 
 
 def error_line(text: str) -> None:
-    """Print an error as one line on standard error, even if the message has several."""
-    echo(f"error: {' '.join(text.split())}", err=True)
+    """Print an error as one line on standard error, even if the message has several.
+
+    The middle of a line is left out if it names something endless, such as a column of a stranger's table.
+    """
+    line = " ".join(text.split())
+    if len(line) > LINE_CHARACTERS:
+        line = f"{line[: LINE_CHARACTERS // 2]} … {line[-LINE_CHARACTERS // 2 :]}"
+    echo(f"error: {line}", err=True)
 
 
 class LogLines(logging.Handler):
@@ -161,7 +168,7 @@ def age(artifact: Artifact, now: datetime) -> float | None:
     made_by = artifact.manifest.made_by
     try:
         finished = datetime.fromisoformat(made_by["started"]) + timedelta(seconds=made_by["seconds"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if finished.tzinfo is None:
         finished = finished.replace(tzinfo=UTC)

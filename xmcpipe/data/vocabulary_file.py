@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.errors import XmcpipeError, require_file
 
+COUNTS, MOST_DOCUMENTS = "documents", (1 << 31) - 1
 BATCH_ROWS = 1 << 12
 MOST_BYTES = 1 << 26  # a table may take this, or 64 times the size of its file
 
@@ -53,6 +54,31 @@ def write_counted(source: Path, counts_L: npt.NDArray[np.integer[Any]], out: Pat
                 column = counts.slice(begin, len(batch))
                 writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema))
                 begin += len(batch)
+
+
+def read_label_documents(folder: Path) -> npt.NDArray[np.int64] | None:
+    """The number of training documents of each label, int64 [L]; None without such a column.
+
+    Raises XmcpipeError for a file that can't be read, and for other values.
+    """
+    path = require_file(folder / "labels.parquet", "vocabulary")
+    try:
+        with pq.ParquetFile(path) as file:
+            if COUNTS not in file.schema_arrow.names:
+                return None
+            kind = file.schema_arrow.field(COUNTS).type
+            if not pa.types.is_integer(kind):
+                raise ValueError(f"expected whole numbers in a column {COUNTS!r}, got {kind}")
+            column = file.read([COUNTS])[COUNTS]
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise XmcpipeError(f"{path} can't be read as a vocabulary: {error}", "run the stage again") from error
+    counts = column.to_numpy() if not column.null_count else np.array([-1])
+    if len(counts) and not 0 <= counts.min() <= counts.max() <= MOST_DOCUMENTS:
+        got = "null" if column.null_count else f"{counts.min():,} to {counts.max():,}"
+        raise XmcpipeError(
+            f"{path}: expected numbers of documents in a column {COUNTS!r}, got {got}", "run the stage again"
+        )
+    return counts.astype(np.int64)
 
 
 def _read(file: Any, most: int) -> pa.Table:

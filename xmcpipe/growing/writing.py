@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from xmcpipe.calibration.files import has_calibration
 from xmcpipe.calibration.saved import Calibration, read_calibration
+from xmcpipe.data.vocabulary_file import COUNTS, read_label_documents
 from xmcpipe.growing.grow import Grown, Parent
 from xmcpipe.growing.labels import NewLabels
 from xmcpipe.modeling.saved import save_model
@@ -35,24 +36,22 @@ def write_grown(grown: Grown, parent: Parent, new: NewLabels, calibration: Path 
     )
     save_model(out, grown.model, Pieces.of(grown.facts), {**facts, "grown": before}, parent.folder)
     shutil.copytree(parent.folder / "tokenizer", out / "tokenizer")
-    _write_labels(parent.folder / "labels.parquet", new, grown.counts_M, out / "labels.parquet")
+    _write_labels(parent, new, grown.counts_M, out / "labels.parquet")
     if calibration is None and has_calibration(parent.folder):
         calibration = parent.folder
     if calibration is not None:
         _extended(read_calibration(calibration, len(parent.labels)), grown.counts_M).write(out)
 
 
-def _write_labels(source: Path, new: NewLabels, counts_M: npt.NDArray[np.int64], out: Path) -> None:
-    """Write the vocabulary with the new labels at the end, in the columns that it has."""
+def _write_labels(parent: Parent, new: NewLabels, counts_M: npt.NDArray[np.int64], out: Path) -> None:
+    """Write the vocabulary with the new labels at the end, with the documents of each if it has them."""
     columns = {
-        "label": pa.array(new.names, pa.string()),
-        "text": pa.array(new.texts, pa.string()),
-        "documents": pa.array(counts_M, pa.int32()),
+        "label": pa.chunked_array([*parent.labels["label"].chunks, pa.array(new.names, pa.string())]),
+        "text": pa.chunked_array([*parent.labels["text"].chunks, pa.array(new.texts, pa.string())]),
     }
-    table = pq.read_table(source)
-    schema = pa.schema([(name, columns[name].type) for name in table.column_names if name in columns])
-    added = pa.table([columns[name] for name in schema.names], schema=schema)
-    pq.write_table(pa.concat_tables([table.select(schema.names).cast(schema), added]), out)
+    if (counts_L := read_label_documents(parent.folder)) is not None:
+        columns[COUNTS] = pa.array(np.concatenate([counts_L, counts_M]), pa.int32())
+    pq.write_table(pa.table(columns), out)
 
 
 def _extended(old: Calibration, counts_M: npt.NDArray[np.int64]) -> Calibration:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from xmcpipe.data.vocabulary_file import read_label_documents
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.propensity import inverse_propensity
 from xmcpipe.modeling.heads import Head
@@ -44,17 +44,17 @@ def favour_rare_labels(model: Model, folder: Path, facts: Mapping[str, Any], wei
 def training_documents(folder: Path, facts: Mapping[str, Any], what: str) -> npt.NDArray[np.int64]:
     """The number of documents of each label that the model in `folder` was trained on, int64 [L].
 
-    Raises XmcpipeError, which names `what` needs them, for a model that doesn't say.
+    Raises XmcpipeError, which names `what` needs them, for a model that doesn't say, and for numbers that
+    can't be.
     """
-    labels = folder / "labels.parquet"
-    if "documents" not in pq.read_schema(labels).names or not isinstance(facts.get("documents"), int):
+    counts_L = read_label_documents(folder) if "documents" in facts else None
+    if counts_L is None:
         raise XmcpipeError(
             f"{what} needs to know how frequent labels are, but the model in {folder} has no numbers of "
             "documents",
             "train it again",
         )
-    counts: npt.NDArray[np.int64] = pq.read_table(labels, columns=["documents"])["documents"].to_numpy()
-    return counts.astype(np.int64)
+    return counts_L
 
 
 def _add(head: Head, added_n: Tensor) -> None:

@@ -94,7 +94,7 @@ def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Trainin
         raise XmcpipeError(
             f"{lists.source}: expected {FEWEST_DOCUMENTS} or more training documents for PSP, "
             f"got {len(lists)}",
-            "omit the training labels, or check the file: a row is a document",
+            "omit the training labels (--train), or check the file: a row is a document",
         )
     counts, repeated = count_labels(small.indptr, small.labels, 1 + int(small.labels.max(initial=-1)))
     occurring = np.flatnonzero(counts)

@@ -22,7 +22,9 @@ from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import read_json_object
 from xmcpipe.modeling import tensors
-from xmcpipe.modeling.checks.folder import read_config, require_fitting, shape_of
+from xmcpipe.modeling.checks.facts import require_facts
+from xmcpipe.modeling.checks.finite import require_finite_weights
+from xmcpipe.modeling.checks.folder import HINT, read_config, require_fitting, shape_of
 from xmcpipe.modeling.checks.indices import require_sound_indices
 from xmcpipe.modeling.encoder import from_config
 from xmcpipe.modeling.model import Model, build_model
@@ -72,7 +74,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
 
     All tensors are float32, except the head's weights, the largest part of a model, which stay in the dtype
     of their training. Raises XmcpipeError for a folder without a model, for a model of another schema
-    version, and for indices that are out of range or repeated.
+    version, for indices that are out of range or repeated, and for weights that are not finite.
     """
     facts = read_facts(folder)
     shape = shape_of(facts, folder)
@@ -85,6 +87,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Model,
         file, saved_name = saved[name]
         file.read_into(saved_name, tensor)
     require_sound_indices(model, folder / "model.safetensors", "train the model again, or get another copy")
+    require_finite_weights(model, folder / "model.safetensors")
     return model.eval(), facts
 
 
@@ -124,4 +127,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"{folder}: expected model format {MODEL_VERSION}, got {facts.get('schema_version')}",
             "run `xmcpipe train` again",
         )
+    try:
+        require_facts(facts)
+    except ValueError as error:
+        raise XmcpipeError(f"{folder}: model.json can't be read: {error}", HINT) from error
     return facts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from xmcpipe.config import require_at_least
 from xmcpipe.errors import XmcpipeError
 
+BODY_SECONDS = 30.0  # in which a body must arrive: a slow client would hold its connection for ever
 CONNECTIONS = 1000  # open at the same time; each may hold a body in memory while it arrives
 
 

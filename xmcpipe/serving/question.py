@@ -1,5 +1,6 @@
 """The body of POST /predict: read up to a limit, and checked; a wrong one is refused with one line."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xmcpipe.config import nearest
 from xmcpipe.serving.batching import Question
-from xmcpipe.serving.limits import Limits
+from xmcpipe.serving.limits import BODY_SECONDS, Limits
 
 SHOWN = 60  # characters of a wrong value in an error
 EXPECTED = {
@@ -82,11 +83,15 @@ async def _read_body(request: Request, limit: int) -> bytes:
     parts, size = [], int(request.headers.get("content-length", 0))
     if size <= limit:
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                break
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > limit:
+                        break
+                    parts.append(part)
+        except TimeoutError as error:
+            raise RefusedError(408, f"expected the body within {BODY_SECONDS:g} seconds") from error
     if size > limit:
         raise RefusedError(
             413, f"expected a body of at most {limit:,} bytes, got more (send several requests)"

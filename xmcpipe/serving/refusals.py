@@ -45,5 +45,7 @@ def add_refusals(app: FastAPI) -> None:
 
 
 def _line(status: int, line: str) -> Response:
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else None
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+    if status == 408:
+        headers["Connection"] = "close"  # the rest of the body may never come
     return JSONResponse({"error": " ".join(line.split())}, status, headers)

@@ -1,4 +1,4 @@
-"""Opens the port of a service and runs it until SIGINT or SIGTERM, then answers what it accepted."""
+"""Opens the port of a service and runs it until a signal ends it, then answers what it accepted."""
 
 import signal
 import socket
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.signals import SIGNALS
 
 PACKAGES = ("fastapi", "uvicorn", "pydantic", "prometheus_client")
 STOP_SECONDS = 30  # then what is still being answered is given up
@@ -67,7 +68,8 @@ def run(application: object, opened: socket.socket, connections: int) -> None:
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            numbers = (signal.SIGINT, signal.SIGTERM)
+            # Those that end any command, except for one that is ignored, for example by `nohup`.
+            numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
             before = {number: signal.signal(number, self.handle_exit) for number in numbers}
             try:
                 yield

@@ -31,6 +31,7 @@ MOST_NAMES = 1000  # of one answer of /labels
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": what}
     for status, what in {
+        408: "The body took too long to arrive.",
         413: "The body, a text, or their number is too large.",
         415: "The body is not declared as JSON.",
         422: "The body is not as described, or names a label that the model lacks.",

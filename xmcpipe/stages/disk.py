@@ -1,6 +1,7 @@
 """Tells failures of a disk from faults of the program, wherever they occur, and reports them in one line.
 
-A disk is full, broken, read-only or of somebody else: the user can mend that, and a traceback doesn't help.
+A disk is full, broken, read-only or of somebody else, or a path is none that a file can have: the user can
+mend that, and a traceback doesn't help.
 """
 
 import errno
@@ -14,10 +15,12 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 BROKEN = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.ESTALE, errno.ENOTCONN}
 TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
+BAD_PATHS = {errno.ENAMETOOLONG, errno.ELOOP}
 _HINTS = {
     "check its permissions, or name another store with --store DIR or XMCPIPE_STORE": FORBIDDEN,
     "check the disk, then run the same command again: what is whole is kept": BROKEN,
     "raise the limit of open files, for example with `ulimit -n 4096`": TOO_MANY_FILES,
+    "name another path": BAD_PATHS,
 }
 HINTS = {number: hint for hint, numbers in _HINTS.items() for number in numbers}
 # Libraries that write through C++ or Rust raise errors without an errno, so their text is checked.

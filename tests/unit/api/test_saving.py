@@ -35,6 +35,25 @@ def test_a_saved_model_predicts_the_same(model: xmcpipe.Model, test: Documents, 
     assert {path.name for path in tmp_path.iterdir()} == {"papers", "again"}
 
 
+def test_only_ordinary_files_of_a_model_are_copied(model: xmcpipe.Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "papers")
+    for name, target in (("zero", "/dev/zero"), ("above", ".."), ("nowhere", "nowhere")):
+        (tmp_path / "papers" / name).symlink_to(target)  # no parts of a model
+    os.mkfifo(tmp_path / "papers" / "pipe")
+    saved = xmcpipe.load(tmp_path / "papers", device="cpu")
+    saved.save(tmp_path / "again")
+    names = {path.name for path in (tmp_path / "papers").iterdir()}
+    assert {path.name for path in (tmp_path / "again").iterdir()} == names - {
+        *("zero", "above", "nowhere", "pipe")
+    }
+    for number, target in enumerate(("/dev/zero", "..", "nowhere")):
+        (tmp_path / "papers" / "tokenizer" / "strange").symlink_to(target)
+        with pytest.raises(xmcpipe.XmcpipeError, match="strange: expected an ordinary file or folder"):
+            saved.save(tmp_path / f"other{number}")
+        (tmp_path / "papers" / "tokenizer" / "strange").unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"papers", "again"}
+
+
 def test_the_card_has_the_figures_and_no_path(
     model: xmcpipe.Model, tiny_encoder: Path, tmp_path: Path
 ) -> None:

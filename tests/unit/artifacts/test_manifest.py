@@ -1,10 +1,13 @@
 import dataclasses
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xmcpipe.artifacts.manifest import Manifest, Output
+from xmcpipe.artifacts.sealed import seal
 from xmcpipe.errors import XmcpipeError
 
 MANIFEST = Manifest(
@@ -80,3 +83,46 @@ def test_a_manifest_without_a_checksum_is_still_read(tmp_path: Path) -> None:
     text = json.dumps(dataclasses.asdict(MANIFEST))
     (tmp_path / "manifest.json").write_text(text)
     assert Manifest.read(tmp_path) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("stage", 5, "expected a string as stage, got '5'"),
+        ("schema_version", True, "expected a whole number as schema_version, got 'True'"),
+        ("config", [1], "expected an object as config"),
+        ("inputs.raw", {"a": 1}, "expected a string as inputs.raw"),
+        ("figures", [1], "expected an object as figures"),
+        ("made_by.seconds", "3", "expected a whole number or a number as made_by.seconds"),
+        ("made_by.started", [1], "expected a string as made_by.started"),
+        ("made_by.order", None, "expected a whole number as made_by.order, got 'None'"),
+        ("made_by.runtime", 1, "expected an object as made_by.runtime"),
+        ("outputs.log.bytes", "1", "expected a whole number as bytes of log"),
+        ("outputs.log.sha256", 5, "expected a string as sha256 of log"),
+        ("outputs.log.rows", "1", "expected a whole number or null as rows of log"),
+        *(
+            (f"outputs.{name}", {"bytes": 0, "sha256": ""}, "expected the path of a file in the folder, got")
+            for name in ("/dev/zero", "../../dev/zero", "a//b", "a\0b", "x" * 300, "")
+        ),
+    ],
+)
+def test_a_sealed_manifest_of_other_types_is_an_error(
+    tmp_path: Path, path: str, value: Any, expected: str
+) -> None:
+    table = dataclasses.asdict(MANIFEST)
+    *above, key = path.split(".", 2) if path.startswith("outputs.log") else path.split(".", 1)  # not of ".."
+    inner = table
+    for name in above:
+        inner = inner[name]
+    inner[key] = value
+    (tmp_path / "manifest.json").write_text(seal(table))
+    with pytest.raises(XmcpipeError) as caught:
+        Manifest.read(tmp_path)
+    assert expected in str(caught.value)
+
+
+def test_a_manifest_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    os.truncate(tmp_path / "manifest.json", 10**12)
+    with pytest.raises(XmcpipeError, match="bytes, more than"):
+        Manifest.read(tmp_path)

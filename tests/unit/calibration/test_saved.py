@@ -1,6 +1,7 @@
 """A calibration is read as it was written; a damaged or strange one is refused in one line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def write(folder: Path, places: Any, thresholds: Any) -> None:
     pq.write_table(pa.table(columns), folder / TABLE)
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 FIVE = [0.5] * LABELS
 
 
@@ -58,6 +64,8 @@ FIVE = [0.5] * LABELS
         (lambda folder: (folder / FACTS).write_text("{"), "can't be read|that can be read"),
         (lambda folder: (folder / FACTS).unlink(), "no calibration that can be read"),
         (lambda folder: (folder / TABLE).unlink(), "can't be read"),
+        (lambda folder: make_pipe(folder / TABLE), "calibration.parquet is missing or not an ordinary file"),
+        (lambda folder: change(folder, {"order": {"more": float("inf")}}), "not JSON compliant"),
         (lambda folder: (folder / TABLE).write_bytes(b"PAR1"), "can't be read"),
         (lambda folder: change(folder, {"version": 9}), "format 1, got 9"),
         (lambda folder: change(folder, {"candidates": 0}), "expected a number of candidates, got 0"),

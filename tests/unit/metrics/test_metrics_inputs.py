@@ -131,7 +131,7 @@ def test_excluded_pairs_can_be_a_matrix() -> None:
         ({"train": Training(np.array([1, 99]), 100)}, "label ids from 0 to 1, got 3"),
         ({"train": Training(np.ones(4, np.int64), 9), "num_labels": 7}, "the training counts 4"),
         ({"k": (0, 1)}, "k = [0, 1]"),
-        ({"train": [[0], [1]]}, "3 or more training documents for PSP, got 2"),
+        ({"train": [[0], [1]]}, "3 or more training documents for PSP, got 2 (train on more documents or"),
     ],
 )  # fmt: skip
 def test_inputs_that_do_not_match_are_refused(changed: dict[str, Any], message: str) -> None:

@@ -135,3 +135,36 @@ def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
     assert torch.equal(loaded["a"], one)
     assert torch.equal(loaded["b"], one)
     assert loaded["index"].dtype == torch.uint16
+
+
+@pytest.mark.parametrize("name", ["head.weight", "head.bias", "intermediate.weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_no_number_is_an_error(saved: tuple[Model, Path], name: str, value: float) -> None:
+    _, folder = saved
+    state = tensors.load(folder / "model.safetensors")
+    state[name].view(-1)[-1] = value
+    tensors.save(folder / "model.safetensors", state)
+    with pytest.raises(XmcpipeError, match=rf"{name}: expected finite weights, got some that are not"):
+        load_model(folder)
+
+
+def test_a_weight_of_the_encoder_that_is_no_number_is_an_error(saved: tuple[Model, Path]) -> None:
+    _, folder = saved
+    path = folder / "encoder" / "model.safetensors"
+    state = tensors.load(path)
+    state["embeddings.LayerNorm.weight"][0] = float("nan")
+    tensors.save(path, state, {"format": "pt"})
+    with pytest.raises(XmcpipeError, match=r"LayerNorm\.weight: expected finite weights"):
+        load_model(folder)
+
+
+def test_a_weight_of_8_bits_that_is_no_number_is_an_error(tiny_encoder: Path, tmp_path: Path) -> None:
+    head = heads.build(HeadShape("ffi", 32, 30, 5, bias=False, dtype="float8", seed=2))
+    head.reset_parameters()
+    save_model(tmp_path, Model(encoder.load(str(tiny_encoder)), "mean", 0.0, 0, head, 0), Pieces(48), {})
+    load_model(tmp_path)
+    state = tensors.load(tmp_path / "model.safetensors")
+    state["head.weight"].view(torch.uint8)[3, 1] = 0xFF
+    tensors.save(tmp_path / "model.safetensors", state)
+    with pytest.raises(XmcpipeError, match=r"head\.weight: expected finite weights"):
+        load_model(tmp_path)

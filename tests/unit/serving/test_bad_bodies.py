@@ -1,15 +1,17 @@
 """A body that isn't right gets one line that says what was expected and what was given."""
 
 import json
+import socket
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.served import Client, predict, serving
+from tests.served import TIMEOUT, Client, predict, serving
 from xmcpipe.api.model import Model
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.serving import question
 from xmcpipe.serving.limits import Limits
 from xmcpipe.serving.question import PredictBody, RefusedError, parsed
 
@@ -143,6 +145,20 @@ def test_limits_of_the_body_of_texts_and_of_their_number(model: Model) -> None:
         with Client(port) as client:
             answer = client.request("POST", "/predict", chunks)
         assert (answer.status, answer.value) == (413, {"error": too_large})
+
+
+def test_a_body_that_does_not_arrive_is_given_up(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question, "BODY_SECONDS", 0.2)
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    with serving(model) as port, socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+        connection.sendall(head.encode())
+        with connection.makefile("rb") as file:
+            answer = file.read().decode()  # to the end: the service closes the connection
+        assert answer.startswith("HTTP/1.1 408 ")
+        assert answer.endswith('{"error":"expected the body within 0.2 seconds"}')
+        assert predict(port, text="word1").status == 200
 
 
 def test_a_threshold_for_a_model_without_probabilities(small: Model) -> None:

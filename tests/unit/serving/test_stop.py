@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 from tests.served import Answer, predict
 from xmcpipe.cli.app import app
+from xmcpipe.signals import SIGNALS
 
 # The command, with predictions of the text "slow" that wait for a file.
 PROGRAM = """
@@ -49,7 +49,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_stop_is_graceful(served_folder: Path, tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-c", PROGRAM, str(served_folder), "--port", "0", "--device", "cpu"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
