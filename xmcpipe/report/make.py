@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import xmcpipe
+from xmcpipe.errors import XmcpipeError
 from xmcpipe.progress import progress
 from xmcpipe.report import charts
 from xmcpipe.report.cells import listed
@@ -27,6 +28,9 @@ from xmcpipe.report.sections.peak_memory import peak_memory
 from xmcpipe.report.sections.rebuild import rebuild_facts, setting_text
 from xmcpipe.report.sections.section import Section
 from xmcpipe.report.sections.speed import speed
+
+# What figures of another kind than expected raise where they are put into cells and charts.
+MISTAKEN = (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def make_report(runs: Sequence[Run], options: ReportOptions, path: Path) -> dict
         measurements, tests = measure_runs(runs, options.rounds, options.seed, bar.update)
         sample, notes = _sample(runs, measurements, tests, options)
         bar.update()
-        context = _context(runs, measurements, sample, notes)
+        context = _checked_context(runs, measurements, sample, notes)
         bar.update()
         text = render(context, None if sample is None else sample.columns())
         bar.update()
@@ -100,6 +104,33 @@ def _sample(
     if sample.ids and not any(sample.texts):
         notes.append("No texts: the raw artifact was deleted, or can't be read.")
     return sample, notes
+
+
+def _checked_context(
+    runs: Sequence[Run], measurements: Sequence[RunMeasurement], sample: Sample | None, notes: list[str]
+) -> dict[str, Any]:
+    """The context. Raises XmcpipeError, with the run, for figures that can't be put into cells and charts.
+
+    Manifests and metrics.json hold figures of many kinds, and a stranger may have written them.
+    """
+    try:
+        return _context(runs, measurements, sample, notes)
+    except MISTAKEN as error:
+        pairs = zip(runs, measurements, strict=True)
+        wrong = [run for run, measurement in pairs if not _can_be_shown(run, measurement)] or runs
+        raise XmcpipeError(
+            f"{wrong[0].folder('metrics')}: figures of this run, or of its model, are none that this version "
+            f"writes ({type(error).__name__}: {error})",
+            "make them again with `xmcpipe eval --force` or `xmcpipe train --force`, or leave the run out",
+        ) from error
+
+
+def _can_be_shown(run: Run, measurement: RunMeasurement) -> bool:
+    try:
+        _context([run], [measurement], None, [])
+    except MISTAKEN:
+        return False
+    return True
 
 
 def _context(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.report_store import SCRIPT, make_runs
+from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.report.facts.runs import named, read_run
@@ -55,6 +56,31 @@ def test_scripts_run_by_their_hash_and_no_other(finished_shelf: Any, tmp_path: P
     for closed in ("default-src", "base-uri", "form-action"):
         assert f"{closed} 'none'" in policy[1]
     assert re.findall(r"sha256-([^'&]+)", policy[1].replace("&#43;", "+")) == digests
+
+
+@pytest.mark.parametrize("where", ["value", "interval", "memory"])
+def test_figures_of_another_kind_are_one_line_that_names_the_run(
+    shelf: Any, tmp_path: Path, where: str
+) -> None:
+    """A stranger may have written them, and sealed the manifest."""
+    run = shelf.runs()[1]
+    if where == "memory":
+        model = run.artifacts["model"]
+        memory = {**model.manifest.figures.get("memory", {}), "ratio": [[]], "measured": 1, "planned": 1}
+        changed = {**model.manifest.figures, "memory": memory}
+        Manifest.write(dataclasses.replace(model.manifest, figures=changed), model.path)
+    else:
+        path = shelf.metrics[1] / "metrics.json"
+        metrics = json.loads(path.read_text())
+        if where == "value":
+            metrics["model"]["P@1"] = "x\x1b[2J"
+        else:
+            metrics["intervals"]["model"]["P@1"] = [[], 1.0]
+        path.write_text(json.dumps(metrics))
+    page = tmp_path / "page.html"
+    with pytest.raises(XmcpipeError, match=f"metrics/{shelf.metrics[1].name}: figures of this run"):
+        make_report(named(shelf.runs(), ["ffi", "dense"]), ReportOptions(rounds=0), page)
+    assert not page.exists()
 
 
 def test_names_and_texts_stay_text(finished_shelf: Any, tmp_path: Path) -> None:
