@@ -1,6 +1,7 @@
 """Reads JSON objects of unknown origin: of a bounded size and depth, and only from ordinary files."""
 
 import json
+import math
 import stat
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,13 @@ def parse_json_object(text: bytes) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ValueError(f"expected a JSON object, got {type(table).__name__}")
     return table
+
+
+def is_of_kind(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a value of JSON has one of these types; infinity and a truth value are no numbers.
+
+    Python reads 1e999 as infinity, and takes True for an int.
+    """
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))

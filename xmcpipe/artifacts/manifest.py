@@ -1,7 +1,6 @@
 """manifest.json: what an artifact is, how it was made, and the hash of each file. It is written last."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -9,7 +8,7 @@ from typing import Any
 
 from xmcpipe.artifacts.sealed import seal, unseal
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.json_file import JSON_BYTES, read_bounded
+from xmcpipe.json_file import JSON_BYTES, is_of_kind, read_bounded
 
 FILE_NAME = "manifest.json"
 NAME_BYTES = 255  # of a file, or of a folder in its path: file systems take no more
@@ -132,9 +131,7 @@ def _require_types(manifest: Manifest) -> None:
 
 
 def _require(value: Any, kinds: tuple[type, ...], name: str) -> None:
-    # A bool is an int in Python, and no number of bytes. Floats may be infinite: JSON's 1e999 is.
-    is_kind = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-    if not is_kind or (isinstance(value, float) and not math.isfinite(value)):
+    if not is_of_kind(value, kinds):
         expected = " or ".join(KIND_NAMES[kind] for kind in kinds)
         raise ValueError(f"expected {expected} as {name}, got {str(value)[:40]!r}")
 

@@ -48,7 +48,7 @@ def write_counted(source: Path, counts_L: npt.NDArray[np.integer[Any]], out: Pat
     """Copy the vocabulary `source` in batches, with a column `documents`, int32: the counts of all labels."""
     counts, begin = pa.array(counts_L.astype(np.int32)), 0
     with pq.ParquetFile(source) as file:
-        schema = file.schema_arrow.append(pa.field("documents", pa.int32()))
+        schema = file.schema_arrow.append(pa.field(COUNTS, pa.int32()))
         with ParquetFileWriter(out, schema) as writer:
             for batch in file.iter_batches():
                 column = counts.slice(begin, len(batch))

@@ -20,7 +20,6 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics.truth import Floats, Int64s, Ints, TruthBatch
 
 FEWEST_DOCUMENTS = 3  # of which ln N is at least 1
-TOO_FEW = "train on more documents or, to measure files without PSP, omit the training labels (--train)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def inverse_propensity(counts: Ints, documents: int, a: float = 0.55, b: float =
     if documents < FEWEST_DOCUMENTS:
         raise XmcpipeError(
             f"expected {FEWEST_DOCUMENTS} or more training documents for PSP, got {documents}",
-            TOO_FEW,
+            "train on more documents or, to measure files without PSP, omit the training labels (--train)",
         )
     if not (0 <= a < np.inf and 0 < b < np.inf):
         raise XmcpipeError(f"expected a >= 0 and b > 0, got a = {a}, b = {b}")

@@ -164,6 +164,9 @@ def test_metrics_are_in_the_format_of_prometheus(client: Client) -> None:
     client.predict(text="word1")
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
+    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]+"(,[a-z]+="[^"]+")*\})? [0-9.e+-]+')
+    for line in answer.value.splitlines():
+        assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
     found = {each.name: each for each in text_string_to_metric_families(answer.value)}
     assert {name: each.type for name, each in found.items()} == {
         "xmcpipe_requests": "counter",
@@ -176,6 +179,9 @@ def test_metrics_are_in_the_format_of_prometheus(client: Client) -> None:
     }
     answered = [each for each in found["xmcpipe_requests"].samples if each.labels["path"] == "/predict"]
     seconds = found["xmcpipe_predict_seconds"].samples
+    buckets = [each.value for each in seconds if each.name.endswith("_bucket")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] >= 1
     assert [each.value for each in seconds if each.name.endswith("_count")] == [
         sum(each.value for each in answered if each.labels["status"] == "200")
     ]

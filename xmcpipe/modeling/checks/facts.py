@@ -4,11 +4,11 @@ A key may be absent, since models of older versions have fewer; `checks.folder` 
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xmcpipe.config import MOST_INT
+from xmcpipe.json_file import is_of_kind
 
 Kind = tuple[type, ...]
 TABLE, TEXT, SWITCH, COUNT, NUMBER = (dict,), (str,), (bool,), (int,), (int, float)
@@ -59,8 +59,5 @@ def _table(facts: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
 
 
 def _require(value: Any, kind: Kind, name: str, most: int = MOST) -> None:
-    is_kind = isinstance(value, kind) and (kind is SWITCH or not isinstance(value, bool))
-    if is_kind and kind is NUMBER:
-        is_kind = math.isfinite(value)
-    if not is_kind or (kind is COUNT and not 0 <= value <= most):
+    if not is_of_kind(value, kind) or (kind is COUNT and not 0 <= value <= most):
         raise ValueError(f"expected {NAMES[kind]} as {name}, got {str(value)[:40]!r}")

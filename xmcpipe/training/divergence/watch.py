@@ -16,9 +16,9 @@ from torch import Tensor
 
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.modeling.checks.finite import is_finite
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
-from xmcpipe.ops.rounding import decoded
 from xmcpipe.training.checkpoint import Progress
 from xmcpipe.training.config import TrainConfig
 from xmcpipe.training.feed import Batch, Feed
@@ -67,7 +67,7 @@ class Divergence:
         if self._in_a_row and not progress.finished:
             return False
         for name, tensor in {**self._model.state_dict(), **state.tensors()}.items():
-            if tensor.is_floating_point() and tensor.numel() and not _is_finite(tensor):
+            if tensor.is_floating_point() and not is_finite(tensor):
                 raise self._diverged(progress, name)
         if not bool(torch.isfinite(self._best_scores()).all()):
             raise self._diverged(progress, "a label's score")
@@ -111,9 +111,3 @@ class Divergence:
         names = " or ".join(f"{name}, now {rate:g}" for name, rate in rates.items())
         narrow = "; or set train.precision = 'bfloat16'" if config.precision == "float16" else ""
         return f"lower {names}{narrow}"
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Whether all elements are finite; unlike `isfinite`, it makes no copy of this shape."""
-    low, high = torch.aminmax(decoded(tensor.detach()))
-    return bool(torch.isfinite(low)) and bool(torch.isfinite(high))
