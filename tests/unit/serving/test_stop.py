@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.served import Answer, predict
+from tests.served import TIMEOUT, Answer, predict
 from xmcpipe.cli.app import app
 from xmcpipe.signals import SIGNALS
 
 # The command, with predictions of the text "slow" that wait for a file.
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from xmcpipe.api.model import Model
 from xmcpipe.cli.app import main
+from xmcpipe.signals import SIGNALS
+for number in SIGNALS:  # a shell, or nohup, may have had some of them ignored
+    signal.signal(number, signal.SIG_DFL)
 predict = Model.predict
 def slow(self, texts, **named):
     if "slow" in texts:
@@ -65,7 +68,11 @@ def test_a_stop_is_graceful(served_folder: Path, tmp_path: Path, number: int) ->
         asking.start()
         wait_for(tmp_path / "begun", asking)
         process.send_signal(number)
+        deadline = time.monotonic() + TIMEOUT
         while accepts(port):  # new clients are refused, the old one still waits
+            if time.monotonic() > deadline:
+                process.kill()  # else the end of the block would wait for it
+                pytest.fail("the service still accepts clients")
             time.sleep(0.01)
         assert process.poll() is None
         (tmp_path / "go").touch()
