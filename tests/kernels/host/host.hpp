@@ -22,6 +22,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <random>
 #include <tuple>
 #include <utility>
@@ -76,7 +77,8 @@ struct Lane {
     unsigned arrived = 0, waited = 0;      // halves of barriers of the cluster
     std::vector<RemoteStore> remote;       // that the others don't see yet
     std::deque<std::vector<Copy>> copies;  // batches of asynchronous copies; the last one is still open
-    std::vector<char> stack = std::vector<char>(STACK);
+    // Not filled: only what a kernel uses of it is in memory, and a process of tests loads hundreds of kernels.
+    std::unique_ptr<char[]> stack{new char[STACK]};
 };
 
 struct Exchange {  // values that the lanes of a warp pass to each other
@@ -189,8 +191,8 @@ inline void make_ready(int lane) {
     it.remote.clear();
     it.index = {unsigned(lane) % blockDim.x, 0, 0};
     getcontext(&it.context);
-    it.context.uc_stack.ss_sp = it.stack.data();
-    it.context.uc_stack.ss_size = it.stack.size();
+    it.context.uc_stack.ss_sp = it.stack.get();
+    it.context.uc_stack.ss_size = STACK;
     it.context.uc_link = nullptr;
     makecontext(&it.context, start_lane, 0);
 }
