@@ -3,6 +3,7 @@
 import json
 import math
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,27 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     return path.read_bytes()
 
 
-def parse_json(text: str | bytes) -> Any:
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Raises JSONDecodeError for a repeated key: one value would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise json.JSONDecodeError(f"the key {repeated[:40]!r} is given twice", "", 0)
+    return found
+
+
+def parse_json(
+    text: str | bytes, object_of: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None
+) -> Any:
     """The value in `text`. Raises JSONDecodeError, or UnicodeDecodeError, for all that can't be read.
 
+    `object_of` makes an object of its pairs, such as `distinct_keys`; by default the last of equal keys
+    counts.
     For nesting that is too deep, and for numbers of thousands of digits, json.loads raises other errors.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=object_of)
     except RecursionError as error:
         raise json.JSONDecodeError("its JSON is nested too deeply", "", 0) from error
     except ValueError as error:

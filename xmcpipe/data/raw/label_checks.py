@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from xmcpipe.data.missing_words import missing_words
+from xmcpipe.data.raw.label_twins import warn_of_twins
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
@@ -16,8 +18,12 @@ FEW = 0.5  # share of the documents' labels in the label table below which a war
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
 RARE = 0.5  # share of pairs whose label occurs once above which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
-WEIGHT = r"^[0-9]+:[0-9.]+$|:[0-9]*\.[0-9]+$|:1$"  # svmlight writes 3:1, others name:0.5
-SYMBOLS = r"^[\s!-/:-@\[-`{-~]+$"  # ASCII punctuation alone
+# svmlight writes 3:1, others name:0.5 or name (0.5)
+WEIGHT = r"^[0-9]+:[0-9.]+$|:[0-9]*\.[0-9]+$|:1$|\([0-9]*\.[0-9]+\)$"
+SYMBOLS = r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$"  # ASCII punctuation, conjunctions
+# What a web page has for &, < and the like; the semicolon may have been taken for a separator.
+ENTITY = r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)"
+ROUNDED = r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]{2,}$"  # a long number, as a spreadsheet shows it
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
 ODD_END = (
     r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
@@ -38,6 +44,9 @@ def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataF
         _check_table(names, counts > 0, table)
     _check_relevance(used)
     _check_ends(used)
+    _check_writing(used)
+    warn_of_missing("labels", missing_words(used))
+    warn_of_twins(used)
     _check_rare(used, counts)
 
 
@@ -65,9 +74,18 @@ def warn_of_repeats(figures: Mapping[str, int]) -> None:
         logger.warning(message, f"{repeated:,}", f"{documents:,}")
 
 
+def warn_of_missing(what: str, found: pl.Series) -> None:
+    """Warn if some of the labels or texts (`what`) are words for a missing value, `found`."""
+    if len(found):
+        words = ", ".join(map(repr, found.unique(maintain_order=True).head(EXAMPLES)))
+        message = "warning: %s %s are words for a missing value: %s: leave these cells empty"
+        logger.warning(message, f"{len(found):,}", what, words)
+
+
 def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:
     """Compare the labels of the documents with those of the label table."""
     _check_shift(names.filter(pl.Series(used)), table["label"])
+    warn_of_missing("texts of the label table", missing_words(table["text"].drop_nulls()))
     listed = int(used[: len(table)].sum())
     total = int(used.sum())
     if listed >= FEW * total:
@@ -110,6 +128,8 @@ def _way_out(documents: pl.Series, table: pl.Series) -> str:
         return "name the column of names in the table with --label-column"
     if documents.str.strip_chars("<>\"' ").is_in(table.str.strip_chars("<>\"' ").implode()).any():
         return "write them alike: one side has brackets or quotes around them"
+    if documents.str.to_lowercase().is_in(table.str.to_lowercase().implode()).any():
+        return "write them alike: they differ in case"
     return "check --label-column, and that the table is of the same data"
 
 
@@ -126,7 +146,7 @@ def _check_relevance(used: pl.Series) -> None:
 
 
 def _check_ends(used: pl.Series) -> None:
-    """Look for labels that still have a bracket or quote of the list that they were in, or a typed tab."""
+    """Look for labels that still have a bracket or quote of the list that they were in, or are vectors."""
     found = used.str.contains(ODD_END)
     lists = used.str.contains(r"^\[") | used.str.contains(r"\]$")
     odd = used.filter(found)
@@ -144,14 +164,19 @@ def _check_ends(used: pl.Series) -> None:
             "warning: all %s labels are made of 0 and 1, such as %r: are they vectors, read with --multi-hot?"
         )
         logger.warning(message, f"{len(used):,}", used[0])
-    symbols = used.filter(used.str.contains(SYMBOLS))
-    if len(symbols):
-        message = "warning: %s labels are symbols without a letter or digit: %s: check the label separator"
-        logger.warning(message, f"{len(symbols):,}", _examples(symbols))
-    typed = used.filter(used.str.contains(r"\\[tn]"))
-    if len(typed):
-        message = r"warning: %s labels hold \t or \n as two characters: %s"
-        logger.warning(message, f"{len(typed):,}", _examples(typed))
+
+
+def _check_writing(used: pl.Series) -> None:
+    """Warn of labels that the file's writer, or the wrong separator, left as no name."""
+    warnings = {
+        SYMBOLS: "%s labels are symbols or words such as 'and': %s: check the label separator",
+        r"\\[tn]": r"%s labels hold \t or \n as two characters: %s",
+        ENTITY: "%s labels hold characters as HTML writes them: %s: is ';' the separator, or part of them?",
+        ROUNDED: "%s labels are rounded numbers, as a spreadsheet shows them: %s: write all digits",
+    }
+    for pattern, message in warnings.items():
+        if len(found := used.filter(used.str.contains(pattern))):
+            logger.warning("warning: " + message, f"{len(found):,}", _examples(found))
 
 
 def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:

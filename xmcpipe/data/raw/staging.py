@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from xmcpipe.data.arrays import concatenate, row_offsets
+from xmcpipe.data.missing_words import missing_words
 from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.raw.vocabulary import LabelCodes
 from xmcpipe.errors import XmcpipeError
@@ -33,6 +34,7 @@ class Staging:
     empty: bool [N], whether the text is blank. split: int8 [N], the number passed to `add`.
     indptr, codes: int64 [N + 1] and int32 [P], the labels in CSR, distinct within a document; `labels.names`
       has the name of each code.
+    missing: string, the texts that are words for a missing value, such as "nan".
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Staging:
         self._ids: list[pl.Series] = []
         self._keys: list[pl.Series] = []
         self._empty: list[pl.Series] = []
+        self.missing = pl.Series("text", [], pl.String)
         self._splits: list[npt.NDArray[np.int8]] = []
         self._lengths: list[npt.NDArray[np.int64]] = []
         self._codes: list[npt.NDArray[np.int32]] = []
@@ -60,7 +63,9 @@ class Staging:
         self._splits.append(np.full(len(documents), split, np.int8))
         self._ids.append(documents["id"])
         self._keys.append(_text_keys(documents["text"], self._same_text))
-        self._empty.append(documents["text"].str.strip_chars() == "")
+        stripped = documents["text"].str.strip_chars()
+        self._empty.append(stripped == "")
+        self.missing = pl.concat([self.missing, missing_words(stripped.alias("text"))])
         self._writer.write_table(documents.select("id", "text").to_arrow().cast(TEXTS))
 
     def finish(self) -> None:

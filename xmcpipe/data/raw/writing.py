@@ -21,7 +21,12 @@ from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.filter_pairs import FilterPairs, filter_file
 from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.raw.documents import DocumentSet
-from xmcpipe.data.raw.label_checks import check_labels, compare_splits, warn_of_repeats
+from xmcpipe.data.raw.label_checks import (
+    check_labels,
+    compare_splits,
+    warn_of_missing,
+    warn_of_repeats,
+)
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
 from xmcpipe.data.raw.staging import Staging
@@ -97,6 +102,7 @@ def _stage(documents: DocumentSet, staged: Staging) -> None:
                 staged.add(batch, SPLITS[split])
                 bar.update(len(batch))
     staged.finish()
+    warn_of_missing("texts", staged.missing)
 
 
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:

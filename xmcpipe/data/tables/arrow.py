@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from xmcpipe.data.arrays import row_offsets
+from xmcpipe.data.tables.checks.foreign import foreign_kind, head_of
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
@@ -130,4 +131,6 @@ def _without_views(column: pa.Array) -> pa.Array:
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> XmcpipeError:
+    if foreign := foreign_kind(head_of(path), what.lower()):
+        return XmcpipeError(f"{path} can't be read as {what}: it is {foreign[0]}", foreign[1])
     return XmcpipeError(f"{path} can't be read as {what}: {error}", "check that the file is complete")

@@ -5,6 +5,7 @@ thread that may outlive the interpreter.
 """
 
 import csv
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from xmcpipe.data.tables.lines import text_blocks
+from xmcpipe.data.tables.lines import first_lines, text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
+logger = logging.getLogger(__name__)
+
 OTHER_DELIMITERS = (";", "\t", ",", "|")
-CHECKED, CHECKED_LINES = 1 << 16, 10  # characters and lines that are searched for another delimiter
+FOR_EXCEL = re.compile(r"\s*sep=.\s*")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         first_block = not names
         if first_block:
             names = _names(block, dialect, path)
-            _require_delimiter(names, block, dialect, path)
+            _require_delimiter(names, dialect, path)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         present = selection.present_in(names, path, way_out)
         skipped = 1 if first_block and dialect.header else 0
@@ -83,18 +86,44 @@ def _names(block: str, dialect: Dialect, path: Path) -> list[str]:
     return first if dialect.header else [str(number + 1) for number in range(len(first))]
 
 
-def _require_delimiter(names: list[str], block: str, dialect: Dialect, path: Path) -> None:
+def csv_delimiter(path: Path, encoding: str) -> str:
+    """The delimiter of a CSV file: a comma, or that which all of its first lines have if the header has none.
+
+    A log line names another one than the comma. Raises the errors of `first_lines`, and XmcpipeError for a
+    first line that names the delimiter, as Excel reads it.
+    """
+    lines = first_lines(path, encoding)
+    if lines and FOR_EXCEL.fullmatch(lines[0]):
+        raise XmcpipeError(
+            f"{path}, line 1: expected the names of columns, got {lines[0].strip()!r}, a note for Excel",
+            "remove this line",
+        )
+    other = _other_delimiter(lines, ",")
+    if other is None:
+        return ","
+    message = "%s: the first line has no comma: columns are separated by %r, as in %r (--delimiter)"
+    logger.info(message, path, other, lines[0][:60])
+    return other
+
+
+def _other_delimiter(lines: list[str], delimiter: str) -> str | None:
+    """A delimiter that all of the first lines have, if the first of them lacks `delimiter`."""
+    if not lines or delimiter in lines[0]:
+        return None
+    return next((other for other in OTHER_DELIMITERS if all(other in line for line in lines)), None)
+
+
+def _require_delimiter(names: list[str], dialect: Dialect, path: Path) -> None:
     """Raise XmcpipeError if the first lines have no delimiter, but all have another one."""
     if len(names) != 1:
         return
-    lines = [line for line in block[:CHECKED].split("\n")[:CHECKED_LINES] if line.strip()]
-    for other in OTHER_DELIMITERS:
-        if other != dialect.delimiter and all(other in line for line in lines):
-            raise XmcpipeError(
-                f"{path}: expected columns with {dialect.delimiter!r} between them, but the first line has "
-                f"none: {lines[0][:60]!r}",
-                f"set --delimiter {other!r} (delimiter)",
-            )
+    lines = first_lines(path, dialect.encoding)
+    if other := _other_delimiter(lines, dialect.delimiter):
+        raise XmcpipeError(
+            f"{path}: expected columns with {dialect.delimiter!r} between them, but the first line has none: "
+            f"{lines[0][:60]!r}",
+            f"set --delimiter {other!r} (delimiter)",
+        )
 
 
 def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, skipped: int) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from xmcpipe.data.tables.checks.foreign import foreign_kind, head_of
 from xmcpipe.errors import XmcpipeError
 
 ENDINGS = {
@@ -18,8 +19,9 @@ ENDINGS = {
 }
 NOT_COMPRESSED = ("parquet", "arrow")  # these compress their own parts
 LINE_FORMATS = ("fasttext", "libmultilabel", "annif", "pecos")  # a document a line, without named columns
-FASTTEXT = re.compile(rb"__label__\S")
+FASTTEXT = re.compile(rb"(?:.*\s)?__label__\S")  # at either end of the line
 ANNIF = re.compile(rb"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
+FEATURES = re.compile(rb"[0-9]+(,[0-9]+)*( [0-9]+:[0-9.eE+-]+)+\s*")  # svmlight, XC text
 PECOS = re.compile(rb"[0-9]+(::[0-9.]+)?(,[0-9]+(::[0-9.]+)?)*\t")
 PEEKED_BYTES = 1 << 20
 
@@ -41,8 +43,10 @@ def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
         ending = _by_first_lines(path) or ending
     if ending:
         return ending
+    if foreign := foreign_kind(head_of(path)):
+        raise XmcpipeError(f"{path}: unknown table format: it is {foreign[0]}", foreign[1])
     if similar := _similar(path):
-        raise XmcpipeError(f"{path}: unknown table format", f"its first lines look like --format {similar}")
+        raise XmcpipeError(f"{path}: unknown table format", similar)
     hint = "name it with --format: " + ", ".join([*dict.fromkeys(ENDINGS.values()), *LINE_FORMATS])
     raise XmcpipeError(f"{path}: unknown table format", f"{hint}; by default one of the endings {endings()}")
 
@@ -50,11 +54,6 @@ def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
 def endings() -> str:
     """The endings of file names that name a format, for messages."""
     return ", ".join(ENDINGS)
-
-
-def delimiter_of(format_: str) -> str:
-    """The delimiter of CSV or TSV; empty for other formats."""
-    return {"csv": ",", "tsv": "\t"}.get(format_, "")
 
 
 def _by_ending(path: Path) -> str:
@@ -80,12 +79,18 @@ def _by_first_lines(path: Path) -> str:
 
 
 def _similar(path: Path) -> str:
-    """A format of lines that a text file may have, by its first lines; empty if none."""
+    """What to do with a text file, by its first lines: most likely, its format; empty if they don't tell."""
     lines = list(_first_lines(path)) if _text_name(path) else []
+    if not lines:
+        return ""
+    if sum(bool(FASTTEXT.match(line)) for line in lines) > len(lines) / 2:
+        return "most of its first lines look like --format fasttext"
+    if all(FEATURES.fullmatch(line) for line in lines[1:]) and len(lines) > 1:
+        return "its lines look like features, not texts: name a file of texts"
     tabs = {line.count(b"\t") for line in lines}
-    if lines and tabs != {2} and all(PECOS.match(line) for line in lines):
-        return "pecos"
-    return "libmultilabel" if tabs in ({1}, {2}) else ""
+    if tabs != {2} and all(PECOS.match(line) for line in lines):
+        return "its first lines look like --format pecos"
+    return "its first lines look like --format libmultilabel" if tabs in ({1}, {2}) else ""
 
 
 def _first_lines(path: Path, most: int = 20) -> Iterator[bytes]:

@@ -13,11 +13,14 @@ from typing import Literal
 import polars as pl
 
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
-from xmcpipe.data.tables.delimited import Dialect, read_delimited
-from xmcpipe.data.tables.detect import LINE_FORMATS, delimiter_of, format_of
+from xmcpipe.data.tables.checks.headers import require_document, require_no_header
+from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
+from xmcpipe.data.tables.delimited import Dialect, csv_delimiter, read_delimited
+from xmcpipe.data.tables.detect import LINE_FORMATS, format_of
 from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_folder
 from xmcpipe.data.tables.jsonl import read_jsonl
 from xmcpipe.data.tables.labels.column import LabelReader, LabelSyntax
+from xmcpipe.data.tables.labels.separators import SeparatorCheck
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.line_formats import read_lines, require_line_format
 from xmcpipe.data.tables.selection import Selection
@@ -129,7 +132,7 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
         if rows.is_empty():
             continue
-        reader = reader or _DocumentReader(path, columns, rows.columns, format_)
+        reader = reader or _DocumentReader(path, columns, rows.columns, format_, options)
         yield reader.read(rows)
     if reader is not None:
         reader.labels.finish()
@@ -156,7 +159,9 @@ def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Ite
     quotes = options.quotes
     if quotes == "auto":
         quotes = "double" if format_ == "csv" else "none"
-    delimiter = options.delimiter or delimiter_of(format_)
+    delimiter = options.delimiter or "\t"
+    if options.delimiter is None and format_ == "csv":
+        delimiter = csv_delimiter(path, options.encoding)
     dialect = Dialect(delimiter, options.encoding, options.header, quotes, options.no_header)
     return read_delimited(path, selection, dialect)
 
@@ -189,8 +194,20 @@ def join_text(rows: pl.DataFrame, names: tuple[str, ...], separator: str, path: 
 class _DocumentReader:
     """Makes documents of the rows of one table, whose columns are `names`, batch by batch."""
 
-    def __init__(self, path: Path, columns: DocumentColumns, names: list[str], format_: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: DocumentColumns,
+        names: list[str],
+        format_: str,
+        options: TextFileOptions,
+    ) -> None:
         self._path, self._columns = path, columns
+        self._header_is_data = ""  # what to do if the first line is a header all the same
+        if format_ in LINE_FORMATS:
+            self._header_is_data = "remove this line"
+        elif format_ in ("csv", "tsv") and not options.header:
+            self._header_is_data = f"read it as the header, without {options.no_header}"
         self._compares = columns.label_separator is not None or format_ == "libmultilabel"
         syntax = columns.label_syntax(names)
         classes = None
@@ -200,7 +217,10 @@ class _DocumentReader:
         if classes is not None and columns.listed is not None and _numbered(columns.listed, len(classes)):
             logger.info("%s: the label table lists numbers of classes: labels are these numbers", path)
             classes = None
-        self.labels = LabelReader(path, syntax, classes)
+        # Labels of LibMultiLabel have blanks between them, and no option says otherwise.
+        blanks = SeparatorCheck(path, "labels", " ", "write blanks between them")
+        self.labels = LabelReader(path, syntax, classes, blanks if format_ == "libmultilabel" else None)
+        self._label_column = syntax.column
         annif_id = ANNIF_ID if syntax.bare_uris and ANNIF_ID in names else ""
         self._id = columns.id or ("id" if "id" in names else annif_id)
         self._ids = WholeNumbers(path, self._id)
@@ -210,11 +230,22 @@ class _DocumentReader:
         """The documents in the next rows of the table."""
         text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
         labels = self.labels.read(rows, self._row)
-        if not self._row and self._compares:
-            self._compare(text, labels)
+        self._check(text, labels)
         ids = self._ids_of(rows)
         self._row += len(rows)
         return pl.DataFrame([ids.alias("id"), text.alias("text"), labels.alias("labels")])
+
+    def _check(self, text: pl.Series, labels: pl.Series) -> None:
+        """Look for a header that was read as a document, and, in the first rows, for other misreadings."""
+        if not self._row and self._header_is_data:
+            require_document(self._path, text[0], labels[0].to_list(), self._header_is_data)
+        if len(self._columns.text) == 1 and self._columns.label_columns is None:
+            names = (self._columns.text[0], self._label_column)
+            require_no_header(self._path, text, labels, names, self._row)
+        if not self._row:
+            warn_of_mojibake(self._path, pl.concat([text, labels.explode().drop_nulls().alias(text.name)]))
+        if not self._row and self._compares:
+            self._compare(text, labels)
 
     def _compare(self, text: pl.Series, labels: pl.Series) -> None:
         """Warn if the text and the labels column may be swapped.

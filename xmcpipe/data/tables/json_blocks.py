@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from xmcpipe.data.tables import lines
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.json_file import parse_json
+from xmcpipe.json_file import distinct_keys, parse_json
 
 HINT = "write an object on each line, or one array of objects"
 BETWEEN = re.compile(r"[\s,]*")
@@ -60,7 +61,7 @@ def _one_object_a_line(block: str) -> bool:
 
 def _values(blocks: Iterator[str], place: JsonPlace) -> Iterator[object]:
     """The values of an array, or values one after the other."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
     text, at, number = next(blocks), 0, 1
     is_array = text.lstrip().startswith("[")
     at = text.index("[") + 1 if is_array else 0
@@ -73,6 +74,8 @@ def _values(blocks: Iterator[str], place: JsonPlace) -> Iterator[object]:
         if at < len(text):
             try:
                 value, at = decoder.raw_decode(text, at)
+            except _RepeatedKeyError as error:
+                raise place.error(number, f"invalid JSON: {error}", "give each key once") from error
             except RecursionError as error:
                 raise place.error(number, "invalid JSON: it is nested too deeply", HINT) from error
             except ValueError as error:
@@ -91,6 +94,17 @@ def _values(blocks: Iterator[str], place: JsonPlace) -> Iterator[object]:
         text, at = text[at:] + more, 0
     if is_array and not closed:
         raise place.error(number, "the array is not closed", "check that the file is complete")
+
+
+class _RepeatedKeyError(Exception):
+    """A key that an object has twice; no ValueError, which means that the value goes on in the next block."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    try:
+        return distinct_keys(pairs)
+    except ValueError as error:
+        raise _RepeatedKeyError(str(error)) from error
 
 
 def _after(text: str, at: int) -> int:

@@ -20,7 +20,7 @@ from xmcpipe.data.tables.json_shapes import way_out_of, way_out_of_label, way_ou
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.json_file import parse_json
+from xmcpipe.json_file import distinct_keys, parse_json
 
 Schema = dict[str, pl.DataType]
 
@@ -51,6 +51,7 @@ def _parse(block: str, selection: Selection, place: JsonPlace, first_line: int) 
         rows = pl.read_ndjson(io.BytesIO(block.encode()), schema=schema)
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
         return _read_by_line(enumerate(block.split("\n"), first_line), selection, schema, place)
+    _require_distinct(block, len(rows), schema, place, first_line)
     # polars returns a nested value as its JSON text, so a line with a value that looks like JSON is suspect.
     # Python's parser refuses a nested value, except for a subject; a real string that looks like JSON passes.
     strings = [name for name in schema if name not in selection.whole_numbers]
@@ -63,6 +64,26 @@ def _parse(block: str, selection: Selection, place: JsonPlace, first_line: int) 
         changed = [name for name in schema if name in selection.lists and nested[name].any()]
         rows = rows.with_columns(_replaced(rows[name], suspects, read[name]) for name in changed)
     return rows
+
+
+def _require_distinct(block: str, rows: int, schema: Schema, place: JsonPlace, first_line: int) -> None:
+    """Raise XmcpipeError for an object that has a key twice: polars takes the first value, Python the last.
+
+    Only lines that hold a key twice are parsed, in a block that holds it more often than it has rows.
+    """
+    often = [f'"{name}"' for name in schema if block.count(f'"{name}"') > rows]
+    if not often:
+        return
+    for number, line in enumerate(block.split("\n"), first_line):
+        if any(line.count(name) > 1 for name in often):
+            _parse_line(line, place, number)
+
+
+def _parse_line(line: str, place: JsonPlace, number: int) -> Any:
+    try:
+        return parse_json(line, distinct_keys)
+    except ValueError as error:
+        raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
 
 
 def _replaced(column: pl.Series, places: set[int], values: pl.Series) -> pl.Series:
@@ -98,10 +119,7 @@ def _read_by_line(
     for number, line in lines:
         if not line.strip():
             continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
+        record = _parse_line(line, place, number)
         if not isinstance(record, dict):
             raise place.error(number, f"expected an object, got {_kind(record)}")
         try:

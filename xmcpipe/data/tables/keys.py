@@ -59,7 +59,9 @@ class TableKeys:
     """Quoting of fields in CSV and TSV: "auto" is double quotes in CSV and none in TSV."""
 
     delimiter: str | None = later(None)
-    """Character between the columns of CSV and TSV, such as ";"; a comma or a tab by default."""
+    """Character between the columns of CSV and TSV, such as ";". By default a tab in TSV; in CSV a comma or,
+    if the first line has none, a character that all of the first lines have.
+    """
 
     label_column: str = "label"
     """Column of the label names in the label table; "#" if labels are the numbers of its rows, from 0."""

@@ -1,18 +1,23 @@
 """Reads the label table, which gives labels their texts and determines their order."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.tables.detect import delimiter_of, format_of
+from xmcpipe.data.tables.delimited import csv_delimiter
+from xmcpipe.data.tables.detect import format_of
 from xmcpipe.data.tables.formats import TextFileOptions, read_rows
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
-from xmcpipe.data.tables.lines import text_blocks, text_lines
+from xmcpipe.data.tables.lines import first_lines, text_blocks, text_lines
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
+logger = logging.getLogger(__name__)
+
+HEADERS = ("label", "labels", "name", "names", "tag", "tags", "category", "categories")
 ROW_NUMBER = "#"  # the name of the column of labels, if labels are the row numbers of the table, from 0
 
 
@@ -26,7 +31,9 @@ def read_label_table(path: Path, label: str, text: str, options: TextFileOptions
     XmcpipeError for a table without labels.
     """
     table = _read(path, label, text, options)
-    table = table.filter(pl.col("label") != "").unique("label", keep="first", maintain_order=True)
+    table = table.filter(pl.col("label") != "")
+    _warn_of_repeats(path, table)
+    table = table.unique("label", keep="first", maintain_order=True)
     if table.is_empty():
         raise XmcpipeError(
             f"{path}: expected at least one label, got none", "check label_table and label_column"
@@ -68,6 +75,7 @@ def _read(path: Path, label: str, text: str, options: TextFileOptions) -> pl.Dat
     if path.name.lower().removesuffix(".gz").endswith(".txt"):
         lines = [_clean(part.alias("label")) for _, part in text_lines(path, options.encoding, True)]
         names = pl.concat([empty["label"], *lines])
+        _require_names(path, options.encoding, names)
         table = pl.DataFrame([names, names.alias("text")])
     else:
         table = pl.concat([empty, *_read_table(path, text if numbered else label, text, options)])
@@ -76,10 +84,35 @@ def _read(path: Path, label: str, text: str, options: TextFileOptions) -> pl.Dat
     return table
 
 
+def _require_names(path: Path, encoding: str, names: pl.Series) -> None:
+    """Raise XmcpipeError if a line of a .txt file holds columns; warn if the first one is a header."""
+    lines = first_lines(path, encoding)
+    if len(lines) > 1 and all("\t" in line for line in lines):
+        raise XmcpipeError(
+            f"{path}: expected a label on each line, got tabs between columns: {lines[0][:60]!r}",
+            "call it .tsv, with --no-label-header if it has no header",
+        )
+    if len(names) and names[0].lower() in HEADERS:
+        message = "warning: %s: the first line, %r, is read as a label: remove it if it is a header"
+        logger.warning(message, path, names[0])
+
+
+def _warn_of_repeats(path: Path, table: pl.DataFrame) -> None:
+    """Warn if a label has several texts, of which only the first one counts."""
+    texts = table.unique().filter(pl.col("text") != "")
+    repeated = texts.filter(texts["label"].is_duplicated())
+    if len(repeated):
+        label = repeated["label"][0]
+        first, second = table.filter(pl.col("label") == label)["text"].unique(maintain_order=True)[:2]
+        message = "warning: %s: %s labels have several texts, of which the first one counts: %r has %r and %r"
+        logger.warning(message, path, f"{repeated['label'].n_unique():,}", label, first[:60], second[:60])
+
+
 def _read_table(path: Path, label: str, text: str, options: TextFileOptions) -> Iterator[pl.DataFrame]:
     options = replace(options, format="auto", no_header="--no-label-header")
-    delimiter = delimiter_of(format_of(path))
-    if delimiter and not options.header:
+    format_ = format_of(path)
+    if format_ in ("csv", "tsv") and not options.header:
+        delimiter = csv_delimiter(path, options.encoding) if format_ == "csv" else "\t"
         yield from _read_pairs(path, delimiter, options.encoding)
         return
     ways_out = {

@@ -10,6 +10,7 @@ from typing import IO, cast
 
 import polars as pl
 
+from xmcpipe.data.tables.checks.foreign import HEAD_BYTES, require_own_kind, utf_16_order
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -36,10 +37,12 @@ def text_blocks(
     lines of a file without a line feed end with a carriage return, and these become line feeds. A byte order
     mark at the start of UTF-8 is skipped. Raises XmcpipeError, with file and line, for bytes that aren't
     valid in `encoding` (with `hint`), for a quote that is never closed, and for a line of more than
-    LONGEST_LINE characters; and XmcpipeError for an unknown encoding and a file that can't be read.
+    LONGEST_LINE characters; and XmcpipeError for an unknown encoding, a file that can't be read, and one that
+    is no text by its first bytes.
     """
     codec = _text_codec(encoding)
     try:
+        _require_text(path, codec)
         end = _line_end(path) if carriage_returns else "\n"
         with open_bytes(path) as file, io.TextIOWrapper(file, encoding=codec, newline=end) as text:
             for line, block in _blocks(text, path, quoted_by, end):
@@ -52,7 +55,7 @@ def text_blocks(
     except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
         raise XmcpipeError(f"{path} can't be read as {encoding}: {error}", BYTE_ORDER_HINT) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read: {error}", "check that the file is complete") from error
+        raise _unreadable(path, error) from error
 
 
 def text_lines(path: Path, encoding: str, carriage_returns: bool = False) -> Iterator[tuple[int, pl.Series]]:
@@ -73,9 +76,39 @@ def text_lines(path: Path, encoding: str, carriage_returns: bool = False) -> Ite
         yield first, lines.str.strip_suffix("\r")
 
 
+def first_lines(path: Path, encoding: str, most: int = 10) -> list[str]:
+    """The first lines that aren't blank, at most `most`, of the first 64 thousand characters or so.
+
+    Raises XmcpipeError for an unknown encoding, a file that can't be read, and one that is no text.
+    """
+    codec = _text_codec(encoding)
+    try:
+        _require_text(path, codec)
+        with open_bytes(path) as file:
+            head = file.read(1 << 16)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    lines = head.decode(codec, "ignore").splitlines()
+    whole = lines[:-1] if len(head) == 1 << 16 and len(lines) > 1 else lines
+    return [line for line in whole if line.strip()][:most]
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """Open `path` for reading, decompressed if its name ends in .gz."""
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _require_text(path: Path, codec: str) -> None:
+    """Raise XmcpipeError for a file of another kind, and for text whose characters have two or four bytes."""
+    with open_bytes(path) as file:
+        head = file.read(HEAD_BYTES)
+    require_own_kind(path, head)
+    order = utf_16_order(head)
+    if order and not codec.startswith(("utf-16", "utf-32")):
+        raise XmcpipeError(
+            f"{path}: its first characters have zeros for bytes, which is not {codec.removesuffix('-sig')}",
+            f"set --encoding {order} (encoding)",
+        )
 
 
 def _line_end(path: Path) -> str:
@@ -118,6 +151,10 @@ def _rest_of_line(text: io.TextIOWrapper, path: Path, line: int, end: str) -> st
             "check the file: each document must be one line",
         )
     return rest
+
+
+def _unreadable(path: Path, error: Exception) -> XmcpipeError:
+    return XmcpipeError(f"{path} can't be read: {error}", "check that the file is complete")
 
 
 def _text_codec(encoding: str) -> str:

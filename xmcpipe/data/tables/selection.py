@@ -1,6 +1,7 @@
 """The choice of columns to read from a table of any format, and errors that name a column or a row."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,12 @@ class Selection:
         `way_out`, of any column.
         """
         columns = ", ".join(column[:40] for column in present[:20]) or "none"
+        numbered = [
+            each for each in present if re.fullmatch(rf"{name.removesuffix('s')}s?[ _.-]?\d+", each, re.I)
+        ]
+        if len(numbered) > 1:
+            way_out = f"write {', '.join(numbered[:4])} as one column {name!r}"
+            return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", way_out)
         close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
         ways = (self.ways_out.get(name, "name the right column (see xmcpipe import --help)"), way_out)
         hint = f"did you mean {close[0]!r}?" if close else ", or ".join(filter(None, ways))

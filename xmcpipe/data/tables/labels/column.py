@@ -44,9 +44,16 @@ class LabelReader:
     """Reads the labels of one table, batch by batch; `finish` checks what only the whole table shows.
 
     `class_names` are the names of numbered classes that the file itself has (see tables/arrow.py), if any.
+    `separators` looks for other separators than that of `syntax`.
     """
 
-    def __init__(self, path: Path, syntax: LabelSyntax, class_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        syntax: LabelSyntax,
+        class_names: Sequence[str] | None = None,
+        separators: SeparatorCheck | None = None,
+    ) -> None:
         self._path, self._syntax, self._class_names = path, syntax, class_names
         # The shell passes '\t' as two characters.
         separator = None if syntax.separator is None else syntax.separator.replace("\\t", "\t")
@@ -54,7 +61,7 @@ class LabelReader:
             logger.info("%s: the label separator %r is read as a tab", path, syntax.separator)
         self._separator = separator
         self._vectors = VectorCheck(path, syntax.column)
-        self._separators: SeparatorCheck | None = SeparatorCheck(path, syntax.column, separator)
+        self._separators: SeparatorCheck | None = separators or SeparatorCheck(path, syntax.column, separator)
         self._numbers, self._pieces = WholeNumbers(path, syntax.column), WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
         self._named_vectors: bool | None = None
@@ -167,7 +174,10 @@ class LabelReader:
                 "remove label_separator",
             )
         lists = self._numbers.strings(column)
-        if self._separators is not None:
+        check = self._separators
+        if check is not None and check.separator is not None:
+            check.add(lists.list.join(check.separator).fill_null(""))
+        elif check is not None:
             several = bool((lists.list.len() > 1).any())
             self._separators = None if several else self._separators
             if self._separators is not None:

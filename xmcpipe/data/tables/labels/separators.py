@@ -38,12 +38,14 @@ def likely_separator(values: pl.Series) -> str | None:
 class SeparatorCheck:
     """Looks at values that should be one label, or several with `separator` between them, batch by batch.
 
-    `separator` is None for lists: their items are single labels.
+    `separator` is None for lists: their items are single labels. `way_out` is what to do if another one
+    separates the labels, by default to set it.
     """
 
     path: Path
     column: str
     separator: str | None
+    way_out: str = ""
     values: int = 0
     split: int = 0
     sample: set[str] = field(default_factory=set)
@@ -69,13 +71,14 @@ class SeparatorCheck:
             having = [value for value in self.sample if other in value.strip() and other != self.separator]
             if len(having) < max(1, LEAST_SHARE * len(self.sample)):
                 continue
-            if shown is None and other not in SURE and not self._come_back(having, other):
+            if shown is None and other not in SURE and not self._come_back_or_fewer(having, other):
                 continue
             fault = f"no value in column {self.column!r} has the separator {shown}"
             if shown is None:
                 fault = f"each list in column {self.column!r} holds one string"
             fault = f"{self.path}: {fault}, but {len(having):,} have {option}, such as {min(having)[:60]!r}"
-            way_out = f"set --label-separator {option}" if shown else f"split the strings at {option}"
+            by_default = f"set --label-separator {option}" if shown else f"split the strings at {option}"
+            way_out = self.way_out or by_default
             if other in SURE and self._fewer(other):
                 raise XmcpipeError(fault, way_out)
             logger.warning("warning: %s: each is one label; if it holds several, %s", fault, way_out)
@@ -88,6 +91,8 @@ class SeparatorCheck:
         """Warn if many labels, split at the separator, still hold another one."""
         assert self.separator is not None
         pieces = {piece.strip() for value in self.sample for piece in value.split(self.separator)} - {""}
+        if self._commas_too(pieces):
+            return
         others = [*SURE, *([","] if not self.separator.strip() else [])]
         if self.separator.strip() != self.separator and self.separator.strip():
             others.append(self.separator.strip())  # such as "," if the separator is ", "
@@ -98,6 +103,24 @@ class SeparatorCheck:
                 shown = SEPARATORS.get(other, repr(other))
                 logger.warning(message, self.path, len(having), self.column, shown, min(having)[:60])
                 return
+
+    def _commas_too(self, pieces: set[str]) -> bool:
+        """Warn, and return True, if in some rows commas stand where others have the separator.
+
+        Many names have a comma. Two labels that other rows have one by one are no name.
+        """
+        having = [piece for piece in pieces if "," in piece and self.separator != ","]
+        joined = [piece for piece in having if {part.strip() for part in piece.split(",")} <= pieces]
+        if len(joined) < max(1, LEAST_SHARE * len(pieces)) or 2 * len(joined) < len(having):
+            return False
+        message = "warning: %s: %d labels in column %r are other labels with ',' between them, such as %r: "
+        message += "use one separator in all rows"
+        logger.warning(message, self.path, len(joined), self.column, min(joined)[:60])
+        return True
+
+    def _come_back_or_fewer(self, having: list[str], other: str) -> bool:
+        """Whether `_come_back`, or most values hold `other` and are made of fewer pieces."""
+        return self._come_back(having, other) or (2 * len(having) > len(self.sample) and self._fewer(other))
 
     def _come_back(self, having: list[str], other: str) -> bool:
         """Whether most values that hold `other` have a piece that is a value itself."""

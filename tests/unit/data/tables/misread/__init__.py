@@ -1,0 +1,1 @@
+"""Files that a reader could take for something that they are not."""

@@ -1,0 +1,129 @@
+"""Files that aren't what their names say: other formats, other encodings, other delimiters."""
+
+import gzip
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.data.tables.contents import TRUTH, Import, csv_text, jsonl, sorted_
+
+TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
+FROM_TRUTH = sorted_(TRUTH)
+
+
+def _parquet() -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": list(TRUTH), "labels": list(TRUTH.values())}), sink)
+    return bytes(sink.getvalue())
+
+
+def _arrow() -> bytes:
+    sink, table = pa.BufferOutputStream(), pa.table({"text": list(TRUTH), "labels": list(TRUTH.values())})
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("x.csv", _parquet(), "x.csv is a Parquet file (read it with --format parquet)"),
+        ("x.jsonl", _arrow(), "x.jsonl is an Arrow file (read it with --format arrow)"),
+        (
+            "x.parquet",
+            _arrow(),
+            "can't be read as Parquet: it is an Arrow file (read it with --format arrow)",
+        ),
+        (
+            "x.arrow",
+            _parquet(),
+            "can't be read as Arrow: it is a Parquet file (read it with --format parquet)",
+        ),
+        ("x.pq", _parquet(), "unknown table format: it is a Parquet file (read it with --format parquet)"),
+        ("x.csv", gzip.compress(TABLE.encode()), "x.csv is compressed by gzip (add .gz to its name)"),
+        ("x.xlsx", b"PK\x03\x04" + bytes(60), "it is a zip archive or a workbook (unpack it, or save its"),
+        ("x.csv", b"PK\x03\x04" + bytes(60), "x.csv is a zip archive or a workbook"),
+        (
+            "x.jsonl.zst",
+            b"\x28\xb5\x2f\xfd" + bytes(60),
+            "it is compressed by zstd (unpack it with `unzstd`)",
+        ),
+        ("x.pkl", b"\x80\x04\x95" + bytes(60), "it is a pickle, which is never loaded"),
+        ("x.csv", b"\n<!DOCTYPE html>\n<html>404</html>\n", "x.csv is a web page (download the file itself)"),
+        ("x.csv", POINTER, "is a pointer of Git LFS, not the file itself (run `git lfs pull`)"),
+        ("x.parquet", POINTER, "it is a pointer of Git LFS, not the file itself"),
+        ("x.txt", b"2 3 4\n0,2 0:0.5 3:1\n1 2:1e-3\n", "its lines look like features, not texts"),
+    ],
+)
+def test_files_of_another_kind_are_named(read: Import, name: str, content: bytes, fault: str) -> None:
+    assert fault in read(name, content).error
+
+
+def test_one_format_may_have_the_name_of_another(read: Import) -> None:
+    for name, content, format_ in (("x.csv", _parquet(), "parquet"), ("x.pq", _arrow(), "arrow")):
+        assert read(name, content, format=format_).labels == FROM_TRUTH
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_without_a_mark_name_their_encoding(read: Import, encoding: str) -> None:
+    content = TABLE.encode(encoding)
+    error = read("x.csv", content, label_separator=";").error
+    assert f"which is not utf-8 (set --encoding {encoding} (encoding))" in error
+    assert read("x.csv", content, label_separator=";", encoding=encoding).labels == FROM_TRUTH
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_csv_with_another_delimiter_is_read_and_says_so(read: Import, delimiter: str) -> None:
+    content = TABLE.replace(";", "/").replace(",", delimiter)
+    got = read("x.csv", content, label_separator="/")
+    assert got.labels == FROM_TRUTH
+    assert any(
+        f"the first line has no comma: columns are separated by {delimiter!r}" in each for each in got.log
+    )
+    assert read("x.csv", content, label_separator="/", delimiter=delimiter).labels == FROM_TRUTH
+    refused = read("x.csv", content, label_separator="/", delimiter=",").error
+    assert f"the first line has none: {'text' + delimiter + 'labels'!r} (set --delimiter" in refused
+
+
+def test_the_note_for_excel_is_no_header(read: Import) -> None:
+    error = read("x.csv", "sep=;\n" + TABLE.replace(",", ";"), label_separator=",").error
+    assert "line 1: expected the names of columns, got 'sep=;', a note for Excel (remove this line)" in error
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+@pytest.mark.parametrize("text", ["caf\u00e9 au lait", "it\u2019s", "\u4e2d\u6587 \u3042"])
+def test_utf_8_that_was_read_as_something_else_is_warned_about(
+    read: Import, encoding: str, text: str
+) -> None:
+    content = "".join(f'{{"text": "{text} {row}", "labels": ["a", "b{row}"]}}\n' for row in range(4))
+    try:
+        content.encode().decode(encoding)
+    except UnicodeDecodeError:
+        pytest.skip("cp1252 has no character for a byte of this text, and refuses it")
+    read_so = read("x.jsonl", content, encoding=encoding)
+    assert any(
+        "characters look like UTF-8 that was read in another encoding" in line for line in read_so.warnings
+    )
+    assert not read("x.jsonl", content).warnings
+    in_latin = "caf\u00e9 \u00c4rger \u00df".encode("latin-1")
+    assert not read("y.jsonl", b'{"text": "%s", "labels": ["a"]}\n' % in_latin, encoding="latin-1").warnings
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+def test_a_key_that_is_given_twice_is_refused(read: Import, name: str) -> None:
+    rows = jsonl(TRUTH).splitlines()
+    rows[3] = rows[3].replace('"text"', '"labels": ["zeta"], "text"')
+    content = "\n".join(rows) if name == "x.jsonl" else f"[{','.join(rows)}]"
+    place = "line 4" if name == "x.jsonl" else "object 4"
+    assert f"{place}: invalid JSON: the key 'labels' is given twice" in read(name, content).error
+
+
+def test_the_name_of_a_key_may_be_a_value(read: Import) -> None:
+    rows: dict[str, Any] = {"0": ["labels", "text"], "1": ["labels"], "2": ["text"]}
+    got = read("x.jsonl", jsonl(rows))
+    assert (got.labels, got.error) == (sorted_(rows), "")

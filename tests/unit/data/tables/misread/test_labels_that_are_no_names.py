@@ -1,0 +1,92 @@
+"""Labels that a separator, a spreadsheet, a web page or a keyboard left as something else than names."""
+
+import pytest
+
+from tests.unit.data.tables.contents import TRUTH, Import, csv_text, sorted_
+
+TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
+
+
+def _warned(read: Import, labels: dict[str, str], separator: str, part: str) -> bool:
+    return any(part in line for line in read("x.csv", csv_text(labels), label_separator=separator).warnings)
+
+
+@pytest.mark.parametrize(
+    ("other", "part"),
+    [
+        ("alpha\u200b", r"'alpha' and 'alpha\u200b'"),
+        ("al\u00adpha", r"'alpha' and 'al\xadpha'"),
+        ("cafe\u0301", r"'caf\xe9' and 'cafe\u0301'"),
+        ("deep\u00a0learning", r"'deep learning' and 'deep\xa0learning'"),
+    ],
+)
+def test_labels_that_look_the_same(read: Import, other: str, part: str) -> None:
+    labels = {"0": "alpha;caf\u00e9;deep learning", "1": f"beta;{other}", "2": "beta"}
+    assert _warned(read, labels, ";", f"2 labels look like another one, and differ in blanks or invisible "
+                   f"characters: {part}")  # fmt: skip
+
+
+def test_labels_that_differ_in_case(read: Import) -> None:
+    labels = {"0": "art;law", "1": "Art;Law", "2": "law"}
+    assert _warned(read, labels, ";", "4 of 4 labels differ from another one only in case: 'art' and 'Art'")
+    many = {str(row): f"name {row};name" for row in range(40)} | {"40": "Name 3"}
+    assert not _warned(read, many, ";", "only in case")  # polish and Polish
+
+
+def test_characters_as_web_pages_write_them(read: Import) -> None:
+    labels = {"0": "food &amp; drink;art", "1": "art;law", "2": "food &amp; drink"}
+    assert _warned(read, labels, ";", "hold characters as HTML writes them: 'food &amp'")
+    assert not _warned(read, {"0": "R&D;AT&T", "1": "AT&T;law"}, ";", "HTML")
+
+
+def test_numbers_that_a_spreadsheet_rounded(read: Import) -> None:
+    labels = {"0": "1.23457E+12;7", "1": "7;8", "2": "8"}
+    assert _warned(
+        read, labels, ";", "1 labels are rounded numbers, as a spreadsheet shows them: '1.23457E+12'"
+    )
+
+
+def test_words_between_labels(read: Import) -> None:
+    labels = {"0": "art and law", "1": "law and art", "2": "art"}
+    assert _warned(
+        read, labels, " ", "1 labels are symbols or words such as 'and': 'and': check the label sep"
+    )
+
+
+def test_a_weight_in_parentheses_is_refused(read: Import) -> None:
+    text = csv_text({row: ";".join(f"{label} (0.75)" for label in labels) for row, labels in TRUTH.items()})
+    assert "end with a value (:), such as" in read("x.csv", text, label_separator=";").error
+    assert not _warned(read, {"0": "Python (3.7);a", "1": "a;b"}, ";", "value")
+
+
+def test_two_separators_in_one_column(read: Import) -> None:
+    labels = {"0": "a;b", "1": "a,b", "2": "b,c", "3": "b;c"}
+    assert _warned(read, labels, ";", "2 labels in column 'labels' are other labels with ',' between them")
+    # Names with a comma, of which the parts are no labels.
+    names = {"0": "Smith, John;Doe, Jane", "1": "Smith, Jane;Doe, Jane", "2": "law;Smith, John"}
+    assert not read("x.csv", csv_text(names), label_separator=";").warnings
+
+
+@pytest.mark.parametrize("between", [",", "; "])
+def test_libmultilabel_with_another_separator(read: Import, between: str) -> None:
+    lines = "".join(f"{between.join(labels)}\tnote {row} about\n" for row, labels in TRUTH.items())
+    got = read("x.txt", lines, format="libmultilabel")
+    assert any(repr(between.strip()) in line for line in (*got.warnings, got.error))
+
+
+def test_lists_of_one_string_with_commas_in_it(read: Import) -> None:
+    rows = "".join(
+        f'{{"text": "note {row}", "labels": ["{pair}"]}}\n'
+        for row, pair in enumerate(("a, b", "b, c", "c, a", "a, c", "b, a"))
+    )
+    assert any("holds one string, but 5 have ','" in line for line in read("x.jsonl", rows).warnings)
+    names = "".join(
+        f'{{"text": "note {row}", "labels": ["{name}"]}}\n'
+        for row, name in enumerate(("Smith, John", "Doe, Jane", "Roe, Richard", "law"))
+    )
+    assert not read("x.jsonl", names).warnings
+
+
+def test_a_plain_table_has_no_warnings(read: Import) -> None:
+    got = read("x.csv", TABLE, label_separator=";")
+    assert (got.labels, got.warnings) == (sorted_(TRUTH), [])

@@ -1,0 +1,74 @@
+"""Headers among documents, cells for a missing value, label tables with more than labels."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.data.tables.contents import TRUTH, Import, csv_text, sorted_
+
+TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
+LINES = "".join(f"{' '.join(labels)}\tnote {row} about\n" for row, labels in TRUTH.items())
+
+
+@pytest.mark.parametrize("header", ["labels\ttext\n", "label\ttitle\n", "Tags\tText\n"])
+def test_lines_of_labels_and_texts_have_no_header(read: Import, header: str) -> None:
+    error = read("x.txt", header + LINES, format="libmultilabel").error
+    assert "expected a document in the first line, got a header" in error
+    assert error.endswith("(remove this line)")
+    assert read("x.txt", LINES, format="libmultilabel").labels == sorted_(TRUTH)
+
+
+def test_a_header_that_is_read_as_data(read: Import) -> None:
+    table = {"label_separator": ";", "header": False, "text": ["1"], "labels": "2"}
+    error = read("x.csv", TABLE, **table).error
+    assert "got a header: 'text', 'labels' (read it as the header, without --no-header)" in error
+    assert not read("x.csv", TABLE.split("\n", 1)[1], **table).error
+
+
+def test_tables_that_were_joined_with_their_headers(read: Import) -> None:
+    error = read("x.csv", TABLE + TABLE, label_separator=";").error
+    assert "row 13: expected a document, got the header again: 'text', 'labels' (remove this row)" in error
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "<NA>", "#N/A", "#REF!"])
+def test_words_for_a_missing_value_are_warned_about(read: Import, tmp_path: Path, word: str) -> None:
+    def warned(content: str, what: str, **table: str) -> bool:
+        lines = read("x.csv", content, label_separator=";", **table).warnings
+        return any(f"{what} are words for a missing value: {word!r}" in line for line in lines)
+
+    assert warned(TABLE + f"one more,{word}\n", "1 labels")
+    assert warned(TABLE + f"{word},alpha\n", "2 texts")  # the table is both splits
+    assert not warned(TABLE, "")
+    listed = tmp_path / "labels.csv"
+    listed.write_text(f"label,text\nalpha,{word}\nbeta,the second\n")
+    assert warned(TABLE, "1 texts of the label table", label_table=str(listed))
+
+
+def test_a_label_table_with_two_texts_for_a_label(read: Import, tmp_path: Path) -> None:
+    listed = tmp_path / "labels.csv"
+    listed.write_text("label,text\nalpha,one\nbeta,two\nalpha,other\nbeta,two\n")
+    got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
+    assert got.vocabulary["alpha"] == "one"
+    assert any("1 labels have several texts" in line and "'one' and 'other'" in line for line in got.warnings)
+
+
+def test_a_label_table_of_lines(read: Import, tmp_path: Path) -> None:
+    listed = tmp_path / "labels.txt"
+    listed.write_text("alpha\tthe first\nbeta\tthe second\n")
+    error = read("x.csv", TABLE, label_separator=";", label_table=str(listed)).error
+    assert "expected a label on each line, got tabs between columns" in error
+    listed.write_text("label\nalpha\nbeta\ngamma\ndelta\neps\n")
+    got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
+    assert any("the first line, 'label', is read as a label" in line for line in got.warnings)
+
+
+def test_a_label_table_that_differs_in_case(read: Import, tmp_path: Path) -> None:
+    listed = tmp_path / "labels.csv"
+    listed.write_text("label,text\nALPHA,one\nBETA,two\n")
+    error = read("x.csv", TABLE, label_separator=";", label_table=str(listed)).error
+    assert error.endswith("(write them alike: they differ in case)")
+
+
+def test_labels_in_numbered_columns_are_not_one_column(read: Import) -> None:
+    error = read("x.csv", "text,label1,label2\none,a,b\ntwo,b,\n", label_separator=";").error
+    assert error.endswith("(write label1, label2 as one column 'labels')")
