@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from xmcpipe.data.missing_words import missing_words
-from xmcpipe.data.raw.label_twins import warn_of_twins
+from xmcpipe.data.raw.label_writing import warn_of_writing
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
@@ -19,22 +19,22 @@ NOTICED = 0.001  # share of names with an odd end from which a warning appears
 RARE = 0.5  # share of pairs whose label occurs once above which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
 # svmlight writes 3:1, others name:0.5 or name (0.5)
-WEIGHT = r"^[0-9]+:[0-9.]+$|:[0-9]*\.[0-9]+$|:1$|\([0-9]*\.[0-9]+\)$"
-SYMBOLS = r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$"  # ASCII punctuation, conjunctions
-# What a web page has for &, < and the like; the semicolon may have been taken for a separator.
-ENTITY = r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)"
-ROUNDED = r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]{2,}$"  # a long number, as a spreadsheet shows it
+WEIGHT = r"^[0-9]+:[0-9.]+$|[:=][0-9]*\.[0-9]+$|[:=]1$|\([0-9]*\.[0-9]+\)$"
+REPEATING = 0.1  # share of the documents with a label twice from which a warning appears
+COMMON = 0.95  # share of the documents with one label from which a warning appears
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
 ODD_END = (
     r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
 )
 
 
-def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataFrame | None) -> None:
+def check_labels(
+    names: pl.Series, codes: npt.NDArray[np.int32], documents: int, table: pl.DataFrame | None
+) -> None:
     """Raise XmcpipeError for labels that surely were read wrongly, and warn about those that may have been.
 
     `names` has the name of each code, string [codes]; `codes` are those of all pairs of a document and a
-    label. The label `table`, if any, has the first codes.
+    label, distinct in a document, of N `documents`. The label `table`, if any, has the first codes.
     """
     counts = np.bincount(codes, minlength=len(names))
     used = names.filter(pl.Series(counts > 0))
@@ -44,10 +44,10 @@ def check_labels(names: pl.Series, codes: npt.NDArray[np.int32], table: pl.DataF
         _check_table(names, counts > 0, table)
     _check_relevance(used)
     _check_ends(used)
-    _check_writing(used)
     warn_of_missing("labels", missing_words(used))
-    warn_of_twins(used)
+    warn_of_writing(used)
     _check_rare(used, counts)
+    _check_common(names, counts, documents)
 
 
 def compare_splits(names: pl.Series, train: npt.NDArray[np.int32], test: npt.NDArray[np.int32]) -> None:
@@ -166,25 +166,28 @@ def _check_ends(used: pl.Series) -> None:
         logger.warning(message, f"{len(used):,}", used[0])
 
 
-def _check_writing(used: pl.Series) -> None:
-    """Warn of labels that the file's writer, or the wrong separator, left as no name."""
-    warnings = {
-        SYMBOLS: "%s labels are symbols or words such as 'and': %s: check the label separator",
-        r"\\[tn]": r"%s labels hold \t or \n as two characters: %s",
-        ENTITY: "%s labels hold characters as HTML writes them: %s: is ';' the separator, or part of them?",
-        ROUNDED: "%s labels are rounded numbers, as a spreadsheet shows them: %s: write all digits",
-    }
-    for pattern, message in warnings.items():
-        if len(found := used.filter(used.str.contains(pattern))):
-            logger.warning("warning: " + message, f"{len(found):,}", _examples(found))
-
-
 def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:
     """Warn if most labels occur once, as whole sentences or wrongly split text do."""
     singles, pairs = int((counts == 1).sum()), int(counts.sum())
     if pairs >= 10 and singles > RARE * pairs:
         message = "warning: %s of %s labels occur once, such as %r: check the labels column and its separator"
         logger.warning(message, f"{singles:,}", f"{len(used):,}", used[0][:60])
+
+
+def _check_common(names: pl.Series, counts: npt.NDArray[np.int64], documents: int) -> None:
+    """Warn of a label that nearly all documents have: it says nothing, and may fill lists or vectors."""
+    code = int(counts.argmax())
+    if documents >= 10 and counts[code] >= COMMON * documents and len(names) > 1:
+        message = "warning: %s of %s documents have the label %r: does it fill lists up to one length?"
+        logger.warning(message, f"{counts[code]:,}", f"{documents:,}", names[code][:60])
+
+
+def warn_of_repeated_labels(repeating: int, documents: int) -> None:
+    """Warn if a tenth of the documents or more have a label more than once."""
+    if repeating >= max(2, REPEATING * documents):
+        message = "warning: %s of %s documents have a label more than once, and are read as having it once: "
+        message += "are their lists vectors, or filled up to one length?"
+        logger.warning(message, f"{repeating:,}", f"{documents:,}")
 
 
 def _examples(names: pl.Series) -> str:

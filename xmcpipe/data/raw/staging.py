@@ -34,6 +34,7 @@ class Staging:
     empty: bool [N], whether the text is blank. split: int8 [N], the number passed to `add`.
     indptr, codes: int64 [N + 1] and int32 [P], the labels in CSR, distinct within a document; `labels.names`
       has the name of each code.
+    merged_labels, repeating: int, the labels that a document has more than once, and such documents.
     missing: string, the texts that are words for a missing value, such as "nan".
     """
 
@@ -42,7 +43,7 @@ class Staging:
     ) -> None:
         self.path = path
         self.labels = LabelCodes(labels)
-        self.merged_labels = 0
+        self.merged_labels = self.repeating = 0
         self._same_text = same_text
         self._writer = ParquetFileWriter(path, TEXTS, compression="zstd", compression_level=1)
         self._ids: list[pl.Series] = []
@@ -57,7 +58,9 @@ class Staging:
         """Append a batch: `id` string, `text` string, `labels` list<string> or list<integer>; no nulls."""
         labels = documents["labels"].list.unique(maintain_order=True)
         lengths = labels.list.len().cast(pl.Int64).to_numpy()
-        self.merged_labels += int(documents["labels"].list.len().sum()) - int(lengths.sum())
+        merged = documents["labels"].list.len().cast(pl.Int64).to_numpy() - lengths
+        self.merged_labels += int(merged.sum())
+        self.repeating += int((merged > 0).sum())
         self._codes.append(self.labels.encode(labels.filter(labels.list.len() > 0).explode()))
         self._lengths.append(lengths)
         self._splits.append(np.full(len(documents), split, np.int8))

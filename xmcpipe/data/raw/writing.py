@@ -25,6 +25,7 @@ from xmcpipe.data.raw.label_checks import (
     check_labels,
     compare_splits,
     warn_of_missing,
+    warn_of_repeated_labels,
     warn_of_repeats,
 )
 from xmcpipe.data.raw.policies import Policies
@@ -66,7 +67,7 @@ def write_raw(
     staged = Staging(scratch / "texts.parquet", policies.same_text, names)
     try:
         _stage(documents, staged)
-        check_labels(staged.labels.names, staged.codes, documents.label_table)
+        check_labels(staged.labels.names, staged.codes, len(staged.keys), documents.label_table)
         if "test" in documents.splits:
             of_test = np.repeat(staged.split == TEST, np.diff(staged.indptr))
             compare_splits(staged.labels.names, staged.codes[~of_test], staged.codes[of_test])
@@ -103,6 +104,7 @@ def _stage(documents: DocumentSet, staged: Staging) -> None:
                 bar.update(len(batch))
     staged.finish()
     warn_of_missing("texts", staged.missing)
+    warn_of_repeated_labels(staged.repeating, len(staged.keys))
 
 
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:

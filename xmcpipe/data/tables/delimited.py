@@ -23,6 +23,7 @@ from xmcpipe.errors import XmcpipeError
 logger = logging.getLogger(__name__)
 
 OTHER_DELIMITERS = (";", "\t", ",", "|")
+BACKSLASHES = 0.1  # escaped quotes a row from which a warning appears
 FOR_EXCEL = re.compile(r"\s*sep=.\s*")
 
 
@@ -67,10 +68,23 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             frame = _parse(block, names, present, dialect, skipped)
         except pa.ArrowInvalid as error:
             raise _bad_row(path, error, rows_before, skipped, dialect) from error
+        if first_block and dialect.quoted:
+            _warn_of_backslashes(block, len(frame), path)
         yield frame
         rows_before += len(frame)
     if not names:
         raise XmcpipeError(f"{path}: expected a table, got an empty file", "check the file")
+
+
+def _warn_of_backslashes(block: str, rows: int, path: Path) -> None:
+    """Warn if quotes inside of values have a backslash before them: CSV has a second quote instead."""
+    count = block.count('\\"')
+    if count >= max(2, BACKSLASHES * rows):
+        at = block.index('\\"')
+        message = (
+            "warning: %s: quotes have a backslash before them, %s times, such as %r: double them instead"
+        )
+        logger.warning(message, path, f"{count:,}", block[max(0, at - 20) : at + 20])
 
 
 def _names(block: str, dialect: Dialect, path: Path) -> list[str]:

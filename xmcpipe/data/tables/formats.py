@@ -15,6 +15,7 @@ import polars as pl
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
+from xmcpipe.data.tables.checks.texts import warn_of_odd_texts
 from xmcpipe.data.tables.delimited import Dialect, csv_delimiter, read_delimited
 from xmcpipe.data.tables.detect import LINE_FORMATS, format_of
 from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_folder
@@ -243,6 +244,7 @@ class _DocumentReader:
             names = (self._columns.text[0], self._label_column)
             require_no_header(self._path, text, labels, names, self._row)
         if not self._row:
+            warn_of_odd_texts(self._path, text)
             warn_of_mojibake(self._path, pl.concat([text, labels.explode().drop_nulls().alias(text.name)]))
         if not self._row and self._compares:
             self._compare(text, labels)

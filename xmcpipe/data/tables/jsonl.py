@@ -196,5 +196,5 @@ def _present_columns(block: str, rows: pl.DataFrame, selection: Selection, path:
         for name in selection.required:
             if absent.issuperset((name, *selection.stand_ins.get(name, ()))):
                 first = parse_json(next(filter(str.strip, block.split("\n"))))
-                raise selection.missing(path, name, list(keys), way_out_of(first, selection.required))
+                raise selection.missing(path, name, list(keys), sure=way_out_of(first, selection.required))
     return tuple(name for name in rows.columns if name not in absent)

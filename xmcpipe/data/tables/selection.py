@@ -45,11 +45,13 @@ class Selection:
                 raise XmcpipeError(f"{path}: {names.count(name)} columns are called {name!r}", "rename them")
         return present
 
-    def missing(self, path: Path, name: str, present: list[str], way_out: str = "") -> XmcpipeError:
+    def missing(
+        self, path: Path, name: str, present: list[str], way_out: str = "", sure: str = ""
+    ) -> XmcpipeError:
         """The error for a column `name` that is not among the columns `present` of the file.
 
-        Its hint names the most similar column or, if there is none, the ways out: that of the column, and
-        `way_out`, of any column.
+        Its hint is `sure`, the way out that the content of the file tells; or names the most similar column;
+        or, if there is none, has the ways out: that of the column, and `way_out`, of any column.
         """
         columns = ", ".join(column[:40] for column in present[:20]) or "none"
         numbered = [
@@ -60,7 +62,7 @@ class Selection:
             return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", way_out)
         close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
         ways = (self.ways_out.get(name, "name the right column (see xmcpipe import --help)"), way_out)
-        hint = f"did you mean {close[0]!r}?" if close else ", or ".join(filter(None, ways))
+        hint = sure or (f"did you mean {close[0]!r}?" if close else ", or ".join(filter(None, ways)))
         return XmcpipeError(f"{path}: expected a column {name!r}, got {columns}", hint)
 
     @property

@@ -16,7 +16,6 @@ from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-YES_OR_NO = {"": "0", **dict.fromkeys(("no", "No", "NO"), "0"), **dict.fromkeys(("yes", "Yes", "YES"), "1")}
 QUOTED = r'(?s)^\s*".*"\s*$'
 
 
@@ -246,7 +245,7 @@ class LabelReader:
                     f"{self._path}: expected 0 and 1 in column {name!r}, got {rows[name].dtype}",
                     "read 0/1 vectors with --multi-hot",
                 )
-            values = rows[name].cast(pl.String).fill_null("0").replace(YES_OR_NO)
+            values = rows[name].cast(pl.String).fill_null("0").replace("", "0")
             bits = binary(values)
             if bits.null_count():
                 row = int(bits.is_null().arg_max() or 0)

@@ -17,10 +17,9 @@ from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
 
-BINARY = {
-    **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), 0),
-    **dict.fromkeys(("1", "1.0", "true", "True", "TRUE"), 1),
-}
+NO = ("0", "0.0", "false", "False", "FALSE", "no", "No", "NO", "f", "F", "n", "N")
+YES = ("1", "1.0", "true", "True", "TRUE", "yes", "Yes", "YES", "t", "T", "y", "Y")
+BINARY = {**dict.fromkeys(NO, 0), **dict.fromkeys(YES, 1)}
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 WAYS_OUT = (
     "read 0/1 vectors with --multi-hot (names: --label-table FILE, a row for each place), one column a label "
@@ -39,6 +38,7 @@ class VectorCheck:
     longest: int = 0
     repeating: int = 0  # lists in which a value repeats; labels don't repeat
     binary: bool = True
+    words: bool = False  # for 0 and 1
     numbers: bool = True
     fractions: bool = False
     smallest: float = 1.0
@@ -55,6 +55,7 @@ class VectorCheck:
         values = filled.explode().drop_nulls().unique()
         self.numbers &= bool(values.str.contains(NUMBER).all()) or bool(values.is_in(list(BINARY)).all())
         self.binary &= bool(values.is_in(list(BINARY)).all())
+        self.words |= bool(values.str.contains("^(?i:yes|no|[yntf])$").any())
         if not self.numbers:
             return
         numbers = values.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
@@ -69,19 +70,23 @@ class VectorCheck:
         if not self.example or repeating.any():
             self.example = _shown(filled[int(repeating.arg_max() or 0)])
         if self.binary and self.repeating:
-            raise self._error("hold only 0 and 1")
+            raise self._error(self._binary_fault)
 
     def finish(self) -> None:
         """Raises XmcpipeError if all lists together show that the column holds vectors."""
         same_length = self.numbers and self.lists >= 2 and self.shortest == self.longest
         if same_length and self.binary and self.longest == 2:
-            raise self._error("hold only 0 and 1")
+            raise self._error(self._binary_fault)
         # Labels may be numbers with a fraction, such as those of Dewey's classification: 512.4.
         scores = self.fractions and (self.smallest < 0 or self.largest <= 1)
         if same_length and self.longest >= 3 and scores:
             raise self._error(f"are all {self.longest} numbers long and hold fractions")
         if same_length and self.longest >= 3 and self.repeating > self.lists / 2:
             raise self._error(f"are all {self.longest} numbers long and repeat values")
+
+    @property
+    def _binary_fault(self) -> str:
+        return "hold only words for no and yes" if self.words else "hold only 0 and 1"
 
     def _error(self, fault: str) -> XmcpipeError:
         return XmcpipeError(
@@ -121,7 +126,7 @@ def read_vectors(
             path,
             f"row {first_row + int(filled[place // width]) + 1}",
             f"expected 0 or 1 in {column!r}, got {values[place]!r}",
-            "write 0 and 1, true and false",
+            "write 0 and 1, true and false, or yes and no",
         )
     ones = np.zeros((len(lists), width), bool)
     ones[filled] = bits.to_numpy().reshape(-1, width) > 0

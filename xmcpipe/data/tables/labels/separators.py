@@ -11,9 +11,12 @@ from xmcpipe.errors import XmcpipeError
 logger = logging.getLogger(__name__)
 
 # A separator that a file may have instead -> what the option is then, for a message.
-SEPARATORS = {";": "';'", "|": "'|'", "\t": r"'\t'", ",": "','", " ": "' '", "\n": r"$'\n'"}
+SEPARATORS = {
+    **{symbol: f"'{symbol}'" for symbol in ";|\uff1b\u3001\u2022"},
+    **{"\t": r"'\t'", ",": "','", "\uff0c": "'\uff0c'", " ": "' '", "\n": r"$'\n'"},
+}
 # These stand in few names. A name may well hold a comma or a blank, so they are only warned about.
-SURE = (";", "|", "\t")
+SURE = (";", "|", "\t", "\uff1b", "\u3001", "\u2022")
 # What to guess, in this order: a symbol between blanks before the blank, which would make a label of it.
 GUESSED = {
     **{separator: SEPARATORS[separator] for separator in (*SURE, ",")},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.data.tables.contents import TRUTH, Import, csv_text, sorted_
+from tests.unit.data.tables.contents import NAMES, TRUTH, Import, csv_text, jsonl, sorted_
 
 TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
 
@@ -51,6 +51,43 @@ def test_words_between_labels(read: Import) -> None:
     assert _warned(
         read, labels, " ", "1 labels are symbols or words such as 'and': 'and': check the label sep"
     )
+
+
+def test_numbers_and_prefixes_before_labels(read: Import) -> None:
+    numbered = {"0": "1. art;2. law", "1": "1. law"}
+    assert _warned(read, numbered, ";", "3 of 3 labels begin with a number: '1. art', '2. law', '1. law'")
+    prefixed = {"0": "__label__art;__label__law", "1": "__label__law"}
+    assert _warned(read, prefixed, ";", "2 labels begin with fastText's prefix: '__label__art'")
+    brackets = {"0": "<http://x/1>;<http://x/2>", "1": "<http://x/2>"}
+    assert _warned(read, brackets, ";", "2 labels are in angle brackets: '<http://x/1>'")
+
+
+def test_punctuation_at_the_end(read: Import) -> None:
+    ended = {"0": "art; law.", "1": "law; art.", "2": "Inc.; art"}
+    part = "4 labels differ from another one only in punctuation at the end: 'art' and 'art.'"
+    assert _warned(read, ended, ";", part)
+
+
+def test_lists_that_are_filled_up_to_one_length(read: Import) -> None:
+    named = {row: [*names, "none", "none", "none"][:4] for row, names in TRUTH.items()}
+    warnings = read("x.jsonl", jsonl(named)).warnings
+    assert any("24 of 24 documents have the label 'none': does it fill lists" in line for line in warnings)
+    assert any("24 of 24 documents have a label more than once" in line for line in warnings)
+    numbers = {row: [*(str(NAMES.index(name) + 1) for name in names), "-1"] for row, names in TRUTH.items()}
+    warnings = read("x.jsonl", jsonl(numbers)).warnings
+    assert any("1 of the labels are below zero: '-1'" in line for line in warnings)
+    numbers = {row: [*labels, "-1", "-1"][:4] for row, labels in numbers.items()}
+    assert "are all 4 numbers long and repeat values" in read("x.jsonl", jsonl(numbers)).error
+
+
+@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("F", "T"), ("n", "y"), ("NO", "YES")])
+def test_vectors_of_words_for_no_and_yes(read: Import, no: str, yes: str) -> None:
+    lists = {row: [yes if name in names else no for name in NAMES] for row, names in TRUTH.items()}
+    assert "they hold only words for no and yes" in read("x.jsonl", jsonl(lists)).error
+    got = read("x.jsonl", jsonl(lists), multi_hot=True)
+    assert got.labels == {
+        row: sorted(str(NAMES.index(name)) for name in names) for row, names in TRUTH.items()
+    }
 
 
 def test_a_weight_in_parentheses_is_refused(read: Import) -> None:

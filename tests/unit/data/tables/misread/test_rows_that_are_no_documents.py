@@ -1,5 +1,6 @@
 """Headers among documents, cells for a missing value, label tables with more than labels."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,38 @@ def test_a_label_table_that_differs_in_case(read: Import, tmp_path: Path) -> Non
 def test_labels_in_numbered_columns_are_not_one_column(read: Import) -> None:
     error = read("x.csv", "text,label1,label2\none,a,b\ntwo,b,\n", label_separator=";").error
     assert error.endswith("(write label1, label2 as one column 'labels')")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"title": "note %d"}', 'objects, such as \'{"title": "note 0"}\': write their text alone'),
+        ("['note', 'number', '%d']", "lists, such as"),
+        ("b'note %d'", "bytes as Python prints them, such as \"b'note 0'\": decode them"),
+        ("<p>note %d</p>", "HTML, such as '<p>note 0</p>': take the text out of it"),
+        ("notes/%d.txt", "names of files, such as 'notes/0.txt'"),
+        ("101 2023 %d 102", "numbers, such as '101 2023 0 102': name the column of texts"),
+    ],
+)
+def test_texts_that_are_the_print_of_something_else(read: Import, text: str, what: str) -> None:
+    rows = "".join(
+        json.dumps({"text": text % row, "labels": ["a", "b"][: row % 2 + 1]}) + "\n" for row in range(6)
+    )
+    assert any(f"texts look like {what}" in line for line in read("x.jsonl", rows).warnings)
+
+
+def test_quotes_of_texts(read: Import) -> None:
+    quoted = "text\tlabels\n" + "".join(f'"note {row}"\ta\n' for row in range(4))
+    part = "texts look like texts in double quotes, such as '\"note 0\"': read the table with --quotes double"
+    assert any(part in line for line in read("x.tsv", quoted, label_separator=";").warnings)
+    escaped = "text,labels\n" + "".join(f'"note \\"{row}\\" end",a\n' for row in range(4))
+    assert any(
+        "quotes have a backslash before them, 8 times" in line
+        for line in read("x.csv", escaped, label_separator=";").warnings
+    )
+
+
+def test_splits_in_one_json_file_name_the_way_out(read: Import) -> None:
+    rows = [{"text": "note", "labels": ["a"]}]
+    error = read("x.json", json.dumps({"train": rows, "test": rows})).error
+    assert error.endswith("(write only the list in 'train', or each of its objects on a line)")

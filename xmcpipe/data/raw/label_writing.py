@@ -1,0 +1,78 @@
+"""Finds labels that are written otherwise than names are, or in two ways."""
+
+import logging
+
+import polars as pl
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = 3
+# A pattern -> what labels with it are.
+ODD = {
+    # ASCII punctuation and conjunctions.
+    r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$": (
+        "are symbols or words such as 'and': %s: check the label separator"
+    ),
+    r"\\[tn]": r"hold \t or \n as two characters: %s",
+    # What a web page has for &, < and the like; the semicolon may have been taken for a separator.
+    r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)": (
+        "hold characters as HTML writes them: %s: is ';' the separator, or part of them?"
+    ),
+    # A long number.
+    r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]{2,}$": (
+        "are rounded numbers, as a spreadsheet shows them: %s: write all digits"
+    ),
+    "^__label__.": "begin with fastText's prefix: %s: remove it, or read fastText with --format fasttext",
+    "^<.*>$": "are in angle brackets: %s: those of another file may not be",
+}
+NUMBERED = r"^[0-9]{1,2}[.)]\s"  # "1. a", which makes another label of the second place
+# Characters without a width: joiners, marks of direction, soft hyphens, byte order marks.
+INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
+NOTICED = 0.1  # share of the labels that differ only in case from which a warning appears
+
+
+def warn_of_writing(used: pl.Series) -> None:
+    """Warn of labels, string [n] and distinct, that a file's writer or a wrong separator left as no names."""
+    for pattern, what in ODD.items():
+        if len(found := used.filter(used.str.contains(pattern))):
+            logger.warning("warning: %s labels " + what, f"{len(found):,}", _examples(found))
+    numbered = used.filter(used.str.contains(NUMBERED))
+    if len(numbered) > len(used) / 2:
+        message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"
+        logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", _examples(numbered))
+    negative = used.filter(used.str.contains("^-[0-9]+$"))
+    if len(negative) and used.str.contains("^-?[0-9]+$").all():
+        message = "warning: %s of the labels are below zero: %s: do they fill lists up to one length?"
+        logger.warning(message, f"{len(negative):,}", _examples(negative))
+    _warn_of_twins(used)
+
+
+def _warn_of_twins(used: pl.Series) -> None:
+    """Warn of labels that look the same or differ in punctuation, and of many that differ only in case."""
+    seen = used.str.replace_all(INVISIBLE, "").str.normalize("NFC").str.replace_all(r"\s+", " ")
+    seen = seen.str.strip_chars()
+    same = used.filter(seen.is_duplicated())
+    if len(same):
+        message = "warning: %s labels look like another one, and differ in blanks or invisible characters: %s"
+        logger.warning(message, f"{len(same):,}", _pair(used, seen))
+    bare = seen.str.strip_chars_end(".,;:")
+    ended = bare.is_duplicated() & ~seen.is_duplicated()
+    if ended.any():
+        message = "warning: %s labels differ from another one only in punctuation at the end: %s"
+        logger.warning(message, f"{int(ended.sum()):,}", _pair(used, bare))
+    lower = seen.str.to_lowercase()
+    alike = lower.is_duplicated() & ~seen.is_duplicated()
+    if alike.sum() >= max(2, NOTICED * len(used)):
+        message = "warning: %s of %s labels differ from another one only in case: %s"
+        logger.warning(message, f"{int(alike.sum()):,}", f"{len(used):,}", _pair(used, lower))
+
+
+def _examples(names: pl.Series) -> str:
+    return ", ".join(repr(name[:60]) for name in names.head(EXAMPLES))
+
+
+def _pair(used: pl.Series, keys: pl.Series) -> str:
+    """The first two labels with one key, as ASCII: otherwise they would look the same in the message too."""
+    first = keys.filter(keys.is_duplicated())[0]
+    one, other = used.filter(keys == first).head(2)
+    return f"{one[:60]!a} and {other[:60]!a}"
