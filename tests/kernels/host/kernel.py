@@ -5,7 +5,8 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ CACHE = Path(tempfile.gettempdir()) / "xmcpipe-host-kernels"
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-DXMC_HOST", "-Wall", "-Werror"]
 # The first error says enough. Kernels declare functions and variables that only some of their variants use.
-FLAGS += ["-Wfatal-errors", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unknown-pragmas"]
+FLAGS += [
+    "-Wfatal-errors",
+    "-Winvalid-pch",
+    "-Wno-unused-function",
+    "-Wno-unused-variable",
+    "-Wno-unknown-pragmas",
+]
 ARRAY_BYTES = {**BYTES, "uint8": 1, "uint16": 2, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1}
 
 Argument = np.ndarray[Any, Any] | np.generic | int | float | None
@@ -104,32 +111,69 @@ def build_from_text(entry: str, macros: Macros) -> Path:
     texts = [*sorted(HERE.glob("*.hpp")), source, *sorted(KERNELS_FOLDER.rglob("*.cuh"))]
     digest = hashlib.sha256(b"".join(text.read_bytes() for text in texts))
     digest.update(repr((entry, macros, FLAGS)).encode())
-    flags = [*FLAGS, f"-I{KERNELS_FOLDER}", *(f"-D{name}={value}" for name, value in macros)]
-    text = (
+    flags = [*FLAGS, f"-I{KERNELS_FOLDER}"]
+    # Not by -D: a macro that a header of the system asks for would forbid the precompiled headers.
+    text = "".join(f"#define {name} {value}\n" for name, value in macros)
+    text += (
         f'#include "{source}"\n'
         f'extern "C" int host_run(const int* shape, void** arguments) {{\n'
         f"    return host::launch({entry}, shape, arguments);\n}}\n"
     )
-    return shared_library(digest.hexdigest(), lambda: text, [*flags, "-include", str(HERE / "host.hpp")])
+    headers = f'#include "{HERE / "host.hpp"}"\n'
+    return shared_library(digest.hexdigest(), lambda: text, flags, (headers, FLAGS))
 
 
 # `tests/kernels/ptx` builds from the compiled kernel instead.
 build: Callable[[str, Macros], Path] = build_from_text
 
 
-def shared_library(digest: str, text: Callable[[], str], flags: Sequence[str]) -> Path:
-    """The library of a C++ text, compiled if the cache has none of this digest."""
-    assert COMPILER is not None
+def shared_library(
+    digest: str, text: Callable[[], str], flags: Sequence[str], headers: tuple[str, Sequence[str]]
+) -> Path:
+    """The library of a C++ text, compiled if the cache has none of this digest.
+
+    `headers` are lines that come before the text, and the flags with which they are compiled once for all.
+    """
     library = CACHE / f"{digest[:32]}.so"
     if library.exists():
         return library
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        source = Path(folder) / "kernel.cpp"
+    with _folder() as folder:
+        source = folder / "kernel.cpp"
         source.write_text(text())
-        command = [COMPILER, *flags, str(source), "-o", str(source.with_suffix(".so"))]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
+        _compile([*flags, "-include", str(_precompiled(*headers)), str(source)], source.with_suffix(".so"))
         # A rename is atomic: tests that run at the same time may build the same library.
         source.with_suffix(".so").rename(library)
     return library
+
+
+def _precompiled(headers: str, flags: Sequence[str]) -> Path:
+    """A header that includes `headers`, beside its precompiled form: this saves 0.3 s a kernel, a third."""
+    files = [path.read_bytes() for path in sorted(HERE.parent.rglob("*.hpp"))]
+    digest = hashlib.sha256(b"".join([repr((headers, *flags)).encode(), *files])).hexdigest()
+    made = CACHE / f"{digest[:32]}-headers"
+    if not made.exists():
+        with _folder() as folder:
+            (folder / "all.hpp").write_text(headers)
+            _compile([*flags, "-x", "c++-header", str(folder / "all.hpp")], folder / "all.hpp.gch")
+            with suppress(OSError):  # another process was first
+                folder.rename(made)
+    return made / "all.hpp"
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A new folder in the cache, which is removed if it is still there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compile(arguments: Sequence[str], out: Path) -> None:
+    assert COMPILER is not None
+    result = subprocess.run(
+        [COMPILER, *arguments, "-o", str(out)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr

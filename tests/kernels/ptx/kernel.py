@@ -17,9 +17,13 @@ from xmcpipe.ops.nvrtc.source import text_of
 
 HERE = Path(__file__).parent
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-fwrapv", "-frounding-math", "-shared", "-fPIC", "-w"]
-FLAGS += ["-include", str(host_kernel.HERE / "host.hpp"), f"-I{HERE}"]
+FLAGS += [f"-I{HERE}"]
 TRANSLATOR = (arithmetic, movement, nvrtc, parse, translation, warps, writer)
-MACHINE = "".join(f'#include "machine/{name}.hpp"\n' for name in ("arithmetic", "async", "warps"))
+HEADERS = [
+    host_kernel.HERE / "host.hpp",
+    *(HERE / f"machine/{name}.hpp" for name in ("arithmetic", "async", "warps")),
+]
+MACHINE = "".join(f'#include "{header}"\n' for header in HEADERS)
 
 
 @cache
@@ -49,5 +53,5 @@ def _built(key: tuple[str, ...], ptx: Callable[[], str], entry: str, counted: bo
     files += [Path(module.__file__) for module in TRANSLATOR if module.__file__]
     digest = hashlib.sha256("\n".join([*key, *flags, *(path.read_text() for path in files)]).encode())
     return host_kernel.shared_library(
-        digest.hexdigest(), lambda: MACHINE + translation.translate(ptx(), entry), flags
+        digest.hexdigest(), lambda: translation.translate(ptx(), entry), flags, (MACHINE, flags)
     )
