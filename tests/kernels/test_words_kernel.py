@@ -39,6 +39,16 @@ BOUND = 2e-6  # relative error of norms: sums of float32
 SEED, STEP, FIRST_LABEL = 2**40 + 11, 5, 2**33 - 7
 SHAPES = [(1, 40, 8), (9, 3, 24), (33, 70, 64), (64, 35, 72), (500, 5, 512)]  # B, L, K'
 FORMATS = [BFLOAT16, FLOAT32, FLOAT16]
+# Every shape, and every format of weights: the others take a second each to compile.
+FAST = [(shape, BFLOAT16) for shape in SHAPES] + [(SHAPES[2], weight_format) for weight_format in FORMATS[1:]]
+every_kernel = pytest.mark.parametrize(
+    ("shape", "weight_format"),
+    [
+        pytest.param(shape, weight_format, marks=[] if (shape, weight_format) in FAST else pytest.mark.slow)
+        for shape in SHAPES
+        for weight_format in FORMATS
+    ],
+)
 
 
 @dataclass(frozen=True)
@@ -165,14 +175,12 @@ def check_update(case: Case, labels: tuple[int, int] | None = None) -> None:
         assert not np.array_equal(weight[active_LK], to_array(case.layer.weight)[active_LK])
 
 
-@pytest.mark.parametrize("weight_format", FORMATS)
-@pytest.mark.parametrize("shape", SHAPES)
+@every_kernel
 def test_scores(shape: tuple[int, int, int], weight_format: int) -> None:
     check_scores(make_case(shape, weight_format, seed=shape[0]))
 
 
-@pytest.mark.parametrize("weight_format", FORMATS)
-@pytest.mark.parametrize("shape", SHAPES)
+@every_kernel
 def test_update(shape: tuple[int, int, int], weight_format: int) -> None:
     check_update(make_case(shape, weight_format, seed=shape[0], whole=True))
 

@@ -96,6 +96,7 @@ def test_a_killed_check_leaves_a_report_of_what_was_done(
 
 
 @pytest.mark.skipif("gpu" in machine(), reason="the machine has a GPU, on which the check takes minutes")
+@pytest.mark.slow
 def test_a_signal_stops_the_part_too(tmp_path: Path, without_packages: dict[str, str]) -> None:
     check = start(tmp_path, without_packages, tmp_path, "--parts", "steps,bench")
     wait_for(tmp_path, check, lambda document: len(document["steps"]) >= 1)

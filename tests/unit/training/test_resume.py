@@ -22,7 +22,8 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("stop", [3, 10])  # with the auxiliary branch, just after a rewiring; and without it
+# With the auxiliary branch, just after a rewiring; and without it.
+@pytest.mark.parametrize("stop", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_same_bits(
     shards: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, stop: int
 ) -> None:

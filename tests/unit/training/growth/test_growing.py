@@ -120,7 +120,9 @@ class Killed(BaseException):
 
 
 # A checkpoint after every step, or at the end of an epoch only: none before step 4.
-@pytest.mark.parametrize(("minutes", "stop"), [(0.0, 6), (10.0, 1), (10.0, 10)])
+@pytest.mark.parametrize(
+    ("minutes", "stop"), [(0.0, 6), pytest.param(10.0, 1, marks=pytest.mark.slow), (10.0, 10)]
+)
 @pytest.mark.parametrize(
     "changes",
     [

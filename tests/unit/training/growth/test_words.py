@@ -165,7 +165,7 @@ def test_the_gradient_of_growth_knows_the_words(
     assert checked == 1
 
 
-@pytest.mark.parametrize("minutes", [0.0, 10.0])
+@pytest.mark.parametrize("minutes", [0.0, pytest.param(10.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["random", "gradient", "documents"])
 @pytest.mark.parametrize("mode", ["paper", "light"])
 def test_a_resumed_training_ends_in_the_same_bits(
