@@ -19,6 +19,7 @@ TEXTS_OF_0_1 = frozenset({"0", "1", "0.0", "1.0", "true", "false"})  # in lower 
 Content = Literal["rankings", "scores", "labels"]
 BLOCK_VALUES = 1 << 22  # of an array that is looked at in blocks
 FEWEST_PAIRS = 10  # fewer documents may all have the same two labels
+SHARES_ATOL = 2e-3  # of probabilities that should add up to 1, as float16
 TRANSPOSED_ROWS = 10  # fewer rows can have columns of one length by chance
 
 
@@ -96,6 +97,23 @@ def require_upright(what: str, indptr: Array, labels: Array, width: int) -> None
         )
 
 
+def require_upright_shares(what: str, array: Array) -> None:
+    """Raise XmcpipeError if scores are L x N: probabilities that add up to 1 in columns, and not in rows."""
+    if min(array.shape) < 2 or max(array.shape) < TRANSPOSED_ROWS:
+        return
+    columns, in_rows, least = np.zeros(array.shape[1]), True, 0.0
+    for block in _blocks(array):
+        columns += block.sum(axis=0, dtype=np.float64)
+        in_rows = in_rows and np.allclose(block.sum(axis=1, dtype=np.float64), 1, atol=SHARES_ATOL)
+        least = min(least, float(block.min()))
+    if not in_rows and least >= 0 and np.allclose(columns, 1, atol=SHARES_ATOL):
+        raise XmcpipeError(
+            f"{what}: expected scores [N, L], got {array.shape[0]:,} rows and {array.shape[1]:,} columns that "
+            "add up to 1 each: the array is transposed",
+            "give a row for each document and a column for each label: array.T",
+        )
+
+
 def _blocks(array: Array) -> list[Array]:
     """Views of an array, some rows each: what is computed of one is small."""
     step = max(1, BLOCK_VALUES // max(array.shape[1], 1))
@@ -135,6 +153,7 @@ def dense_content(what: str, array: Array, ranked: bool) -> Content:
                 f"{what}: expected scores as floats or rankings as integers, got whole {array.dtype}",
                 "rankings: convert with .astype(int); whole scores: give a SciPy matrix",
             )
+        require_upright_shares(what, array)
         return "scores"
     if array.size and int(array.min()) < -1:
         raise XmcpipeError(

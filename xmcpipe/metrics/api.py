@@ -10,6 +10,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import row_counts
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
+from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.misread.doubts import (
     MisreadWarning,
     doubts_about_hits,
@@ -76,6 +77,9 @@ def evaluate(
     ranking = rank_all(predicted, reference.ks[-1], excluded)
     named = names is not None and names.dtype.kind == "U"
     doubts += doubts_about_labels(predicted, true, labels, names, training is not None)
+    doubts += doubts_about_shape(inputs[1])
+    if training is not None:
+        doubts += doubts_about_training(training.counts, true)
     doubts += doubts_about_hits("predictions", ranking.top, true.indptr, true.labels, names, named)
     for doubt in doubts:
         warnings.warn(doubt, MisreadWarning, stacklevel=2)

@@ -1,7 +1,7 @@
 """Reads `LabelLists` from users' files and from artifacts. The suffix of a file determines its format.
 
     .parquet                     columns labels and, optionally, id and scores; row group by row group
-    .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
+    .jsonl .ndjson .json (.gz)   the same keys, an object per line or one array; or PECOS' text2text output
     .csv .tsv (also .gz)         the same columns, or one row per label of a document (csv_table.py)
     .npz                         a SciPy matrix, one row per document, as PECOS writes it too (npz.py)
     .npy                         a dense array (dense.py)
@@ -27,6 +27,8 @@ from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
 from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.label_lists.numbering import with_numbers
+from xmcpipe.data.label_lists.table.column_names import id_column, require_no_predictions, score_column
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
@@ -39,6 +41,7 @@ SUFFIXES = {
     ".parquet": "parquet",
     ".jsonl": "json",
     ".ndjson": "json",
+    ".json": "json",
     ".csv": "table",
     ".tsv": "table",
     ".txt": "text",
@@ -47,7 +50,22 @@ SUFFIXES = {
     ".npy": "npy",
 }
 COMPRESSED = ("json", "table", "text")  # may end in .gz
-KNOWN = "known formats: .parquet, .jsonl, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts"
+KNOWN = (
+    "known formats: .parquet, .jsonl, .json, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts; end "
+    "the name of another text file in .txt"
+)
+_PICKLED = "pickles are never loaded, because they can run code: write lists as .jsonl, a matrix as .npz or .npy"
+_DECOMPRESS = "decompress it, or compress it with gzip"
+_TABLE = "write it as .csv or .parquet"
+WAYS_OUT = {
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLED),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), f"{_PICKLED}: numpy.save(path, tensor.numpy())"),
+    **dict.fromkeys((".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4", ".tar"), _DECOMPRESS),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".hdf5"), _TABLE),
+    ".mat": "write its matrix as .npz: scipy.sparse.save_npz(path, matrix)",
+    ".libsvm": "end its name in .svm",
+    ".svmlight": "end its name in .svm",
+}
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
@@ -61,18 +79,28 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     if path.is_dir():
         return _read_artifact(path, role, top)
     require_file(path, role)
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    kind = SUFFIXES.get(suffix)
-    if kind is None or (kind not in COMPRESSED and path.name.endswith(".gz")):
-        raise XmcpipeError(f"{role}: unknown format of {path}", KNOWN)
+    kind = _kind(path, role)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)
-    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
+    ranked = role == "predictions"
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path, ranked):
         builder.add(batch)
     # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
     names = read_label_names(path.parent) if _in_artifact(path) else None
     return builder.finish(names, None if names is None else len(names))
+
+
+def _kind(path: Path, role: Role) -> str:
+    """The format of a file, by its ending. Raises XmcpipeError for an unknown one, with what to do."""
+    compressed = path.name.endswith(".gz")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    kind = SUFFIXES.get(suffix)
+    if kind is None:
+        raise XmcpipeError(f"{role}: unknown format of {path}", WAYS_OUT.get(suffix, KNOWN))
+    if kind not in COMPRESSED and compressed:
+        raise XmcpipeError(f"{role}: expected {suffix} without .gz, got {path}", "decompress it: gunzip FILE")
+    return kind
 
 
 def _in_artifact(path: Path) -> bool:
@@ -94,29 +122,33 @@ def _read_array(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
 
 def _read_text(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read a text file in any of the forms of text_form.py."""
-    # Imported here because they load polars, which no other format uses.
-    from xmcpipe.data.label_lists.named_text import read_named_text
-    from xmcpipe.data.label_lists.text_form import NAMED_FORMS, open_text
-    from xmcpipe.data.label_lists.xc_text import read_xc_text
+    # Imported here because they load polars, which few formats use.
+    from xmcpipe.data.label_lists.text.forms import NAMED_FORMS
+    from xmcpipe.data.label_lists.text.named_text import read_named_text
+    from xmcpipe.data.label_lists.text.tab_text import TAB_FORMS, read_tab_text
+    from xmcpipe.data.label_lists.text.text_form import open_text
+    from xmcpipe.data.label_lists.text.xc_text import read_xc_text
 
     file = open_text(path, role)
-    if file.form in NAMED_FORMS:
-        for batch in read_named_text(path, file.blocks, file.form, role):
+    if file.form in NAMED_FORMS or file.form in TAB_FORMS:
+        tabs = file.form in TAB_FORMS
+        batches = read_tab_text(path, file.blocks, file.form) if tabs else read_named_text(file, role)
+        for batch in batches:
             builder.add(batch)
-        return builder.finish()
+        lists = with_numbers(builder.finish())
+        return replace(lists, notes=(*lists.notes, file.note) if file.note else lists.notes)
     lists = _appended(read_xc_text(file, role), role, builder).finish(width=file.width)
     return replace(lists, untyped=file.width is None)
 
 
 def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read CSV or TSV."""
-    from xmcpipe.data.label_lists.csv_table import read_csv_table  # loads polars
+    from xmcpipe.data.label_lists.table.csv_table import read_csv_table  # loads polars
 
-    batch, cells = read_csv_table(path, role == "predictions")
-    builder.add(batch)
+    table = read_csv_table(path, role == "predictions")
+    builder.add(table.batch)
     lists = builder.finish()
-    notes = (*lists.notes, cells.note) if cells.note else lists.notes
-    return replace(lists, notes=notes, untyped=cells.untyped)
+    return replace(lists, notes=(*lists.notes, *table.notes), untyped=table.cells.untyped)
 
 
 def _appended(
@@ -238,6 +270,12 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
                 )
             present = file.schema_arrow.names
             require_labels(path, present)
-            yield from file.iter_batches(ROWS, columns=[name for name in columns if name in present])
+            if role == "predictions":
+                require_no_predictions(path, present)
+            found = {"id": id_column(path, present), "scores": score_column(path, present)}
+            named = {"labels": "labels", **{each: name for name, each in found.items() if each is not None}}
+            chosen = [each for each, name in named.items() if name in columns]
+            for batch in file.iter_batches(ROWS, columns=chosen):
+                yield batch.rename_columns([named[each] for each in batch.schema.names])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

@@ -1,0 +1,68 @@
+"""Splits a JSON file of label lists into blocks of lines with an object each.
+
+Most files are JSON lines in UTF-8, which pass through as bytes. An array of objects, objects of several
+lines, another encoding and lines that end with a carriage return are first rewritten as such lines.
+"""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
+
+BLOCK_BYTES = 1 << 23
+HEAD_BYTES = 1 << 20
+
+
+def json_line_blocks(path: Path) -> tuple[str, Iterator[tuple[int, bytes]]]:
+    """What is counted, "line" or "object", and blocks of whole lines, each with the number of its first line.
+
+    Blank blocks are left out. Raises XmcpipeError for a file that can't be read.
+    """
+    if _is_plain(path):
+        return "line", _plain_blocks(path)
+    from xmcpipe.data.label_lists.text.decoding import encoding_of
+    from xmcpipe.data.tables.json_blocks import json_blocks  # loads polars, which plain files don't need
+
+    place, blocks = json_blocks(path, encoding_of(path))
+    return place.unit, ((number, block.encode()) for number, block in blocks if block.strip())
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether the file begins with an object on a line of its own, as UTF-8 without a byte order mark."""
+    try:
+        with _opened(path) as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
+    if head.startswith(codecs.BOM_UTF8) or b"\0" in head or (b"\r" in head and b"\n" not in head):
+        return False
+    line = next((line for line in head.split(b"\n") if line.strip()), b"{}")
+    try:
+        return isinstance(parse_json(line), dict)
+    except ValueError:
+        return len(line) == len(head)  # a line longer than the head
+
+
+def _plain_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 1
+    try:
+        with _opened(path) as file:
+            rest = b""
+            while piece := file.read(BLOCK_BYTES):
+                lines, newline, rest = (rest + piece).rpartition(b"\n")
+                if (lines + newline).strip():
+                    yield number, lines + newline
+                number += (lines + newline).count(b"\n")
+            if rest.strip():
+                yield number, rest
+    except (OSError, EOFError, zlib.error) as error:
+        raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")

@@ -1,0 +1,79 @@
+"""Tells from the numbers of labels and documents alone that rows and columns, or label tables, don't belong.
+
+If predictions and truth are both transposed, every figure can be computed and looks plausible. Two facts about
+true labels mostly differ between rows and columns. Documents have some labels each, of a similar number, while
+a few labels have most of the documents. And many labels may be missing in a test set, but few documents have
+no label. A dataset may be the other way round, so this is a warning. Training labels of another table show
+themselves too: what is frequent in them is then not what is frequent in the truth.
+
+Legend: N documents · L labels.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xmcpipe.metrics.misread.other_table import rank_correlation
+from xmcpipe.metrics.truth import Int64s
+
+FEWEST = 20  # rows, and columns
+FEWEST_PAIRS = 100
+VARIED, TIMES = 1.0, 2.0  # the deviation of row sizes in means, and how many times that of columns it is
+FEWEST_LABELS = 30
+UNEVEN = 3.0  # variance by mean of the frequencies: by chance it is 1
+LEAST_CORRELATION = 2.0  # of the frequencies, in standard deviations
+
+
+def doubts_about_shape(truth: Any) -> Iterator[str]:
+    """A sentence if a matrix of true labels looks as if its rows were the labels.
+
+    `truth` has indptr, labels and width (None if it is no matrix).
+    """
+    rows, columns = len(truth.indptr) - 1, truth.width
+    if columns is None or min(rows, columns) < FEWEST or len(truth.labels) < FEWEST_PAIRS:
+        return
+    sizes = np.diff(truth.indptr)
+    counts = np.bincount(truth.labels.astype(np.int64, copy=False), minlength=columns)
+    shape = f"{getattr(truth, 'source', None) or truth.what} was read as {rows:,} documents x {columns:,} labels"
+    if rows < columns and counts.min() and not sizes.min():
+        yield (
+            f"{shape}: each of these labels has a document, and {int((sizes == 0).sum()):,} documents have no "
+            "label. Is it transposed?"
+        )
+    elif _variation(sizes) > max(VARIED, TIMES * _variation(counts)):
+        yield (
+            f"{shape}: documents have {int(sizes.min()):,} to {int(sizes.max()):,} labels, and labels "
+            f"{int(counts.min()):,} to {int(counts.max()):,} documents. Is it transposed?"
+        )
+
+
+def doubts_about_training(
+    counts_L: Int64s, truth: Any, train: str = "the training labels"
+) -> Iterator[str]:
+    """A sentence if the labels that are frequent in training, int64 [L], aren't frequent in the truth.
+
+    `truth` has labels, by number; `train` names the training labels.
+    """
+    labels = truth.labels[truth.labels < len(counts_L)]
+    true_L = np.bincount(labels.astype(np.int64, copy=False), minlength=len(counts_L))
+    both = (counts_L > 0) | (true_L > 0)
+    trained, true = counts_L[both], true_L[both]
+    if len(true) < FEWEST_LABELS or len(labels) < FEWEST_PAIRS:
+        return
+    if min(_unevenness(trained), _unevenness(true)) < UNEVEN:
+        return
+    if rank_correlation(trained, true) < LEAST_CORRELATION:
+        yield (
+            f"the labels that are frequent in {train} are not those that are frequent in "
+            f"{getattr(truth, 'source', None) or truth.what}: are the label ids of one table?"
+        )
+
+
+def _variation(sizes: Int64s) -> float:
+    """The standard deviation in means."""
+    return float(sizes.std() / sizes.mean()) if sizes.any() else 0.0
+
+
+def _unevenness(counts: Int64s) -> float:
+    return float(counts.var() / counts.mean()) if counts.any() else 0.0
