@@ -108,8 +108,8 @@ def require_upright_shares(what: str, array: Array) -> None:
         least = min(least, float(block.min()))
     if not in_rows and least >= 0 and np.allclose(columns, 1, atol=SHARES_ATOL):
         raise XmcpipeError(
-            f"{what}: expected scores [N, L], got {array.shape[0]:,} rows and {array.shape[1]:,} columns that "
-            "add up to 1 each: the array is transposed",
+            f"{what}: expected scores [N, L], got {array.shape[0]:,} rows and {array.shape[1]:,} columns "
+            "that add up to 1 each: the array is transposed",
             "give a row for each document and a column for each label: array.T",
         )
 
@@ -133,14 +133,20 @@ def dense_content(what: str, array: Array, ranked: bool) -> Content:
         )
     blocks = _blocks(array)
     zero_one = all(map(is_zero_one, (block.ravel() for block in blocks if block.size)))
-    if not ranked:
-        if not zero_one:
-            raise XmcpipeError(
-                f"{what}: expected a dense array of 0 and 1 [N, L], got other values of {array.dtype}",
-                "give ids as lists, and graded labels as a SciPy matrix; scores are predictions: are the two "
-                "swapped?",
-            )
-        return "labels"
+    if ranked:
+        return _ranked_content(what, array, zero_one)
+    if not zero_one:
+        raise XmcpipeError(
+            f"{what}: expected a dense array of 0 and 1 [N, L], got other values of {array.dtype}",
+            "give ids as lists, and graded labels as a SciPy matrix; scores are predictions: are the two "
+            "swapped?",
+        )
+    return "labels"
+
+
+def _ranked_content(what: str, array: Array, zero_one: bool) -> Content:
+    """`scores` or `rankings`; `zero_one` says whether all values are 0 or 1."""
+    blocks = _blocks(array)
     whole = array.dtype.kind in "biu" or all(np.array_equal(block, np.floor(block)) for block in blocks)
     if zero_one and array.size and (array.shape[1] > 1 or array.dtype.kind not in "iu"):
         raise XmcpipeError(

@@ -10,7 +10,6 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import row_counts
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
-from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.misread.doubts import (
     MisreadWarning,
     doubts_about_hits,
@@ -18,6 +17,7 @@ from xmcpipe.metrics.misread.doubts import (
     doubts_about_roles,
     examples,
 )
+from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import TruthBatch, count_labels

@@ -25,6 +25,7 @@ from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
+from xmcpipe.data.label_lists.endings import kind_of
 from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.label_lists.numbering import with_numbers
@@ -37,35 +38,6 @@ from xmcpipe.lookalikes import require_upright
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16  # maximum number of rows of a batch
 BUFFER_BYTES = 1 << 20
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".csv": "table",
-    ".tsv": "table",
-    ".txt": "text",
-    ".svm": "text",
-    ".npz": "npz",
-    ".npy": "npy",
-}
-COMPRESSED = ("json", "table", "text")  # may end in .gz
-KNOWN = (
-    "known formats: .parquet, .jsonl, .json, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts; end "
-    "the name of another text file in .txt"
-)
-_PICKLED = "pickles are never loaded, because they can run code: write lists as .jsonl, a matrix as .npz or .npy"
-_DECOMPRESS = "decompress it, or compress it with gzip"
-_TABLE = "write it as .csv or .parquet"
-WAYS_OUT = {
-    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLED),
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), f"{_PICKLED}: numpy.save(path, tensor.numpy())"),
-    **dict.fromkeys((".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4", ".tar"), _DECOMPRESS),
-    **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".hdf5"), _TABLE),
-    ".mat": "write its matrix as .npz: scipy.sparse.save_npz(path, matrix)",
-    ".libsvm": "end its name in .svm",
-    ".svmlight": "end its name in .svm",
-}
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
@@ -79,7 +51,7 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     if path.is_dir():
         return _read_artifact(path, role, top)
     require_file(path, role)
-    kind = _kind(path, role)
+    kind = kind_of(path, role)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)
@@ -88,23 +60,23 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
         builder.add(batch)
     # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
     names = read_label_names(path.parent) if _in_artifact(path) else None
+    if kind == "parquet" and names is None:
+        names = _class_names(path)
     return builder.finish(names, None if names is None else len(names))
-
-
-def _kind(path: Path, role: Role) -> str:
-    """The format of a file, by its ending. Raises XmcpipeError for an unknown one, with what to do."""
-    compressed = path.name.endswith(".gz")
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    kind = SUFFIXES.get(suffix)
-    if kind is None:
-        raise XmcpipeError(f"{role}: unknown format of {path}", WAYS_OUT.get(suffix, KNOWN))
-    if kind not in COMPRESSED and compressed:
-        raise XmcpipeError(f"{role}: expected {suffix} without .gz, got {path}", "decompress it: gunzip FILE")
-    return kind
 
 
 def _in_artifact(path: Path) -> bool:
     return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
+
+
+def _class_names(path: Path) -> pa.Array | None:
+    """The names of the classes that labels number, string [L], if the file holds those of Hugging Face."""
+    if b"huggingface" not in (pq.read_schema(path).metadata or {}):
+        return None
+    from xmcpipe.data.tables.arrow import class_names  # loads polars
+
+    names = class_names(path, "parquet", "labels")
+    return None if names is None or len(set(names)) < len(names) else pa.array(names, pa.string())
 
 
 def _read_sparse(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
@@ -143,8 +115,10 @@ def _read_text(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
 
 def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read CSV or TSV."""
-    from xmcpipe.data.label_lists.table.csv_table import read_csv_table  # loads polars
+    from xmcpipe.data.label_lists.table.csv_table import has_columns, read_csv_table  # loads polars
 
+    if path.name.removesuffix(".gz").lower().endswith(".tsv") and not has_columns(path):
+        return _read_text(path, role, builder)  # LibMultiLabel and Annif end their files so too
     table = read_csv_table(path, role == "predictions")
     builder.add(table.batch)
     lists = builder.finish()

@@ -137,31 +137,20 @@ def _dialect(path: Path, ranked: bool) -> Dialect:
 
     Without a schema, Arrow would infer types for each block separately.
     """
-    seen: dict[str, Any] = {}  # the first value of each key
-    labels: Any = None
-    for at, (unit, number, row) in enumerate(_rows(path)):
-        for key, value in row.items():
-            if seen.get(key) is None:
-                seen[key] = value
-        if at == 0 and "data" in row and "labels" not in row:
-            return Dialect("data", _named(path, list(row)), pa.schema([]))
-        if at == 0:
-            require_labels(path, list(row))
-        given = row.get("labels") or []
-        if not isinstance(given, list):
-            raise XmcpipeError(
-                f"{path}, {unit} {number}: expected a list in 'labels', got {given!r}",
-                "write one list per document",
-            )
-        labels = labels or given
-        if labels and at >= SCANNED:  # leading rows may have empty lists, which show no type
-            break
-    names = list(seen)
+    names, seen, labels = _first_values(path)
+    columns = _named(path, names)
+    if "labels" not in seen:
+        return Dialect("data", columns, pa.schema([]))
     if ranked:
         require_no_predictions(path, names)
     example = labels[0] if labels else 0
-    columns = _named(path, names)
     if isinstance(example, list):
+        if not (len(example) == 2 and isinstance(example[1], float)):
+            raise XmcpipeError(
+                f"{path}: expected a list of labels, or of [label, score], got a list of lists: "
+                f"{labels[:2]!r:.60}",
+                "write an object for each document, with one list of its labels",
+            )
         return Dialect("labels", columns, pa.schema([]))
     objects = isinstance(example, dict) and example.keys() >= {"label", "score"}
     kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(example)
@@ -172,6 +161,32 @@ def _dialect(path: Path, ranked: bool) -> Dialect:
         if not (objects and name == "scores")
     ]
     return Dialect("", columns, pa.schema(fields))
+
+
+def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
+    """The keys of the first rows, the first value of each that isn't null, and the first labels.
+
+    The file of PECOS has the key `data` in place of `labels`.
+    """
+    seen: dict[str, Any] = {}
+    labels: list[Any] = []
+    for at, (unit, number, row) in enumerate(_rows(path)):
+        pecos = "data" in row and "labels" not in row
+        if at == 0 and not pecos:
+            require_labels(path, list(row))
+        for key, value in row.items():
+            seen[key] = value if seen.get(key) is None else seen[key]
+        given = row.get("labels") or []
+        if not isinstance(given, list):
+            raise XmcpipeError(
+                f"{path}, {unit} {number}: expected a list in 'labels', got {given!r}",
+                "write one list per document",
+            )
+        labels = labels or given
+        # Leading rows may have empty lists, which show no type.
+        if at >= SCANNED and (labels or pecos):
+            break
+    return list(seen), seen, labels
 
 
 def _named(path: Path, names: list[str]) -> dict[str, str]:

@@ -4,7 +4,6 @@ Most files are JSON lines in UTF-8, which pass through as bytes. An array of obj
 lines, another encoding and lines that end with a carriage return are first rewritten as such lines.
 """
 
-import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -39,13 +38,13 @@ def _is_plain(path: Path) -> bool:
             head = file.read(HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
-    if head.startswith(codecs.BOM_UTF8) or b"\0" in head or (b"\r" in head and b"\n" not in head):
-        return False
-    line = next((line for line in head.split(b"\n") if line.strip()), b"{}")
+    if not head.lstrip().startswith(b"{") or b"\0" in head or (b"\r" in head and b"\n" not in head):
+        return not head.strip()
+    line = next(line for line in head.split(b"\n") if line.strip())
     try:
         return isinstance(parse_json(line), dict)
     except ValueError:
-        return len(line) == len(head)  # a line longer than the head
+        return len(line) == HEAD_BYTES  # longer than the head
 
 
 def _plain_blocks(path: Path) -> Iterator[tuple[int, bytes]]:

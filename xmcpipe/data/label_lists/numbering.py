@@ -154,11 +154,13 @@ def _one_width(every: list[LabelLists]) -> int:
 def _require_below(lists: LabelLists, width: int, source: str) -> None:
     largest = int(lists.labels.max(initial=-1))
     if largest >= width:
+        way_out = "give files of the same vocabulary"
+        if width == len(lists):
+            way_out = f"is {source} transposed? Give a row for each document, a column for each label"
+        elif largest == width:
+            way_out = "ids begin at 0: are these counted from 1?"
         raise XmcpipeError(
-            f"{lists.source}: expected label ids below {width:,} as in {source}, got {largest}",
-            "ids begin at 0: are these counted from 1?"
-            if largest == width
-            else "give files of the same vocabulary",
+            f"{lists.source}: expected label ids below {width:,} as in {source}, got {largest}", way_out
         )
 
 

@@ -1,7 +1,7 @@
-"""Tells from the numbers of labels and documents alone that rows and columns, or label tables, don't belong.
+"""Tells from counts alone that rows and columns are exchanged, or that label tables don't belong together.
 
-If predictions and truth are both transposed, every figure can be computed and looks plausible. Two facts about
-true labels mostly differ between rows and columns. Documents have some labels each, of a similar number, while
+If predictions and truth are both transposed, all figures can be computed and look plausible. Two facts about
+true labels mostly differ between rows and columns. Documents have some labels each, of a similar number, and
 a few labels have most of the documents. And many labels may be missing in a test set, but few documents have
 no label. A dataset may be the other way round, so this is a warning. Training labels of another table show
 themselves too: what is frequent in them is then not what is frequent in the truth.
@@ -35,11 +35,13 @@ def doubts_about_shape(truth: Any) -> Iterator[str]:
         return
     sizes = np.diff(truth.indptr)
     counts = np.bincount(truth.labels.astype(np.int64, copy=False), minlength=columns)
-    shape = f"{getattr(truth, 'source', None) or truth.what} was read as {rows:,} documents x {columns:,} labels"
+    shape = (
+        f"{getattr(truth, 'source', None) or truth.what} was read as {rows:,} documents x {columns:,} labels"
+    )
     if rows < columns and counts.min() and not sizes.min():
         yield (
-            f"{shape}: each of these labels has a document, and {int((sizes == 0).sum()):,} documents have no "
-            "label. Is it transposed?"
+            f"{shape}: each of these labels has a document, and {int((sizes == 0).sum()):,} documents "
+            "have no label. Is it transposed?"
         )
     elif _variation(sizes) > max(VARIED, TIMES * _variation(counts)):
         yield (
@@ -48,9 +50,7 @@ def doubts_about_shape(truth: Any) -> Iterator[str]:
         )
 
 
-def doubts_about_training(
-    counts_L: Int64s, truth: Any, train: str = "the training labels"
-) -> Iterator[str]:
+def doubts_about_training(counts_L: Int64s, truth: Any, train: str = "the training labels") -> Iterator[str]:
     """A sentence if the labels that are frequent in training, int64 [L], aren't frequent in the truth.
 
     `truth` has labels, by number; `train` names the training labels.
@@ -66,8 +66,12 @@ def doubts_about_training(
     if rank_correlation(trained, true) < LEAST_CORRELATION:
         yield (
             f"the labels that are frequent in {train} are not those that are frequent in "
-            f"{getattr(truth, 'source', None) or truth.what}: are the label ids of one table?"
+            f"{_name(truth)}: are the label ids of one table?"
         )
+
+
+def _name(lists: Any) -> str:
+    return str(getattr(lists, "source", None) or lists.what)
 
 
 def _variation(sizes: Int64s) -> float:

@@ -16,7 +16,7 @@ ID = r"-?\d+(?:\.0)?"  # pandas writes 3.0 in a column with missing values
 IDS = re.compile(rf"\s*{ID}(?:\s*[,;|\s]\s*{ID})*\s*")
 LEADING_ZERO = re.compile(r"(?<![\d.])0\d")
 MISSING = ("nan", "NaN", "<NA>")  # as pandas prints a missing value
-SEPARATORS = (";", "|", ",", "\t")
+SEPARATORS = (";", "|", ",", "\t", "\n")
 BETWEEN = re.compile(r"[,;|\s]+")
 BETWEEN_DECIMALS = re.compile(r"[;|\s]+|,\s+")
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?|[-+]?\d+")
@@ -122,7 +122,9 @@ def _of_lists(source: str, cells: list[str], ranked: bool) -> Cells:
     """Cells that are all lists, or blank."""
     lists = [read_list(source, row, cell, ranked) if cell.strip() else [] for row, cell in enumerate(cells)]
     example: Any = next((items[0] for items in lists if items), None)
-    if not isinstance(example, tuple | list):
+    if isinstance(example, dict) and example.keys() >= {"label", "score"}:
+        lists = [[(item.get("label"), item.get("score")) for item in items] for items in lists]
+    elif not isinstance(example, tuple | list):
         return Cells(_whole(lists))
     try:
         pairs = [[(label, float(score)) for label, score in items] for items in lists]
@@ -156,10 +158,24 @@ def _of_names(source: str, cells: list[str], filled: list[str]) -> Cells:
             JSON_LIST,
         )
     if not present:
-        return Cells([[cell.strip()] if cell.strip() else [] for cell in cells])
+        whole = [[cell.strip()] if cell.strip() else [] for cell in cells]
+        return Cells(whole, note=_doubt_about_blanks(source, filled))
     split = [[part.strip() for part in cell.split(present[0]) if part.strip()] for cell in cells]
     example = next(cell for cell in filled if present[0] in cell)
     return Cells(split, note=f"{source}: labels are separated by {present[0]!r}, as in {shown(example)}")
+
+
+def _doubt_about_blanks(source: str, filled: list[str]) -> str:
+    """A sentence if blanks seem to separate labels: words of several cells are whole cells elsewhere."""
+    known = {cell.strip() for cell in filled}
+    several = {cell: cell.split() for cell in known if len(cell.split()) > 1}
+    again = [cell for cell, words in several.items() if known.intersection(words)]
+    if not several or 2 * len(again) < len(several):
+        return ""
+    return (
+        f"{source}: no separator was found, so that a cell is one label, such as {shown(min(again))}; if it "
+        "holds several, write a ; between them"
+    )
 
 
 def _scored(source: str, cells: list[str], present: list[str]) -> Cells | None:

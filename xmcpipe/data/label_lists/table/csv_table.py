@@ -19,7 +19,13 @@ import pyarrow.csv
 
 from xmcpipe.data.label_lists.table.cells import Cells, read_cells, read_scores, read_single
 from xmcpipe.data.label_lists.table.column_names import (
+    IDS,
+    LABEL,
+    LABELS,
     LAYOUTS,
+    PREDICTED,
+    PREDICTED_ONE,
+    SCORES,
     id_column,
     label_columns,
     rank_column,
@@ -58,6 +64,14 @@ def read_csv_table(path: Path, ranked: bool) -> CsvTable:
         scores, note = read_scores(str(path), table["scores"].to_list(), list(map(len, cells.labels)))
     ids = table["id"].to_list() if "id" in table.columns else None
     return CsvTable(_batch(path, ids, cells.labels, scores), cells, _notes(cells.note, note))
+
+
+def has_columns(path: Path) -> bool:
+    """Whether the first line of a file with tabs names columns: one of labels, or one that holds no label."""
+    _, text = next(decoded_blocks(path), (1, ""))
+    names = [name.strip().lower() for name in text.partition("\n")[0].split("\t")]
+    known = {*IDS, *SCORES, *PREDICTED, *PREDICTED_ONE, *LABELS, *LABEL, "text", "title", "subject_uris"}
+    return len(names) == 1 or bool(known.intersection(names))
 
 
 def _notes(*notes: str) -> tuple[str, ...]:

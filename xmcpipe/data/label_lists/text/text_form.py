@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from xmcpipe.data.label_lists.text.blocks import Block, line_blocks
+from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.label_lists.text.forms import (
     BY_ROW,
     FASTTEXT,
@@ -63,7 +64,12 @@ def open_text(path: Path, role: str) -> TextFile:
     Raises XmcpipeError for a form that holds no labels of the role, and for a file that can't be read.
     """
     blocks = line_blocks(path)
-    number, lines = next(blocks, (1, []))
+    number, lines = next(blocks, (0, list[str]()))
+    if not number and any(block.strip() for _, block in decoded_blocks(path)):
+        raise XmcpipeError(
+            f"{path}: expected labels, got only lines that begin with '#', which are comments",
+            "labels of fastText with another prefix: sed 's/#/__label__/g' FILE",
+        )
     documents = width = None
     if role != "filter" and lines and re.fullmatch(r"\s*\d+(\s+\d+){1,2}\s*", lines[0]):
         header = lines[0].split()
@@ -163,6 +169,11 @@ def _with_text(path: Path, lines: list[str], filled: list[str], role: str) -> Fo
 
 
 def _true_labels(path: Path, what: str, line: str) -> XmcpipeError:
+    if what == "features" and ":" not in line:
+        return XmcpipeError(
+            f"{path}: expected predictions, got label ids alone, as of true labels: {excerpt(line)}",
+            "write label:score label:score …; for a ranking, a .csv file with the header line labels",
+        )
     return XmcpipeError(
         f"{path}: expected predictions, got true labels with {what}: {excerpt(line)}",
         "name this file as --truth, and the predictions as --predictions",

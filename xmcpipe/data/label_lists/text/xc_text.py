@@ -220,5 +220,5 @@ def _way_out(line: str) -> str:
         return "write ids alone as label:1 label:1, or as a .csv file with the header line labels"
     return (
         "ids and rows are whole numbers from 0, without a space around the colon; labels of fastText begin "
-        "with __label__; see docs/metrics.md"
+        "with __label__ (sed 's/PREFIX/__label__/g' FILE); see docs/metrics.md"
     )
