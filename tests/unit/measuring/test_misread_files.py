@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from tests.bench.fuzz import layouts
 from tests.bench.fuzz.evaluation import HONEST, KINDS, run
 from tests.unit.evaluation_world import QUICK, write_rows
 from xmcpipe.cli.app import app
@@ -17,7 +18,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
 
-READ = {"none", "lists as text in CSV"}  # kinds without a mistake: no false alarm
+READ = {"none", "lists as text in CSV", "training, right"} | layouts.READ  # no mistake: no false alarm
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,10 +26,10 @@ from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
 from xmcpipe.data.label_lists.endings import kind_of
-from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
+from xmcpipe.data.label_lists.json_lines import read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.label_lists.numbering import with_numbers
-from xmcpipe.data.label_lists.table.column_names import id_column, require_no_predictions, score_column
+from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
@@ -55,8 +55,7 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)
-    ranked = role == "predictions"
-    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path, ranked):
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path, role):
         builder.add(batch)
     # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
     names = read_label_names(path.parent) if _in_artifact(path) else None
@@ -232,7 +231,6 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
     """Yield the known columns of a Parquet file in batches, after checking its version and columns."""
-    columns = ("labels",) if role == "train" else COLUMNS  # ids of training documents are not used
     try:
         # These settings make Arrow stream; by default, it holds all data that it has read until the end.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
@@ -244,12 +242,8 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
                 )
             present = file.schema_arrow.names
             require_labels(path, present)
-            if role == "predictions":
-                require_no_predictions(path, present)
-            found = {"id": id_column(path, present), "scores": score_column(path, present)}
-            named = {"labels": "labels", **{each: name for name, each in found.items() if each is not None}}
-            chosen = [each for each, name in named.items() if name in columns]
-            for batch in file.iter_batches(ROWS, columns=chosen):
+            named = named_columns(path, present, role)
+            for batch in file.iter_batches(ROWS, columns=list(named)):
                 yield batch.rename_columns([named[each] for each in batch.schema.names])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

@@ -16,11 +16,10 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from xmcpipe.data.label_lists.json_text import json_line_blocks
-from xmcpipe.data.label_lists.table.column_names import id_column, require_no_predictions, score_column
+from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
-COLUMNS = ("id", "labels", "scores")
 SCANNED = 1000  # rows in which the types of ids and scores are looked for
 
 
@@ -36,8 +35,8 @@ class Dialect:
     schema: pa.Schema
 
 
-def read_json_lines(path: Path, ranked: bool = False) -> Iterator[pa.RecordBatch]:
-    """Yield batches in the order of the file; `ranked` says that they are predictions.
+def read_json_lines(path: Path, role: str) -> Iterator[pa.RecordBatch]:
+    """Yield batches in the order of the file; ids of training documents are not read.
 
     Raises XmcpipeError, with the line, for anything but one of the dialects.
     """
@@ -45,7 +44,7 @@ def read_json_lines(path: Path, ranked: bool = False) -> Iterator[pa.RecordBatch
     dialect: Dialect | None = None
     known: set[str] | None = None  # the columns of the rows so far
     for number, block in blocks:
-        dialect = dialect or _dialect(path, ranked)
+        dialect = dialect or _dialect(path, role)
         place = f"{path}, rows counted from {unit} {number}"
         if dialect.pairs:
             batches: Iterable[pa.RecordBatch] = [_pairs_batch(path, unit, number, block, dialect)]
@@ -132,17 +131,15 @@ def _pairs_batch(path: Path, unit: str, first: int, block: bytes, dialect: Diale
     return pa.record_batch(columns)
 
 
-def _dialect(path: Path, ranked: bool) -> Dialect:
+def _dialect(path: Path, role: str) -> Dialect:
     """The keys and types of the known columns: of labels, the type of the first one; of others, of the first.
 
     Without a schema, Arrow would infer types for each block separately.
     """
     names, seen, labels = _first_values(path)
-    columns = _named(path, names)
+    columns = named_columns(path, names, role)
     if "labels" not in seen:
         return Dialect("data", columns, pa.schema([]))
-    if ranked:
-        require_no_predictions(path, names)
     example = labels[0] if labels else 0
     if isinstance(example, list):
         if not (len(example) == 2 and isinstance(example[1], float)):
@@ -155,8 +152,11 @@ def _dialect(path: Path, ranked: bool) -> Dialect:
     objects = isinstance(example, dict) and example.keys() >= {"label", "score"}
     kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(example)
     kinds = {"labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
+    # Keys that only later rows have are read too: the rows before then lack them, which is an error.
+    others = [name for name in ("id", "scores") if name not in columns.values() and role != "train"]
+    columns |= {name: name for name in others}
     fields = [
-        (key, _json_type(seen[key]) if name == "id" else kinds[name])
+        (key, _json_type(seen.get(key)) if name == "id" else kinds[name])
         for key, name in columns.items()
         if not (objects and name == "scores")
     ]
@@ -187,13 +187,6 @@ def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
         if at >= SCANNED and (labels or pecos):
             break
     return list(seen), seen, labels
-
-
-def _named(path: Path, names: list[str]) -> dict[str, str]:
-    """The keys that are read -> the columns."""
-    found = {"id": id_column(path, names), "scores": score_column(path, names)}
-    columns = {key: name for name, key in found.items() if key is not None}
-    return {**columns, "labels": "labels"}
 
 
 def _rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:

@@ -21,8 +21,8 @@ FEWEST = 20  # rows, and columns
 FEWEST_PAIRS = 100
 VARIED, TIMES = 1.0, 2.0  # the deviation of row sizes in means, and how many times that of columns it is
 FEWEST_LABELS = 30
-UNEVEN = 3.0  # variance by mean of the frequencies: by chance it is 1
-LEAST_CORRELATION = 2.0  # of the frequencies, in standard deviations
+UNEVEN, UNEVEN_TRUTH = 2.0, 1.3  # variance by mean of the frequencies: by chance it is 1
+LEAST_CORRELATION = 3.0  # of the frequencies, in standard deviations
 
 
 def doubts_about_shape(truth: Any) -> Iterator[str]:
@@ -57,11 +57,13 @@ def doubts_about_training(counts_L: Int64s, truth: Any, train: str = "the traini
     """
     labels = truth.labels[truth.labels < len(counts_L)]
     true_L = np.bincount(labels.astype(np.int64, copy=False), minlength=len(counts_L))
-    both = (counts_L > 0) | (true_L > 0)
-    trained, true = counts_L[both], true_L[both]
-    if len(true) < FEWEST_LABELS or len(labels) < FEWEST_PAIRS:
+    # Labels without training document are left out: where both are rare, those that one of the two lacks would
+    # look as if frequencies were opposite.
+    occurring = counts_L > 0
+    trained, true = counts_L[occurring], true_L[occurring]
+    if len(true) < FEWEST_LABELS or true.sum() < FEWEST_PAIRS:
         return
-    if min(_unevenness(trained), _unevenness(true)) < UNEVEN:
+    if _unevenness(trained) < UNEVEN or _unevenness(true) < UNEVEN_TRUTH:
         return
     if rank_correlation(trained, true) < LEAST_CORRELATION:
         yield (

@@ -59,15 +59,25 @@ def rank_column(path: Path, names: Sequence[str]) -> str | None:
     return _spelt(path, names, RANK)
 
 
-def require_no_predictions(path: Path, names: Sequence[str]) -> None:
-    """Raise XmcpipeError for predictions in a file that has a column of labels and one of predictions."""
-    found = _spelt(path, names, PREDICTED + PREDICTED_ONE)
-    if found is not None and "labels" in names:
+def named_columns(path: Path, names: Sequence[str], role: str) -> dict[str, str]:
+    """The columns of a file with lists in `labels` -> our names; ids of training documents are not read.
+
+    Raises XmcpipeError for predictions in a file that has a column of labels and one of predictions.
+    """
+    predicted = _spelt(path, names, PREDICTED + PREDICTED_ONE)
+    if role == "predictions" and predicted is not None and "labels" in names:
         raise XmcpipeError(
-            f"{path}: expected predictions in the column 'labels', got a column {found!r} too: is 'labels' "
+            f"{path}: expected predictions in the column 'labels', got a column {predicted!r} too: is 'labels' "
             "the truth?",
             "write a file of predictions, in the column 'labels', and one of the truth",
         )
+    ids = None if role == "train" else id_column(path, names)
+    scores = score_column(path, names)
+    return {
+        **({} if ids is None else {ids: "id"}),
+        "labels": "labels",
+        **({} if scores is None else {scores: "scores"}),
+    }
 
 
 def _spelt(path: Path, names: Sequence[str], spellings: Sequence[str]) -> str | None:

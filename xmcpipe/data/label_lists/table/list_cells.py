@@ -57,6 +57,8 @@ def plain_numbers(cell: str) -> str:
 def _plain(cell: str) -> tuple[str, bool]:
     """The cell without the calls around a list and its items, and whether it was called a set."""
     text, unordered = cell.strip(), False
+    if "(" not in text:  # most cells: the searches below would take longer than all else
+        return text, unordered
     while found := CALL.fullmatch(text):
         unordered = unordered or found[1].rpartition(".")[2] in SETS
         text = found[2].strip() or "[]"
@@ -65,7 +67,7 @@ def _plain(cell: str) -> tuple[str, bool]:
 
 def _value(text: str) -> Any:
     """The value that the text stands for; None if it is none."""
-    if NUMBERS_WITHOUT_COMMA.fullmatch(text):
+    if "," not in text and NUMBERS_WITHOUT_COMMA.fullmatch(text):
         words = text.strip("[ \t\r\n]").split()
         return [float(word) if re.search("[.eE]", word) else int(word) for word in words]
     try:

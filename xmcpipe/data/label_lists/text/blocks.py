@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
-from xmcpipe.data.label_lists.text.forms import FORMS, NAMED, PREFIX
+from xmcpipe.data.label_lists.text.forms import FORMS, NAMED
 
 Block = tuple[int, list[str]]  # the number of the first line, and the lines
 LINES = 1 << 16  # maximum number of lines of a block
@@ -42,4 +42,4 @@ def _is_comment(line: str) -> bool:
     """Whether a line begins with `#`, and is neither labels `#name:score` nor a text with labels."""
     if not line.lstrip().startswith("#"):
         return False
-    return "\t" not in line and PREFIX not in line and not FORMS[NAMED].fullmatch(line.strip())
+    return "\t" not in line and "__" not in line and not FORMS[NAMED].fullmatch(line.strip())
