@@ -57,8 +57,8 @@ def doubts_about_training(counts_L: Int64s, truth: Any, train: str = "the traini
     """
     labels = truth.labels[truth.labels < len(counts_L)]
     true_L = np.bincount(labels.astype(np.int64, copy=False), minlength=len(counts_L))
-    # Labels without training document are left out: where both are rare, those that one of the two lacks would
-    # look as if frequencies were opposite.
+    # Labels without training document are left out: if many labels are rare, those that one of the two lacks
+    # would look as if frequencies were opposite.
     occurring = counts_L > 0
     trained, true = counts_L[occurring], true_L[occurring]
     if len(true) < FEWEST_LABELS or true.sum() < FEWEST_PAIRS:

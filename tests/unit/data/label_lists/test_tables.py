@@ -210,6 +210,6 @@ def test_blanks_between_names_are_told(tmp_path: Path) -> None:
 def test_tables_that_could_be_misread_are_refused(tmp_path: Path, text: str, words: list[str]) -> None:
     (tmp_path / "a.csv").write_text(text)
     refused(tmp_path / "a.csv", "a.csv", *words)
-    with pytest.raises(Exception, match="a.csv") as error:
+    with pytest.raises(Exception, match=r"a\.csv") as error:
         read_label_lists(tmp_path / "a.csv", "predictions")
     assert "--quotes" not in str(error.value)

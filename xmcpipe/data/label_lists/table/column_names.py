@@ -67,8 +67,8 @@ def named_columns(path: Path, names: Sequence[str], role: str) -> dict[str, str]
     predicted = _spelt(path, names, PREDICTED + PREDICTED_ONE)
     if role == "predictions" and predicted is not None and "labels" in names:
         raise XmcpipeError(
-            f"{path}: expected predictions in the column 'labels', got a column {predicted!r} too: is 'labels' "
-            "the truth?",
+            f"{path}: expected predictions in the column 'labels', got a column {predicted!r} too: is "
+            "'labels' the truth?",
             "write a file of predictions, in the column 'labels', and one of the truth",
         )
     ids = None if role == "train" else id_column(path, names)
