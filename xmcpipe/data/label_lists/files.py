@@ -20,12 +20,13 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
-from xmcpipe.data.label_lists.endings import kind_of
+from xmcpipe.data.label_lists.endings import kind_of, require_content
 from xmcpipe.data.label_lists.json_lines import read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.label_lists.numbering import with_numbers
@@ -52,6 +53,7 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
         return _read_artifact(path, role, top)
     require_file(path, role)
     kind = kind_of(path, role)
+    require_content(path)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)
@@ -229,6 +231,10 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     )
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
     """Yield the known columns of a Parquet file in batches, after checking its version and columns."""
     try:
@@ -242,7 +248,8 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
                 )
             present = file.schema_arrow.names
             require_labels(path, present)
-            named = named_columns(path, present, role)
+            lists = [field.name for field in file.schema_arrow if _is_list(field.type)]
+            named = named_columns(path, present, lists, role)
             for batch in file.iter_batches(ROWS, columns=list(named)):
                 yield batch.rename_columns([named[each] for each in batch.schema.names])
     except (pa.ArrowException, OSError) as error:

@@ -137,7 +137,7 @@ def _dialect(path: Path, role: str) -> Dialect:
     Without a schema, Arrow would infer types for each block separately.
     """
     names, seen, labels = _first_values(path)
-    columns = named_columns(path, names, role)
+    columns = named_columns(path, names, {key for key in names if isinstance(seen[key], list)}, role)
     if "labels" not in seen:
         return Dialect("data", columns, pa.schema([]))
     example = labels[0] if labels else 0

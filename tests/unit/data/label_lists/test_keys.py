@@ -93,3 +93,23 @@ def test_names_of_classes_that_hugging_face_stores(tmp_path: Path) -> None:
     )
     lists = read_label_lists(tmp_path / "t.parquet", "truth")
     assert (as_lists(lists), lists.width) == ([["w", "u"], ["v"]], 3)
+
+
+def test_scores_under_names_like_score(tmp_path: Path) -> None:
+    for name in ("logits", "label_scores", "predicted_probabilities", "pred_prob"):
+        path = write_jsonl(tmp_path / "p.jsonl", [{"labels": ["a", "b"], name: [0.5, 0.9], "max_prob": 0.9}])
+        assert as_lists(read_label_lists(path, "predictions", top=1)) == [["b"]]
+    rows = [{"labels": [1], "logits": [0.5], "label_scores": [0.5]}]
+    refused(write_jsonl(tmp_path / "p.jsonl", rows), "one column of scores, got 'logits' and 'label_scores'")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_number_beside_a_truth_is_no_list_of_scores(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"t{suffix}", [{"labels": [1, 2], "score": 4.5, "weight": 0}])
+    assert as_lists(read_label_lists(path, "truth")) == [[1, 2]]
+
+
+@pytest.mark.parametrize("name", ["p.npz", "p.txt", "p.jsonl", "p.parquet", "p.npy"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    refused(tmp_path / name, "got a pointer of Git LFS", "git lfs pull")

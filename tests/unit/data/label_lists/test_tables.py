@@ -170,6 +170,12 @@ def test_a_table_with_true_and_predicted_labels(tmp_path: Path) -> None:
     assert as_lists(read(tmp_path, text, "truth")) == [[3], [0]]
 
 
+def test_a_number_beside_a_truth_is_no_score(tmp_path: Path) -> None:
+    assert as_lists(read(tmp_path, "labels,score\n3 5,4.5\n0,2\n", "truth")) == [[3, 5], [0]]
+    lists = read(tmp_path, "id,label,score\nx,3,1\nx,5,0\ny,0,1\n", "truth")
+    assert as_lists(lists) == [[3], [0]]  # its relevance
+
+
 def test_names_with_commas_in_a_row_per_label(tmp_path: Path) -> None:
     lists = read(tmp_path, 'id,label\nx,"Smith, John"\nx,art\ny,\n', "truth")
     assert as_lists(lists) == [["Smith, John", "art"], []]
@@ -202,6 +208,9 @@ def test_blanks_between_names_are_told(tmp_path: Path) -> None:
         ("user_id,post_id,labels\n1,2,a\n", ["one column of document ids, got 'user_id' and 'post_id'"]),
         ("labels\n['a']\nb\n['c']\n", ["row 1: expected a list as text", "'b'"]),
         ("labels\n[1 2 ... 8 9]\n", ["row 0", "items were left out"]),
+        ('labels\n"[[3, 5]]"\n"[[0, 1]]"\n', ["a list in a list"]),
+        ("labels,labels.1\na,b\n", ["2 columns are called 'labels'"]),
+        ('labels, scores\n"3", "0,9"\n', ["without a blank before them"]),
         ("labels\n3 -1\n5 4\n", ["expected label ids from 0, got -1"]),
         ("labels,scores\na,90%\n", ["row 0: expected numbers as scores"]),
         ("labels;scores\na|b;0,9,0,5\n", ["more or fewer scores"]),

@@ -126,12 +126,22 @@ def _of_lists(source: str, cells: list[str], ranked: bool) -> Cells:
         lists = [[(item.get("label"), item.get("score")) for item in items] for items in lists]
     elif not isinstance(example, tuple | list):
         return Cells(_whole(lists))
+    if all(len(items) <= 1 and _is_nested(items) for items in lists):
+        raise XmcpipeError(
+            f"{source}: expected a list of labels, got a list in a list, such as {shown(str([example]))}",
+            JSON_LIST,
+        )
     try:
         pairs = [[(label, float(score)) for label, score in items] for items in lists]
     except (TypeError, ValueError) as error:
         raise XmcpipeError(f"{source}: {error}", "write pairs (label, score) in every row") from error
     labels = _whole([[label for label, _ in row] for row in pairs])
     return Cells(labels, [[score for _, score in row] for row in pairs])
+
+
+def _is_nested(items: list[Any]) -> bool:
+    """Whether the only item is a list that is no label with its score, or there is no item."""
+    return not items or len(items[0]) != 2 or not isinstance(items[0][1], float)
 
 
 def _whole(lists: list[list[Any]]) -> list[list[Any]]:

@@ -5,13 +5,17 @@ rows would be joined by their number. So whatever is called an id counts as one.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from xmcpipe.errors import XmcpipeError
 
 IDS = ("id", "doc_id", "document_id", "docid", "documentid", "document", "uid", "guid", "uuid")
 SCORES = ("scores", "score", "probabilities", "probability", "probs", "prob", "confidences", "confidence")
+SCORE_LIKE = re.compile(
+    r"(?i)((labels?|class|predictions?|predicted|pred)[_\-. ]?)?"
+    r"(scores?|probabilit(y|ies)|probs?|logits?|confidences?|similarit(y|ies)|weights?|relevances?)"
+)
 PREDICTED = ("predictions", "predicted_labels", "preds", "predicted", "y_pred")
 PREDICTED_ONE = ("prediction", "predicted_label", "pred")
 LABELS, LABEL = ("labels",), ("label", "label_id")
@@ -37,9 +41,22 @@ def id_column(path: Path, names: Sequence[str]) -> str | None:
     return like[0] if like else None
 
 
-def score_column(path: Path, names: Sequence[str]) -> str | None:
-    """The column of scores, or None."""
-    return _spelt(path, names, SCORES)
+def score_column(path: Path, names: Sequence[str], others: Collection[str]) -> str | None:
+    """The column of scores, or None: `scores`, or a column of `others` that is called like it.
+
+    Raises XmcpipeError if several columns may be it.
+    """
+    for spelling in SCORES:
+        found = _spelt(path, names, [spelling])
+        if found is not None and (spelling == SCORES[0] or found in others):
+            return found
+    like = [name for name in names if name in others and SCORE_LIKE.fullmatch(name.strip())]
+    if len(like) > 1:
+        raise XmcpipeError(
+            f"{path}: expected one column of scores, got {' and '.join(map(repr, like[:3]))}",
+            "call the right one 'scores'",
+        )
+    return like[0] if like else None
 
 
 def label_columns(path: Path, names: Sequence[str], ranked: bool) -> tuple[str | None, str | None]:
@@ -59,8 +76,10 @@ def rank_column(path: Path, names: Sequence[str]) -> str | None:
     return _spelt(path, names, RANK)
 
 
-def named_columns(path: Path, names: Sequence[str], role: str) -> dict[str, str]:
+def named_columns(path: Path, names: Sequence[str], lists: Collection[str], role: str) -> dict[str, str]:
     """The columns of a file with lists in `labels` -> our names; ids of training documents are not read.
+
+    `lists` are the columns that hold lists: a number such as the score of a review is no list of scores.
 
     Raises XmcpipeError for predictions in a file that has a column of labels and one of predictions.
     """
@@ -72,7 +91,7 @@ def named_columns(path: Path, names: Sequence[str], role: str) -> dict[str, str]
             "write a file of predictions, in the column 'labels', and one of the truth",
         )
     ids = None if role == "train" else id_column(path, names)
-    scores = score_column(path, names)
+    scores = score_column(path, names, lists)
     return {
         **({} if ids is None else {ids: "id"}),
         "labels": "labels",
@@ -83,7 +102,8 @@ def named_columns(path: Path, names: Sequence[str], role: str) -> dict[str, str]
 def _spelt(path: Path, names: Sequence[str], spellings: Sequence[str]) -> str | None:
     """The first of the spellings that the table has, in upper or lower case."""
     for spelling in spellings:
-        found = [name for name in names if name.strip().lower() == spelling]
+        # A table with two columns of one name is written by pandas with labels and labels.1.
+        found = [name for name in names if re.sub(r"\.\d+$", "", name.strip().lower()) == spelling]
         if len(found) > 1:
             raise XmcpipeError(
                 f"{path}: {len(found)} columns are called {spelling!r}", "keep one, or rename the others"

@@ -100,7 +100,8 @@ def _known(path: Path, text: str, ranked: bool) -> pl.DataFrame:
         "id": id_column(path, names),
         "labels": several,
         "label": None if several else one,
-        "scores": score_column(path, names),
+        # Another column of numbers beside a truth may be anything; in a row per label it is its relevance.
+        "scores": score_column(path, names, names if ranked or not several else ()),
         "rank": rank_column(path, names),
     }
     table = _parsed(path, text[start:], names, delimiter)
@@ -157,7 +158,7 @@ def _bad_row(path: Path, error: Exception, delimiter: str) -> XmcpipeError:
         return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
     return XmcpipeError(
         f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}",
-        f"put a value that holds {delimiter!r} in double quotes",
+        f"put a value that holds {delimiter!r} in double quotes, without a blank before them",
     )
 
 

@@ -137,7 +137,7 @@ def _prefix(path: Path, filled: list[str], role: str) -> str | None:
         filled = [line for line in filled if line.startswith("__")]
     found = [set(OTHER_PREFIX.findall(line)) for line in filled]
     counts = Counter(prefix for prefixes in found for prefix in prefixes)
-    several = [prefix for prefix, count in counts.most_common(2) if 2 * count >= len(filled)]
+    several = sorted(prefix for prefix, count in counts.items() if 2 * count >= len(filled))
     if len(several) > 1:
         raise XmcpipeError(
             f"{path}: expected labels with one prefix, got {several[0]!r} and {several[1]!r}",

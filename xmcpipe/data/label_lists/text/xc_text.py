@@ -214,7 +214,7 @@ def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
 
 def _way_out(line: str) -> str:
     """What to do with a line of another form."""
-    if re.search(r"\d,\d*[1-9]", line) and ":" in line:
+    if re.search(r":\s*\d+,\d", line):
         return "write numbers with a decimal point, 0.9; ids and rows are whole numbers from 0"
     if re.fullmatch(r"\s*\d+(?:[\s,;]+\d+)*\s*", line):
         return "write ids alone as label:1 label:1, or as a .csv file with the header line labels"
