@@ -19,7 +19,10 @@ from xmcpipe.metrics.truth import Int64s
 
 FEWEST = 20  # rows, and columns
 FEWEST_PAIRS = 100
-VARIED, TIMES = 1.0, 2.0  # the deviation of row sizes in means, and how many times that of columns it is
+# Row sizes look like frequencies of labels if both measures of their spread are far above those of columns: the
+# standard deviation in means, and the variance by mean, which is 1 by chance. In a dataset of which most
+# documents have no label only the first is, in one of few documents mostly neither.
+TIMES, VARIED, OVERDISPERSED = 1.5, 0.75, 1.5
 FEWEST_LABELS = 30
 UNEVEN, UNEVEN_TRUTH = 2.0, 1.3  # variance by mean of the frequencies: by chance it is 1
 LEAST_CORRELATION = 3.0  # of the frequencies, in standard deviations
@@ -43,7 +46,9 @@ def doubts_about_shape(truth: Any) -> Iterator[str]:
             f"{shape}: each of these labels has a document, and {int((sizes == 0).sum()):,} documents "
             "have no label. Is it transposed?"
         )
-    elif _variation(sizes) > max(VARIED, TIMES * _variation(counts)):
+    elif _variation(sizes) > max(VARIED, TIMES * _variation(counts)) and _unevenness(sizes) > max(
+        OVERDISPERSED, TIMES * _unevenness(counts)
+    ):
         yield (
             f"{shape}: documents have {int(sizes.min()):,} to {int(sizes.max()):,} labels, and labels "
             f"{int(counts.min()):,} to {int(counts.max()):,} documents. Is it transposed?"
@@ -82,4 +87,5 @@ def _variation(sizes: Int64s) -> float:
 
 
 def _unevenness(counts: Int64s) -> float:
+    """The variance by mean."""
     return float(counts.var() / counts.mean()) if counts.any() else 0.0

@@ -155,6 +155,13 @@ def test_columns_of_ids_are_found_by_their_name(tmp_path: Path, header: str, ids
     assert (lists.ids is not None) is ids
 
 
+def test_rows_that_are_grouped_by_another_id_are_told(tmp_path: Path) -> None:
+    lists = read(tmp_path, "user_id,label\nx,3\nx,5\ny,0\n", "truth")
+    assert as_lists(lists) == [[3, 5], [0]]
+    assert "rows of the same 'user_id' are read as one document" in lists.notes[0]
+    assert read(tmp_path, "doc_id,label\nx,3\nx,5\ny,0\n", "truth").notes == ()
+
+
 def test_ids_that_pandas_wrote_as_floats(tmp_path: Path) -> None:
     lists = read(tmp_path, "id,labels\n10.0,3\n11.0,5\n")
     assert lists.ids is not None

@@ -54,9 +54,9 @@ def read_csv_table(path: Path, ranked: bool) -> CsvTable:
     Raises XmcpipeError for a file that isn't a table, for missing columns, and for a cell of no known form.
     """
     text = "".join(block for _, block in decoded_blocks(path))
-    table = _known(path, text, ranked)
+    table, ids_from = _known(path, text, ranked)
     if "label" in table.columns and "id" in table.columns and table["id"].n_unique() < len(table):
-        return _by_document(path, table)
+        return _by_document(path, table, ids_from)
     column = table["labels" if "labels" in table.columns else "label"]
     cells = read_cells(str(path), column.to_list(), ranked)
     scores, note = cells.scores, ""
@@ -78,8 +78,8 @@ def _notes(*notes: str) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
 
 
-def _known(path: Path, text: str, ranked: bool) -> pl.DataFrame:
-    """The columns that are read, under our names."""
+def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | None]:
+    """The columns that are read, under our names; and the name of that of ids in the file."""
     given = EXCEL.match(text)
     start = given.end() if given else 0
     default = "\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ","
@@ -105,9 +105,10 @@ def _known(path: Path, text: str, ranked: bool) -> pl.DataFrame:
         "rank": rank_column(path, names),
     }
     table = _parsed(path, text[start:], names, delimiter)
-    return table.select(
+    known = table.select(
         pl.nth(names.index(column)).alias(name) for name, column in chosen.items() if column is not None
     )
+    return known, chosen["id"]
 
 
 def _header(path: Path, text: str, delimiter: str) -> list[str]:
@@ -162,8 +163,11 @@ def _bad_row(path: Path, error: Exception, delimiter: str) -> XmcpipeError:
     )
 
 
-def _by_document(path: Path, table: pl.DataFrame) -> CsvTable:
+def _by_document(path: Path, table: pl.DataFrame, ids_from: str | None) -> CsvTable:
     """Collect the rows of each document, in the order in which documents occur first."""
+    grouped_by = ""
+    if ids_from is not None and ids_from.strip().lower() not in IDS:
+        grouped_by = f"{path}: rows of the same {ids_from!r} are read as one document"
     cells = read_single(str(path), table["label"].to_list(), LAYOUTS)
     columns: dict[str, Any] = {"id": table["id"], "labels": [row[0] if row else None for row in cells.labels]}
     note = ""
@@ -184,7 +188,8 @@ def _by_document(path: Path, table: pl.DataFrame) -> CsvTable:
             for row, names in zip(grouped["scores"].to_list(), labels, strict=True)
         ]
     labels = [[label for label in row if label is not None] for row in labels]
-    return CsvTable(_batch(path, grouped["id"].to_list(), labels, scores), cells, _notes(cells.note, note))
+    batch = _batch(path, grouped["id"].to_list(), labels, scores)
+    return CsvTable(batch, cells, _notes(grouped_by, cells.note, note))
 
 
 def _batch(
