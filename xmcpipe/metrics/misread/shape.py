@@ -19,8 +19,8 @@ from xmcpipe.metrics.truth import Int64s
 
 FEWEST = 20  # rows, and columns
 FEWEST_PAIRS = 100
-# Row sizes look like frequencies of labels if both measures of their spread are far above those of columns: the
-# standard deviation in means, and the variance by mean, which is 1 by chance. In a dataset of which most
+# Row sizes look like frequencies of labels if both measures of their spread are far above those of columns:
+# the standard deviation in means, and the variance by mean, which is 1 by chance. In a dataset of which most
 # documents have no label only the first is, in one of few documents mostly neither.
 TIMES, VARIED, OVERDISPERSED = 1.5, 0.75, 1.5
 FEWEST_LABELS = 30
