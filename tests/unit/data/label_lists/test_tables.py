@@ -1,5 +1,6 @@
 """CSV and TSV as pandas, spreadsheets and competitions write them: columns, cells, numbers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ def test_lists_as_numpy_and_torch_print_them(tmp_path: Path, labels: str, scores
         "('a', 'b c')",
         '[""a"", ""b c""]',
         "['a', 'b c', nan]",
+        "deque(['a', 'b c'])",
+        "dict_keys(['a', 'b c'])",
     ],
 )
 def test_names_as_numpy_and_pandas_print_them(tmp_path: Path, cell: str) -> None:
@@ -124,6 +127,10 @@ def test_sets_are_truths_and_no_rankings(tmp_path: Path, cell: str) -> None:
         (["[('a', 0.9), ('b', 0.5)]", "[]", "[('c', 0.25)]"], [["a", "b"], [], ["c"]]),
         (["[(np.int64(3), np.float32(0.9)), (5, 0.5)]", "[]", "[(0, 0.25)]"], IDS),
         (["{'a': 0.9, 'b': 0.5}", "{}", "{'c': 0.25}"], [["a", "b"], [], ["c"]]),
+        (["Counter({'a': 0.9, 'b': 0.5})", "Counter()", "OrderedDict([('c', 0.25)])"],
+         [["a", "b"], [], ["c"]]),
+        (["defaultdict(<class 'float'>, {'a': 0.9, 'b': 0.5})", "{}", "{'c': 0.25}"],
+         [["a", "b"], [], ["c"]]),
         (['[{""label"": 3, ""score"": 0.9}, {""label"": 5, ""score"": 0.5}]', "[]",
           '[{""label"": 0, ""score"": 0.25}]'], IDS),
     ],
@@ -192,6 +199,28 @@ def test_missing_values_of_pandas_are_no_labels(tmp_path: Path) -> None:
     lists = read(tmp_path, "id,labels\nx,a\ny,nan\nz,NaN\n")
     assert as_lists(lists) == [["a"], [], []]
     assert "'nan' is read as one without labels" in lists.notes[0]
+
+
+def test_lists_that_were_written_as_json_twice(tmp_path: Path) -> None:
+    cells = (json.dumps(json.dumps(row)).replace('"', '""') for row in (["a", "b c"], []))
+    lists = read(tmp_path, "labels\n" + "".join(f'"{cell}"\n' for cell in cells))
+    assert as_lists(lists) == [["a", "b c"], []]
+
+
+def test_names_with_brackets_are_names(tmp_path: Path) -> None:
+    assert as_lists(read(tmp_path, "labels\nf(x);C (language)\nf(y)\n", "truth")) == [
+        ["f(x)", "C (language)"],
+        ["f(y)"],
+    ]
+
+
+def test_scores_that_rise_with_the_rank_are_distances(tmp_path: Path) -> None:
+    rows = "x,a,1,0.9\nx,b,2,0.5\ny,c,1,0.7\ny,a,2,0.1\n"
+    assert as_lists(read(tmp_path, f"id,label,rank,score\n{rows}")) == [["a", "b"], ["c", "a"]]
+    (tmp_path / "a.csv").write_text(
+        f"id,label,rank,score\n{rows.replace('0.9', '0.2').replace('0.7', '0.05')}"
+    )
+    refused(tmp_path / "a.csv", "scores that fall with the rank", "distances?")
 
 
 def test_blanks_between_names_are_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from xmcpipe.data.label_lists.label_names import shown
 from xmcpipe.data.label_lists.table.list_cells import LIST, NUMBER, plain_numbers, read_list
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.json_file import parse_json
 
 ID = r"-?\d+(?:\.0)?"  # pandas writes 3.0 in a column with missing values
 IDS = re.compile(rf"\s*{ID}(?:\s*[,;|\s]\s*{ID})*\s*")
@@ -21,6 +22,7 @@ BETWEEN = re.compile(r"[,;|\s]+")
 BETWEEN_DECIMALS = re.compile(r"[;|\s]+|,\s+")
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?|[-+]?\d+")
 PAIR = re.compile(rf"(.*?[^:\s])\s*::?\s*({NUMBER})", re.DOTALL)
+QUOTED = re.compile(r'\s*".*"\s*', re.DOTALL)
 JSON_LIST = 'write each row as a JSON list: ["a", "b"]'
 
 
@@ -49,6 +51,10 @@ def read_cells(source: str, cells: list[str], ranked: bool) -> Cells:
         note = f"{source}: a cell with {missing.strip()!r} is read as one without labels"
         return replace(found, note=f"{found.note}; {note}" if found.note else note)
     filled = [cell for cell in cells if cell.strip()]
+    if filled and all(map(QUOTED.fullmatch, filled)):
+        decoded = [_decoded(cell) if cell.strip() else cell for cell in cells]
+        if decoded != cells:
+            return read_cells(source, decoded, ranked)
     lists = [bool(LIST.fullmatch(cell)) for cell in filled]
     if any(lists):
         others = [row for row, cell in enumerate(cells) if cell.strip() and not LIST.fullmatch(cell)]
@@ -66,6 +72,15 @@ def read_cells(source: str, cells: list[str], ranked: bool) -> Cells:
             return Cells(ids, untyped=True)
         return Cells([[word for word in BETWEEN.split(cell.strip()) if word] for cell in cells])
     return _of_names(source, cells, filled)
+
+
+def _decoded(cell: str) -> str:
+    """The text in a cell that was written as JSON once more; the cell itself if it is none."""
+    try:
+        text = parse_json(cell)
+    except ValueError:
+        return cell
+    return text if isinstance(text, str) else cell
 
 
 def read_single(source: str, cells: list[str], layouts: str) -> Cells:

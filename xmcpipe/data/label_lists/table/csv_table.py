@@ -176,6 +176,8 @@ def _by_document(path: Path, table: pl.DataFrame, ids_from: str | None) -> CsvTa
         if name in table.columns and "scores" not in columns:
             numbers, note = read_scores(str(path), table[name].to_list(), list(map(len, cells.labels)))
             columns["scores"] = [sign * row[0] if len(row) == 1 else None for row in numbers]
+    if {"scores", "rank"} <= set(table.columns):
+        _require_agreement(path, table, columns["scores"])
     try:
         grouped = pl.DataFrame(columns).group_by("id", maintain_order=True).agg(pl.all())
     except (pl.exceptions.PolarsError, TypeError) as error:
@@ -190,6 +192,18 @@ def _by_document(path: Path, table: pl.DataFrame, ids_from: str | None) -> CsvTa
     labels = [[label for label in row if label is not None] for row in labels]
     batch = _batch(path, grouped["id"].to_list(), labels, scores)
     return CsvTable(batch, cells, _notes(grouped_by, cells.note, note))
+
+
+def _require_agreement(path: Path, table: pl.DataFrame, scores: list[float | None]) -> None:
+    """Raise XmcpipeError if scores mostly rise with the rank: then they are distances."""
+    ranks = table["rank"].cast(pl.Float64, strict=False)
+    known = pl.DataFrame({"id": table["id"], "rank": ranks, "score": pl.Series(scores, dtype=pl.Float64)})
+    steps = known.drop_nulls().sort("id", "rank").with_columns(step=pl.col("score").diff().over("id"))["step"]
+    if int((steps > 0).sum()) > int((steps < 0).sum()):
+        raise XmcpipeError(
+            f"{path}: expected scores that fall with the rank, got scores that rise: are they distances?",
+            "remove one of the two columns, or give scores of which the highest is the best",
+        )
 
 
 def _batch(

@@ -14,9 +14,12 @@ from xmcpipe.data.label_lists.label_names import shown
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
-CALLS = r"(?:\w+\.)*(?:array|Array|tensor|Tensor|Index|Series|frozenset|set|list|tuple)"
-LIST = re.compile(rf"(?s)\s*(?:{CALLS}\()?\s*[\[({{].*[\])}}]\s*|\s*{CALLS}\(\)\s*")
-CALL = re.compile(rf"(?s)({CALLS})\((.*?)(?:,\s*(?:dtype|device|grad_fn|requires_grad|name|length)=.*)?\)")
+CALLED = r"[\w.]+\((?:<[^<>]*>,\s*)?"  # array(, Counter(, defaultdict(<class 'float'>,
+EMPTY = r"(?:set|frozenset|list|tuple|dict|Counter|OrderedDict)\(\)"
+LIST = re.compile(rf"(?s)\s*(?:{CALLED})?\s*[\[({{].*[\])}}]\s*|\s*{EMPTY}\s*")
+CALL = re.compile(
+    r"(?s)([\w.]+)\((?:<[^<>]*>,\s*)?([\[({].*?|)(?:,\s*(?:dtype|device|grad_fn|requires_grad|name|length)=.*)?\)"
+)
 QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 SCALAR = re.compile(rf"\b(?:np|numpy)\.\w+\(\s*({QUOTED}|[^()'\"]*)\s*\)")  # np.int64(3)
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
