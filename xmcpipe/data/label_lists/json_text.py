@@ -7,6 +7,7 @@ lines, another encoding and lines that end with a carriage return are first rewr
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,28 @@ def json_line_blocks(path: Path) -> tuple[str, Iterator[tuple[int, bytes]]]:
     from xmcpipe.data.label_lists.text.decoding import encoding_of
     from xmcpipe.data.tables.json_blocks import json_blocks  # loads polars, which plain files don't need
 
-    place, blocks = json_blocks(path, encoding_of(path))
-    return place.unit, ((number, block.encode()) for number, block in blocks if block.strip())
+    encoding = encoding_of(path)
+    with _our_hints(path):
+        place, blocks = json_blocks(path, encoding)
+    return place.unit, _rewritten(path, blocks)
+
+
+def _rewritten(path: Path, blocks: Iterator[tuple[int, str]]) -> Iterator[tuple[int, bytes]]:
+    with _our_hints(path):
+        yield from ((number, block.encode()) for number, block in blocks if block.strip())
+
+
+@contextmanager
+def _our_hints(path: Path) -> Iterator[None]:
+    """Replace a hint that names an option of `import`: `eval` has none for the encoding."""
+    from xmcpipe.data.label_lists.text.decoding import conversion
+
+    try:
+        yield
+    except XmcpipeError as error:
+        if "--encoding" in error.hint:
+            raise XmcpipeError(error.message, conversion(path, "LATIN1")) from error
+        raise
 
 
 def _is_plain(path: Path) -> bool:

@@ -68,13 +68,13 @@ def test_utf_16_without_a_mark_is_named(tmp_path: Path, name: str, codec: str, s
     refused(tmp_path / name, shown, "byte order mark", f"iconv -f {shown} -t UTF-8 {name}")
 
 
-@pytest.mark.parametrize("name", ["p.txt", "p.csv"])
+@pytest.mark.parametrize("name", ["p.txt", "p.csv", "p.json"])
 @pytest.mark.parametrize("codec", ["latin-1", "utf-16"])
 def test_bytes_of_no_known_encoding_have_a_hint_that_eval_knows(
     tmp_path: Path, name: str, codec: str
 ) -> None:
     """`eval` has no option for the encoding."""
-    content = "labels\nété\n".encode(codec)
+    content = ('[{"labels": ["été"]}]' if name == "p.json" else "labels\nété\n").encode(codec)
     (tmp_path / name).write_bytes(content if codec == "latin-1" else content[:-1])
     with pytest.raises(Exception, match="iconv -f LATIN1 -t UTF-8") as error:
         read_label_lists(tmp_path / name, "truth")

@@ -38,8 +38,7 @@ def decoded_blocks(path: Path) -> Iterator[tuple[int, str]]:
     from xmcpipe.data.tables.lines import text_blocks  # loads polars, which not all formats need
 
     encoding = encoding_of(path)
-    hint = f"write the file in UTF-8, {_conversion(path, 'LATIN1')}"
-    return text_blocks(path, encoding, hint=hint, carriage_returns=True)
+    return text_blocks(path, encoding, hint=conversion(path, "LATIN1"), carriage_returns=True)
 
 
 def encoding_of(path: Path) -> str:
@@ -73,10 +72,11 @@ def _zeros(path: Path, head: bytes) -> XmcpipeError:
     encoding = "UTF-16LE" if second > first else "UTF-16BE"
     return XmcpipeError(
         f"{path}: expected text in UTF-8, got what looks like {encoding} without a byte order mark",
-        _conversion(path, encoding),
+        conversion(path, encoding),
     )
 
 
-def _conversion(path: Path, encoding: str) -> str:
+def conversion(path: Path, encoding: str) -> str:
+    """What to do with a file in another encoding."""
     name = path.name.removesuffix(".gz")
-    return f"for example: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
+    return f"write the file in UTF-8, for example: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
