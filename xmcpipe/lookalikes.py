@@ -127,9 +127,10 @@ def dense_content(what: str, array: Array, ranked: bool) -> Content:
     Raises XmcpipeError for an array that isn't clearly one of these.
     """
     if array.ndim != 2 or array.dtype.kind not in "biuf":
+        names = array.dtype.kind in "US"
         raise XmcpipeError(
             f"{what}: expected an array of numbers [N, L], got shape {array.shape} of {array.dtype}",
-            "give one row per document",
+            "write names as lists, .jsonl or .csv" if names else "give one row per document",
         )
     blocks = _blocks(array)
     zero_one = all(map(is_zero_one, (block.ravel() for block in blocks if block.size)))

@@ -131,6 +131,8 @@ def test_texts_that_are_shorter_than_their_labels_are_noted(tmp_path: Path) -> N
         ("__label__a__label__b text\n", "truth", ["line 1: expected `__label__name __label__name …`"]),
         ("label_a label_b text here\n", "truth", ["line 1", "begin with __label__", "sed"]),
         ("some text __label__a\n", "predictions", ["line 1"]),
+        ("art music\nart\n", "truth", ["line 1", "name:1 name:1"]),
+        ("[(3, 0.9), (5, 0.5)]\n", "predictions", ["line 1", ".jsonl"]),
         ("3:0,9 5:0,5\n", "predictions", ["line 1", "decimal point"]),
         ("3 5 7\n1 2 8\n", "truth", ["line 2", "label:1 label:1"]),
     ],

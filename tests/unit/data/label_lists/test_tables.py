@@ -201,6 +201,21 @@ def test_missing_values_of_pandas_are_no_labels(tmp_path: Path) -> None:
     assert "'nan' is read as one without labels" in lists.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("cells", "rows"),
+    [
+        (["GO:0008150;GO:0003674", "HP:0001250"], [["GO:0008150", "GO:0003674"], ["HP:0001250"]]),
+        (["MESH:12;DOID:9", "MESH:7"], [["MESH:12", "DOID:9"], ["MESH:7"]]),
+        (["a:b;c:d", "a:1"], [["a:b", "c:d"], ["a:1"]]),
+    ],
+)
+def test_names_with_a_number_after_a_colon_have_no_score(
+    tmp_path: Path, cells: list[str], rows: list[list[str]]
+) -> None:
+    lists = read(tmp_path, "labels\n" + "".join(f"{cell}\n" for cell in cells), "truth")
+    assert (as_lists(lists), lists.grades) == (rows, None)
+
+
 def test_lists_that_were_written_as_json_twice(tmp_path: Path) -> None:
     cells = (json.dumps(json.dumps(row)).replace('"', '""') for row in (["a", "b c"], []))
     lists = read(tmp_path, "labels\n" + "".join(f'"{cell}"\n' for cell in cells))

@@ -203,13 +203,23 @@ def _doubt_about_blanks(source: str, filled: list[str]) -> str:
     )
 
 
+def _are_scores(rows: list[list[re.Match[str] | None]]) -> bool:
+    """Whether pairs `label:number` are labels with scores, and not names such as GO:0008150."""
+    names = [[pair[1].strip() for pair in row if pair] for row in rows]
+    numbers = [pair[2] for row in rows for pair in row if pair]
+    if any(len(set(row)) < len(row) for row in names) or any(map(LEADING_ZERO.match, numbers)):
+        return False
+    plain = all(re.fullmatch(r"\d+", number) for number in numbers)
+    return not plain or set(numbers) <= {"0", "1"} or all(name.isdigit() for row in names for name in row)
+
+
 def _scored(source: str, cells: list[str], present: list[str]) -> Cells | None:
     """Labels with their scores, `a:0.9;b:0.5` or `a:0.9 b:0.5`; None for other cells."""
     for separator in [*map(re.escape, present), r"\s+", *([] if present else [r"\n"])]:
         between = re.compile(separator)
         rows = [[part.strip() for part in between.split(cell) if part.strip()] for cell in cells]
         found = [[PAIR.fullmatch(part) for part in row] for row in rows]
-        if any(found) and all(pair is not None for row in found for pair in row):
+        if any(found) and all(pair is not None for row in found for pair in row) and _are_scores(found):
             break
     else:
         return None

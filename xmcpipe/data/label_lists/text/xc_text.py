@@ -218,6 +218,13 @@ def _way_out(line: str) -> str:
         return "write numbers with a decimal point, 0.9; ids and rows are whole numbers from 0"
     if re.fullmatch(r"\s*\d+(?:[\s,;]+\d+)*\s*", line):
         return "write ids alone as label:1 label:1, or as a .csv file with the header line labels"
+    if re.match(r"\s*[\[({]", line):
+        return "write lists as JSON lines, .jsonl, or as a .csv file with the header line labels"
+    if ":" not in line and "\t" not in line and "\n" not in line and re.match(r"\s*[^\W\d]", line):
+        return (
+            "write names as name:1 name:1, or as JSON lines; labels of fastText begin with __label__ "
+            "(sed 's/PREFIX/__label__/g' FILE)"
+        )
     return (
         "ids and rows are whole numbers from 0, without a space around the colon; labels of fastText begin "
         "with __label__ (sed 's/PREFIX/__label__/g' FILE); see docs/metrics.md"
