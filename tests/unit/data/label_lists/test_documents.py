@@ -131,6 +131,8 @@ def test_texts_that_are_shorter_than_their_labels_are_noted(tmp_path: Path) -> N
         ("__label__a__label__b text\n", "truth", ["line 1: expected `__label__name __label__name …`"]),
         ("label_a label_b text here\n", "truth", ["line 1", "begin with __label__", "sed"]),
         ("some text __label__a\n", "predictions", ["line 1"]),
+        ("q1 0 d3 1\nq1 0 d4 0\n", "truth", ["a line per label, as TREC", "id,label,score"]),
+        ("q1 Q0 d3 1 0.9 run\nq1 Q0 d4 2 0.5 run\n", "predictions", ["a line per label, as TREC"]),
         ("art music\nart\n", "truth", ["line 1", "name:1 name:1"]),
         ("[(3, 0.9), (5, 0.5)]\n", "predictions", ["line 1", ".jsonl"]),
         ("3:0,9 5:0,5\n", "predictions", ["line 1", "decimal point"]),

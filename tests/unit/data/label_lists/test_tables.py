@@ -169,6 +169,12 @@ def test_rows_that_are_grouped_by_another_id_are_told(tmp_path: Path) -> None:
     assert read(tmp_path, "doc_id,label\nx,3\nx,5\ny,0\n", "truth").notes == ()
 
 
+def test_blanks_around_ids_are_no_part_of_them(tmp_path: Path) -> None:
+    lists = read(tmp_path, "id,labels\n x ,3\ny ,5\n")
+    assert lists.ids is not None
+    assert lists.ids.to_pylist() == ["x", "y"]
+
+
 def test_ids_that_pandas_wrote_as_floats(tmp_path: Path) -> None:
     lists = read(tmp_path, "id,labels\n10.0,3\n11.0,5\n")
     assert lists.ids is not None

@@ -108,6 +108,8 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     known = table.select(
         pl.nth(names.index(column)).alias(name) for name, column in chosen.items() if column is not None
     )
+    if "id" in known.columns:
+        known = known.with_columns(pl.col("id").str.strip_chars())
     return known, chosen["id"]
 
 

@@ -28,6 +28,7 @@ from xmcpipe.errors import XmcpipeError
 
 SVM = re.compile(r".*\.svm(\.gz)?")
 MOST_STATED = 1 << 27  # documents, and labels: measuring takes some bytes for each label
+TREC = re.compile(r"\S+\s+(?:0\s+\S+\s+-?\d+|Q0\s+\S+\s+\d+\s+\S+\s+\S+)")
 WORD = re.compile(r"[^\W\d_]{2}")
 OTHER_PREFIX = re.compile(r"(?:^|\s)(__[A-Za-z][A-Za-z0-9-]*__)(?=[^\s_])")
 
@@ -106,6 +107,12 @@ def form_of(path: Path, lines: list[str], role: str) -> Form:
         return Form(XC)
     line = filled[0]
     first, *rest = line.split()
+    if all(map(TREC.fullmatch, filled)):
+        raise XmcpipeError(
+            f"{path}: expected a document on each line, got a line per label, as TREC writes runs and qrels: "
+            f"{excerpt(line)}",
+            "write the columns into a .csv file with the header line id,label,score",
+        )
     if (prefix := _prefix(path, filled, role)) is not None:
         scored = all(map(FORMS[FASTTEXT_SCORED].fullmatch, filled))
         return Form(FASTTEXT_SCORED if scored else FASTTEXT, prefix)
