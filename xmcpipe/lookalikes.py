@@ -19,6 +19,7 @@ TEXTS_OF_0_1 = frozenset({"0", "1", "0.0", "1.0", "true", "false"})  # in lower 
 Content = Literal["rankings", "scores", "labels"]
 BLOCK_VALUES = 1 << 22  # of an array that is looked at in blocks
 FEWEST_PAIRS = 10  # fewer documents may all have the same two labels
+SHARES_ATOL = 2e-3  # of probabilities that should add up to 1, as float16
 TRANSPOSED_ROWS = 10  # fewer rows can have columns of one length by chance
 
 
@@ -96,6 +97,23 @@ def require_upright(what: str, indptr: Array, labels: Array, width: int) -> None
         )
 
 
+def require_upright_shares(what: str, array: Array) -> None:
+    """Raise XmcpipeError if scores are L x N: probabilities that add up to 1 in columns, and not in rows."""
+    if min(array.shape) < 2 or max(array.shape) < TRANSPOSED_ROWS:
+        return
+    columns, in_rows, least = np.zeros(array.shape[1]), True, 0.0
+    for block in _blocks(array):
+        columns += block.sum(axis=0, dtype=np.float64)
+        in_rows = in_rows and np.allclose(block.sum(axis=1, dtype=np.float64), 1, atol=SHARES_ATOL)
+        least = min(least, float(block.min()))
+    if not in_rows and least >= 0 and np.allclose(columns, 1, atol=SHARES_ATOL):
+        raise XmcpipeError(
+            f"{what}: expected scores [N, L], got {array.shape[0]:,} rows and {array.shape[1]:,} columns "
+            "that add up to 1 each: the array is transposed",
+            "give a row for each document and a column for each label: array.T",
+        )
+
+
 def _blocks(array: Array) -> list[Array]:
     """Views of an array, some rows each: what is computed of one is small."""
     step = max(1, BLOCK_VALUES // max(array.shape[1], 1))
@@ -109,20 +127,27 @@ def dense_content(what: str, array: Array, ranked: bool) -> Content:
     Raises XmcpipeError for an array that isn't clearly one of these.
     """
     if array.ndim != 2 or array.dtype.kind not in "biuf":
+        names = array.dtype.kind in "US"
         raise XmcpipeError(
             f"{what}: expected an array of numbers [N, L], got shape {array.shape} of {array.dtype}",
-            "give one row per document",
+            "write names as lists, .jsonl or .csv" if names else "give one row per document",
         )
     blocks = _blocks(array)
     zero_one = all(map(is_zero_one, (block.ravel() for block in blocks if block.size)))
-    if not ranked:
-        if not zero_one:
-            raise XmcpipeError(
-                f"{what}: expected a dense array of 0 and 1 [N, L], got other values of {array.dtype}",
-                "give ids as lists, and graded labels as a SciPy matrix; scores are predictions: are the two "
-                "swapped?",
-            )
-        return "labels"
+    if ranked:
+        return _ranked_content(what, array, zero_one)
+    if not zero_one:
+        raise XmcpipeError(
+            f"{what}: expected a dense array of 0 and 1 [N, L], got other values of {array.dtype}",
+            "give ids as lists, and graded labels as a SciPy matrix; scores are predictions: are the two "
+            "swapped?",
+        )
+    return "labels"
+
+
+def _ranked_content(what: str, array: Array, zero_one: bool) -> Content:
+    """`scores` or `rankings`; `zero_one` says whether all values are 0 or 1."""
+    blocks = _blocks(array)
     whole = array.dtype.kind in "biu" or all(np.array_equal(block, np.floor(block)) for block in blocks)
     if zero_one and array.size and (array.shape[1] > 1 or array.dtype.kind not in "iu"):
         raise XmcpipeError(
@@ -135,6 +160,7 @@ def dense_content(what: str, array: Array, ranked: bool) -> Content:
                 f"{what}: expected scores as floats or rankings as integers, got whole {array.dtype}",
                 "rankings: convert with .astype(int); whole scores: give a SciPy matrix",
             )
+        require_upright_shares(what, array)
         return "scores"
     if array.size and int(array.min()) < -1:
         raise XmcpipeError(

@@ -130,7 +130,9 @@ def _arrays(path: Path) -> tuple[str, dict[str, npt.NDArray[Any]]]:
             kind = kind.decode(errors="replace") if isinstance(kind, bytes) else kind
             arrays = {name: np.asarray(file[name]) for name in ARRAYS.get(str(kind), [])}
     except Exception as error:  # for damaged bytes, zipfile and NumPy raise a dozen kinds of exceptions
-        raise XmcpipeError(f"{path} can't be read as a sparse matrix: {error}", "check the file") from error
+        # NumPy's own text says how to unpickle, which can run code of a stranger.
+        what = "it holds pickled objects, or is no archive" if "pickle" in str(error).lower() else str(error)
+        raise XmcpipeError(f"{path} can't be read as a sparse matrix: {what}", "check the file") from error
     if not arrays:
         raise XmcpipeError(
             f"{path}: expected a sparse matrix in CSR, CSC or COO, got "

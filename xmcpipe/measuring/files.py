@@ -71,12 +71,19 @@ def _doubts(
 
     Raises XmcpipeError for files that are surely swapped.
     """
+    from xmcpipe.data.label_lists.joining import doubts_about_join
+    from xmcpipe.data.label_lists.label_names import doubts_about_joined_names
     from xmcpipe.metrics.misread.doubts import doubts_about_roles
+    from xmcpipe.metrics.misread.shape import doubts_about_shape
 
     for lists in (*predictions, truth, *([] if train is None else [train])):
         yield from lists.notes
     for lists in predictions:
         yield from doubts_about_roles(lists, truth, truth.grades)
+        yield from doubts_about_join(lists, truth)
+        yield from doubts_about_joined_names(lists, truth)
+        yield from doubts_about_joined_names(truth, lists)
+    yield from doubts_about_shape(truth)
     if train is not None and train.grades is not None:
         yield f"{train.source} has values from {train.grades}: each that is not 0 counts as a label"
 

@@ -72,7 +72,7 @@ def measure_lists(
     evaluations = measure(tops, reference)
     facts = _facts(common, reference, evaluations[0], pairs)
     if doubts is not None:
-        facts["warnings"] = [*doubts, *_doubts(common, predictions, rankings, trained=training is not None)]
+        facts["warnings"] = [*doubts, *_doubts(common, predictions, rankings, training)]
     popularity = evaluations.pop() if training else None
     if pairs is not None:
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
@@ -88,14 +88,17 @@ def _doubts(
     common: "CommonVocabulary",
     predictions: "Sequence[LabelLists]",
     rankings: "Sequence[Ranking]",
-    trained: bool,
+    training: "Training | None",
 ) -> Iterator[str]:
     """Sentences about systems that fit the truth as if one of the two were another file."""
     import numpy as np
 
     from xmcpipe.metrics.misread.doubts import doubts_about_hits, doubts_about_labels
+    from xmcpipe.metrics.misread.shape import doubts_about_training
 
-    truth = common.truth
+    truth, trained = common.truth, training is not None
+    if training and common.train:
+        yield from doubts_about_training(training.counts, truth, common.train.source)
     named = common.labels is not None and not isinstance(common.labels, np.ndarray)
     for lists, ranking in zip(predictions, rankings, strict=True):
         yield from doubts_about_labels(lists, truth, common.num_labels, common.labels, trained)

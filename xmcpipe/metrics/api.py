@@ -17,6 +17,7 @@ from xmcpipe.metrics.misread.doubts import (
     doubts_about_roles,
     examples,
 )
+from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import TruthBatch, count_labels
@@ -76,6 +77,9 @@ def evaluate(
     ranking = rank_all(predicted, reference.ks[-1], excluded)
     named = names is not None and names.dtype.kind == "U"
     doubts += doubts_about_labels(predicted, true, labels, names, training is not None)
+    doubts += doubts_about_shape(inputs[1])
+    if training is not None:
+        doubts += doubts_about_training(training.counts, true)
     doubts += doubts_about_hits("predictions", ranking.top, true.indptr, true.labels, names, named)
     for doubt in doubts:
         warnings.warn(doubt, MisreadWarning, stacklevel=2)

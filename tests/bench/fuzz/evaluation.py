@@ -20,37 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.fuzz.world import FORMATS, Side, figures, outcome, world, write
+from tests.bench.fuzz.draw import LISTS, Draw
+from tests.bench.fuzz.layouts import LAYOUTS
+from tests.bench.fuzz.world import Side, figures, outcome, write
 
 OUTCOMES = ("refused", "warned", "read", "silent")
-LISTS = ("jsonl", "parquet", "csv")
-
-
-class Draw:
-    """A dataset in a folder, and the choices of one seed."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.random = np.random.default_rng([seed, 1])
-        self.predictions, self.truth = world(seed)
-        self.folder = folder
-        self.names = bool(self.random.random() < 0.3)
-        self.right: dict[str, float] | None = figures(*self.files())[0]
-
-    def one_of(self, formats: tuple[str, ...]) -> str:
-        return str(self.random.choice(formats))
-
-    def files(
-        self, predictions: Side | None = None, truth: Side | None = None, ids: bool = False
-    ) -> tuple[Path, Path]:
-        """Both sides as files in a format each; with `ids`, and in matrices, labels are never names."""
-        names = self.names and not ids
-        formats = [self.one_of(LISTS if names else FORMATS) for _ in range(2)]
-        sides = (predictions or self.predictions, truth or self.truth)
-        first, second = (
-            write(self.folder / f"{role}.{format_}", side, names)
-            for role, format_, side in zip(("predictions", "truth"), formats, sides, strict=True)
-        )
-        return first, second
 
 
 def swapped(draw: Draw) -> tuple[Path, Path]:
@@ -171,7 +145,31 @@ def other_names(draw: Draw) -> tuple[Path, Path]:
     )
 
 
-KINDS: dict[str, Callable[[Draw], tuple[Path, Path]]] = {
+def both_transposed(draw: Draw) -> tuple[Path, Path]:
+    """Scores of all labels and the truth, as dense arrays L x N."""
+    return _dense(draw.folder, draw.predictions, draw.truth, transpose=True)
+
+
+def all_transposed(draw: Draw) -> tuple[Path, Path, Path]:
+    """The same, and training labels as they should be."""
+    return (*both_transposed(draw), draw.training())
+
+
+def training_of_other_table(draw: Draw) -> tuple[Path, Path, Path]:
+    """Right predictions and truth, and training labels whose ids are those of another table."""
+    new = draw.random.permutation(draw.truth.num_labels)
+    return (*draw.files(ids=True), draw.training(new))
+
+
+def _dense(folder: Path, predictions: Side, truth: Side, transpose: bool) -> tuple[Path, Path]:
+    paths = folder / "scores.npy", folder / "truth.npy"
+    for path, side in zip(paths, (predictions, truth), strict=True):
+        array = side.matrix().toarray()
+        np.save(path, array.T.copy() if transpose else array)
+    return paths
+
+
+KINDS: dict[str, Callable[[Draw], tuple[Path, ...]]] = {
     "none": lambda draw: draw.files(),
     "swapped": swapped,
     "swapped, without scores": swapped_rankings,
@@ -188,6 +186,11 @@ KINDS: dict[str, Callable[[Draw], tuple[Path, Path]]] = {
     "rows in another order": other_rows,
     "ids of another table": other_table,
     "names against ids": other_names,
+    "both transposed, dense": both_transposed,
+    "both transposed, with training": all_transposed,
+    "training, right": lambda draw: (*draw.files(ids=True), draw.training()),
+    "training of another table": training_of_other_table,
+    **LAYOUTS,
 }
 
 
@@ -233,8 +236,9 @@ def run(kind: str, seed: int) -> str:
         draw = Draw(Path(folder), seed)
         if kind in HONEST:
             predictions, truth = HONEST[kind](draw)
-            return outcome(predictions, truth, figures(predictions, truth)[0])
-        return outcome(*KINDS[kind](draw), draw.right)
+            return outcome((predictions, truth), figures(predictions, truth)[0])
+        paths = KINDS[kind](draw)
+        return outcome(paths, draw.right if len(paths) == 2 else draw.right_trained)
 
 
 def main() -> None:

@@ -36,8 +36,11 @@ class Side:
         return replace(self, rows=[[int(new[label]) for label in row] for row in self.rows])
 
 
-def world(seed: int) -> tuple[Side, Side]:
-    """Predictions, of a model of some skill, and truth. Labels have frequencies as in text collections."""
+def world(seed: int) -> tuple[Side, Side, Side]:
+    """Predictions, of a model of some skill, truth and training labels.
+
+    Labels have frequencies as in text collections.
+    """
     random = np.random.default_rng(seed)
     documents, labels = int(random.integers(60, 400)), int(random.integers(40, 1500))
     top, skill = int(random.integers(3, 11)), random.uniform(0.3, 0.9)
@@ -53,7 +56,11 @@ def world(seed: int) -> tuple[Side, Side]:
         predicted.append(ranking)
         distinct = random.choice(10_000, top, replace=False)  # ties are broken by id, which names change
         scores.append((np.sort(distinct)[::-1] / 10_000).tolist())
-    return Side(predicted, scores, labels), Side(truth, None, labels)
+    trained = [
+        sorted(map(int, random.choice(labels, int(random.integers(1, 7)), replace=False, p=chances)))
+        for _ in range(4 * documents)
+    ]
+    return Side(predicted, scores, labels), Side(truth, None, labels), Side(trained, None, labels)
 
 
 def write(path: Path, side: Side, names: bool = False) -> Path:
@@ -81,16 +88,20 @@ def write(path: Path, side: Side, names: bool = False) -> Path:
     return path
 
 
-def figures(predictions: Path, truth: Path) -> tuple[dict[str, float], list[str]]:
-    """P@1 and P@3 of two files, and the warnings. Raises XmcpipeError."""
-    metrics = evaluate_files(EvalInputs([predictions], truth), EvalConfig(k=(1, 3), rounds=0))
-    return {name: metrics["model"][name] for name in ("P@1", "P@3")}, metrics["warnings"]
+def figures(predictions: Path, truth: Path, train: Path | None = None) -> tuple[dict[str, float], list[str]]:
+    """P and, with training labels, PSP of files, and the warnings. Raises XmcpipeError."""
+    metrics = evaluate_files(EvalInputs([predictions], truth, train), EvalConfig(k=(1, 3), rounds=0))
+    names = [name for name in ("P@1", "P@3", "PSP@1", "PSP@3") if name in metrics["model"]]
+    return {name: metrics["model"][name] for name in names}, metrics["warnings"]
 
 
-def outcome(predictions: Path, truth: Path, right: dict[str, float] | None) -> str:
-    """refused, warned, read (with the figures `right`), or silent: read as something that it isn't."""
+def outcome(paths: tuple[Path, ...], right: dict[str, float] | None) -> str:
+    """refused, warned, read (with the figures `right`), or silent: read as something that it isn't.
+
+    `paths` are those of predictions, truth and, perhaps, training labels.
+    """
     try:
-        found, warnings = figures(predictions, truth)
+        found, warnings = figures(*paths)
     except XmcpipeError:
         return "refused"
     if warnings:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from tests.bench.fuzz import layouts
 from tests.bench.fuzz.evaluation import HONEST, KINDS, run
 from tests.unit.evaluation_world import QUICK, write_rows
 from xmcpipe.cli.app import app
@@ -17,7 +18,7 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
 
-READ = {"none", "lists as text in CSV"}  # kinds without a mistake: no false alarm
+READ = {"none", "lists as text in CSV", "training, right"} | layouts.READ  # no mistake: no false alarm
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,6 +107,18 @@ def test_scores_that_are_all_equal_are_told(tmp_path: Path) -> None:
     (warning,) = warnings(predictions, truth)
     assert "every score of" in warning
     assert "ranked by id alone" in warning
+
+
+def test_scores_that_rise_in_each_document_are_told(tmp_path: Path) -> None:
+    rows: list[Any] = [{"labels": [row % 7, 7 + row % 5], "scores": [0.25, 0.5]} for row in range(30)]
+    predictions = write_rows(tmp_path / "p.jsonl", rows)
+    truth = write_rows(tmp_path / "t.jsonl", [{"labels": row["labels"][:1]} for row in rows])
+    assert any(
+        "rise in each document, so that its last label" in each for each in warnings(predictions, truth)
+    )
+    rows[0] = {"labels": [0, 7], "scores": [0.5, 0.25]}
+    write_rows(predictions, rows)
+    assert not any("rise in each document" in each for each in warnings(predictions, truth))
 
 
 def test_labels_of_another_vocabulary_are_told_with_examples(tmp_path: Path) -> None:

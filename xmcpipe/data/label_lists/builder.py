@@ -19,6 +19,7 @@ from xmcpipe.data.label_lists.lists import Bools, Int64s, Ints, LabelLists, Scor
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import FEWEST_PAIRS, Grades, is_zero_one, require_no_vectors
 
+WHOLE_FLOAT = r"^-?[0-9]+\.0$"
 Numbers = TypeVar("Numbers", Ints, Scores)
 
 
@@ -60,6 +61,8 @@ class ListsBuilder:
         scores = self._score_values(columns["scores"], lengths) if "scores" in columns else None
         if not self._scored and scores is not None:
             self.note_grades(scores)
+            present = scores != 0  # in a truth, 0 says that a label is none
+            lengths, labels = np.diff(row_offsets(present)[row_offsets(lengths)]), labels[present]
             scores = None
         if len(lengths):
             self._ends += [int(lengths.min()), int(lengths.max())]
@@ -113,7 +116,7 @@ class ListsBuilder:
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
         labels: Ints = _concatenate(self._labels) if self._labels else np.empty(0, np.int32)
         notes = doubts_about_names(self._source, names, labels, indptr) if self._dictionaries else ()
-        ids = pa.chunked_array(self._ids, pa.string()) if self._ids else None
+        ids = _without_point(pa.chunked_array(self._ids, pa.string())) if self._ids else None
         scores = _concatenate(self._scores) if self._scores else None
         return LabelLists(self._source, ids, indptr, labels, scores, names, width, self._grades, notes)
 
@@ -188,6 +191,8 @@ class ListsBuilder:
     def _id_strings(self, column: pa.Array) -> pa.Array:
         if column.null_count:
             raise self._error(f"{column.null_count} rows have no id", "give every row an id, or none")
+        if types.is_floating(column.type) and pc.all(pc.equal(pc.floor(column), column), min_count=0).as_py():
+            column = column.cast(pa.int64())  # pandas writes ids as floats if one was missing
         if types.is_floating(column.type) or types.is_nested(column.type):
             raise self._error(
                 f"expected strings or integers in column 'id', got {column.type}", "convert the column"
@@ -198,6 +203,13 @@ class ListsBuilder:
 
     def _error(self, what: str, hint: str) -> XmcpipeError:
         return XmcpipeError(f"{self._source}: {what}", hint)
+
+
+def _without_point(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The ids; if all are whole numbers written as floats, 12.0, they lose their `.0`."""
+    if not len(ids) or not pc.all(pc.match_substring_regex(ids, WHOLE_FLOAT)).as_py():
+        return ids
+    return pc.replace_substring(ids, ".0", "")
 
 
 def _concatenate(parts: list[Numbers]) -> Numbers:

@@ -26,9 +26,9 @@ def read_dense(path: Path, role: str) -> tuple[Iterator[Piece], int | None]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise XmcpipeError(
-            f"{path} can't be read as an array: {error}", "write it with numpy.save"
-        ) from error
+        # NumPy's own texts say how to unpickle, which can run code of a stranger.
+        way_out = "write one array of numbers with numpy.save; pickles are never loaded"
+        raise XmcpipeError(f"{path} can't be read as an array of numbers", way_out) from error
     content = dense_content(str(path), array, role == "predictions")
     return _pieces(array, content), None if content == "rankings" else array.shape[1]
 

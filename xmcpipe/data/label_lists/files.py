@@ -1,7 +1,7 @@
 """Reads `LabelLists` from users' files and from artifacts. The suffix of a file determines its format.
 
     .parquet                     columns labels and, optionally, id and scores; row group by row group
-    .jsonl .ndjson (also .gz)    the same keys, one object per line; or PECOS' text2text output
+    .jsonl .ndjson .json (.gz)   the same keys, an object per line or one array; or PECOS' text2text output
     .csv .tsv (also .gz)         the same columns, or one row per label of a document (csv_table.py)
     .npz                         a SciPy matrix, one row per document, as PECOS writes it too (npz.py)
     .npy                         a dense array (dense.py)
@@ -20,13 +20,17 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
-from xmcpipe.data.label_lists.json_lines import COLUMNS, read_json_lines, require_labels
+from xmcpipe.data.label_lists.endings import kind_of, require_content
+from xmcpipe.data.label_lists.json_lines import read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.label_lists.numbering import with_numbers
+from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.errors import XmcpipeError, require_file
@@ -35,19 +39,6 @@ from xmcpipe.lookalikes import require_upright
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16  # maximum number of rows of a batch
 BUFFER_BYTES = 1 << 20
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".csv": "table",
-    ".tsv": "table",
-    ".txt": "text",
-    ".svm": "text",
-    ".npz": "npz",
-    ".npy": "npy",
-}
-COMPRESSED = ("json", "table", "text")  # may end in .gz
-KNOWN = "known formats: .parquet, .jsonl, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts"
 
 
 def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLists:
@@ -61,22 +52,32 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
     if path.is_dir():
         return _read_artifact(path, role, top)
     require_file(path, role)
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    kind = SUFFIXES.get(suffix)
-    if kind is None or (kind not in COMPRESSED and path.name.endswith(".gz")):
-        raise XmcpipeError(f"{role}: unknown format of {path}", KNOWN)
+    kind = kind_of(path, role)
+    require_content(path)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)
-    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path):
+    for batch in _parquet_batches(path, role) if kind == "parquet" else read_json_lines(path, role):
         builder.add(batch)
     # In a table inside an artifact, integer labels are ids in the vocabulary of that artifact.
     names = read_label_names(path.parent) if _in_artifact(path) else None
+    if kind == "parquet" and names is None:
+        names = _class_names(path)
     return builder.finish(names, None if names is None else len(names))
 
 
 def _in_artifact(path: Path) -> bool:
     return (path.parent / "manifest.json").is_file() and (path.parent / "labels.parquet").is_file()
+
+
+def _class_names(path: Path) -> pa.Array | None:
+    """The names of the classes that labels number, string [L], if the file holds those of Hugging Face."""
+    if b"huggingface" not in (pq.read_schema(path).metadata or {}):
+        return None
+    from xmcpipe.data.tables.arrow import class_names  # loads polars
+
+    names = class_names(path, "parquet", "labels")
+    return None if names is None or len(set(names)) < len(names) else pa.array(names, pa.string())
 
 
 def _read_sparse(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
@@ -94,29 +95,35 @@ def _read_array(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
 
 def _read_text(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read a text file in any of the forms of text_form.py."""
-    # Imported here because they load polars, which no other format uses.
-    from xmcpipe.data.label_lists.named_text import read_named_text
-    from xmcpipe.data.label_lists.text_form import NAMED_FORMS, open_text
-    from xmcpipe.data.label_lists.xc_text import read_xc_text
+    # Imported here because they load polars, which few formats use.
+    from xmcpipe.data.label_lists.text.forms import NAMED_FORMS
+    from xmcpipe.data.label_lists.text.named_text import read_named_text
+    from xmcpipe.data.label_lists.text.tab_text import TAB_FORMS, read_tab_text
+    from xmcpipe.data.label_lists.text.text_form import open_text
+    from xmcpipe.data.label_lists.text.xc_text import read_xc_text
 
     file = open_text(path, role)
-    if file.form in NAMED_FORMS:
-        for batch in read_named_text(path, file.blocks, file.form, role):
+    if file.form in NAMED_FORMS or file.form in TAB_FORMS:
+        tabs = file.form in TAB_FORMS
+        batches = read_tab_text(path, file.blocks, file.form) if tabs else read_named_text(file, role)
+        for batch in batches:
             builder.add(batch)
-        return builder.finish()
+        lists = with_numbers(builder.finish())
+        return replace(lists, notes=(*lists.notes, file.note) if file.note else lists.notes)
     lists = _appended(read_xc_text(file, role), role, builder).finish(width=file.width)
     return replace(lists, untyped=file.width is None)
 
 
 def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read CSV or TSV."""
-    from xmcpipe.data.label_lists.csv_table import read_csv_table  # loads polars
+    from xmcpipe.data.label_lists.table.csv_table import has_columns, read_csv_table  # loads polars
 
-    batch, cells = read_csv_table(path, role == "predictions")
-    builder.add(batch)
+    if path.name.removesuffix(".gz").lower().endswith(".tsv") and not has_columns(path):
+        return _read_text(path, role, builder)  # LibMultiLabel and Annif end their files so too
+    table = read_csv_table(path, role == "predictions")
+    builder.add(table.batch)
     lists = builder.finish()
-    notes = (*lists.notes, cells.note) if cells.note else lists.notes
-    return replace(lists, notes=notes, untyped=cells.untyped)
+    return replace(lists, notes=(*lists.notes, *table.notes), untyped=table.cells.untyped)
 
 
 def _appended(
@@ -224,9 +231,12 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
     )
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
     """Yield the known columns of a Parquet file in batches, after checking its version and columns."""
-    columns = ("labels",) if role == "train" else COLUMNS  # ids of training documents are not used
     try:
         # These settings make Arrow stream; by default, it holds all data that it has read until the end.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
@@ -238,6 +248,9 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
                 )
             present = file.schema_arrow.names
             require_labels(path, present)
-            yield from file.iter_batches(ROWS, columns=[name for name in columns if name in present])
+            lists = [field.name for field in file.schema_arrow if _is_list(field.type)]
+            named = named_columns(path, present, lists, role)
+            for batch in file.iter_batches(ROWS, columns=list(named)):
+                yield batch.rename_columns([named[each] for each in batch.schema.names])
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

@@ -3,10 +3,12 @@
 Files may list the documents in different orders.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from xmcpipe.data.label_lists.lists import Int64s, LabelLists, select_rows
@@ -25,7 +27,8 @@ def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s 
         if len(predictions) != len(truth):
             raise XmcpipeError(
                 f"expected as many rows in {predictions.source} as in {truth.source}, "
-                f"got {len(predictions):,} and {len(truth):,}; without ids they are joined by row number",
+                f"got {len(predictions):,} and {len(truth):,}; {_without_ids(predictions, truth)} they are "
+                "joined by row number",
                 row_counts(
                     predictions.source,
                     len(predictions),
@@ -42,6 +45,35 @@ def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s 
     rows = pc.index_in(truth.ids, value_set=predictions.ids)
     _refuse_unmatched(predictions, truth, rows)
     return np.asarray(rows.to_numpy(), np.int64), "id"
+
+
+def doubts_about_join(predictions: LabelLists, truth: LabelLists) -> Iterator[str]:
+    """A sentence if only one of the two has ids, and these are no row numbers."""
+    if (predictions.ids is None) == (truth.ids is None):
+        return
+    known, other = (predictions, truth) if truth.ids is None else (truth, predictions)
+    assert known.ids is not None
+    if _are_row_numbers(known):
+        return
+    yield (
+        f"{known.source} has ids, such as {known.ids[0].as_py()!r}, and {other.source} has none: its "
+        f"{len(other):,} documents are taken to be in the same order"
+    )
+
+
+def _are_row_numbers(lists: LabelLists) -> bool:
+    """Whether the ids count the rows, from 0 or from 1."""
+    assert lists.ids is not None
+    if not len(lists) or lists.ids[0].as_py() not in ("0", "1"):
+        return not len(lists)
+    numbers = pa.array(np.arange(len(lists)) + int(lists.ids[0].as_py())).cast(pa.string())
+    return bool(lists.ids.equals(pa.chunked_array([numbers])))
+
+
+def _without_ids(predictions: LabelLists, truth: LabelLists) -> str:
+    if predictions.ids is None and truth.ids is None:
+        return "without ids"
+    return f"without ids in {(truth if truth.ids is None else predictions).source}"
 
 
 def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:

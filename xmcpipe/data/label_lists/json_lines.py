@@ -1,45 +1,58 @@
-"""Reads label lists from JSON lines, as Arrow batches of the columns id, labels and scores.
+"""Reads label lists from JSON, as Arrow batches of the columns id, labels and scores.
 
-There are three dialects. Ours has the keys `labels` and, optionally, `id` and `scores`. In the output of
+There are four dialects. Ours has the keys `labels` and, optionally, `id` and `scores`. In the output of
 `xmcpipe predict --json`, the elements of `labels` are objects with `label` and `score`. Arrow parses both,
 block by block. The output of PECOS (`pecos.apps.text2text.predict`) has the key `data`, a list of [label,
-score]. Arrow has no type for a list of a string and a number, so Python's json module reads it.
+score]; `labels` may be such a list too. Arrow has no type for a list of a string and a number, so Python's
+json module reads it.
 """
 
-import gzip
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
 
+from xmcpipe.data.label_lists.json_text import json_line_blocks
+from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
-BLOCK_BYTES = 1 << 23
-COLUMNS = ("id", "labels", "scores")
+SCANNED = 1000  # rows in which the types of ids and scores are looked for
 
 
-def read_json_lines(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield batches in the order of the file.
+@dataclass(frozen=True)
+class Dialect:
+    """How the rows of a file are read: `pairs` is the key of lists of [label, score], "" if Arrow reads them.
 
-    Raises XmcpipeError, with the line, for anything but one of the three dialects.
+    `columns` are the keys in the file -> the columns; `schema` has the types of the keys.
     """
-    options: pj.ParseOptions | None = None
-    line, pecos = 1, None  # the number of the block's first line; the dialect, unknown before the first block
-    for block in _line_blocks(path):
-        if pecos is None:
-            pecos = _is_pecos(path)
-        if pecos:
-            yield _pecos_batch(path, line, block)
+
+    pairs: str
+    columns: dict[str, str]
+    schema: pa.Schema
+
+
+def read_json_lines(path: Path, role: str) -> Iterator[pa.RecordBatch]:
+    """Yield batches in the order of the file; ids of training documents are not read.
+
+    Raises XmcpipeError, with the line, for anything but one of the dialects.
+    """
+    unit, blocks = json_line_blocks(path)
+    dialect: Dialect | None = None
+    known: set[str] | None = None  # the columns of the rows so far
+    for number, block in blocks:
+        dialect = dialect or _dialect(path, role)
+        place = f"{path}, rows counted from {unit} {number}"
+        if dialect.pairs:
+            batches: Iterable[pa.RecordBatch] = [_pairs_batch(path, unit, number, block, dialect)]
         else:
-            if options is None:
-                schema = _json_schema(path)
-                options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-            yield from map(_columns, _batches(path, line, block, options))
-        line += block.count(b"\n")
+            batches = map(_split, _batches(place, block, dialect))
+        for batch in batches:
+            known = _same_columns(place, batch, known)
+            yield batch.select(sorted(known))
 
 
 def require_labels(path: Path, present: list[str]) -> None:
@@ -51,20 +64,36 @@ def require_labels(path: Path, present: list[str]) -> None:
         )
 
 
-def _batches(path: Path, line: int, block: bytes, options: pj.ParseOptions) -> list[pa.RecordBatch]:
-    """The rows of a block, parsed by Arrow; `line` is the number of its first line."""
+def _same_columns(place: str, batch: pa.RecordBatch, known: set[str] | None) -> set[str]:
+    """The columns of a batch that hold values, and those of earlier ones.
+
+    Raises XmcpipeError if earlier rows lack one of them: a row without scores is no row of scores.
+    """
+    filled = {name for name in batch.schema.names if batch[name].null_count < len(batch) or name == "labels"}
+    if known is None:
+        return filled
+    if missing := filled - known:
+        raise XmcpipeError(
+            f"{place}: expected the keys of the rows before, got {sorted(missing)[0]!r} too",
+            "write the same keys in every row",
+        )
+    return known
+
+
+def _batches(place: str, block: bytes, dialect: Dialect) -> list[pa.RecordBatch]:
+    """The rows of a block, parsed by Arrow, under our names."""
+    options = pj.ParseOptions(explicit_schema=dialect.schema, unexpected_field_behavior="ignore")
     try:
         read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
         batches: list[pa.RecordBatch] = pj.read_json(pa.BufferReader(block), read, options).to_batches()
     except pa.ArrowException as error:
         raise XmcpipeError(
-            f"{path}, rows counted from line {line}: {error}",
-            "write one object per line, with labels of one type",
+            f"{place}: {error}", "write one object per line, with labels of one type"
         ) from error
-    return batches
+    return [batch.rename_columns([dialect.columns[name] for name in batch.schema.names]) for batch in batches]
 
 
-def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _split(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch; if its labels are objects, they are split into the columns labels and scores."""
     kind = batch.schema.field("labels").type
     if not pa.types.is_struct(kind.value_type):
@@ -79,93 +108,109 @@ def _columns(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch({**rest, **lists})
 
 
-def _is_pecos(path: Path) -> bool:
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                row = _json_row(path, number, line)
-                return "data" in row and "labels" not in row
-    return False
-
-
-def _pecos_batch(path: Path, first: int, block: bytes) -> pa.RecordBatch:
-    """The lines of a block in the dialect of PECOS as a batch; `first` is the number of its first line."""
+def _pairs_batch(path: Path, unit: str, first: int, block: bytes, dialect: Dialect) -> pa.RecordBatch:
+    """The lines of a block with lists of pairs as a batch; `first` is the number of its first line."""
     lines = block.split(b"\n")
-    rows = [_json_row(path, first + at, line) for at, line in enumerate(lines) if line.strip()]
+    rows = [_row(path, unit, first + at, line) for at, line in enumerate(lines) if line.strip()]
     try:
-        data = [row["data"] for row in rows]
+        data = [row[dialect.pairs] or [] for row in rows]
         columns = {
-            "labels": pa.array([[label for label, _ in pairs] for pairs in data], pa.list_(pa.string())),
+            "labels": pa.array([[label for label, _ in pairs] for pairs in data]),
             "scores": pa.array([[score for _, score in pairs] for pairs in data], pa.list_(pa.float64())),
         }
+        if not any(data):
+            columns["labels"] = pa.array(data, pa.list_(pa.string()))
+        for key, name in dialect.columns.items():
+            if name == "id":
+                columns["id"] = pa.array([row.get(key) for row in rows])
     except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise XmcpipeError(
-            f"{path}, rows counted from line {first}: {error}", 'write lines of {"data": [[label, score], …]}'
+            f"{path}, rows counted from {unit} {first}: {error}",
+            f'write lines of {{"{dialect.pairs}": [[label, score], …]}}',
         ) from error
     return pa.record_batch(columns)
 
 
-def _line_blocks(path: Path) -> Iterator[bytes]:
-    """Yield the file in blocks of whole lines; blank blocks are skipped."""
-    try:
-        with _opened(path) as file:
-            rest = b""
-            while piece := file.read(BLOCK_BYTES):
-                lines, newline, rest = (rest + piece).rpartition(b"\n")
-                if (lines + newline).strip():
-                    yield lines + newline
-            if rest.strip():
-                yield rest
-    except (OSError, EOFError, zlib.error) as error:
-        raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-
-
-def _json_schema(path: Path) -> pa.Schema:
-    """The types of the known columns, inferred from the first line and from the first line with a label.
+def _dialect(path: Path, role: str) -> Dialect:
+    """The keys and types of the known columns: of labels, the type of the first one; of others, of the first.
 
     Without a schema, Arrow would infer types for each block separately.
     """
-    first: dict[str, Any] | None = None
-    labels: list[Any] = []
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            row = _json_row(path, number, line)
-            first = first or row
-            require_labels(path, list(row))
-            labels = row["labels"] or []
-            if not isinstance(labels, list):
-                raise XmcpipeError(
-                    f"{path}, line {number}: expected a list in 'labels', got {labels!r}",
-                    "write one list per document",
-                )
-            if labels:  # leading rows may have empty lists, which show no type
-                break
-    assert first is not None, "a block holds a line that isn't blank"
+    names, seen, labels = _first_values(path)
+    columns = named_columns(path, names, {key for key in names if isinstance(seen[key], list)}, role)
+    if "labels" not in seen:
+        return Dialect("data", columns, pa.schema([]))
     example = labels[0] if labels else 0
+    if isinstance(example, list):
+        if not (len(example) == 2 and isinstance(example[1], float)):
+            raise XmcpipeError(
+                f"{path}: expected a list of labels, or of [label, score], got a list of lists: "
+                f"{labels[:2]!r:.60}",
+                "write an object for each document, with one list of its labels",
+            )
+        return Dialect("labels", columns, pa.schema([]))
     objects = isinstance(example, dict) and example.keys() >= {"label", "score"}
     kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(example)
-    kinds = {"id": _json_type(first.get("id")), "labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
-    present = [name for name in COLUMNS if name in first and not (objects and name == "scores")]
-    return pa.schema([(name, kinds[name]) for name in present])
+    kinds = {"labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
+    # Keys that only later rows have are read too: the rows before then lack them, which is an error.
+    others = [name for name in ("id", "scores") if name not in columns.values() and role != "train"]
+    columns |= {name: name for name in others}
+    fields = [
+        (key, _json_type(seen.get(key)) if name == "id" else kinds[name])
+        for key, name in columns.items()
+        if not (objects and name == "scores")
+    ]
+    return Dialect("", columns, pa.schema(fields))
 
 
-def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
+    """The keys of the first rows, the first value of each that isn't null, and the first labels.
+
+    The file of PECOS has the key `data` in place of `labels`.
+    """
+    seen: dict[str, Any] = {}
+    labels: list[Any] = []
+    for at, (unit, number, row) in enumerate(_rows(path)):
+        pecos = "data" in row and "labels" not in row
+        if at == 0 and not pecos:
+            require_labels(path, list(row))
+        for key, value in row.items():
+            seen[key] = value if seen.get(key) is None else seen[key]
+        given = row.get("labels") or []
+        if not isinstance(given, list):
+            raise XmcpipeError(
+                f"{path}, {unit} {number}: expected a list in 'labels', got {given!r}",
+                "write one list per document",
+            )
+        labels = labels or given
+        # Leading rows may have empty lists, which show no type.
+        if at >= SCANNED and (labels or pecos):
+            break
+    return list(seen), seen, labels
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """The rows of the file: what is counted, the number of the row, and its object."""
+    unit, blocks = json_line_blocks(path)
+    for first, block in blocks:
+        for at, line in enumerate(block.split(b"\n")):
+            if line.strip():
+                yield unit, first + at, _row(path, unit, first + at, line)
+
+
+def _row(path: Path, unit: str, number: int, line: bytes) -> dict[str, Any]:
     """The object in a line. Raises XmcpipeError, with the line, for anything else."""
     try:
         row = parse_json(line)
+    except UnicodeDecodeError as error:
+        raise XmcpipeError(f"{path}, {unit} {number}: invalid UTF8", "write the file in UTF-8") from error
     except ValueError as error:
         raise XmcpipeError(
-            f"{path}, line {number}: invalid JSON: {error}", "write one object per line"
+            f"{path}, {unit} {number}: invalid JSON: {error}", "write one object per line"
         ) from error
     if not isinstance(row, dict):
         raise XmcpipeError(
-            f"{path}, line {number}: expected an object, got {type(row).__name__}",
+            f"{path}, {unit} {number}: expected an object, got {type(row).__name__}",
             'write lines of {"id": …, "labels": […]}',
         )
     return row

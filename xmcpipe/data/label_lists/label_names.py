@@ -1,18 +1,22 @@
-"""Finds names of labels that are no names: lists saved as text, several names in one, quotes left over."""
+"""Finds names of labels that are no names: lists saved as text, several names in one, quotes left over.
 
-from collections.abc import Callable
+What one file joins shows best beside another file, which has the parts.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xmcpipe.data.label_lists.lists import Int64s, Ints
+from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists
 from xmcpipe.errors import XmcpipeError
 
 LISTS = r"(?s)^\s*[\[({].*[\])}]\s*$"
 LEFT_OVER = r"""^\s*[\['"(]|[\]'"]\s*$"""  # a bracket or a quote at an end
 SEPARATORS = (";", "|", ",", "\t", "\\t", " ")
+MOST_NAMES, TENTH = 20_000, 10
 LENGTH = 40  # maximum number of characters of a name in a message
 
 
@@ -53,6 +57,27 @@ def _parts_repeat(names: pa.Array, separator: str) -> bool:
     """Whether the parts between separators repeat: there are fewer than half as many as all parts."""
     parts = pc.split_pattern(names, separator).flatten()
     return bool(2 * pc.count_distinct(parts).as_py() < len(parts))
+
+
+def doubts_about_joined_names(first: LabelLists, second: LabelLists) -> Iterator[str]:
+    """A sentence if names of the first hold several names of the second, as if it had not been split."""
+    if first.names is None or second.names is None:
+        return
+    names = first.names.slice(0, MOST_NAMES)
+    unknown = names.filter(pc.invert(pc.is_in(names, value_set=second.names)))
+    for separator in SEPARATORS:
+        joined = unknown.filter(pc.match_substring(unknown, separator))
+        split = pc.split_pattern(joined, separator)
+        parts = pc.utf8_trim_whitespace(split.flatten())
+        rows = np.repeat(np.arange(len(joined)), pc.list_value_length(split).to_numpy(zero_copy_only=False))
+        others = pc.invert(pc.is_in(parts, value_set=second.names)).to_numpy(zero_copy_only=False)
+        whole = np.bincount(rows, others, len(joined)) == 0  # names of which each part is one of the second
+        if len(joined) and TENTH * whole.sum() >= len(joined):
+            yield (
+                f"{first.source}: {int(whole.sum()):,} labels hold {separator!r} between labels of "
+                f"{second.source}, such as {_example(joined, pa.array(whole))}: are these several labels?"
+            )
+            return
 
 
 def shown(label: Any) -> str:

@@ -18,6 +18,7 @@ OCCURRING = "the labels that truth and training have"  # a value in metrics.json
 # Ids below this limit are looked up in a table of at most 80 MB; larger ones in a hash table, which takes 4
 # times as long.
 LOOKUP_TABLE_IDS = 1 << 24
+WHOLE = "^(0|[1-9][0-9]{0,17})$"
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,12 @@ def _require_ids_of(lists: LabelLists, vocabularies: list[tuple[str, pa.Array]])
     _require_below(lists, len(names), source)
 
 
-def _other_width(source: str, width: int, lists: LabelLists) -> XmcpipeError:
+def _other_width(source: str, width: int, lists: LabelLists, rows: int | None = None) -> XmcpipeError:
+    """The error for a number of labels that is not that of `source`, which has `rows` rows."""
     return XmcpipeError(
         f"{lists.source}: expected {width:,} labels as in {source}, got {lists.width:,}",
         "is one of them transposed? Give a row for each document, a column for each label"
-        if lists.width is not None and len(lists) == width
+        if width == len(lists) or lists.width == rows
         else "give files of the same vocabulary",
     )
 
@@ -144,7 +146,7 @@ def _one_width(every: list[LabelLists]) -> int:
     width = fixed.width or 0
     for lists in every:
         if lists.width not in (None, width):
-            raise _other_width(fixed.source, width, lists)
+            raise _other_width(fixed.source, width, lists, len(fixed))
         _require_below(lists, width, fixed.source)
     return width
 
@@ -152,11 +154,13 @@ def _one_width(every: list[LabelLists]) -> int:
 def _require_below(lists: LabelLists, width: int, source: str) -> None:
     largest = int(lists.labels.max(initial=-1))
     if largest >= width:
+        way_out = "give files of the same vocabulary"
+        if width == len(lists):
+            way_out = f"is {source} transposed? Give a row for each document, a column for each label"
+        elif largest == width:
+            way_out = "ids begin at 0: are these counted from 1?"
         raise XmcpipeError(
-            f"{lists.source}: expected label ids below {width:,} as in {source}, got {largest}",
-            "ids begin at 0: are these counted from 1?"
-            if largest == width
-            else "give files of the same vocabulary",
+            f"{lists.source}: expected label ids below {width:,} as in {source}, got {largest}", way_out
         )
 
 
@@ -188,6 +192,17 @@ def with_small_ids(lists: LabelLists) -> tuple[LabelLists, Ints | None]:
         return lists, None
     values = _distinct([lists], end)
     return replace(lists, labels=_positions(lists, values)), values
+
+
+def with_numbers(lists: LabelLists) -> LabelLists:
+    """The lists with ids instead of names if all names are whole numbers; they are then `untyped`.
+
+    A name such as 007 is no number.
+    """
+    if lists.names is None or not pc.all(pc.match_substring_regex(lists.names, WHOLE), min_count=0).as_py():
+        return lists
+    ids = lists.names.cast(pa.int64()).to_numpy()
+    return replace(lists, labels=ids[lists.labels], names=None, untyped=True)
 
 
 def _positions(lists: LabelLists, values: Ints) -> Ints:

@@ -50,7 +50,7 @@ def text_blocks(
     except UnicodeDecodeError as error:
         raise XmcpipeError(
             f"{path}, line {_first_undecodable(path, encoding)}: the bytes aren't {encoding}",
-            "set --encoding utf-16 (encoding)" if _is_utf16(path) else hint,
+            "set --encoding utf-16 (encoding)" if hint == ENCODING_HINT and _is_utf16(path) else hint,
         ) from error
     except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
         raise XmcpipeError(f"{path} can't be read as {encoding}: {error}", BYTE_ORDER_HINT) from error

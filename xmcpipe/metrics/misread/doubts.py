@@ -23,6 +23,7 @@ from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
 SAMPLE = 2048  # documents
 FEWEST = 20  # documents: fewer show nothing
 FEWEST_LABELS = 10  # true labels: fewer are hit in any reading
+FEWEST_RISING = 3  # documents with several labels
 HITS = 10  # fewer hits of another reading are chance
 SHIFTS = 5  # other documents to which predictions are compared
 MOST_UNKNOWN, MOST_UNTESTED = 0.5, 0.9  # shares of unknown labels, with and without training labels
@@ -79,11 +80,28 @@ def _doubts_about_order(predictions: Any, ranked: bool) -> Iterator[str]:
                 f"{_name(predictions)} has no scores, and the label ids of each document rise: are these "
                 "true labels? Predictions without scores must be best first"
             )
+    elif _scores_rise(predictions):
+        yield (
+            f"the scores of {_name(predictions)} rise in each document, so that its last label is taken for "
+            "the best: are they scores, and not ranks or distances?"
+        )
     elif len(predictions.scores) and np.diff(predictions.indptr).max() > 1 and _all_equal(predictions.scores):
         yield (
             f"every score of {_name(predictions)} is {predictions.scores[0]:g}: the labels of a document are "
             "ranked by id alone. Give the scores"
         )
+
+
+def _scores_rise(lists: Any) -> bool:
+    """Whether scores rise in each document of a file that has an order of its own, unlike a matrix."""
+    sizes = np.diff(lists.indptr)
+    if lists.width is not None and _sorted_by_id(lists):
+        return False
+    rises = lists.scores[1:] > lists.scores[:-1]
+    inside = np.ones(len(rises), bool)
+    ends = lists.indptr[1:-1]
+    inside[ends[(ends > 0) & (ends < len(lists.scores))] - 1] = False
+    return int((sizes > 1).sum()) >= FEWEST_RISING and bool(rises[inside].all())
 
 
 def _all_equal(scores: Any) -> bool:

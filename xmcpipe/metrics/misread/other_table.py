@@ -47,10 +47,10 @@ def is_other_table(
     chance = float(chance_L[others].sum())
     if others.sum() < FEWEST_OTHERS or own_L[others].sum() > chance + MOST_DEVIATIONS * np.sqrt(chance + 1):
         return False
-    return _rank_correlation(predicted_L[others], true_L[others]) < LEAST_CORRELATION
+    return rank_correlation(predicted_L[others], true_L[others]) < LEAST_CORRELATION
 
 
-def _rank_correlation(first: Int64s, second: Int64s) -> float:
+def rank_correlation(first: Int64s, second: Int64s) -> float:
     """Spearman's correlation in its standard deviations under independence; 0 if either is constant."""
     if any(each.min() == each.max() for each in (first, second)):
         return 0.0

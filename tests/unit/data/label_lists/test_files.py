@@ -17,7 +17,7 @@ from tests.unit.data.label_lists.label_files import (
     write_jsonl,
     write_parquet,
 )
-from xmcpipe.data.label_lists import files, json_lines
+from xmcpipe.data.label_lists import files, json_text
 from xmcpipe.data.label_lists.files import read_label_lists
 
 
@@ -41,7 +41,7 @@ def test_jsonl_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rows = [{"id": n, "labels": [f"é{n % 7}", "z"], "text": "x" * (n % 40)} for n in range(200)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     path.write_bytes(path.read_bytes().rstrip(b"\n"))  # a last line without newline
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(json_text, "BLOCK_BYTES", 100)
     lists = read_label_lists(path, "truth")
     assert as_lists(lists) == [row["labels"] for row in rows]
     assert lists.ids is not None
@@ -107,7 +107,7 @@ def test_a_table_of_an_artifact_has_its_vocabulary(tmp_path: Path) -> None:
 
 def test_the_output_of_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects of label, text and score are read as the lists that they stand for, in any number of blocks."""
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 90)
+    monkeypatch.setattr(json_text, "BLOCK_BYTES", 90)
     plain = named_rows(ROWS)
     printed = [
         {"id": row["id"], "labels": [
@@ -130,7 +130,7 @@ def test_the_output_of_pecos_for_texts(tmp_path: Path, monkeypatch: pytest.Monke
         {"schema": ["output_item", "score"], "data": []},
         {"schema": ["output_item", "score"], "data": [["y", 2]]},
     ] * 20
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(json_text, "BLOCK_BYTES", 500)
     lists = read_label_lists(write_jsonl(tmp_path / "out.jsonl", rows), "predictions")
     assert as_lists(lists) == [["é, x", "y"], [], ["y"]] * 20
     assert lists.scores is not None

@@ -88,7 +88,7 @@ def test_files_whose_content_does_not_match_their_name(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"labels": [1]}\n{"labels": [1\n')
     refused(tmp_path / "a.jsonl", "a.jsonl", "line 1")
     (tmp_path / "b.jsonl").write_bytes(b"[1]\n")
-    refused(tmp_path / "b.jsonl", "line 1", "object")
+    refused(tmp_path / "b.jsonl", "object 1", "expected an object, got int")
     write_jsonl(tmp_path / "c.jsonl.gz", [{"labels": [n]} for n in range(1000)])
     cut = (tmp_path / "c.jsonl.gz").read_bytes()[:-50]
     (tmp_path / "c.jsonl.gz").write_bytes(cut)

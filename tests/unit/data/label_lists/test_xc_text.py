@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmcpipe.data.label_lists import text_form, xc_text
 from xmcpipe.data.label_lists.files import Role, read_label_lists
 from xmcpipe.data.label_lists.lists import LabelLists
+from xmcpipe.data.label_lists.text import blocks, xc_text
 from xmcpipe.data.tables import lines
 from xmcpipe.errors import XmcpipeError
 
@@ -137,6 +137,6 @@ def test_millions_of_empty_lines_take_little_memory(tmp_path: Path) -> None:
     """The lines are read some at a time, however many a block holds."""
     path = tmp_path / "x.txt.gz"
     path.write_bytes(gzip.compress(b"0:1\n" + b"\n" * 3_000_000))
-    sizes = [len(block) for _, block in text_form.line_blocks(path)]
-    assert (max(sizes), sum(sizes)) == (text_form.LINES, 3_000_001)
+    sizes = [len(block) for _, block in blocks.line_blocks(path)]
+    assert (max(sizes), sum(sizes)) == (blocks.LINES, 3_000_001)
     assert len(read_label_lists(path, "truth")) == 3_000_001

@@ -24,22 +24,13 @@ import pyarrow.compute as pc
 
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.label_lists.lists import Int64s, Scores
-from xmcpipe.data.label_lists.text_form import (
-    BY_ROW,
-    FILTER,
-    FORMS,
-    OMIKUJI,
-    SVMLIGHT,
-    XC,
-    Block,
-    TextFile,
-    trimmed,
-)
+from xmcpipe.data.label_lists.text.blocks import Block
+from xmcpipe.data.label_lists.text.forms import BY_ROW, FILTER, FORMS, OMIKUJI, SVMLIGHT, XC, excerpt
+from xmcpipe.data.label_lists.text.text_form import TextFile, trimmed
 from xmcpipe.errors import XmcpipeError
 
 ROWS = 1 << 16  # maximum number of documents in a piece
 MOST_EMPTY = 1 << 24  # documents without labels that a file may have, where its lines state their row
-EXCERPT = 60  # maximum number of characters of a faulty line in an error
 Piece = tuple[Int64s, Int64s, Scores | None]  # lengths, labels, scores
 Triples = tuple[Int64s, Int64s, Scores]  # row, label and score of each pair
 
@@ -216,8 +207,25 @@ def _refuse(path: Path, form: str, number: int, lines: list[str]) -> NoReturn:
     Only a block that failed gets here, so that the slow check of each line doesn't matter.
     """
     at = next((at for at, line in enumerate(lines) if not FORMS[form].fullmatch(line.strip())), 0)
-    shown = lines[at] if len(lines[at]) <= EXCERPT else lines[at][:EXCERPT] + "…"
     raise XmcpipeError(
-        f"{path}, line {number + at}: expected `{form}`, got {shown!r}",
-        "ids and rows are whole numbers from 0, without a space around the colon; see docs/metrics.md",
+        f"{path}, line {number + at}: expected `{form}`, got {excerpt(lines[at])}", _way_out(lines[at])
+    )
+
+
+def _way_out(line: str) -> str:
+    """What to do with a line of another form."""
+    if re.search(r":\s*\d+,\d", line):
+        return "write numbers with a decimal point, 0.9; ids and rows are whole numbers from 0"
+    if re.fullmatch(r"\s*\d+(?:[\s,;]+\d+)*\s*", line):
+        return "write ids alone as label:1 label:1, or as a .csv file with the header line labels"
+    if re.match(r"\s*[\[({]", line):
+        return "write lists as JSON lines, .jsonl, or as a .csv file with the header line labels"
+    if ":" not in line and "\t" not in line and "\n" not in line and re.match(r"\s*[^\W\d]", line):
+        return (
+            "write names as name:1 name:1, or as JSON lines; labels of fastText begin with __label__ "
+            "(sed 's/PREFIX/__label__/g' FILE)"
+        )
+    return (
+        "ids and rows are whole numbers from 0, without a space around the colon; labels of fastText begin "
+        "with __label__ (sed 's/PREFIX/__label__/g' FILE); see docs/metrics.md"
     )

@@ -1,0 +1,56 @@
+"""The format of a file of label lists, by its ending; and what to do with a file of another format."""
+
+from pathlib import Path
+
+from xmcpipe.errors import XmcpipeError
+
+ENDINGS = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".txt": "text",
+    ".svm": "text",
+    ".npz": "npz",
+    ".npy": "npy",
+}
+COMPRESSED = ("json", "table", "text")  # may end in .gz
+KNOWN = (
+    "known formats: .parquet, .jsonl, .json, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts; "
+    "end the name of another text file in .txt"
+)
+PICKLED = "pickles are never loaded, because they can run code: write lists as .jsonl, a matrix as .npz or"
+PICKLED += " .npy"
+DECOMPRESS = "decompress it, or compress it with gzip"
+TABLE = "write it as .csv or .parquet"
+WAYS_OUT = {
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), PICKLED),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), f"{PICKLED}: numpy.save(path, tensor.numpy())"),
+    **dict.fromkeys((".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4", ".tar"), DECOMPRESS),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".hdf5"), TABLE),
+    ".mat": "write its matrix as .npz: scipy.sparse.save_npz(path, matrix)",
+    ".libsvm": "end its name in .svm",
+    ".svmlight": "end its name in .svm",
+}
+POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def kind_of(path: Path, role: str) -> str:
+    """The format of a file. Raises XmcpipeError for an unknown ending, with what to do."""
+    compressed = path.name.endswith(".gz")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    kind = ENDINGS.get(suffix)
+    if kind is None:
+        raise XmcpipeError(f"{role}: unknown format of {path}", WAYS_OUT.get(suffix, KNOWN))
+    if kind not in COMPRESSED and compressed:
+        raise XmcpipeError(f"{role}: expected {suffix} without .gz, got {path}", "decompress it: gunzip FILE")
+    return kind
+
+
+def require_content(path: Path) -> None:
+    """Raise XmcpipeError for a file whose content is elsewhere: a pointer of Git LFS."""
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise XmcpipeError(f"{path}: expected data, got a pointer of Git LFS", "fetch it: git lfs pull")
