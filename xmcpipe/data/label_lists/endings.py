@@ -34,7 +34,6 @@ WAYS_OUT = {
     ".libsvm": "end its name in .svm",
     ".svmlight": "end its name in .svm",
 }
-POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def kind_of(path: Path, role: str) -> str:
@@ -47,10 +46,3 @@ def kind_of(path: Path, role: str) -> str:
     if kind not in COMPRESSED and compressed:
         raise XmcpipeError(f"{role}: expected {suffix} without .gz, got {path}", "decompress it: gunzip FILE")
     return kind
-
-
-def require_content(path: Path) -> None:
-    """Raise XmcpipeError for a file whose content is elsewhere: a pointer of Git LFS."""
-    with path.open("rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise XmcpipeError(f"{path}: expected data, got a pointer of Git LFS", "fetch it: git lfs pull")

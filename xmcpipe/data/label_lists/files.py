@@ -26,13 +26,14 @@ from xmcpipe.artifacts.versions import PREDICTIONS_VERSION
 from xmcpipe.data.filter_pairs import FilterPairs
 from xmcpipe.data.label_lists.builder import ListsBuilder
 from xmcpipe.data.label_lists.dense import read_dense
-from xmcpipe.data.label_lists.endings import kind_of, require_content
+from xmcpipe.data.label_lists.endings import COMPRESSED, kind_of
 from xmcpipe.data.label_lists.json_lines import read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.label_lists.numbering import with_numbers
 from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
+from xmcpipe.data.tables.checks.foreign import head_of, require_own_kind
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.lookalikes import require_upright
 
@@ -53,7 +54,9 @@ def read_label_lists(path: Path, role: Role, top: int | None = None) -> LabelLis
         return _read_artifact(path, role, top)
     require_file(path, role)
     kind = kind_of(path, role)
-    require_content(path)
+    if kind not in COMPRESSED:
+        own = kind if kind == "parquet" else f".{kind}"
+        require_own_kind(path, head_of(path), own, by_format=False)
     builder = ListsBuilder(str(path), role == "predictions", top)
     if kind in READERS:
         return READERS[kind](path, role, builder)

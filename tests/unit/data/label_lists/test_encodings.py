@@ -86,7 +86,7 @@ def test_bytes_of_no_known_encoding_have_a_hint_that_eval_knows(
     ("content", "what"),
     [
         (gzip.compress(b"0:1\n"), "gzip"),
-        (b"\x28\xb5\x2f\xfd\x00\x00", "Zstandard"),
+        (b"\x28\xb5\x2f\xfd\x00\x00", "zstd"),
         (b"PAR1\x15\x04", "Parquet"),
         (b"PK\x03\x04\x14\x00", "zip"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
@@ -94,7 +94,7 @@ def test_bytes_of_no_known_encoding_have_a_hint_that_eval_knows(
 )
 def test_other_files_with_the_ending_of_text(tmp_path: Path, name: str, content: bytes, what: str) -> None:
     (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, name, "expected text, got the bytes of", what)
+    refused(tmp_path / name, name, "expected text, got", what)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,14 @@ def test_endings_that_are_not_read_have_a_way_out(tmp_path: Path, name: str, wor
 def test_a_pickle_is_never_loaded_nor_advised(tmp_path: Path) -> None:
     import pickle
 
-    for content in (pickle.dumps([1]), b""):
-        (tmp_path / "p.npy").write_bytes(content)
-        refused(tmp_path / "p.npy", "can't be read as an array of numbers", "pickles are never loaded")
+    path = tmp_path / "p.npy"
+    path.write_bytes(pickle.dumps([1]))
+    refused(
+        path, "expected an array, got a pickle, which is never loaded", "save the table as Parquet or CSV"
+    )
+    for content in (b"", b"no pickle"):
+        path.write_bytes(content)
+        refused(path, "can't be read as an array of numbers", "pickles are never loaded")
 
 
 def test_a_file_of_comments_alone_is_refused(tmp_path: Path) -> None:

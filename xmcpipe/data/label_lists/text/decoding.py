@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from xmcpipe.data.tables.checks.foreign import require_own_kind
 from xmcpipe.errors import XmcpipeError
 
 HEAD_BYTES = 1 << 12
@@ -17,16 +18,6 @@ MARKS = {  # the longer ones first: UTF-32 begins as UTF-16 does
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
-}
-OTHERS = {  # the first bytes of files that are no text -> what they are, and what to do
-    b"\x1f\x8b": ("gzip", "end its name in .gz"),
-    b"\x28\xb5\x2f\xfd": ("Zstandard", "decompress it: zstd -d FILE"),
-    b"BZh": ("bzip2", "decompress it: bunzip2 FILE"),
-    b"\xfd7zXZ": ("xz", "decompress it: unxz FILE"),
-    b"PK\x03\x04": ("a zip archive, such as .npz, .xlsx or .pt", "unpack it, or name it .npz if it is one"),
-    b"PAR1": ("Parquet", "end its name in .parquet"),
-    b"\x93NUMPY": ("a NumPy array", "end its name in .npy"),
-    b"ARROW1": ("Arrow", "write it as Parquet, .parquet"),
 }
 
 
@@ -56,9 +47,7 @@ def encoding_of(path: Path) -> str:
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding
-    for start, (what, way_out) in OTHERS.items():
-        if head.startswith(start):
-            raise XmcpipeError(f"{path}: expected text, got the bytes of {what}", way_out)
+    require_own_kind(path, head, by_format=False)
     if b"\0" in head:
         raise _zeros(path, head)
     return "utf-8"

@@ -5,34 +5,44 @@ from pathlib import Path
 from xmcpipe.errors import XmcpipeError
 
 HEAD_BYTES = 512
+PACKED = {
+    b"\x28\xb5\x2f\xfd": ("a file compressed by zstd", "unpack it: unzstd FILE"),
+    b"BZh": ("a file compressed by bzip2", "unpack it: bunzip2 FILE"),
+    b"\xfd7zXZ": ("a file compressed by xz", "unpack it: unxz FILE"),
+}
 # First bytes -> what the file is, and what to do.
 KINDS: dict[bytes, tuple[str, str]] = {
-    b"PAR1": ("a Parquet file", "read it with --format parquet"),
-    b"ARROW1": ("an Arrow file", "read it with --format arrow"),
-    b"\x1f\x8b": ("compressed by gzip", "add .gz to its name"),
-    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it with `unzstd`"),
-    b"BZh": ("compressed by bzip2", "unpack it with `bunzip2`"),
-    b"\xfd7zXZ": ("compressed by xz", "unpack it with `unxz`"),
-    b"PK\x03\x04": ("a zip archive or a workbook", "unpack it, or save its sheet as CSV"),
+    **PACKED,
+    b"\x1f\x8b": ("a file compressed by gzip", "add .gz to its name"),
+    b"PK\x03\x04": ("a zip archive, such as .npz, .xlsx or .pt", "unpack it, or save its sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("a workbook", "save its sheet as CSV"),
     b"SQLite format 3": ("a database", "export its table as CSV"),
     b"\x89HDF": ("an HDF5 file", "save the table as Parquet"),
-    b"\x93NUMPY": ("a NumPy array", "write a table of texts and labels"),
-    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
+    b"\x93NUMPY": ("a NumPy array", "end its name in .npy if it is one of labels or scores"),
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it: git lfs pull"),
     b"%PDF": ("a PDF document", "write its text into a table"),
 }
+# Formats that are read, though not as text.
+LINKED = {b"PAR1": ("a Parquet file", "parquet"), b"ARROW1": ("an Arrow file", "arrow")}
+ENDED = {"parquet": "end its name in .parquet", "arrow": "write it as Parquet"}
+LONG = {"parquet": "Parquet", "arrow": "Arrow", ".npz": "a sparse matrix", ".npy": "an array"}
+OWN = {".npz": b"PK\x03\x04", ".npy": b"\x93NUMPY"}  # which by their endings are no foreign files
 PAGES = (b"<!doctype html", b"<html")
-LINKED = ("parquet", "arrow")  # formats that a file may have whose name has another
 
 
-def foreign_kind(head: bytes, format_: str = "") -> tuple[str, str] | None:
+def foreign_kind(head: bytes, format_: str = "", by_format: bool = True) -> tuple[str, str] | None:
     """What a file of another kind than text is, and what to do; None for text. `head`: its first bytes.
 
-    With `format_`, one of the LINKED, a file of that format is not foreign.
+    With `format_`, parquet, arrow, .npz or .npy, a file of that format is not foreign. `by_format`: whether
+    the user can name the format of a file, as in `import`; in `eval`, its ending does.
     """
-    for magic, (what, hint) in KINDS.items():
+    for magic, (what, name) in LINKED.items():
         if head.startswith(magic):
-            return None if format_ in LINKED and hint.endswith(f"--format {format_}") else (what, hint)
+            way_out = f"read it with --format {name}" if by_format else ENDED[name]
+            return None if format_ == name else (what, way_out)
+    for magic, kind in KINDS.items():
+        if head.startswith(magic):
+            return None if OWN.get(format_) == magic else kind
     if head.lstrip().lower().startswith(PAGES):
         return "a web page", "download the file itself"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -49,11 +59,11 @@ def head_of(path: Path) -> bytes:
         return b""
 
 
-def require_own_kind(path: Path, head: bytes, format_: str = "") -> None:
+def require_own_kind(path: Path, head: bytes, format_: str = "", by_format: bool = True) -> None:
     """Raise XmcpipeError if the first bytes `head` are those of a file of another kind (see foreign_kind)."""
-    if found := foreign_kind(head, format_):
+    if found := foreign_kind(head, format_, by_format):
         what, hint = found
-        raise XmcpipeError(f"{path} is {what}", hint)
+        raise XmcpipeError(f"{path}: expected {LONG.get(format_, 'text')}, got {what}", hint)
 
 
 def utf_16_order(head: bytes) -> str:

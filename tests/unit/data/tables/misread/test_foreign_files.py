@@ -32,8 +32,8 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("x.csv", _parquet(), "x.csv is a Parquet file (read it with --format parquet)"),
-        ("x.jsonl", _arrow(), "x.jsonl is an Arrow file (read it with --format arrow)"),
+        ("x.csv", _parquet(), "x.csv: expected text, got a Parquet file (read it with --format parquet)"),
+        ("x.jsonl", _arrow(), "x.jsonl: expected text, got an Arrow file (read it with --format arrow)"),
         (
             "x.parquet",
             _arrow(),
@@ -45,17 +45,29 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
             "can't be read as Arrow: it is a Parquet file (read it with --format parquet)",
         ),
         ("x.pq", _parquet(), "unknown table format: it is a Parquet file (read it with --format parquet)"),
-        ("x.csv", gzip.compress(TABLE.encode()), "x.csv is compressed by gzip (add .gz to its name)"),
-        ("x.xlsx", b"PK\x03\x04" + bytes(60), "it is a zip archive or a workbook (unpack it, or save its"),
-        ("x.csv", b"PK\x03\x04" + bytes(60), "x.csv is a zip archive or a workbook"),
+        (
+            "x.csv",
+            gzip.compress(TABLE.encode()),
+            "x.csv: expected text, got a file compressed by gzip (add .gz to its name)",
+        ),
+        (
+            "x.xlsx",
+            b"PK\x03\x04" + bytes(60),
+            "it is a zip archive, such as .npz, .xlsx or .pt (unpack it, or save its",
+        ),
+        ("x.csv", b"PK\x03\x04" + bytes(60), "x.csv: expected text, got a zip archive"),
         (
             "x.jsonl.zst",
             b"\x28\xb5\x2f\xfd" + bytes(60),
-            "it is compressed by zstd (unpack it with `unzstd`)",
+            "it is a file compressed by zstd (unpack it: unzstd FILE)",
         ),
         ("x.pkl", b"\x80\x04\x95" + bytes(60), "it is a pickle, which is never loaded"),
-        ("x.csv", b"\n<!DOCTYPE html>\n<html>404</html>\n", "x.csv is a web page (download the file itself)"),
-        ("x.csv", POINTER, "is a pointer of Git LFS, not the file itself (run `git lfs pull`)"),
+        (
+            "x.csv",
+            b"\n<!DOCTYPE html>\n<html>404</html>\n",
+            "x.csv: expected text, got a web page (download the file itself)",
+        ),
+        ("x.csv", POINTER, "got a pointer of Git LFS, not the file itself (fetch it: git lfs pull)"),
         ("x.parquet", POINTER, "it is a pointer of Git LFS, not the file itself"),
         ("x.txt", b"2 3 4\n0,2 0:0.5 3:1\n1 2:1e-3\n", "its lines look like features, not texts"),
     ],
