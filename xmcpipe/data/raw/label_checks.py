@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from xmcpipe.data.missing_words import missing_words
-from xmcpipe.data.raw.label_writing import warn_of_writing
+from xmcpipe.data.raw.label_writing import counted, warn_of_writing
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def check_labels(
         _check_table(names, counts > 0, table)
     _check_relevance(used)
     _check_ends(used)
-    warn_of_missing("labels", missing_words(used))
+    warn_of_missing("label", missing_words(used))
     warn_of_writing(used)
     _check_rare(used, counts)
     _check_common(names, counts, documents)
@@ -74,18 +74,18 @@ def warn_of_repeats(figures: Mapping[str, int]) -> None:
         logger.warning(message, f"{repeated:,}", f"{documents:,}")
 
 
-def warn_of_missing(what: str, found: pl.Series) -> None:
-    """Warn if some of the labels or texts (`what`) are words for a missing value, `found`."""
+def warn_of_missing(noun: str, found: pl.Series) -> None:
+    """Warn if there are labels or texts (`noun`, one of them) that are words for a missing value, `found`."""
     if len(found):
         words = ", ".join(map(repr, found.unique(maintain_order=True).head(EXAMPLES)))
-        message = "warning: %s %s are words for a missing value: %s: leave these cells empty"
-        logger.warning(message, f"{len(found):,}", what, words)
+        message = "warning: %s in the form of a missing value: %s: leave these cells empty"
+        logger.warning(message, counted(len(found), noun), words)
 
 
 def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:
     """Compare the labels of the documents with those of the label table."""
     _check_shift(names.filter(pl.Series(used)), table["label"])
-    warn_of_missing("texts of the label table", missing_words(table["text"].drop_nulls()))
+    warn_of_missing("label text", missing_words(table["text"].drop_nulls()))
     listed = int(used[: len(table)].sum())
     total = int(used.sum())
     if listed >= FEW * total:

@@ -11,19 +11,19 @@ EXAMPLES = 3
 ODD = {
     # ASCII punctuation and conjunctions.
     r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$": (
-        "are symbols or words such as 'and': %s: check the label separator"
+        "of symbols alone, or of a word such as 'and': %s: check the label separator"
     ),
-    r"\\[tn]": r"hold \t or \n as two characters: %s",
+    r"\\[tn]": r"with \t or \n as two characters: %s",
     # What a web page has for &, < and the like; the semicolon may have been taken for a separator.
     r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)": (
-        "hold characters as HTML writes them: %s: is ';' the separator, or part of them?"
+        "with characters as HTML writes them: %s: is ';' the separator, or part of them?"
     ),
     # A long number.
     r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]{2,}$": (
-        "are rounded numbers, as a spreadsheet shows them: %s: write all digits"
+        "in the form of rounded numbers, as a spreadsheet shows them: %s: write all digits"
     ),
-    "^__label__.": "begin with fastText's prefix: %s: remove it, or read fastText with --format fasttext",
-    "^<.*>$": "are in angle brackets: %s: those of another file may not be",
+    "^__label__.": "with fastText's prefix: %s: remove it, or read fastText with --format fasttext",
+    "^<.*>$": "in angle brackets: %s: those of another file may have none",
 }
 NUMBERED = r"^[0-9]{1,2}[.)]\s"  # "1. a", which makes another label of the second place
 # Characters without a width: joiners, marks of direction, soft hyphens, byte order marks.
@@ -35,15 +35,15 @@ def warn_of_writing(used: pl.Series) -> None:
     """Warn of labels, string [n] and distinct, that a file's writer or a wrong separator left as no names."""
     for pattern, what in ODD.items():
         if len(found := used.filter(used.str.contains(pattern))):
-            logger.warning("warning: %s labels " + what, f"{len(found):,}", _examples(found))
+            logger.warning("warning: %s " + what, counted(len(found), "label"), _examples(found))
     numbered = used.filter(used.str.contains(NUMBERED))
     if len(numbered) > len(used) / 2:
         message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"
         logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", _examples(numbered))
     negative = used.filter(used.str.contains("^-[0-9]+$"))
     if len(negative) and used.str.contains("^-?[0-9]+$").all():
-        message = "warning: %s of the labels are below zero: %s: do they fill lists up to one length?"
-        logger.warning(message, f"{len(negative):,}", _examples(negative))
+        message = "warning: %s below zero: %s: to fill lists up to one length?"
+        logger.warning(message, counted(len(negative), "label"), _examples(negative))
     _warn_of_twins(used)
 
 
@@ -65,6 +65,11 @@ def _warn_of_twins(used: pl.Series) -> None:
     if alike.sum() >= max(2, NOTICED * len(used)):
         message = "warning: %s of %s labels differ from another one only in case: %s"
         logger.warning(message, f"{int(alike.sum()):,}", f"{len(used):,}", _pair(used, lower))
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, which takes an s: "1 label", "1,234 labels"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _examples(names: pl.Series) -> str:

@@ -103,7 +103,7 @@ def _stage(documents: DocumentSet, staged: Staging) -> None:
                 staged.add(batch, SPLITS[split])
                 bar.update(len(batch))
     staged.finish()
-    warn_of_missing("texts", staged.missing)
+    warn_of_missing("text", staged.missing)
     warn_of_repeated_labels(staged.repeating, len(staged.keys))
 
 

@@ -104,7 +104,9 @@ def _warn_of_repeats(path: Path, table: pl.DataFrame) -> None:
     if len(repeated):
         label = repeated["label"][0]
         first, second = table.filter(pl.col("label") == label)["text"].unique(maintain_order=True)[:2]
-        message = "warning: %s: %s labels have several texts, of which the first one counts: %r has %r and %r"
+        message = (
+            "warning: %s: the first text of a label counts, and %s of them have several: %r has %r and %r"
+        )
         logger.warning(message, path, f"{repeated['label'].n_unique():,}", label, first[:60], second[:60])
 
 

@@ -98,7 +98,7 @@ def test_a_typed_tab_is_a_tab(read: Import) -> None:
     assert got.labels == {"0": ["a", "b"], "1": ["b", "c"], "2": ["a"], "3": ["c"]}
     assert any("is read as a tab" in line for line in got.log)
     typed = read("x.csv", csv_text({"0": r"a\tb;c", "1": "c;d"}), label_separator=";")
-    assert r"1 labels hold \t or \n as two characters" in typed.warnings[0]
+    assert r"1 label with \t or \n as two characters" in typed.warnings[0]
 
 
 def test_relevance_is_refused_outside_of_pecos(read: Import) -> None:
@@ -122,7 +122,7 @@ def test_a_symbol_between_blanks_is_guessed_before_the_blank(read: Import) -> No
     named = csv_text({"0": "art - modern; music", "1": "music; art - old"})
     assert "here perhaps ';'" in read("x.csv", named).error
     got = read("x.csv", slashed, label_separator=" ")
-    assert any("1 labels are symbols or words such as 'and': '/'" in line for line in got.warnings)
+    assert any("1 label of symbols alone, or of a word such as 'and': '/'" in line for line in got.warnings)
     assert not read("x.csv", slashed, label_separator=" / ").warnings
 
 

@@ -35,21 +35,24 @@ def test_labels_that_differ_in_case(read: Import) -> None:
 
 def test_characters_as_web_pages_write_them(read: Import) -> None:
     labels = {"0": "food &amp; drink;art", "1": "art;law", "2": "food &amp; drink"}
-    assert _warned(read, labels, ";", "hold characters as HTML writes them: 'food &amp'")
+    assert _warned(read, labels, ";", "with characters as HTML writes them: 'food &amp'")
     assert not _warned(read, {"0": "R&D;AT&T", "1": "AT&T;law"}, ";", "HTML")
 
 
 def test_numbers_that_a_spreadsheet_rounded(read: Import) -> None:
     labels = {"0": "1.23457E+12;7", "1": "7;8", "2": "8"}
     assert _warned(
-        read, labels, ";", "1 labels are rounded numbers, as a spreadsheet shows them: '1.23457E+12'"
+        read,
+        labels,
+        ";",
+        "1 label in the form of rounded numbers, as a spreadsheet shows them: '1.23457E+12'",
     )
 
 
 def test_words_between_labels(read: Import) -> None:
     labels = {"0": "art and law", "1": "law and art", "2": "art"}
     assert _warned(
-        read, labels, " ", "1 labels are symbols or words such as 'and': 'and': check the label sep"
+        read, labels, " ", "1 label of symbols alone, or of a word such as 'and': 'and': check the label sep"
     )
 
 
@@ -57,9 +60,9 @@ def test_numbers_and_prefixes_before_labels(read: Import) -> None:
     numbered = {"0": "1. art;2. law", "1": "1. law"}
     assert _warned(read, numbered, ";", "3 of 3 labels begin with a number: '1. art', '2. law', '1. law'")
     prefixed = {"0": "__label__art;__label__law", "1": "__label__law"}
-    assert _warned(read, prefixed, ";", "2 labels begin with fastText's prefix: '__label__art'")
+    assert _warned(read, prefixed, ";", "2 labels with fastText's prefix: '__label__art'")
     brackets = {"0": "<http://x/1>;<http://x/2>", "1": "<http://x/2>"}
-    assert _warned(read, brackets, ";", "2 labels are in angle brackets: '<http://x/1>'")
+    assert _warned(read, brackets, ";", "2 labels in angle brackets: '<http://x/1>'")
 
 
 def test_punctuation_at_the_end(read: Import) -> None:
@@ -75,7 +78,7 @@ def test_lists_that_are_filled_up_to_one_length(read: Import) -> None:
     assert any("24 of 24 documents have a label more than once" in line for line in warnings)
     numbers = {row: [*(str(NAMES.index(name) + 1) for name in names), "-1"] for row, names in TRUTH.items()}
     warnings = read("x.jsonl", jsonl(numbers)).warnings
-    assert any("1 of the labels are below zero: '-1'" in line for line in warnings)
+    assert any("1 label below zero: '-1'" in line for line in warnings)
     numbers = {row: [*labels, "-1", "-1"][:4] for row, labels in numbers.items()}
     assert "are all 4 numbers long and repeat values" in read("x.jsonl", jsonl(numbers)).error
 

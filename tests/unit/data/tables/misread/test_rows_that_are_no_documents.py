@@ -35,14 +35,14 @@ def test_tables_that_were_joined_with_their_headers(read: Import) -> None:
 def test_words_for_a_missing_value_are_warned_about(read: Import, tmp_path: Path, word: str) -> None:
     def warned(content: str, what: str, **table: str) -> bool:
         lines = read("x.csv", content, label_separator=";", **table).warnings
-        return any(f"{what} are words for a missing value: {word!r}" in line for line in lines)
+        return any(f"{what} in the form of a missing value: {word!r}" in line for line in lines)
 
-    assert warned(TABLE + f"one more,{word}\n", "1 labels")
+    assert warned(TABLE + f"one more,{word}\n", "1 label")
     assert warned(TABLE + f"{word},alpha\n", "2 texts")  # the table is both splits
     assert not warned(TABLE, "")
     listed = tmp_path / "labels.csv"
     listed.write_text(f"label,text\nalpha,{word}\nbeta,the second\n")
-    assert warned(TABLE, "1 texts of the label table", label_table=str(listed))
+    assert warned(TABLE, "1 label text", label_table=str(listed))
 
 
 def test_a_label_table_with_two_texts_for_a_label(read: Import, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_label_table_with_two_texts_for_a_label(read: Import, tmp_path: Path) 
     listed.write_text("label,text\nalpha,one\nbeta,two\nalpha,other\nbeta,two\n")
     got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
     assert got.vocabulary["alpha"] == "one"
-    assert any("1 labels have several texts" in line and "'one' and 'other'" in line for line in got.warnings)
+    assert any("1 of them have several" in line and "'one' and 'other'" in line for line in got.warnings)
 
 
 def test_a_label_table_of_lines(read: Import, tmp_path: Path) -> None:
