@@ -31,6 +31,7 @@ from xmcpipe.data.label_lists.json_lines import read_json_lines, require_labels
 from xmcpipe.data.label_lists.lists import Int64s, Ints, LabelLists, Scores
 from xmcpipe.data.label_lists.numbering import with_numbers
 from xmcpipe.data.label_lists.table.column_names import named_columns
+from xmcpipe.data.list_views import without_views
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.data.tables.checks.foreign import head_of, require_own_kind
@@ -235,7 +236,8 @@ def _read_artifact(folder: Path, role: Role, top: int | None) -> LabelLists:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    is_view = types.is_list_view(kind) or types.is_large_list_view(kind)
+    return bool(is_view or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
@@ -254,6 +256,7 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
             lists = [field.name for field in file.schema_arrow if _is_list(field.type)]
             named = named_columns(path, present, lists, role)
             for batch in file.iter_batches(ROWS, columns=list(named)):
-                yield batch.rename_columns([named[each] for each in batch.schema.names])
+                names = [named[each] for each in batch.schema.names]
+                yield pa.record_batch(list(map(without_views, batch.columns)), names=names)
     except (pa.ArrowException, OSError) as error:
         raise XmcpipeError(f"{path} can't be read as Parquet: {error}", "check the file") from error

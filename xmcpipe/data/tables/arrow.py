@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from xmcpipe.data.arrays import row_offsets
+from xmcpipe.data.list_views import without_views
 from xmcpipe.data.tables.checks.foreign import foreign_kind, head_of
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
@@ -112,22 +111,10 @@ def _require_valid(batch: pa.RecordBatch, present: list[str], path: Path) -> Non
 
 def _frame(batch: pa.RecordBatch, present: list[str]) -> pl.DataFrame:
     """The columns `present` as polars reads them; it has no list views, so these become lists."""
-    columns = {name: _without_views(batch.column(name)) for name in present}
+    columns = {name: without_views(batch.column(name)) for name in present}
     frame = pl.from_arrow(pa.table(columns))
     assert isinstance(frame, pl.DataFrame)
     return frame
-
-
-def _without_views(column: pa.Array) -> pa.Array:
-    if not (pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type)):
-        return column
-    # Not by Arrow's own cast: of a slice (and batches may be slices) it returns empty lists.
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    sizes = np.where(missing, 0, column.sizes.to_numpy()).astype(np.int64)
-    ends = row_offsets(sizes)
-    places = np.arange(ends[-1]) + np.repeat(column.offsets.to_numpy().astype(np.int64) - ends[:-1], sizes)
-    values = column.values.take(pa.array(places))
-    return pa.LargeListArray.from_arrays(pa.array(ends), values, mask=pa.array(missing))
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> XmcpipeError:

@@ -1,9 +1,12 @@
 """True labels in files of documents: fastText, LibMultiLabel, PECOS and Annif, as import reads them too."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.data.label_lists.label_files import as_lists, refused
@@ -155,3 +158,14 @@ def test_a_later_line_of_another_form_is_named(tmp_path: Path, monkeypatch: pyte
         refused(tmp_path / "t.txt", f"line 3: expected `{form}`", role="truth")
     rows: list[Any] = as_lists(read(tmp_path, LIBMULTILABEL))
     assert rows == NAMED
+
+
+@pytest.mark.parametrize("view", [pa.list_view, pa.large_list_view])
+def test_list_views_of_parquet(tmp_path: Path, view: Callable[[pa.DataType], pa.DataType]) -> None:
+    labels = pa.array([[3, 5], [], None, [0]], view(pa.int64()))
+    scores = pa.array([[0.5, 0.25], [], None, [1.0]], view(pa.float32()))
+    pq.write_table(pa.table({"labels": labels, "scores": scores}), tmp_path / "p.parquet")
+    read = read_label_lists(tmp_path / "p.parquet", "predictions")
+    assert as_lists(read) == [[3, 5], [], [], [0]]
+    assert read.scores is not None
+    assert read.scores.tolist() == [0.5, 0.25, 1.0]
