@@ -149,13 +149,17 @@ def test_a_first_plan_of_own_data_imports_little_and_leaves_no_trace(tmp_path: P
         "import sys; from xmcpipe.cli.app import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "slow = ('transformers', 'numba', 'polars', 'torch._dynamo')\n"
+        "slow = ('transformers', 'numba', 'polars', 'torch._dynamo', 'sympy', 'scipy')\n"
         "loaded = [name for name in slow if name in sys.modules]\n"
         "assert not loaded, loaded\n"
         "import torch\n"
         "marked = torch.optim.Optimizer.zero_grad.__wrapped__\n"
         "assert not hasattr(marked, '__dynamo_disable')\n"  # else it would be compiled later
         "assert torch._dynamo.config.cache_size_limit\n"  # the real module
+        "from torch.fx.experimental import symbolic_shapes\n"
+        "assert symbolic_shapes.guard_or_false.__module__ == symbolic_shapes.__name__\n"
+        "import sympy\n"
+        "assert isinstance(sympy.Symbol('x'), sympy.Basic)\n"
     )
     environment = {"XMCPIPE_CACHE": str(tmp_path / "cache"), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(

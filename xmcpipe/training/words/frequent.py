@@ -12,11 +12,11 @@ N training documents, V words, H labels of a piece, W words that a label reads, 
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 
 from xmcpipe.data.shards.files import Int64s
 from xmcpipe.modeling.heads import Head
@@ -26,6 +26,9 @@ from xmcpipe.ops.topology import to_index
 from xmcpipe.ops.word_layer import MAX_WORDS, NO_WORD
 from xmcpipe.ops.words.choice import SMOOTHING
 from xmcpipe.training.words.scores import on_host
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 PIECE_LABELS = 64  # of whole groups: see training/build.py
 BLOCK_ROWS = 4096  # documents that are scored at a time
@@ -114,8 +117,10 @@ def _replace_weakest(words: LabelWords, documents: DocumentWords, residual: Resi
     return chosen
 
 
-def _matrix(documents: DocumentWords) -> sparse.csr_matrix:
+def _matrix(documents: DocumentWords) -> "sparse.csr_matrix":
     """tf-idf of the words of the documents, float32 [N, V]."""
+    from scipy import sparse  # a plan, which imports this module, does without
+
     parts = (documents.values, documents.words.astype(np.int32), documents.begins)
     return sparse.csr_matrix(parts, (len(documents.begins) - 1, len(documents.mean)))
 
