@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+import torch
+
 COMPILER, SHAPES, TERMS = "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "sympy"
 MAXIMUM = "torch.utils._sympy.functions"
 MARK = "__dynamo_disable"  # where torch keeps what `disable` returned for a function
@@ -63,7 +65,9 @@ def _of_numbers(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a number, a truth value, or a shape of numbers."""
+    """Whether it is a number, a truth value, a shape of numbers, or a tensor of such a shape."""
+    if isinstance(value, torch.Tensor):
+        return _is_plain(value.shape)
     return isinstance(value, bool | int) or (
         isinstance(value, tuple | list) and all(isinstance(each, bool | int) for each in value)
     )
@@ -79,6 +83,7 @@ def _real(name: str) -> ModuleType:
 # What torch's functions of these names do with numbers.
 OF_NUMBERS: dict[str, Callable[..., Any]] = {
     "expect_true": bool,
+    "free_unbacked_symbols": lambda _: set(),
     "guard_or_false": bool,
     "guard_or_true": bool,
     "guard_size_oblivious": bool,
