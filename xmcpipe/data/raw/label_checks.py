@@ -1,6 +1,7 @@
 """Checks, once all documents are read, that their labels are what the user means by a label."""
 
 import logging
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,17 +15,21 @@ from xmcpipe.errors import XmcpipeError
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
+TABLE = "label table"
 FEW = 0.5  # share of the documents' labels in the label table below which a warning appears
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
 RARE = 0.5  # share of pairs whose label occurs once above which a warning appears
 RELEVANCE = r"::[0-9.]+$"  # PECOS writes 3::0.5 for label 3 with relevance 0.5
-# svmlight writes 3:1, others name:0.5 or name (0.5)
-WEIGHT = r"^[0-9]+:[0-9.]+$|[:=][0-9]*\.[0-9]+$|[:=]1$|\([0-9]*\.[0-9]+\)$"
-REPEATING = 0.1  # share of the documents with a label twice from which a warning appears
+# svmlight writes 3:1, others name:0.5, name=0.5, name^0.5, name (0.5) or name (50%)
+WEIGHT = r"[:=^][0-9]*\.[0-9]+$|[:=]1$|\((?:[0-9]*\.[0-9]+|[0-9]+%)\)$"
+BITS = r"[:=][01]$"  # a vector by names: art=0;law=1
+REPEATING = 0.5  # share of the documents with a label twice from which a warning appears
+FILLER = r"(?i)-?[0-9]+|pad|<pad>|\[pad\]|none|null|n/?a|nan|unknown|other|padding"  # what may fill a list
 COMMON = 0.95  # share of the documents with one label from which a warning appears
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
 ODD_END = (
-    r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$|^['\"][^'\"]*$|^[^'\"]*['\"]$"
+    r"^\[.*\]$|^[\[({<][^\])}>]*$|^[^\[({<]*[\])}>]$|^\s*\".*\"$|^\s*'.*'$"
+    r"|^['\"`](?:[^0-9'\"][^'\"]*)?$|^[^'\"]*['\"]$"
 )
 
 
@@ -45,7 +50,7 @@ def check_labels(
     _check_relevance(used)
     _check_ends(used)
     warn_of_missing("label", missing_words(used))
-    warn_of_writing(used)
+    warn_of_writing(used, several=len(codes) > documents)
     _check_rare(used, counts)
     _check_common(names, counts, documents)
 
@@ -54,6 +59,8 @@ def compare_splits(names: pl.Series, train: npt.NDArray[np.int32], test: npt.NDA
     """Warn if most labels of the test documents, codes `test`, are in no training document, codes `train`."""
     trained, tested = (np.bincount(codes, minlength=len(names)) > 0 for codes in (train, test))
     unseen = tested & ~trained
+    of_train, of_test = (names.filter(pl.Series(mask)) for mask in (trained, tested))
+    _check_shift(of_train, of_test, "training documents", "test documents")
     if unseen.sum() > FEW * tested.sum():
         message = "warning: %s of %s labels of the test documents are in no training document: test has %s, "
         message += "training has %s"
@@ -84,7 +91,7 @@ def warn_of_missing(noun: str, found: pl.Series) -> None:
 
 def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFrame) -> None:
     """Compare the labels of the documents with those of the label table."""
-    _check_shift(names.filter(pl.Series(used)), table["label"])
+    _check_shift(names.filter(pl.Series(used)), table["label"], "documents", TABLE)
     warn_of_missing("label text", missing_words(table["text"].drop_nulls()))
     listed = int(used[: len(table)].sum())
     total = int(used.sum())
@@ -102,16 +109,20 @@ def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFr
     logger.warning(message, f"{listed:,}", f"{total:,}", sides)
 
 
-def _check_shift(used: pl.Series, table: pl.Series) -> None:
-    """Warn if labels are numbers that begin and end one before or one after those of the table."""
-    documents, listed = (names.cast(pl.Int64, strict=False) for names in (used, table))
-    if documents.null_count() or listed.null_count():
+def _check_shift(used: pl.Series, other: pl.Series, whose: str, others: str) -> None:
+    """Warn if labels are numbers that begin and end one before or one after those of the other.
+
+    Of a table, whose last labels may have no document, the beginning is enough.
+    """
+    documents, listed = (names.cast(pl.Int64, strict=False) for names in (used, other))
+    if documents.null_count() or listed.null_count() or not len(used) or not len(other):
         return
     (first, last), (start, end) = (_range(documents), _range(listed))
-    if abs(first - start) == 1 and first - start == last - end:
-        message = "warning: labels of the documents are %s to %s, those of the label table %s to %s: "
+    before_table = others == TABLE and first == start - 1 and last < end
+    if before_table or (abs(first - start) == 1 and first - start == last - end):
+        message = "warning: labels of the %s are %s to %s, those of the %s %s to %s: "
         message += "is one of them counted from 0, the other from 1?"
-        logger.warning(message, first, last, start, end)
+        logger.warning(message, whose, first, last, others, start, end)
 
 
 def _range(numbers: pl.Series) -> tuple[int, int]:
@@ -135,6 +146,13 @@ def _way_out(documents: pl.Series, table: pl.Series) -> str:
 
 def _check_relevance(used: pl.Series) -> None:
     """Refuse labels that are followed by a number, if nearly all are."""
+    found, zeros = used.str.contains(BITS), used.str.contains("[:=]0$")
+    if found.mean() > 0.9 and zeros.any():  # type: ignore[operator]
+        raise XmcpipeError(
+            f"{int(found.sum()):,} of {len(used):,} labels end with 0 or 1, such as "
+            f"{used.filter(zeros)[0]!r}: 0/1 vectors by name",
+            "write only the names of the labels whose value is 1",
+        )
     for pattern, what in ((RELEVANCE, "a relevance (::)"), (WEIGHT, "a value (:)")):
         found = used.str.contains(pattern)
         if found.mean() > 0.9:  # type: ignore[operator]
@@ -175,15 +193,21 @@ def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:
 
 
 def _check_common(names: pl.Series, counts: npt.NDArray[np.int64], documents: int) -> None:
-    """Warn of a label that nearly all documents have: it says nothing, and may fill lists or vectors."""
+    """Warn of a label that nearly all documents have, and that may fill lists; or that is the only one."""
     code = int(counts.argmax())
-    if documents >= 10 and counts[code] >= COMMON * documents and len(names) > 1:
+    if documents < 10 or counts[code] < COMMON * documents:
+        return
+    name = names[code][:60]
+    if int((counts > 0).sum()) == 1:
+        message = "warning: %r is the only label, of %s of %s documents: there is nothing to tell apart"
+        logger.warning(message, name, f"{counts[code]:,}", f"{documents:,}")
+    elif re.fullmatch(FILLER, name):
         message = "warning: %s of %s documents have the label %r: does it fill lists up to one length?"
-        logger.warning(message, f"{counts[code]:,}", f"{documents:,}", names[code][:60])
+        logger.warning(message, f"{counts[code]:,}", f"{documents:,}", name)
 
 
 def warn_of_repeated_labels(repeating: int, documents: int) -> None:
-    """Warn if a tenth of the documents or more have a label more than once."""
+    """Warn if half of the documents or more have a label more than once."""
     if repeating >= max(2, REPEATING * documents):
         message = "warning: %s of %s documents have a label more than once, and are read as having it once: "
         message += "are their lists vectors, or filled up to one length?"

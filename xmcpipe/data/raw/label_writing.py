@@ -31,8 +31,11 @@ INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
 NOTICED = 0.1  # share of the labels that differ only in case from which a warning appears
 
 
-def warn_of_writing(used: pl.Series) -> None:
-    """Warn of labels, string [n] and distinct, that a file's writer or a wrong separator left as no names."""
+def warn_of_writing(used: pl.Series, several: bool) -> None:
+    """Warn of labels, string [n] and distinct, that a file's writer or a wrong separator left as no names.
+
+    `several`: documents have more than one label each on average.
+    """
     for pattern, what in ODD.items():
         if len(found := used.filter(used.str.contains(pattern))):
             logger.warning("warning: %s " + what, counted(len(found), "label"), _examples(found))
@@ -41,7 +44,7 @@ def warn_of_writing(used: pl.Series) -> None:
         message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"
         logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", _examples(numbered))
     negative = used.filter(used.str.contains("^-[0-9]+$"))
-    if len(negative) and used.str.contains("^-?[0-9]+$").all():
+    if several and len(negative) and used.str.contains("^-?[0-9]+$").all():
         message = "warning: %s below zero: %s: to fill lists up to one length?"
         logger.warning(message, counted(len(negative), "label"), _examples(negative))
     _warn_of_twins(used)
@@ -60,6 +63,10 @@ def _warn_of_twins(used: pl.Series) -> None:
     if ended.any():
         message = "warning: %s labels differ from another one only in punctuation at the end: %s"
         logger.warning(message, f"{int(ended.sum()):,}", _pair(used, bare))
+    number = seen.str.replace(r"^0+([0-9]+)$", "$1")
+    if (number.is_duplicated() & ~seen.is_duplicated()).any():
+        message = "warning: labels are numbers that differ only in zeros before them: %s"
+        logger.warning(message, _pair(used, number))
     lower = seen.str.to_lowercase()
     alike = lower.is_duplicated() & ~seen.is_duplicated()
     if alike.sum() >= max(2, NOTICED * len(used)):

@@ -99,7 +99,8 @@ class Staging:
         if len(repeated):
             raise XmcpipeError(
                 f"expected distinct ids, got {repeated.n_unique()} in several rows, such as {repeated[0]!r}",
-                "name a column of distinct values with --id-column (import.id)",
+                "name a column of distinct values with --id-column (import.id), and write all labels of a "
+                "document in one row",
             )
 
 

@@ -62,6 +62,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             names = _names(block, dialect, path)
             _require_delimiter(names, dialect, path)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
+        if way_out and dialect.delimiter == "\t" and dialect.no_header == "--no-header":
+            way_out += ", or --format libmultilabel for lines of labels and text"
         present = selection.present_in(names, path, way_out)
         skipped = 1 if first_block and dialect.header else 0
         try:

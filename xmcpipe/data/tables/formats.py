@@ -15,6 +15,7 @@ import polars as pl
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
+from xmcpipe.data.tables.checks.swapped import warn_of_swapped
 from xmcpipe.data.tables.checks.texts import warn_of_odd_texts
 from xmcpipe.data.tables.delimited import Dialect, csv_delimiter, read_delimited
 from xmcpipe.data.tables.detect import LINE_FORMATS, format_of
@@ -128,7 +129,12 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     _require_table(path)
     format_ = format_of(path, options.format, columns=bool(columns.given()) or not options.header)
     if format_ in LINE_FORMATS:
-        require_line_format(format_, columns.given())
+        named = columns.given()
+        if "label_separator" in named:
+            logger.info(
+                "%s: labels of %s need no separator: %r is not used", path, format_, columns.label_separator
+            )
+        require_line_format(format_, [key for key in named if key != "label_separator"])
     reader: _DocumentReader | None = None
     for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
         if rows.is_empty():
@@ -247,22 +253,7 @@ class _DocumentReader:
             warn_of_odd_texts(self._path, text)
             warn_of_mojibake(self._path, pl.concat([text, labels.explode().drop_nulls().alias(text.name)]))
         if not self._row and self._compares:
-            self._compare(text, labels)
-
-    def _compare(self, text: pl.Series, labels: pl.Series) -> None:
-        """Warn if the text and the labels column may be swapped.
-
-        Then documents have more labels than words, or labels of several words that are longer than the texts.
-        """
-        names, words = labels.explode().drop_nulls(), _words(text)
-        name_words = _words(names)
-        if len(text) < 3 or name_words <= words:
-            return
-        if len(names) > words or name_words >= 3 * len(names):
-            message = "warning: %s: documents have %s words and %s labels of %s words, such as %r: "
-            message += "are the text and the labels column swapped?"
-            counts = (f"{words:,}", f"{len(names):,}", f"{name_words:,}")
-            logger.warning(message, self._path, *counts, names[0][:60])
+            warn_of_swapped(self._path, text, labels)
 
     def _ids_of(self, rows: pl.DataFrame) -> pl.Series:
         if not self._id:
@@ -279,10 +270,6 @@ def _numbered(labels: pl.Series, num_classes: int) -> bool:
     """Whether all labels of a label table are numbers of classes."""
     numbers = labels.str.extract(r"^(0|[1-9][0-9]{0,8})$", 1).cast(pl.Int64)
     return not numbers.null_count() and bool((numbers < num_classes).all())
-
-
-def _words(values: pl.Series) -> int:
-    return int(values.str.count_matches(r"\S+").sum())
 
 
 def _plain(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:

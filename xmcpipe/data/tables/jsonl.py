@@ -7,6 +7,7 @@ again by Python, which refuses them.
 """
 
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -150,8 +151,8 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
         hint = "set label_separator" if is_text else way_out_of_labels(value)
         raise place.error(line, f"expected a list in {name!r}, got {_kind(value)}", hint)
     if name in selection.separated and isinstance(value, list):
-        fault = f"expected a string with separators in {name!r}, got a list"
-        raise place.error(line, fault, "remove label_separator")
+        # As text, which the reader of labels takes for a list.
+        return json.dumps([_scalar(item, name, selection, place, line) for item in value], ensure_ascii=False)
     if isinstance(value, dict):
         raise place.error(line, f"expected a string or a number in {name!r}, got an object")
     return _scalar(value, name, selection, place, line)

@@ -20,7 +20,7 @@ OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 BYTE_ORDER_HINT = "name the order of its bytes, for example --encoding utf-16-le (encoding)"
 # Codecs of Python that aren't encodings of text files, but of domain names, string literals and e-mails.
 NOT_TEXT = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7", "mbcs", "oem"}
-ENCODING_HINT = "set encoding (--encoding) to that of the file, for example latin-1"
+ENCODING_HINT = "set encoding (--encoding) to that of the file, for example cp1252 (Windows) or latin-1"
 
 
 def text_blocks(

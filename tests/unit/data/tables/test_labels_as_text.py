@@ -96,7 +96,7 @@ def test_a_typed_tab_is_a_tab(read: Import) -> None:
     text = csv_text({row: value.format("\t") for row, value in VALUES.items()})
     got = read("x.csv", text, label_separator="\\t")
     assert got.labels == {"0": ["a", "b"], "1": ["b", "c"], "2": ["a"], "3": ["c"]}
-    assert any("is read as a tab" in line for line in got.log)
+    assert any(r"is read as '\t'" in line for line in got.log)
     typed = read("x.csv", csv_text({"0": r"a\tb;c", "1": "c;d"}), label_separator=";")
     assert r"1 label with \t or \n as two characters" in typed.warnings[0]
 

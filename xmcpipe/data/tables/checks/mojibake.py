@@ -11,14 +11,23 @@ LOOKED_AT = 200
 # What the first bytes of UTF-8 become in latin-1 and cp1252, followed by what may come second.
 SECOND = "\u0080-\u00bf\u20ac\u0192\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u02c6\u02dc\u2013-\u203a\u2122"
 MARKS = f"[\u00c2-\u00f4][{SECOND}]"
+# What an encoding has where another has a letter or a quotation mark.
+CONTROLS = {
+    "[\u0080-\u0084\u0086-\u009f]": "control characters, as of cp1252 that was read as latin-1",
+    "\ufffd": "U+FFFD, which stands for a character that was lost",
+}
 NOT_ASCII = r"[^\x00-\x7f]"
 
 
 def warn_of_mojibake(path: Path, values: pl.Series) -> None:
-    """Warn if most of the strings that aren't ASCII are UTF-8 that was read as latin-1 or cp1252.
+    """Warn of control characters, and if most strings that aren't ASCII are UTF-8 read as latin-1 or cp1252.
 
-    At most LOOKED_AT of them are looked at.
+    At most LOOKED_AT of the latter are looked at.
     """
+    for pattern, what in CONTROLS.items():
+        if len(found := values.filter(values.str.contains(pattern))):
+            message = "warning: %s: %s texts or labels hold %s: is the encoding right (--encoding)?"
+            logger.warning(message, path, f"{len(found):,}", what)
     others = values.filter(values.str.contains(NOT_ASCII)).head(LOOKED_AT)
     marked = [value for value in others.filter(others.str.contains(MARKS)) if restored(value) is not None]
     if len(marked) > len(others) / 2:

@@ -8,6 +8,7 @@ import polars as pl
 logger = logging.getLogger(__name__)
 
 LOOKED_AT = 1000
+QUOTES = "remove them (in CSV and TSV: --quotes double)"
 # A pattern -> what texts with it are, and what to do.
 PRINTS = {
     r"(?s)^\s*\{\s*[\"'].*\}\s*$": ("objects", "write their text alone"),
@@ -16,7 +17,7 @@ PRINTS = {
     r"(?s)^\s*<(?:!doctype|html|body|p|div|br|h[1-6]|span|b|i)\b[^>]*>": ("HTML", "take the text out of it"),
     r"^\S+\.(?:txt|text|pdf|html?|xml|json|docx?)$": ("names of files", "write what is in the files"),
     r"^[0-9]+(?:[\s,]+[0-9]+)*$": ("numbers", "name the column of texts"),
-    r'(?s)^\s*".*"\s*$': ("texts in double quotes", "read the table with --quotes double"),
+    r'(?s)^\s*".*"\s*$': ("texts in double quotes", QUOTES),
 }
 
 

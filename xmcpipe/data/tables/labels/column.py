@@ -55,9 +55,10 @@ class LabelReader:
     ) -> None:
         self._path, self._syntax, self._class_names = path, syntax, class_names
         # The shell passes '\t' as two characters.
-        separator = None if syntax.separator is None else syntax.separator.replace("\\t", "\t")
-        if separator != syntax.separator:
-            logger.info("%s: the label separator %r is read as a tab", path, syntax.separator)
+        given = syntax.separator
+        separator = None if given is None else given.replace("\\t", "\t").replace("\\n", "\n")
+        if separator != given:
+            logger.info("%s: the label separator %r is read as %r", path, given, separator)
         self._separator = separator
         self._vectors = VectorCheck(path, syntax.column)
         self._separators: SeparatorCheck | None = separators or SeparatorCheck(path, syntax.column, separator)
@@ -168,10 +169,9 @@ class LabelReader:
         if inner.is_nested() or inner.is_temporal() or inner in (pl.Binary, pl.Object):
             raise self._unexpected(column, "write each label as a string")
         if self._separator is not None:
-            raise XmcpipeError(
-                f"{self._path}: expected strings in column {self._syntax.column!r}, got {column.dtype}",
-                "remove label_separator",
-            )
+            message = "%s: column %r holds lists: the separator %r is not used"
+            logger.info(message, self._path, self._syntax.column, self._separator)
+            self._separator, self._separators = None, SeparatorCheck(self._path, self._syntax.column, None)
         lists = self._numbers.strings(column)
         check = self._separators
         if check is not None and check.separator is not None:

@@ -110,6 +110,17 @@ def read_vectors(
         return pl.Series(lists.name, [[]] * len(lists), pl.List(pl.String)), tuple(names or ())
     width = int(lengths[filled[0]]) if names is None else len(names)
     names = tuple(map(str, range(width))) if names is None else tuple(names)
+    values = lists.filter(pl.Series(lengths > 0)).explode()
+    bits = binary(values)
+    if bits.null_count():
+        place = int(bits.is_null().arg_max() or 0)
+        row = np.repeat(filled, lengths[filled])[place]
+        raise row_error(
+            path,
+            f"row {first_row + int(row) + 1}",
+            f"expected 0 or 1 in {column!r}, got {values[place]!r}",
+            "write 0 and 1, true and false, or yes and no; lists of labels need no --multi-hot",
+        )
     odd = filled[lengths[filled] != width]
     if len(odd):
         raise row_error(
@@ -117,16 +128,6 @@ def read_vectors(
             f"row {first_row + int(odd[0]) + 1}",
             f"expected a vector of {width:,} places in {column!r}, got {int(lengths[odd[0]]):,}",
             "all vectors need a place for each label; check that the label table has a row for each",
-        )
-    values = lists.filter(pl.Series(lengths > 0)).explode()
-    bits = binary(values)
-    if bits.null_count():
-        place = int(bits.is_null().arg_max() or 0)
-        raise row_error(
-            path,
-            f"row {first_row + int(filled[place // width]) + 1}",
-            f"expected 0 or 1 in {column!r}, got {values[place]!r}",
-            "write 0 and 1, true and false, or yes and no",
         )
     ones = np.zeros((len(lists), width), bool)
     ones[filled] = bits.to_numpy().reshape(-1, width) > 0

@@ -20,7 +20,8 @@ SURE = (";", "|", "\t", "\uff1b", "\u3001", "\u2022")
 # What to guess, in this order: a symbol between blanks before the blank, which would make a label of it.
 GUESSED = {
     **{separator: SEPARATORS[separator] for separator in (*SURE, ",")},
-    **{f" {symbol} ": f"' {symbol} '" for symbol in "/&+>-"},
+    **{f" {symbol} ": f"' {symbol} '" for symbol in ("/", "&", "+", ">", "-", "\u00b7", "and", "or")},
+    "\u060c": "'\u060c'",
     **{separator: SEPARATORS[separator] for separator in (" ", "\n")},
     "/": "'/'",
 }
@@ -74,8 +75,10 @@ class SeparatorCheck:
             having = [value for value in self.sample if other in value.strip() and other != self.separator]
             if len(having) < max(1, LEAST_SHARE * len(self.sample)):
                 continue
-            if shown is None and other not in SURE and not self._come_back_or_fewer(having, other):
+            if other not in SURE and not self._come_back_or_fewer(having, other):
                 continue
+            if other == " ":  # perhaps a symbol between blanks
+                option = likely_separator(pl.Series(sorted(self.sample))) or option
             fault = f"no value in column {self.column!r} has the separator {shown}"
             if shown is None:
                 fault = f"each list in column {self.column!r} holds one string"

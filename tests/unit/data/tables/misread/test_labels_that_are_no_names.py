@@ -1,5 +1,8 @@
 """Labels that a separator, a spreadsheet, a web page or a keyboard left as something else than names."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.unit.data.tables.contents import NAMES, TRUTH, Import, csv_text, jsonl, sorted_
@@ -130,3 +133,74 @@ def test_lists_of_one_string_with_commas_in_it(read: Import) -> None:
 def test_a_plain_table_has_no_warnings(read: Import) -> None:
     got = read("x.csv", TABLE, label_separator=";")
     assert (got.labels, got.warnings) == (sorted_(TRUTH), [])
+
+
+@pytest.mark.parametrize("sign", ["=", ":"])
+def test_vectors_by_name_are_refused(read: Import, sign: str) -> None:
+    text = {
+        row: ";".join(f"{name}{sign}{int(name in names)}" for name in NAMES) for row, names in TRUTH.items()
+    }
+    error = read("x.csv", csv_text(text), label_separator=";").error
+    assert "labels end with 0 or 1, such as" in error
+    assert error.endswith("(write only the names of the labels whose value is 1)")
+
+
+@pytest.mark.parametrize("weight", [" (87%)", "^0.9", "=0.25"])
+def test_other_weights_are_refused(read: Import, weight: str) -> None:
+    text = {row: ";".join(name + weight for name in names) for row, names in TRUTH.items()}
+    assert "end with a value (:), such as" in read("x.csv", csv_text(text), label_separator=";").error
+
+
+def test_numbers_with_zeros_before_them(read: Import) -> None:
+    labels = {"0": "03;5", "1": "3;05", "2": "5"}
+    assert _warned(read, labels, ";", "numbers that differ only in zeros before them: '03' and '3'")
+
+
+def test_one_label_alone(read: Import) -> None:
+    same = dict.fromkeys(TRUTH, "news")
+    assert _warned(read, same, ";", "'news' is the only label, of 24 of 24 documents")
+
+
+def test_training_labels_from_1_and_test_labels_from_0(read: Import, tmp_path: Path) -> None:
+    numbers = [[row % 5, (row + 2) % 5] for row in range(12)]
+    rows = [{"text": f"other {row}", "labels": labels} for row, labels in enumerate(numbers)]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train = {str(row): [label + 1 for label in labels] for row, labels in enumerate(numbers)}
+    got = read("x.jsonl", jsonl(train), test=str(tmp_path / "test.jsonl"))
+    part = "labels of the training documents are 1 to 5, those of the test documents 0 to 4: is one of them"
+    assert any(part in line for line in got.warnings)
+
+
+def test_a_table_that_begins_one_later(read: Import, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "label,text\n" + "".join(f"{row},name {row}\n" for row in range(1, 50))
+    )
+    numbers = {str(row): [str(row % 5), str((row + 2) % 5)] for row in range(12)}
+    got = read("x.jsonl", jsonl(numbers), label_table=str(tmp_path / "labels.csv"))
+    part = "labels of the documents are 0 to 4, those of the label table 1 to 49: is one of them counted"
+    assert any(part in line for line in got.warnings)
+
+
+@pytest.mark.parametrize("word", [r"\N", "(blank)"])
+def test_missing_values_of_databases_and_spreadsheets(read: Import, word: str) -> None:
+    labels = {"0": "a;b", "1": "b;c", "2": word}
+    assert _warned(read, labels, ";", f"1 label in the form of a missing value: {word!r}")
+
+
+def test_a_typed_line_break_is_one(read: Import) -> None:
+    labels = {row: "\n".join(names) for row, names in TRUTH.items()}
+    assert read("x.csv", csv_text(labels), label_separator=r"\n").labels == sorted_(TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("between", "option"), [(" and ", "' and '"), (" & ", "' & '"), (" \u00b7 ", "' \u00b7 '")]
+)
+def test_the_separator_that_is_meant_is_named(read: Import, between: str, option: str) -> None:
+    labels = {"0": between.join("ab"), "1": between.join("bc"), "2": between.join("ca"), "3": "a", "4": "b"}
+    assert _warned(read, labels, ",", f"set --label-separator {option}")
+    assert f"here perhaps {option}" in read("x.csv", csv_text(labels)).error
+
+
+def test_lists_of_names_are_no_vectors(read: Import) -> None:
+    error = read("x.jsonl", jsonl(TRUTH), multi_hot=True).error
+    assert "row 1: expected 0 or 1 in 'labels', got 'alpha'" in error

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from tests.unit.data.tables.contents import TRUTH, Import, csv_text, sorted_
+from tests.unit.data.tables.contents import TRUTH, Import, csv_text, jsonl, parquet, sorted_
 
 TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
 LINES = "".join(f"{' '.join(labels)}\tnote {row} about\n" for row, labels in TRUTH.items())
@@ -95,7 +96,9 @@ def test_texts_that_are_the_print_of_something_else(read: Import, text: str, wha
 
 def test_quotes_of_texts(read: Import) -> None:
     quoted = "text\tlabels\n" + "".join(f'"note {row}"\ta\n' for row in range(4))
-    part = "texts look like texts in double quotes, such as '\"note 0\"': read the table with --quotes double"
+    part = (
+        "texts look like texts in double quotes, such as '\"note 0\"': remove them (in CSV and TSV: --quotes"
+    )
     assert any(part in line for line in read("x.tsv", quoted, label_separator=";").warnings)
     escaped = "text,labels\n" + "".join(f'"note \\"{row}\\" end",a\n' for row in range(4))
     assert any(
@@ -108,3 +111,46 @@ def test_splits_in_one_json_file_name_the_way_out(read: Import) -> None:
     rows = [{"text": "note", "labels": ["a"]}]
     error = read("x.json", json.dumps({"train": rows, "test": rows})).error
     assert error.endswith("(write only the list in 'train', or each of its objects on a line)")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            "\x93quoted\x94 %d",
+            "6 texts or labels hold control characters, as of cp1252 that was read as",
+        ),
+        (
+            "lost \ufffd letter %d",
+            "6 texts or labels hold U+FFFD, which stands for a character",
+        ),
+    ],
+)
+def test_characters_that_no_text_has(read: Import, text: str, part: str) -> None:
+    rows = "".join(
+        json.dumps({"text": text % row, "labels": ["a", "b"][: row % 2 + 1]}) + "\n" for row in range(6)
+    )
+    assert any(part in line for line in read("x.jsonl", rows).warnings)
+
+
+def test_the_encoding_of_windows_is_named_first(read: Import) -> None:
+    quoted = "text,labels\n\u201cIt\u2019s here\u201d,a;b\n".encode("cp1252")
+    assert "for example cp1252 (Windows) or latin-1" in read("x.csv", quoted, label_separator=";").error
+
+
+def test_lists_beside_a_separator_are_read(read: Import) -> None:
+    lines = [" ".join(f"__label__{each}" for each in row) + " note\n" for row in TRUTH.values()]
+    for name, content in (
+        ("x.jsonl", jsonl(TRUTH)),
+        ("x.parquet", parquet(TRUTH, pa.list_(pa.string()))),
+        ("x.txt", "".join(lines)),
+    ):
+        got = read(name, content, label_separator=";")
+        assert (got.error, got.labels) == ("", sorted_(TRUTH))
+        assert got.warnings == [] or name == "x.txt"  # whose texts are the same
+
+
+def test_lines_of_labels_in_a_tsv_name_the_format(read: Import) -> None:
+    error = read("x.tsv", LINES).error
+    assert "--format libmultilabel for lines of labels and text" in error
+    assert read("x.tsv", LINES, format="libmultilabel").labels == sorted_(TRUTH)
