@@ -99,7 +99,7 @@ def _require_names(path: Path, encoding: str, names: pl.Series) -> None:
 
 def _warn_of_repeats(path: Path, table: pl.DataFrame) -> None:
     """Warn if a label has several texts, of which only the first one counts."""
-    texts = table.unique().filter(pl.col("text") != "")
+    texts = table.unique(maintain_order=True).filter(pl.col("text") != "")
     repeated = texts.filter(texts["label"].is_duplicated())
     if len(repeated):
         label = repeated["label"][0]
