@@ -26,6 +26,7 @@ FEWEST_LABELS = 10  # true labels: fewer are hit in any reading
 HITS = 10  # fewer hits of another reading are chance
 SHIFTS = 5  # other documents to which predictions are compared
 MOST_UNKNOWN, MOST_UNTESTED = 0.5, 0.9  # shares of unknown labels, with and without training labels
+SMALL = 60  # documents, of which a right file may have few hits more than by chance
 AS_WELL = 0.8  # share of the hits: fewer with the predictions of others are not "as well"
 
 
@@ -146,7 +147,7 @@ def doubts_about_hits(
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
     if hits >= HITS and hits > 2 * own + 3 * np.sqrt(own) and hits > 2 * chance:
         yield f"{what} has {own:,} hits in {len(rows_S):,} documents, and would have {hits:,} if {reading}"
-    elif documents >= FEWEST and _fits_others(own, chance):
+    elif documents >= FEWEST and _fits_others(own, chance, documents):
         fit = "other documents as well as its own"
         if chance < AS_WELL * own:
             fit = "its own documents hardly better than others"
@@ -158,10 +159,15 @@ def doubts_about_hits(
         yield from _doubts_about_table(what, truth, top_SK, chance_L)
 
 
-def _fits_others(own: int, chance: float) -> bool:
-    """Whether other documents have about as many hits, so that more are chance, and not only a few fewer."""
+def _fits_others(own: int, chance: float, documents: int) -> bool:
+    """Whether other documents have about as many hits.
+
+    In few documents, a good model that also guesses frequent labels has not many more.
+    """
     deviation = float(np.sqrt(chance + 1))
-    return own <= chance + 4 * deviation and own <= max(chance / AS_WELL, chance + 2 * deviation)
+    if documents < SMALL and own > max(chance / AS_WELL, chance + 3 * deviation):
+        return False
+    return own <= chance + 4 * deviation
 
 
 def _doubts_about_table(what: str, truth: "_Sample", top_SK: Int64s, chance_L: Float64s) -> Iterator[str]:
