@@ -73,6 +73,8 @@ def _doubts(
     """
     from xmcpipe.data.label_lists.joining import doubts_about_join
     from xmcpipe.data.label_lists.label_names import doubts_about_joined_names
+    from xmcpipe.data.label_lists.numbering import with_one_type
+    from xmcpipe.data.label_lists.spelling import doubts_about_spelling
     from xmcpipe.metrics.misread.doubts import doubts_about_roles
     from xmcpipe.metrics.misread.shape import doubts_about_shape
 
@@ -83,6 +85,12 @@ def _doubts(
         yield from doubts_about_join(lists, truth)
         yield from doubts_about_joined_names(lists, truth)
         yield from doubts_about_joined_names(truth, lists)
+    known = [truth] if train is None else [truth, train]
+    typed = with_one_type([*known, *predictions])
+    for lists in typed[len(known) :]:
+        yield from doubts_about_spelling(lists, typed[: len(known)])
+    if train is not None:
+        yield from doubts_about_spelling(typed[0], typed[1:2])
     yield from doubts_about_shape(truth)
     if train is not None and train.grades is not None:
         yield f"{train.source} has values from {train.grades}: each that is not 0 counts as a label"

@@ -93,16 +93,26 @@ def _doubts(
     """Sentences about systems that fit the truth as if one of the two were another file."""
     import numpy as np
 
-    from xmcpipe.metrics.misread.doubts import doubts_about_hits, doubts_about_labels
+    from xmcpipe.data.label_lists.numbering import OCCURRING
+    from xmcpipe.metrics.misread.doubts import (
+        doubts_about_hits,
+        doubts_about_labels,
+        doubts_about_trained,
+    )
+    from xmcpipe.metrics.misread.order import doubts_about_copies
     from xmcpipe.metrics.misread.shape import doubts_about_training
 
     truth, trained = common.truth, training is not None
     if training and common.train:
+        fixed, source = common.origin != OCCURRING, common.train.source
+        yield from doubts_about_trained(training.counts, truth, common.labels, source, fixed)
         yield from doubts_about_training(training.counts, truth, common.train.source)
     named = common.labels is not None and not isinstance(common.labels, np.ndarray)
     for lists, ranking in zip(predictions, rankings, strict=True):
         yield from doubts_about_labels(lists, truth, common.num_labels, common.labels, trained)
         ids = None if named else common.labels
+        if lists.scores is None:
+            yield from doubts_about_copies(lists.source, ranking.top, truth.indptr, truth.labels)
         yield from doubts_about_hits(lists.source, ranking.top, truth.indptr, truth.labels, ids, named)
 
 

@@ -15,8 +15,10 @@ from xmcpipe.metrics.misread.doubts import (
     doubts_about_hits,
     doubts_about_labels,
     doubts_about_roles,
+    doubts_about_trained,
     examples,
 )
+from xmcpipe.metrics.misread.order import doubts_about_copies
 from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
@@ -79,7 +81,11 @@ def evaluate(
     doubts += doubts_about_labels(predicted, true, labels, names, training is not None)
     doubts += doubts_about_shape(inputs[1])
     if training is not None:
+        fixed = names is None
+        doubts += doubts_about_trained(training.counts, true, names, "the training labels", fixed)
         doubts += doubts_about_training(training.counts, true)
+    if predicted.scores is None and not predicted.ranked:
+        doubts += doubts_about_copies("predictions", ranking.top, true.indptr, true.labels)
     doubts += doubts_about_hits("predictions", ranking.top, true.indptr, true.labels, names, named)
     for doubt in doubts:
         warnings.warn(doubt, MisreadWarning, stacklevel=2)
@@ -92,9 +98,15 @@ def evaluate(
 def require_known_labels(predictions: Any, truth: Any, num_labels: int, names: Any = None) -> None:
     """Raise XmcpipeError if no predicted label is one of the L: the predictions are of another dataset.
 
-    Both have labels, by number; `names` has the label of each number, None if the numbers are ids.
+    So too if there are no predictions at all. Both have labels, by number; `names` has the label of each
+    number, None if the numbers are ids.
     """
-    if not len(predictions.labels) or int(predictions.labels.min()) < num_labels:
+    if not len(predictions.labels):
+        raise XmcpipeError(
+            f"none of {len(predictions.indptr) - 1:,} documents has a prediction",
+            "give at least one label for some document: is the file that of the predictions?",
+        )
+    if int(predictions.labels.min()) < num_labels:
         return
     got, expected = (examples(part.labels, names) for part in (predictions, truth))
     raise XmcpipeError(

@@ -116,7 +116,10 @@ def test_scores_that_rise_in_each_document_are_told(tmp_path: Path) -> None:
     assert any(
         "rise in each document, so that its last label" in each for each in warnings(predictions, truth)
     )
-    rows[0] = {"labels": [0, 7], "scores": [0.5, 0.25]}
+    rows[0] = {"labels": [0, 7], "scores": [0.5, 0.5]}  # a tie in one document
+    write_rows(predictions, rows)
+    assert any("rise in each document" in each for each in warnings(predictions, truth))
+    rows[1] = rows[8] = {"labels": [1, 8], "scores": [0.5, 0.25]}
     write_rows(predictions, rows)
     assert not any("rise in each document" in each for each in warnings(predictions, truth))
 
@@ -124,7 +127,7 @@ def test_scores_that_rise_in_each_document_are_told(tmp_path: Path) -> None:
 def test_labels_of_another_vocabulary_are_told_with_examples(tmp_path: Path) -> None:
     truth = write_rows(tmp_path / "t.jsonl", many(lambda row: [f"a{row % 20}"]))
     train = write_rows(tmp_path / "r.jsonl", many(lambda row: [f"a{row % 20}"]))
-    half = write_rows(tmp_path / "p.jsonl", many(lambda row: [f"a{row % 20}", f"x{row}", f"y{row}"]))
+    half = write_rows(tmp_path / "p.jsonl", many(lambda row: [f"y{row}", f"a{row % 20}", f"x{row}"]))
     (warning,) = warnings(half, truth, train)
     assert "120 of 180 labels" in warning
     assert "'x0'" in warning

@@ -19,6 +19,7 @@ from xmcpipe.data.label_lists.lists import Bools, Int64s, Ints, LabelLists, Scor
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import FEWEST_PAIRS, Grades, is_zero_one, require_no_vectors
 
+SCORE = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 WHOLE_FLOAT = r"^-?[0-9]+\.0$"
 Numbers = TypeVar("Numbers", Ints, Scores)
 
@@ -182,11 +183,21 @@ class ListsBuilder:
             raise self._error(f"row {row} has more or fewer scores than labels", "write one score per label")
         if types.is_null(values.type):
             return np.empty(0, np.float32)
+        if types.is_string(values.type) or types.is_large_string(values.type):
+            values = self._numbers_in_text(values)
         if not (types.is_floating(values.type) or types.is_integer(values.type)):
             raise self._error(f"expected numbers as scores, got {values.type}", "write one score per label")
         # Integer scores stay integers, because a float64 is exact only up to 2^53.
         wide = values.cast(pa.float32()) if types.is_float16(values.type) else values
         return np.asarray(wide.to_numpy(zero_copy_only=False))
+
+    def _numbers_in_text(self, values: pa.Array) -> pa.Array:
+        """Scores as float64 that were written as text, "0.9"."""
+        texts = pc.utf8_trim_whitespace(values)
+        faulty = texts.filter(pc.invert(pc.match_substring_regex(texts, SCORE)))
+        if len(faulty):
+            raise self._error(f"expected numbers as scores, got {faulty[0].as_py()!r}", "write 0.9")
+        return texts.cast(pa.float64())
 
     def _id_strings(self, column: pa.Array) -> pa.Array:
         if column.null_count:

@@ -254,7 +254,10 @@ def _parquet_batches(path: Path, role: Role) -> Iterator[pa.RecordBatch]:
             present = file.schema_arrow.names
             require_labels(path, present)
             lists = [field.name for field in file.schema_arrow if _is_list(field.type)]
-            named = named_columns(path, present, lists, role)
+            floats = [
+                name for name in lists if types.is_floating(file.schema_arrow.field(name).type.value_type)
+            ]
+            named = named_columns(path, present, lists, role, floats)
             for batch in file.iter_batches(ROWS, columns=list(named)):
                 names = [named[each] for each in batch.schema.names]
                 yield pa.record_batch(list(map(without_views, batch.columns)), names=names)

@@ -7,6 +7,7 @@ score]; `labels` may be such a list too. Arrow has no type for a list of a strin
 json module reads it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from xmcpipe.data.label_lists.table.column_names import named_columns
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
+CHANGED = re.compile(r"Column\(/(\S+)\) changed from (\w+) to (\w+) in row (\d+)")
+LIST_AS_TEXT = re.compile(r"(?s)\s*\[.*\]\s*")
 SCANNED = 1000  # rows in which the types of ids and scores are looked for
 
 
@@ -87,8 +90,12 @@ def _batches(place: str, block: bytes, dialect: Dialect) -> list[pa.RecordBatch]
         read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
         batches: list[pa.RecordBatch] = pj.read_json(pa.BufferReader(block), read, options).to_batches()
     except pa.ArrowException as error:
+        what = str(error)
+        if (found := CHANGED.search(what)) is not None:
+            key = found[1].split("/")[0]
+            what = f"values of {key!r} are of two types: {found[2]} before, and {found[3]} in row {found[4]}"
         raise XmcpipeError(
-            f"{place}: {error}", "write one object per line, with labels of one type"
+            f"{place}: {what}", "write one object per line, with labels of one type, and scores as numbers"
         ) from error
     return [batch.rename_columns([dialect.columns[name] for name in batch.schema.names]) for batch in batches]
 
@@ -116,7 +123,9 @@ def _pairs_batch(path: Path, unit: str, first: int, block: bytes, dialect: Diale
         data = [row[dialect.pairs] or [] for row in rows]
         columns = {
             "labels": pa.array([[label for label, _ in pairs] for pairs in data]),
-            "scores": pa.array([[score for _, score in pairs] for pairs in data], pa.list_(pa.float64())),
+            "scores": pa.array(
+                [[float(score) for _, score in pairs] for pairs in data], pa.list_(pa.float64())
+            ),
         }
         if not any(data):
             columns["labels"] = pa.array(data, pa.list_(pa.string()))
@@ -137,12 +146,14 @@ def _dialect(path: Path, role: str) -> Dialect:
     Without a schema, Arrow would infer types for each block separately.
     """
     names, seen, labels = _first_values(path)
-    columns = named_columns(path, names, {key for key in names if isinstance(seen[key], list)}, role)
+    lists = {key for key in names if _is_list(seen[key])}
+    floats = {key for key in lists if all(isinstance(item, float) for item in seen[key])}
+    columns = named_columns(path, names, lists, role, floats)
     if "labels" not in seen:
         return Dialect("data", columns, pa.schema([]))
-    example = labels[0] if labels else 0
+    example: Any = labels[0] if labels else 0
     if isinstance(example, list):
-        if not (len(example) == 2 and isinstance(example[1], float)):
+        if not (len(example) == 2 and (isinstance(example[1], float) or _is_decimal(example[1]))):
             raise XmcpipeError(
                 f"{path}: expected a list of labels, or of [label, score], got a list of lists: "
                 f"{labels[:2]!r:.60}",
@@ -150,8 +161,10 @@ def _dialect(path: Path, role: str) -> Dialect:
             )
         return Dialect("labels", columns, pa.schema([]))
     objects = isinstance(example, dict) and example.keys() >= {"label", "score"}
-    kind = pa.struct([("label", pa.string()), ("score", pa.float64())]) if objects else _json_type(example)
-    kinds = {"labels": pa.list_(kind), "scores": pa.list_(pa.float64())}
+    scores = next((seen[key] for key, name in columns.items() if name == "scores"), None)
+    score = _score_type(example["score"] if objects else next(iter(scores or []), None))
+    kind = pa.struct([("label", pa.string()), ("score", score)]) if objects else _json_type(example)
+    kinds = {"labels": pa.list_(kind), "scores": pa.list_(score)}
     # Keys that only later rows have are read too: the rows before then lack them, which is an error.
     others = [name for name in ("id", "scores") if name not in columns.values() and role != "train"]
     columns |= {name: name for name in others}
@@ -164,7 +177,7 @@ def _dialect(path: Path, role: str) -> Dialect:
 
 
 def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
-    """The keys of the first rows, the first value of each that isn't null, and the first labels.
+    """The keys of the first rows, the first value of each that isn't null or empty, and the first labels.
 
     The file of PECOS has the key `data` in place of `labels`.
     """
@@ -175,7 +188,7 @@ def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
         if at == 0 and not pecos:
             require_labels(path, list(row))
         for key, value in row.items():
-            seen[key] = value if seen.get(key) is None else seen[key]
+            seen[key] = value if seen.get(key) in (None, []) else seen[key]
         given = row.get("labels") or []
         if not isinstance(given, list):
             raise XmcpipeError(
@@ -214,6 +227,23 @@ def _row(path: Path, unit: str, number: int, line: bytes) -> dict[str, Any]:
             'write lines of {"id": …, "labels": […]}',
         )
     return row
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a value is a list, also as text, or an object of scores."""
+    if isinstance(value, dict):
+        return bool(value) and all(isinstance(item, float) for item in value.values())
+    return isinstance(value, list) or (isinstance(value, str) and LIST_AS_TEXT.fullmatch(value) is not None)
+
+
+def _is_decimal(value: Any) -> bool:
+    """Whether a text is a number with a point, 0.9, as a score and seldom a label."""
+    return isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d*\.\d+(?:[eE][-+]?\d+)?\s*", value) is not None
+
+
+def _score_type(example: Any) -> pa.DataType:
+    """Scores may be written as text; `ListsBuilder` reads the numbers in it."""
+    return pa.string() if isinstance(example, str) else pa.float64()
 
 
 def _json_type(value: Any) -> pa.DataType:

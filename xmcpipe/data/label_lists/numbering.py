@@ -51,7 +51,7 @@ def common_vocabulary(
     Raises XmcpipeError if some files have names and others ids, and no vocabulary relates them.
     """
     known = [truth] if train is None else [truth, train]
-    every = _typed([*others, *known])
+    every = with_one_type([*others, *known])
     if any(lists.names is not None for lists in every):
         parts, num_labels, origin, labels = _by_name(every, every[len(others) :])
     elif any(lists.width is not None for lists in every):
@@ -63,14 +63,14 @@ def common_vocabulary(
     return CommonVocabulary(parts[:after], parts[after], trained, num_labels, origin, labels)
 
 
-def _typed(every: list[LabelLists]) -> list[LabelLists]:
+def with_one_type(every: Sequence[LabelLists]) -> list[LabelLists]:
     """The lists; whole numbers in text become names if another file has names, and no vocabulary ids.
 
     Text doesn't say whether 12 is an id or the name "12".
     """
     named = any(lists.names is not None for lists in every)
     if not named or any(lists.names is not None and lists.width is not None for lists in every):
-        return every
+        return list(every)
     return [_as_names(lists) if lists.untyped and lists.names is None else lists for lists in every]
 
 

@@ -10,24 +10,24 @@ Legend: N documents · K ranks · L labels · S documents of the sample.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes import Grades
+from xmcpipe.metrics.misread.order import doubts_about_order
 from xmcpipe.metrics.misread.other_table import Float64s, is_other_table, kept_labels
 from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
 
 SAMPLE = 2048  # documents
 FEWEST = 20  # documents: fewer show nothing
 FEWEST_LABELS = 10  # true labels: fewer are hit in any reading
-FEWEST_RISING = 3  # documents with several labels
 HITS = 10  # fewer hits of another reading are chance
 SHIFTS = 5  # other documents to which predictions are compared
 MOST_UNKNOWN, MOST_UNTESTED = 0.5, 0.9  # shares of unknown labels, with and without training labels
-SORTED_CHANCE = 9.2  # -ln of the chance (1e-4) that all rankings are sorted by id
+SMALL = 60  # documents, of which a right file may have few hits more than by chance
+AS_WELL = 0.8  # share of the hits: fewer with the predictions of others are not "as well"
 
 
 class MisreadWarning(UserWarning):
@@ -69,59 +69,7 @@ def doubts_about_roles(
             f"every document of {_name(truth)} has {int(true_sizes[0])} labels, and those of "
             f"{_name(predictions)} have {int(sizes.min())} to {int(sizes.max())}: are the two swapped?"
         )
-    yield from _doubts_about_order(predictions, ranked)
-
-
-def _doubts_about_order(predictions: Any, ranked: bool) -> Iterator[str]:
-    """A sentence if the labels of each document have no order but that of their ids."""
-    if predictions.scores is None:
-        if not ranked and _sorted_by_id(predictions):
-            yield (
-                f"{_name(predictions)} has no scores, and the label ids of each document rise: are these "
-                "true labels? Predictions without scores must be best first"
-            )
-    elif _scores_rise(predictions):
-        yield (
-            f"the scores of {_name(predictions)} rise in each document, so that its last label is taken for "
-            "the best: are they scores, and not ranks or distances?"
-        )
-    elif len(predictions.scores) and np.diff(predictions.indptr).max() > 1 and _all_equal(predictions.scores):
-        yield (
-            f"every score of {_name(predictions)} is {predictions.scores[0]:g}: the labels of a document are "
-            "ranked by id alone. Give the scores"
-        )
-
-
-def _scores_rise(lists: Any) -> bool:
-    """Whether scores rise in each document of a file that has an order of its own, unlike a matrix."""
-    sizes = np.diff(lists.indptr)
-    if lists.width is not None and _sorted_by_id(lists):
-        return False
-    rises = lists.scores[1:] > lists.scores[:-1]
-    inside = np.ones(len(rises), bool)
-    ends = lists.indptr[1:-1]
-    inside[ends[(ends > 0) & (ends < len(lists.scores))] - 1] = False
-    return int((sizes > 1).sum()) >= FEWEST_RISING and bool(rises[inside].all())
-
-
-def _all_equal(scores: Any) -> bool:
-    return bool(scores.min() == scores.max())
-
-
-def _sorted_by_id(lists: Any) -> bool:
-    """Whether labels rise in each of the first documents, beyond chance; equal lists count once."""
-    if lists.labels.dtype.kind not in "iu" or getattr(lists, "names", None) is not None:
-        return False
-    rows = {tuple(lists.labels[first:last].tolist()) for first, last in _spans(lists.indptr)}
-    if len(rows) < 3 or any(list(row) != sorted(row) for row in rows):
-        return False
-    # A list of n labels is sorted by chance once in n! times.
-    return sum(float(np.log(np.arange(1, len(row) + 1)).sum()) for row in rows) > SORTED_CHANCE
-
-
-def _spans(indptr: Int64s) -> Iterator[tuple[int, int]]:
-    ends = indptr[: SAMPLE + 1].tolist()
-    return pairwise(ends)
+    yield from doubts_about_order(predictions, ranked)
 
 
 def doubts_about_labels(
@@ -139,6 +87,25 @@ def doubts_about_labels(
             f"nor training, such as {examples(predictions.labels[unknown], names)}; {_name(truth)} has "
             f"{examples(truth.labels, names)}"
         )
+
+
+def doubts_about_trained(counts_L: Int64s, truth: Any, names: Any, train: str, fixed: bool) -> Iterator[str]:
+    """A sentence if no training label, by counts int64 [L], is a true label.
+
+    `fixed` says that a vocabulary or a matrix gives the L labels: the test may then be one of new labels.
+    Else raises XmcpipeError. `truth` and `names` are as in `doubts_about_labels`; `train` names the training
+    labels.
+    """
+    trained = np.flatnonzero(counts_L)
+    if not len(truth.labels) or np.any(counts_L[truth.labels[truth.labels < len(counts_L)]]):
+        return
+    what = (
+        f"none of the labels of {train} is in {_name(truth)}: {train} has {examples(trained, names)}, and "
+        f"{_name(truth)} has {examples(truth.labels, names)}"
+    )
+    if not fixed:
+        raise XmcpipeError(what, "use one vocabulary for both, or omit the training labels")
+    yield what
 
 
 def examples(labels: Ints, names: Any) -> str:
@@ -180,13 +147,27 @@ def doubts_about_hits(
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
     if hits >= HITS and hits > 2 * own + 3 * np.sqrt(own) and hits > 2 * chance:
         yield f"{what} has {own:,} hits in {len(rows_S):,} documents, and would have {hits:,} if {reading}"
-    elif documents >= FEWEST and own <= chance + 4 * np.sqrt(chance + 1):
+    elif documents >= FEWEST and _fits_others(own, chance, documents):
+        fit = "other documents as well as its own"
+        if chance < AS_WELL * own:
+            fit = "its own documents hardly better than others"
         yield (
-            f"{what} fits other documents as well as its own: {own:,} hits in {len(rows_S):,} documents, and "
+            f"{what} fits {fit}: {own:,} hits in {len(rows_S):,} documents, and "
             f"{chance:,.0f} with the predictions of others. Are rows and labels those of the truth?"
         )
     elif documents >= FEWEST:
         yield from _doubts_about_table(what, truth, top_SK, chance_L)
+
+
+def _fits_others(own: int, chance: float, documents: int) -> bool:
+    """Whether other documents have about as many hits.
+
+    In few documents, a good model that also guesses frequent labels has not many more.
+    """
+    deviation = float(np.sqrt(chance + 1))
+    if documents < SMALL and own > max(chance / AS_WELL, chance + 3 * deviation):
+        return False
+    return own <= chance + 4 * deviation
 
 
 def _doubts_about_table(what: str, truth: "_Sample", top_SK: Int64s, chance_L: Float64s) -> Iterator[str]:

@@ -25,7 +25,9 @@ FEWEST_PAIRS = 100
 TIMES, VARIED, OVERDISPERSED = 1.5, 0.75, 1.5
 FEWEST_LABELS = 30
 UNEVEN, UNEVEN_TRUTH = 2.0, 1.3  # variance by mean of the frequencies: by chance it is 1
-LEAST_CORRELATION = 3.0  # of the frequencies, in standard deviations
+# Of the frequencies, in standard deviations, for many labels and for the fewest: those of few labels in few
+# documents are less surely correlated, though the table is the same.
+LEAST_CORRELATION, LEAST_OF_FEW, MORE_BY_LABEL = 3.0, 1.3, 0.02
 
 
 def doubts_about_shape(truth: Any) -> Iterator[str]:
@@ -70,7 +72,8 @@ def doubts_about_training(counts_L: Int64s, truth: Any, train: str = "the traini
         return
     if _unevenness(trained) < UNEVEN or _unevenness(true) < UNEVEN_TRUTH:
         return
-    if rank_correlation(trained, true) < LEAST_CORRELATION:
+    least = min(LEAST_CORRELATION, LEAST_OF_FEW + MORE_BY_LABEL * (len(true) - FEWEST_LABELS))
+    if rank_correlation(trained, true) < least:
         yield (
             f"the labels that are frequent in {train} are not those that are frequent in "
             f"{_name(truth)}: are the label ids of one table?"

@@ -113,3 +113,34 @@ def test_a_number_beside_a_truth_is_no_list_of_scores(tmp_path: Path, suffix: st
 def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     refused(tmp_path / name, "got a pointer of Git LFS", "git lfs pull")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_scores_that_are_text(tmp_path: Path, suffix: str) -> None:
+    rows: list[Any] = [{"labels": [], "scores": []}, {"labels": ["a", "b"], "scores": ["0.5", " 9e-1"]}]
+    lists = read_label_lists(write(tmp_path / f"p{suffix}", rows), "predictions")
+    assert lists.scores is not None
+    assert lists.scores.tolist() == [0.5, 0.9]
+    rows[1]["scores"][0] = "0,5"
+    refused(write(tmp_path / f"p{suffix}", rows), "expected numbers as scores, got '0,5'", "write 0.9")
+
+
+def test_scores_that_are_text_in_pairs_and_objects(tmp_path: Path) -> None:
+    for labels in (
+        [["a", "0.5"], ["b", "0.75"]],
+        [{"label": "a", "score": "0.5"}, {"label": "b", "score": "0.75"}],
+    ):
+        lists = read_label_lists(write_jsonl(tmp_path / "p.jsonl", [{"labels": labels}]), "predictions")
+        assert lists.scores is not None
+        assert (as_lists(lists), lists.scores.tolist()) == ([["a", "b"]], [0.5, 0.75])
+    lists = read_label_lists(write_jsonl(tmp_path / "p.jsonl", [{"data": [["a", "0.5"]]}]), "predictions")
+    assert lists.scores is not None
+    assert lists.scores.tolist() == [0.5]
+
+
+def test_scores_of_two_types_are_one_clear_line(tmp_path: Path) -> None:
+    rows: list[Any] = [{"labels": ["a"], "scores": [0.5]}, {"labels": ["b"], "scores": ["0.5"]}]
+    path = write_jsonl(tmp_path / "p.jsonl", rows)
+    refused(
+        path, "values of 'scores' are of two types: number before, and string in row 1", "scores as numbers"
+    )

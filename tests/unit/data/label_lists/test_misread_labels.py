@@ -1,13 +1,16 @@
 """Labels that are 0/1 vectors, lists saved as text, or several labels in one are refused or noted."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
+from typer.testing import CliRunner
 
 from tests.unit.data.label_lists.label_files import as_lists, refused, write_jsonl, write_parquet
+from xmcpipe.cli.app import app
 from xmcpipe.data.label_lists.files import Role, read_label_lists
 
 VECTORS = [[0, 0, 1, 0], [1, 0, 0, 1], [0, 1, 0, 0]]
@@ -68,6 +71,18 @@ def test_the_separator_that_was_found_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('labels\n"Smith, John"\n"a,b"\n')
     (note,) = read_label_lists(tmp_path / "t.csv", "truth").notes
     assert "separated by ',', as in 'Smith, John'" in note
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t", "\n"])
+def test_a_separator_that_is_no_part_of_names_is_only_logged(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'id,labels\n1,"a b{separator}c"\n2,c\n')
+    lists = read_label_lists(path, "truth")
+    assert (as_lists(lists), lists.notes) == ([["a b", "c"], ["c"]], ())
+    result = CliRunner().invoke(app, ["eval", "--predictions", str(path), "--truth", str(path), "--json"])
+    assert json.loads(result.stdout)["warnings"] == []
+    assert "t.csv: labels are separated by" in result.stderr
+    assert "warning" not in result.stderr
 
 
 def test_grades_of_true_labels_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Labels may carry their scores, `a:0.9 b:0.5`. Scores may have a decimal comma, w
 that it is none between two scores.
 """
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,8 @@ from xmcpipe.data.label_lists.label_names import shown
 from xmcpipe.data.label_lists.table.list_cells import LIST, NUMBER, plain_numbers, read_list
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
+
+logger = logging.getLogger(__name__)
 
 ID = r"-?\d+(?:\.0)?"  # pandas writes 3.0 in a column with missing values
 IDS = re.compile(rf"\s*{ID}(?:\s*[,;|\s]\s*{ID})*\s*")
@@ -187,6 +190,9 @@ def _of_names(source: str, cells: list[str], filled: list[str]) -> Cells:
         return Cells(whole, note=_doubt_about_blanks(source, filled))
     split = [[part.strip() for part in cell.split(present[0]) if part.strip()] for cell in cells]
     example = next(cell for cell in filled if present[0] in cell)
+    if present[0] != ",":  # a comma may be part of a name
+        logger.info("%s: labels are separated by %r, as in %s", source, present[0], shown(example))
+        return Cells(split)
     return Cells(split, note=f"{source}: labels are separated by {present[0]!r}, as in {shown(example)}")
 
 

@@ -76,12 +76,16 @@ def rank_column(path: Path, names: Sequence[str]) -> str | None:
     return _spelt(path, names, RANK)
 
 
-def named_columns(path: Path, names: Sequence[str], lists: Collection[str], role: str) -> dict[str, str]:
+def named_columns(
+    path: Path, names: Sequence[str], lists: Collection[str], role: str, floats: Collection[str] = ()
+) -> dict[str, str]:
     """The columns of a file with lists in `labels` -> our names; ids of training documents are not read.
 
     `lists` are the columns that hold lists: a number such as the score of a review is no list of scores.
+    `floats` are those of them that hold floats.
 
-    Raises XmcpipeError for predictions in a file that has a column of labels and one of predictions.
+    Raises XmcpipeError for predictions in a file that has a column of labels and one of predictions, or
+    another one of lists.
     """
     predicted = _spelt(path, names, PREDICTED + PREDICTED_ONE)
     if role == "predictions" and predicted is not None and "labels" in names:
@@ -92,11 +96,30 @@ def named_columns(path: Path, names: Sequence[str], lists: Collection[str], role
         )
     ids = None if role == "train" else id_column(path, names)
     scores = score_column(path, names, lists)
+    if role == "predictions" and "labels" in names:
+        require_one_list(path, "labels", [name for name in names if name in lists], floats, scores)
     return {
         **({} if ids is None else {ids: "id"}),
         "labels": "labels",
         **({} if scores is None else {scores: "scores"}),
     }
+
+
+def require_one_list(
+    path: Path, labels: str, lists: Collection[str], floats: Collection[str], scores: str | None
+) -> None:
+    """Raise XmcpipeError for predictions beside another column of `lists` than `labels` and the scores.
+
+    Columns of `floats` can't be labels: beside scores they may be anything.
+    """
+    for name in lists:
+        known = name in (labels, scores) or SCORE_LIKE.fullmatch(name.strip())
+        if not known and not (scores is not None and name in floats):
+            raise XmcpipeError(
+                f"{path}: expected one column of lists, got {labels!r} and {name!r}: which are the "
+                "predictions?",
+                f"keep the right one, and call it 'labels'; if {name!r} has scores, call it 'scores'",
+            )
 
 
 def _spelt(path: Path, names: Sequence[str], spellings: Sequence[str]) -> str | None:

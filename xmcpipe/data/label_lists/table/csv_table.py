@@ -9,7 +9,7 @@ shows: spreadsheets of many countries write semicolons. The file is read whole.
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,13 @@ from xmcpipe.data.label_lists.table.column_names import (
     id_column,
     label_columns,
     rank_column,
+    require_one_list,
     score_column,
+)
+from xmcpipe.data.label_lists.table.other_columns import (
+    Columns,
+    doubts_about_numbers,
+    list_columns,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.tables.quotes import QuoteScanner
@@ -54,9 +60,14 @@ def read_csv_table(path: Path, ranked: bool) -> CsvTable:
     Raises XmcpipeError for a file that isn't a table, for missing columns, and for a cell of no known form.
     """
     text = "".join(block for _, block in decoded_blocks(path))
-    table, ids_from = _known(path, text, ranked)
+    table, ids_from, others = _known(path, text, ranked)
     if "label" in table.columns and "id" in table.columns and table["id"].n_unique() < len(table):
-        return _by_document(path, table, ids_from)
+        notes: tuple[str, ...] = ()
+        if not {"scores", "rank"} & set(table.columns):
+            columns = table["id"].to_list(), table["label"].str.strip_chars().to_list()
+            notes = tuple(doubts_about_numbers(path, *columns, others, ranked))
+        found = _by_document(path, table, ids_from)
+        return replace(found, notes=(*found.notes, *notes))
     column = table["labels" if "labels" in table.columns else "label"]
     cells = read_cells(str(path), column.to_list(), ranked)
     scores, note = cells.scores, ""
@@ -78,8 +89,12 @@ def _notes(*notes: str) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
 
 
-def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | None]:
-    """The columns that are read, under our names; and the name of that of ids in the file."""
+# Long: it chooses the columns, and the checks need what was chosen and what was not.
+def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | None, Columns]:
+    """The columns that are read, under our names; the name of that of ids in the file; and other columns.
+
+    Raises XmcpipeError for predictions with another column of lists than the labels.
+    """
     given = EXCEL.match(text)
     start = given.end() if given else 0
     default = "\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ","
@@ -110,7 +125,12 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     )
     if "id" in known.columns:
         known = known.with_columns(pl.col("id").str.strip_chars())
-    return known, chosen["id"]
+    unused = [at for at, name in enumerate(names) if name not in chosen.values()]
+    others = [(names[at], table[str(at)].to_list()) for at in unused]
+    if ranked and several is not None and several.strip().lower() in LABELS:
+        lists = list_columns(others, known["labels"].to_list(), chosen["scores"] is not None)
+        require_one_list(path, several, list(lists), (), chosen["scores"])
+    return known, chosen["id"], others
 
 
 def _header(path: Path, text: str, delimiter: str) -> list[str]:
