@@ -5,7 +5,7 @@ columns that hold vectors, and refuses them; `read_vectors` reads them, if the u
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class VectorCheck:
     repeating: int = 0  # lists in which a value repeats; labels don't repeat
     binary: bool = True
     words: bool = False  # for 0 and 1
+    values: set[str] = field(default_factory=set)  # while all are binary
     numbers: bool = True
     fractions: bool = False
     smallest: float = 1.0
@@ -55,6 +56,8 @@ class VectorCheck:
         values = filled.explode().drop_nulls().unique()
         self.numbers &= bool(values.str.contains(NUMBER).all()) or bool(values.is_in(list(BINARY)).all())
         self.binary &= bool(values.is_in(list(BINARY)).all())
+        if self.binary:
+            self.values.update(values)
         self.words |= bool(values.str.contains("^(?i:yes|no|[yntf])$").any())
         if not self.numbers:
             return
@@ -69,13 +72,13 @@ class VectorCheck:
         self.repeating += int(repeating.sum())
         if not self.example or repeating.any():
             self.example = _shown(filled[int(repeating.arg_max() or 0)])
-        if self.binary and self.repeating:
+        if self.binary and self.repeating and self._are_both:
             raise self._error(self._binary_fault)
 
     def finish(self) -> None:
         """Raises XmcpipeError if all lists together show that the column holds vectors."""
         same_length = self.numbers and self.lists >= 2 and self.shortest == self.longest
-        if same_length and self.binary and self.longest == 2:
+        if same_length and self.binary and self.longest == 2 and self._are_both:
             raise self._error(self._binary_fault)
         # Labels may be numbers with a fraction, such as those of Dewey's classification: 512.4.
         scores = self.fractions and (self.smallest < 0 or self.largest <= 1)
@@ -83,6 +86,11 @@ class VectorCheck:
             raise self._error(f"are all {self.longest} numbers long and hold fractions")
         if same_length and self.longest >= 3 and self.repeating > self.lists / 2:
             raise self._error(f"are all {self.longest} numbers long and repeat values")
+
+    @property
+    def _are_both(self) -> bool:
+        """Whether words for both are there: "y" alone is a name. A vector of numbers may be all 1."""
+        return not self.words or (not self.values.isdisjoint(NO) and not self.values.isdisjoint(YES))
 
     @property
     def _binary_fault(self) -> str:

@@ -96,6 +96,10 @@ def test_vectors_of_words_for_no_and_yes(read: Import, no: str, yes: str) -> Non
     }
 
 
+def test_one_word_for_yes_alone_is_a_name(read: Import) -> None:
+    assert read("x.jsonl", jsonl({"0": ["y", "y"], "1": ["y"]})).labels == {"0": ["y"], "1": ["y"]}
+
+
 def test_a_weight_in_parentheses_is_refused(read: Import) -> None:
     text = csv_text({row: ";".join(f"{label} (0.75)" for label in labels) for row, labels in TRUTH.items()})
     assert "end with a value (:), such as" in read("x.csv", text, label_separator=";").error
