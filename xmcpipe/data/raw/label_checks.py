@@ -9,12 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from xmcpipe.data.missing_words import missing_words
-from xmcpipe.data.raw.label_writing import counted, warn_of_writing
+from xmcpipe.data.raw.label_writing import EXAMPLES, counted, examples, warn_of_writing
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = 3
 TABLE = "label table"
 FEW = 0.5  # share of the documents' labels in the label table below which a warning appears
 NOTICED = 0.001  # share of names with an odd end from which a warning appears
@@ -67,7 +66,7 @@ def compare_splits(names: pl.Series, train: npt.NDArray[np.int32], test: npt.NDA
         counts = (f"{int(unseen.sum()):,}", f"{int(tested.sum()):,}")
         alone = trained & ~tested if (trained & ~tested).any() else trained
         sides = (names.filter(pl.Series(mask)) for mask in (unseen, alone))
-        logger.warning(message, *counts, *map(_examples, sides))
+        logger.warning(message, *counts, *map(examples, sides))
 
 
 def warn_of_repeats(figures: Mapping[str, int]) -> None:
@@ -99,7 +98,7 @@ def _check_table(names: pl.Series, used: npt.NDArray[np.bool_], table: pl.DataFr
         return
     unlisted = names.filter(pl.Series(used & (np.arange(len(used)) >= len(table))))
     unused = names.head(len(table)).filter(pl.Series(~used[: len(table)]))
-    sides = f"documents have {_examples(unlisted)}, the table has {_examples(unused)}"
+    sides = f"documents have {examples(unlisted)}, the table has {examples(unused)}"
     if not listed:
         raise XmcpipeError(
             f"none of the {total:,} labels of the documents is in the label table: {sides}",
@@ -170,12 +169,12 @@ def _check_ends(used: pl.Series) -> None:
     odd = used.filter(found)
     if (found & lists).mean() > 0.5 and len(used) > 1:  # type: ignore[operator]
         raise XmcpipeError(
-            f"{len(odd):,} of {len(used):,} labels begin or end with a bracket: {_examples(odd)}",
+            f"{len(odd):,} of {len(used):,} labels begin or end with a bracket: {examples(odd)}",
             "write the lists as JSON, or the labels without brackets",
         )
     if len(odd) >= max(1, NOTICED * len(used)):
         message = "warning: %s of %s labels begin or end with a bracket or quote: %s"
-        logger.warning(message, f"{len(odd):,}", f"{len(used):,}", _examples(odd))
+        logger.warning(message, f"{len(odd):,}", f"{len(used):,}", examples(odd))
     bits = used.filter(used.str.contains(r"^[01]{3,}$"))
     if len(bits) == len(used) > 1 and used.str.len_chars().n_unique() == 1:
         message = (
@@ -212,7 +211,3 @@ def warn_of_repeated_labels(repeating: int, documents: int) -> None:
         message = "warning: %s of %s documents have a label more than once, and are read as having it once: "
         message += "are their lists vectors, or filled up to one length?"
         logger.warning(message, f"{repeating:,}", f"{documents:,}")
-
-
-def _examples(names: pl.Series) -> str:
-    return ", ".join(repr(name[:60]) for name in names.head(EXAMPLES))

@@ -38,15 +38,15 @@ def warn_of_writing(used: pl.Series, several: bool) -> None:
     """
     for pattern, what in ODD.items():
         if len(found := used.filter(used.str.contains(pattern))):
-            logger.warning("warning: %s " + what, counted(len(found), "label"), _examples(found))
+            logger.warning("warning: %s " + what, counted(len(found), "label"), examples(found))
     numbered = used.filter(used.str.contains(NUMBERED))
     if len(numbered) > len(used) / 2:
         message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"
-        logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", _examples(numbered))
+        logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", examples(numbered))
     negative = used.filter(used.str.contains("^-[0-9]+$"))
     if several and len(negative) and used.str.contains("^-?[0-9]+$").all():
         message = "warning: %s below zero: %s: to fill lists up to one length?"
-        logger.warning(message, counted(len(negative), "label"), _examples(negative))
+        logger.warning(message, counted(len(negative), "label"), examples(negative))
     _warn_of_twins(used)
 
 
@@ -79,7 +79,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _examples(names: pl.Series) -> str:
+def examples(names: pl.Series) -> str:
+    """The first names, string [n], quoted and cut, for a message."""
     return ", ".join(repr(name[:60]) for name in names.head(EXAMPLES))
 
 

@@ -19,6 +19,7 @@ from xmcpipe.errors import XmcpipeError
 
 NO = ("0", "0.0", "false", "False", "FALSE", "no", "No", "NO", "f", "F", "n", "N")
 YES = ("1", "1.0", "true", "True", "TRUE", "yes", "Yes", "YES", "t", "T", "y", "Y")
+TRUTH_VALUES = {*NO[:5], *YES[:5]}  # as numbers, and as programs print them
 BINARY = {**dict.fromkeys(NO, 0), **dict.fromkeys(YES, 1)}
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 WAYS_OUT = (
@@ -38,7 +39,6 @@ class VectorCheck:
     longest: int = 0
     repeating: int = 0  # lists in which a value repeats; labels don't repeat
     binary: bool = True
-    words: bool = False  # for 0 and 1
     values: set[str] = field(default_factory=set)  # while all are binary
     numbers: bool = True
     fractions: bool = False
@@ -58,7 +58,6 @@ class VectorCheck:
         self.binary &= bool(values.is_in(list(BINARY)).all())
         if self.binary:
             self.values.update(values)
-        self.words |= bool(values.str.contains("^(?i:yes|no|[yntf])$").any())
         if not self.numbers:
             return
         numbers = values.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
@@ -90,11 +89,16 @@ class VectorCheck:
     @property
     def _are_both(self) -> bool:
         """Whether words for both are there: "y" alone is a name. A vector of numbers may be all 1."""
-        return not self.words or (not self.values.isdisjoint(NO) and not self.values.isdisjoint(YES))
+        return not self._words or (not self.values.isdisjoint(NO) and not self.values.isdisjoint(YES))
+
+    @property
+    def _words(self) -> bool:
+        """Whether some values are yes, no or a letter for them."""
+        return not self.values <= TRUTH_VALUES
 
     @property
     def _binary_fault(self) -> str:
-        return "hold only words for no and yes" if self.words else "hold only 0 and 1"
+        return "hold only words for no and yes" if self._words else "hold only 0 and 1"
 
     def _error(self, fault: str) -> XmcpipeError:
         return XmcpipeError(
