@@ -84,9 +84,8 @@ def scores_slice(
         for label in range(first, last, sizes.group):
             place = label - first
             decode_group(layer, label, min(sizes.group, last - label), sizes, buffers.weight)
-            gather_columns(x, layer.indices[label // sizes.group], sizes, buffers.columns, width)
             buffers.scores[place * sizes.padded_rows :][: sizes.padded_group * sizes.padded_rows] = ZERO
-            add_scores(buffers, sizes, place, width)
+            add_scores(x, layer.indices[label // sizes.group], buffers, sizes, place, width)
         target = Matrix(flat, first, num_labels)
         copy_transposed(Matrix(buffers.scores, 0, sizes.padded_rows), target, last - first, num_rows)
 
@@ -160,7 +159,8 @@ def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:
     """See `ffi.Products`."""
     num_rows, num_features = features_BD.shape
     panels, arrays, out = Panels(num_rows, num_features), arrays_of(layer), array(out_BL)
-    few, sizes, width = num_rows <= FEW_ROWS, sizes_of(layer, panels), panels.width
+    few, width = num_rows <= FEW_ROWS, panels.width
+    sizes = sizes_of(layer, panels, features_BD.dtype)
     x: Any = array(features_BD.float()) if few else panels.of(features_BD)
 
     def run(_: int, begin: int, end: int) -> None:

@@ -74,12 +74,11 @@ def score_group(
 ) -> None:
     """Write the scores of `count` labels of a group, and their weights as float32, to the buffers."""
     decode_group(layer, first, count, sizes, buffers.weight)
-    gather_columns(x, layer.indices[first // sizes.group], sizes, buffers.columns, width)
     for number in range(sizes.padded_group):
         has_bias = number < count and layer.bias.size > 0
         bias = layer.bias[first + number] if has_bias else ZERO
         buffers.scores[number * sizes.padded_rows :][: sizes.padded_rows] = bias
-    add_scores(buffers, sizes, 0, width)
+    add_scores(x, layer.indices[first // sizes.group], buffers, sizes, 0, width)
 
 
 @compiled
@@ -106,8 +105,11 @@ def step_slice(
             loss, positive = lose(batch, layer, numbers, first + number, positive, of_label, width)
             loss_sum += loss
         group.grad[:] = ZERO
+        index_K = layer.indices[first // sizes.group]
+        if sizes.pairs:  # the columns are words of pairs
+            gather_columns(batch.panels.x, index_K, sizes, group.columns, width)
         add_grad_weight(group, sizes, 0, width)
-        target = Target(batch.panels.dx, layer.indices[first // sizes.group])
+        target = Target(batch.panels.dx, index_K)
         add_grad_features(target, group, sizes, 0, count, width)
         for number in range(count):
             update_row(layer, first + number, buffers_of(buffers, number, sizes), numbers)
@@ -119,7 +121,10 @@ def step_(
 ) -> tuple[Tensor, Tensor]:
     """See `ops.step.Step`. Raises ValueError for positives out of range."""
     panels, arrays, numbers = Panels(*features_BD.shape), arrays_of(layer), constants_of(loss, update)
-    sizes, words = sizes_of(layer, panels), words or no_words(layer, len(features_BD), update)
+    sizes, words = (
+        sizes_of(layer, panels, features_BD.dtype),
+        words or no_words(layer, len(features_BD), update),
+    )
 
     def run(batch: RowBatch, begin: int, end: int) -> float:
         of_label = label_buffers(layer.fan_in, panels.padded_rows, words.layer)

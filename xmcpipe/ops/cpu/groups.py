@@ -2,7 +2,8 @@
 
 The columns of x^T that a group reads are gathered once, into a block that stays in the first-level cache.
 Then scores, dX and dW are the same loop, `multiply_add`: four rows of sums stay in registers while their
-terms are added, so that it is nearly as fast as a large BLAS product.
+terms are added, so that it is nearly as fast as a large BLAS product. Scores in bfloat16 add two terms at a
+time where the CPU can (`bfloat_pairs`).
 
 A group is padded to a multiple of TILE labels, K to one of KLANES. Weights of the padding are 0. All arrays
 of a group are flat. `ops/cpu/ffi.py` explains panels.
@@ -13,21 +14,28 @@ D features, G labels of a group, K fan-in, P panels, W rows of a panel.
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width
+from xmcpipe.ops.cpu.bfloat_pairs import PAYS, dot_pairs, gather_pairs, pack_pairs
 from xmcpipe.ops.cpu.ffi import ZERO
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import LANES, compiled, fma, load, splat, store, transpose_block, unowned
+from xmcpipe.ops.cpu.simd import LANES, compiled, fma, inlined, load, splat, store, transpose_block, unowned
 from xmcpipe.ops.layer import SparseLayer
+from xmcpipe.ops.rounding import FLOAT8
 
 TILE = 4  # rows of sums that are in registers at a time
 KWIDTH: Width = (0, 0)  # of sums along the fan-in, in units of LANES
 KLANES = 2 * LANES
+EXACT = (torch.bfloat16, FLOAT8)  # weights that bfloat16 holds exactly
 
 
 class Sizes(NamedTuple):
-    """The sizes of a layer's groups: G and K, also padded; P * W; D."""
+    """The sizes of a layer's groups: G and K, also padded; P * W; D.
+
+    `pairs`: whether scores are computed by words of two bfloat16.
+    """
 
     group: int
     padded_group: int
@@ -35,24 +43,28 @@ class Sizes(NamedTuple):
     padded_fan_in: int
     padded_rows: int
     num_features: int
+    pairs: bool
 
 
-def sizes_of(layer: SparseLayer, panels: Panels) -> Sizes:
-    """The sizes for a layer of at least one label."""
+def sizes_of(layer: SparseLayer, panels: Panels, features: torch.dtype = torch.float32) -> Sizes:
+    """The sizes for a layer of at least one label, on `features` of this dtype."""
     group, fan_in = min(layer.group, layer.num_labels), layer.fan_in
     padded_group, padded_fan_in = -(-group // TILE) * TILE, -(-fan_in // KLANES) * KLANES
-    return Sizes(group, padded_group, fan_in, padded_fan_in, panels.padded_rows, panels.num_features)
+    pairs = PAYS and features == torch.bfloat16 and layer.weight.dtype in EXACT
+    return Sizes(group, padded_group, fan_in, padded_fan_in, panels.padded_rows, panels.num_features, pairs)
 
 
 class GroupBuffers(NamedTuple):
     """Workspace of a group, float32; G and K are padded.
 
-    `weight` and its gradient `grad`: [G, K]. `scores`, later their gradient: [at least G, P * W]. `columns`:
-    the features that the group reads, [P, K, W]. `rows`: those of one panel, transposed, [W, K].
+    `weight` and its gradient `grad`: [G, K]. `words`: the weights two by two, [G, K / 2]. `scores`, later
+    their gradient: [at least G, P * W]. `columns`: the features that the group reads, [P, K, W]; while scores
+    are computed by pairs, words of them. `rows`: those of one panel, transposed, [W, K].
     """
 
     weight: Floats
     grad: Floats
+    words: Floats
     scores: Floats
     columns: Floats
     rows: Floats
@@ -61,10 +73,11 @@ class GroupBuffers(NamedTuple):
 def group_buffers(sizes: Sizes, panels: Panels, num_labels: int = 0) -> GroupBuffers:
     """New buffers, `scores` of at least `num_labels`; each thread needs its own."""
     weight, grad = (np.zeros(sizes.padded_group * sizes.padded_fan_in, np.float32) for _ in range(2))
+    words = np.zeros(len(weight) // 2, np.float32)
     scores = np.zeros(max(num_labels + TILE, sizes.padded_group) * sizes.padded_rows, np.float32)
     columns = np.zeros(sizes.padded_fan_in * sizes.padded_rows, np.float32)
     return GroupBuffers(
-        weight, grad, scores, columns, np.zeros(sizes.padded_fan_in * panels.lanes, np.float32)
+        weight, grad, words, scores, columns, np.zeros(sizes.padded_fan_in * panels.lanes, np.float32)
     )
 
 
@@ -74,6 +87,7 @@ def unowned_group(buffers: GroupBuffers) -> GroupBuffers:
     return GroupBuffers(
         unowned(buffers.weight),
         unowned(buffers.grad),
+        unowned(buffers.words),
         unowned(buffers.scores),
         unowned(buffers.columns),
         unowned(buffers.rows),
@@ -98,11 +112,20 @@ class Vectors(NamedTuple):
     terms: int
 
 
+@inlined
+def _term(value: np.float32, vector: Any, sums: Any, pairs: bool, width: Width) -> Any:
+    """`sums` and the product; LLVM takes the condition out of the loop."""
+    return dot_pairs(splat(value, width), vector, sums) if pairs else fma(splat(value, width), vector, sums)
+
+
 @compiled
-def multiply_add(a: Scalars, b: Vectors, sums: Floats, places: Any, width: Width) -> None:
+def multiply_add(
+    a: Scalars, b: Vectors, sums: Floats, places: Any, width: Width, pairs: bool = False
+) -> None:
     """sums[places[row]:] += the sum over all terms of a's value times b's vector, for four rows.
 
-    `sums` overlaps neither `a` nor `b`.
+    With `pairs` both are words of two bfloat16, and a term is two products. `sums` overlaps neither `a` nor
+    `b`.
     """
     place_0, place_1, place_2, place_3 = places
     sum_0, sum_1 = load(sums, place_0, width), load(sums, place_1, width)
@@ -110,10 +133,10 @@ def multiply_add(a: Scalars, b: Vectors, sums: Floats, places: Any, width: Width
     at = a.start
     for term in range(b.terms):
         vector = load(b.values, b.start + term * b.step, width)
-        sum_0 = fma(splat(a.values[at], width), vector, sum_0)
-        sum_1 = fma(splat(a.values[at + a.row_step], width), vector, sum_1)
-        sum_2 = fma(splat(a.values[at + 2 * a.row_step], width), vector, sum_2)
-        sum_3 = fma(splat(a.values[at + 3 * a.row_step], width), vector, sum_3)
+        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
+        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
+        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
+        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
         at += a.term_step
     store(sums, place_0, sum_0)
     store(sums, place_1, sum_1)
@@ -143,8 +166,14 @@ def gather_columns(x: Features, index_K: Index, sizes: Sizes, columns: Floats, w
 
 
 @compiled
-def add_scores(buffers: GroupBuffers, sizes: Sizes, first: int, width: Width) -> None:
-    """scores[first + g, :] += the sum over k of weight[g, k] * columns[k, :], in every panel."""
+def add_scores(
+    x: Features, index_K: Index, buffers: GroupBuffers, sizes: Sizes, first: int, width: Width
+) -> None:
+    """scores[first + g, :] += the sum over k of weight[g, k] * x[index[k], :], in every panel."""
+    if sizes.pairs:
+        _add_scores_by_pairs(x, index_K, buffers, sizes, first, width)
+        return
+    gather_columns(x, index_K, sizes, buffers.columns, width)
     lanes, pitch, rows = LANES * len(width), sizes.padded_fan_in, sizes.padded_rows
     for panel in range(rows // lanes):
         columns = Vectors(buffers.columns, panel * pitch * lanes, lanes, sizes.fan_in)
@@ -152,6 +181,23 @@ def add_scores(buffers: GroupBuffers, sizes: Sizes, first: int, width: Width) ->
             at = (first + g) * rows + panel * lanes
             places = (at, at + rows, at + 2 * rows, at + 3 * rows)
             multiply_add(Scalars(buffers.weight, g * pitch, pitch, 1), columns, buffers.scores, places, width)
+
+
+@compiled
+def _add_scores_by_pairs(
+    x: Features, index_K: Index, buffers: GroupBuffers, sizes: Sizes, first: int, width: Width
+) -> None:
+    lanes, pitch, rows = LANES * len(width), sizes.padded_fan_in // 2, sizes.padded_rows
+    pack_pairs(buffers.weight, buffers.words)
+    for panel in range(rows // lanes):
+        gather_pairs(x, panel * sizes.num_features * lanes, index_K, buffers.columns, width)
+        words = Vectors(buffers.columns, 0, lanes, (sizes.fan_in + 1) // 2)
+        for g in range(0, sizes.padded_group, TILE):
+            at = (first + g) * rows + panel * lanes
+            places = (at, at + rows, at + 2 * rows, at + 3 * rows)
+            multiply_add(
+                Scalars(buffers.words, g * pitch, pitch, 1), words, buffers.scores, places, width, True
+            )
 
 
 @compiled

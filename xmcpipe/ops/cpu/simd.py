@@ -84,21 +84,28 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(ir.FloatType(), vector.lanes))
 
 
-def _of(width: Any) -> VectorType:
+def vector_of(width: Any) -> VectorType:
     """The vector type of a `width` tuple."""
     return VectorType(LANES * width.count)
 
 
-def _address(context: Any, builder: Any, array_type: Any, arguments: Any, vector: Any) -> Any:
+def address(context: Any, builder: Any, array_type: Any, arguments: Any, vector: Any) -> Any:
     """A pointer to an LLVM `vector`, at the array and offset that are the first two `arguments`."""
     data = context.make_array(array_type)(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
 
 
-def _shuffled(builder: Any, a: Any, b: Any, lanes: Iterable[int]) -> Any:
+def shuffled(builder: Any, a: Any, b: Any, lanes: Iterable[int]) -> Any:
     """These lanes of the concatenation of `a` and `b`."""
     mask = [ir.Constant(ir.IntType(32), lane) for lane in lanes]
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask))
+
+
+def fused_multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of LLVM vectors, rounded once."""
+    name = f"llvm.fma.v{a.type.count}f32"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name)
+    return builder.call(function, [a, b, c])
 
 
 @instruction
@@ -108,20 +115,20 @@ def load(typing: Any, array: Any, offset: Any, width: Any) -> Any:
     In bfloat16 (uint16), the first half of the lanes is stored at even places and the second half at odd
     ones. Read as 32-bit words, a shift extracts the even places and a mask the odd ones.
     """
-    vector = _of(width)
+    vector = vector_of(width)
     half = vector.lanes // 2
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if array.dtype == types.float32:
             floats = ir.VectorType(ir.FloatType(), vector.lanes)
-            return builder.load(_address(context, builder, array, arguments, floats), align=4)
+            return builder.load(address(context, builder, array, arguments, floats), align=4)
         words = ir.VectorType(ir.IntType(32), half)
-        pairs = builder.load(_address(context, builder, array, arguments, words), align=2)
+        pairs = builder.load(address(context, builder, array, arguments, words), align=2)
         even = builder.shl(pairs, ir.Constant(words, [16] * half))
         odd = builder.and_(pairs, ir.Constant(words, [0xFFFF0000] * half))
         floats = ir.VectorType(ir.FloatType(), half)
         even, odd = builder.bitcast(even, floats), builder.bitcast(odd, floats)
-        return _shuffled(builder, even, odd, range(vector.lanes))
+        return shuffled(builder, even, odd, range(vector.lanes))
 
     return vector(array, types.intp, width), codegen
 
@@ -131,7 +138,7 @@ def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
     """Write the values to `array` from `offset` on; float32 [n], contiguous."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _address(context, builder, array, arguments, arguments[2].type)
+        pointer = address(context, builder, array, arguments, arguments[2].type)
         builder.store(arguments[2], pointer, align=4)
         return context.get_dummy_value()
 
@@ -157,7 +164,7 @@ def unowned(typing: Any, array: Any) -> Any:
 @instruction
 def splat(typing: Any, value: Any, width: Any) -> Any:
     """The float32 `value` in every lane."""
-    vector = _of(width)
+    vector = vector_of(width)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(ir.FloatType(), vector.lanes), ir.Undefined)
@@ -173,11 +180,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = arguments[0].type
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{a.lanes}f32"
-        )
-        return builder.call(function, arguments)
+        return fused_multiply_add(builder, *arguments)
 
     return a(a, a, a), codegen
 
@@ -188,9 +191,6 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         scalar, register = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(register, [register] * 3), f"llvm.fma.v{LANES}f32"
-        )
         add_up = cgutils.get_or_insert_function(
             builder.module,
             ir.FunctionType(scalar, [scalar, register]),
@@ -200,8 +200,8 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
         sums = ir.Constant(register, [0.0] * LANES)
         for begin in range(0, a.lanes, LANES):
             lanes = range(begin, begin + LANES)
-            parts = [_shuffled(builder, vector, vector, lanes) for vector in arguments]
-            sums = builder.call(multiply_add, [*parts, sums])
+            parts = [shuffled(builder, vector, vector, lanes) for vector in arguments]
+            sums = fused_multiply_add(builder, *parts, sums)
         return builder.call(add_up, [ir.Constant(scalar, 0.0), sums], fastmath=("reassoc",))
 
     return types.float32(a, a), codegen
@@ -222,7 +222,7 @@ def transpose_block(
         def place(first: int, number: int) -> Any:
             array, start, step = arguments[first : first + 3]
             at = builder.add(start, builder.mul(step, ir.Constant(start.type, number)))
-            return _address(context, builder, signature.args[first], [array, at], vector)
+            return address(context, builder, signature.args[first], [array, at], vector)
 
         rows = [builder.load(place(0, number), align=4) for number in range(LANES)]
         distance = 1
@@ -237,8 +237,8 @@ def transpose_block(
                 side = [LANES * (lane // distance % 2) for lane in range(LANES)]
                 low = [place + other for place, other in zip(even, side, strict=True)]
                 high = [place + other + distance for place, other in zip(even, side, strict=True)]
-                rows[first] = _shuffled(builder, *pair, low)
-                rows[first + distance] = _shuffled(builder, *pair, high)
+                rows[first] = shuffled(builder, *pair, low)
+                rows[first + distance] = shuffled(builder, *pair, high)
             distance *= 2
         for number, row in enumerate(rows):
             builder.store(row, place(3, number), align=4)
