@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import Grades
+from xmcpipe.lookalikes.inputs import Grades
 from xmcpipe.metrics.misread.order import doubts_about_order
 from xmcpipe.metrics.misread.other_table import Float64s, is_other_table, kept_labels
 from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
