@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from xmcpipe.data.predictions import PredictionsWriter
 from xmcpipe.data.shards.files import ShardWriter, shard_path
-from xmcpipe.stages.evaluate import EVAL, EvalConfig
+from xmcpipe.errors import XmcpipeError
+from xmcpipe.measuring.files import EvalInputs
+from xmcpipe.stages.evaluate import EVAL, EvalConfig, evaluate_files
 
 L, N_TRAIN, N_TEST, K = 30, 80, 50, 5
 NAMES = [f"label {number}" for number in range(L)]
@@ -74,3 +77,20 @@ def table(ids: list[str], rows: list[list[Any]], scores: Any = None) -> pa.Table
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def many(labels: Any, count: int = 60) -> list[dict[str, Any]]:
+    return [{"labels": labels(row)} for row in range(count)]
+
+
+def refusal(predictions: Path, truth: Path, train: Path | None = None) -> str:
+    """The error of a measurement of files that must be refused."""
+    with pytest.raises(XmcpipeError) as error:
+        evaluate_files(EvalInputs([predictions], truth, train), QUICK)
+    return str(error.value)
+
+
+def warnings(predictions: Path, truth: Path, train: Path | None = None) -> list[str]:
+    """The sentences of a measurement about what its files may be instead."""
+    found: list[str] = evaluate_files(EvalInputs([predictions], truth, train), QUICK)["warnings"]
+    return found

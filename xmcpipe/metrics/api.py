@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import row_counts
+from xmcpipe.lookalikes.inputs import row_counts
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
 from xmcpipe.metrics.misread.doubts import (
@@ -20,6 +20,7 @@ from xmcpipe.metrics.misread.doubts import (
 )
 from xmcpipe.metrics.misread.order import doubts_about_copies
 from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
+from xmcpipe.metrics.misread.spelling import doubts_about_spelling
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import TruthBatch, count_labels
@@ -55,7 +56,7 @@ def evaluate(
     predictions that contain unknown labels only, a truth without any label, inputs that are neither a matrix
     nor a list, 0/1 vectors in place of lists, and predictions and truth that are surely swapped. Warns with
     MisreadWarning of inputs that are probably not what they are taken for: graded truth, ids counted from 1,
-    rows or labels of another dataset.
+    rows or labels of another dataset, labels that are spelt in two ways.
     """
     training = train if isinstance(train, Training) else None
     lists = None if training else train
@@ -69,6 +70,8 @@ def evaluate(
     assert inputs[0] is not None
     assert inputs[1] is not None
     doubts = list(doubts_about_roles(*inputs, inputs[1].grades, inputs[0].ranked))
+    known = [part for part in (rows["truth"], rows["train"]) if part is not None]
+    doubts += [*doubts_about_spelling(inputs[0], known), *doubts_about_spelling(inputs[1], known[1:])]
     if trained is not None:
         counts, repeated = count_labels(trained.indptr, trained.labels, labels)
         training = Training(counts, len(trained), repeated)

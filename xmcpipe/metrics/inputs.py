@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import (
+from xmcpipe.lookalikes.inputs import (
     FEWEST_PAIRS,
     Grades,
     dense_content,

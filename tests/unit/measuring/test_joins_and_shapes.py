@@ -9,9 +9,8 @@ import pytest
 from scipy import sparse
 from typer.testing import CliRunner
 
-from tests.unit.evaluation_world import QUICK, write_rows
+from tests.unit.evaluation_world import QUICK, refusal, warnings, write_rows
 from xmcpipe.cli.app import app
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.metrics import evaluate
 from xmcpipe.metrics.misread.doubts import MisreadWarning
@@ -19,17 +18,6 @@ from xmcpipe.stages.evaluate import EvalConfig, compare_files, evaluate_files
 
 DOCUMENTS, LABELS = 80, 50
 FEW_ROUNDS = EvalConfig(rounds=5)
-
-
-def refusal(predictions: Path, truth: Path, train: Path | None = None) -> str:
-    with pytest.raises(XmcpipeError) as error:
-        evaluate_files(EvalInputs([predictions], truth, train), QUICK)
-    return str(error.value)
-
-
-def warnings(predictions: Path, truth: Path, train: Path | None = None) -> list[str]:
-    found: list[str] = evaluate_files(EvalInputs([predictions], truth, train), QUICK)["warnings"]
-    return found
 
 
 def rows(ids: list[Any] | None, labels: list[list[Any]]) -> list[dict[str, Any]]:

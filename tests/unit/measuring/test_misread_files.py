@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 
 from tests.bench.fuzz import layouts
 from tests.bench.fuzz.evaluation import HONEST, KINDS, run
-from tests.unit.evaluation_world import QUICK, write_rows
+from tests.unit.evaluation_world import many, refusal, warnings, write_rows
 from xmcpipe.cli.app import app
-from xmcpipe.errors import XmcpipeError
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.stages.evaluate import EvalConfig, evaluate_files
 
@@ -36,21 +35,6 @@ def test_ids_of_another_table_with_a_few_frequent_labels(seed: int) -> None:
 @pytest.mark.parametrize("kind", HONEST)
 def test_right_files_of_weak_models_are_read_with_their_figures(kind: str) -> None:
     assert run(kind, 3) in {"read", "warned"}
-
-
-def refusal(predictions: Path, truth: Path, train: Path | None = None) -> str:
-    with pytest.raises(XmcpipeError) as error:
-        evaluate_files(EvalInputs([predictions], truth, train), QUICK)
-    return str(error.value)
-
-
-def warnings(predictions: Path, truth: Path, train: Path | None = None) -> list[str]:
-    found: list[str] = evaluate_files(EvalInputs([predictions], truth, train), QUICK)["warnings"]
-    return found
-
-
-def many(labels: Any, count: int = 60) -> list[dict[str, Any]]:
-    return [{"labels": labels(row)} for row in range(count)]
 
 
 def test_omikuji_against_xc_text(tmp_path: Path) -> None:

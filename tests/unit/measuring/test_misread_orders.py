@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tests.unit.evaluation_world import QUICK, write_rows
-from tests.unit.measuring.test_misread_files import many, refusal, warnings
+from tests.unit.evaluation_world import QUICK, many, refusal, warnings, write_rows
 from xmcpipe.measuring.files import EvalInputs
 from xmcpipe.metrics import MisreadWarning, evaluate
 from xmcpipe.stages.evaluate import evaluate_files

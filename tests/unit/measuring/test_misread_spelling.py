@@ -1,5 +1,7 @@
 """Labels of two files that are none of each other's, or are spelt in two ways: told or refused."""
 
+import re
+import warnings as python_warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tests.unit.evaluation_world import write_rows
-from tests.unit.measuring.test_misread_files import many, refusal, warnings
+from tests.unit.evaluation_world import many, refusal, warnings, write_rows
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.metrics import MisreadWarning, evaluate
 
@@ -80,7 +81,13 @@ def test_labels_in_another_spelling_are_told(tmp_path: Path, name: str, other: s
     assert warnings(predictions, truth) == []
     rows[4]["labels"][1] = changed
     (warning,) = warnings(write_rows(predictions, rows), truth)
-    assert f"p.jsonl: 1 labels are spelt otherwise in {truth}, such as {changed!r} for {known!r}" in warning
+    told = (
+        f"1 labels are spelt otherwise in {{}}, such as {changed!r} for {known!r}: they count as other labels"
+    )
+    assert f"p.jsonl: {told.format(truth)}" in warning
+    lists = [[row["labels"] for row in each] for each in (rows, many(lambda row: ["a", known][row % 2 :]))]
+    with pytest.warns(MisreadWarning, match=re.escape(f"predictions: {told.format('truth')}")):
+        evaluate(*lists, k=(1,))
 
 
 def test_a_truth_in_another_spelling_than_training(tmp_path: Path) -> None:
@@ -89,6 +96,11 @@ def test_a_truth_in_another_spelling_than_training(tmp_path: Path) -> None:
     predictions = write_rows(tmp_path / "p.jsonl", many(lambda row: ["New York", "a"]))
     (warning,) = warnings(predictions, truth, train)
     assert f"t.jsonl: 1 labels are spelt otherwise in {train}, such as 'New York' for 'new_york'" in warning
+    same = [["New York", "a"]] * 60
+    with pytest.warns(
+        MisreadWarning, match="truth: 1 labels are spelt otherwise in train, such as 'New York'"
+    ):
+        evaluate(same, [["a", "New York"][row % 2 :] for row in range(60)], [["a", "new_york"]] * 60, k=(1,))
 
 
 def test_numbers_that_are_names_in_another_spelling(tmp_path: Path) -> None:
@@ -102,3 +114,8 @@ def test_other_labels_are_no_other_spelling(tmp_path: Path) -> None:
     truth = write_rows(tmp_path / "t.jsonl", many(lambda row: ["C", "C++", "10", "a.b", "x1"][row % 5 :]))
     rows = many(lambda row: ["C#", "x1", "100", "C", "a b c", "x10", "1.0"])
     assert not [each for each in warnings(write_rows(tmp_path / "p.jsonl", rows), truth) if "spelt" in each]
+    lists = [row["labels"] for row in rows]
+    with python_warnings.catch_warnings(record=True) as found:
+        python_warnings.simplefilter("always")
+        evaluate(lists, [["C", "C++", "10", "a.b", "x1"][row % 5 :] for row in range(60)], k=(1,))
+    assert not [each for each in found if "spelt" in str(each.message)]

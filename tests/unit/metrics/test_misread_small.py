@@ -1,9 +1,11 @@
 """Right files of small datasets are read without a false alarm; mistakes in them are told."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
-from xmcpipe.metrics.misread.doubts import doubts_about_hits
+from xmcpipe.metrics.misread.doubts import _Sample, doubts_about_hits
 from xmcpipe.metrics.misread.shape import doubts_about_training
 from xmcpipe.metrics.truth import Int64s
 
@@ -51,6 +53,32 @@ def test_right_small_files_raise_no_alarm(seed: int) -> None:
     assert list(doubts_about_training(counts, lists)) == []
     (told,) = doubts_about_hits("p", top[::-1], lists.indptr, lists.labels, None, False)
     assert "fits other documents as well as its own" in told or "fits its own documents hardly better" in told
+
+
+@pytest.mark.parametrize(("rows", "alarms"), [(20, 1), (50, 0), (200, 0)])
+def test_few_documents_are_told_from_those_in_another_order(rows: int, alarms: int) -> None:
+    """Of 100 right files of 20 documents 7 were once warned about."""
+    right = wrong = 0
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        shares = chances(random)
+        truth = drawn(random, rows, shares)
+        lists, top = Lists(truth), ranked(random, truth, shares)
+        other = top[np.random.default_rng([seed, 3]).permutation(rows)]
+        right += any(doubts_about_hits("p", top, lists.indptr, lists.labels, None, False))
+        wrong += any(doubts_about_hits("p", other, lists.indptr, lists.labels, None, False))
+    assert right <= alarms
+    assert wrong == 100
+
+
+def test_the_deviation_is_that_over_all_orders() -> None:
+    """Four documents have 24 orders: the hits of each are counted."""
+    lists, top = Lists([[0, 1], [0], [2], [1, 2, 3]]), np.array([[0, 1], [0, 2], [2, 3], [3, -1]])
+    sample = _Sample(lists.indptr, lists.labels, np.arange(4), None)
+    hits = [sample.hits(top[list(order)]) for order in permutations(range(4))]
+    assert sample.deviation(top) == pytest.approx(np.std(hits))
+    others = [sample.hits(np.roll(top, step, axis=0)) for step in (1, 2, 3)]
+    assert sample.hits_of_others(top).sum() == pytest.approx(np.mean(others))
 
 
 def test_twice_the_hits_of_others_are_not_as_well() -> None:

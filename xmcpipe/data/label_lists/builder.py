@@ -16,11 +16,11 @@ from pyarrow import types
 from xmcpipe.data.arrays import row_offsets
 from xmcpipe.data.label_lists.label_names import doubts_about_names
 from xmcpipe.data.label_lists.lists import Bools, Int64s, Ints, LabelLists, Scores
+from xmcpipe.data.strings.spellings import without_point
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import FEWEST_PAIRS, Grades, is_zero_one, require_no_vectors
+from xmcpipe.lookalikes.inputs import FEWEST_PAIRS, Grades, is_zero_one, require_no_vectors
 
 SCORE = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
-WHOLE_FLOAT = r"^-?[0-9]+\.0$"
 Numbers = TypeVar("Numbers", Ints, Scores)
 
 
@@ -117,7 +117,7 @@ class ListsBuilder:
             self._labels = [number[labels] for number, labels in zip(numbers, self._labels, strict=True)]
         labels: Ints = _concatenate(self._labels) if self._labels else np.empty(0, np.int32)
         notes = doubts_about_names(self._source, names, labels, indptr) if self._dictionaries else ()
-        ids = _without_point(pa.chunked_array(self._ids, pa.string())) if self._ids else None
+        ids = without_point(pa.chunked_array(self._ids, pa.string())) if self._ids else None
         scores = _concatenate(self._scores) if self._scores else None
         return LabelLists(self._source, ids, indptr, labels, scores, names, width, self._grades, notes)
 
@@ -214,13 +214,6 @@ class ListsBuilder:
 
     def _error(self, what: str, hint: str) -> XmcpipeError:
         return XmcpipeError(f"{self._source}: {what}", hint)
-
-
-def _without_point(ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The ids; if all are whole numbers written as floats, 12.0, they lose their `.0`."""
-    if not len(ids) or not pc.all(pc.match_substring_regex(ids, WHOLE_FLOAT)).as_py():
-        return ids
-    return pc.replace_substring(ids, ".0", "")
 
 
 def _concatenate(parts: list[Numbers]) -> Numbers:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from xmcpipe.data.label_lists.lists import Int64s, Ints, Scores
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import dense_content
+from xmcpipe.lookalikes.inputs import dense_content
 
 VALUES = 1 << 22  # of a piece
 Piece = tuple[Int64s, Ints, Scores | None]  # lengths, labels, scores

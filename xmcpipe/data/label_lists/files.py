@@ -36,7 +36,7 @@ from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.data.tables.checks.foreign import head_of, require_own_kind
 from xmcpipe.errors import XmcpipeError, require_file
-from xmcpipe.lookalikes import require_upright
+from xmcpipe.lookalikes.inputs import require_upright
 
 Role = Literal["predictions", "truth", "train", "filter"]
 ROWS = 1 << 16  # maximum number of rows of a batch

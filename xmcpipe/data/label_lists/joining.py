@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from xmcpipe.data.label_lists.lists import Int64s, LabelLists, select_rows
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import row_counts
+from xmcpipe.lookalikes.inputs import row_counts
 
 
 def prediction_rows(predictions: LabelLists, truth: LabelLists) -> tuple[Int64s | None, str]:

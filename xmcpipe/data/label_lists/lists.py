@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from xmcpipe.data.arrays import row_offsets
-from xmcpipe.lookalikes import Grades
+from xmcpipe.lookalikes.inputs import Grades
 
 Ints = npt.NDArray[np.integer[Any]]
 Int64s = npt.NDArray[np.int64]

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from xmcpipe.data.missing_words import missing_words
 from xmcpipe.data.raw.label_writing import EXAMPLES, counted, examples, warn_of_writing
+from xmcpipe.data.strings.missing_words import missing_words
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)

@@ -4,6 +4,8 @@ import logging
 
 import polars as pl
 
+from xmcpipe.data.strings.spellings import plain_names, seen_names
+
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
@@ -26,9 +28,7 @@ ODD = {
     "^<.*>$": "in angle brackets: %s: those of another file may have none",
 }
 NUMBERED = r"^[0-9]{1,2}[.)]\s"  # "1. a", which makes another label of the second place
-# Characters without a width: joiners, marks of direction, soft hyphens, byte order marks.
-INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
-NOTICED = 0.1  # share of the labels that differ only in case from which a warning appears
+NOTICED = 0.1  # share of the labels that differ only in case or spelling from which a warning appears
 
 
 def warn_of_writing(used: pl.Series, several: bool) -> None:
@@ -51,9 +51,12 @@ def warn_of_writing(used: pl.Series, several: bool) -> None:
 
 
 def _warn_of_twins(used: pl.Series) -> None:
-    """Warn of labels that look the same or differ in punctuation, and of many that differ only in case."""
-    seen = used.str.replace_all(INVISIBLE, "").str.normalize("NFC").str.replace_all(r"\s+", " ")
-    seen = seen.str.strip_chars()
+    """Warn of labels that look the same or differ in punctuation, and of many that differ only in case.
+
+    So too of many that differ only in what programs change, such as `_` and `-` for a blank.
+    """
+    names = used.to_arrow()
+    seen = pl.Series(seen_names(names))
     same = used.filter(seen.is_duplicated())
     if len(same):
         message = "warning: %s labels look like another one, and differ in blanks or invisible characters: %s"
@@ -72,6 +75,14 @@ def _warn_of_twins(used: pl.Series) -> None:
     if alike.sum() >= max(2, NOTICED * len(used)):
         message = "warning: %s of %s labels differ from another one only in case: %s"
         logger.warning(message, f"{int(alike.sum()):,}", f"{len(used):,}", _pair(used, lower))
+    plain = pl.Series(plain_names(names))
+    spelt = plain.is_duplicated() & ~lower.is_duplicated() & ~number.is_duplicated()
+    if spelt.sum() >= max(2, NOTICED * len(used)):
+        message = "warning: %s of %s labels are spelt otherwise than another one: %s"
+        first = plain == plain.filter(spelt)[0]
+        logger.warning(
+            message, f"{int(spelt.sum()):,}", f"{len(used):,}", _pair(used.filter(first), plain.filter(first))
+        )
 
 
 def counted(number: int, noun: str) -> str:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from xmcpipe.data.arrays import concatenate, row_offsets
-from xmcpipe.data.missing_words import missing_words
 from xmcpipe.data.parquet import ParquetFileWriter
 from xmcpipe.data.raw.vocabulary import LabelCodes
+from xmcpipe.data.strings.missing_words import missing_words
 from xmcpipe.errors import XmcpipeError
 
 TEXTS = pa.schema([("id", pa.string()), ("text", pa.string())])

@@ -7,7 +7,7 @@ thread that may outlive the interpreter.
 import csv
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from xmcpipe.data.tables.lines import first_lines, text_blocks
+from xmcpipe.data.tables.checks.opening import first_lines
+from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-OTHER_DELIMITERS = (";", "\t", ",", "|")
+DELIMITERS = (",", ";", "\t", "|")  # of CSV, in the order in which they are tried
 BACKSLASHES = 0.1  # escaped quotes a row from which a warning appears
-FOR_EXCEL = re.compile(r"\s*sep=.\s*")
+HEADER_CHARACTERS = 1 << 20  # in which the header ends
+# Excel's own line before the header.
+EXCEL = re.compile(r'[ \t]*"?sep=([^\r\n])"?[ \t]*\r?\n', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
     for _, block in text_blocks(path, dialect.encoding, quoted_by, carriage_returns=True):
         first_block = not names
         if first_block:
-            names = _names(block, dialect, path)
+            block, _ = without_note(block)
+            first = header_names(path, block, dialect.delimiter, dialect.quoted)
+            names = first if dialect.header else [str(number + 1) for number in range(len(first))]
             _require_delimiter(names, dialect, path)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         if way_out and dialect.delimiter == "\t" and dialect.no_header == "--no-header":
@@ -89,35 +94,64 @@ def _warn_of_backslashes(block: str, rows: int, path: Path) -> None:
         logger.warning(message, path, f"{count:,}", block[max(0, at - 20) : at + 20])
 
 
-def _names(block: str, dialect: Dialect, path: Path) -> list[str]:
-    """The column names: from the header at the start of the first block, else 1, 2, …"""
-    quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
-    lines = (line + "\n" for line in block.split("\n"))
+def header_names(path: Path, text: str, delimiter: str, quoted: bool = True) -> list[str]:
+    """The values in the first row of `text`, the beginning of a file; none of an empty one.
+
+    Raises XmcpipeError for a row that can't be read.
+    """
+    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    lines = (line + "\n" for line in text[:HEADER_CHARACTERS].split("\n"))
     try:
-        first = next(csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting), [])
+        return next(csv.reader(lines, delimiter=delimiter, quoting=quoting), [])
     except csv.Error as error:
-        mixed = "\r" in block.split("\n", 1)[0].rstrip("\r")
+        mixed = "\r" in text.split("\n", 1)[0].rstrip("\r")
         fault = "lines end with carriage returns and with line feeds" if mixed else str(error)
         raise XmcpipeError(f"{path}, line 1: {fault}", "save it with one kind of line end") from error
-    return first if dialect.header else [str(number + 1) for number in range(len(first))]
 
 
-def csv_delimiter(path: Path, encoding: str) -> str:
-    """The delimiter of a CSV file: a comma, or that which all of its first lines have if the header has none.
+def without_note(text: str) -> tuple[str, str]:
+    """The text without Excel's own line before the header, and the delimiter that this line names, or ""."""
+    note = EXCEL.match(text)
+    return (text[note.end() :], note[1]) if note else (text, "")
 
-    A log line names another one than the comma. Raises the errors of `first_lines`, and XmcpipeError for a
-    first line that names the delimiter, as Excel reads it.
+
+def likely_delimiter(
+    path: Path, text: str, default: str, named: Callable[[list[str]], bool]
+) -> tuple[str, list[str]] | None:
+    """The delimiter with which the first row of `text` has the columns sought, and these; None if none does.
+
+    `named` says whether names of columns are those sought. Raises the errors of `header_names`.
+    """
+    for delimiter in dict.fromkeys((default, *DELIMITERS)):
+        if named(names := header_names(path, text, delimiter)):
+            return delimiter, names
+    return None
+
+
+def table_delimiter(
+    path: Path, encoding: str, default: str = ",", named: Callable[[list[str]], bool] | None = None
+) -> str:
+    """The delimiter of CSV (`default` is a comma) or TSV.
+
+    It is what Excel's line before the header names; of CSV, that with which the header has the columns sought
+    (`named`, None without a header), or else one that all of the first lines have if the first lacks a comma.
+    A log line names another one than the default. Raises the errors of `first_lines`.
     """
     lines = first_lines(path, encoding)
-    if lines and FOR_EXCEL.fullmatch(lines[0]):
-        raise XmcpipeError(
-            f"{path}, line 1: expected the names of columns, got {lines[0].strip()!r}, a note for Excel",
-            "remove this line",
-        )
-    other = _other_delimiter(lines, ",")
-    if other is None:
-        return ","
+    text, noted = without_note("".join(line + "\n" for line in lines))
+    if noted:
+        message = "%s: the first line, %r, is for Excel: columns are separated by %r (--delimiter)"
+        logger.info(message, path, lines[0].strip(), noted)
+        return noted
+    if default != ",":
+        return default
+    found = None if named is None else likely_delimiter(path, text, default, named)
+    other = _other_delimiter(lines, default) if found is None else found[0]
+    if other in (None, default):
+        return default
     message = "%s: the first line has no comma: columns are separated by %r, as in %r (--delimiter)"
+    if "," in lines[0]:
+        message = "%s: the columns of the first line are separated by %r: %r (--delimiter)"
     logger.info(message, path, other, lines[0][:60])
     return other
 
@@ -126,14 +160,14 @@ def _other_delimiter(lines: list[str], delimiter: str) -> str | None:
     """A delimiter that all of the first lines have, if the first of them lacks `delimiter`."""
     if not lines or delimiter in lines[0]:
         return None
-    return next((other for other in OTHER_DELIMITERS if all(other in line for line in lines)), None)
+    return next((other for other in DELIMITERS if all(other in line for line in lines)), None)
 
 
 def _require_delimiter(names: list[str], dialect: Dialect, path: Path) -> None:
     """Raise XmcpipeError if the first lines have no delimiter, but all have another one."""
     if len(names) != 1:
         return
-    lines = first_lines(path, dialect.encoding)
+    lines = [line for line in first_lines(path, dialect.encoding) if not EXCEL.fullmatch(line + "\n")]
     if other := _other_delimiter(lines, dialect.delimiter):
         raise XmcpipeError(
             f"{path}: expected columns with {dialect.delimiter!r} between them, but the first line has none: "

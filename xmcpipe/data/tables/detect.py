@@ -1,10 +1,10 @@
 """The formats of tables, and which one a file has: as the user says, by its ending, or by its first lines."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from xmcpipe.data.tables.checks.foreign import foreign_kind, head_of
+from xmcpipe.data.tables.checks.opening import first_lines
 from xmcpipe.errors import XmcpipeError
 
 ENDINGS = {
@@ -19,18 +19,19 @@ ENDINGS = {
 }
 NOT_COMPRESSED = ("parquet", "arrow")  # these compress their own parts
 LINE_FORMATS = ("fasttext", "libmultilabel", "annif", "pecos")  # a document a line, without named columns
-FASTTEXT = re.compile(rb"(?:.*\s)?__label__\S")  # at either end of the line
-ANNIF = re.compile(rb"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
-FEATURES = re.compile(rb"[0-9]+(,[0-9]+)*( [0-9]+:[0-9.eE+-]+)+\s*")  # svmlight, XC text
-PECOS = re.compile(rb"[0-9]+(::[0-9.]+)?(,[0-9]+(::[0-9.]+)?)*\t")
-PEEKED_BYTES = 1 << 20
+FASTTEXT = re.compile(r"(?:.*\s)?__label__\S")  # at either end of the line
+ANNIF = re.compile(r"[^\t]*\t\s*(<[^<>\s]+>\s*)+")
+FEATURES = re.compile(r"[0-9]+(,[0-9]+)*( [0-9]+:[0-9.eE+-]+)+\s*")  # svmlight, XC text
+PECOS = re.compile(r"[0-9]+(::[0-9.]+)?(,[0-9]+(::[0-9.]+)?)*\t")
+PEEKED_LINES = 20
 
 
-def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
+def format_of(path: Path, chosen: str = "auto", columns: bool = False, encoding: str = "utf-8") -> str:
     """The format of a table: `chosen` unless it is auto; of a folder "annif" or "arrow" (see folders.py).
 
     An Annif file that is CSV or JSON by its ending has columns, and so that format. With `columns`, the user
-    has named columns, so a .tsv file has them. Raises XmcpipeError for an unknown format.
+    has named columns, so a .tsv file has them. `encoding` is that of text files. Raises XmcpipeError for an
+    unknown format.
     """
     ending = _by_ending(path)
     if chosen == "annif" and ending in ("csv", "jsonl", "json") and not path.is_dir():
@@ -40,12 +41,12 @@ def format_of(path: Path, chosen: str = "auto", columns: bool = False) -> str:
     if path.is_dir():
         return "arrow" if (path / "state.json").is_file() else "annif"
     if _text_name(path) and not (ending and columns):
-        ending = _by_first_lines(path) or ending
+        ending = _by_first_lines(path, encoding) or ending
     if ending:
         return ending
     if foreign := foreign_kind(head_of(path)):
         raise XmcpipeError(f"{path}: unknown table format: it is {foreign[0]}", foreign[1])
-    if similar := _similar(path):
+    if similar := _similar(path, encoding):
         raise XmcpipeError(f"{path}: unknown table format", similar)
     hint = "name it with --format: " + ", ".join([*dict.fromkeys(ENDINGS.values()), *LINE_FORMATS])
     raise XmcpipeError(f"{path}: unknown table format", f"{hint}; by default one of the endings {endings()}")
@@ -68,9 +69,9 @@ def _text_name(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((".txt", ".tsv"))
 
 
-def _by_first_lines(path: Path) -> str:
+def _by_first_lines(path: Path, encoding: str) -> str:
     """fasttext or annif, if the first lines can be nothing else."""
-    lines = list(_first_lines(path))
+    lines = _first_lines(path, encoding)
     if lines and all(FASTTEXT.match(line) for line in lines):
         return "fasttext"
     if lines and all(ANNIF.fullmatch(line) for line in lines):
@@ -78,30 +79,24 @@ def _by_first_lines(path: Path) -> str:
     return ""
 
 
-def _similar(path: Path) -> str:
+def _similar(path: Path, encoding: str) -> str:
     """What to do with a text file, by its first lines: most likely, its format; empty if they don't tell."""
-    lines = list(_first_lines(path)) if _text_name(path) else []
+    lines = _first_lines(path, encoding) if _text_name(path) else []
     if not lines:
         return ""
     if sum(bool(FASTTEXT.match(line)) for line in lines) > len(lines) / 2:
         return "most of its first lines look like --format fasttext"
     if all(FEATURES.fullmatch(line) for line in lines[1:]) and len(lines) > 1:
         return "its lines look like features, not texts: name a file of texts"
-    tabs = {line.count(b"\t") for line in lines}
+    tabs = {line.count("\t") for line in lines}
     if tabs != {2} and all(PECOS.match(line) for line in lines):
         return "its first lines look like --format pecos"
     return "its first lines look like --format libmultilabel" if tabs in ({1}, {2}) else ""
 
 
-def _first_lines(path: Path, most: int = 20) -> Iterator[bytes]:
-    """Yield the first lines that aren't blank; an unreadable file has none, its reader will say why."""
-    from xmcpipe.data.tables.lines import open_bytes  # imports polars, which the command line does without
-
+def _first_lines(path: Path, encoding: str) -> list[str]:
+    """The first lines; none of a file that can't be read as text: its reader will say why."""
     try:
-        with open_bytes(path) as file:
-            head = file.read(PEEKED_BYTES)
-    except (OSError, EOFError):
-        return
-    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
-    whole = lines[:-1] if len(head) == PEEKED_BYTES else lines
-    yield from [line for line in whole if line.strip()][:most]
+        return first_lines(path, encoding, PEEKED_LINES)
+    except XmcpipeError:
+        return []

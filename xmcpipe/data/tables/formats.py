@@ -17,7 +17,7 @@ from xmcpipe.data.tables.checks.headers import require_document, require_no_head
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
 from xmcpipe.data.tables.checks.swapped import warn_of_swapped
 from xmcpipe.data.tables.checks.texts import warn_of_odd_texts
-from xmcpipe.data.tables.delimited import Dialect, csv_delimiter, read_delimited
+from xmcpipe.data.tables.delimited import Dialect, read_delimited, table_delimiter
 from xmcpipe.data.tables.detect import LINE_FORMATS, format_of
 from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_folder
 from xmcpipe.data.tables.jsonl import read_jsonl
@@ -127,14 +127,15 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     unknown format, a missing column, a value of a wrong type, a missing id, and lists that can't be labels.
     """
     _require_table(path)
-    format_ = format_of(path, options.format, columns=bool(columns.given()) or not options.header)
+    named = bool(columns.given()) or not options.header
+    format_ = format_of(path, options.format, named, options.encoding)
     if format_ in LINE_FORMATS:
-        named = columns.given()
-        if "label_separator" in named:
+        keys = columns.given()
+        if "label_separator" in keys:
             logger.info(
                 "%s: labels of %s need no separator: %r is not used", path, format_, columns.label_separator
             )
-        require_line_format(format_, [key for key in named if key != "label_separator"])
+        require_line_format(format_, [key for key in keys if key != "label_separator"])
     reader: _DocumentReader | None = None
     for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
         if rows.is_empty():
@@ -152,7 +153,7 @@ def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Ite
     XmcpipeError for a missing file and an unknown format, and the errors of the readers.
     """
     _require_table(path)
-    format_ = format_of(path, options.format)
+    format_ = format_of(path, options.format, encoding=options.encoding)
     if path.is_dir() and format_ == "arrow":
         return (rows for file in arrow_files(path) for rows in read_ipc(file, selection))
     if path.is_dir():
@@ -166,9 +167,10 @@ def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Ite
     quotes = options.quotes
     if quotes == "auto":
         quotes = "double" if format_ == "csv" else "none"
-    delimiter = options.delimiter or "\t"
-    if options.delimiter is None and format_ == "csv":
-        delimiter = csv_delimiter(path, options.encoding)
+    delimiter = options.delimiter
+    if delimiter is None:
+        named = selection.fits if options.header else None
+        delimiter = table_delimiter(path, options.encoding, "," if format_ == "csv" else "\t", named)
     dialect = Dialect(delimiter, options.encoding, options.header, quotes, options.no_header)
     return read_delimited(path, selection, dialect)
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.tables.delimited import csv_delimiter
+from xmcpipe.data.tables.checks.headers import NAMES
+from xmcpipe.data.tables.checks.opening import first_lines
+from xmcpipe.data.tables.delimited import table_delimiter, without_note
 from xmcpipe.data.tables.detect import format_of
 from xmcpipe.data.tables.formats import TextFileOptions, read_rows
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
-from xmcpipe.data.tables.lines import first_lines, text_blocks, text_lines
+from xmcpipe.data.tables.lines import text_blocks, text_lines
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError, require_file
 
 logger = logging.getLogger(__name__)
 
-HEADERS = ("label", "labels", "name", "names", "tag", "tags", "category", "categories")
 ROW_NUMBER = "#"  # the name of the column of labels, if labels are the row numbers of the table, from 0
 
 
@@ -92,7 +93,7 @@ def _require_names(path: Path, encoding: str, names: pl.Series) -> None:
             f"{path}: expected a label on each line, got tabs between columns: {lines[0][:60]!r}",
             "call it .tsv, with --no-label-header if it has no header",
         )
-    if len(names) and names[0].lower() in HEADERS:
+    if len(names) and names[0].lower() in NAMES:
         message = "warning: %s: the first line, %r, is read as a label: remove it if it is a header"
         logger.warning(message, path, names[0])
 
@@ -114,7 +115,7 @@ def _read_table(path: Path, label: str, text: str, options: TextFileOptions) -> 
     options = replace(options, format="auto", no_header="--no-label-header")
     format_ = format_of(path)
     if format_ in ("csv", "tsv") and not options.header:
-        delimiter = csv_delimiter(path, options.encoding) if format_ == "csv" else "\t"
+        delimiter = table_delimiter(path, options.encoding, "," if format_ == "csv" else "\t")
         yield from _read_pairs(path, delimiter, options.encoding)
         return
     ways_out = {
@@ -130,7 +131,8 @@ def _read_table(path: Path, label: str, text: str, options: TextFileOptions) -> 
 
 def _read_pairs(path: Path, delimiter: str, encoding: str) -> Iterator[pl.DataFrame]:
     # The table reader is not used: label texts contain tabs or commas, which it would take for delimiters.
-    for _, block in text_blocks(path, encoding, carriage_returns=True):
+    for line, block in text_blocks(path, encoding, carriage_returns=True):
+        block = without_note(block)[0] if line == 1 else block
         lines = pl.Series(block.removesuffix("\n").split("\n")).str.strip_chars_end("\r")
         parts = lines.str.splitn(delimiter, 2).struct.rename_fields(["label", "text"]).struct.unnest()
         yield pl.DataFrame([_clean(parts["label"]), _clean(parts["text"])])

@@ -1,16 +1,14 @@
 """Reads a text file, plain or gzipped, in blocks of whole lines; one block is in memory at a time."""
 
 import codecs
-import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
 
 import polars as pl
 
-from xmcpipe.data.tables.checks.foreign import HEAD_BYTES, require_own_kind, utf_16_order
+from xmcpipe.data.tables.checks.opening import open_bytes, require_text, text_codec, unreadable
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -18,8 +16,6 @@ BLOCK_CHARACTERS = 1 << 23
 # Limits of a block with an open quote, and of a line: a broken file is refused before it fills the memory.
 OPEN_QUOTE_CHARACTERS = LONGEST_LINE = 1 << 28
 BYTE_ORDER_HINT = "name the order of its bytes, for example --encoding utf-16-le (encoding)"
-# Codecs of Python that aren't encodings of text files, but of domain names, string literals and e-mails.
-NOT_TEXT = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7", "mbcs", "oem"}
 ENCODING_HINT = "set encoding (--encoding) to that of the file, for example cp1252 (Windows) or latin-1"
 
 
@@ -40,9 +36,9 @@ def text_blocks(
     LONGEST_LINE characters; and XmcpipeError for an unknown encoding, a file that can't be read, and one that
     is no text by its first bytes.
     """
-    codec = _text_codec(encoding)
+    codec = text_codec(encoding)
     try:
-        _require_text(path, codec)
+        require_text(path, codec)
         end = _line_end(path) if carriage_returns else "\n"
         with open_bytes(path) as file, io.TextIOWrapper(file, encoding=codec, newline=end) as text:
             for line, block in _blocks(text, path, quoted_by, end):
@@ -55,7 +51,7 @@ def text_blocks(
     except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
         raise XmcpipeError(f"{path} can't be read as {encoding}: {error}", BYTE_ORDER_HINT) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def text_lines(path: Path, encoding: str, carriage_returns: bool = False) -> Iterator[tuple[int, pl.Series]]:
@@ -74,41 +70,6 @@ def text_lines(path: Path, encoding: str, carriage_returns: bool = False) -> Ite
         # The text after the last line feed is empty, and not a line.
         lines = lines.head(-1) if block.endswith("\n") else lines
         yield first, lines.str.strip_suffix("\r")
-
-
-def first_lines(path: Path, encoding: str, most: int = 10) -> list[str]:
-    """The first lines that aren't blank, at most `most`, of the first 64 thousand characters or so.
-
-    Raises XmcpipeError for an unknown encoding, a file that can't be read, and one that is no text.
-    """
-    codec = _text_codec(encoding)
-    try:
-        _require_text(path, codec)
-        with open_bytes(path) as file:
-            head = file.read(1 << 16)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from error
-    lines = head.decode(codec, "ignore").splitlines()
-    whole = lines[:-1] if len(head) == 1 << 16 and len(lines) > 1 else lines
-    return [line for line in whole if line.strip()][:most]
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open `path` for reading, decompressed if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-def _require_text(path: Path, codec: str) -> None:
-    """Raise XmcpipeError for a file of another kind, and for text whose characters have two or four bytes."""
-    with open_bytes(path) as file:
-        head = file.read(HEAD_BYTES)
-    require_own_kind(path, head)
-    order = utf_16_order(head)
-    if order and not codec.startswith(("utf-16", "utf-32")):
-        raise XmcpipeError(
-            f"{path}: its first characters have zeros for bytes, which is not {codec.removesuffix('-sig')}",
-            f"set --encoding {order} (encoding)",
-        )
 
 
 def _line_end(path: Path) -> str:
@@ -151,22 +112,6 @@ def _rest_of_line(text: io.TextIOWrapper, path: Path, line: int, end: str) -> st
             "check the file: each document must be one line",
         )
     return rest
-
-
-def _unreadable(path: Path, error: Exception) -> XmcpipeError:
-    return XmcpipeError(f"{path} can't be read: {error}", "check that the file is complete")
-
-
-def _text_codec(encoding: str) -> str:
-    """The codec that reads text files in `encoding`. Raises XmcpipeError if there is none of that name."""
-    try:
-        codec = codecs.lookup(encoding)
-    except (LookupError, ValueError) as error:
-        raise XmcpipeError(f"unknown encoding {encoding!r}", "most files are utf-8 or latin-1") from error
-    # Python also calls conversions such as base64 codecs; only its own flag tells them from encodings.
-    if codec.name in NOT_TEXT or not codec._is_text_encoding:
-        raise XmcpipeError(f"{encoding!r} is no encoding of text files", "most files are utf-8 or latin-1")
-    return "utf-8-sig" if codec.name == "utf-8" else codec.name
 
 
 def _is_utf16(path: Path) -> bool:

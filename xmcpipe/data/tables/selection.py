@@ -28,6 +28,12 @@ class Selection:
     stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ways_out: Mapping[str, str] = field(default_factory=dict)
 
+    def fits(self, names: list[str]) -> bool:
+        """Whether a file with the columns `names` has all that are required."""
+        return all(
+            any(each in names for each in (name, *self.stand_ins.get(name, ()))) for name in self.required
+        )
+
     def present_in(self, names: list[str], path: Path, way_out: str = "") -> list[str]:
         """The selected columns that are in `names`, the columns of the file; required columns come first.
 

@@ -40,7 +40,7 @@ def read_texts(
     if plain:
         return _lines(path, options.encoding, checked=False)
     try:
-        format_ = format_of(path, options.format)
+        format_ = format_of(path, options.format, encoding=options.encoding)
     except XmcpipeError as error:
         if is_plain(path) and "look like" not in error.hint:
             return _lines(path, options.encoding, checked=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.lookalikes import Grades
+from xmcpipe.lookalikes.inputs import Grades
 from xmcpipe.metrics.misread.order import doubts_about_order
 from xmcpipe.metrics.misread.other_table import Float64s, is_other_table, kept_labels
 from xmcpipe.metrics.truth import Int64s, Ints, TruthBatch
@@ -24,9 +24,11 @@ SAMPLE = 2048  # documents
 FEWEST = 20  # documents: fewer show nothing
 FEWEST_LABELS = 10  # true labels: fewer are hit in any reading
 HITS = 10  # fewer hits of another reading are chance
-SHIFTS = 5  # other documents to which predictions are compared
 MOST_UNKNOWN, MOST_UNTESTED = 0.5, 0.9  # shares of unknown labels, with and without training labels
-SMALL = 60  # documents, of which a right file may have few hits more than by chance
+MOST_DEVIATIONS = (
+    3.5  # of the hits above the mean over all orders of the documents: 1 order in 1,000 has more
+)
+FEWEST_OF_TABLE = 60  # documents: what is frequent in fewer is chance
 AS_WELL = 0.8  # share of the hits: fewer with the predictions of others are not "as well"
 
 
@@ -141,13 +143,13 @@ def doubts_about_hits(
         return
     if np.all(top_SK == top_SK[0]):
         return  # the same labels for every document, for example the most frequent ones
-    own, chance_L = truth.hits(top_SK), _hits_of_others(truth, top_SK)
+    own, chance_L = truth.hits(top_SK), truth.hits_of_others(top_SK)
     chance = float(chance_L.sum())
     readings = _readings(top_SK, above_SK, below_SK, named)
     hits, reading = max((truth.hits(other_SK), text) for text, other_SK in readings)
     if hits >= HITS and hits > 2 * own + 3 * np.sqrt(own) and hits > 2 * chance:
         yield f"{what} has {own:,} hits in {len(rows_S):,} documents, and would have {hits:,} if {reading}"
-    elif documents >= FEWEST and _fits_others(own, chance, documents):
+    elif documents >= FEWEST and own <= chance + MOST_DEVIATIONS * truth.deviation(top_SK):
         fit = "other documents as well as its own"
         if chance < AS_WELL * own:
             fit = "its own documents hardly better than others"
@@ -155,19 +157,8 @@ def doubts_about_hits(
             f"{what} fits {fit}: {own:,} hits in {len(rows_S):,} documents, and "
             f"{chance:,.0f} with the predictions of others. Are rows and labels those of the truth?"
         )
-    elif documents >= FEWEST:
+    elif documents >= FEWEST_OF_TABLE:
         yield from _doubts_about_table(what, truth, top_SK, chance_L)
-
-
-def _fits_others(own: int, chance: float, documents: int) -> bool:
-    """Whether other documents have about as many hits.
-
-    In few documents, a good model that also guesses frequent labels has not many more.
-    """
-    deviation = float(np.sqrt(chance + 1))
-    if documents < SMALL and own > max(chance / AS_WELL, chance + 3 * deviation):
-        return False
-    return own <= chance + 4 * deviation
 
 
 def _doubts_about_table(what: str, truth: "_Sample", top_SK: Int64s, chance_L: Float64s) -> Iterator[str]:
@@ -180,15 +171,6 @@ def _doubts_about_table(what: str, truth: "_Sample", top_SK: Int64s, chance_L: F
             "labels, and the labels that it often has are not those that are often true. Are its label ids "
             "those of another table?"
         )
-
-
-def _hits_of_others(truth: "_Sample", top_SK: Int64s) -> Float64s:
-    """The hits of each label with the predictions of other documents, the mean over some, float64 [L]."""
-    steps = np.unique(np.linspace(1, len(top_SK) - 1, SHIFTS + 2).astype(np.int64)[1:-1])
-    hits_L = np.zeros(truth.num_labels)
-    for step in steps:
-        hits_L += truth.hits_by_label(np.roll(top_SK, step, axis=0)) / len(steps)
-    return hits_L
 
 
 def _readings(top_SK: Int64s, above_SK: Int64s, below_SK: Int64s, named: bool) -> list[tuple[str, Int64s]]:
@@ -242,6 +224,33 @@ class _Sample:
         """The number of true pairs of each label, int64 [L]."""
         numbers_SK = self._numbered(top_SK)
         return np.bincount(numbers_SK[self._truth.hits(numbers_SK)], minlength=self.num_labels)
+
+    def hits_of_others(self, top_SK: Int64s) -> Float64s:
+        """The hits of each label with the predictions of another document, the mean over all, float64 [L]."""
+        others = self.counts * self.predicted(top_SK) - self.hits_by_label(top_SK)
+        return others / max(len(top_SK) - 1, 1)
+
+    def deviation(self, top_SK: Int64s) -> float:
+        """The standard deviation of the number of hits over all orders of the documents.
+
+        Of the hits [S, S] of each document with the predictions of each, the mean of row and column is taken
+        off; the variance is the sum of the squares by S - 1 (Hoeffding 1951, A combinatorial central limit
+        theorem). One row at a time is in memory. A Poisson deviation would be too large for labels that most
+        documents have, and too small for labels that come together.
+        """
+        size = len(top_SK)
+        by_label = np.argsort(self._truth.labels, kind="stable")
+        documents = np.repeat(np.arange(size), self._truth.sizes)[by_label]
+        of_label = np.split(documents, np.cumsum(self.counts)[:-1])
+        squares, of_row, of_column = 0, np.zeros(size), np.zeros(size)
+        for row, labels in enumerate(self._numbered(top_SK)):
+            found = [of_label[label] for label in labels.tolist() if label >= 0]
+            hits = np.bincount(np.concatenate(found), minlength=size) if found else np.zeros(size, np.int64)
+            squares += int(hits @ hits)
+            of_row[row] = hits.sum()
+            of_column += hits
+        centred = squares - (of_row @ of_row + of_column @ of_column) / size + (of_row.sum() / size) ** 2
+        return float(np.sqrt(max(centred, 0.0) / max(size - 1, 1)))
 
     def predicted(self, top_SK: Int64s) -> Int64s:
         """The number of documents for which each label is predicted, int64 [L]."""

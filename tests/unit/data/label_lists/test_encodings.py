@@ -61,7 +61,15 @@ def test_names_in_other_encodings(tmp_path: Path, kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*FILES, "p.json"])
-@pytest.mark.parametrize(("codec", "shown"), [("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")])
+@pytest.mark.parametrize(
+    ("codec", "shown"),
+    [
+        ("utf-16-le", "UTF-16LE"),
+        ("utf-16-be", "UTF-16BE"),
+        ("utf-32-le", "UTF-32LE"),
+        ("utf-32-be", "UTF-32BE"),
+    ],
+)
 def test_utf_16_without_a_mark_is_named(tmp_path: Path, name: str, codec: str, shown: str) -> None:
     text = FILES.get(name, '[{"labels": [1]}]')
     (tmp_path / name).write_bytes(text.encode(codec))

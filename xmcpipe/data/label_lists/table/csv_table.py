@@ -7,7 +7,6 @@ Columns are found by name (column_names.py). Between columns are commas, tabs in
 shows: spreadsheets of many countries write semicolons. The file is read whole.
 """
 
-import csv
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,11 +37,9 @@ from xmcpipe.data.label_lists.table.other_columns import (
     list_columns,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
+from xmcpipe.data.tables.delimited import header_names, likely_delimiter, without_note
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
-
-DELIMITERS = (",", ";", "\t", "|")
-EXCEL = re.compile(r'"?sep=(.)"?\r?\n')  # Excel's own line before the header
 
 
 @dataclass(frozen=True)
@@ -95,21 +92,17 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
 
     Raises XmcpipeError for predictions with another column of lists than the labels.
     """
-    given = EXCEL.match(text)
-    start = given.end() if given else 0
-    default = "\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ","
-    first = given[1] if given else default
-    for delimiter in dict.fromkeys((first, *DELIMITERS)):
-        names = _header(path, text[start:], delimiter)
-        if any(label_columns(path, names, ranked)):
-            break
-    else:
-        columns = _header(path, text[start:], first)
+    text, noted = without_note(text)
+    default = noted or ("\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ",")
+    found = likely_delimiter(path, text, default, lambda names: any(label_columns(path, names, ranked)))
+    if found is None:
+        columns = header_names(path, text, default)
         shown = ", ".join(repr(name[:40]) for name in columns[:8]) + (", …" if len(columns) > 8 else "")
         raise XmcpipeError(
             f"{path}: expected a column 'labels' or 'label' in the first line, got {shown or 'none'}",
             f"{LAYOUTS}; save one column per label as .npy; end the name of a file without columns in .txt",
         )
+    delimiter, names = found
     several, one = label_columns(path, names, ranked)
     chosen = {
         "id": id_column(path, names),
@@ -119,7 +112,7 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
         "scores": score_column(path, names, names if ranked or not several else ()),
         "rank": rank_column(path, names),
     }
-    table = _parsed(path, text[start:], names, delimiter)
+    table = _parsed(path, text, names, delimiter)
     known = table.select(
         pl.nth(names.index(column)).alias(name) for name, column in chosen.items() if column is not None
     )
@@ -131,16 +124,6 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
         lists = list_columns(others, known["labels"].to_list(), chosen["scores"] is not None)
         require_one_list(path, several, list(lists), (), chosen["scores"])
     return known, chosen["id"], others
-
-
-def _header(path: Path, text: str, delimiter: str) -> list[str]:
-    """The names of the columns; none of an empty file."""
-    try:
-        return next(
-            csv.reader((line + "\n" for line in text[: 1 << 20].split("\n")), delimiter=delimiter), []
-        )
-    except csv.Error as error:
-        raise XmcpipeError(f"{path} can't be read as a table: {error}", "check its first line") from error
 
 
 def _parsed(path: Path, text: str, names: list[str], delimiter: str) -> pl.DataFrame:

@@ -5,14 +5,15 @@ told by its first bytes, and named.
 """
 
 import codecs
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from xmcpipe.data.tables.checks.foreign import require_own_kind
+from xmcpipe.data.tables.checks.foreign import HEAD_BYTES, require_own_kind, wide_encoding
+from xmcpipe.data.tables.checks.opening import open_bytes
 from xmcpipe.errors import XmcpipeError
 
-HEAD_BYTES = 1 << 12
 MARKS = {  # the longer ones first: UTF-32 begins as UTF-16 does
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -37,8 +38,6 @@ def encoding_of(path: Path) -> str:
 
     Raises XmcpipeError for a file that is no text, and for UTF-16 without a mark.
     """
-    from xmcpipe.data.tables.lines import open_bytes
-
     try:
         with open_bytes(path) as file:
             head = file.read(HEAD_BYTES)
@@ -54,11 +53,10 @@ def encoding_of(path: Path) -> str:
 
 
 def _zeros(path: Path, head: bytes) -> XmcpipeError:
-    """The error for bytes with zeros: in UTF-16, every second byte of plain letters is one."""
-    first, second = head[::2].count(0), head[1::2].count(0)
-    if 4 * max(first, second) < len(head):
+    """The error for bytes with zeros."""
+    encoding = re.sub("-([LB]E)$", r"\1", wide_encoding(head).upper())  # as iconv calls it
+    if not encoding:
         return XmcpipeError(f"{path}: expected text, got bytes of another kind", "write it as text in UTF-8")
-    encoding = "UTF-16LE" if second > first else "UTF-16BE"
     return XmcpipeError(
         f"{path}: expected text in UTF-8, got what looks like {encoding} without a byte order mark",
         conversion(path, encoding),

@@ -9,17 +9,10 @@ from xmcpipe.errors import XmcpipeError
 
 TEXTS = ("text", "texts", "title", "content", "document", "sentence", "body", "abstract", "description")
 LABELS = (
-    "label",
-    "labels",
-    "tag",
-    "tags",
-    "subject",
-    "subjects",
-    "category",
-    "categories",
-    "class",
-    "classes",
+    *("label", "labels", "tag", "tags", "subject", "subjects"),
+    *("category", "categories", "class", "classes"),
 )
+NAMES = (*LABELS, "name", "names")  # of the column of names in a label table
 
 
 def require_no_header(

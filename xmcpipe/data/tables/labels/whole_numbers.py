@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-logger = logging.getLogger(__name__)
+from xmcpipe.lookalikes.spelling import WHOLE_FLOAT
 
-WHOLE_FLOAT = r"^\s*(-?[0-9]+)\.0\s*$"
+logger = logging.getLogger(__name__)
 
 
 class WholeNumbers:

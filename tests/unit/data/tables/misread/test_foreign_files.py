@@ -1,13 +1,14 @@
 """Files that aren't what their names say: other formats, other encodings, other delimiters."""
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.data.tables.contents import TRUTH, Import, csv_text, jsonl, sorted_
+from tests.unit.data.tables.contents import NAMES, TRUTH, Import, csv_text, jsonl, sorted_
 
 TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
 FROM_TRUTH = sorted_(TRUTH)
@@ -102,9 +103,59 @@ def test_csv_with_another_delimiter_is_read_and_says_so(read: Import, delimiter:
     assert f"the first line has none: {'text' + delimiter + 'labels'!r} (set --delimiter" in refused
 
 
-def test_the_note_for_excel_is_no_header(read: Import) -> None:
-    error = read("x.csv", "sep=;\n" + TABLE.replace(",", ";"), label_separator=",").error
-    assert "line 1: expected the names of columns, got 'sep=;', a note for Excel (remove this line)" in error
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+@pytest.mark.parametrize("note", ["sep=;\n", '"SEP=;"\r\n', "sep=\t\n", " sep=| \n"])
+def test_the_note_for_excel_names_the_delimiter_and_is_no_row(read: Import, name: str, note: str) -> None:
+    delimiter = note.strip(' "\r\n')[-1]
+    content = TABLE.replace(";", "/").replace(",", delimiter)
+    got = read(name, note + content, label_separator="/")
+    assert got.labels == FROM_TRUTH
+    assert any(
+        f"is for Excel: columns are separated by {delimiter!r} (--delimiter)" in each for each in got.log
+    )
+    rows = content.split("\n", 1)[1]
+    headless = {"header": False, "text": ["1"], "labels": "2", "label_separator": "/"}
+    assert read(name, note + rows, **headless).labels == FROM_TRUTH
+    assert read(name, note + content, label_separator="/", delimiter=delimiter).labels == FROM_TRUTH
+
+
+def test_the_note_for_excel_in_a_label_table_without_a_header(read: Import, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sep=;\n" + "".join(f"{name};The {name}, so\n" for name in NAMES))
+    got = read("x.csv", TABLE, label_separator=";", label_table=str(tmp_path / "t.csv"), label_header=False)
+    assert got.vocabulary == {name: f"The {name}, so" for name in NAMES}
+
+
+def test_the_delimiter_is_that_of_the_columns_sought(read: Import) -> None:
+    """A comma in the header, or a row without the delimiter, does not decide."""
+    content = "text;labels;a, b\n" + "".join(f"note {row}; x/y;1\n" for row in range(3))
+    got = read("x.csv", content, label_separator="/")
+    assert got.labels["0"] == ["x", "y"]
+    assert any("the columns of the first line are separated by ';'" in each for each in got.log)
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(read: Import) -> None:
+    content = "text;labels\n" + "".join(f"note\u2028{row}\x0c;x/y\n" for row in range(3))
+    assert read("x.csv", content, label_separator="/").labels["2"] == ["x", "y"]
+    marked = "".join(f"__label__x note\u2028 {row}\n" for row in range(3))
+    assert read("x.txt", marked).labels["2"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "text", ["\u4e00\u4e2d\u6587 {}", "\u043f\u0440\u0438\u0432\u0435\u0442 {}", "\u4e2d {}"]
+)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_of_any_script_name_their_encoding(read: Import, text: str, encoding: str) -> None:
+    names = "\u6587\u672c,\u6807\u7b7e\n"
+    content = names + "".join(f"{text.format(row)},\u6807{row % 3}\n" for row in range(40))
+    columns = {"text": ["\u6587\u672c"], "labels": "\u6807\u7b7e", "label_separator": ";"}
+    assert f"set --encoding {encoding} " in read("x.csv", content.encode(encoding), **columns).error
+    assert read("x.csv", content.encode(encoding), **columns, encoding=encoding).labels["3"] == ["\u68070"]
+
+
+def test_a_few_zeros_in_text_are_no_wide_characters(read: Import) -> None:
+    for text in ("ab\0 c\0", "\u4e2d\0a\0", "abc\0"):
+        content = "text,labels\n" + "".join(f"{text}{row},x\n" for row in range(9))
+        assert read("x.csv", content, label_separator=";").labels["3"] == ["x"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])

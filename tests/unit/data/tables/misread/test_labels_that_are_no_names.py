@@ -36,6 +36,15 @@ def test_labels_that_differ_in_case(read: Import) -> None:
     assert not _warned(read, many, ";", "only in case")  # polish and Polish
 
 
+@pytest.mark.parametrize("other", ["deep-learning", "deep_learning", "'deep learning'", "DEEP\u2013LEARNING"])
+def test_labels_that_are_spelt_in_two_ways(read: Import, other: str) -> None:
+    labels = {"0": "deep learning;law", "1": f"art;{other}", "2": "law"}
+    part = f"2 of 4 labels are spelt otherwise than another one: 'deep learning' and {other!a}"
+    assert _warned(read, labels, ";", part)
+    many = {str(row): f"name {row};name" for row in range(40)} | {"40": "name-3"}
+    assert not _warned(read, many, ";", "spelt otherwise")
+
+
 def test_characters_as_web_pages_write_them(read: Import) -> None:
     labels = {"0": "food &amp; drink;art", "1": "art;law", "2": "food &amp; drink"}
     assert _warned(read, labels, ";", "with characters as HTML writes them: 'food &amp'")

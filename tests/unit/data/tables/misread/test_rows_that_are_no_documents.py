@@ -59,9 +59,10 @@ def test_a_label_table_of_lines(read: Import, tmp_path: Path) -> None:
     listed.write_text("alpha\tthe first\nbeta\tthe second\n")
     error = read("x.csv", TABLE, label_separator=";", label_table=str(listed)).error
     assert "expected a label on each line, got tabs between columns" in error
-    listed.write_text("label\nalpha\nbeta\ngamma\ndelta\neps\n")
-    got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
-    assert any("the first line, 'label', is read as a label" in line for line in got.warnings)
+    for word in ("label", "Name", "subjects", "class"):
+        listed.write_text(f"{word}\nalpha\nbeta\ngamma\ndelta\neps\n")
+        got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
+        assert any(f"the first line, {word!r}, is read as a label" in line for line in got.warnings)
 
 
 def test_a_label_table_that_differs_in_case(read: Import, tmp_path: Path) -> None:
