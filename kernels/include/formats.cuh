@@ -20,10 +20,13 @@ typedef long long i64;
 #define FEATURE 1
 #endif
 
+#ifndef DYNAMIC_ALIGNMENT
+#define DYNAMIC_ALIGNMENT 128  // bytes
+#endif
 #ifdef XMC_HOST
 #define DYNAMIC_SHARED(name) unsigned char* name = host::shared_memory
 #else
-#define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#define DYNAMIC_SHARED(name) extern __shared__ __align__(DYNAMIC_ALIGNMENT) unsigned char name[]
 #endif
 
 #define WARP_SIZE 32

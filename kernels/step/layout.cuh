@@ -35,6 +35,14 @@
 // Every piece appears once in each column of the picture: eight rows of one piece are in eight different groups of
 // banks. A swizzled offset can be moved without computing it again: steps that don't reach bits 3 to 5 of the column
 // (multiples of 64 columns, or of 16 rows) are added, and steps of 16 or 32 columns are applied by exclusive or.
+//
+// For wgmma (WGMMA 1, TILE 64) w is cut in panels of 64 features, since its lines are 64 numbers, and dw has 32 labels:
+//
+//        0  x   [FEATURES][BATCH]                98,304 bytes
+//    98304  w   [FEATURES / 64][TILE][64]        98,304; dw [32][FEATURES] float32 in their place
+//   196608  g   [TILE][BATCH]                     8,192
+//   204800  scores, sent between warpgroups      16,384
+//   221184  positive_bits, and the block's state
 #pragma once
 #include "step/parameters.cuh"
 
@@ -52,12 +60,21 @@ struct SharedMemory {
     u32* positive_bits;
 };
 
+#if WGMMA
+__device__ __forceinline__ SharedMemory layout_of(unsigned char* memory) {
+    unsigned char* work = memory + FEATURES * BATCH * 2;
+    half_t* g = (half_t*)(work + W_BYTES);
+    float* scores = (float*)(g + TILE * BATCH);
+    return SharedMemory{(half_t*)memory, (half_t*)work, scores, (float*)work, g, (u32*)(scores + TILE * BATCH)};
+}
+#else
 __device__ __forceinline__ SharedMemory layout_of(unsigned char* memory) {
     unsigned char* work = memory + FEATURES * BATCH * 2;
     half_t* g = (half_t*)(work + WORK_BYTES);
     return SharedMemory{(half_t*)memory, (half_t*)work, (float*)(work + W_BYTES), (float*)work, g,
                         (u32*)(g + GRADIENT_PARTS * TILE * BATCH)};
 }
+#endif
 
 // The offset of element `offset` of x or g, whose rows have BATCH numbers. With BATCH 32 and 16 a row has four and two
 // pieces, and 128 bytes hold two and four rows: the exclusive or is taken with the number of the 128 bytes.
@@ -65,13 +82,27 @@ __device__ __forceinline__ int swizzle(int offset) { return offset ^ ((offset >>
 
 // The offset of an element of w.
 __device__ __forceinline__ int w_offset(int label, int feature) {
+#if WGMMA
+    return feature / 64 * (64 * TILE) + label * 64 + (feature % 64 ^ ((label & 7) << 3));
+#else
     return label * FEATURES + (feature ^ ((label & 7) << 3));
+#endif
 }
 
-// The offset of an element of dw: the pairs of features of four labels, which are written at once, are in different
-// banks.
+// That of octet `i` of the labels from `label` on that a warp fills, in any order. With wgmma these are 8, of 8 octets in each
+// panel.
+__device__ __forceinline__ int w_octet(int label, int i) {
+#if WGMMA
+    return i / 64 * (64 * TILE) + label * 64 + i % 64 * 8;
+#else
+    return label * FEATURES + 8 * i;
+#endif
+}
+
+// The offset of an element of dw: the features of four labels that are written at once are in different banks. With wgmma
+// these are every second label.
 __device__ __forceinline__ int dw_offset(int label, int feature) {
-    return label * FEATURES + (feature ^ ((label & 3) << 3));
+    return label * FEATURES + (feature ^ ((label / (WGMMA + 1) & 3) << 3));
 }
 
 // ldmatrix_x4 loads a 16 x 16 block as four 8 x 8 matrices. Returns the element of the block whose address a lane

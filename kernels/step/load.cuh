@@ -52,7 +52,7 @@ __device__ __forceinline__ void scatter_weights(half_t* w, const weight_t* weigh
         indices = *(const uint4*)(index + first + 8 * lane);
     }
     for (int i = lane; i < rows * (FEATURES / 8); i += WARP_SIZE)
-        *(uint4*)(w + row0 * FEATURES + 8 * i) = uint4{0, 0, 0, 0};
+        *(uint4*)(w + w_octet(row0, i)) = uint4{0, 0, 0, 0};
     __syncwarp();
     for (int i = lane; i < count; i += WARP_SIZE) {
         uint4 halves = halves_of(weights);
@@ -85,11 +85,12 @@ __device__ __forceinline__ void load_tile(const Parameters& params, const Shared
     const Layer& layer = params.layer;
     TileRange range = tile_range(params, tile);
     prefetch_tile(layer, range.label + (i64)(gridDim.x / CLUSTER) * TILE, params.labels.end);
-    if (threadIdx.x < TILE) {
-        bool has_bias = layer.bias_L && (int)threadIdx.x < range.num_labels;
-        state.bias[threadIdx.x] = has_bias ? layer.bias_L[range.label + threadIdx.x] : 0.0f;
+    int thread = WGMMA ? thread_index() : threadIdx.x;
+    if (thread < TILE) {
+        bool has_bias = layer.bias_L && thread < range.num_labels;
+        state.bias[thread] = has_bias ? layer.bias_L[range.label + thread] : 0.0f;
     }
-    bool is_last_warp = threadIdx.x / WARP_SIZE == WARPS - 1;
+    bool is_last_warp = thread / WARP_SIZE == WARPS - 1;
     PairWindow window = {};
     if (PIPELINED && is_last_warp) window = load_pairs(params.positives, state.pairs_passed);
     if (!PIPELINED && is_last_warp) find_positives(params, memory.positive_bits, state, range.label, nullptr);

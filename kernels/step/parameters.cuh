@@ -18,7 +18,7 @@
 #define FEATURES 768        // features at most, a multiple of 128
 #endif
 #ifndef TILE
-#define TILE 32             // labels at a time: 16 or 32
+#define TILE 32             // labels at a time: 16 or 32; 64 with WGMMA
 #endif
 #ifndef SCORE_ROWS
 #define SCORE_ROWS 16       // rows of the batch in a warp's scores; with 32 less is read, but ptxas may spill
@@ -28,6 +28,9 @@
 #endif
 #ifndef BLOCKS
 #define BLOCKS 1            // per multiprocessor, at least: this caps the registers
+#endif
+#ifndef WGMMA
+#define WGMMA 0             // 1: the layout of wgmma/
 #endif
 #ifndef PIPELINED
 #define PIPELINED 0         // 1: fewer operations wait for the one before (loads of scores and positives, sums of dW)

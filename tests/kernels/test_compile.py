@@ -66,5 +66,6 @@ def test_every_variant_compiles_within_its_budget(
 def test_every_entry_of_every_file_is_in_the_table() -> None:
     known = {(kernel.source, kernel.entry) for kernel in KERNELS.values()}
     entry = re.compile(r'^extern "C" __global__ void[^\n]*\n(\w+)\(', re.MULTILINE)
-    files = list(folder().glob("*.cu"))
-    assert {(path.name, name) for path in files for name in entry.findall(path.read_text("utf-8"))} == known
+    files = list(folder().rglob("*.cu"))
+    found = {(path.relative_to(folder()).as_posix(), path.read_text("utf-8")) for path in files}
+    assert {(name, each) for name, text in found for each in entry.findall(text)} == known

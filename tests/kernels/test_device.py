@@ -101,13 +101,30 @@ def test_a_step_in_clusters_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, 
     if torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("no clusters before sm_90")
     monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
-    positives, layer = make_positives(batch, 9001, 400), make_layer(batch, 9001, 64, 384, torch.bfloat16)
+    check_one_pass("ffi_step_cluster", batch, 384)
+
+
+@pytest.mark.parametrize("batch", [7, 64])
+@pytest.mark.parametrize("num_features", [384, 768])
+def test_a_step_of_warpgroups_is_that_of_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, batch: int, num_features: int
+) -> None:
+    if torch.cuda.get_device_capability() != pass_geometry.WARPGROUP_PRODUCTS:
+        pytest.skip("wgmma is for sm_90")
+    monkeypatch.setattr(pass_geometry, "WARPGROUPS", True)
+    check_one_pass("ffi_step_wgmma", batch, num_features)
+
+
+def check_one_pass(entry: str, batch: int, num_features: int) -> None:
+    """A step that the kernel `entry` takes is that of the CPU, and the same again."""
+    positives = make_positives(batch, 9001, 400)
+    layer = make_layer(batch, 9001, 64, num_features, torch.bfloat16)
     host = (layer[0].cpu(), layer[1].cpu(), layer[2].cpu())
     again = (layer[0].clone(), layer[1].clone(), layer[2].clone())
     shape = geometry.LayerShape.of(layer[0], SparseLayer(*layer[1:3]))
     chosen = pass_geometry.one_pass(shape, geometry.card_of(torch.device("cuda")))
     assert chosen is not None
-    assert chosen.cluster > 1
+    assert chosen.entry == entry
     loss, grad = run_step(layer, positives)
     host_loss, host_grad = run_step(host, Positives(positives.rows.cpu(), positives.labels.cpu()))
     assert error(loss, host_loss) < 1e-5

@@ -185,7 +185,12 @@ def test_a_step_by_chunks(
 
 @pytest.mark.parametrize(
     ("batch", "momentum_dtype", "entry"),
-    [(24, None, "ffi_step"), (64, torch.bfloat16, "ffi_step"), (BATCH, None, "ffi_step_cluster")],
+    [
+        (24, None, "ffi_step"),
+        (64, torch.bfloat16, "ffi_step"),
+        (64, torch.bfloat16, "ffi_step_wgmma"),
+        (BATCH, None, "ffi_step_cluster"),
+    ],
 )
 def test_a_step_in_one_pass(
     host_gpu: HostGpu,
@@ -196,6 +201,7 @@ def test_a_step_in_one_pass(
 ) -> None:
     """One pass rounds the gradients of scores stochastically to bfloat16, so dX is only close."""
     monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
+    monkeypatch.setattr(pass_geometry, "WARPGROUPS", entry == "ffi_step_wgmma")
     ours, expected, before = both_steps(torch.bfloat16, batch, momentum_dtype, "bce")
     assert launched(host_gpu) == {entry, "ffi_step_sum"}
     torch.testing.assert_close(ours.loss_sum, expected.loss_sum, rtol=1e-5, atol=0.0)

@@ -110,7 +110,9 @@ def test_a_grid_of_no_whole_clusters_is_refused(host_gpu: HostGpu) -> None:
         launch(variant, torch.device("cpu"), (3,), 0)
 
 
-@pytest.mark.parametrize(("batch", "names"), [(16, ["one pass", "clusters"]), (70, ["clusters"]), (513, [])])
+@pytest.mark.parametrize(
+    ("batch", "names"), [(16, ["one pass", "warpgroups", "clusters"]), (70, ["clusters"]), (513, [])]
+)
 def test_the_benchmark_of_designs_has_all_that_can_take_the_step(
     host_gpu: HostGpu, batch: int, names: list[str]
 ) -> None:

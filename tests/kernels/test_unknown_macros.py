@@ -23,6 +23,9 @@ UNKNOWN = [
     ("ffi_step", {"LOSS": 1, "WEIGHT": 0}, "WEIGHT"),
     ("ffi_step", {"LOSS": 1, "GRADIENT_PARTS": 3}, "GRADIENT_PARTS"),
     ("ffi_step_cluster", {"LOSS": 1, "CLUSTER": 3}, "CLUSTER"),
+    ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 64, "WEIGHT": 2}, "WEIGHT"),
+    ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 64, "FEATURES": 640}, "FEATURES"),
+    ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 32}, "BATCH or TILE"),
     ("group_scores", {"GROUP_SIZE": 4}, "GROUP_SIZE"),
     ("group_scores", {"WEIGHT": 0}, "WEIGHT"),
     ("group_grad_weight", {"WEIGHT": 3, "UPDATE": 1, "MOMENTUM": 1}, "MOMENTUM"),  # of 8 bits

@@ -1,10 +1,11 @@
 """Times the designs of the fused step on a GPU, in turns: `python -m tests.bench.gpu.designs`.
 
-One pass over the labels by blocks or, with --clusters, by clusters of blocks too, and chunks of labels by
-three kernels (kernels/README.md), over a grid of D, K and B; all take the same training step, in turns, with
-cold caches, and only if its results agree. Where their times meet is the right value of `MAX_PASS_RATIO` in
-`ops/cuda/pass_geometry.py`; if clusters are faster than chunks at B 128 and 512, `CLUSTERS` there should be
-True. Prints a line of JSON for each shape: milliseconds of each, and the bandwidth of the fastest one as a
+One pass over the labels by blocks, by warpgroups (wgmma) on sm_90 or, with --clusters, by clusters of blocks
+too, and chunks of labels by three kernels (kernels/README.md), over a grid of D, K and B; all take the same
+training step, in turns, with cold caches, and only if its results agree. Where the times of one pass and of
+chunks meet is the right value of `MAX_PASS_RATIO` in `ops/cuda/pass_geometry.py`. If clusters are faster than
+chunks at B 128 and 512, `CLUSTERS` there should be True, and `WARPGROUPS` if warpgroups are faster than one
+pass. Prints a line of JSON for each shape: milliseconds of each, and the bandwidth of the fastest one as a
 fraction of a measured copy's.
 """
 
@@ -24,7 +25,7 @@ from xmcpipe.benchmark.timing import COPY, Clock, rounds
 from xmcpipe.benchmark.traffic import bytes_moved
 from xmcpipe.ops.cuda import step_chunks, step_pass
 from xmcpipe.ops.cuda.geometry import LayerShape, card_of
-from xmcpipe.ops.cuda.pass_geometry import cluster_geometries, pass_geometries
+from xmcpipe.ops.cuda.pass_geometry import cluster_geometries, pass_geometries, warpgroup_geometries
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
 
 LABEL_CHUNK = 32_768
@@ -32,7 +33,7 @@ Step = Callable[[], tuple[Tensor, Tensor]]
 CHUNKS, CLUSTERS, GEOMETRIES = (
     "chunks",
     "clusters",
-    {"one pass": pass_geometries, "clusters": cluster_geometries},
+    {"one pass": pass_geometries, "warpgroups": warpgroup_geometries, "clusters": cluster_geometries},
 )
 # (features, rows of the batch, fan-in), the paper's shapes first.
 GRID = tuple(product((768, 384), (64, 16), (128, 64, 32, 256)))

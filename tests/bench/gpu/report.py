@@ -138,7 +138,7 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
 
 def _designs(rows: list[dict[str, Any]]) -> list[str]:
     """Milliseconds of the designs of the step by shape."""
-    names = ("one pass", "clusters", "chunks")
+    names = ("one pass", "warpgroups", "clusters", "chunks")
     columns, cells = ["L", "D", "K", "B", *names, "of a copy"], []
     for row in rows:
         times = [f"{row['ms'][name]:.3f}" if name in row["ms"] else "" for name in names]

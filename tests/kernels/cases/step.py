@@ -91,16 +91,17 @@ def run_step(
     step: int = STEP,
     first_label: int = FIRST_LABEL,
     partials: int = BLOCKS,
+    entry: str = "",
 ) -> Result:
     """Take the step of the labels [begin, end) in `layer`, by `partials` blocks or, with a macro CLUSTER,
-    clusters.
+    clusters; by ffi_step unless `entry` is another kernel.
     """
     num_features, cluster = len(case.x), macros.get("CLUSTER", 0)
     partial, losses = poisoned((partials, case.batch, num_features)), poisoned((partials,))
     # A list of positives may be padded.
     rows = banded(np.concatenate([case.positive_rows, np.zeros(3, np.int64)]))
     pairs = banded(np.concatenate([case.positive_labels, np.full(3, NO_LABEL)]))
-    HostKernel("ffi_step_cluster" if cluster else "ffi_step", macros)(
+    HostKernel(entry or ("ffi_step_cluster" if cluster else "ffi_step"), macros)(
         (partials * max(cluster, 1),),
         shared,
         order,
@@ -135,7 +136,7 @@ def run_step(
     return Result(float(loss[0]), to_tensor(out))
 
 
-def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Path) -> None:
+def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Path, entry: str = "") -> None:
     """Labels whose weights start past 2^31 get the bits that they get at the start of an array."""
     first, labels = 2**31 // 512, 40
     case = make_case(5, labels, 530, 512)
@@ -146,8 +147,9 @@ def check_far(macros: Mapping[str, int], shared: int, momentum: int, folder: Pat
         index=far(case.index, first, folder / "index"),
         positive_labels=banded(case.positive_labels + first),
     )
-    near_result = run_step(macros, shared, case, near, (0, labels), first_label=FIRST_LABEL + first)
-    far_result = run_step(macros, shared, far_case, far_layer, (first, first + labels))
+    number = FIRST_LABEL + first
+    near_result = run_step(macros, shared, case, near, (0, labels), first_label=number, entry=entry)
+    far_result = run_step(macros, shared, far_case, far_layer, (first, first + labels), entry=entry)
     assert far_result.loss == near_result.loss
     assert torch.equal(far_result.features, near_result.features)
     assert_same_layer(far_layer, near, first)

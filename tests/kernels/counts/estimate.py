@@ -23,7 +23,8 @@ from tests.kernels.sass.disassembly import Instruction
 
 TOLERANCE = 0.08  # of the check
 ACCESS = re.compile(r"(LDG|STG|ST|LDS|STS|LDSM|HMMA|HGMMA|ATOMS|LDGSTS)\b")
-PTX_ACCESS = re.compile(r"(ld\.(global|shared)|st\.|ldmatrix|mma|atom)")
+PTX_ACCESS = re.compile(r"(ld\.(global|shared)|st\.|ldmatrix|(wg)?mma\.(sync|mma)|atom)")
+WARPGROUP_PRODUCT = re.compile(r"HGMMA\.64x(\d+)x16\b")  # by four warps
 # The units of a multiprocessor, by the opcode without modifiers; what none of them has is issued only.
 UNITS = {
     "tensor": re.compile(r"HMMA|HGMMA|IMMA"),
@@ -46,7 +47,7 @@ class Estimate:
     """Executions of warps: all instructions, and those of each unit."""
 
     instructions: float
-    units: dict[str, float]
+    units: dict[str, float]  # tensor: in products 16 x 8 x 16
     accesses: float  # memory accesses and matrix products, for the check
 
 
@@ -55,7 +56,7 @@ def estimate(counts: Counts, sass: Sequence[Instruction]) -> Estimate:
     executed = sass_executions(counts, sass)
     units = dict.fromkeys((*UNITS, "other"), 0.0)
     for each, times in zip(sass, executed, strict=True):
-        units[unit_of(each)] += times
+        units[unit_of(each)] += times * products_of(each)
     accesses = sum(times for each, times in zip(sass, executed, strict=True) if ACCESS.match(each.opcode))
     return Estimate(float(sum(executed)), units, accesses)
 
@@ -80,6 +81,12 @@ def unit_of(instruction: Instruction) -> str:
         if pattern.match(instruction.name):
             return unit
     return "other"
+
+
+def products_of(instruction: Instruction) -> float:
+    """Products 16 x 8 x 16 of a warp in an instruction; 1 for what is no product."""
+    wide = WARPGROUP_PRODUCT.match(instruction.opcode)
+    return int(wide[1]) / 8 if wide else 1.0
 
 
 def ptx_executions(counts: Counts) -> tuple[list[Loop | None], list[float]]:

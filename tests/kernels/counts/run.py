@@ -15,7 +15,7 @@ import torch
 from tests.kernels.host.gpu import HostGpu, install
 from tests.kernels.host.kernel import Macros
 from tests.kernels.ptx.kernel import build_from_ptx
-from tests.kernels.ptx.nvrtc import ptx_of
+from tests.kernels.ptx.nvrtc import ARCHITECTURE, ptx_of
 from tests.kernels.ptx.parse import Entry, parse
 from xmcpipe.ops.cuda import pass_geometry, step
 from xmcpipe.ops.layer import Positives, SparseLayer, Update
@@ -32,6 +32,7 @@ class Shape:
     rows: int
     features: int = 768
     clusters: bool = False  # whether clusters of blocks may take it
+    warpgroups: bool = False  # whether products of warpgroups do
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Counts:
 class CountingGpu(HostGpu):
     """A GPU that runs one block, or one cluster, at a time along the labels; `counts` are of its launches."""
 
+    multiprocessors: int = 1
     counts: dict[Variant, Counts] = field(default_factory=dict)
 
     def occupancy(self, _: Variant, __: int, ___: int, ____: int) -> int:
@@ -80,7 +82,8 @@ def entry_of(variant: Variant) -> Entry:
     """The PTX of a variant, as it is run."""
     kernel = variant.kernel
     macros: Macros = variant.macros
-    return parse(ptx_of(text_of(kernel.source), kernel.source, macros), kernel.entry)
+    target = kernel.target(ARCHITECTURE)
+    return parse(ptx_of(text_of(kernel.source), kernel.source, macros, target), kernel.entry)
 
 
 def step_counts(shape: Shape, labels: int) -> dict[Variant, Counts]:
@@ -99,5 +102,6 @@ def step_counts(shape: Shape, labels: int) -> dict[Variant, Counts]:
         gpu = CountingGpu()
         install(patch, gpu)
         patch.setattr(pass_geometry, "CLUSTERS", shape.clusters)
+        patch.setattr(pass_geometry, "WARPGROUPS", shape.warpgroups)
         step.step_(features_BD, layer, positives, "bce", update, None)
     return gpu.counts

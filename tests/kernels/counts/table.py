@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tests.kernels.counts.estimate import Estimate, check, estimate
+from tests.kernels.counts.estimate import Estimate, MismatchError, check, estimate
 from tests.kernels.counts.run import Counts, Shape, step_counts
 from tests.kernels.ptx.nvrtc import ARCHITECTURE, cubin_of
 from tests.kernels.sass.disassembly import disassemble
@@ -24,6 +24,7 @@ H100 = Card(132, 50 * KIB * KIB, ARCHITECTURES[ARCHITECTURE], (9, 0))
 CYCLES_PER_MS, SHARED_OF_ALL_BLOCKS, MOST_THREADS = 1.755e6, 228 * KIB, 2048
 SHAPES = [
     Shape(670_091, 128, 64),
+    Shape(670_091, 128, 64, warpgroups=True),
     Shape(670_091, 128, 128),
     Shape(670_091, 128, 128, clusters=True),
     Shape(2_812_281, 256, 128),
@@ -79,6 +80,8 @@ def rows_of(shape: Shape) -> Iterator[Row]:
         entry = variant.kernel.entry
         if entry.endswith("_sum"):
             continue
+        if few[variant].blocks != counts.blocks:  # a block's own work would be taken for that of labels
+            raise MismatchError(f"{entry}: {few[variant].blocks} blocks, with more labels {counts.blocks}")
         chunk = shape.labels if entry.startswith("ffi_step") else chunk_labels(sizes, H100, 1 << 20)
         made, made_of_more = (_estimate(variant, each[variant]) for each in (few, more))
         work, of_more = _work(made, few[variant]), _work(made_of_more, counts)
@@ -101,8 +104,8 @@ def table() -> str:
     for shape in SHAPES:
         rows = list(rows_of(shape))
         total = sum(max(row.milliseconds(shape.labels).values()) for row in rows)
-        clusters = ", in clusters" if shape.clusters else ""
-        name = f"**L {shape.labels:,}, K {shape.fan_in}, B {shape.rows}{clusters}**"
+        way = ", in clusters" if shape.clusters else ", on wgmma" if shape.warpgroups else ""
+        name = f"**L {shape.labels:,}, K {shape.fan_in}, B {shape.rows}{way}**"
         lines.append(f"| {name} {'| ' * (len(heads) - 1)}| **{total:.2f}** |".replace("| | **", "| **"))
         lines += [_line(row, shape) for row in rows]
     return "\n".join(lines) + "\n"
@@ -120,7 +123,8 @@ def _line(row: Row, shape: Shape) -> str:
 
 def _estimate(variant: Variant, counts: Counts) -> Estimate:
     source = variant.kernel.source
-    cubin = cubin_of(text_of(source), source, variant.macros)
+    target = variant.kernel.target(ARCHITECTURE)
+    cubin = cubin_of(text_of(source), source, variant.macros, target)
     made = estimate(counts, disassemble(cubin, variant.kernel.entry))
     check(made, counts, variant.kernel.entry)
     return made

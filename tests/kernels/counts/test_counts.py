@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.kernels.cases.batch import banded
-from tests.kernels.counts.estimate import sass_executions
+from tests.kernels.counts.estimate import products_of, sass_executions
 from tests.kernels.counts.loops import innermost, natural_loops
 from tests.kernels.counts.run import Counts
 from tests.kernels.ptx.kernel import library_of
@@ -101,6 +101,14 @@ def test_machine_code_counts_as_often_as_the_ptx_of_its_loop(counts: Counts) -> 
     ]
     loop, once, never = 2 * TURNS, 2, 0
     assert sass_executions(counts, sass) == [once, loop, loop, loop, loop, once, never, never]
+
+
+@pytest.mark.parametrize(
+    ("opcode", "products"),
+    [("HGMMA.64x128x16.F32.BF16", 16), ("HGMMA.64x8x16.F32.BF16", 1), ("HMMA.16816.F32", 1), ("FADD", 1)],
+)
+def test_a_product_of_a_warpgroup_is_many_of_a_warp(opcode: str, products: int) -> None:
+    assert products_of(Instruction(opcode, "", None, (), "")) == products
 
 
 def test_loops() -> None:

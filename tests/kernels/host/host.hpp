@@ -296,3 +296,4 @@ extern "C" const char* host_failure() { return host::failure; }
 #include "cluster.hpp"
 #include "copies.hpp"
 #include "intrinsics.hpp"
+#include "warpgroups.hpp"

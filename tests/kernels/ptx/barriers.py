@@ -1,4 +1,5 @@
 """Remove the barriers of the kernels one by one, and list which removals the compiled kernels' checks catch.
+Fences for tensor cores count as barriers here.
 
     python -m tests.kernels.ptx.barriers [--out results/gpu/barriers.md] [FILE ...]
 
@@ -18,14 +19,17 @@ from tests.kernels.host import kernel as host_kernel
 from tests.kernels.host.kernel import Macros
 from tests.kernels.ptx.examples import EXAMPLES, MORE
 from tests.kernels.ptx.kernel import build_from_ptx
-from tests.kernels.ptx.nvrtc import ptx_of
+from tests.kernels.ptx.nvrtc import ARCHITECTURE, ptx_of
 from xmcpipe.ops.nvrtc.kernel_table import KERNELS
 from xmcpipe.ops.nvrtc.source import text_of
 
 BARRIER = re.compile(
     r"__syncthreads\(\)|__syncwarp\(\)|__syncthreads_or(?=\()|\bcluster_(sync|arrive|wait)\(\)(?=;)"
+    r"|show_to_tensor_cores\(\)(?=;)"
 )
-FAULT = re.compile(r"((?:race of|lanes wait|waits for|arrives at|a block ends|access to) [a-z' ]+)")
+FAULT = re.compile(
+    r"(no fence[a-z. ]+|(?:race of|lanes wait|waits for|arrives at|a block ends|access to) [a-z' ]+)"
+)
 LINE = re.compile(r'#line (\d+) "([^"]+)"')
 
 
@@ -70,7 +74,8 @@ def removed(barrier: Barrier) -> Outcome:
         if KERNELS[entry].source != barrier.source:
             return build_from_ptx(entry, macros)
         texts = (text_of(barrier.source), barrier.edited)
-        before, after = (ptx_of(text, barrier.source, macros) for text in texts)
+        target = KERNELS[entry].target(ARCHITECTURE)
+        before, after = (ptx_of(text, barrier.source, macros, target) for text in texts)
         changed = re.sub(r"\.loc[^\n]*", "", before) != re.sub(r"\.loc[^\n]*", "", after)
         outcome.compiled |= changed
         return build_from_ptx(entry, macros, barrier.edited if changed else None)
@@ -82,11 +87,8 @@ def removed(barrier: Barrier) -> Outcome:
                 example.check()
             except AssertionError as error:
                 reason = str(error).split("\n")[0]
-                race = re.search(
-                    r"(race of [a-z ]+|(?:lanes wait|waits for|arrives at|a block ends|access to) [a-z ]+)",
-                    reason,
-                )
-                outcome.caught = f"{example.name}: {race[1] if race else 'a wrong value'}"
+                fault = FAULT.search(reason)
+                outcome.caught = f"{example.name}: {fault[1] if fault else 'a wrong value'}"
     return outcome
 
 

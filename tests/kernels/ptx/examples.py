@@ -20,6 +20,7 @@ from tests.kernels import (
 from tests.kernels.cases.batch import BFLOAT16, make_case
 from tests.kernels.cases.step import check_close, check_exact, whole_case
 from tests.kernels.cases.update import make_layer
+from tests.kernels.wgmma import test_step_wgmma
 from xmcpipe.training.rewiring import OneProcess, cut_fraction
 
 
@@ -75,6 +76,12 @@ def _step_in_clusters() -> None:
     check_exact(case, layer, before, kind.run(case, layer), (0, case.num_labels))
 
 
+def _step_of_warpgroups() -> None:
+    """Two tiles for each of two blocks, the last one short of labels."""
+    kind = test_step_wgmma.SMALL
+    test_step_wgmma.check_whole(kind, whole_case(41, 3 * test_step_wgmma.TILE + 37, 383, 72, BFLOAT16))
+
+
 def _topk() -> None:
     test_topk_kernel.test_rising_scores_cut_the_list_at_every_tile()
 
@@ -114,6 +121,7 @@ EXAMPLES = [
     Example("step", ("ffi_step.cu", "ffi_step_sum.cu"), _step),
     Example("step with rounded gradients", ("ffi_step.cu",), _rounded_step),
     Example("step in clusters", ("ffi_step_cluster.cu",), _step_in_clusters),
+    Example("step on wgmma", ("wgmma/ffi_step_wgmma.cu",), _step_of_warpgroups),
     Example("top k", ("ffi_topk.cu",), _topk),
     Example("top k, merge", ("ffi_topk.cu",), _merge),
     Example("rewire", ("ffi_rewire.cu",), _rewire),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.kernels.host import kernel as host_kernel
 from tests.kernels.host.kernel import Macros
-from tests.kernels.ptx import arithmetic, movement, nvrtc, parse, warps, writer
+from tests.kernels.ptx import arithmetic, movement, nvrtc, parse, warpgroups, warps, writer
 from tests.kernels.ptx import translate as translation
 from tests.kernels.ptx.nvrtc import ARCHITECTURE, ptx_of
 from xmcpipe.ops.nvrtc import compiler
@@ -18,10 +18,10 @@ from xmcpipe.ops.nvrtc.source import text_of
 HERE = Path(__file__).parent
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-fwrapv", "-frounding-math", "-shared", "-fPIC", "-w"]
 FLAGS += [f"-I{HERE}"]
-TRANSLATOR = (arithmetic, movement, nvrtc, parse, translation, warps, writer)
+TRANSLATOR = (arithmetic, movement, nvrtc, parse, translation, warpgroups, warps, writer)
 HEADERS = [
     host_kernel.HERE / "host.hpp",
-    *(HERE / f"machine/{name}.hpp" for name in ("arithmetic", "async", "warps")),
+    *(HERE / f"machine/{name}.hpp" for name in ("arithmetic", "async", "warpgroups", "warps")),
 ]
 MACHINE = "".join(f'#include "{header}"\n' for header in HEADERS)
 
@@ -35,10 +35,10 @@ def build_from_ptx(
     architecture: str = ARCHITECTURE,
 ) -> Path:
     """The library of a kernel, or of a changed `text` of it; `counted`: see `machine/counts.hpp`."""
-    source = KERNELS[entry].source
+    source, target = KERNELS[entry].source, KERNELS[entry].target(architecture)
     text = text or text_of(source)
-    key = (text, repr((entry, macros, architecture, compiler.version())))
-    return _built(key, lambda: ptx_of(text, source, macros, architecture), entry, counted)
+    key = (text, repr((entry, macros, target, compiler.version())))
+    return _built(key, lambda: ptx_of(text, source, macros, target), entry, counted)
 
 
 def library_of(ptx: str, entry: str, counted: bool = False) -> ctypes.CDLL:

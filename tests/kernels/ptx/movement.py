@@ -66,8 +66,8 @@ def _branch(writer: Writer, _: "re.Match[str]") -> str:
 
 @instruction(r"ret")
 def _return(writer: Writer, _: "re.Match[str]") -> str:
-    place = writer.place
-    return f"{{ machine::expect_no_copies({place}); machine::expect_no_visits({place}); return; }}"
+    checks = ("expect_no_copies", "expect_no_visits", "expect_no_products")
+    return f"{{ {' '.join(f'machine::{check}({writer.place});' for check in checks)} return; }}"
 
 
 @instruction(r"cp\.async\.c[ag]\.shared\.global")

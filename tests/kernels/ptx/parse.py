@@ -78,15 +78,16 @@ def _body(ptx: str, start: int) -> str:
 
 def _place_shared(entry: Entry, text: str) -> None:
     """Lay static shared memory out in the order of the text, dynamic shared memory behind it."""
-    dynamic = []
+    dynamic, most = [], DYNAMIC_ALIGNMENT
     for alignment, bits, name, array, length in SHARED.findall(text):
         if array and not length:
             dynamic.append(name)
+            most = max(most, int(alignment))
             continue
         start = -(-entry.static_bytes // int(alignment)) * int(alignment)
         entry.shared[name] = start
         entry.static_bytes = start + int(bits) // 8 * int(length or 1)
-    entry.static_bytes = -(-entry.static_bytes // DYNAMIC_ALIGNMENT) * DYNAMIC_ALIGNMENT
+    entry.static_bytes = -(-entry.static_bytes // most) * most
     entry.shared.update(dict.fromkeys(dynamic, entry.static_bytes))
 
 

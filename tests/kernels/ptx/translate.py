@@ -8,7 +8,7 @@ pattern has makes an instruction unknown.
 import json
 import re
 
-from tests.kernels.ptx import movement, warps  # noqa: F401  # they declare their instructions
+from tests.kernels.ptx import movement, warpgroups, warps  # noqa: F401  # they declare their instructions
 from tests.kernels.ptx.arithmetic import C_TYPES, MEANINGS, Meaning
 from tests.kernels.ptx.parse import Entry, parse
 from tests.kernels.ptx.writer import TRANSLATIONS, Writer, variable
@@ -69,6 +69,7 @@ static const machine::Place PLACES[] = {{
 static void {name}({parameters}) {{
     machine::start_lane();
     machine::forget_copies();
+    machine::forget_products();
     COUNT(0);
 {declared}
 {body}
@@ -80,6 +81,7 @@ extern "C" int host_run(const int* shape, void** arguments) {{
     whole[4] += {entry.static_bytes};
     machine::places = PLACES;
     machine::start_launch(unsigned(whole[4]), whole[6]);
+    machine::forget_warpgroups();
     int count = whole[6] == {entry.cluster} ? host::launch({name}, whole, arguments) : -1;
     FINISH_COUNTS();
     return count;

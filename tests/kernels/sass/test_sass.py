@@ -16,7 +16,7 @@ pytestmark = [
 ]
 WIDE_LOAD, WIDE_STORE, WIDE_ROWS = "LDG.E.128", "STG.E.128", "LDS.128"
 WIDE_COPY = "LDGSTS.E.BYPASS.128"  # cp.async, past the L1 cache
-TENSOR, MATRICES = "HMMA.16816.F32.BF16", "LDSM"
+TENSOR, MATRICES, WARPGROUP = "HMMA.16816.F32.BF16", "LDSM", "HGMMA.64x128x16.F32.BF16"
 # What each entry has, with these macros besides the defaults.
 EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
     "ffi_scores": ({"LOSS": 2}, {WIDE_LOAD, WIDE_STORE, WIDE_ROWS}),
@@ -25,6 +25,7 @@ EXPECTED: dict[str, tuple[dict[str, int], set[str]]] = {
     "ffi_grad_features_sum": ({}, set()),
     "ffi_step": ({}, {WIDE_LOAD, WIDE_STORE, TENSOR, MATRICES}),
     "ffi_step_cluster": ({}, {WIDE_LOAD, WIDE_STORE, TENSOR, MATRICES}),
+    "ffi_step_wgmma": ({}, {WIDE_LOAD, WIDE_STORE, WARPGROUP, "FENCE.VIEW.ASYNC"}),
     "ffi_step_sum": ({}, set()),
     "ffi_topk": ({}, {WIDE_LOAD, WIDE_ROWS}),
     "ffi_topk_merge": ({}, set()),
@@ -59,8 +60,10 @@ def test_every_kernel_is_checked() -> None:
     assert EXPECTED.keys() == KERNELS.keys()
 
 
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("entry", EXPECTED)
+@pytest.mark.parametrize(
+    ("entry", "architecture"),
+    [(entry, name) for entry in EXPECTED for name in ("sm_80", "sm_90") if [*KERNELS[entry].variants(name)]],
+)
 def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: str) -> None:
     macros, needed = EXPECTED[entry]
     variant = KERNELS[entry].variant(**macros)
@@ -72,6 +75,7 @@ def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: st
     assert not has(opcodes, "LDL"), "local memory is read"
     assert not has(opcodes, "STL"), "local memory is written"
     assert has(opcodes, "HMMA") == (TENSOR in needed)
+    assert has(opcodes, "HGMMA") == (WARPGROUP in needed)
     if entry not in ONE_NUMBER_AT_A_TIME:
         assert not [start for start in NARROW_LOADS if has(opcodes, start)]
 

@@ -27,6 +27,7 @@ from xmcpipe.ops.cuda.pass_geometry import (
     max_step_workspace_bytes,
     one_pass,
     pass_workspace_bytes,
+    warpgroup_geometries,
 )
 from xmcpipe.ops.nvrtc.architectures import ARCHITECTURES
 
@@ -102,6 +103,30 @@ def test_a_cluster_has_as_few_blocks_as_fit(
         assert one_pass(shape, card) is None
         monkeypatch.setattr(pass_geometry, "CLUSTERS", True)
         assert one_pass(shape, card) == found
+
+
+@pytest.mark.parametrize(
+    ("shape", "card", "features"),
+    [
+        (make(), H100, 768),
+        (make(num_rows=1, num_features=385), H100, 768),
+        (make(num_features=384, fan_in=512), H100, 384),
+        (make(num_rows=65), H100, None),
+        (make(num_features=769), H100, None),
+        (make(weight=torch.float16, feature=torch.float16), H100, None),
+        (make(), H100._replace(capability=(10, 0)), None),  # another instruction
+        (make(), A100, None),
+    ],
+)
+def test_warpgroups_are_for_one_architecture(
+    shape: LayerShape, card: Card, features: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = next(warpgroup_geometries(shape, card), None)
+    assert (None if found is None else found.macros["FEATURES"]) == features
+    assert found is None or found.shared_bytes <= card.shared_bytes
+    before = one_pass(shape, card)
+    monkeypatch.setattr(pass_geometry, "WARPGROUPS", True)
+    assert one_pass(shape, card) == (found or before)
 
 
 def test_the_bound_follows_clusters(monkeypatch: pytest.MonkeyPatch) -> None:

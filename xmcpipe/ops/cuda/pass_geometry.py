@@ -17,7 +17,13 @@ from xmcpipe.ops.cuda.geometry import (
     half_dtype,
     persistent_blocks,
 )
-from xmcpipe.ops.nvrtc.kernel_table import KERNELS, STEP_STATIC_BYTES, cluster_bytes, step_bytes
+from xmcpipe.ops.nvrtc.kernel_table import (
+    KERNELS,
+    STEP_STATIC_BYTES,
+    cluster_bytes,
+    step_bytes,
+    wgmma_bytes,
+)
 from xmcpipe.ops.nvrtc.variant import Macros
 
 # One pass computes each product densely on tensor cores, so its cost does not depend on K. Chunks gather, so
@@ -27,6 +33,9 @@ MAX_PASS_RATIO = 16  # D / K up to which one pass is faster
 # step designs): by counts they are faster than chunks.
 CLUSTERS = False
 THREAD_BLOCK_CLUSTERS = (9, 0)
+# wgmma, on sm_90 alone: off until a GPU has timed it, as clusters.
+WARPGROUPS = False
+WARPGROUP_PRODUCTS = (9, 0)
 MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
 
 
@@ -72,6 +81,14 @@ def cluster_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
             yield PassGeometry("ffi_step_cluster", macros, shared_bytes)
 
 
+def warpgroup_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
+    """The way of ffi_step_wgmma: as `pass_geometries` for bfloat16 alone, on sm_90."""
+    if card.capability == WARPGROUP_PRODUCTS:
+        for macros in _pass_macros("ffi_step_wgmma", shape, card):
+            if wgmma_bytes(macros) <= card.shared_bytes:
+                yield PassGeometry("ffi_step_wgmma", macros, wgmma_bytes(macros))
+
+
 def _pass_macros(entry: str, shape: LayerShape, card: Card) -> Iterator[dict[str, int]]:
     """Formats and sizes of a kernel that has room for the shape."""
     legal, weight_format = dict(KERNELS[entry].macros), FORMATS.get(shape.weight_dtype)
@@ -97,8 +114,9 @@ def one_pass(shape: LayerShape, card: Card) -> PassGeometry | None:
     """The geometry of the step in one pass; None if the step is taken by chunks, as one with words is."""
     if shape.word_bytes or shape.fan_in * MAX_PASS_RATIO < shape.num_features:
         return None
+    warpgroups = warpgroup_geometries(shape, card) if WARPGROUPS else iter(())
     clusters = cluster_geometries(shape, card) if CLUSTERS else iter(())
-    return next(chain(pass_geometries(shape, card), clusters), None)
+    return next(chain(warpgroups, pass_geometries(shape, card), clusters), None)
 
 
 def pass_workspace_bytes(shape: LayerShape, partials: int) -> int:

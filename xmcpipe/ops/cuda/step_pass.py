@@ -1,8 +1,9 @@
 """The fused classifier step in one pass, dense tiles of labels on tensor cores.
 
 kernels/ffi_step.cu takes batches of up to 64 rows, a tile of labels a block; kernels/ffi_step_cluster.cu
-larger ones, a tile of labels a cluster of blocks. `pass_geometries` and `cluster_geometries` in
-`pass_geometry.py` say for which shapes and formats.
+larger ones, a tile of labels a cluster of blocks; kernels/wgmma/ffi_step_wgmma.cu is for sm_90 alone.
+`pass_geometries`, `cluster_geometries` and `warpgroup_geometries` in `pass_geometry.py` say for which shapes
+and formats.
 
 B rows, D features, L labels, K fan-in; S blocks or clusters, each with a partial dX.
 """

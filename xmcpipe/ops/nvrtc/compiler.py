@@ -135,7 +135,12 @@ def _translate(variant: Variant, architecture: str, text: str) -> tuple[bytes, s
     require()
     # One piece of text without include paths, so that `_key` covers all that the result depends on.
     macros = [f"--define-macro={name}={value}" for name, value in variant.macros]
-    options = [f"-arch={architecture}", "--ptxas-options=-v", *macros, f"--std={STANDARD}"]
+    options = [
+        f"-arch={variant.kernel.target(architecture)}",
+        "--ptxas-options=-v",
+        *macros,
+        f"--std={STANDARD}",
+    ]
     name = variant.kernel.source.encode()
     program = _checked(nvrtc.nvrtcCreateProgram(text.encode(), name, 0, [], []))
     try:
@@ -159,7 +164,7 @@ def _key(variant: Variant, architecture: str, text: str) -> str:
             "text": text,
             "entry": variant.kernel.entry,
             "macros": sorted(variant.macros),
-            "architecture": architecture,
+            "architecture": variant.kernel.target(architecture),
             "nvrtc": version(),
             "standard": STANDARD,
         }

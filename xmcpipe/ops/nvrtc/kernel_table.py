@@ -31,6 +31,7 @@ STEP_WARPS, STEP_SCORE_ROWS, STEP_STATIC_BYTES = 8, 16, 1280
 STEP_THREADS, USUAL_FAN_IN = 32 * STEP_WARPS, 128
 # Rows and features of a block, and labels at a time, of both kernels of a step.
 STEP_SIZES = (("BATCH", (64, 32, 16)), ("FEATURES", (768, 512, 384, 256, 128)), ("TILE", (32, 16)))
+WGMMA_SIZES = (("BATCH", (64,)), ("FEATURES", (768, 384)), ("TILE", (64,)))
 
 
 def _tensor_cores_of_bfloat16(macros: Macros, architecture: int) -> bool:
@@ -58,6 +59,20 @@ def cluster_bytes(macros: Macros, fan_in: int) -> int:
     tile, cluster = macros["TILE"], macros["CLUSTER"]
     state = 64 + 4 * (STEP_THREADS + 3 * tile)
     return step_bytes({**macros, "GRADIENT_PARTS": 1}) + state + 4 * (cluster - 1) * tile // cluster * fan_in
+
+
+def wgmma_bytes(macros: Macros) -> int:
+    """Dynamic shared memory of ffi_step_wgmma, in bytes: features, a tile of 64 labels, gradients, partial
+    scores, the bitmask of positives, and the state of the block (kernels/step/layout.cuh).
+    """
+    rows, labels = macros["BATCH"], macros["TILE"]
+    state = 32 + 4 * (labels + STEP_THREADS + 2 * labels)
+    return 2 * macros["FEATURES"] * (rows + labels) + (2 + 4) * rows * labels + 8 * labels + state
+
+
+def _hopper(_: Macros, architecture: int) -> bool:
+    """wgmma is an instruction of sm_90 alone."""
+    return architecture == 90
 
 
 def _step_fits(macros: Macros, architecture: int) -> bool:
@@ -163,6 +178,17 @@ _TABLE = (
             (("CLUSTER", (1, 2)), ("BATCH", (64, 32)), ("FEATURES", (384,)), "TILE"),
         ),
         allows=_cluster_fits,
+        optional=("bias_L", "momentum_LK"),
+        formats=(("half_t", half_format), ("momentum_t", momentum_format)),
+    ),
+    Kernel(
+        entry="ffi_step_wgmma",
+        threads=STEP_THREADS,
+        file="wgmma/ffi_step_wgmma.cu",
+        macros=(("WEIGHT", (1,)), WITH_LOSS, MOMENTUM, *WGMMA_SIZES),
+        varied=(("WEIGHT", "LOSS"), ("MOMENTUM",), ("BATCH", "FEATURES", "TILE")),
+        allows=_hopper,
+        suffix="a",
         optional=("bias_L", "momentum_LK"),
         formats=(("half_t", half_format), ("momentum_t", momentum_format)),
     ),

@@ -45,6 +45,8 @@ class Kernel:
     first group has the number formats."""
     allows: Callable[[Macros, int], bool] = any_combination
     """Whether a combination of macros is valid on an architecture (90 for sm_90)."""
+    suffix: str = ""
+    """"a" for instructions that no other architecture has: it is compiled for sm_90a instead of sm_90."""
     optional: tuple[str, ...] = ()
     """Names of the pointer parameters that may be null."""
     formats: tuple[tuple[str, Callable[[Macros], int]], ...] = ()
@@ -54,6 +56,10 @@ class Kernel:
     def source(self) -> str:
         """The name of its file in kernels/."""
         return self.file or f"{self.entry}.cu"
+
+    def target(self, architecture: str) -> str:
+        """The name that the compiler gets for an architecture."""
+        return f"{architecture}{self.suffix}"
 
     def variant(self, **values: int) -> "Variant":
         """The kernel with these values of macros, and the others at their defaults.

@@ -14,10 +14,12 @@
 #ifndef XMC_COUNT
 #define COUNT(place)
 #define COUNT_ACCESS(place, address, bytes, shared)
+#define COUNT_WAVEFRONTS(place, number)
 #define FINISH_COUNTS()
 #else
 #define COUNT(place) machine::count(place)
 #define COUNT_ACCESS(place, address, bytes, shared) machine::count_access(place, address, bytes, shared)
+#define COUNT_WAVEFRONTS(place, number) machine::totals[place].wavefronts += uint64_t(number)
 #define FINISH_COUNTS() machine::finish_counts()
 
 namespace machine {

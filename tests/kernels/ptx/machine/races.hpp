@@ -15,6 +15,9 @@
 // A cell of two bytes keeps its last write, and the reads since then: any two accesses that conflict are compared,
 // however the lanes ran. Two atomic operations never conflict, and neither do the lanes of a warp that write the same
 // value by one instruction.
+//
+// Tensor cores that read shared memory themselves (wgmma) see what a lane has written only if that lane has executed
+// fence.proxy.async before the barrier between the two.
 #pragma once
 #include <memory>
 #include <unordered_map>
@@ -30,6 +33,7 @@ static const Place* places = nullptr;
 
 struct Moment {  // when and by whom
     unsigned block = 0, lane = 0, block_barriers = 0, warp_barriers = 0, arrived = 0, waited = 0;
+    unsigned fences = 0;  // fence.proxy.async, executed so far
     unsigned warp() const { return lane / host::WARP; }
     unsigned cluster() const { return block / unsigned(host::cluster_size); }
 };
@@ -45,6 +49,7 @@ struct Cell {
 static std::vector<std::vector<Cell>> shared_cells;  // of each block of the cluster
 static std::unordered_map<uintptr_t, std::unique_ptr<Cell[]>> global_cells;
 static Moment now[host::MOST_LANES];  // of each lane
+static std::vector<Moment> fences[host::MOST_LANES];  // of each lane: when it executed fence.proxy.async
 
 inline bool before(const Moment& earlier, const Moment& later) {
     if (earlier.cluster() == later.cluster() && earlier.arrived < later.waited) return true;
@@ -91,6 +96,24 @@ inline void note_read(Cell& cell, const Moment& moment, int place) {
     cell.read_place = place;
 }
 
+inline void fence_async() {
+    fences[host::current].push_back(now[host::current]);
+    now[host::current].fences++;
+}
+
+// A read by the tensor cores: `moment` is when a lane of the warp whose product it is starts the product, or has waited for
+// it. All lanes of that warp wait for it, so it stands for none of them alone.
+inline void note_async_read(Cell& cell, const Moment& moment, int place) {
+    const Moment& write = cell.write;
+    unsigned writer = write.block % unsigned(host::cluster_size) * blockDim.x + write.lane;
+    bool ordered = cell.write_place && before(write, moment);
+    if (ordered && (fences[writer].size() <= write.fences || !before(fences[writer][write.fences], moment)))
+        fail_at("no fence.proxy.async between a write and a product that reads it", place, cell.write_place);
+    unsigned mine = cell.readers & 1u << moment.lane % host::WARP;
+    note_read(cell, moment, place);
+    cell.readers &= ~(1u << moment.lane % host::WARP) | mine;
+}
+
 // `same`: the bytes hold this value already.
 inline void note_write(Cell& cell, const Moment& moment, int place, bool atomic, bool same) {
     bool one_value = same && cell.write_place == place && cell.write.block == moment.block &&
@@ -132,6 +155,7 @@ inline void forget_accesses() {
 inline void start_lane() {
     unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
     now[host::current] = Moment{block, threadIdx.x};
+    fences[host::current].clear();
     if (now[host::current].cluster() != running_cluster) {
         for (auto& cells : shared_cells) std::fill(cells.begin(), cells.end(), Cell{});
         std::fill(remote_place, remote_place + 8, 0);
