@@ -5,6 +5,7 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
@@ -49,15 +50,16 @@ check: $(INSTALLED) ## Check lint, format, types, imports, house rules.
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.house_rules
 
-# Two workers with one thread each: OpenMP threads that wait for a core spin, and slow down the other worker.
+# Workers have one thread each: OpenMP threads that wait for a core spin, and slow down the other workers. There is
+# one worker more than cores, since workers wait for processes that they start.
 # One worker runs all tests of a group, which share something that takes long to make.
 test test-all: export HF_HUB_OFFLINE ?= 1
 test test-all: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## Run the tests, except the slow ones.
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests.
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # Half an hour on two free cores. `make soak ARGS='kills --tries 6 --seed 7'` runs one part.
 soak: export HF_HUB_OFFLINE ?= 1

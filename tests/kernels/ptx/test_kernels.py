@@ -47,3 +47,12 @@ def test_a_missing_barrier_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, example.sources[0], "__syncthreads();  // all of the tile is zero", "// ")
     with pytest.raises(AssertionError, match=r"race of two writes: `st\.shared.*scatter\.cuh:"):
         example.check()
+
+
+def test_a_missing_fence_for_tensor_cores_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients of scores are written by threads, and read by the tensor cores of a warpgroup."""
+    example = BY_NAME["step on wgmma"]
+    fenced = "compute_losses(params, memory, state, tile);\n        show_to_tensor_cores();"
+    changed(monkeypatch, example.sources[0], fenced, fenced.partition("\n")[0])
+    with pytest.raises(AssertionError, match=r"no fence\.proxy\.async .*: `wgmma\.mma_async"):
+        example.check()

@@ -12,7 +12,7 @@ from xmcpipe.ops.cpu.simd import load, store
 from xmcpipe.ops.ffi import ffi_scores
 
 
-@njit
+@njit  # type: ignore[untyped-decorator]
 def sums_of(a: np.ndarray, b: np.ndarray, sums: np.ndarray, width: tuple[int, ...]) -> None:
     store(sums, 0, bfloat_pairs.dot_pairs(load(a, 0, width), load(b, 0, width), load(sums, 0, width)))
 
