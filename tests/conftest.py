@@ -46,11 +46,11 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """The id of a test with long bytes as a parameter: the parameter's name, which pytest numbers.
+    """The id of a test with bytes as a parameter: the parameter's name, which pytest numbers.
 
     The bytes of an archive hold the time, so the workers of a run would collect tests of different names.
     """
-    return argname if isinstance(val, bytes) and len(val) > 40 else None
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.fixture(scope="module")
