@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.processor import multiplies
 
 WHAT = ("forward", "backward", "step", "topk")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -102,6 +103,9 @@ def choose(device_type: str, quick: bool, options: dict[str, Any]) -> Grid:
     Raises XmcpipeError for a grid that can't be timed on that device.
     """
     default = QUICK if quick else CUDA if device_type == "cuda" else CPU
+    if device_type == "cpu" and not multiplies("bfloat16"):
+        # Nobody would multiply dense matrices of bfloat16 here: a ratio to their time says nothing.
+        default = replace(default, dtype=("float32",))
     grid = replace(default, **{key: value for key, value in options.items() if value is not None})
     if device_type != "cuda" and "float16" in grid.dtype:
         raise XmcpipeError("float16 is timed on CUDA only", "use float32 or bfloat16 on a CPU")

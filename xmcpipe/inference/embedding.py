@@ -16,7 +16,7 @@ from xmcpipe.data.embeddings import Embeddings, EmbeddingWriter
 from xmcpipe.data.shards.batches import HostBatch, collate, length_order
 from xmcpipe.data.shards.files import Shards
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.devices import autocast_dtype
 from xmcpipe.modeling.encoder import Pooling
 from xmcpipe.modeling.pieces import embed_documents
 
@@ -39,7 +39,7 @@ class Embedder:
     ) -> None:
         self.encoder, self.pooling, self.device = encoder.to(device).eval(), pooling, device
         self.piece_length = piece_length
-        self.autocast = AUTOCAST[precision]
+        self.autocast = autocast_dtype(precision, device.type)
 
     @torch.inference_mode()
     def embed(self, batch: HostBatch) -> Embeddings:

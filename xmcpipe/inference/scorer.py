@@ -16,7 +16,7 @@ from xmcpipe.data.terms import Terms, terms_of
 from xmcpipe.data.word_vocabulary import WordVocabulary
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference.best_piece import best_of_pieces, distinct_pieces, same_number_of_pieces
-from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.devices import autocast_dtype
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.topk import top_labels_of
 
@@ -32,7 +32,7 @@ class Scorer:
 
     def __init__(self, model: Model, device: torch.device, precision: str, label_chunk: int) -> None:
         self.model, self.device, self.label_chunk = model.to(device).eval(), device, label_chunk
-        self.autocast = AUTOCAST[precision]
+        self.autocast = autocast_dtype(precision, device.type)
         self._vocabulary = None if model.words is None else WordVocabulary(*model.words.arrays())
         if self.autocast is not None:
             _round_linear_weights(model.encoder, self.autocast)

@@ -24,6 +24,7 @@ from xmcpipe.memory.predicted import Floor, Plan
 from xmcpipe.memory.recipe_plan import RecipePlan, data_shape, encoder_name, plan_recipe
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.modeling.encoder import KNOWN, locate
+from xmcpipe.processor import multiplies
 
 PLAN_VERSION = 1  # of the files in the cache
 PLANNED = Path(__file__).with_name("planned.json")
@@ -68,9 +69,14 @@ def plan_identity(
         "train": to_table(configs["train"], keys="identity"),
         "data": asdict(data_shape(configs, artifacts, stated)),
         "encoder": _encoder(encoder),
-        "device": device,
+        "device": device if device != "cpu" else _cpu(configs["train"].precision),
     }
     return fingerprint("plan", PLAN_VERSION, described, {})
+
+
+def _cpu(precision: str) -> str:
+    """ "cpu", and what it computes in if that is not `precision`: then it stores no casts of the weights."""
+    return "cpu" if multiplies(precision) else "cpu, float32"
 
 
 def _encoder(name: str) -> str:

@@ -50,7 +50,8 @@ class CalibrateConfig:
     """Seed of the folds of held-out documents on which functions are compared."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Floating-point type in which the encoder and the scores are computed."""
+    """Floating-point type in which the encoder and the scores are computed. A processor without
+    instructions for it computes in float32."""
 
     batch_size: int = runtime(128)
     """Number of documents that are scored at a time."""

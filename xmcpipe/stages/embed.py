@@ -4,6 +4,7 @@ A head can then be trained on these embeddings in minutes, and whatever looks at
 stand out for a label, say) reads a file instead of running an encoder.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from xmcpipe.stages.stage import Result, Stage
 
 EMBEDDINGS_VERSION = 1
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class EmbedConfig:
@@ -29,7 +32,8 @@ class EmbedConfig:
     """How the encoder's output becomes one embedding: that of the first token (cls), or the mean of all."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Floating-point type in which the encoder computes; embeddings are stored as float16."""
+    """Floating-point type in which the encoder computes; embeddings are stored as float16. A
+    processor without instructions for it computes in float32."""
 
     batch_size: int = runtime(128)
     """Number of documents that are encoded at a time."""
@@ -42,7 +46,7 @@ class EmbedConfig:
         require_at_least(self, 1, "batch_size")
 
 
-# Long: seven imports, which only this stage needs.
+# Long: eight imports, which only this stage needs.
 def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Path) -> Result:
     """Write train, test and label .safetensors into `out`: float16 [N, E] each, rows as in the shards.
 
@@ -53,7 +57,7 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     from xmcpipe.data.embeddings import EmbeddingWriter, embeddings_path
     from xmcpipe.data.shards.files import SPLITS, Shards
     from xmcpipe.inference.embedding import Embedder, embed_rows
-    from xmcpipe.modeling.devices import pick_device
+    from xmcpipe.modeling.devices import arithmetic, pick_device, said_of
     from xmcpipe.modeling.encoder import load, load_tokenizer, require_vocabulary
     from xmcpipe.modeling.model import embedding_size
     from xmcpipe.progress import progress
@@ -66,6 +70,8 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
     most = max(documents.num_tokens for documents in splits.values())
     require_vocabulary(encoder, name, max(len(tokenizer), most))
     device, piece_length = pick_device(config.device), Pieces.of(tokenized).piece_length
+    if said := said_of(config.precision, device.type):
+        logger.info("embed: %s", said)
     embedder = Embedder(encoder, config.pooling, device, config.precision, piece_length)
     width, total = embedding_size(encoder), sum(map(len, splits.values()))
     scratch.mkdir(parents=True, exist_ok=True)
@@ -80,8 +86,13 @@ def run(config: EmbedConfig, inputs: Mapping[str, Path], out: Path, scratch: Pat
             embed_rows(embedder, documents, writers[split], pad_id, config.batch_size, bar.update)
     for split in splits:
         embeddings_path(scratch, split).rename(embeddings_path(out, split))
-    seconds = round(time.monotonic() - started, 1)
-    figures = {"documents": total, "width": width, "encoder": name, "seconds": seconds}
+    figures = {
+        "documents": total,
+        "width": width,
+        "encoder": name,
+        "arithmetic": arithmetic(config.precision, device.type),
+        "seconds": round(time.monotonic() - started, 1),
+    }
     return Result(figures, {embeddings_path(out, split).name: len(rows) for split, rows in splits.items()})
 
 

@@ -62,7 +62,8 @@ class PredictConfig:
     """Labels that are never predicted, as in predict.allow."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Floating-point type in which the encoder and the scores are computed."""
+    """Floating-point type in which the encoder and the scores are computed. A processor without
+    instructions for it computes in float32."""
 
     batch_size: int = runtime(128)
     """Number of documents that are scored at a time."""

@@ -47,7 +47,7 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     """
     from xmcpipe.data.vocabulary_file import write_counted
     from xmcpipe.memory.measure import FirstStepsMeter
-    from xmcpipe.modeling.devices import pick_device
+    from xmcpipe.modeling.devices import pick_device, said_of
     from xmcpipe.modeling.encoder import load_tokenizer
     from xmcpipe.modeling.saved import save_model
     from xmcpipe.training.build import new_model
@@ -62,6 +62,9 @@ def run(table: TrainTable, inputs: Mapping[str, Path], out: Path, scratch: Path)
     tokenizer = load_tokenizer(str(shards / "tokenizer"))
     encoder_name = table.encoder.name or tokenized["encoder"]
     config = _chosen(table, inputs, encoder_name)
+    said = said_of(config.precision, device.type, stored=config.memory == "light")
+    if said and not config.encoder.frozen:
+        logger.info("train: %s", said)
     embeddings = _embeddings(config, encoder_name, inputs)
     frozen = embeddings if config.encoder.frozen else None
     feed = Feed(shards, config, tokenizer.pad_token_id or 0, device, frozen)
@@ -231,6 +234,7 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
     `first_connections` is the fraction of the initial connections that no rewiring has replaced.
     """
     from xmcpipe.memory.compare import memory_figures
+    from xmcpipe.modeling.devices import arithmetic
 
     state, head, heads = trainer.progress, trainer.model.head, trainer.model.heads
     # Others are not a function of the seed, with which they could be compared.
@@ -247,6 +251,7 @@ def _figures(trainer: "Trainer", meter: "FirstStepsMeter", device: "torch.device
         "head": head.shape.kind,
         "head_parameters": sum(each.num_parameters for each in heads),
         "head_bytes": sum(each.num_bytes for each in heads),
+        "arithmetic": arithmetic(trainer.config.precision, device.type),
         "encoder_parameters": sum(p.numel() for p in trainer.model.encoder.parameters()),
         "seconds": round(state.seconds, 1),
         "seconds_per_step": round(state.seconds / max(state.step, 1), 4),

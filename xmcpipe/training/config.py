@@ -95,7 +95,7 @@ class TrainTable:
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Precision of the arithmetic (autocast; float16 uses a loss scaler), and with memory = "light" also of
-    the weights."""
+    the weights. A processor without instructions for it computes in float32."""
 
     label_chunk: int = 32768
     """Number of labels that are scored at a time; it limits the scores in memory to batch_size x label_chunk

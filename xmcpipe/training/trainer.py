@@ -70,7 +70,7 @@ class Trainer:
         self.total_steps = feed.steps_per_epoch * config.epochs
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
-        self.updates = updates_of(config, model, device)
+        self.updates = updates_of(config, model, device, device_type)
         # Features of 16 bits pay off on the tensor cores of a GPU; on a CPU the head reads float32.
         half = AUTOCAST[config.precision] if (device_type or device.type) == "cuda" else None
         self.average = Average(config, model)

@@ -23,7 +23,7 @@ from xmcpipe.inference.bundle import Bundle
 from xmcpipe.inference.scorer import CPU_BATCH_TOKENS
 from xmcpipe.inference.selection import Selection
 from xmcpipe.inference.text_encoding import TokenLists
-from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.devices import AUTOCAST, autocast_dtype
 from xmcpipe.modeling.encoder import from_config
 
 BLOCK = 500  # texts
@@ -94,7 +94,7 @@ def floor(bundle: Bundle, lists: TokenLists, batch_size: int) -> float:
 @torch.inference_mode()
 def in_order(encoder: Any, lists: TokenLists, precision: str) -> float:
     """Seconds of the encoder of transformers, 32 texts at a time."""
-    rows, autocast = np.arange(len(lists.lengths)), AUTOCAST[precision]
+    rows, autocast = np.arange(len(lists.lengths)), autocast_dtype(precision, "cpu")
     inputs = [lists.batch(rows[begin : begin + 32]) for begin in range(0, len(rows), 32)]
     started = time.process_time()
     with torch.autocast("cpu", autocast, enabled=autocast is not None):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from xmcpipe import processor
 from xmcpipe.benchmark import grid
 from xmcpipe.benchmark.grid import Grid, Shape, choose
 from xmcpipe.errors import XmcpipeError
@@ -36,12 +37,17 @@ def test_an_impossible_grid_is_one_line(settings: dict[str, Any], words: str) ->
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_grid_is_the_devices_and_options_override_it() -> None:
+def test_the_default_grid_is_the_devices_and_options_override_it(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = {"labels": None, "fan_in": None}
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
     assert choose("cpu", False, nothing) == grid.CPU
     assert choose("cuda", False, nothing) == grid.CUDA
     assert choose("cuda", True, nothing) == grid.QUICK
     assert choose("cpu", True, {"labels": (7,)}) == replace(grid.QUICK, labels=(7,))
+    monkeypatch.setattr(processor, "cpu_flags", frozenset)
+    assert choose("cpu", False, nothing) == replace(grid.CPU, dtype=("float32",))
+    assert choose("cuda", False, nothing) == grid.CUDA
+    assert choose("cpu", False, {"dtype": ("bfloat16",)}).dtype == ("bfloat16",)
 
 
 def test_float16_is_for_cuda() -> None:

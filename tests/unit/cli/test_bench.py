@@ -24,7 +24,8 @@ def _small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_table_json_and_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = CliRunner().invoke(app, ["bench", *SMALL, "--device", "cpu", "--out", str(tmp_path / "a" / "b")])
+    options = ["--dtype", "float32,bfloat16", "--device", "cpu", "--out", str(tmp_path / "a" / "b")]
+    result = CliRunner().invoke(app, ["bench", *SMALL, *options])
     assert result.exit_code == 0, result.output
     assert "L 60 · K 8 · D 16 · B 3 · bfloat16" in result.stdout
     assert "embedding_bag" in result.stdout

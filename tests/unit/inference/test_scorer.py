@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xmcpipe.data.shards.batches import token_batches
 from xmcpipe.inference.scorer import Scorer
-from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.devices import autocast_dtype
 from xmcpipe.modeling.saved import load_model
 
 
@@ -35,7 +35,8 @@ def test_token_batches_hold_every_row_once_and_keep_both_limits(
 def test_weights_rounded_in_advance_give_the_same_embedding(model_folder: Path, precision: str) -> None:
     ids, mask = np.array([[2, 9, 11, 12, 3], [2, 8, 7, 3, 0]]), np.array([[1] * 5, [1, 1, 1, 1, 0]])
     model, _ = load_model(model_folder)
-    with torch.inference_mode(), torch.autocast("cpu", AUTOCAST[precision]):
+    dtype = autocast_dtype(precision, "cpu")
+    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype is not None):
         expected = model.embed(torch.from_numpy(ids), torch.from_numpy(mask))
     scorer = Scorer(model, torch.device("cpu"), precision, 1000)
     assert torch.equal(scorer.embed(ids, mask), expected)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.encoders import HIDDEN, write_encoder
+from xmcpipe import processor
 from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.config import from_table
 from xmcpipe.data.embeddings import EmbeddingWriter, embeddings_path, read_embeddings
@@ -80,6 +81,20 @@ def test_each_row_is_what_the_encoder_makes_of_that_document_alone(
                 hidden = encoder(input_ids=ids).last_hidden_state
             alone = pool(hidden, torch.ones_like(ids), pooling)[0]
             np.testing.assert_allclose(embeddings[row], alone.numpy(), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("flag", ["avx2", "avx512_bf16"])
+def test_bfloat16_is_computed_where_the_processor_has_it(
+    shards: Path, tmp_path: Path, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({flag}))
+    paths = [embeddings_path(tmp_path / name / "out", "train") for name in ("float32", "bfloat16")]
+    run(shards, tmp_path / "float32")
+    result = run(shards, tmp_path / "bfloat16", precision="bfloat16")
+    assert result.figures["arithmetic"] == ("float32" if flag == "avx2" else "bfloat16")
+    exact, found = map(read_embeddings, paths)
+    assert np.array_equal(exact, found) == (flag == "avx2")
+    np.testing.assert_allclose(found, exact, atol=0.1)
 
 
 @pytest.mark.parametrize("block", [0, 1, 4])

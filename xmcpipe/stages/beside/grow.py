@@ -84,7 +84,8 @@ class GrowConfig(TableKeys, Files):
     """Seed with which documents of the training are drawn."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Floating-point type in which the encoder computes."""
+    """Floating-point type in which the encoder computes. A processor without instructions for it computes in
+    float32."""
 
     device: str = runtime("auto")
     """Device to run on, such as "cpu" or "cuda"; "auto" uses a GPU if there is one."""

@@ -49,7 +49,9 @@ class LightUpdates:
     autocast: torch.dtype | None = None
     loss_scale = 1.0
 
-    def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, model: Model, device: torch.device, device_type: str = ""
+    ) -> None:
         assert model.head.updates_in_place, "TrainConfig has checked the head's kind"
         self.config, self.model = config, model
         # One for each head; forward updates them, so autograd must not.

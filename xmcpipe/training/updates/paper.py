@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcpipe.modeling.devices import AUTOCAST
+from xmcpipe.modeling.devices import autocast_dtype
 from xmcpipe.modeling.fused import chunked_loss
 from xmcpipe.modeling.model import Model
 from xmcpipe.modeling.tensors import TensorFile
@@ -31,10 +31,12 @@ from xmcpipe.training.updates.optimizer import (
 class PaperUpdates:
     """The Updates (see `protocol`) of "paper"; with float16 they use a loss scaler."""
 
-    def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, model: Model, device: torch.device, device_type: str = ""
+    ) -> None:
         self.config, self.model = config, model
         self.words = AllWords(model, config.head)
-        self.autocast = AUTOCAST[config.precision]
+        self.autocast = autocast_dtype(config.precision, device_type or device.type)
         # The names are part of the checkpoint's format.
         self.named_optimizers = {"classifier": classifier_optimizer(model, config.head, config.auxiliary)}
         if encoder_groups(model, config.encoder):  # none if the encoder is frozen
