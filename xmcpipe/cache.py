@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from xmcpipe.home import expanded
+
 VARIABLE = "XMCPIPE_CACHE"
 
 
@@ -12,7 +14,7 @@ def folder(part: str) -> Path:
     The cache is $XMCPIPE_CACHE if that is set, else `xmcpipe` in the user's cache folder (XDG).
     """
     if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser() / part
+        return expanded(chosen) / part
     home = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore relative paths.
     return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xmcpipe" / part

@@ -25,6 +25,7 @@ from typing import Any, get_type_hints
 
 from xmcpipe.config import from_table, nearest
 from xmcpipe.errors import XmcpipeError, require_file
+from xmcpipe.home import expanded
 from xmcpipe.keys import key_hint
 from xmcpipe.stages import catalog as stage_catalog
 from xmcpipe.stages.stage import Stage
@@ -158,7 +159,7 @@ def _resolve_keys(keys: dict[str, Any], config_class: type, folder: Path) -> Non
         if isinstance(value, dict) and dataclasses.is_dataclass(hints[field.name]):
             _resolve_keys(value, hints[field.name], folder)
         elif kind and isinstance(value, str) and value:
-            path = folder / Path(value).expanduser()
+            path = folder / expanded(value)
             # The name of an encoder may also be a hub id, which looks like a relative path; a model may be
             # named by its recipe.
             exists = path.is_dir() or (kind == "model" and path.is_file())

@@ -11,6 +11,7 @@ from typing import Any
 from xmcpipe.api.chains import ModelFolders, model_of
 from xmcpipe.config import from_table
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.home import expanded
 from xmcpipe.json_file import read_json_object
 from xmcpipe.recipe import load as load_recipe
 from xmcpipe.stages.predict import PredictConfig
@@ -48,7 +49,7 @@ def find_model(
 ) -> tuple[ModelFolders, PredictConfig]:
     """Where a model is, and its table [predict] with the values of `given` that aren't None."""
     keys = {name: value for name, value in given.items() if value is not None}
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.is_dir():
         return ModelFolders(path), _copied(path, keys)
     if path.suffix != ".toml" and (len(path.parts) > 1 or isinstance(model, os.PathLike)):

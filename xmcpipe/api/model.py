@@ -21,6 +21,7 @@ from xmcpipe.artifacts.store import Artifact
 from xmcpipe.artifacts.verified import require_whole
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.home import expanded
 from xmcpipe.stages.predict import PredictConfig, require_calibration_of
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def load(
         raise XmcpipeError(f"expected the path of a model or recipe, got {type(model).__name__}", "a string")
     folders, config = find_model(model, {"device": device, "precision": precision, "order": order}, store)
     if calibration is not None:
-        folders = ModelFolders(folders.model, Path(calibration).expanduser())
+        folders = ModelFolders(folders.model, expanded(calibration))
     if verify:
         for folder in filter(None, (folders.model, folders.calibration)):
             if (folder / FILE_NAME).is_file():

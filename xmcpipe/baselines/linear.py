@@ -26,8 +26,8 @@ from xmcpipe.baselines.config import BaselineConfig
 from xmcpipe.baselines.documents import Documents
 from xmcpipe.baselines.features import tfidf
 from xmcpipe.baselines.ranking import Best, Float32s, Ranking
-from xmcpipe.cores import usable_cores
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.progress import progress
 from xmcpipe.signals import blocked
 

@@ -12,7 +12,7 @@ from xmcpipe.baselines.documents import Documents
 from xmcpipe.baselines.labelled import Labelled
 from xmcpipe.baselines.libraries import import_library, quiet_library
 from xmcpipe.baselines.ranking import Ranking, ranking_of
-from xmcpipe.cores import usable_cores
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.progress import progress
 
 ROWS = 1024  # test documents between two updates of the progress bar

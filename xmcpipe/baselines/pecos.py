@@ -11,8 +11,8 @@ from xmcpipe.baselines.documents import Documents
 from xmcpipe.baselines.labelled import Labelled
 from xmcpipe.baselines.libraries import import_library, quiet_library
 from xmcpipe.baselines.ranking import Ranking, ranking_of
-from xmcpipe.cores import usable_cores
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.progress import progress
 
 FIRST_BAD_SCIPY = (1, 14)  # libpecos 1.2 reads a module that SciPy removed, and states this limit itself

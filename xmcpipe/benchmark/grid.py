@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.processor import multiplies
+from xmcpipe.machine.processor import multiplies
 
 WHAT = ("forward", "backward", "step", "topk")
 DTYPES = ("float32", "bfloat16", "float16")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import xmcpipe
-from xmcpipe.cores import usable_cores
+from xmcpipe.machine.cores import usable_cores
 
 
 def facts(device: torch.device) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from xmcpipe.cli.commands.stages import stage_command
 from xmcpipe.cli.examples import example_lines
 from xmcpipe.cli.output import error_line, show_log
 from xmcpipe.cli.shown import echo
-from xmcpipe.cores import set_thread_defaults
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine.cores import set_thread_defaults
 from xmcpipe.stages import catalog
 from xmcpipe.stages.disk import disk_error
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xmcpipe.clustering.partition import Float32s, Int32s, Int64s, boundaries, cut
-from xmcpipe.cores import usable_cores
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.progress import progress
 
 BATCH_BYTES = 16 << 20  # bytes of the vectors of nodes that are split together

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from xmcpipe import cache
-from xmcpipe.cores import usable_cores
 from xmcpipe.doctor.finding import Finding
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.memory.predicted import Plan
 from xmcpipe.memory.recipe_plan import RecipePlan
 

@@ -20,11 +20,11 @@ from xmcpipe.artifacts.fingerprint import fingerprint, sha256_of_file
 from xmcpipe.artifacts.store import Artifact
 from xmcpipe.config import to_table
 from xmcpipe.json_file import parse_json
+from xmcpipe.machine.processor import multiplies
 from xmcpipe.memory.predicted import Floor, Plan
 from xmcpipe.memory.recipe_plan import RecipePlan, data_shape, encoder_name, plan_recipe
 from xmcpipe.memory.shape import DataShape
 from xmcpipe.modeling.encoder import KNOWN, locate
-from xmcpipe.processor import multiplies
 
 PLAN_VERSION = 1  # of the files in the cache
 PLANNED = Path(__file__).with_name("planned.json")

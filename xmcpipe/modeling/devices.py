@@ -7,7 +7,7 @@ least as exact.
 import torch
 
 from xmcpipe.errors import XmcpipeError
-from xmcpipe.processor import NAMES, multiplies
+from xmcpipe.machine.processor import NAMES, multiplies
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}  # None: no autocast
 

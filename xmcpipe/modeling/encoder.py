@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.home import expanded
 from xmcpipe.json_file import read_bounded, read_json_object
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def locate(name: str) -> str:
     """
     if name.startswith(PACKAGE):
         return str(_folder_in_package(name.removeprefix(PACKAGE)))
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         if not any((folder / file).is_file() for file in ("config.json", "tokenizer_config.json")):
             raise XmcpipeError(

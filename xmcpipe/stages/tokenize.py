@@ -59,8 +59,8 @@ def run(config: TokenizeConfig, inputs: Mapping[str, Path], out: Path, scratch: 
     Raises XmcpipeError for an encoder without a fast tokenizer, and for a `max_length` that leaves no space
     in addition to the special tokens, or that exceeds the positions of the encoder.
     """
-    from xmcpipe.cores import usable_cores
     from xmcpipe.data.shards.encoding_pool import encode_shards
+    from xmcpipe.machine.cores import usable_cores
 
     raw = inputs["raw"]
     tokenizer = _fast_tokenizer(config)

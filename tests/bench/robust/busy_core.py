@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from xmcpipe.cores import THREADS, WAITING, usable_cores
+from xmcpipe.machine.cores import THREADS, WAITING, usable_cores
 
 WAYS = {
     "spinning (OpenMP's default)": {},

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from xmcpipe import processor
 from xmcpipe.benchmark import grid
 from xmcpipe.benchmark.grid import Grid, Shape, choose
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine import processor
 from xmcpipe.ops.topology import MAX_FEATURES
 
 

@@ -1,6 +1,7 @@
 """`xmcpipe init`: it says what it saw, writes a recipe that the other commands run, overwrites nothing."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,45 @@ def test_the_recipe_runs_as_it_is(cli: Any, init: Any) -> None:
     assert settings["steps"] == figures["steps"]
 
 
+def test_it_runs_beside_its_files_in_another_folder(cli: Any, init: Any, tmp_path: Path) -> None:
+    (tmp_path / "my data").mkdir()
+    write_table(tmp_path / "my data" / "~papers.jsonl")
+    done = init("--train", "my data/~papers.jsonl", "-o", "my data/a recipe.toml")
+    assert done.exit_code == 0, done.output
+    assert "next       xmcpipe run 'my data/a recipe.toml'" in done.stdout
+    (tmp_path / "my data").rename(tmp_path / "moved")
+    ran = cli("run", "moved/a recipe.toml", "--to", "import", "--json")
+    assert ran.exit_code == 0, ran.output
+    assert (
+        json.loads(ran.stdout)["stages"][0]["figures"]
+        == json.loads(init("--train", "papers.jsonl", "--json").stdout)["found"]["figures"]
+    )
+
+
+def test_files_elsewhere_are_named_by_their_whole_path(init: Any, tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    assert init("--train", "papers.jsonl", "-o", "recipes/a.toml").exit_code == 0
+    made = tomllib.loads((tmp_path / "recipes" / "a.toml").read_text())
+    assert made["import"]["train"] == str(tmp_path / "papers.jsonl")
+
+
+def test_run_ends_with_commands_that_work(cli: Any, init: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    init("--train", "papers.jsonl", "-o", "my recipe.toml")
+    ran = cli("run", "my recipe.toml", "--set", "train.epochs=1", "--store", "another store")
+    assert ran.exit_code == 0, ran.output
+    *_, predict, report = ran.stdout.splitlines()
+    assert predict.startswith(
+        "next  xmcpipe predict 'my recipe.toml' --set train.epochs=1 --store 'another store' "
+    )
+    labelled = cli(*shlex.split(predict)[2:], "--json")
+    assert labelled.exit_code == 0, labelled.output
+    assert json.loads(labelled.stdout)["labels"]
+    reported = cli(*shlex.split(report)[1:])
+    assert reported.exit_code == 0, reported.output
+    assert Path("report.html").is_file()
+
+
 def test_plan_says_the_same_values(cli: Any, init: Any) -> None:
     found = json.loads(init("--train", "papers.jsonl", "--json").stdout)
     sizes = ("--labels", found["found"]["labels"], "--documents", found["found"]["documents"])
@@ -107,8 +147,8 @@ def test_options_of_the_import_are_in_the_recipe(init: Any, tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     table = tomllib.loads(Path("recipe.toml").read_text())["import"]
     assert table == {
-        "train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl"), "text": ["title"],
-        "leaked": "keep", "label_table": str(tmp_path / "names.tsv"), "label_header": False,
+        "train": "train.jsonl", "test": "test.jsonl", "text": ["title"],
+        "leaked": "keep", "label_table": "names.tsv", "label_header": False,
     }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_all_means_the_common_architectures() -> None:
 @pytest.mark.usefixtures("compiler")
 def test_many_kernels_are_compiled_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "JOBS_PER_PROCESS", 1)
-    monkeypatch.setattr("xmcpipe.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("xmcpipe.machine.cores.usable_cores", lambda: 2)
     # A spawned process has the package's own folder of kernels.
     monkeypatch.setattr(kernel_source, "FOLDERS", (kernel_source._PACKAGE.parent / "kernels",))
     scores = Kernel("ffi_grad_features_sum", threads=256, file="ffi_grad_features.cu")

@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from xmcpipe.cli.app import app
-from xmcpipe.cores import usable_cores
 from xmcpipe.doctor import gpu, room
 from xmcpipe.doctor.encoder import encoder
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.memory.predicted import Floor, Plan
 from xmcpipe.memory.recipe_plan import RecipePlan
 from xmcpipe.memory.shape import DataShape

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from xmcpipe import processor
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine import processor
 from xmcpipe.modeling.devices import arithmetic, autocast_dtype, pick_device, said_of
 
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.encoders import HIDDEN, write_encoder
-from xmcpipe import processor
 from xmcpipe.artifacts.manifest import Manifest
 from xmcpipe.config import from_table
 from xmcpipe.data.embeddings import EmbeddingWriter, embeddings_path, read_embeddings
@@ -21,6 +20,7 @@ from xmcpipe.data.shards.files import ShardWriter, shard_path
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.inference import embedding
 from xmcpipe.inference.embedding import Embedder
+from xmcpipe.machine import processor
 from xmcpipe.modeling.encoder import Pooling, load, pool
 from xmcpipe.stages.embed import EMBED, EmbedConfig
 from xmcpipe.stages.stage import Result

@@ -1,5 +1,7 @@
 """`run` and `status`: make all artifacts of a recipe, or show which of them exist."""
 
+import os
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +83,19 @@ def run(
     elif metrics is not None:
         echo()
         print_metrics(metrics)
+        if any(outcome["kind"] == "model" for outcome in facts):
+            _print_next(name, settings or [], store)
+
+
+def _print_next(recipe: str, settings: list[str], store: Path) -> None:
+    """Print what to do with the trained model, as commands to be copied."""
+    words = [recipe, *(word for setting in settings for word in ("--set", setting))]
+    if store != Path(os.environ.get("XMCPIPE_STORE") or STORE):
+        words += ["--store", str(store)]
+    named = shlex.join(words)
+    echo()
+    echo(f"next  xmcpipe predict {named} --text '…'")
+    echo(f"      xmcpipe report {named} -o report.html")
 
 
 def status(

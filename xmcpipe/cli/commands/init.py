@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,13 +52,14 @@ def init(
 
     _require_writable(out, force)
     keys = importing.import_keys(options)
-    # The recipe may be run from another folder.
-    absolute = {name: str(Path(keys[name]).absolute()) for name in FILES if name in keys}
-    imported = from_table(ImportConfig, {**keys, **absolute}, "import")
+    imported = from_table(ImportConfig, keys, "import")
     encoder_width = width(encoder)
     with quiet_import():  # its line of counts is repeated below, wrapped
         found = survey(imported, encoder)
-    drafted = draft(imported, found, encoder, encoder_width)
+    named: dict[str, Any] = {
+        key: _beside(Path(value), out) for key in FILES if (value := getattr(imported, key)) is not None
+    }
+    drafted = draft(dataclasses.replace(imported, **named), found, encoder, encoder_width)
     name = _name(imported)
     _write(out, recipe_text(name, _heading(found, out), drafted.tables))
     if as_json:
@@ -88,6 +90,13 @@ def _write(out: Path, text: str) -> None:
         ) from error
 
 
+def _beside(path: Path, recipe: Path) -> str:
+    """How the recipe names a file: relative, if it is in the recipe's folder, so that both can move."""
+    path, folder = path.absolute(), recipe.absolute().parent
+    relative = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    return f"./{relative}" if relative.startswith("~") else relative
+
+
 def _name(imported: ImportConfig) -> str:
     """The name of the recipe: that of the file or folder, without its extensions."""
     stem = Path(str(imported.train or imported.folder)).name.split(".")[0]
@@ -96,7 +105,7 @@ def _name(imported: ImportConfig) -> str:
 
 def _heading(found: Survey, out: Path) -> list[str]:
     return [
-        f"Written by `xmcpipe init`. Run it with `xmcpipe run {out.name}`.",
+        f"Written by `xmcpipe init`. Run it with `xmcpipe run {shlex.quote(out.name)}`.",
         f"{found.documents:,} training and {found.test:,} test documents, {found.labels:,} labels, "
         f"{found.labels_a_document:g} labels a document.",
     ]
@@ -118,6 +127,7 @@ def _lines(out: Path, found: Survey, drafted: Draft, imported: ImportConfig) -> 
     if imported.label_table is not None:
         labels += f" and {found.figures['labels_without_text']:,} without text"
     tokens = f"{found.tokens_median:,} in the median, {found.tokens_95:,} or fewer in 95 of 100 texts"
+    typed = shlex.quote(str(out))
     steps = f"{train.epochs:,} epochs, {drafted.steps.total:,} steps, {train.warmup_steps:,} of warm-up"
     return [
         ("documents", f"{found.documents:,} to train, {found.test:,} to test"),
@@ -127,8 +137,8 @@ def _lines(out: Path, found: Survey, drafted: Draft, imported: ImportConfig) -> 
         ("training", steps + ends),
         ("layer", f"fan-in {train.head.fan_in:,}, {rewiring}"),
         ("wrote", str(out)),
-        ("memory", f"xmcpipe plan {out} --labels {found.labels} --documents {found.documents}"),
-        ("next", f"xmcpipe run {out}"),
+        ("memory", f"xmcpipe plan {typed} --labels {found.labels} --documents {found.documents}"),
+        ("next", f"xmcpipe run {typed}"),
     ]
 
 

@@ -8,9 +8,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-from xmcpipe.cores import usable_cores
 from xmcpipe.data.shards.tokenizing import Lengths, ShardTask, encode_shard
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.machine.cores import usable_cores
 from xmcpipe.signals import blocked
 
 

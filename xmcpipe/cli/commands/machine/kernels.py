@@ -119,7 +119,7 @@ def _of_this_machine() -> list[str]:
 
 def _compiled(jobs: list[tuple["Variant", str]]) -> Iterator[tuple["Variant", str, "Cubin"]]:
     """Each job with its cubin, in order; many missing cubins are compiled by several processes."""
-    from xmcpipe.cores import usable_cores
+    from xmcpipe.machine.cores import usable_cores
     from xmcpipe.ops.nvrtc.compiler import compile_kernel, is_cached
 
     num_missing = sum(not is_cached(variant, name) for variant, name in jobs)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xmcpipe import cores
-from xmcpipe.cores import THREADS, WAITING, group_limits, set_thread_defaults, usable_cores
+from xmcpipe.machine import cores
+from xmcpipe.machine.cores import THREADS, WAITING, group_limits, set_thread_defaults, usable_cores
 
 
 def limits(folder: Path, membership: str, files: dict[str, str]) -> list[float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xmcpipe import processor
-from xmcpipe.processor import cpu_flags, multiplies
+from xmcpipe.machine import processor
+from xmcpipe.machine.processor import cpu_flags, multiplies
 
 ZEN_3 = "processor\t: 0\nflags\t\t: fpu sse2 avx2 sha_ni\n\nprocessor\t: 1\nflags\t\t: amx_bf16\n"
 ZEN_4 = "flags\t\t: avx512f avx512_bf16\n"
