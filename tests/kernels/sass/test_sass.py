@@ -80,6 +80,16 @@ def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: st
         assert not [start for start in NARROW_LOADS if has(opcodes, start)]
 
 
+@pytest.mark.parametrize("features", [768, 384])
+def test_products_of_a_warpgroup_run_in_fours(features: int) -> None:
+    """If ptxas can't tell when sums are used, it waits after each product, and the log alone says so."""
+    variant = KERNELS["ffi_step_wgmma"].variant(FEATURES=features)
+    cubin = compiler.compile_kernel(variant, "sm_90")
+    products = [each for each in disassemble(cubin.code, "ffi_step_wgmma") if each.name == "HGMMA"]
+    ends = [i for i, each in enumerate(products) if "gsb0" in each.operands]
+    assert ends == list(range(3, len(products), 4))
+
+
 def test_a_cluster_exchanges_gradients_by_wide_stores_and_barriers() -> None:
     variant = KERNELS["ffi_step_cluster"].variant(CLUSTER=2)
     cubin = compiler.compile_kernel(variant, "sm_90")
