@@ -82,6 +82,12 @@ def _step_of_warpgroups() -> None:
     test_step_wgmma.check_whole(kind, whole_case(41, 3 * test_step_wgmma.TILE + 37, 383, 72, BFLOAT16))
 
 
+def _step_of_paired_warpgroups() -> None:
+    """The same, of two clusters; the last tile has a label of the second block."""
+    kind = test_step_wgmma.PAIR
+    test_step_wgmma.check_whole(kind, whole_case(105, 3 * test_step_wgmma.TILE + 33, 383, 72, BFLOAT16))
+
+
 def _topk() -> None:
     test_topk_kernel.test_rising_scores_cut_the_list_at_every_tile()
 
@@ -122,6 +128,7 @@ EXAMPLES = [
     Example("step with rounded gradients", ("ffi_step.cu",), _rounded_step),
     Example("step in clusters", ("ffi_step_cluster.cu",), _step_in_clusters),
     Example("step on wgmma", ("wgmma/ffi_step_wgmma.cu",), _step_of_warpgroups),
+    Example("step on wgmma in clusters", ("wgmma/ffi_step_wgmma.cu",), _step_of_paired_warpgroups),
     Example("top k", ("ffi_topk.cu",), _topk),
     Example("top k, merge", ("ffi_topk.cu",), _merge),
     Example("rewire", ("ffi_rewire.cu",), _rewire),
