@@ -41,8 +41,8 @@
 //        0  x   [FEATURES][BATCH]                98,304 bytes
 //    98304  w   [FEATURES / 64][TILE][64]        98,304; dw [32][FEATURES] float32 in their place
 //   196608  g   [TILE][BATCH]                     8,192
-//   204800  scores, sent between warpgroups      16,384
-//   221184  positive_bits, and the block's state
+//   204800  positive_bits                           512
+//   205312  the block's state (wgmma/exchange.cuh), and behind it scores, sent between warpgroups, 16,384
 #pragma once
 #include "step/parameters.cuh"
 
@@ -64,8 +64,7 @@ struct SharedMemory {
 __device__ __forceinline__ SharedMemory layout_of(unsigned char* memory) {
     unsigned char* work = memory + FEATURES * BATCH * 2;
     half_t* g = (half_t*)(work + W_BYTES);
-    float* scores = (float*)(g + TILE * BATCH);
-    return SharedMemory{(half_t*)memory, (half_t*)work, scores, (float*)work, g, (u32*)(scores + TILE * BATCH)};
+    return SharedMemory{(half_t*)memory, (half_t*)work, nullptr, (float*)work, g, (u32*)(g + TILE * BATCH)};
 }
 #else
 __device__ __forceinline__ SharedMemory layout_of(unsigned char* memory) {

@@ -1,19 +1,13 @@
-// The step on wgmma: from partial scores to the gradients g of the loss, and the update of the biases.
+// The step on wgmma: from partial scores to the gradients g of the loss.
 //
 // A thread's sums of scores are those of two labels, `row` of `sum_place` and 8 below it, and of all rows of the batch, a pair of
 // rows for each 8. Warpgroup 0 takes the first 32 rows, warpgroup 1 the others: each sends the other one's partial sums to
 // the thread that has the same labels and pairs.
 #pragma once
-#include "wgmma/products.cuh"
+#include "wgmma/exchange.cuh"
 
 #define ROWS_OF_WARPGROUP (BATCH / 2)
 #define KEPT (BATCH / 4)  // of a thread's sums
-
-// What is behind the arrays of step/layout.cuh.
-struct alignas(16) WarpgroupState {
-    StepState step;
-    float bias_sum[2][TILE];  // gradients of the tile's biases, over the rows of each warpgroup
-};
 
 // The place of a thread's sums for its warpgroup, four at a time.
 __device__ __forceinline__ float4* place_of(float* scores, int warpgroup) {
@@ -69,6 +63,7 @@ __device__ __forceinline__ float pair_gradients(const SharedMemory& memory, floa
 __device__ __forceinline__ void compute_losses(const Parameters& params, const SharedMemory& memory, WarpgroupState& state,
                                                int tile) {
     TileRange range = tile_range(params, tile);
+    RowRange rows = row_range(params.batch);
     SumPlace place = sum_place();
     const float4* from = place_of(memory.scores, place.warpgroup);
     float loss_sum = 0.0f, gradient_sum[2] = {0.0f, 0.0f};
@@ -78,11 +73,12 @@ __device__ __forceinline__ void compute_losses(const Parameters& params, const S
         int row = place.warpgroup * ROWS_OF_WARPGROUP + 8 * i + place.column;
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            int label = place.row + 8 * r, num_rows = label < range.num_labels ? params.batch.rows : 0;
+            int label = place.row + 8 * r, num_rows = label < range.num_labels ? rows.count : 0;
             u64 number = (u64)(params.labels.first_label + range.label + label);
             float bias = state.step.bias[label];
             gradient_sum[r] += pair_gradients(memory, (r ? score.z : score.x) + bias, (r ? score.w : score.y) + bias, label,
-                                              row, num_rows, gradient_random_bits(state.step.rounding_key, number, row),
+                                              row, num_rows,
+                                              gradient_random_bits(state.step.rounding_key, number, rows.first + row),
                                               loss_sum);
         }
     }
@@ -93,14 +89,4 @@ __device__ __forceinline__ void compute_losses(const Parameters& params, const S
         if (place.column == 0) state.bias_sum[place.warpgroup][place.row + 8 * r] = gradient_sum[r];
     }
     state.step.loss_sum[thread_index()] += loss_sum;
-}
-
-// The SGD step of the tile's biases.
-__device__ __forceinline__ void update_biases(const Parameters& params, const WarpgroupState& state, int tile) {
-    TileRange range = tile_range(params, tile);
-    int label = thread_index();
-    if (!params.layer.bias_L || label >= range.num_labels) return;
-    const Sgd& sgd = state.step.sgd;
-    float sum = state.bias_sum[0][label] + state.bias_sum[1][label];
-    params.layer.bias_L[range.label + label] = state.step.bias[label] - sgd.rate * sgd.scale * sum;
 }

@@ -45,7 +45,7 @@ __device__ __forceinline__ u64 operand_at(const void* start, int further = PATTE
 #else
     u64 address = (u32)__cvta_generic_to_shared(start);
 #endif
-    return 1ull << 62 | (u64)(PATTERN_BYTES / 16) << 32 | (u64)(further / 16) << 16 | address / 16;
+    return 1ull << 62 | (u64)(PATTERN_BYTES / 16) << 32 | (u64)(further / 16) << 16 | (address / 16 & 0x3FFF);
 }
 
 #define SUMS_16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"

@@ -59,16 +59,18 @@ __device__ __forceinline__ void multiply_grad_weight(float* dw, const half_t* g,
     }
 }
 
-// Writes dX of the block to `out` [rows, num_features].
+// Writes dX of the block's rows to `out` [all rows, num_features].
 __device__ __forceinline__ void store_grad_features(float* out, const GradFeatures& dx, const Batch& batch) {
     SumPlace place = sum_place();
+    RowRange rows = row_range(batch);
+    out += (i64)rows.first * batch.num_features;
     int feature0 = place.warpgroup * HALF_FEATURES + place.column;
 #pragma unroll
     for (int piece = 0; piece < 3; piece++)
 #pragma unroll
         for (int i = 0; i < PIECE_FEATURES / 2; i++) {
             int row = place.row + i % 4 / 2 * 8, feature = feature0 + piece * PIECE_FEATURES + i / 4 * 8 + i % 2;
-            if (row < batch.rows && feature < batch.num_features)
+            if (row < rows.count && feature < batch.num_features)
                 out[(i64)row * batch.num_features + feature] = dx[piece][i] * (1.0f / GRADIENT_SCALE);
         }
 }

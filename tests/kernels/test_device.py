@@ -104,7 +104,7 @@ def test_a_step_in_clusters_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, 
     check_one_pass("ffi_step_cluster", batch, 384)
 
 
-@pytest.mark.parametrize("batch", [7, 64])
+@pytest.mark.parametrize("batch", [7, 64, 128])
 @pytest.mark.parametrize("num_features", [384, 768])
 def test_a_step_of_warpgroups_is_that_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch, batch: int, num_features: int

@@ -190,6 +190,7 @@ def test_a_step_by_chunks(
         (64, torch.bfloat16, "ffi_step"),
         (64, torch.bfloat16, "ffi_step_wgmma"),
         (BATCH, None, "ffi_step_cluster"),
+        (BATCH, torch.bfloat16, "ffi_step_wgmma"),
     ],
 )
 def test_a_step_in_one_pass(

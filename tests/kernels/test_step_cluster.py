@@ -111,7 +111,13 @@ def test_a_grid_of_no_whole_clusters_is_refused(host_gpu: HostGpu) -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "names"), [(16, ["one pass", "warpgroups", "clusters"]), (70, ["clusters"]), (513, [])]
+    ("batch", "names"),
+    [
+        (16, ["one pass", "warpgroups", "clusters"]),
+        (70, ["warpgroups", "clusters"]),
+        (129, ["clusters"]),
+        (513, []),
+    ],
 )
 def test_the_benchmark_of_designs_has_all_that_can_take_the_step(
     host_gpu: HostGpu, batch: int, names: list[str]

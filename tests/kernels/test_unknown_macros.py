@@ -26,6 +26,7 @@ UNKNOWN = [
     ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 64, "WEIGHT": 2}, "WEIGHT"),
     ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 64, "FEATURES": 640}, "FEATURES"),
     ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 32}, "BATCH or TILE"),
+    ("ffi_step_wgmma", {"LOSS": 1, "BATCH": 64, "TILE": 64, "CLUSTER": 4}, "CLUSTER"),
     ("group_scores", {"GROUP_SIZE": 4}, "GROUP_SIZE"),
     ("group_scores", {"WEIGHT": 0}, "WEIGHT"),
     ("group_grad_weight", {"WEIGHT": 3, "UPDATE": 1, "MOMENTUM": 1}, "MOMENTUM"),  # of 8 bits

@@ -5,8 +5,8 @@ too, and chunks of labels by three kernels (kernels/README.md), over a grid of D
 training step, in turns, with cold caches, and only if its results agree. Where the times of one pass and of
 chunks meet is the right value of `MAX_PASS_RATIO` in `ops/cuda/pass_geometry.py`. If clusters are faster than
 chunks at B 128 and 512, `CLUSTERS` there should be True, and `WARPGROUPS` if warpgroups are faster than one
-pass. Prints a line of JSON for each shape: milliseconds of each, and the bandwidth of the fastest one as a
-fraction of a measured copy's.
+pass at B 64 and than the others at B 128. Prints a line of JSON for each shape: milliseconds of each, and the
+bandwidth of the fastest one as a fraction of a measured copy's.
 """
 
 import argparse

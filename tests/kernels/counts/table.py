@@ -27,6 +27,7 @@ SHAPES = [
     Shape(670_091, 128, 64, warpgroups=True),
     Shape(670_091, 128, 128),
     Shape(670_091, 128, 128, clusters=True),
+    Shape(670_091, 128, 128, warpgroups=True),
     Shape(2_812_281, 256, 128),
     Shape(131_073, 128, 512),
 ]

@@ -69,17 +69,28 @@ def _rounded_step() -> None:
 
 
 def _step_in_clusters() -> None:
-    """Several tiles for each of two clusters, the last one short of labels for the second block."""
+    """Several tiles for each of two clusters, the last one short of labels for a block; or a tile for one."""
     kind = test_step_cluster.Cluster(batch=16, tile=16)
-    case = whole_case(31, 4 * kind.tile + 5, 127, 72, BFLOAT16)
-    layer, before = (make_layer(case, kind.weight, 0) for _ in range(2))
-    check_exact(case, layer, before, kind.run(case, layer), (0, case.num_labels))
+    for labels in (4 * kind.tile + 5, 1):
+        case = whole_case(31, labels, 127, 72, BFLOAT16)
+        layer, before = (make_layer(case, kind.weight, 0) for _ in range(2))
+        check_exact(case, layer, before, kind.run(case, layer), (0, case.num_labels))
 
 
 def _step_of_warpgroups() -> None:
     """Two tiles for each of two blocks, the last one short of labels."""
     kind = test_step_wgmma.SMALL
     test_step_wgmma.check_whole(kind, whole_case(41, 3 * test_step_wgmma.TILE + 37, 383, 72, BFLOAT16))
+
+
+def _step_of_paired_warpgroups() -> None:
+    """The same, of two clusters; the last tile has a label of the second block, or a cluster has no tile.
+
+    Products have 128 columns.
+    """
+    for rows, labels, features in ((105, 3 * test_step_wgmma.TILE + 33, 577), (20, 1, 8)):
+        case = whole_case(rows, labels, features, min(features, 72), BFLOAT16)
+        test_step_wgmma.check_whole(test_step_wgmma.WIDE_PAIR, case)
 
 
 def _topk() -> None:
@@ -122,6 +133,7 @@ EXAMPLES = [
     Example("step with rounded gradients", ("ffi_step.cu",), _rounded_step),
     Example("step in clusters", ("ffi_step_cluster.cu",), _step_in_clusters),
     Example("step on wgmma", ("wgmma/ffi_step_wgmma.cu",), _step_of_warpgroups),
+    Example("step on wgmma in clusters", ("wgmma/ffi_step_wgmma.cu",), _step_of_paired_warpgroups),
     Example("top k", ("ffi_topk.cu",), _topk),
     Example("top k, merge", ("ffi_topk.cu",), _merge),
     Example("rewire", ("ffi_rewire.cu",), _rewire),

@@ -77,7 +77,10 @@ def _body(ptx: str, start: int) -> str:
 
 
 def _place_shared(entry: Entry, text: str) -> None:
-    """Lay static shared memory out in the order of the text, dynamic shared memory behind it."""
+    """Lay static shared memory out in the order of the text, dynamic shared memory behind it.
+
+    That is at a place which is aligned as it asks for, and no better.
+    """
     dynamic, most = [], DYNAMIC_ALIGNMENT
     for alignment, bits, name, array, length in SHARED.findall(text):
         if array and not length:
@@ -87,7 +90,7 @@ def _place_shared(entry: Entry, text: str) -> None:
         start = -(-entry.static_bytes // int(alignment)) * int(alignment)
         entry.shared[name] = start
         entry.static_bytes = start + int(bits) // 8 * int(length or 1)
-    entry.static_bytes = -(-entry.static_bytes // most) * most
+    entry.static_bytes = (-(-entry.static_bytes // most) | bool(dynamic)) * most
     entry.shared.update(dict.fromkeys(dynamic, entry.static_bytes))
 
 

@@ -197,6 +197,7 @@ STORE, SYNC, START = "st.shared.u32 [%r2], %r1;", "bar.sync 0;", ORDER + product
 MULTIPLY = f"{START} {CLOSE} {WAIT}"
 LATER = START.replace("%f0, %f1, %f2, %f3", "%f4, %f5, %f6, %f7")
 PARTLY = START.replace("%f0, %f1, %f2, %f3", "%f2, %f3, %f4, %f5")
+OF_REGISTERS = ORDER + product(8, "{%r3, %r4, %r5, %r6}", 0, "0")
 OVERWRITTEN = "an operand was written before its product was waited for"
 NO_FENCE = r"no fence\.proxy\.async between a write and a product that reads it: `wgmma\.mma_async"
 CASES = {
@@ -220,9 +221,13 @@ CASES = {
     f"{START} {WAIT}": "a product was started and never waited for",  # never closed
     f"{START} {CLOSE} wgmma.wait_group.sync.aligned 1;": "a product was started and never waited for",
     f"{START} {CLOSE} mov.f32 %f1, 0f00000000; {WAIT}": "a register of sums was written before",
+    f"{OF_REGISTERS} {CLOSE} {WAIT} mov.u32 %r3, 7;": None,
+    f"{OF_REGISTERS} {CLOSE} mov.u32 %r3, 7; {WAIT}": "a register of A was written before its product",
     f"{START} {PARTLY} {CLOSE} {WAIT}": "registers of sums that other products have in part",
     f"setp.lt.u32 %p1, %r1, 32; @%p1 bra SKIP; {MULTIPLY} SKIP: {SYNC}": "a warp took no part in a product",
     f"setp.lt.u32 %p1, %r1, 32; @%p1 add.s64 %rd1, %rd1, 2; {MULTIPLY}": "start different products",
+    f"setp.eq.u32 %p1, %r1, 7; @%p1 add.s64 %rd1, %rd1, 2; {MULTIPLY}": "start different products",
+    f"setp.ne.u32 %p1, %r1, 7; {START.replace('0, 1, 1', '%p1, 1, 1', 1)} {CLOSE} {WAIT}": "start different",
     f"setp.lt.u32 %p1, %r1, 7; @%p1 bra SKIP; {MULTIPLY} SKIP: bar.warp.sync -1;": "lanes wait",
     f"add.s64 %rd1, %rd1, 1; {MULTIPLY}": r"first row isn't 32 \(along k\) or 128 bytes",
     f"add.s64 %rd1, %rd1, 8; {MULTIPLY}": "starts in the middle of its swizzle's 1,024 bytes",
@@ -247,11 +252,28 @@ def test_faults_are_reported(deeds: ctypes.CDLL, deed: str) -> None:
         assert re.search(expected, report), report
 
 
+@pytest.mark.parametrize(("alignment", "expected"), [(1024, None), (512, "starts in the middle")])
+def test_shared_memory_is_aligned_as_it_asks_for_and_no_more(alignment: int, expected: str | None) -> None:
+    place = "mov.u32 %r3, dynamic; shr.u32 %r3, %r3, 4; cvt.u64.u32 %rd3, %r3; add.s64 %rd1, %rd1, %rd3;"
+    lines = "".join(f"    {part};\n" for part in f"{place} {MULTIPLY}".split(";") if part.strip())
+    declared = f".extern .shared .align {alignment} .b8 dynamic[];\n"
+    report = run(
+        library_of(HEAD + declared + DEEDS.replace("BRANCHES", lines), "deeds"), scalar_cell(np.uint32(0))
+    )
+    assert report is None if expected is None else report and expected in report
+
+
 @pytest.mark.parametrize(
     ("code", "what"),
     [
         (product(8, "%rd1"), "no wgmma.fence in the same straight piece"),
-        (f"{ORDER} mov.f32 %f3, 0f00000000; {product(8, '%rd1')}", "between a write to the sums"),
+        (f"{ORDER} mov.f32 %f3, 0f00000000; {product(8, '%rd1')}", "between a use of the sums"),
+        (f"{MULTIPLY} st.shared.f32 [%r2], %f3; {product(8, '%rd1')}", "between a use of the sums"),
+        (OF_REGISTERS.replace(";", "; mov.u32 %r5, 1;", 1), "between a use of the sums or of A"),
+        (f"@%p1 {MULTIPLY}", "choice of threads"),
+        (f"{ORDER} @%p1 {product(8, '%rd1')}", "choice of threads"),
+        (f"{START} @%p1 {CLOSE} {WAIT}", "choice of threads"),
+        (f"{START} {CLOSE} @%p1 {WAIT}", "choice of threads"),
         (f"{ORDER} NEXT: {product(8, '%rd1')}", "no wgmma.fence in the same straight piece"),
         (ORDER + product(16, "%rd1").replace("n16", "n8"), "unknown instruction"),  # too many sums
         (ORDER + product(8, "%rd1").replace("1, 1, 0, 0", "-1, 1, 0, 0"), "unknown instruction"),

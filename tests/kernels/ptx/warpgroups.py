@@ -10,6 +10,7 @@ from tests.kernels.ptx.writer import Writer, instruction, variable
 
 @instruction(r"wgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.bf16\.bf16")
 def _product(writer: Writer, match: "re.Match[str]") -> str:
+    _require_all(writer)
     columns, (sums, a, b, keep, *rest) = int(match[1]), writer.instruction.operands
     registers = operands_of(sums.strip("{}"))
     in_registers = a.startswith("{")
@@ -17,11 +18,12 @@ def _product(writer: Writer, match: "re.Match[str]") -> str:
     signs, along = rest[:2], ["0", *rest[2:]] if in_registers else rest[2:]
     if len(registers) != columns // 2 or signs != ["1", "1"] or len(along) != 2 or not {*along} <= {"0", "1"}:
         raise writer.unknown()
-    _require_fence(writer, registers)
+    of_a = operands_of(a.strip("{}")) if in_registers else ()
+    _require_fence(writer, {*registers, *of_a})
     parts = [f"machine::Product it{{{writer.place}, {columns}}};"]
     if in_registers:
-        values = [writer.read(each, "b32") for each in operands_of(a.strip("{}"))]
-        parts += [f"it.a_registers[{i}] = {value};" for i, value in enumerate(values)]
+        parts += [f"it.a_registers[{i}] = {writer.read(each, 'b32')};" for i, each in enumerate(of_a)]
+        parts += [f"it.a_places[{i}] = &{variable(each)};" for i, each in enumerate(of_a)]
     else:
         parts.append(f"it.a = {writer.read(a, 'b64')};")
     parts += [f"it.b = {writer.read(b, 'b64')}; it.keep = {writer.read(keep, 'pred')};"]
@@ -32,31 +34,45 @@ def _product(writer: Writer, match: "re.Match[str]") -> str:
     return f"{{ {' '.join(parts)} }}"
 
 
-def _require_fence(writer: Writer, registers: tuple[str, ...]) -> None:
-    """Expect wgmma.fence in the same straight piece of code, and no write to the sums since."""
+def _require_fence(writer: Writer, registers: set[str]) -> None:
+    """Expect wgmma.fence in the same straight piece of code, and no use of the sums or of A since, but by
+    products.
+    """
     for before in reversed(writer.entry.instructions[: writer.place - 1]):
         if before.opcode.startswith("wgmma.fence."):
             return
         if before.opcode.startswith(("bra", "ret")) or not before.opcode:
             break
-        written = before.operands[0] if before.operands else ""
-        if not before.opcode.startswith(("wgmma.", "st.")) and {*re.findall(r"[%$\w]+", written)} & {
-            *registers
-        }:
-            raise writer.unknown("order (no wgmma.fence between a write to the sums and)")
+        used = {*re.findall(r"[%$\w]+", " ".join(before.operands))}
+        if not before.opcode.startswith("wgmma.") and used & registers:
+            raise writer.unknown("order (no wgmma.fence between a use of the sums or of A and)")
     raise writer.unknown("order (no wgmma.fence in the same straight piece of code before)")
 
 
-@instruction(r"wgmma\.fence\.sync\.aligned|fence\.proxy\.async(?:\.shared::cta)?")
-def _fence(_: Writer, match: "re.Match[str]") -> str:
-    return ";" if match[0].startswith("wgmma") else "machine::fence_async();"
+def _require_all(writer: Writer) -> None:
+    """These instructions are of a whole warp (.aligned), so a predicate would have to be that of all."""
+    if writer.instruction.predicate is not None:
+        raise writer.unknown("choice of threads for an instruction of all of them")
+
+
+@instruction(r"fence\.proxy\.async(?:\.shared::cta)?")
+def _fence(_: Writer, __: "re.Match[str]") -> str:
+    return "machine::fence_async();"
+
+
+@instruction(r"wgmma\.fence\.sync\.aligned")
+def _order(writer: Writer, _: "re.Match[str]") -> str:
+    _require_all(writer)
+    return ";"
 
 
 @instruction(r"wgmma\.commit_group\.sync\.aligned")
-def _close(_: Writer, __: "re.Match[str]") -> str:
+def _close(writer: Writer, _: "re.Match[str]") -> str:
+    _require_all(writer)
     return "machine::close_products();"
 
 
 @instruction(r"wgmma\.wait_group\.sync\.aligned")
 def _wait(writer: Writer, _: "re.Match[str]") -> str:
+    _require_all(writer)
     return f"machine::wait_for_products({writer.read(writer.operand(0), 'u32')}, {writer.place});"

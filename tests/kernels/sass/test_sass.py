@@ -80,10 +80,22 @@ def test_the_machine_code_has_what_the_kernel_needs(entry: str, architecture: st
         assert not [start for start in NARROW_LOADS if has(opcodes, start)]
 
 
-def test_a_cluster_exchanges_gradients_by_wide_stores_and_barriers() -> None:
-    variant = KERNELS["ffi_step_cluster"].variant(CLUSTER=2)
+@pytest.mark.parametrize("cluster", [1, 2])
+@pytest.mark.parametrize("features", [768, 384])
+def test_products_of_a_warpgroup_run_in_fours(features: int, cluster: int) -> None:
+    """If ptxas can't tell when sums are used, it waits after each product, and the log alone says so."""
+    variant = KERNELS["ffi_step_wgmma"].variant(FEATURES=features, CLUSTER=cluster)
     cubin = compiler.compile_kernel(variant, "sm_90")
-    opcodes = {each.opcode for each in disassemble(cubin.code, "ffi_step_cluster")}
+    products = [each for each in disassemble(cubin.code, "ffi_step_wgmma") if each.name == "HGMMA"]
+    ends = [i for i, each in enumerate(products) if "gsb0" in each.operands]
+    assert ends == list(range(3, len(products), 4))
+
+
+@pytest.mark.parametrize("entry", ["ffi_step_cluster", "ffi_step_wgmma"])
+def test_a_cluster_exchanges_gradients_by_wide_stores_and_barriers(entry: str) -> None:
+    variant = KERNELS[entry].variant(CLUSTER=2)
+    cubin = compiler.compile_kernel(variant, "sm_90")
+    opcodes = {each.opcode for each in disassemble(cubin.code, entry)}
     assert has(opcodes, "ST.E.128"), "gradients go to the owner's shared memory"
     assert has(opcodes, "UCGABAR_ARV")
     assert has(opcodes, "UCGABAR_WAIT")

@@ -106,12 +106,16 @@ def test_a_cluster_has_as_few_blocks_as_fit(
 
 
 @pytest.mark.parametrize(
-    ("shape", "card", "features"),
+    ("shape", "card", "sizes"),
     [
-        (make(), H100, 768),
-        (make(num_rows=1, num_features=385), H100, 768),
-        (make(num_features=384, fan_in=512), H100, 384),
-        (make(num_rows=65), H100, None),
+        (make(), H100, (1, 768)),
+        (make(num_rows=1, num_features=385), H100, (1, 768)),
+        (make(num_features=384, fan_in=512), H100, (1, 384)),
+        (make(num_rows=65), H100, (2, 768)),
+        (make(num_rows=128, fan_in=192), H100, (2, 768)),
+        (make(num_rows=128, fan_in=200), H100, None),  # gradients that a block receives
+        (make(num_rows=128, num_features=384, fan_in=512), H100, (2, 384)),
+        (make(num_rows=129), H100, None),
         (make(num_features=769), H100, None),
         (make(weight=torch.float16, feature=torch.float16), H100, None),
         (make(), H100._replace(capability=(10, 0)), None),  # another instruction
@@ -119,10 +123,11 @@ def test_a_cluster_has_as_few_blocks_as_fit(
     ],
 )
 def test_warpgroups_are_for_one_architecture(
-    shape: LayerShape, card: Card, features: int | None, monkeypatch: pytest.MonkeyPatch
+    shape: LayerShape, card: Card, sizes: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Blocks of a cluster, and each block's features."""
     found = next(warpgroup_geometries(shape, card), None)
-    assert (None if found is None else found.macros["FEATURES"]) == features
+    assert (None if found is None else (found.cluster, found.macros["FEATURES"])) == sizes
     assert found is None or found.shared_bytes <= card.shared_bytes
     before = one_pass(shape, card)
     monkeypatch.setattr(pass_geometry, "WARPGROUPS", True)

@@ -33,7 +33,7 @@ MAX_PASS_RATIO = 16  # D / K up to which one pass is faster
 # step designs): by counts they are faster than chunks.
 CLUSTERS = False
 THREAD_BLOCK_CLUSTERS = (9, 0)
-# wgmma, on sm_90 alone: off until a GPU has timed it, as clusters.
+# wgmma, on sm_90 alone, for up to 128 rows: off until a GPU has timed it, as clusters.
 WARPGROUPS = False
 WARPGROUP_PRODUCTS = (9, 0)
 MAX_PASS_FEATURES = max(dict(KERNELS["ffi_step"].macros)["FEATURES"])
@@ -82,11 +82,14 @@ def cluster_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
 
 
 def warpgroup_geometries(shape: LayerShape, card: Card) -> Iterator[PassGeometry]:
-    """The way of ffi_step_wgmma: as `pass_geometries` for bfloat16 alone, on sm_90."""
+    """The way of ffi_step_wgmma: as `pass_geometries` for bfloat16 alone, on sm_90.
+
+    A cluster of two blocks takes B <= 128, if the gradients that a block receives fit.
+    """
     if card.capability == WARPGROUP_PRODUCTS:
         for macros in _pass_macros("ffi_step_wgmma", shape, card):
-            if wgmma_bytes(macros) <= card.shared_bytes:
-                yield PassGeometry("ffi_step_wgmma", macros, wgmma_bytes(macros))
+            if (shared_bytes := wgmma_bytes(macros, shape.fan_in)) <= card.shared_bytes:
+                yield PassGeometry("ffi_step_wgmma", macros, shared_bytes)
 
 
 def _pass_macros(entry: str, shape: LayerShape, card: Card) -> Iterator[dict[str, int]]:

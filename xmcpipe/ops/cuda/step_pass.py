@@ -1,7 +1,7 @@
 """The fused classifier step in one pass, dense tiles of labels on tensor cores.
 
 kernels/ffi_step.cu takes batches of up to 64 rows, a tile of labels a block; kernels/ffi_step_cluster.cu
-larger ones, a tile of labels a cluster of blocks; kernels/wgmma/ffi_step_wgmma.cu is for sm_90 alone.
+larger ones, a tile of labels a cluster of blocks; kernels/wgmma/ffi_step_wgmma.cu up to 128, on sm_90 alone.
 `pass_geometries`, `cluster_geometries` and `warpgroup_geometries` in `pass_geometry.py` say for which shapes
 and formats.
 

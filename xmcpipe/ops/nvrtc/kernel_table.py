@@ -61,13 +61,17 @@ def cluster_bytes(macros: Macros, fan_in: int) -> int:
     return step_bytes({**macros, "GRADIENT_PARTS": 1}) + state + 4 * (cluster - 1) * tile // cluster * fan_in
 
 
-def wgmma_bytes(macros: Macros) -> int:
-    """Dynamic shared memory of ffi_step_wgmma, in bytes: features, a tile of 64 labels, gradients, partial
-    scores, the bitmask of positives, and the state of the block (kernels/step/layout.cuh).
+def wgmma_bytes(macros: Macros, fan_in: int) -> int:
+    """Dynamic shared memory of ffi_step_wgmma, in bytes; kernels/step/layout.cuh draws the layout.
+
+    It holds features, a tile of 64 labels, gradients, the bitmask of positives, the state of the block, and
+    partial scores. In the place of these a block of a cluster receives gradients of its labels' weights.
     """
-    rows, labels = macros["BATCH"], macros["TILE"]
-    state = 32 + 4 * (labels + STEP_THREADS + 2 * labels)
-    return 2 * macros["FEATURES"] * (rows + labels) + (2 + 4) * rows * labels + 8 * labels + state
+    rows, labels, others = macros["BATCH"], macros["TILE"], macros["CLUSTER"] - 1
+    own = labels // macros["CLUSTER"]
+    state = 32 + 4 * (labels + STEP_THREADS + 2 * labels + others * (own + 4))
+    work = 4 * max(rows * labels, others * own * fan_in)
+    return 2 * macros["FEATURES"] * (rows + labels) + 2 * rows * labels + 8 * labels + state + work
 
 
 def _hopper(_: Macros, architecture: int) -> bool:
@@ -185,8 +189,12 @@ _TABLE = (
         entry="ffi_step_wgmma",
         threads=STEP_THREADS,
         file="wgmma/ffi_step_wgmma.cu",
-        macros=(("WEIGHT", (1,)), WITH_LOSS, MOMENTUM, *WGMMA_SIZES),
-        varied=(("WEIGHT", "LOSS"), ("MOMENTUM",), ("BATCH", "FEATURES", "TILE")),
+        macros=(("WEIGHT", (1,)), WITH_LOSS, MOMENTUM, ("CLUSTER", (1, 2)), *WGMMA_SIZES),
+        varied=(
+            ("WEIGHT", "LOSS", "CLUSTER"),
+            ("MOMENTUM", "CLUSTER"),
+            ("CLUSTER", "BATCH", "FEATURES", "TILE"),
+        ),
         allows=_hopper,
         suffix="a",
         optional=("bias_L", "momentum_LK"),

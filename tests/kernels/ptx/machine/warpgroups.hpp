@@ -2,10 +2,12 @@
 //
 // A product is started, closed as a group (wgmma.commit_group) and waited for (wgmma.wait_group). Until then its sums hold
 // NaN, so that no result is seen before its time; and its operands are read twice, when it is started and when it is waited
-// for, so that nobody may write to them meanwhile. Lanes that wrote to them before need fence.proxy.async (races.hpp).
+// for, so that nobody may write to them meanwhile; registers of A may not change either. Lanes that wrote to shared memory
+// before need fence.proxy.async (races.hpp). All threads of a warpgroup must start the same products.
 #pragma once
 #include <deque>
 #include <map>
+#include <tuple>
 
 #include "memory.hpp"
 
@@ -24,6 +26,7 @@ struct Product {
     bool a_along_k, b_along_k, a_in_registers, keep;  // keep: add to the sums, otherwise replace them
     uint64_t a, b;
     uint32_t a_registers[4];
+    const uint32_t* a_places[4];        // where they are
     uint32_t* sums;                     // the first register, which names them
     std::vector<uint16_t> as_started;   // what the first lane of a warp found in the operands
 };
@@ -34,9 +37,9 @@ struct Products {  // of a lane
     std::map<uint32_t*, Sums> sums;
 };
 
-struct Warpgroup {  // what its warps have started: all must take part in the same products
-    unsigned block = ~0u, started[4] = {}, returned = 0;
-    std::vector<std::pair<int, std::pair<uint64_t, uint64_t>>> products;
+struct Warpgroup {  // what its threads have started: all must take part in the same products
+    unsigned block = ~0u, started[128] = {}, returned = 0;
+    std::vector<std::tuple<int, uint64_t, uint64_t, bool>> products;
 };
 
 static Products products[host::MOST_LANES];
@@ -75,10 +78,10 @@ inline std::vector<uint16_t> read_operands(const Product& it) {
 
 inline void join_warpgroup(const Product& it) {
     Warpgroup& group = warpgroup();
-    std::pair<int, std::pair<uint64_t, uint64_t>> mine{it.place, {it.a_in_registers ? 0 : it.a, it.b}};
-    unsigned number = group.started[warp_of_group()]++;
+    std::tuple<int, uint64_t, uint64_t, bool> mine{it.place, it.a_in_registers ? 0 : it.a, it.b, it.keep};
+    unsigned number = group.started[host::current % 128]++;
     if (number == group.products.size()) group.products.push_back(mine);
-    if (group.products[number] != mine) fail_at("the warps of a warpgroup start different products", it.place);
+    if (group.products[number] != mine) fail_at("the threads of a warpgroup start different products", it.place);
 }
 
 // The sums that a product starts from: those of registers, or of the products before it.
@@ -106,9 +109,9 @@ inline void hold_sums(const Product& it, uint32_t* const* registers) {
     host::wait_at(host::AT_WARP, it.place);
     it.sums = registers[0];
     hold_sums(it, registers);
+    join_warpgroup(it);
     if (first_lane()) {
         it.as_started = read_operands(it);
-        join_warpgroup(it);
         if (warp_of_group() == 0) COUNT_WAVEFRONTS(it.place, (it.a_in_registers ? 0 : 16) + it.columns / 4);
     }
     products[host::current].open.push_back(std::move(it));
@@ -137,6 +140,9 @@ inline void finish_product(const Product& it) {
     Sums& sums = all[it.sums];
     for (uint32_t* each : sums.registers)
         if (*each != IN_FLIGHT) fail_at("a register of sums was written before their product was waited for", it.place);
+    for (int i = 0; it.a_in_registers && i < 4; i++)
+        if (*it.a_places[i] != it.a_registers[i])
+            fail_at("a register of A was written before its product was waited for", it.place);
     if (first_lane() && read_operands(it) != it.as_started)
         fail_at("an operand was written before its product was waited for", it.place);
     float a_row[2][host::K_OF_PRODUCT];
@@ -161,7 +167,7 @@ inline void finish_product(const Product& it) {
 inline void expect_no_products(int place) {
     if (!products[host::current].sums.empty()) fail_at("a product was started and never waited for", place);
     Warpgroup& group = warpgroup();
-    if (!first_lane() || ++group.returned < 4) return;
+    if (++group.returned < 128) return;
     for (unsigned started : group.started)
         if (started != group.products.size()) fail_at("a warp took no part in a product of its warpgroup", place);
 }
