@@ -111,7 +111,8 @@ class DocumentColumns:
             )
         column = next(name for name in ANNIF_LABELS if name in names)
         logger.info("there is no column 'labels': labels are read from %r, as Annif writes them", column)
-        return LabelSyntax(column, " " if column == ANNIF_LABELS[0] else None, bare_uris=True)
+        separator = self.label_separator or (" " if column == ANNIF_LABELS[0] else None)
+        return LabelSyntax(column, separator, bare_uris=True)
 
     def given(self) -> list[str]:
         """The keys that name columns and aren't at their default."""

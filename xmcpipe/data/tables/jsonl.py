@@ -24,6 +24,10 @@ from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import distinct_keys, parse_json
 
 Schema = dict[str, pl.DataType]
+TEXT_OF_LABELS = (
+    "set label_separator (--label-separator) to the text between two labels, or to none if each row has one "
+    "label"
+)
 
 
 def read_jsonl(path: Path, selection: Selection, encoding: str) -> Iterator[pl.DataFrame]:
@@ -148,7 +152,7 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
                 return [_whole(item, name, place, line) for item in value]
             return [_scalar(item, name, selection, place, line) for item in value]
         is_text = isinstance(value, str) and name in selection.lists
-        hint = "set label_separator" if is_text else way_out_of_labels(value)
+        hint = TEXT_OF_LABELS if is_text else way_out_of_labels(value)
         raise place.error(line, f"expected a list in {name!r}, got {_kind(value)}", hint)
     if name in selection.separated and isinstance(value, list):
         # As text, which the reader of labels takes for a list.
