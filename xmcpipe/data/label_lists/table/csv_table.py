@@ -37,7 +37,8 @@ from xmcpipe.data.label_lists.table.other_columns import (
     list_columns,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
-from xmcpipe.data.tables.delimited import header_names, likely_delimiter, without_note
+from xmcpipe.data.tables.checks.type_rows import require_no_types
+from xmcpipe.data.tables.delimited import header_names, likely_delimiter, numbered_rows, without_note
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -103,6 +104,7 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
             f"{LAYOUTS}; save one column per label as .npy; end the name of a file without columns in .txt",
         )
     delimiter, names = found
+    require_no_types(path, numbered_rows(text, delimiter), header=True, first_line=2 if noted else 1)
     several, one = label_columns(path, names, ranked)
     chosen = {
         "id": id_column(path, names),
