@@ -12,6 +12,7 @@ from typing import Literal
 
 import polars as pl
 
+from xmcpipe.data.tables.annotation.answers import Answers, watched_columns
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
@@ -85,8 +86,9 @@ class DocumentColumns:
         required = (*dict.fromkeys((*self.text, *labels, *filter(None, [self.id]))),)
         optional: tuple[str, ...] = () if self.id or "id" in required else ("id",)
         ways_out = dict.fromkeys(self.text, "name the column of texts with --text-column")
+        watched = tuple(name for name in watched_columns(self.labels) if name not in required)
         if self.label_columns is not None:
-            return Selection(required, optional, ways_out=ways_out)
+            return Selection(required, optional, ways_out=ways_out, watched=watched)
         stand_ins = {"labels": ANNIF_LABELS} if self.labels == "labels" else {}
         optional += (ANNIF_ID,) if stand_ins and optional else ()
         separated = frozenset([self.labels] if self.label_separator is not None else [])
@@ -95,7 +97,9 @@ class DocumentColumns:
             "name the column of labels with --labels-column, or, if each label has a column of 0 and 1, "
             "these with --label-columns"
         )
-        return Selection(required, optional, lists, separated, stand_ins=stand_ins, ways_out=ways_out)
+        return Selection(
+            required, optional, lists, separated, stand_ins=stand_ins, ways_out=ways_out, watched=watched
+        )
 
     def label_syntax(self, names: list[str]) -> LabelSyntax:
         """How a table with these columns holds labels: as said here, or as Annif does."""
@@ -138,13 +142,18 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
             )
         require_line_format(format_, [key for key in keys if key != "label_separator"])
     reader: _DocumentReader | None = None
-    for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
+    selection = columns.selection()
+    answers = Answers(path, columns.labels if columns.label_columns is None else "")
+    for rows in read_rows(path, selection, replace(options, format=format_)):
         if rows.is_empty():
             continue
         reader = reader or _DocumentReader(path, columns, rows.columns, format_, options)
-        yield reader.read(rows)
+        documents = reader.read(rows)
+        watched = [name for name in selection.watched if name in rows.columns]
+        yield answers.confirmed(rows, documents) if watched else documents
     if reader is not None:
         reader.labels.finish()
+        yield from answers.finish()
 
 
 def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Iterator[pl.DataFrame]:

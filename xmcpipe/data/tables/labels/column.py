@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.labels.choices import CHOICES, with_choices
 from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
 from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
 from xmcpipe.data.tables.labels.no_separator import one_label
@@ -70,6 +71,7 @@ class LabelReader:
             self._separators = None
         self._numbers, self._pieces = WholeNumbers(path, syntax.column), WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
+        self._choices = False
         self._named_vectors: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
         if class_names is not None:
@@ -151,6 +153,9 @@ class LabelReader:
         strings = self._numbers.strings(column).fill_null("")
         if self._one:
             return self._pieces.strings(as_lists(strings))
+        if self._choices or strings.str.contains(CHOICES).any():
+            self._choices, self._separators = True, None
+            return self._pieces.strings(with_choices(strings, self._separator))
         if self._syntax.bare_uris:
             strings = strings.str.replace_all(r"\s+", " ")
         if (lists := self._of_list_text(strings, first_row)) is not None:

@@ -24,6 +24,7 @@ GUESSED = {
     "\u060c": "'\u060c'",
     **{separator: SEPARATORS[separator] for separator in (" ", "\n")},
     "/": "'/'",
+    "#": "'#'",  # in CSV of doccano
 }
 MAX_VALUES = 20_000  # distinct values that are looked at
 NO_SEPARATOR = "--label-separator none"

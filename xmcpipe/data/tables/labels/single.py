@@ -7,12 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.labels.choices import CHOICES
 from xmcpipe.data.tables.labels.list_text import parse_list
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
 
 # An empty list, or one of strings in quotes. Names may have brackets around them, such as (unknown).
-LIST = r"(?s)^\s*[\[({]\s*(?:[uU]?['\"].*['\"]\s*,?\s*)?[\])}]\s*$"
+LIST = rf"(?s)^\s*[\[({{]\s*(?:[uU]?['\"].*['\"]\s*,?\s*)?[\])}}]\s*$|{CHOICES}"
 
 
 def as_lists(strings: pl.Series) -> pl.Series:
@@ -40,5 +41,6 @@ def _several(path: Path, column: str, row: int, labels: list[str]) -> XmcpipeErr
         f"row {row}",
         f"expected one label in {column!r}, as the label separator 'none' says, got a list of "
         f"{len(labels)}: {shown}",
-        "omit --label-separator (label_separator): lists need none",
+        "omit --label-separator (label_separator) if all rows hold lists, or set it to a text that no label "
+        "holds, such as '||'",
     )
