@@ -24,6 +24,7 @@ from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_fo
 from xmcpipe.data.tables.jsonl import read_jsonl
 from xmcpipe.data.tables.labels.column import LabelReader, LabelSyntax
 from xmcpipe.data.tables.labels.separators import SeparatorCheck
+from xmcpipe.data.tables.labels.uris import bare_uris, has_uris
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.line_formats import read_lines, require_line_format
 from xmcpipe.data.tables.selection import Selection
@@ -64,7 +65,7 @@ class DocumentColumns:
       column, separator, columns, multi_hot and names of LabelSyntax.
     widths: see LabelSyntax.
     listed: the labels of the label table, string, if there is one. If these are numbers of classes, the names
-      of classes in the file are not used.
+      of classes in the file are not used; if they are URIs, those of documents have no brackets either.
 
     A table without the column `labels` may have Annif's instead: `subject_uris` or `subjects`.
     """
@@ -240,6 +241,7 @@ class _DocumentReader:
         blanks = SeparatorCheck(path, "labels", " ", "write blanks between them")
         self.labels = LabelReader(path, syntax, classes, blanks if format_ == "libmultilabel" else None)
         self._label_column = syntax.column
+        self._bare_uris = columns.listed is not None and has_uris(columns.listed)
         annif_id = ANNIF_ID if syntax.bare_uris and ANNIF_ID in names else ""
         self._id = columns.id or ("id" if "id" in names else annif_id)
         self._ids = WholeNumbers(path, self._id)
@@ -249,6 +251,7 @@ class _DocumentReader:
         """The documents in the next rows of the table."""
         text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
         labels = self.labels.read(rows, self._row)
+        labels = bare_uris(labels) if self._bare_uris else labels
         self._check(text, labels)
         ids = self._ids_of(rows)
         self._row += len(rows)
