@@ -105,6 +105,35 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
     return replace(pairs, indptr=np.concatenate([pairs.indptr, more]))
 
 
+def doubts_about_pair_rows(pairs: LabelLists, truth: LabelLists) -> Iterator[str]:
+    """A sentence if filter pairs are joined by row number although one of the two files has ids.
+
+    Raises XmcpipeError if the pairs have ids, the truth has none, and their numbers of rows differ.
+    """
+    if (
+        pairs.ids is not None
+        and truth.ids is None
+        and len(pairs) != len(truth)
+        and not _are_row_numbers(pairs)
+    ):
+        raise XmcpipeError(
+            f"{pairs.source} has ids, such as {pairs.ids[0].as_py()!r}, and {truth.source} has none: their "
+            f"{len(pairs):,} and {len(truth):,} rows can't be joined",
+            "give both files ids, or write a line `row label` for each pair, with rows counted from 0",
+        )
+    if (
+        pairs.ids is None
+        and truth.ids is not None
+        and len(pairs) < len(truth)
+        and not _are_row_numbers(truth)
+    ):
+        yield (
+            f"{pairs.source} has no ids: its {len(pairs):,} rows are taken to be the first of {truth.source}"
+        )
+        return
+    yield from doubts_about_join(pairs, truth)
+
+
 def _refuse_repeated_ids(lists: LabelLists) -> None:
     """Raise XmcpipeError, with an example, if an id occurs in several rows."""
     assert lists.ids is not None
