@@ -27,7 +27,7 @@ def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
 
 def _of_annotators(record: dict[str, Any], columns: Collection[str]) -> str:
     """What to do with an object that an annotation tool exported."""
-    annotations = record.get("annotations")
+    annotations = record.get("annotations", record.get("completions"))
     if isinstance(annotations, list) and isinstance(record.get("data"), dict):
         return "it is of Label Studio: export as JSON-MIN or CSV, which have texts and labels in columns"
     if isinstance(annotations, list) and "annotation_approver" in record:

@@ -143,7 +143,7 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
     if value is None or value != value:  # NaN is a missing value
         return None
     if name in selection.watched:
-        return value if isinstance(value, str) else json.dumps(value)
+        return item_text(value) if isinstance(value, str) else json.dumps(value)
     value = without_choices(value) if name in selection.lists else value
     if name in selection.lists or name in selection.whole_numbers:
         if isinstance(value, str) and name in selection.lists:

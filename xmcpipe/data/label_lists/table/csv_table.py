@@ -35,6 +35,7 @@ from xmcpipe.data.label_lists.table.other_columns import (
     Columns,
     doubts_about_numbers,
     list_columns,
+    require_confirmed,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.tables.checks.type_rows import require_no_types
@@ -122,6 +123,8 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
         known = known.with_columns(pl.col("id").str.strip_chars())
     unused = [at for at, name in enumerate(names) if name not in chosen.values()]
     others = [(names[at], table[str(at)].to_list()) for at in unused]
+    if not ranked:
+        require_confirmed(path, others)
     if ranked and several is not None and several.strip().lower() in LABELS:
         lists = list_columns(others, known["labels"].to_list(), chosen["scores"] is not None)
         require_one_list(path, several, list(lists), (), chosen["scores"])

@@ -29,6 +29,7 @@ WORDS = {
     STATUS: ("validated", "discarded", "default", "edited", "completed", "pending", "draft", "submitted"),
     CANCELLED: ("true", "false"),
 }
+UNCONFIRMED = ("reject", "ignore", "discarded", "true")
 
 
 def watched_columns(labels: str) -> tuple[str, ...]:

@@ -1,13 +1,17 @@
 """Exports of annotation tools: what annotators rejected, ignored or discarded is no label."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.unit.data.tables.contents import Import
+from xmcpipe.data.label_lists.files import read_label_lists
 from xmcpipe.data.tables import lines
+from xmcpipe.errors import XmcpipeError
 
 Rows = list[dict[str, Any]]
 ONE = {"labels": "label", "label_separator": "none"}
@@ -223,3 +227,38 @@ def test_another_value_after_answers(read: Import, monkeypatch: pytest.MonkeyPat
         "row 2: expected one of accept, reject, ignore in 'answer', as in the rows before, got 'Paris'"
         in error
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "fault"),
+    [
+        (
+            "answer",
+            ["accept", "reject", "ignore"],
+            "in 2 of 3 rows 'answer' is reject or ignore: annotators did not",
+        ),
+        ("status", ["Validated", "Discarded", ""], "in 1 of 3 rows 'status' is discarded"),
+        ("was_cancelled", ["False", "True", "False"], "in 1 of 3 rows 'was_cancelled' is true"),
+        ("answer", ["accept", "accept", "accept"], ""),
+        ("answer", ["accept", "reject", "Paris"], ""),
+        ("status", ["open", "discarded", "closed"], ""),
+        ("was_cancelled", ["False", "False", "False"], ""),
+    ],
+)
+def test_a_truth_with_rows_that_nobody_confirmed(
+    tmp_path: Path, name: str, cells: list[str], fault: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"id,label,{name}\n" + "".join(f"{row},a,{cell}\n" for row, cell in enumerate(cells)))
+    if fault:
+        with pytest.raises(XmcpipeError, match=re.escape(fault)):
+            read_label_lists(path, "truth")
+    else:
+        assert len(read_label_lists(path, "truth")) == 3
+
+
+def test_half_of_a_character_in_a_column_beside(read: Import) -> None:
+    one = {"text": "one", "labels": ["a"], "status": "\ud800"}
+    two = {"text": "two", "labels": ["b"], "answer": {"x": "\ud800"}}
+    got = read("x.jsonl", written([one, two]))
+    assert (got.error, got.labels) == ("", {"0": ["a"], "1": ["b"]})
