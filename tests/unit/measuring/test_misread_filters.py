@@ -73,13 +73,22 @@ def test_training_labels_and_a_stated_number_of_labels_make_labels_known(tmp_pat
         evaluate([[1, 2], [2]], [[1], [2]], k=(1,), exclude=[[7], []], num_labels=9)
 
 
-def test_pairs_of_other_documents_are_refused(tmp_path: Path) -> None:
-    for ids, number in ((["x", "y"], 2), (["d0", "y"], 1)):
-        pairs = [{"id": each, "labels": ["topic 1"]} for each in ids]
-        with pytest.raises(
-            XmcpipeError, match=rf"{number} documents of .*f.jsonl are not in .*t.jsonl, such as '"
-        ):
-            told(tmp_path, pairs)
+def test_pairs_of_other_documents(tmp_path: Path) -> None:
+    pairs = [{"id": each, "labels": ["topic 1"]} for each in ("x", "y")]
+    message = r"none of the 2 documents of .*f.jsonl is in .*t.jsonl: such as 'x'; .* has 'd0' \(give pairs"
+    with pytest.raises(XmcpipeError, match=message):
+        told(tmp_path, pairs)
+    pairs[0]["id"] = "d1"
+    (warning,) = told(tmp_path, pairs)
+    assert "1 of 2 documents of" in warning
+    assert warning.endswith("t.jsonl, such as 'y': their pairs exclude nothing")
+    figures = []
+    for path in (write_rows(tmp_path / "one.jsonl", pairs[:1]), tmp_path / "f.jsonl"):
+        given = EvalInputs([tmp_path / "p.jsonl"], tmp_path / "t.jsonl", filter=path)
+        metrics = evaluate_files(given, QUICK)
+        figures.append((metrics["model"], metrics["filter"]))
+    assert figures[0] == figures[1]
+    assert figures[0][1] == {"pairs": 1, "true": 1}
 
 
 @pytest.mark.parametrize("ids", [["x", "y"], ["3", "7"]])
