@@ -54,6 +54,10 @@ def measure_files(inputs: EvalInputs, ks: Sequence[int], a: float, b: float, pro
     filtered, extra = pairs is not None, 0 if pairs is None else most_pairs(pairs)
     predictions = [read_label_lists(path, "predictions", top=ks[-1] + extra) for path in inputs.predictions]
     doubts = list(_doubts(predictions, truth, train))
+    if pairs is not None and inputs.filter:
+        doubts += _doubts_about_filter(pairs, inputs.filter, predictions, truth, train)
+    if pairs is not None and not len(pairs.labels):
+        filtered, pairs = False, None
     common = common_vocabulary(predictions if pairs is None else [*predictions, pairs], truth, train)
     del truth, predictions, pairs  # frees the copies in the numberings of their files
     if training and common.train:
@@ -94,6 +98,33 @@ def _doubts(
     yield from doubts_about_shape(truth)
     if train is not None and train.grades is not None:
         yield f"{train.source} has values from {train.grades}: each that is not 0 counts as a label"
+
+
+def _doubts_about_filter(
+    pairs: "LabelLists",
+    path: Path,
+    predictions: "Sequence[LabelLists]",
+    truth: "LabelLists",
+    train: "LabelLists | None",
+) -> Iterator[str]:
+    """Sentences about a file of pairs to exclude: how its rows are joined, and how its labels are spelt.
+
+    Raises XmcpipeError for rows that can't be joined.
+    """
+    from xmcpipe.data.label_lists.endings import kind_of
+    from xmcpipe.data.label_lists.joining import doubts_about_pair_rows
+    from xmcpipe.data.label_lists.numbering import with_one_type
+    from xmcpipe.data.label_lists.spelling import doubts_about_spelling
+
+    if not len(pairs.labels):
+        yield f"{pairs.source} has no pairs: nothing is excluded"
+        return
+    # A text file has the number of its row beside each label.
+    if path.is_dir() or kind_of(path, "filter") != "text":
+        yield from doubts_about_pair_rows(pairs, truth)
+    others = [truth, *([] if train is None else [train]), *predictions]
+    first, *typed = with_one_type([pairs, *others])
+    yield from doubts_about_spelling(first, typed)
 
 
 def _counted(lists: "LabelLists", propensity: str) -> "tuple[LabelLists, Training]":

@@ -72,7 +72,7 @@ def measure_lists(
     evaluations = measure(tops, reference)
     facts = _facts(common, reference, evaluations[0], pairs)
     if doubts is not None:
-        facts["warnings"] = [*doubts, *_doubts(common, predictions, rankings, training)]
+        facts["warnings"] = [*doubts, *_doubts(common, predictions, rankings, training, pairs)]
     popularity = evaluations.pop() if training else None
     if pairs is not None:
         for evaluation, ranking in zip(evaluations, rankings, strict=True):
@@ -89,8 +89,12 @@ def _doubts(
     predictions: "Sequence[LabelLists]",
     rankings: "Sequence[Ranking]",
     training: "Training | None",
+    pairs: "LabelLists | None",
 ) -> Iterator[str]:
-    """Sentences about systems that fit the truth as if one of the two were another file."""
+    """Sentences about systems that fit the truth as if one of the two were another file, and about `pairs`.
+
+    Raises XmcpipeError for pairs to exclude of which no label occurs elsewhere.
+    """
     import numpy as np
 
     from xmcpipe.data.label_lists.numbering import OCCURRING
@@ -99,10 +103,13 @@ def _doubts(
         doubts_about_labels,
         doubts_about_trained,
     )
+    from xmcpipe.metrics.misread.excluded import doubts_about_excluded
     from xmcpipe.metrics.misread.order import doubts_about_copies
     from xmcpipe.metrics.misread.shape import doubts_about_training
 
     truth, trained = common.truth, training is not None
+    if pairs is not None:
+        yield from doubts_about_excluded(pairs, predictions, truth, common.num_labels, common.labels)
     if training and common.train:
         fixed, source = common.origin != OCCURRING, common.train.source
         yield from doubts_about_trained(training.counts, truth, common.labels, source, fixed)

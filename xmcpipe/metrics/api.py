@@ -18,6 +18,7 @@ from xmcpipe.metrics.misread.doubts import (
     doubts_about_trained,
     examples,
 )
+from xmcpipe.metrics.misread.excluded import doubts_about_excluded
 from xmcpipe.metrics.misread.order import doubts_about_copies
 from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
 from xmcpipe.metrics.misread.spelling import doubts_about_spelling
@@ -53,10 +54,10 @@ def evaluate(
     L is the width of the matrices, `num_labels` or the number of training counts; without any of them, the
     number of distinct labels in truth and train. Raises XmcpipeError for counts or widths that don't match,
     ranks that are not integers, a score that is not a number, a label predicted twice in a document,
-    predictions that contain unknown labels only, a truth without any label, inputs that are neither a matrix
-    nor a list, 0/1 vectors in place of lists, and predictions and truth that are surely swapped. Warns with
-    MisreadWarning of inputs that are probably not what they are taken for: graded truth, ids counted from 1,
-    rows or labels of another dataset, labels that are spelt in two ways.
+    predictions or pairs to exclude that contain unknown labels only, a truth without any label, inputs that
+    are neither a matrix nor a list, 0/1 vectors in place of lists, and predictions and truth that are surely
+    swapped. Warns with MisreadWarning of inputs that are probably not what they are taken for: graded truth,
+    ids counted from 1, rows or labels of another dataset, labels that are spelt in two ways.
     """
     training = train if isinstance(train, Training) else None
     lists = None if training else train
@@ -72,6 +73,9 @@ def evaluate(
     doubts = list(doubts_about_roles(*inputs, inputs[1].grades, inputs[0].ranked))
     known = [part for part in (rows["truth"], rows["train"]) if part is not None]
     doubts += [*doubts_about_spelling(inputs[0], known), *doubts_about_spelling(inputs[1], known[1:])]
+    if excluded is not None:
+        doubts += doubts_about_spelling(rows["exclude"], [*known, inputs[0]])
+        doubts += doubts_about_excluded(excluded, [predicted], true, labels, names)
     if trained is not None:
         counts, repeated = count_labels(trained.indptr, trained.labels, labels)
         training = Training(counts, len(trained), repeated)

@@ -76,6 +76,10 @@ class ImportConfig(TableKeys, Files):
         if self.layout != "auto":
             _require_layout(self.layout)
         self.check_table_keys()
+        if self.multi_hot and self.one_label:
+            raise ValueError(
+                "expected multi_hot or label_separator 'none', got both: a vector has many labels"
+            )
         self._check_label_columns()
 
     def _check_label_columns(self) -> None:
@@ -178,6 +182,7 @@ def _tables(config: ImportConfig) -> DocumentSet:
     return DocumentSet(
         {split: read_documents(path, columns, config.document_files) for split, path in splits.items()},
         labels,
+        one_label=config.one_label,
     )
 
 

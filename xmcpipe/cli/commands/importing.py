@@ -99,7 +99,13 @@ Labels = Annotated[
     ),
 ]
 LabelSeparator = Annotated[
-    Text, _option("label_separator", READING, r"Separator of labels in a string; '\t' is a tab.", "TEXT")
+    Text,
+    _option(
+        "label_separator",
+        READING,
+        r"Separator of labels in a string; '\t' is a tab, none: each row has one label.",
+        "TEXT",
+    ),
 ]
 LabelColumns = Annotated[
     list[str] | None,

@@ -79,19 +79,18 @@ def _without_ids(predictions: LabelLists, truth: LabelLists) -> str:
 def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
     """The filter pairs with a row, possibly empty, for each document of the truth.
 
-    They are joined by id if both have ids, else by row number. Raises XmcpipeError for rows or ids that are
-    not in the truth, and for repeated ids.
+    They are joined by id if both have ids, else by row number. Raises XmcpipeError for rows that are not in
+    the truth, for ids of which none is, and for repeated ids.
     """
     if pairs.ids is not None and truth.ids is not None:
         for lists in (pairs, truth):
             _refuse_repeated_ids(lists)
         rows = pc.index_in(truth.ids, value_set=pairs.ids)
-        if len(truth) - rows.null_count < len(pairs):  # fewer matches than rows of pairs
-            unknown = pairs.ids.filter(pc.invert(pc.is_in(pairs.ids, value_set=truth.ids)))
+        if len(pairs) and rows.null_count == len(rows):
             raise XmcpipeError(
-                f"{len(unknown):,} documents of {pairs.source} are not in {truth.source}, "
-                f"such as {unknown[0].as_py()!r}",
-                "give pairs of the test documents only",
+                f"none of the {len(pairs):,} documents of {pairs.source} is in {truth.source}: such as "
+                f"{pairs.ids[0].as_py()!r}; {truth.source} has {truth.ids[0].as_py()!r}",
+                "give pairs of the test documents",
             )
         return select_rows(pairs, rows.fill_null(-1).to_numpy())
     if len(pairs) > len(truth):
@@ -103,6 +102,43 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
     # The pairs may end before the last document: add empty rows.
     more = np.full(len(truth) - len(pairs), pairs.indptr[-1], np.int64)
     return replace(pairs, indptr=np.concatenate([pairs.indptr, more]))
+
+
+def doubts_about_pair_rows(pairs: LabelLists, truth: LabelLists) -> Iterator[str]:
+    """A sentence about filter pairs of other documents, or that are joined by row number in spite of ids.
+
+    Raises XmcpipeError if the pairs have ids, the truth has none, and their numbers of rows differ.
+    """
+    if pairs.ids is not None and truth.ids is not None:
+        unknown = pairs.ids.filter(pc.invert(pc.is_in(pairs.ids, value_set=truth.ids)))
+        if len(unknown):
+            yield (
+                f"{len(unknown):,} of {len(pairs):,} documents of {pairs.source} are not in {truth.source}, "
+                f"such as {unknown[0].as_py()!r}: their pairs exclude nothing"
+            )
+        return
+    if (
+        pairs.ids is not None
+        and truth.ids is None
+        and len(pairs) != len(truth)
+        and not _are_row_numbers(pairs)
+    ):
+        raise XmcpipeError(
+            f"{pairs.source} has ids, such as {pairs.ids[0].as_py()!r}, and {truth.source} has none: their "
+            f"{len(pairs):,} and {len(truth):,} rows can't be joined",
+            "give both files ids, or write a line `row label` for each pair, with rows counted from 0",
+        )
+    if (
+        pairs.ids is None
+        and truth.ids is not None
+        and len(pairs) < len(truth)
+        and not _are_row_numbers(truth)
+    ):
+        yield (
+            f"{pairs.source} has no ids: its {len(pairs):,} rows are taken to be the first of {truth.source}"
+        )
+        return
+    yield from doubts_about_join(pairs, truth)
 
 
 def _refuse_repeated_ids(lists: LabelLists) -> None:

@@ -24,8 +24,10 @@ class DocumentSet:
       numbers first and by value, and an integer label is its own name.
     filters: split -> table of filter pairs (see filter_pairs.py): `row` int64, the row in the split as it was
       read, from 0, and `label` int32, as in the batches.
+    one_label: whether the user has said that each document has one label: then no separator can be wrong.
     """
 
     splits: "Mapping[str, Iterable[pl.DataFrame]]"
     label_table: "pl.DataFrame | None" = None
     filters: "Mapping[str, pa.Table]" = field(default_factory=dict)
+    one_label: bool = False

@@ -33,12 +33,17 @@ ODD_END = (
 
 
 def check_labels(
-    names: pl.Series, codes: npt.NDArray[np.int32], documents: int, table: pl.DataFrame | None
+    names: pl.Series,
+    codes: npt.NDArray[np.int32],
+    documents: int,
+    table: pl.DataFrame | None,
+    separated: bool = True,
 ) -> None:
     """Raise XmcpipeError for labels that surely were read wrongly, and warn about those that may have been.
 
     `names` has the name of each code, string [codes]; `codes` are those of all pairs of a document and a
     label, distinct in a document, of N `documents`. The label `table`, if any, has the first codes.
+    `separated`: whether a separator may be wrong.
     """
     counts = np.bincount(codes, minlength=len(names))
     used = names.filter(pl.Series(counts > 0))
@@ -49,8 +54,8 @@ def check_labels(
     _check_relevance(used)
     _check_ends(used)
     warn_of_missing("label", missing_words(used))
-    warn_of_writing(used, several=len(codes) > documents)
-    _check_rare(used, counts)
+    warn_of_writing(used, several=len(codes) > documents, separated=separated)
+    _check_rare(used, counts, separated)
     _check_common(names, counts, documents)
 
 
@@ -183,11 +188,12 @@ def _check_ends(used: pl.Series) -> None:
         logger.warning(message, f"{len(used):,}", used[0])
 
 
-def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64]) -> None:
+def _check_rare(used: pl.Series, counts: npt.NDArray[np.int64], separated: bool) -> None:
     """Warn if most labels occur once, as whole sentences or wrongly split text do."""
     singles, pairs = int((counts == 1).sum()), int(counts.sum())
     if pairs >= 10 and singles > RARE * pairs:
-        message = "warning: %s of %s labels occur once, such as %r: check the labels column and its separator"
+        message = "warning: %s of %s labels occur once, such as %r: check the labels column"
+        message += " and its separator" if separated else ""
         logger.warning(message, f"{singles:,}", f"{len(used):,}", used[0][:60])
 
 

@@ -9,17 +9,22 @@ from xmcpipe.data.strings.spellings import plain_names, seen_names
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
+# What to do with labels that a wrong separator leaves.
+NO_NAMES, ESCAPED = (
+    "of symbols alone, or of a word such as 'and': %s",
+    "with characters as HTML writes them: %s",
+)
+BY_SEPARATOR = {
+    NO_NAMES: ": check the label separator",
+    ESCAPED: ": is ';' the separator, or part of them?",
+}
 # A pattern -> what labels with it are.
 ODD = {
     # ASCII punctuation and conjunctions.
-    r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$": (
-        "of symbols alone, or of a word such as 'and': %s: check the label separator"
-    ),
+    r"^[\s!-/:-@\[-`{-~]+$|^(?i:and|or|und|oder|et|ou|y)$": NO_NAMES,
     r"\\[tn]": r"with \t or \n as two characters: %s",
     # What a web page has for &, < and the like; the semicolon may have been taken for a separator.
-    r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)": (
-        "with characters as HTML writes them: %s: is ';' the separator, or part of them?"
-    ),
+    r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,6})(?:;|$)": ESCAPED,
     # A long number.
     r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]{2,}$": (
         "in the form of rounded numbers, as a spreadsheet shows them: %s: write all digits"
@@ -31,14 +36,15 @@ NUMBERED = r"^[0-9]{1,2}[.)]\s"  # "1. a", which makes another label of the seco
 NOTICED = 0.1  # share of the labels that differ only in case or spelling from which a warning appears
 
 
-def warn_of_writing(used: pl.Series, several: bool) -> None:
+def warn_of_writing(used: pl.Series, several: bool, separated: bool = True) -> None:
     """Warn of labels, string [n] and distinct, that a file's writer or a wrong separator left as no names.
 
-    `several`: documents have more than one label each on average.
+    `several`: documents have more than one label each on average. `separated`: a separator may be wrong.
     """
     for pattern, what in ODD.items():
         if len(found := used.filter(used.str.contains(pattern))):
-            logger.warning("warning: %s " + what, counted(len(found), "label"), examples(found))
+            message = "warning: %s " + what + (BY_SEPARATOR.get(what, "") if separated else "")
+            logger.warning(message, counted(len(found), "label"), examples(found))
     numbered = used.filter(used.str.contains(NUMBERED))
     if len(numbered) > len(used) / 2:
         message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"

@@ -67,10 +67,7 @@ def write_raw(
     staged = Staging(scratch / "texts.parquet", policies.same_text, names)
     try:
         _stage(documents, staged)
-        check_labels(staged.labels.names, staged.codes, len(staged.keys), documents.label_table)
-        if "test" in documents.splits:
-            of_test = np.repeat(staged.split == TEST, np.diff(staged.indptr))
-            compare_splits(staged.labels.names, staged.codes[~of_test], staged.codes[of_test])
+        _check(documents, staged)
         decision = decide(staged, policies)
         warn_of_repeats(decision.figures)
         whole_table = policies.min_label_count == 0
@@ -105,6 +102,15 @@ def _stage(documents: DocumentSet, staged: Staging) -> None:
     staged.finish()
     warn_of_missing("text", staged.missing)
     warn_of_repeated_labels(staged.repeating, len(staged.keys))
+
+
+def _check(documents: DocumentSet, staged: Staging) -> None:
+    """Check the labels of all documents, and compare those of the splits."""
+    names, table = staged.labels.names, documents.label_table
+    check_labels(names, staged.codes, len(staged.keys), table, separated=not documents.one_label)
+    if "test" in documents.splits:
+        of_test = np.repeat(staged.split == TEST, np.diff(staged.indptr))
+        compare_splits(names, staged.codes[~of_test], staged.codes[of_test])
 
 
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:

@@ -8,6 +8,7 @@ import csv
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from xmcpipe.data.tables.checks.opening import first_lines
+from xmcpipe.data.tables.checks.type_rows import require_no_types
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
@@ -62,10 +64,12 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
     for _, block in text_blocks(path, dialect.encoding, quoted_by, carriage_returns=True):
         first_block = not names
         if first_block:
-            block, _ = without_note(block)
+            block, note = without_note(block)
             first = header_names(path, block, dialect.delimiter, dialect.quoted)
             names = first if dialect.header else [str(number + 1) for number in range(len(first))]
             _require_delimiter(names, dialect, path)
+            rows = numbered_rows(block, dialect.delimiter, dialect.quoted)
+            require_no_types(path, rows, dialect.header, first_line=2 if note else 1)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         if way_out and dialect.delimiter == "\t" and dialect.no_header == "--no-header":
             way_out += ", or --format libmultilabel for lines of labels and text"
@@ -99,14 +103,30 @@ def header_names(path: Path, text: str, delimiter: str, quoted: bool = True) -> 
 
     Raises XmcpipeError for a row that can't be read.
     """
-    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    lines = (line + "\n" for line in text[:HEADER_CHARACTERS].split("\n"))
     try:
-        return next(csv.reader(lines, delimiter=delimiter, quoting=quoting), [])
+        return next(_rows(text, delimiter, quoted), [])
     except csv.Error as error:
         mixed = "\r" in text.split("\n", 1)[0].rstrip("\r")
         fault = "lines end with carriage returns and with line feeds" if mixed else str(error)
         raise XmcpipeError(f"{path}, line 1: {fault}", "save it with one kind of line end") from error
+
+
+def numbered_rows(text: str, delimiter: str, quoted: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """The first rows of `text`, the beginning of a file, with the number of the line where each ends, from 1.
+
+    They end before a row that can't be read: the reader of the table will say why.
+    """
+    reader = _rows(text, delimiter, quoted)
+    with suppress(csv.Error):
+        for row in reader:
+            yield reader.line_num, row
+
+
+def _rows(text: str, delimiter: str, quoted: bool) -> Any:
+    """Python's reader of the rows in the first characters of `text`."""
+    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    lines = (line + "\n" for line in text[:HEADER_CHARACTERS].split("\n"))
+    return csv.reader(lines, delimiter=delimiter, quoting=quoting)
 
 
 def without_note(text: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import polars as pl
 
+from xmcpipe.data.tables.annotation.answers import Answers, watched_columns
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
@@ -23,6 +24,7 @@ from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_fo
 from xmcpipe.data.tables.jsonl import read_jsonl
 from xmcpipe.data.tables.labels.column import LabelReader, LabelSyntax
 from xmcpipe.data.tables.labels.separators import SeparatorCheck
+from xmcpipe.data.tables.labels.uris import bare_uris, has_uris
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.line_formats import read_lines, require_line_format
 from xmcpipe.data.tables.selection import Selection
@@ -63,7 +65,7 @@ class DocumentColumns:
       column, separator, columns, multi_hot and names of LabelSyntax.
     widths: see LabelSyntax.
     listed: the labels of the label table, string, if there is one. If these are numbers of classes, the names
-      of classes in the file are not used.
+      of classes in the file are not used; if they are URIs, those of documents have no brackets either.
 
     A table without the column `labels` may have Annif's instead: `subject_uris` or `subjects`.
     """
@@ -85,8 +87,9 @@ class DocumentColumns:
         required = (*dict.fromkeys((*self.text, *labels, *filter(None, [self.id]))),)
         optional: tuple[str, ...] = () if self.id or "id" in required else ("id",)
         ways_out = dict.fromkeys(self.text, "name the column of texts with --text-column")
+        watched = tuple(name for name in watched_columns(self.labels) if name not in required)
         if self.label_columns is not None:
-            return Selection(required, optional, ways_out=ways_out)
+            return Selection(required, optional, ways_out=ways_out, watched=watched)
         stand_ins = {"labels": ANNIF_LABELS} if self.labels == "labels" else {}
         optional += (ANNIF_ID,) if stand_ins and optional else ()
         separated = frozenset([self.labels] if self.label_separator is not None else [])
@@ -95,7 +98,9 @@ class DocumentColumns:
             "name the column of labels with --labels-column, or, if each label has a column of 0 and 1, "
             "these with --label-columns"
         )
-        return Selection(required, optional, lists, separated, stand_ins=stand_ins, ways_out=ways_out)
+        return Selection(
+            required, optional, lists, separated, stand_ins=stand_ins, ways_out=ways_out, watched=watched
+        )
 
     def label_syntax(self, names: list[str]) -> LabelSyntax:
         """How a table with these columns holds labels: as said here, or as Annif does."""
@@ -111,7 +116,8 @@ class DocumentColumns:
             )
         column = next(name for name in ANNIF_LABELS if name in names)
         logger.info("there is no column 'labels': labels are read from %r, as Annif writes them", column)
-        return LabelSyntax(column, " " if column == ANNIF_LABELS[0] else None, bare_uris=True)
+        separator = self.label_separator or (" " if column == ANNIF_LABELS[0] else None)
+        return LabelSyntax(column, separator, bare_uris=True)
 
     def given(self) -> list[str]:
         """The keys that name columns and aren't at their default."""
@@ -137,13 +143,18 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
             )
         require_line_format(format_, [key for key in keys if key != "label_separator"])
     reader: _DocumentReader | None = None
-    for rows in read_rows(path, columns.selection(), replace(options, format=format_)):
+    selection = columns.selection()
+    answers = Answers(path, columns.labels if columns.label_columns is None else "")
+    for rows in read_rows(path, selection, replace(options, format=format_)):
         if rows.is_empty():
             continue
         reader = reader or _DocumentReader(path, columns, rows.columns, format_, options)
-        yield reader.read(rows)
+        documents = reader.read(rows)
+        watched = [name for name in selection.watched if name in rows.columns]
+        yield answers.confirmed(rows, documents) if watched else documents
     if reader is not None:
         reader.labels.finish()
+        yield from answers.finish()
 
 
 def read_rows(path: Path, selection: Selection, options: TextFileOptions) -> Iterator[pl.DataFrame]:
@@ -230,6 +241,7 @@ class _DocumentReader:
         blanks = SeparatorCheck(path, "labels", " ", "write blanks between them")
         self.labels = LabelReader(path, syntax, classes, blanks if format_ == "libmultilabel" else None)
         self._label_column = syntax.column
+        self._bare_uris = columns.listed is not None and has_uris(columns.listed)
         annif_id = ANNIF_ID if syntax.bare_uris and ANNIF_ID in names else ""
         self._id = columns.id or ("id" if "id" in names else annif_id)
         self._ids = WholeNumbers(path, self._id)
@@ -239,6 +251,7 @@ class _DocumentReader:
         """The documents in the next rows of the table."""
         text = join_text(rows, self._columns.text, self._columns.text_separator, self._path)
         labels = self.labels.read(rows, self._row)
+        labels = bare_uris(labels) if self._bare_uris else labels
         self._check(text, labels)
         ids = self._ids_of(rows)
         self._row += len(rows)

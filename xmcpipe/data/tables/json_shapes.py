@@ -9,6 +9,8 @@ RECORDS = "write an object for each document (pandas: to_json(orient='records', 
 
 def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
     """What to do with an object of which the reader takes `columns`; "" for an object that is a document."""
+    if way_out := _of_annotators(record, columns):
+        return way_out
     nested = [key for key, value in record.items() if isinstance(value, list) and _are_objects(value)]
     if nested and not set(columns) & record.keys():
         return f"write only the list in {nested[0]!r}, or each of its objects on a line"
@@ -20,6 +22,21 @@ def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
     several = [value for value in table if isinstance(value, list)]
     if len(several) == len(table) > 1 and len({len(value) for value in several}) == 1:
         return "write an object for each document; a text in pieces as one string"
+    return ""
+
+
+def _of_annotators(record: dict[str, Any], columns: Collection[str]) -> str:
+    """What to do with an object that an annotation tool exported."""
+    annotations = record.get("annotations", record.get("completions"))
+    if isinstance(annotations, list) and isinstance(record.get("data"), dict):
+        return "it is of Label Studio: export as JSON-MIN or CSV, which have texts and labels in columns"
+    if isinstance(annotations, list) and "annotation_approver" in record:
+        return "it is of doccano, with numbers of labels: export with the texts of labels"
+    if isinstance(record.get("fields"), dict) and isinstance(record.get("responses"), dict):
+        return "it is of Argilla: export its records as flat rows: to_list(flatten=True)"
+    absent = set(columns) - record.keys()
+    if absent == {"labels"} and isinstance(record.get("accept"), list) and "answer" in record:
+        return "it is of Prodigy: name the column of labels with --labels-column accept"
     return ""
 
 

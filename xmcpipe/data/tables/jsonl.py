@@ -18,12 +18,16 @@ import pyarrow as pa
 
 from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
 from xmcpipe.data.tables.json_shapes import way_out_of, way_out_of_label, way_out_of_labels
-from xmcpipe.data.tables.labels.list_text import item_text, parse_list
+from xmcpipe.data.tables.labels.list_text import item_text, parse_list, without_choices
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import distinct_keys, parse_json
 
 Schema = dict[str, pl.DataType]
+TEXT_OF_LABELS = (
+    "set label_separator (--label-separator) to the text between two labels, or to none if each row has one "
+    "label"
+)
 
 
 def read_jsonl(path: Path, selection: Selection, encoding: str) -> Iterator[pl.DataFrame]:
@@ -52,10 +56,12 @@ def _parse(block: str, selection: Selection, place: JsonPlace, first_line: int) 
         rows = pl.read_ndjson(io.BytesIO(block.encode()), schema=schema)
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
         return _read_by_line(enumerate(block.split("\n"), first_line), selection, schema, place)
-    _require_distinct(block, len(rows), schema, place, first_line)
+    _require_distinct(
+        block, len(rows), [each for each in schema if each not in selection.watched], place, first_line
+    )
     # polars returns a nested value as its JSON text, so a line with a value that looks like JSON is suspect.
     # Python's parser refuses a nested value, except for a subject; a real string that looks like JSON passes.
-    strings = [name for name in schema if name not in selection.whole_numbers]
+    strings = [name for name in schema if name not in (*selection.whole_numbers, *selection.watched)]
     nested = rows.select(_looks_nested(name, name in selection.lists).alias(name) for name in strings)
     suspects = set(nested.select(pl.any_horizontal(pl.all())).to_series().arg_true())
     if suspects:
@@ -67,12 +73,12 @@ def _parse(block: str, selection: Selection, place: JsonPlace, first_line: int) 
     return rows
 
 
-def _require_distinct(block: str, rows: int, schema: Schema, place: JsonPlace, first_line: int) -> None:
+def _require_distinct(block: str, rows: int, names: list[str], place: JsonPlace, first_line: int) -> None:
     """Raise XmcpipeError for an object that has a key twice: polars takes the first value, Python the last.
 
     Only lines that hold a key twice are parsed, in a block that holds it more often than it has rows.
     """
-    often = [f'"{name}"' for name in schema if block.count(f'"{name}"') > rows]
+    often = [f'"{name}"' for name in names if block.count(f'"{name}"') > rows]
     if not often:
         return
     for number, line in enumerate(block.split("\n"), first_line):
@@ -136,6 +142,9 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
     """The value as a string, a list or None: numbers become strings, anything else is an error."""
     if value is None or value != value:  # NaN is a missing value
         return None
+    if name in selection.watched:
+        return item_text(value) if isinstance(value, str) else json.dumps(value)
+    value = without_choices(value) if name in selection.lists else value
     if name in selection.lists or name in selection.whole_numbers:
         if isinstance(value, str) and name in selection.lists:
             if not value.strip():
@@ -148,11 +157,13 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
                 return [_whole(item, name, place, line) for item in value]
             return [_scalar(item, name, selection, place, line) for item in value]
         is_text = isinstance(value, str) and name in selection.lists
-        hint = "set label_separator" if is_text else way_out_of_labels(value)
+        hint = TEXT_OF_LABELS if is_text else way_out_of_labels(value)
         raise place.error(line, f"expected a list in {name!r}, got {_kind(value)}", hint)
     if name in selection.separated and isinstance(value, list):
         # As text, which the reader of labels takes for a list.
         return json.dumps([_scalar(item, name, selection, place, line) for item in value], ensure_ascii=False)
+    if name in selection.separated and without_choices(value) is not value:
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         raise place.error(line, f"expected a string or a number in {name!r}, got an object")
     return _scalar(value, name, selection, place, line)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from xmcpipe.config import later
+from xmcpipe.data.tables.labels.no_separator import one_label
 
 if TYPE_CHECKING:
     from xmcpipe.data.tables.formats import TextFileOptions
@@ -42,8 +43,8 @@ class TableKeys:
     """Text between the values of two text columns."""
 
     label_separator: str | None = None
-    """Separator of labels in a string, such as ";" for "a; b"; `\\t` is a tab. Without it, the column must
-    hold lists, which may be saved as text.
+    """Separator of labels in a string, such as ";" for "a; b"; `\\t` is a tab, and "none" says that each row
+    has one label, whatever it contains. Without it, the column must hold lists, which may be saved as text.
     """
 
     label_prefix: str = later("__label__")
@@ -88,6 +89,11 @@ class TableKeys:
             and (len(self.delimiter) != 1 or not self.delimiter.isascii())
         ):
             raise ValueError(f"expected one ASCII character in delimiter, got {self.delimiter!r}")
+
+    @property
+    def one_label(self) -> bool:
+        """Whether each row of a table of documents has one label, as label_separator says."""
+        return one_label(self.label_separator)
 
     @property
     def document_files(self) -> "TextFileOptions":

@@ -15,7 +15,8 @@ class Selection:
 
     A file must have the `required` columns, and may have the `optional` ones. `lists` are lists of strings,
     `separated` are strings that hold a list with a separator, and `whole_numbers` are lists of integers (JSON
-    only). All other columns hold plain values. `stand_ins` are columns that may stand in for a required one
+    only). `watched` are read if the file has them, whatever they hold: in JSON lists and objects are text.
+    All other columns hold plain values. `stand_ins` are columns that may stand in for a required one
     that is missing: its name -> theirs, the first one that the file has counts. `ways_out`: what to do if the
     file has no such column, by its name.
     """
@@ -27,6 +28,7 @@ class Selection:
     whole_numbers: frozenset[str] = field(default_factory=frozenset)
     stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ways_out: Mapping[str, str] = field(default_factory=dict)
+    watched: tuple[str, ...] = ()
 
     def fits(self, names: list[str]) -> bool:
         """Whether a file with the columns `names` has all that are required."""
@@ -49,7 +51,7 @@ class Selection:
         for name in present:
             if names.count(name) > 1:
                 raise XmcpipeError(f"{path}: {names.count(name)} columns are called {name!r}", "rename them")
-        return present
+        return present + [name for name in self.watched if names.count(name) == 1 and name not in present]
 
     def missing(
         self, path: Path, name: str, present: list[str], way_out: str = "", sure: str = ""
@@ -75,7 +77,7 @@ class Selection:
     def all_names(self) -> tuple[str, ...]:
         """The names of all columns that may be read, distinct."""
         stand_ins = (each for names in self.stand_ins.values() for each in names)
-        return (*dict.fromkeys((*self.required, *stand_ins, *self.optional)),)
+        return (*dict.fromkeys((*self.required, *stand_ins, *self.optional, *self.watched)),)
 
 
 def row_error(path: Path, place: str, fault: str, hint: str = "") -> XmcpipeError:

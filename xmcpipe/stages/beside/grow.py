@@ -165,17 +165,22 @@ def _is_frozen(model: Path) -> bool:
 def _read(config: GrowConfig, known: list[str]) -> "NewLabels":
     """The labels to add, with their texts and documents."""
     from xmcpipe.data.tables.label_table import read_whole_label_table
+    from xmcpipe.data.tables.labels.uris import bare_uris
     from xmcpipe.growing.labels import new_labels
 
     path = require_file(config.files["labels"], "grow.labels")
     table = read_whole_label_table(path, config.label_column, config.label_text_column, config.label_files)
-    documents = None if config.documents is None else _documents(config)
-    return new_labels(known, table["label"].to_list(), table["text"].to_list(), documents)
+    # Labels in angle brackets stay so if those of the model are.
+    bare = not any(name.startswith("<") for name in known)
+    names = bare_uris(table["label"]) if bare else table["label"]
+    documents = None if config.documents is None else _documents(config, bare)
+    return new_labels(known, names.to_list(), table["text"].to_list(), documents)
 
 
-def _documents(config: GrowConfig) -> Iterator[tuple[str, list[str]]]:
-    """Text and label names of each document."""
+def _documents(config: GrowConfig, bare: bool) -> Iterator[tuple[str, list[str]]]:
+    """Text and label names of each document; if `bare`, URIs without the brackets around them."""
     from xmcpipe.data.tables.formats import DocumentColumns, read_documents
+    from xmcpipe.data.tables.labels.uris import bare_uris
 
     columns = DocumentColumns(
         text=config.text,
@@ -184,7 +189,8 @@ def _documents(config: GrowConfig) -> Iterator[tuple[str, list[str]]]:
         label_separator=config.label_separator,
     )
     for rows in read_documents(config.files["documents"], columns, config.document_files):
-        for text, labels in zip(rows["text"], rows["labels"], strict=True):
+        names = bare_uris(rows["labels"]) if bare else rows["labels"]
+        for text, labels in zip(rows["text"], names, strict=True):
             yield text, [str(label) for label in labels]
 
 

@@ -161,7 +161,7 @@ def test_pairs_with_ids_are_joined_by_them() -> None:
     found = pair_rows(lists([[7], [8, 9]], ids=["c", "a"]), truth)
     assert found.indptr.tolist() == [0, 2, 2, 3]
     assert found.labels.tolist() == [8, 9, 7]
-    with pytest.raises(XmcpipeError, match=r"1 documents of .* 'x'"):
+    with pytest.raises(XmcpipeError, match=r"none of the 1 documents of .* such as 'x'; .* has 'a'"):
         pair_rows(lists([[7]], ids=["x"]), truth)
     with pytest.raises(XmcpipeError, match="repeat the id"):
         pair_rows(lists([[7], [8]], ids=["a", "a"]), truth)

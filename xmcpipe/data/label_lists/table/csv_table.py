@@ -35,9 +35,11 @@ from xmcpipe.data.label_lists.table.other_columns import (
     Columns,
     doubts_about_numbers,
     list_columns,
+    require_confirmed,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
-from xmcpipe.data.tables.delimited import header_names, likely_delimiter, without_note
+from xmcpipe.data.tables.checks.type_rows import require_no_types
+from xmcpipe.data.tables.delimited import header_names, likely_delimiter, numbered_rows, without_note
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -103,6 +105,7 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
             f"{LAYOUTS}; save one column per label as .npy; end the name of a file without columns in .txt",
         )
     delimiter, names = found
+    require_no_types(path, numbered_rows(text, delimiter), header=True, first_line=2 if noted else 1)
     several, one = label_columns(path, names, ranked)
     chosen = {
         "id": id_column(path, names),
@@ -120,6 +123,8 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
         known = known.with_columns(pl.col("id").str.strip_chars())
     unused = [at for at, name in enumerate(names) if name not in chosen.values()]
     others = [(names[at], table[str(at)].to_list()) for at in unused]
+    if not ranked:
+        require_confirmed(path, others)
     if ranked and several is not None and several.strip().lower() in LABELS:
         lists = list_columns(others, known["labels"].to_list(), chosen["scores"] is not None)
         require_one_list(path, several, list(lists), (), chosen["scores"])

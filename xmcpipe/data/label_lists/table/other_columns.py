@@ -1,7 +1,7 @@
 """Columns of a table beside those that are read: a second list of labels, or numbers that may be scores.
 
 Predictions in a table with their truth may be called anything. So a second column of lists is refused, and a
-number of each label that isn't used is told.
+number of each label that isn't used is told. A truth with rows that annotators did not confirm is refused.
 """
 
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from xmcpipe.data.label_lists.table.cells import BETWEEN, IDS
 from xmcpipe.data.label_lists.table.column_names import ID_LIKE
 from xmcpipe.data.label_lists.table.list_cells import LIST, NUMBER
+from xmcpipe.data.tables.annotation.answers import UNCONFIRMED, WORDS
 from xmcpipe.errors import XmcpipeError
 
 Columns = Sequence[tuple[str, list[str]]]  # the name and the cells of each
@@ -105,3 +106,18 @@ def _follow(keys: list[str], values: list[float]) -> bool:
 
 def _count_rows(values: list[float]) -> bool:
     return len(values) > 2 and all(after - before == 1 for before, after in pairwise(values))
+
+
+def require_confirmed(path: Path, others: Columns) -> None:
+    """Raise XmcpipeError for a truth with rows that annotators rejected, ignored, discarded or cancelled."""
+    for name, values in others:
+        words = WORDS.get(name, ())
+        given = [str(value).strip().lower() for value in values]
+        found = [value for value in given if value in UNCONFIRMED]
+        if found and words and {*given} <= {*words, ""}:
+            what = " or ".join(dict.fromkeys(found))
+            raise XmcpipeError(
+                f"{path}: in {len(found):,} of {len(given):,} rows {name!r} is {what}: annotators "
+                "did not confirm their labels",
+                f"remove these rows, or rename {name!r} if it is not the column of an annotation tool",
+            )

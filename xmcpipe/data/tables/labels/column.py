@@ -7,9 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.labels.choices import CHOICES, with_choices
 from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
 from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
+from xmcpipe.data.tables.labels.no_separator import one_label
 from xmcpipe.data.tables.labels.separators import SeparatorCheck, likely_separator
+from xmcpipe.data.tables.labels.single import as_lists, require_one
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.selection import row_error
 from xmcpipe.errors import XmcpipeError
@@ -23,7 +26,7 @@ QUOTED = r'(?s)^\s*".*"\s*$'
 class LabelSyntax:
     """How a table holds labels.
 
-    column: the column of lists or, with `separator`, of strings.
+    column: the column of lists or, with `separator`, of strings; a separator "none": of one label each.
     columns: instead of it, one column of 0 and 1 for each label.
     multi_hot, names: the lists are vectors of 0 and 1, whose places are called `names`, else 0, 1, ….
     bare_uris: `<uri>` is read as `uri`.
@@ -56,14 +59,19 @@ class LabelReader:
         self._path, self._syntax, self._class_names = path, syntax, class_names
         # The shell passes '\t' as two characters.
         given = syntax.separator
+        self._one = one_label(given)
+        given = None if self._one else given
         separator = None if given is None else given.replace("\\t", "\t").replace("\\n", "\n")
         if separator != given:
             logger.info("%s: the label separator %r is read as %r", path, given, separator)
         self._separator = separator
         self._vectors = VectorCheck(path, syntax.column)
         self._separators: SeparatorCheck | None = separators or SeparatorCheck(path, syntax.column, separator)
+        if self._one:
+            self._separators = None
         self._numbers, self._pieces = WholeNumbers(path, syntax.column), WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
+        self._choices = False
         self._named_vectors: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
         if class_names is not None:
@@ -75,6 +83,12 @@ class LabelReader:
 
         Raises XmcpipeError for a column that does not hold labels.
         """
+        lists = self._read(rows, first_row)
+        if self._one:
+            require_one(lists, self._path, self._syntax.column, first_row)
+        return lists
+
+    def _read(self, rows: pl.DataFrame, first_row: int) -> pl.Series:
         if self._syntax.columns is not None:
             return self._of_columns(rows, self._syntax.columns, first_row)
         column = rows[self._syntax.column]
@@ -137,6 +151,11 @@ class LabelReader:
         if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
             raise self._unexpected(column, "name a column of lists or text")
         strings = self._numbers.strings(column).fill_null("")
+        if self._one:
+            return self._pieces.strings(as_lists(strings))
+        if self._choices or strings.str.contains(CHOICES).any():
+            self._choices, self._separators = True, None
+            return self._pieces.strings(with_choices(strings, self._separator))
         if self._syntax.bare_uris:
             strings = strings.str.replace_all(r"\s+", " ")
         if (lists := self._of_list_text(strings, first_row)) is not None:
@@ -147,7 +166,7 @@ class LabelReader:
             way_out = "set label_separator (--label-separator) to the text between two labels"
             guessed = likely_separator(strings)
             example = f", here perhaps {guessed}" if guessed else ", such as ';'"
-            raise self._unexpected(column, way_out + example)
+            raise self._unexpected(column, f"{way_out}{example}, or to none if each row has one label")
         if strings.str.contains(QUOTED).mean() > 0.5:  # type: ignore[operator]
             raise XmcpipeError(
                 f"{self._path}: expected labels in column {self._syntax.column!r}, got values in double "

@@ -25,6 +25,7 @@ ITEM = re.compile(
 )
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 WORDS = {"True": "true", "False": "false", "None": None, "nan": None, "null": None}
+CHOICES_KEY = "choices"
 ENDS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -40,6 +41,13 @@ def parse_lists(values: pl.Series) -> tuple[pl.Series, str | None]:
     return pl.Series(values.name, lists, pl.List(pl.String)), fault
 
 
+def without_choices(value: Any) -> Any:
+    """The list in `{"choices": [...]}`, as Label Studio writes several labels; any other value as it is."""
+    if isinstance(value, dict) and value.keys() == {CHOICES_KEY} and isinstance(value[CHOICES_KEY], list):
+        return value[CHOICES_KEY]
+    return value
+
+
 def parse_list(text: str) -> list[str | None] | None:
     """The items of a list as strings, or None if the text is not a list of strings, numbers and booleans."""
     text = text.strip()
@@ -47,6 +55,7 @@ def parse_list(text: str) -> list[str | None] | None:
         value = parse_json(text)
     except ValueError:
         return _printed_list(text)
+    value = without_choices(value)
     if not isinstance(value, list):
         return None
     try:

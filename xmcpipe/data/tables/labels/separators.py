@@ -24,8 +24,10 @@ GUESSED = {
     "\u060c": "'\u060c'",
     **{separator: SEPARATORS[separator] for separator in (" ", "\n")},
     "/": "'/'",
+    "#": "'#'",  # in CSV of doccano
 }
 MAX_VALUES = 20_000  # distinct values that are looked at
+NO_SEPARATOR = "--label-separator none"
 LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken for one
 
 
@@ -84,13 +86,19 @@ class SeparatorCheck:
                 fault = f"each list in column {self.column!r} holds one string"
             fault = f"{self.path}: {fault}, but {len(having):,} have {option}, such as {min(having)[:60]!r}"
             by_default = f"set --label-separator {option}" if shown else f"split the strings at {option}"
-            way_out = self.way_out or by_default
+            way_out, single = self.way_out or by_default, "" if self.way_out else NO_SEPARATOR
             if other in SURE and self._fewer(other):
-                raise XmcpipeError(fault, way_out)
-            logger.warning("warning: %s: each is one label; if it holds several, %s", fault, way_out)
+                raise XmcpipeError(
+                    fault, f"{way_out}, or {single} if each is one label" if single else way_out
+                )
+            single = f" ({single} says so)" if single else ""
+            message = "warning: %s: each is one label%s; if it holds several, %s"
+            logger.warning(message, fault, single, way_out)
             return
         if shown is not None:
             message = "warning: %s: no value in column %r has the separator %s: each is one label, such as %r"
+            if not self.way_out:
+                message += f" ({NO_SEPARATOR} says so)"
             logger.warning(message, self.path, self.column, shown, min(self.sample)[:60])
 
     def _check_pieces(self) -> None:
