@@ -54,8 +54,10 @@ def test_documents_of_one_piece_are_encoded_as_without_pieces(encoder: torch.nn.
 def test_every_piece_has_a_gradient(encoder: torch.nn.Module) -> None:
     ids, mask = torch.arange(4, 16)[None], torch.ones(1, 12, dtype=torch.long)
     words = next(value for name, value in encoder.named_parameters() if "word_embeddings" in name)
-    (gradient,) = torch.autograd.grad(embed_documents(encoder, ids, mask, "mean", 5).sum(), words)
-    assert gradient[4:16].abs().sum(1).min() > 0
+    embedding = embed_documents(encoder, ids, mask, "mean", 5)
+    # Not the sum of the embedding: layer normalisation keeps it at 0, whatever the words are.
+    (gradient,) = torch.autograd.grad(embedding[:, ::2].sum(), words)
+    assert gradient[4:16].abs().sum(1).min() > 1e-3
     assert gradient[16:].abs().max() == 0
 
 

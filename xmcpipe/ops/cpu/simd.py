@@ -8,8 +8,10 @@ AVX2, NEON).
 The width must be known from a type. It is the length of the tuple `width`: 16 lanes for each element.
 """
 
+import fcntl
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,6 +19,7 @@ from typing import Any, TypeVar, cast
 from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, config, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16  # float32 in an AVX-512 register
@@ -45,13 +48,36 @@ def _cached(function: Kernel, **options: Any) -> Kernel:
     Numba by itself keeps a compiled function as long as the function's own file is the same, even if a file
     that it calls into has changed.
     """
+    folder = _cache_folder()
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(_cache_folder())  # read when the decorator is applied
+    config.CACHE_DIR = str(folder)  # read when the decorator is applied
     try:
         kernel: Any = njit(nogil=True, cache=True, error_model="numpy", **options)(function)
     finally:
         config.CACHE_DIR = before
+    compile_signature = kernel.compile
+
+    def compile_once(signature: Any) -> Any:
+        # The lock of numba first: else two threads could wait for each other's lock.
+        with global_compiler_lock, _locked(folder, f"{function.__module__}.{function.__name__} {signature}"):
+            return compile_signature(signature)
+
+    kernel.compile = compile_once
     return cast(Kernel, kernel)
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Let processes that need the same kernel wait for the first of them to compile it, which takes seconds.
+
+    They read it from the cache then. Where no file can be locked, each compiles it.
+    """
+    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+    with ExitStack() as held:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(held.enter_context(path.open("wb")), fcntl.LOCK_EX)
+        yield
 
 
 @cache
