@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: an edit of any kernel makes all of them anew; one process compiles for all."""
+"""The cache of compiled kernels: an edit of any of them makes all anew, and one process compiles for all."""
 
 import hashlib
 import os
