@@ -39,7 +39,16 @@ from xmcpipe.data.label_lists.table.other_columns import (
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.tables.checks.type_rows import require_no_types
-from xmcpipe.data.tables.delimited import header_names, likely_delimiter, numbered_rows, without_note
+from xmcpipe.data.tables.delimited import (
+    ROW_NAMES,
+    Dialect,
+    has_row_names,
+    header_names,
+    likely_delimiter,
+    numbered_rows,
+    require_first_header,
+    without_note,
+)
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -96,9 +105,14 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     """
     text, noted = without_note(text)
     default = noted or ("\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ",")
-    found = likely_delimiter(path, text, default, lambda names: any(label_columns(path, names, ranked)))
+
+    def named(names: list[str]) -> bool:
+        return any(label_columns(path, names, ranked))
+
+    found = likely_delimiter(path, text, default, named)
     if found is None:
         columns = header_names(path, text, default)
+        require_first_header(path, text, columns, Dialect(default, quotes="double"), named, bool(noted))
         shown = ", ".join(repr(name[:40]) for name in columns[:8]) + (", …" if len(columns) > 8 else "")
         raise XmcpipeError(
             f"{path}: expected a column 'labels' or 'label' in the first line, got {shown or 'none'}",
@@ -157,20 +171,20 @@ def _parsed(path: Path, text: str, names: list[str], delimiter: str) -> pl.DataF
             ),
         )
     except pa.ArrowException as error:
-        raise _bad_row(path, error, delimiter) from error
+        raise _bad_row(path, error, text, len(names), delimiter) from error
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _bad_row(path: Path, error: Exception, delimiter: str) -> XmcpipeError:
+def _bad_row(path: Path, error: Exception, text: str, columns: int, delimiter: str) -> XmcpipeError:
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:
         return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
-    return XmcpipeError(
-        f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}",
-        f"put a value that holds {delimiter!r} in double quotes, without a blank before them",
-    )
+    hint = f"put a value that holds {delimiter!r} in double quotes, without a blank before them"
+    if has_row_names(text, columns, delimiter):
+        hint += ROW_NAMES
+    return XmcpipeError(f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}", hint)
 
 
 def _by_document(path: Path, table: pl.DataFrame, ids_from: str | None) -> CsvTable:
