@@ -168,6 +168,12 @@ def _way_out(documents: pl.Series, table: pl.Series) -> str:
         return "write them alike: one side has brackets or quotes around them"
     if documents.str.to_lowercase().is_in(table.str.to_lowercase().implode()).any():
         return "write them alike: they differ in case"
+    zeros = r"^0+([0-9])"
+    if (
+        all(numbers)
+        and documents.str.replace(zeros, "$1").is_in(table.str.replace(zeros, "$1").implode()).any()
+    ):
+        return "write them alike: they differ in zeros before numbers"
     return "check --label-column, and that the table is of the same data"
 
 
