@@ -33,6 +33,7 @@ from xmcpipe.data.label_lists.table.column_names import (
 )
 from xmcpipe.data.label_lists.table.other_columns import (
     Columns,
+    doubt_about_index,
     doubts_about_numbers,
     list_columns,
     require_confirmed,
@@ -55,11 +56,15 @@ from xmcpipe.errors import XmcpipeError
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The columns labels and, if the file has them, id and scores; and how the labels were read."""
+    """The columns labels and, if the file has them, id and scores; and how the labels were read.
+
+    `order` is what to say of the order of the rows, if it matters.
+    """
 
     batch: pa.RecordBatch
     cells: Cells
     notes: tuple[str, ...]
+    order: str = ""
 
 
 def read_csv_table(path: Path, ranked: bool) -> CsvTable:
@@ -82,7 +87,8 @@ def read_csv_table(path: Path, ranked: bool) -> CsvTable:
     if scores is None and "scores" in table.columns:
         scores, note = read_scores(str(path), table["scores"].to_list(), list(map(len, cells.labels)))
     ids = table["id"].to_list() if "id" in table.columns else None
-    return CsvTable(_batch(path, ids, cells.labels, scores), cells, _notes(cells.note, note))
+    order = "" if ids is not None else doubt_about_index(path, others)
+    return CsvTable(_batch(path, ids, cells.labels, scores), cells, _notes(cells.note, note), order)
 
 
 def has_columns(path: Path) -> bool:
