@@ -127,7 +127,8 @@ def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     table = read_csv_table(path, role == "predictions")
     builder.add(table.batch)
     lists = builder.finish()
-    return replace(lists, notes=(*lists.notes, *table.notes), untyped=table.cells.untyped)
+    order = (table.order,) if table.order and role != "train" else ()  # training labels are only counted
+    return replace(lists, notes=(*lists.notes, *table.notes, *order), untyped=table.cells.untyped)
 
 
 def _appended(

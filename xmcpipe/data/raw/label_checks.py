@@ -24,6 +24,7 @@ WEIGHT = r"[:=^][0-9]*\.[0-9]+$|[:=]1$|\((?:[0-9]*\.[0-9]+|[0-9]+%)\)$"
 BITS = r"[:=][01]$"  # a vector by names: art=0;law=1
 REPEATING = 0.5  # share of the documents with a label twice from which a warning appears
 FILLER = r"(?i)-?[0-9]+|pad|<pad>|\[pad\]|none|null|n/?a|nan|unknown|other|padding"  # what may fill a list
+SCATTERED = 0.1  # share of the documents with an earlier text and another label from which a warning appears
 COMMON = 0.95  # share of the documents with one label from which a warning appears
 # A bracket whose other half is not in the name, square brackets or quotes around it, a quote at one end.
 ODD_END = (
@@ -83,6 +84,28 @@ def warn_of_repeats(figures: Mapping[str, int]) -> None:
         )
         message += "each document is one row with all its labels"
         logger.warning(message, f"{repeated:,}", f"{documents:,}")
+
+
+def warn_of_scattered(texts: npt.NDArray[np.uint64], codes: npt.NDArray[np.int32], names: pl.Series) -> bool:
+    """Warn if documents look like rows of a text and one of its labels, so that labels would be lost.
+
+    `texts` and `codes` are the text and the only label of the N documents that have one, and `names` the name
+    of each code. Returns whether it warned.
+    """
+    pairs = pl.DataFrame({"text": texts, "code": codes}).unique(maintain_order=True)
+    repeated = pairs.filter(pl.col("text").is_duplicated())
+    extra = len(pairs) - pairs["text"].n_unique()
+    if extra < max(2, SCATTERED * len(texts)):
+        return False
+    one, other = (
+        names[code][:60] for code in repeated.filter(pl.col("text") == repeated["text"][0])["code"][:2]
+    )
+    message = (
+        "warning: %s of %s documents have the text of an earlier one and another label, such as %r beside "
+    )
+    message += "%r: write all labels of a document in one row, since repeated texts are left out (--repeated)"
+    logger.warning(message, f"{extra:,}", f"{len(texts):,}", other, one)
+    return True
 
 
 def warn_of_missing(noun: str, found: pl.Series) -> None:
@@ -145,6 +168,12 @@ def _way_out(documents: pl.Series, table: pl.Series) -> str:
         return "write them alike: one side has brackets or quotes around them"
     if documents.str.to_lowercase().is_in(table.str.to_lowercase().implode()).any():
         return "write them alike: they differ in case"
+    zeros = r"^0+([0-9])"
+    if (
+        all(numbers)
+        and documents.str.replace(zeros, "$1").is_in(table.str.replace(zeros, "$1").implode()).any()
+    ):
+        return "write them alike: they differ in zeros before numbers"
     return "check --label-column, and that the table is of the same data"
 
 

@@ -33,6 +33,12 @@ ODD = {
     "^<.*>$": "in angle brackets: %s: those of another file may have none",
 }
 NUMBERED = r"^[0-9]{1,2}[.)]\s"  # "1. a", which makes another label of the second place
+# A count or a weight after a name: art (3), art:3, art x3, art [3], art 0.3. Not a year, nor a version.
+COUNT = (
+    r"\s*(?:[:=^][0-9]{1,3}|\s[x×*]\s?[0-9]{1,3}|\([x×]?\s?[0-9]{1,3}\)|\[[0-9]{1,3}\]"
+    r"|\s(?:0?\.[0-9]+|1\.0+))$"
+)
+COUNTED, PER_NAME = 0.9, 8  # share of the labels with a count, and counts a name, of which a warning appears
 NOTICED = 0.1  # share of the labels that differ only in case or spelling from which a warning appears
 
 
@@ -49,11 +55,31 @@ def warn_of_writing(used: pl.Series, several: bool, separated: bool = True) -> N
     if len(numbered) > len(used) / 2:
         message = "warning: %s of %s labels begin with a number: %s: is it a part of the label?"
         logger.warning(message, f"{len(numbered):,}", f"{len(used):,}", examples(numbered))
+    _warn_of_counts(used)
     negative = used.filter(used.str.contains("^-[0-9]+$"))
     if several and len(negative) and used.str.contains("^-?[0-9]+$").all():
         message = "warning: %s below zero: %s: to fill lists up to one length?"
         logger.warning(message, counted(len(negative), "label"), examples(negative))
     _warn_of_twins(used)
+
+
+def _warn_of_counts(used: pl.Series) -> None:
+    """Warn if nearly all labels are a name and a number of its own, of which names have several.
+
+    Numbers that make up the name, as in topic:1, topic:2, …, follow a few names only.
+    """
+    found = used.filter(used.str.contains(COUNT))
+    names = found.str.replace(COUNT, "")
+    if len(found) < COUNTED * len(used) or not names.str.contains(r"\D$").all():
+        return
+    distinct = names.n_unique()
+    if 3 <= distinct < len(names) <= PER_NAME * distinct:
+        message = (
+            "warning: %s of %s labels end with a number of their own: %s: if it is a count or a weight, "
+        )
+        message += "write names alone"
+        same = found.filter(names == names.filter(names.is_duplicated())[0])
+        logger.warning(message, f"{len(found):,}", f"{len(used):,}", examples(same))
 
 
 def _warn_of_twins(used: pl.Series) -> None:

@@ -27,6 +27,7 @@ from xmcpipe.data.raw.label_checks import (
     warn_of_missing,
     warn_of_repeated_labels,
     warn_of_repeats,
+    warn_of_scattered,
 )
 from xmcpipe.data.raw.policies import Policies
 from xmcpipe.data.raw.prepare import TEST, TRAIN, UNSPLIT, Decision, decide
@@ -50,6 +51,7 @@ POLICY_OF_COUNT = {
 PLAIN_COUNTS = (
     "repeated_labels", "rare_labels", "emptied_documents", "documents_dropped", "labels_without_text"
 )  # fmt: skip
+ONE_LABEL = 0.9  # share of the documents with one label from which they may be rows of a document and a label
 SPLITS = {"train": TRAIN, "test": TEST, "all": UNSPLIT}
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.parquet", "test.parquet", "labels.parquet"
 
@@ -68,8 +70,10 @@ def write_raw(
     try:
         _stage(documents, staged)
         _check(documents, staged)
+        scattered = _warn_of_scattered(staged, policies)
         decision = decide(staged, policies)
-        warn_of_repeats(decision.figures)
+        if not scattered:
+            warn_of_repeats(decision.figures)
         whole_table = policies.min_label_count == 0
         words = vocabulary(staged.labels.names, decision.labels, documents.label_table, whole_table)
         id_of_code = _id_of_code(words, len(staged.labels.names))
@@ -111,6 +115,17 @@ def _check(documents: DocumentSet, staged: Staging) -> None:
     if "test" in documents.splits:
         of_test = np.repeat(staged.split == TEST, np.diff(staged.indptr))
         compare_splits(names, staged.codes[~of_test], staged.codes[of_test])
+
+
+def _warn_of_scattered(staged: Staging, policies: Policies) -> bool:
+    """Warn of documents that are rows of a text and a label; returns whether it did."""
+    one = (np.diff(staged.indptr) == 1) & ~staged.empty
+    if policies.repeated == "keep" or one.sum() < ONE_LABEL * len(one):
+        return False
+    codes = staged.codes[staged.indptr[:-1][one]]
+    # A text in both splits is no earlier one.
+    texts = staged.keys[one] ^ staged.split[one].astype(np.uint64)
+    return warn_of_scattered(texts, codes, staged.labels.names)
 
 
 def _log_counts(figures: Mapping[str, Any], policies: Policies) -> None:

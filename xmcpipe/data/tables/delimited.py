@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 DELIMITERS = (",", ";", "\t", "|")  # of CSV, in the order in which they are tried
 BACKSLASHES = 0.1  # escaped quotes a row from which a warning appears
+HEADER_ROWS = 20  # in which a header is sought
+# What else to do if each row has a value more than the header: it may be an unquoted delimiter as well.
+ROW_NAMES = (
+    "; if rows begin with their names, as R writes them, give that column a name too (row.names = FALSE)"
+)
 HEADER_CHARACTERS = 1 << 20  # in which the header ends
 # Excel's own line before the header.
 EXCEL = re.compile(r'[ \t]*"?sep=([^\r\n])"?[ \t]*\r?\n', re.IGNORECASE)
@@ -67,6 +73,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             block, note = without_note(block)
             first = header_names(path, block, dialect.delimiter, dialect.quoted)
             names = first if dialect.header else [str(number + 1) for number in range(len(first))]
+            if dialect.header and not selection.fits(names):
+                require_first_header(path, block, names, dialect, selection.fits, bool(note))
             _require_delimiter(names, dialect, path)
             rows = numbered_rows(block, dialect.delimiter, dialect.quoted)
             require_no_types(path, rows, dialect.header, first_line=2 if note else 1)
@@ -78,7 +86,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         try:
             frame = _parse(block, names, present, dialect, skipped)
         except pa.ArrowInvalid as error:
-            raise _bad_row(path, error, rows_before, skipped, dialect) from error
+            named = names if skipped else None
+            raise _bad_row(path, error, rows_before, block, named, dialect) from error
         if first_block and dialect.quoted:
             _warn_of_backslashes(block, len(frame), path)
         yield frame
@@ -127,6 +136,36 @@ def _rows(text: str, delimiter: str, quoted: bool) -> Any:
     quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     lines = (line + "\n" for line in text[:HEADER_CHARACTERS].split("\n"))
     return csv.reader(lines, delimiter=delimiter, quoting=quoting)
+
+
+def require_first_header(
+    path: Path,
+    text: str,
+    names: list[str],
+    dialect: Dialect,
+    fits: Callable[[list[str]], bool],
+    noted: bool = False,
+) -> None:
+    """Raise XmcpipeError if the header is not the first row of `text`, `names`, but one of the next rows.
+
+    `fits` says whether a row has the names that are sought. Comments, a licence, or a title stand above it.
+    `noted`: whether Excel's own line is above the text.
+    """
+    for delimiter in dict.fromkeys((dialect.delimiter, *DELIMITERS)):
+        rows = islice(numbered_rows(text, delimiter, dialect.quoted), 1, HEADER_ROWS)
+        line = next((line for line, row in rows if fits(row)), 0) + noted
+        if line > noted:
+            first = dialect.delimiter.join(names)[:60]
+            above = "line 1" if line == 2 else f"lines 1 to {line - 1}"
+            fault = f"expected the header in the first line, got {first!r}; it is in line {line}"
+            raise XmcpipeError(f"{path}: {fault}", f"remove {above}")
+
+
+def has_row_names(text: str, columns: int, delimiter: str, quoted: bool = True) -> bool:
+    """Whether each of the first rows has a value more than the header, the first a number of its own."""
+    rows = [row for _, row in islice(numbered_rows(text, delimiter, quoted), 1, HEADER_ROWS) if row]
+    numbers = {row[0] for row in rows if row[0].isdigit()}
+    return len(numbers) == len(rows) > 0 and all(len(row) == columns + 1 and row[-1] for row in rows)
 
 
 def without_note(text: str) -> tuple[str, str]:
@@ -222,16 +261,24 @@ def _parse(block: str, names: list[str], present: list[str], dialect: Dialect, s
 
 
 def _bad_row(
-    path: Path, error: pa.ArrowInvalid, rows_before: int, skipped: int, dialect: Dialect
+    path: Path,
+    error: pa.ArrowInvalid,
+    rows_before: int,
+    block: str,
+    header: list[str] | None,
+    dialect: Dialect,
 ) -> XmcpipeError:
-    """The error for a row that pyarrow can't parse, with the number of the row in the file."""
+    """The error for a row that pyarrow can't parse, with the number of the row in the file.
+
+    `block` is the text that holds it, which begins with the `header`, if that is not None.
+    """
     # pyarrow counts rows in the block from 1, including the header.
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:
         return XmcpipeError(f"{path}: not a readable table: {error}", "check the file")
-    row = rows_before + int(found[1]) - skipped
+    row = rows_before + int(found[1]) - (header is not None)
     quotes = "double quotes" if dialect.quoted else "no quotes"
-    return XmcpipeError(
-        f"{path}, row {row}: {found[2].strip()[:120]}",
-        f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (--delimiter, --quotes)",
-    )
+    hint = f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (--delimiter, --quotes)"
+    if header is not None and has_row_names(block, len(header), dialect.delimiter, dialect.quoted):
+        hint += ROW_NAMES
+    return XmcpipeError(f"{path}, row {row}: {found[2].strip()[:120]}", hint)

@@ -15,6 +15,7 @@ import polars as pl
 from xmcpipe.data.tables.annotation.answers import Answers, watched_columns
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
+from xmcpipe.data.tables.checks.last_row import LastRow
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
 from xmcpipe.data.tables.checks.swapped import warn_of_swapped
 from xmcpipe.data.tables.checks.texts import warn_of_odd_texts
@@ -145,15 +146,16 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     reader: _DocumentReader | None = None
     selection = columns.selection()
     answers = Answers(path, columns.labels if columns.label_columns is None else "")
-    for rows in read_rows(path, selection, replace(options, format=format_)):
-        if rows.is_empty():
-            continue
+    last = LastRow(path)
+    for rows in filter(len, read_rows(path, selection, replace(options, format=format_))):
         reader = reader or _DocumentReader(path, columns, rows.columns, format_, options)
         documents = reader.read(rows)
+        last.see(documents)
         watched = [name for name in selection.watched if name in rows.columns]
         yield answers.confirmed(rows, documents) if watched else documents
     if reader is not None:
         reader.labels.finish()
+        last.finish()
         yield from answers.finish()
 
 

@@ -16,6 +16,9 @@ def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
         return f"write only the list in {nested[0]!r}, or each of its objects on a line"
     if {"columns", "data"} <= record.keys() and not set(columns) & record.keys():
         return RECORDS
+    values = list(record.values())
+    if len(values) > 1 and not set(columns) & record.keys() and all(_has(each, columns) for each in values):
+        return "write each of its objects on a line, with its key as 'id'"
     table = [record[name] for name in columns if name in record]
     if len(table) > 1 and all(isinstance(value, dict) for value in table):
         return RECORDS
@@ -55,6 +58,10 @@ def way_out_of_labels(value: Any) -> str:
     if isinstance(value, dict) and value and all(each in (0, 1) for each in value.values()):
         return "write a list of the labels whose value is 1"
     return "write a list of the labels" if isinstance(value, dict) else ""
+
+
+def _has(value: Any, columns: Collection[str]) -> bool:
+    return isinstance(value, dict) and value.keys() >= set(columns)
 
 
 def _are_objects(value: list[Any]) -> bool:

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
-from xmcpipe.data.tables.json_shapes import way_out_of, way_out_of_label, way_out_of_labels
+from xmcpipe.data.tables.json_shapes import RECORDS, way_out_of, way_out_of_label, way_out_of_labels
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list, without_choices
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
@@ -128,7 +128,7 @@ def _read_by_line(
             continue
         record = _parse_line(line, place, number)
         if not isinstance(record, dict):
-            raise place.error(number, f"expected an object, got {_kind(record)}")
+            raise place.error(number, f"expected an object, got {_kind(record)}", RECORDS)
         try:
             rows.append([_value(record.get(name), name, selection, place, number) for name in schema])
         except XmcpipeError as error:

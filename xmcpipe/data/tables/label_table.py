@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 ANNIF, ADDRESSES = re.compile(r"<[^<>\s]+>\t"), re.compile(r"(<[^<>\s]+>|https?://\S+)\t")
 LANGUAGES = re.compile(r"label_[A-Za-z]+([_-][A-Za-z]+)*")  # columns of Annif's CSV
 KEYS = (*NAMES, "uri", "id", "code", "notation")  # names of columns of a label table
+COMMENT = re.compile(r"^(#+ |//|;;|%% )")  # not a label such as #art
 ROW_NUMBER = "#"  # the name of the column of labels, if labels are the row numbers of the table, from 0
 
 
@@ -109,6 +110,9 @@ def _require_names(path: Path, encoding: str, names: pl.Series) -> None:
     if len(names) and names[0].lower() in NAMES:
         message = "warning: %s: the first line, %r, is read as a label: remove it if it is a header"
         logger.warning(message, path, names[0])
+    elif len(names) > 1 and COMMENT.match(names[0]) and not names[1:].str.contains(COMMENT.pattern).any():
+        message = "warning: %s: the first line, %r, is read as a label: remove it if it is a comment"
+        logger.warning(message, path, names[0][:60])
 
 
 def _warn_of_repeats(path: Path, table: pl.DataFrame) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.data.label_lists.label_files import as_lists, refused, write_jsonl, write_parquet
-from xmcpipe.data.label_lists.files import read_label_lists
+from xmcpipe.data.label_lists.files import Role, read_label_lists
 
 NAMES = ("pred_labels", "prediction_labels", "top5", "suggestions", "model_output", "true_labels")
 
@@ -112,3 +112,21 @@ def test_a_truth_of_all_pairs_with_0_and_1(tmp_path: Path, name: str, none: str,
     if none == "0":
         lists = read_label_lists(long(tmp_path / "t.csv", "score", values), "truth")
         assert as_lists(lists) == [["a"], ["b", "c"]]
+
+
+@pytest.mark.parametrize("header", ["", "Unnamed: 0", '""'])
+def test_an_index_in_another_order_is_told(tmp_path: Path, header: str) -> None:
+    def notes(indices: Any, role: Role = "truth", columns: str = "labels") -> tuple[str, ...]:
+        cells = ",".join(["['a', 'b']".replace(",", " ")] + ["d"] * (columns != "labels"))
+        rows = [f"{index},{cells}{index if columns != 'labels' else ''}" for index in indices]
+        (tmp_path / "t.csv").write_text("\n".join([f"{header},{columns}", *rows, ""]))
+        return read_label_lists(tmp_path / "t.csv", role).notes
+
+    (note,) = notes([3, 0, 2, 1])
+    assert "the first column numbers the rows in another order, such as '3' in the first row" in note
+    assert "call it 'id' in both files" in note
+    assert notes([3, 0, 2, 1], "predictions") == (note,)
+    assert notes([3, 0, 2, 1], "train") == ()  # whose order doesn't matter
+    assert notes([0, 1, 2, 3]) == ()
+    assert notes([17, 4, 9, 30]) == ()  # of a part of another table
+    assert notes([3, 0, 2, 1], columns="labels,id") == ()

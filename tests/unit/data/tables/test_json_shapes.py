@@ -50,6 +50,11 @@ SHAPES: dict[str, tuple[Any, str, str]] = {
         "expected a string or a number in 'text', got a list",
         "write it as one string",
     ),
+    "a list for each document (pandas: values)": (
+        [["one", ["a"]], ["two", ["b"]]],
+        "expected an object, got a list",
+        "(write an object for each document (pandas: to_json(orient='records', lines=True)))",
+    ),
 }
 
 

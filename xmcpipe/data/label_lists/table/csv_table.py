@@ -33,24 +33,38 @@ from xmcpipe.data.label_lists.table.column_names import (
 )
 from xmcpipe.data.label_lists.table.other_columns import (
     Columns,
+    doubt_about_index,
     doubts_about_numbers,
     list_columns,
     require_confirmed,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.tables.checks.type_rows import require_no_types
-from xmcpipe.data.tables.delimited import header_names, likely_delimiter, numbered_rows, without_note
+from xmcpipe.data.tables.delimited import (
+    ROW_NAMES,
+    Dialect,
+    has_row_names,
+    header_names,
+    likely_delimiter,
+    numbered_rows,
+    require_first_header,
+    without_note,
+)
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The columns labels and, if the file has them, id and scores; and how the labels were read."""
+    """The columns labels and, if the file has them, id and scores; and how the labels were read.
+
+    `order` is what to say of the order of the rows, if it matters.
+    """
 
     batch: pa.RecordBatch
     cells: Cells
     notes: tuple[str, ...]
+    order: str = ""
 
 
 def read_csv_table(path: Path, ranked: bool) -> CsvTable:
@@ -73,7 +87,8 @@ def read_csv_table(path: Path, ranked: bool) -> CsvTable:
     if scores is None and "scores" in table.columns:
         scores, note = read_scores(str(path), table["scores"].to_list(), list(map(len, cells.labels)))
     ids = table["id"].to_list() if "id" in table.columns else None
-    return CsvTable(_batch(path, ids, cells.labels, scores), cells, _notes(cells.note, note))
+    order = "" if ids is not None else doubt_about_index(path, others)
+    return CsvTable(_batch(path, ids, cells.labels, scores), cells, _notes(cells.note, note), order)
 
 
 def has_columns(path: Path) -> bool:
@@ -96,9 +111,14 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     """
     text, noted = without_note(text)
     default = noted or ("\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ",")
-    found = likely_delimiter(path, text, default, lambda names: any(label_columns(path, names, ranked)))
+
+    def named(names: list[str]) -> bool:
+        return any(label_columns(path, names, ranked))
+
+    found = likely_delimiter(path, text, default, named)
     if found is None:
         columns = header_names(path, text, default)
+        require_first_header(path, text, columns, Dialect(default, quotes="double"), named, bool(noted))
         shown = ", ".join(repr(name[:40]) for name in columns[:8]) + (", …" if len(columns) > 8 else "")
         raise XmcpipeError(
             f"{path}: expected a column 'labels' or 'label' in the first line, got {shown or 'none'}",
@@ -157,20 +177,20 @@ def _parsed(path: Path, text: str, names: list[str], delimiter: str) -> pl.DataF
             ),
         )
     except pa.ArrowException as error:
-        raise _bad_row(path, error, delimiter) from error
+        raise _bad_row(path, error, text, len(names), delimiter) from error
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _bad_row(path: Path, error: Exception, delimiter: str) -> XmcpipeError:
+def _bad_row(path: Path, error: Exception, text: str, columns: int, delimiter: str) -> XmcpipeError:
     found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if found is None:
         return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
-    return XmcpipeError(
-        f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}",
-        f"put a value that holds {delimiter!r} in double quotes, without a blank before them",
-    )
+    hint = f"put a value that holds {delimiter!r} in double quotes, without a blank before them"
+    if has_row_names(text, columns, delimiter):
+        hint += ROW_NAMES
+    return XmcpipeError(f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}", hint)
 
 
 def _by_document(path: Path, table: pl.DataFrame, ids_from: str | None) -> CsvTable:

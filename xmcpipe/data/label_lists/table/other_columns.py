@@ -20,6 +20,7 @@ FACTS = re.compile(r"""(?s)\s*\{.*:\s*["'\[{tfn].*""")  # an object of other val
 PARTS = re.compile(r"""[^;|,\t\n\[\](){}'"]+""")
 SEPARATOR = re.compile(r"[;|,\t\n]")
 NUMBERS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+INDEX = re.compile(r"|Unnamed: 0")  # the name of pandas' index, and what it is called when it is read again
 
 
 def list_columns(others: Columns, labels: list[str], scored: bool) -> Iterator[str]:
@@ -121,3 +122,18 @@ def require_confirmed(path: Path, others: Columns) -> None:
                 "did not confirm their labels",
                 f"remove these rows, or rename {name!r} if it is not the column of an annotation tool",
             )
+
+
+def doubt_about_index(path: Path, columns: Columns) -> str:
+    """What to say of an index that pandas wrote, without a name, and that puts the rows in another order.
+
+    Only an index of all rows from 0 numbers the rows of this file; that of a part of a table has gaps.
+    """
+    for name, cells in columns:
+        numbers = [int(cell) for cell in cells if cell.strip().isdecimal()]
+        if INDEX.fullmatch(name.strip()) and numbers != sorted(numbers) == list(range(len(cells))):
+            return (
+                f"{path}: the first column numbers the rows in another order, such as {cells[0]!r} in the "
+                "first row, and isn't read: call it 'id' in both files if rows are to be joined by it"
+            )
+    return ""

@@ -155,3 +155,52 @@ def test_lines_of_labels_in_a_tsv_name_the_format(read: Import) -> None:
     error = read("x.tsv", LINES).error
     assert "--format libmultilabel for lines of labels and text" in error
     assert read("x.tsv", LINES, format="libmultilabel").labels == sorted_(TRUTH)
+
+
+@pytest.mark.parametrize("row", ["Total,12", "Grand Total,", "(12 rows),", "Summe,12", "12 rows affected,"])
+def test_a_row_that_sums_up_the_table(read: Import, row: str) -> None:
+    name = row.split(",")[0]
+    warned = [
+        line for line in read("x.csv", TABLE + row + "\n", label_separator=";").warnings if name in line
+    ]
+    assert any(f"the last row, {name!r}" in line for line in warned)
+    ids = "".join(f"{at or 'id'},{line}\n" for at, line in enumerate(TABLE.splitlines()))
+    got = read("x.csv", ids + f"{name},,\n", label_separator=";")
+    assert any(f"the last row, {name!r}, is read" in line for line in got.warnings)
+
+
+def test_last_rows_that_are_documents(read: Import) -> None:
+    def warned(content: str) -> bool:
+        return any("last row" in line for line in read("x.csv", content, label_separator=";").warnings)
+
+    assert not warned(TABLE + "total,alpha\n")
+    assert not warned(TABLE + "total eclipse,12\n")
+    numbers = csv_text({row: str(len(labels)) for row, labels in TRUTH.items()})
+    assert not warned(numbers + "Total,2\n")
+    assert not warned(TABLE.replace("note 3 about", "Total"))
+
+
+def test_a_comment_in_a_label_table_of_lines(read: Import, tmp_path: Path) -> None:
+    """Labels that are row numbers of this table would be one off."""
+    listed = tmp_path / "labels.txt"
+    names = "alpha\nbeta\ngamma\ndelta\neps\n"
+    for first, said in (("# of this year", True), ("// of this year", True), ("#art", False), ("C#", False)):
+        listed.write_text(f"{first}\n{names}")
+        got = read("x.csv", TABLE, label_separator=";", label_table=str(listed))
+        assert any(f"the first line, {first!r}, is read as a label" in line for line in got.warnings) is said
+    listed.write_text("# one\n# two\n" + names)
+    assert not any("comment" in line for line in read("x.csv", TABLE, label_table=str(listed)).warnings)
+
+
+def test_zeros_before_numbers_of_a_label_table(read: Import, tmp_path: Path) -> None:
+    listed = tmp_path / "labels.csv"
+    listed.write_text("label,text\n" + "".join(f"{number:03},name {number}\n" for number in range(1, 6)))
+    table = csv_text({row: str(int(row) % 5 + 1) for row in TRUTH})
+    error = read("x.csv", table, label_separator=";", label_table=str(listed)).error
+    assert error.endswith("(write them alike: they differ in zeros before numbers)")
+
+
+def test_an_object_of_documents_by_id_names_the_way_out(read: Import) -> None:
+    rows = {f"d{row}": {"text": f"note {row}", "labels": labels} for row, labels in TRUTH.items()}
+    error = read("x.json", json.dumps(rows)).error
+    assert error.endswith("(write each of its objects on a line, with its key as 'id')")
