@@ -138,3 +138,20 @@ def test_whole_numbers_between_separators_lose_the_point(read: Import) -> None:
 def test_names_with_weights_are_refused(read: Import, text: str) -> None:
     error = read("x.csv", csv_text({"0": text, "1": text}), label_separator=" ").error
     assert "2 of 2 labels end with a value (:), such as 'a" in error
+
+
+@pytest.mark.parametrize(("first", "last"), ["<>", "()", "{}", "[]"])
+def test_labels_in_brackets_are_separated_by_brackets(read: Import, first: str, last: str) -> None:
+    """<python><pandas>: the tags of Stack Exchange."""
+    cells = ["c#|.net", "python", "", "c++|python|a>b"]
+    rows = [first + cell.replace("|", last + first) + last if cell else "" for cell in cells]
+    content = "text,labels\n" + "".join(f"note {row},{cell}\n" for row, cell in enumerate(rows))
+    got = read("x.csv", content, label_separator=last + first)
+    assert got.labels == {str(row): sorted(cell.split("|")) if cell else [] for row, cell in enumerate(cells)}
+
+
+def test_the_separator_of_tags_is_guessed(read: Import) -> None:
+    content = "text,labels\n" + "".join(f"note {row},<a><b{row % 3}>\n" for row in range(9))
+    assert "here perhaps '><'" in read("x.csv", content).error
+    warned = read("x.csv", content, label_separator=";").warnings
+    assert any("have '><', such as '<a><b0>'" in line for line in warned)

@@ -76,6 +76,30 @@ KINDS = (
         "fetch it: git lfs pull",
     ),
     Kind("a PDF document", (b"%PDF",), "write its text into a table"),
+    Kind(
+        "a file of XML or SGML",
+        (b"<?xml", b"<!doctype lewis"),
+        "write its texts and labels into a table, such as JSON Lines",
+        page=True,
+    ),
+    Kind(
+        "a file of ARFF",
+        (b"@relation ", b"@relation\t", b"@relation\n"),
+        "save it as CSV, and name its columns of 0 and 1 with --label-columns",
+        page=True,
+    ),
+    Kind(
+        "a dump of SQL",
+        (
+            b"-- mysql dump",
+            b"-- mariadb dump",
+            b"--\n-- postgresql database dump",
+            b"insert into `",
+            b"create table `",
+        ),
+        "export the table as CSV",
+        page=True,
+    ),
     Kind("a web page", (b"<!doctype html", b"<html"), "download the file itself", page=True),
     Kind(
         "a pickle, which is never loaded",

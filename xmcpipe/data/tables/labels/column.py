@@ -11,7 +11,7 @@ from xmcpipe.data.tables.labels.choices import CHOICES, with_choices
 from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
 from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
 from xmcpipe.data.tables.labels.no_separator import one_label
-from xmcpipe.data.tables.labels.separators import SeparatorCheck, likely_separator
+from xmcpipe.data.tables.labels.separators import SeparatorCheck, likely_separator, without_brackets
 from xmcpipe.data.tables.labels.single import as_lists, require_one
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
 from xmcpipe.data.tables.selection import row_error
@@ -173,6 +173,7 @@ class LabelReader:
                 f"quotes, such as {strings.filter(strings.str.contains(QUOTED))[0][:60]}",
                 "set --quotes double (quotes)",
             )
+        strings = without_brackets(strings, self._separator)
         if self._separators is not None:
             self._separators.add(strings)
         return self._pieces.strings(strings.str.split(self._separator))

@@ -13,10 +13,11 @@ logger = logging.getLogger(__name__)
 # A separator that a file may have instead -> what the option is then, for a message.
 SEPARATORS = {
     **{symbol: f"'{symbol}'" for symbol in ";|\uff1b\u3001\u2022"},
+    "><": "'><'",  # <a><b>, as Stack Exchange writes its tags
     **{"\t": r"'\t'", ",": "','", "\uff0c": "'\uff0c'", " ": "' '", "\n": r"$'\n'"},
 }
 # These stand in few names. A name may well hold a comma or a blank, so they are only warned about.
-SURE = (";", "|", "\t", "\uff1b", "\u3001", "\u2022")
+SURE = ("><", ";", "|", "\t", "\uff1b", "\u3001", "\u2022")
 # What to guess, in this order: a symbol between blanks before the blank, which would make a label of it.
 GUESSED = {
     **{separator: SEPARATORS[separator] for separator in (*SURE, ",")},
@@ -26,6 +27,8 @@ GUESSED = {
     "/": "'/'",
     "#": "'#'",  # in CSV of doccano
 }
+# Separators between labels in brackets -> the outer brackets.
+BRACKETS = {"><": ("<", ">"), ")(": ("(", ")"), "}{": ("{", "}"), "][": ("[", "]")}
 MAX_VALUES = 20_000  # distinct values that are looked at
 NO_SEPARATOR = "--label-separator none"
 LEAST_SHARE = 0.1  # of the values that a separator is in, so that it is taken for one
@@ -38,6 +41,14 @@ def likely_separator(values: pl.Series) -> str | None:
         if filled.str.contains(separator, literal=True).mean() >= LEAST_SHARE:  # type: ignore[operator]
             return option
     return None
+
+
+def without_brackets(strings: pl.Series, separator: str) -> pl.Series:
+    """The strings [n] without the outer brackets that belong to a separator of brackets, such as `><`."""
+    if separator not in BRACKETS:
+        return strings
+    first, last = BRACKETS[separator]
+    return strings.str.strip_chars().str.strip_prefix(first).str.strip_suffix(last)
 
 
 @dataclass

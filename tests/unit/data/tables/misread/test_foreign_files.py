@@ -68,6 +68,25 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
             b"\n<!DOCTYPE html>\n<html>404</html>\n",
             "x.csv: expected text, got a web page (download the file itself)",
         ),
+        (
+            "x.csv",
+            b'<?xml version="1.0"?>\n<rows><row/></rows>\n',
+            "x.csv: expected text, got a file of XML or SGML",
+        ),
+        (
+            "x.txt",
+            b'<!DOCTYPE lewis SYSTEM "lewis.dtd">\n<REUTERS>\n',
+            "it is a file of XML or SGML (write its texts",
+        ),
+        ("x.xml", b'<?xml version="1.0"?>\n<posts/>\n', "it is a file of XML or SGML (write its texts"),
+        (
+            "x.csv",
+            b"@relation 'tags: -C 2'\n\n@attribute a {0,1}\n@data\n1\n",
+            "got a file of ARFF (save it as CSV, and name its columns of 0 and 1 with --label-columns)",
+        ),
+        ("x.arff", b"@RELATION tags\n", "it is a file of ARFF (save it as CSV"),
+        ("x.csv", b"-- MySQL dump 10.13\n--\n", "got a dump of SQL (export the table as CSV)"),
+        ("x.sql", b"INSERT INTO `posts` VALUES (1,'a');\n", "it is a dump of SQL (export the table as CSV)"),
         ("x.csv", POINTER, "got a pointer of Git LFS, not the file itself (fetch it: git lfs pull)"),
         ("x.parquet", POINTER, "it is a pointer of Git LFS, not the file itself"),
         ("x.txt", b"2 3 4\n0,2 0:0.5 3:1\n1 2:1e-3\n", "its lines look like features, not texts"),
@@ -190,3 +209,18 @@ def test_the_name_of_a_key_may_be_a_value(read: Import) -> None:
     rows: dict[str, Any] = {"0": ["labels", "text"], "1": ["labels"], "2": ["text"]}
     got = read("x.jsonl", jsonl(rows))
     assert (got.labels, got.error) == (sorted_(rows), "")
+
+
+def test_texts_that_begin_as_other_files_do_are_texts(read: Import) -> None:
+    lines = [
+        "insert into the slot",
+        "create table reservations",
+        "@relations are hard",
+        "-- a dash",
+        "<b>bold</b>",
+    ]
+    for first in lines:
+        got = read("x.txt", "".join(f"__label__a {text}\n" for text in ("x", first)), format="fasttext")
+        assert len(got.labels) == 2
+        got = read("x.csv", f"{first},labels\nx,a\ny,b\n", text=[first], label_separator="none")
+        assert got.labels == {"0": ["a"], "1": ["b"]}
