@@ -27,7 +27,7 @@ from xmcpipe.ops.cpu.groups import (
     unowned_group,
 )
 from xmcpipe.ops.cpu.panels import Panels
-from xmcpipe.ops.cpu.rounding import Floats, decode
+from xmcpipe.ops.cpu.rounding import Floats, copy, decode
 from xmcpipe.ops.cpu.simd import LANES, compiled, compiled_reassociating, transpose_block, unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
@@ -152,7 +152,7 @@ def grad_weight_slice(
             add_grad_weight(buffers, sizes, label - first, width)
             for number in range(min(sizes.group, last - label)):
                 row_K = buffers.grad[number * sizes.padded_fan_in :][: sizes.fan_in]
-                out.weight[label + number].view(np.float32)[:] = row_K
+                copy(row_K, out.weight[label + number].view(np.float32))
 
 
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:

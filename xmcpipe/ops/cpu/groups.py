@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from llvmlite import binding
 
 from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width
 from xmcpipe.ops.cpu.bfloat_pairs import PAYS, dot_pairs, gather_pairs, pack_pairs
@@ -28,6 +29,10 @@ from xmcpipe.ops.rounding import FLOAT8
 TILE = 4  # rows of sums that are in registers at a time
 KWIDTH: Width = (0, 0)  # of sums along the fan-in, in units of LANES
 KLANES = 2 * LANES
+# TILE sums of a whole width fill half of the 32 registers of AVX-512. Other CPUs have registers of half or a
+# quarter of its lanes, 16 or 32 of them: there the sums of 16 lanes are as many as stay in registers.
+WIDE = binding.get_host_cpu_features().get("avx512f", False)
+NARROW: Width = (0,)
 EXACT = (torch.bfloat16, FLOAT8)  # weights that bfloat16 holds exactly
 
 
@@ -119,6 +124,28 @@ def _term(value: np.float32, vector: Any, sums: Any, pairs: bool, width: Width) 
 
 
 @compiled
+def multiply_add_lanes(
+    a: Scalars, b: Vectors, sums: Floats, places: Any, part: int, width: Width, pairs: bool
+) -> None:
+    """`multiply_add` for the lanes from `part` on, as many as the width has."""
+    place_0, place_1, place_2, place_3 = places
+    sum_0, sum_1 = load(sums, place_0 + part, width), load(sums, place_1 + part, width)
+    sum_2, sum_3 = load(sums, place_2 + part, width), load(sums, place_3 + part, width)
+    at = a.start
+    for term in range(b.terms):
+        vector = load(b.values, b.start + part + term * b.step, width)
+        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
+        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
+        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
+        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
+        at += a.term_step
+    store(sums, place_0 + part, sum_0)
+    store(sums, place_1 + part, sum_1)
+    store(sums, place_2 + part, sum_2)
+    store(sums, place_3 + part, sum_3)
+
+
+@compiled
 def multiply_add(
     a: Scalars, b: Vectors, sums: Floats, places: Any, width: Width, pairs: bool = False
 ) -> None:
@@ -127,21 +154,11 @@ def multiply_add(
     With `pairs` both are words of two bfloat16, and a term is two products. `sums` overlaps neither `a` nor
     `b`.
     """
-    place_0, place_1, place_2, place_3 = places
-    sum_0, sum_1 = load(sums, place_0, width), load(sums, place_1, width)
-    sum_2, sum_3 = load(sums, place_2, width), load(sums, place_3, width)
-    at = a.start
-    for term in range(b.terms):
-        vector = load(b.values, b.start + term * b.step, width)
-        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
-        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
-        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
-        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
-        at += a.term_step
-    store(sums, place_0, sum_0)
-    store(sums, place_1, sum_1)
-    store(sums, place_2, sum_2)
-    store(sums, place_3, sum_3)
+    if WIDE:
+        multiply_add_lanes(a, b, sums, places, 0, width, pairs)
+    else:
+        for part in range(0, LANES * len(width), LANES):
+            multiply_add_lanes(a, b, sums, places, part, NARROW, pairs)
 
 
 @compiled
