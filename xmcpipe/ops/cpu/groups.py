@@ -15,24 +15,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from llvmlite import binding
 
 from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width
 from xmcpipe.ops.cpu.bfloat_pairs import PAYS, dot_pairs, gather_pairs, pack_pairs
 from xmcpipe.ops.cpu.ffi import ZERO
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import LANES, compiled, fma, inlined, load, splat, store, transpose_block, unowned
+from xmcpipe.ops.cpu.simd import (
+    LANES,
+    WIDE,
+    compiled,
+    fma,
+    inlined,
+    load,
+    splat,
+    store,
+    transpose_block,
+    unowned,
+)
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.rounding import FLOAT8
 
 TILE = 4  # rows of sums that are in registers at a time
 KWIDTH: Width = (0, 0)  # of sums along the fan-in, in units of LANES
 KLANES = 2 * LANES
-# TILE sums of a whole width fill half of the 32 registers of AVX-512. Other CPUs have registers of half or a
-# quarter of its lanes, 16 or 32 of them: there the sums of 16 lanes are as many as stay in registers.
-WIDE = binding.get_host_cpu_features().get("avx512f", False)
-NARROW: Width = (0,)
+NARROW: Width = (0,)  # TILE sums of a whole width fill half of the registers of AVX-512; elsewhere these fit
 EXACT = (torch.bfloat16, FLOAT8)  # weights that bfloat16 holds exactly
 
 
@@ -164,12 +171,15 @@ def multiply_add(
 @compiled
 def decode_group(layer: LayerArrays, first: int, count: int, sizes: Sizes, weight: Floats) -> None:
     """Write the weights of the labels [first, first + count), and zeros for those that the group lacks."""
-    for number in range(sizes.padded_group):
-        row_K = weight[number * sizes.padded_fan_in :][: sizes.fan_in]
-        if number < count:
-            decode(layer.weight[first + number], layer.kind, row_K)
-        else:
-            row_K[:] = ZERO
+    pitch = sizes.padded_fan_in
+    if pitch == sizes.fan_in:
+        words = layer.weight.shape[1]
+        bits = layer.weight.reshape(layer.weight.size)[first * words :][: count * words]
+        decode(bits, layer.kind, weight[: count * pitch])  # one loop, much longer than that of a label
+    else:
+        for number in range(count):
+            decode(layer.weight[first + number], layer.kind, weight[number * pitch :][: sizes.fan_in])
+    weight[count * pitch :] = ZERO
 
 
 @compiled
