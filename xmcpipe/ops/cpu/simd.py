@@ -1,7 +1,7 @@
 """Vectors of float32 as values in numba functions, so that sums stay in registers; and the bits of a float.
 
-Numba leaves vectorising to LLVM. In a loop over gathered rows LLVM does not hold the sums in registers, and it
-can't prove that two rows don't overlap. A vector type makes both explicit: `load`, `store`, `fma` and so on are
+Numba leaves vectorising to LLVM. In a loop over gathered rows LLVM does not hold the sums in registers, and
+can't prove that two rows don't overlap. A vector type makes both explicit: `load`, `store` and `fma` become
 LLVM instructions of its width, and LLVM splits them into the registers of the CPU (AVX-512, AVX2, NEON).
 The width must be known from a type: it is the length of the tuple `width`, 16 lanes for each element.
 """
