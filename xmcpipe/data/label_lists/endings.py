@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from xmcpipe.data.tables.checks.opening import unpacked_name
 from xmcpipe.errors import XmcpipeError
 
 ENDINGS = {
@@ -16,10 +17,11 @@ ENDINGS = {
     ".npz": "npz",
     ".npy": "npy",
 }
-COMPRESSED = ("json", "table", "text")  # may end in .gz
+COMPRESSED = ("json", "table", "text")  # may end in .gz, .bz2 or .xz
+UNPACKERS = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}
 KNOWN = (
-    "known formats: .parquet, .jsonl, .json, .csv, .tsv, .txt (these also .gz), .npz, .npy and artifacts; "
-    "end the name of another text file in .txt"
+    "known formats: .parquet, .jsonl, .json, .csv, .tsv, .txt (these also .gz, .bz2, .xz), .npz, .npy and "
+    "artifacts; end the name of another text file in .txt"
 )
 PICKLED = "pickles are never loaded, because they can run code: write lists as .jsonl, a matrix as .npz or"
 PICKLED += " .npy"
@@ -28,7 +30,7 @@ TABLE = "write it as .csv or .parquet"
 WAYS_OUT = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), PICKLED),
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), f"{PICKLED}: numpy.save(path, tensor.numpy())"),
-    **dict.fromkeys((".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4", ".tar"), DECOMPRESS),
+    **dict.fromkeys((".zst", ".zip", ".7z", ".lz4", ".tar"), DECOMPRESS),
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".hdf5"), TABLE),
     ".mat": "write its matrix as .npz: scipy.sparse.save_npz(path, matrix)",
     ".libsvm": "end its name in .svm",
@@ -38,11 +40,13 @@ WAYS_OUT = {
 
 def kind_of(path: Path, role: str) -> str:
     """The format of a file. Raises XmcpipeError for an unknown ending, with what to do."""
-    compressed = path.name.endswith(".gz")
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    unpacked = unpacked_name(path)
+    packed = path.name.lower().removeprefix(unpacked)
+    suffix = Path(unpacked).suffix
     kind = ENDINGS.get(suffix)
     if kind is None:
         raise XmcpipeError(f"{role}: unknown format of {path}", WAYS_OUT.get(suffix, KNOWN))
-    if kind not in COMPRESSED and compressed:
-        raise XmcpipeError(f"{role}: expected {suffix} without .gz, got {path}", "decompress it: gunzip FILE")
+    if kind not in COMPRESSED and packed:
+        way_out = f"decompress it: {UNPACKERS[packed]} FILE"
+        raise XmcpipeError(f"{role}: expected {suffix} without {packed}, got {path}", way_out)
     return kind

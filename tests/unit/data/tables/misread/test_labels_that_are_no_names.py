@@ -117,7 +117,9 @@ def test_a_weight_in_parentheses_is_refused(read: Import) -> None:
 
 def test_two_separators_in_one_column(read: Import) -> None:
     labels = {"0": "a;b", "1": "a,b", "2": "b,c", "3": "b;c"}
-    assert _warned(read, labels, ";", "2 labels in column 'labels' are other labels with ',' between them")
+    assert _warned(
+        read, labels, ";", "has ';' between labels in some rows, such as 'a;b', and perhaps ',' in"
+    )
     # Names with a comma, of which the parts are no labels.
     names = {"0": "Smith, John;Doe, Jane", "1": "Smith, Jane;Doe, Jane", "2": "law;Smith, John"}
     assert not read("x.csv", csv_text(names), label_separator=";").warnings
