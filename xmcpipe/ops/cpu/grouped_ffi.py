@@ -27,8 +27,8 @@ from xmcpipe.ops.cpu.groups import (
     unowned_group,
 )
 from xmcpipe.ops.cpu.panels import Panels
-from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import LANES, compiled, compiled_reassociating, transpose_block, unowned
+from xmcpipe.ops.cpu.rounding import Floats, copy, decode
+from xmcpipe.ops.cpu.simd import LANES, compiled, compiled_reassociating, inlined, transpose_block, unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
 
@@ -57,18 +57,34 @@ class Matrix(NamedTuple):
     step: int
 
 
+@inlined
+def copy_block(
+    source: Matrix, target: Matrix, row: int, column: int, num_rows: int, num_columns: int
+) -> None:
+    """`copy_transposed` for a block of the source from (row, column) on."""
+    at, to = source.start + row * source.step + column, target.start + column * target.step + row
+    if row + LANES <= num_rows and column + LANES <= num_columns:
+        transpose_block(source.values, at, source.step, target.values, to, target.step)
+        return
+    for i in range(min(LANES, num_rows - row)):
+        for j in range(min(LANES, num_columns - column)):
+            target.values[to + j * target.step + i] = source.values[at + i * source.step + j]
+
+
 @compiled
 def copy_transposed(source: Matrix, target: Matrix, num_rows: int, num_columns: int) -> None:
-    """Copy `num_rows` x `num_columns` of the source to the target, whose rows are the source's columns."""
-    for row in range(0, num_rows, LANES):
+    """Copy `num_rows` x `num_columns` of the source to the target, whose rows are the source's columns.
+
+    Goes along the rows of the larger matrix, whose lines are neighbours then.
+    """
+    if source.step > target.step:
+        for row in range(0, num_rows, LANES):
+            for column in range(0, num_columns, LANES):
+                copy_block(source, target, row, column, num_rows, num_columns)
+    else:
         for column in range(0, num_columns, LANES):
-            at, to = source.start + row * source.step + column, target.start + column * target.step + row
-            if row + LANES <= num_rows and column + LANES <= num_columns:
-                transpose_block(source.values, at, source.step, target.values, to, target.step)
-                continue
-            for i in range(min(LANES, num_rows - row)):
-                for j in range(min(LANES, num_columns - column)):
-                    target.values[to + j * target.step + i] = source.values[at + i * source.step + j]
+            for row in range(0, num_rows, LANES):
+                copy_block(source, target, row, column, num_rows, num_columns)
 
 
 @compiled
@@ -152,7 +168,7 @@ def grad_weight_slice(
             add_grad_weight(buffers, sizes, label - first, width)
             for number in range(min(sizes.group, last - label)):
                 row_K = buffers.grad[number * sizes.padded_fan_in :][: sizes.fan_in]
-                out.weight[label + number].view(np.float32)[:] = row_K
+                copy(row_K, out.weight[label + number].view(np.float32))
 
 
 def scores(features_BD: Tensor, layer: SparseLayer, out_BL: Tensor) -> None:

@@ -21,13 +21,25 @@ from xmcpipe.ops.cpu.bfloat_pairs import PAYS, dot_pairs, gather_pairs, pack_pai
 from xmcpipe.ops.cpu.ffi import ZERO
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import LANES, compiled, fma, inlined, load, splat, store, transpose_block, unowned
+from xmcpipe.ops.cpu.simd import (
+    LANES,
+    WIDE,
+    compiled,
+    fma,
+    inlined,
+    load,
+    splat,
+    store,
+    transpose_block,
+    unowned,
+)
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.rounding import FLOAT8
 
 TILE = 4  # rows of sums that are in registers at a time
 KWIDTH: Width = (0, 0)  # of sums along the fan-in, in units of LANES
 KLANES = 2 * LANES
+NARROW: Width = (0,)  # TILE sums of a whole width fill half of the registers of AVX-512; elsewhere these fit
 EXACT = (torch.bfloat16, FLOAT8)  # weights that bfloat16 holds exactly
 
 
@@ -119,6 +131,28 @@ def _term(value: np.float32, vector: Any, sums: Any, pairs: bool, width: Width) 
 
 
 @compiled
+def multiply_add_lanes(
+    a: Scalars, b: Vectors, sums: Floats, places: Any, part: int, width: Width, pairs: bool
+) -> None:
+    """`multiply_add` for the lanes from `part` on, as many as the width has."""
+    place_0, place_1, place_2, place_3 = places
+    sum_0, sum_1 = load(sums, place_0 + part, width), load(sums, place_1 + part, width)
+    sum_2, sum_3 = load(sums, place_2 + part, width), load(sums, place_3 + part, width)
+    at = a.start
+    for term in range(b.terms):
+        vector = load(b.values, b.start + part + term * b.step, width)
+        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
+        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
+        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
+        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
+        at += a.term_step
+    store(sums, place_0 + part, sum_0)
+    store(sums, place_1 + part, sum_1)
+    store(sums, place_2 + part, sum_2)
+    store(sums, place_3 + part, sum_3)
+
+
+@compiled
 def multiply_add(
     a: Scalars, b: Vectors, sums: Floats, places: Any, width: Width, pairs: bool = False
 ) -> None:
@@ -127,32 +161,25 @@ def multiply_add(
     With `pairs` both are words of two bfloat16, and a term is two products. `sums` overlaps neither `a` nor
     `b`.
     """
-    place_0, place_1, place_2, place_3 = places
-    sum_0, sum_1 = load(sums, place_0, width), load(sums, place_1, width)
-    sum_2, sum_3 = load(sums, place_2, width), load(sums, place_3, width)
-    at = a.start
-    for term in range(b.terms):
-        vector = load(b.values, b.start + term * b.step, width)
-        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
-        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
-        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
-        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
-        at += a.term_step
-    store(sums, place_0, sum_0)
-    store(sums, place_1, sum_1)
-    store(sums, place_2, sum_2)
-    store(sums, place_3, sum_3)
+    if WIDE:
+        multiply_add_lanes(a, b, sums, places, 0, width, pairs)
+    else:
+        for part in range(0, LANES * len(width), LANES):
+            multiply_add_lanes(a, b, sums, places, part, NARROW, pairs)
 
 
 @compiled
 def decode_group(layer: LayerArrays, first: int, count: int, sizes: Sizes, weight: Floats) -> None:
     """Write the weights of the labels [first, first + count), and zeros for those that the group lacks."""
-    for number in range(sizes.padded_group):
-        row_K = weight[number * sizes.padded_fan_in :][: sizes.fan_in]
-        if number < count:
-            decode(layer.weight[first + number], layer.kind, row_K)
-        else:
-            row_K[:] = ZERO
+    pitch = sizes.padded_fan_in
+    if pitch == sizes.fan_in:
+        words = layer.weight.shape[1]
+        bits = layer.weight.reshape(layer.weight.size)[first * words :][: count * words]
+        decode(bits, layer.kind, weight[: count * pitch])  # one loop, much longer than that of a label
+    else:
+        for number in range(count):
+            decode(layer.weight[first + number], layer.kind, weight[number * pitch :][: sizes.fan_in])
+    weight[count * pitch :] = ZERO
 
 
 @compiled

@@ -60,10 +60,17 @@ def random_row(key: np.uint64, stream: np.uint64, label: np.uint64, random_K: Ra
 
 
 @compiled
+def copy(source: Floats, target: Floats) -> None:
+    """Copy the values. Numba's own assignment of a slice is several times slower: no vectors, more checks."""
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@compiled
 def decode(bits_K: Bits, kind: int, values_K: Floats) -> None:
     """Write the values of a row of bits to `values_K`, float32 [K]."""
     if kind == FLOAT32:
-        values_K[:] = bits_K.view(np.float32)
+        copy(bits_K.view(np.float32), values_K)
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             values_K[k] = float_of(np.uint32(bits_K[k]) << np.uint32(16))
@@ -110,7 +117,7 @@ def _round_to_8_bits(values_K: Floats, random_K: Randoms, bytes_K: NDArray[np.ui
 def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> None:
     """Write the bits of the values, rounded like `rounding.round_stochastically`; exact for float32."""
     if kind == FLOAT32:
-        bits_K.view(np.float32)[:] = values_K
+        copy(values_K, bits_K.view(np.float32))
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])
@@ -141,7 +148,7 @@ def round_row(values_K: Floats, random_K: Randoms, kind: int, bits_K: Bits) -> N
 def nearest_row(values_K: Floats, kind: int, bits_K: Bits) -> None:
     """Write the bits of the values, rounded to nearest, ties to even, as torch does."""
     if kind == FLOAT32:
-        bits_K.view(np.float32)[:] = values_K
+        copy(values_K, bits_K.view(np.float32))
     elif kind == BFLOAT16:
         for k in range(len(bits_K)):
             bits = bits_of(values_K[k])

@@ -1,11 +1,9 @@
 """Vectors of float32 as values in numba functions, so that sums stay in registers; and the bits of a float.
 
 Numba leaves vectorising to LLVM. In a loop over gathered rows LLVM does not hold the sums in registers, and
-it can't prove that two rows don't overlap. A vector type makes both explicit: `load`, `store`, `splat`, `fma`
-and `dot` become LLVM instructions of its width, and LLVM splits them into the registers of the CPU (AVX-512,
-AVX2, NEON).
-
-The width must be known from a type. It is the length of the tuple `width`: 16 lanes for each element.
+can't prove that two rows don't overlap. A vector type makes both explicit: `load`, `store` and `fma` become
+LLVM instructions of its width, and LLVM splits them into the registers of the CPU (AVX-512, AVX2, NEON).
+The width must be known from a type: it is the length of the tuple `width`, 16 lanes for each element.
 """
 
 import fcntl
@@ -16,13 +14,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, config, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16  # float32 in an AVX-512 register
+# Elsewhere registers have half or a quarter of these lanes, and there are too few of them for 16 vectors.
+WIDE = binding.get_host_cpu_features().get("avx512f", False)
+SIDE = LANES if WIDE else LANES // 2  # of the blocks that are transposed in registers
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -233,41 +234,45 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
     return types.float32(a, a), codegen
 
 
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of a square block of LLVM vectors."""
+    side, rows, distance = len(rows), list(rows), 1
+    while distance < side:
+        # Of each pair of rows, exchange the odd lanes of one with the even lanes of the other; then pairs
+        # of lanes, and so on: blocks of this size along the diagonal are transposed then.
+        for first in (row for row in range(side) if not row & distance):
+            pair = rows[first], rows[first + distance]
+            even = [lane - lane % (2 * distance) + lane % distance for lane in range(side)]
+            low = [place + side * (lane // distance % 2) for lane, place in enumerate(even)]
+            rows[first] = shuffled(builder, *pair, low)
+            rows[first + distance] = shuffled(builder, *pair, [lane + distance for lane in low])
+        distance *= 2
+    return rows
+
+
 @instruction
 def transpose_block(
     typing: Any, source: Any, offset: Any, step: Any, target: Any, target_offset: Any, target_step: Any
 ) -> Any:
-    """Copy a block of LANES x LANES float32, transposed; its rows are `step` and `target_step` values apart.
+    """Copy a block of LANES x LANES float32, transposed.
 
     Row r begins at `source[offset + r * step]`, and column c at `target[target_offset + c * target_step]`.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(ir.FloatType(), LANES)
+        vector = ir.VectorType(ir.FloatType(), SIDE)
 
-        def place(first: int, number: int) -> Any:
+        def place(first: int, row: int, column: int) -> Any:
             array, start, step = arguments[first : first + 3]
-            at = builder.add(start, builder.mul(step, ir.Constant(start.type, number)))
+            at = builder.add(start, builder.mul(step, ir.Constant(start.type, row)))
+            at = builder.add(at, ir.Constant(start.type, column))
             return address(context, builder, signature.args[first], [array, at], vector)
 
-        rows = [builder.load(place(0, number), align=4) for number in range(LANES)]
-        distance = 1
-        while distance < LANES:
-            # Of each pair of rows, exchange the odd lanes of one with the even lanes of the other; then pairs
-            # of lanes, and so on: blocks of this size along the diagonal are transposed then.
-            for first in range(LANES):
-                if first & distance:
-                    continue
-                pair = rows[first], rows[first + distance]
-                even = [lane - lane % (2 * distance) + lane % distance for lane in range(LANES)]
-                side = [LANES * (lane // distance % 2) for lane in range(LANES)]
-                low = [place + other for place, other in zip(even, side, strict=True)]
-                high = [place + other + distance for place, other in zip(even, side, strict=True)]
-                rows[first] = shuffled(builder, *pair, low)
-                rows[first + distance] = shuffled(builder, *pair, high)
-            distance *= 2
-        for number, row in enumerate(rows):
-            builder.store(row, place(3, number), align=4)
+        for top in range(0, LANES, SIDE):
+            for left in range(0, LANES, SIDE):
+                rows = [builder.load(place(0, top + number, left), align=4) for number in range(SIDE)]
+                for number, row in enumerate(_transposed(builder, rows)):
+                    builder.store(row, place(3, left + number, top), align=4)
         return context.get_dummy_value()
 
     integer = types.intp
