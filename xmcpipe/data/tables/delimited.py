@@ -60,7 +60,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
                 require_first_header(path, block, names, dialect, selection.fits, bool(note))
                 _require_written_as_table(path, dialect.encoding)
             _require_delimiter(names, dialect, path)
-            _check_first_rows(path, block, dialect, selection, first_line=2 if note else 1)
+            _check_first_rows(path, block, dialect, first_line=2 if note else 1)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         if way_out and dialect.delimiter == "\t" and dialect.no_header == "--no-header":
             way_out += ", or --format libmultilabel for lines of labels and text"
@@ -79,9 +79,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         raise XmcpipeError(f"{path}: expected a table, got an empty file", "check the file")
 
 
-def _check_first_rows(
-    path: Path, block: str, dialect: Dialect, selection: Selection, first_line: int
-) -> None:
+def _check_first_rows(path: Path, block: str, dialect: Dialect, first_line: int) -> None:
     """Raise XmcpipeError for rows below the header that are no rows of the table."""
 
     def rows() -> Iterator[tuple[int, list[str]]]:
@@ -89,7 +87,7 @@ def _check_first_rows(
 
     require_no_types(path, rows(), dialect.header, first_line)
     if dialect.header:
-        require_one_header(path, rows(), selection.required, first_line)
+        require_one_header(path, rows(), first_line)
 
 
 def _warn_of_backslashes(block: str, rows: int, path: Path) -> None:

@@ -130,7 +130,7 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
         )
     delimiter, names = found
     require_no_types(path, numbered_rows(text, delimiter), header=True, first_line=2 if noted else 1)
-    require_one_header(path, numbered_rows(text, delimiter), (), first_line=2 if noted else 1)
+    require_one_header(path, numbered_rows(text, delimiter), first_line=2 if noted else 1)
     several, one = label_columns(path, names, ranked)
     chosen = {
         "id": id_column(path, names),

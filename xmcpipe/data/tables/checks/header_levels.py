@@ -10,7 +10,7 @@ one; surveys have the last. Nothing here loads polars.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LOOKED_AT = 12  # rows
 MOST_LEVELS = 5  # rows of a header
+LONGEST_WORD = 20
 IDS = ("id", "ids", "doc_id", "document_id", "docid", "index", "uid", "uuid", "key")
 # How pandas calls what it made of a group of rows.
 AGGREGATES = {
@@ -32,13 +33,11 @@ RESPONSES = {"", "response", "open-ended response"}  # of SurveyMonkey
 WAY_OUT = "write the table with a single header line (pandas: table.columns = [...])"
 
 
-def require_one_header(
-    path: Path, rows: Iterator[tuple[int, list[str]]], columns: Sequence[str], first_line: int = 1
-) -> None:
+def require_one_header(path: Path, rows: Iterator[tuple[int, list[str]]], first_line: int = 1) -> None:
     """Raise XmcpipeError for rows below the header that surely are a part of it, and warn of a blank one.
 
-    `rows` are those of the file, the header too, with lines counted from 1; `columns` are those that are
-    read, and `first_line` is the number of the first line in the file.
+    `rows` are those of the file, the header too, with lines counted from 1; `first_line` is the number
+    of the first line in the file.
     """
     table = [(line, [cell.strip() for cell in row]) for line, row in islice(rows, LOOKED_AT) if row]
     if len(table) < 2:
@@ -56,18 +55,12 @@ def require_one_header(
             f"expected a row of the table, got a row more of the header: {shown}",
             remove if _is_survey(cells[last]) else f"{remove}, or {WAY_OUT}",
         )
-    places = [cells[0].index(name.strip()) for name in columns if name.strip() in cells[0]]
-    if len(places) < 2 or len(cells) < 3 or not all(_blank(cells[1], place) for place in places):
-        return
-    if not any(_blank(row, place) for row in cells[2:] for place in places):
-        message = "warning: %s: line %d, below the header, has nothing in %s: is it a part of the header (a "
-        message += "MultiIndex of pandas)? It is read as a document without text"
-        shown = " and ".join(repr(cells[0][place]) for place in places)
-        logger.warning(message, path, table[1][0] + first_line - 1, shown)
-
-
-def _blank(row: list[str], place: int) -> bool:
-    return place >= len(row) or not row[place]
+    if len(cells) > 2 and len(cells[0]) > 1 and not any(cells[1]) and all(map(any, cells[2:])):
+        message = (
+            "warning: %s: line %d, below the header, has only blank values: is it a part of the header (a "
+        )
+        message += "MultiIndex of pandas)? It is read as a row of the table"
+        logger.warning(message, path, table[1][0] + first_line - 1)
 
 
 def _levels(cells: list[list[str]]) -> int:
@@ -92,7 +85,9 @@ def _levels(cells: list[list[str]]) -> int:
             return last
     filled = [cell.lower() for cell in cells[1] if cell]
     again = any(cell.lower() in filled for row in cells[2:] for cell in row)
-    if len(filled) > 1 and not again and (set(filled) <= AGGREGATES or _are_names(filled)):
+    # Where all texts are words, these are words too.
+    phrases = any(" " in cell or len(cell) > LONGEST_WORD for row in cells[2:] for cell in row)
+    if len(filled) > 1 and phrases and not again and (set(filled) <= AGGREGATES or _are_names(filled)):
         return 1
     return 0
 

@@ -31,7 +31,7 @@ POSTGRES = re.compile(rf"\{{(?:{SQL_ITEM}(?:,{SQL_ITEM})*)?\}}", re.DOTALL)
 JULIA = re.compile(r"[A-Z]\w*(?:\{[^{}\[\]]*\})?(\[.*\])", re.DOTALL)
 CALLED = r"(?:\w+\.)*(?:deque|dict_keys|dict_values|Index|list|tuple|set)"
 CALL = re.compile(rf"{CALLED}\(([\[({{].*[\])}}])(?:,\s*\w+=[^()]*)*\)", re.DOTALL)
-ITEMS = re.compile(rf"{QUOTED}|[^,]+", re.DOTALL)
+ITEMS = re.compile(rf"\s*{QUOTED}|[^,]+", re.DOTALL)
 # How a cell of these kinds begins: most columns have none.
 BEGINS = rf"^\s*(?:c\(|list\(|character\(0\)|\{{|[A-Z]\w*[\[{{(]|{CALLED}\()"
 # What Scala, Spark, Java, Python, R and Ruby call a collection.
@@ -108,7 +108,11 @@ def printed_lists(strings: pl.Series) -> pl.Series | None:
     if not strings.str.contains(BEGINS).any():
         return None
     cells = {cell: cell.strip() for cell in strings.unique(maintain_order=True) if cell.strip()}
-    read = {cell: _items(text) for cell, text in cells.items()}
+    read = {cell: printed_items(text) for cell, text in cells.items()}
+    if not any(items is not None for items in read.values()):
+        return None
+    # Julia names the type of some lists only.
+    read = {cell: parse_list(cells[cell]) if items is None else items for cell, items in read.items()}
     others = [text for cell, text in cells.items() if read[cell] is None]
     if others and not any(map(R_LIST.fullmatch, cells.values())):
         return None
@@ -136,8 +140,9 @@ def _holds_several(text: str) -> bool:
     return bool(re.search("[,:;'\"]", inside)) or (text[0] in "[%" and " " in inside.strip())
 
 
-def _items(text: str) -> list[str | None] | None:
-    """The items of a print; None if it is none."""
+def printed_items(text: str) -> list[str | None] | None:
+    """The items of a print by R, Postgres, Julia or Python's collections; None if it is none of these."""
+    text = text.strip()
     if text in R_EMPTY:
         return []
     if R_LIST.fullmatch(text):
