@@ -69,6 +69,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         try:
             frame = _parse(block, names, present, dialect, skipped)
         except pa.ArrowInvalid as error:
+            if skipped:
+                _require_written_as_table(path, dialect.encoding)
             named = names if skipped else None
             raise _bad_row(path, error, rows_before, block, named, dialect) from error
         if first_block and dialect.quoted:
