@@ -27,11 +27,13 @@ PICKLED = "pickles are never loaded, because they can run code: write lists as .
 PICKLED += " .npy"
 DECOMPRESS = "decompress it, or compress it with gzip"
 TABLE = "write it as .csv or .parquet"
+RANKED = "write its columns as .csv with the header line id,label,score; end other text in .txt"
 WAYS_OUT = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), PICKLED),
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), f"{PICKLED}: numpy.save(path, tensor.numpy())"),
     **dict.fromkeys((".zst", ".zip", ".7z", ".lz4", ".tar"), DECOMPRESS),
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".hdf5"), TABLE),
+    **dict.fromkeys((".trec", ".run", ".qrels", ".qrel", ".res"), RANKED),
     ".mat": "write its matrix as .npz: scipy.sparse.save_npz(path, matrix)",
     ".libsvm": "end its name in .svm",
     ".svmlight": "end its name in .svm",

@@ -23,12 +23,12 @@ from xmcpipe.data.label_lists.text.forms import (
     XC,
     excerpt,
 )
+from xmcpipe.data.label_lists.text.line_per_label import columns_of_pairs
 from xmcpipe.data.label_lists.text.tab_text import TAB_FORMS, tab_columns
 from xmcpipe.errors import XmcpipeError
 
 SVM = re.compile(r".*\.svm(\.gz)?")
 MOST_STATED = 1 << 27  # documents, and labels: measuring takes some bytes for each label
-TREC = re.compile(r"\S+\s+(?:0\s+\S+\s+-?\d+|Q0\s+\S+\s+\d+\s+\S+\s+\S+)")
 WORD = re.compile(r"[^\W\d_]{2}")
 OTHER_PREFIX = re.compile(r"(?:^|\s)(__[A-Za-z][A-Za-z0-9-]*__)(?=[^\s_])")
 
@@ -107,11 +107,11 @@ def form_of(path: Path, lines: list[str], role: str) -> Form:
         return Form(XC)
     line = filled[0]
     first, *rest = line.split()
-    if all(map(TREC.fullmatch, filled)):
+    if columns := columns_of_pairs(filled):
         raise XmcpipeError(
-            f"{path}: expected a document on each line, got a line per label, as TREC writes runs and qrels: "
-            f"{excerpt(line)}",
-            "write the columns into a .csv file with the header line id,label,score",
+            f"{path}: expected a document on each line, got a line per label, as TREC and MS MARCO write "
+            f"runs and qrels: {excerpt(line)}",
+            f"write a .csv file with the header line id,label,score: {columns}",
         )
     if (prefix := _prefix(path, filled, role)) is not None:
         scored = all(map(FORMS[FASTTEXT_SCORED].fullmatch, filled))
