@@ -9,6 +9,7 @@ import pytest
 
 from tests.layout_folders import NAMES, write, x_y_text, xc_raw
 from xmcpipe.config import from_table, to_table
+from xmcpipe.data.tables.keys import READER_VERSION
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.stages import importing
 from xmcpipe.stages.importing import IMPORT, ImportConfig, source
@@ -123,7 +124,7 @@ def test_the_source_has_what_else_decides_how_a_table_is_read(
     tables = [config(train=train), *(config(train=train, label_table=str(path)) for path in (lines, table))]
     before, folder = [source(each) for each in tables], source(config(folder=str(tmp_path / "a")))
     assert len(set(before)) == 3
-    monkeypatch.setattr(importing, "READER_VERSION", importing.READER_VERSION + 1)
+    monkeypatch.setattr(importing, "READER_VERSION", READER_VERSION + 1)
     assert not set(before) & {source(each) for each in tables}
     assert source(config(folder=str(tmp_path / "a"))) == folder  # layouts are read by other code
 

@@ -26,7 +26,8 @@ QUOTED = r'"(?:[^"\\]|\\.)*"'
 R_ITEM = rf"(?:{QUOTED}|NA|-?[0-9.]+L?)"
 R_LIST = re.compile(rf"(?:c|list)\(\s*{R_ITEM}(?:\s*,\s*{R_ITEM})*\s*\)", re.DOTALL)
 R_EMPTY = ("character(0)", "list()", "NULL")
-SQL_ITEM = rf"(?:{QUOTED}|[^\s\"'{{}},\\:=]+)"
+# Others than Postgres write {a;b}.
+SQL_ITEM = rf"(?:{QUOTED}|[^\s\"'{{}},\\:=;|\uff1b\u3001\u2022]+)"
 POSTGRES = re.compile(rf"\{{(?:{SQL_ITEM}(?:,{SQL_ITEM})*)?\}}", re.DOTALL)
 JULIA = re.compile(r"[A-Z]\w*(?:\{[^{}\[\]]*\})?(\[.*\])", re.DOTALL)
 CALLED = r"(?:\w+\.)*(?:deque|dict_keys|dict_values|Index|list|tuple|set)"

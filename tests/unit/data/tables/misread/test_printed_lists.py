@@ -73,6 +73,8 @@ REFUSED = {
     "Scala 2.13": ["ArraySeq(arts, law)", "ArraySeq(folk music)"],
     "Java": ["[arts, law]", "[folk music]", "[]"],
     "Java's maps": ["{name=arts, id=3}", "{name=law, id=4}"],
+    "braces with another separator": ["{arts;law}", "{law}"],
+    "braces with bars": ["{arts|law}", "{law}"],
     "objects": ['{"name": "arts", "id": 3}', '{"name": "law", "id": 4}'],
     "Python's counts": ["Counter({'arts': 2, 'law': 1})", "Counter({'law': 1})"],
     "PHP": ['a:2:{i:0;s:4:"arts";i:1;s:3:"law";}', 'a:1:{i:0;s:3:"law";}'],

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from typing import Any
 
 from tests.unit.data.tables.contents import TRUTH, Import, csv_text, jsonl
 from xmcpipe.data.tables.keys import READER_VERSION
 
 JOINED = {row: ";".join(labels) for row, labels in TRUTH.items()}
-PRINTED = {
+PRINTED: dict[str, dict[str, str]] = {
     "Python": {row: str(labels) for row, labels in TRUTH.items()},
     "JSON": {row: json.dumps(labels) for row, labels in TRUTH.items()},
     "NumPy": {row: str(labels).replace(",", "") for row, labels in TRUTH.items()},
@@ -17,7 +18,7 @@ PRINTED = {
     "tags": {row: "".join(f"<{label}>" for label in labels) for row, labels in TRUTH.items()},
 }
 # The names and contents of files, and the options of their import.
-FILES: list[tuple[str, str, dict[str, object]]] = [
+FILES: list[tuple[str, str, dict[str, Any]]] = [
     ("x.csv", csv_text(JOINED), {"label_separator": ";"}),
     ("x.csv", csv_text(JOINED), {"label_separator": ","}),
     ("x.csv", csv_text(JOINED), {"label_separator": "none"}),
@@ -50,10 +51,10 @@ OUTCOMES = {1: "ca5ab15eddd15afb0508d2fb9312f0df72e08027ba47f723d472fd0960985b44
 
 
 def test_another_way_to_read_a_table_has_another_version(read: Import) -> None:
-    outcomes = []
+    outcomes: list[tuple[bool, dict[str, list[str]], dict[str, str]]] = []
     for name, content, options in FILES:
         got = read(name, content, **options)
-        outcomes.append([bool(got.error), got.labels, got.texts])
+        outcomes.append((bool(got.error), got.labels, got.texts))
     assert sum(failed for failed, *_ in outcomes) < len(FILES) / 2
     digest = hashlib.sha256(json.dumps(outcomes, sort_keys=True).encode()).hexdigest()
     assert digest == OUTCOMES[READER_VERSION], "raise READER_VERSION, and add the digest of its outcomes"
