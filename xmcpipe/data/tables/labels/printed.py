@@ -138,7 +138,7 @@ def unread_print(strings: Iterable[str]) -> str | None:
 
 def _holds_several(text: str) -> bool:
     inside = text[1:-1]
-    return bool(re.search("[,:;'\"]", inside)) or (text[0] in "[%" and " " in inside.strip())
+    return bool(re.search("[,:;|'\"]", inside)) or (text[0] in "[%" and " " in inside.strip())
 
 
 def printed_items(text: str) -> list[str | None] | None:
