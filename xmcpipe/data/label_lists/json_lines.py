@@ -18,6 +18,7 @@ import pyarrow.json as pj
 
 from xmcpipe.data.label_lists.json_text import json_line_blocks
 from xmcpipe.data.label_lists.table.column_names import named_columns
+from xmcpipe.data.tables.json_shapes import way_out_of_line
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
@@ -219,7 +220,7 @@ def _row(path: Path, unit: str, number: int, line: bytes) -> dict[str, Any]:
         raise XmcpipeError(f"{path}, {unit} {number}: invalid UTF8", "write the file in UTF-8") from error
     except ValueError as error:
         raise XmcpipeError(
-            f"{path}, {unit} {number}: invalid JSON: {error}", "write one object per line"
+            f"{path}, {unit} {number}: invalid JSON: {error}", way_out_of_line(line.decode())
         ) from error
     if not isinstance(row, dict):
         raise XmcpipeError(
