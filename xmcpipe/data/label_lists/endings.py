@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from xmcpipe.data.tables.checks.opening import unpacked_name
+from xmcpipe.data.tables.checks.opening import first_lines, unpacked_name
+from xmcpipe.data.tables.checks.written import written_kind
 from xmcpipe.errors import XmcpipeError
 
 ENDINGS = {
@@ -47,8 +48,19 @@ def kind_of(path: Path, role: str) -> str:
     suffix = Path(unpacked).suffix
     kind = ENDINGS.get(suffix)
     if kind is None:
+        _require_known_kind(path, role)
         raise XmcpipeError(f"{role}: unknown format of {path}", WAYS_OUT.get(suffix, KNOWN))
     if kind not in COMPRESSED and packed:
         way_out = f"decompress it: {UNPACKERS[packed]} FILE"
         raise XmcpipeError(f"{role}: expected {suffix} without {packed}, got {path}", way_out)
     return kind
+
+
+def _require_known_kind(path: Path, role: str) -> None:
+    """Raise XmcpipeError if the content of a file of an unknown ending tells what it is."""
+    try:
+        lines = first_lines(path, "utf-8")
+    except XmcpipeError:
+        return
+    if written := written_kind(lines):
+        raise XmcpipeError(f"{role}: unknown format of {path}: it is {written[0]}", written[1])

@@ -29,14 +29,13 @@ from xmcpipe.data.tables.checks.first_rows import (
 from xmcpipe.data.tables.checks.header_levels import require_one_header
 from xmcpipe.data.tables.checks.opening import first_lines
 from xmcpipe.data.tables.checks.type_rows import require_no_types
-from xmcpipe.data.tables.checks.written import written_kind
+from xmcpipe.data.tables.checks.written import require_delimited
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-WRITTEN_LINES = 20  # that show how a file is written
 BACKSLASHES = 0.1  # escaped quotes a row from which a warning appears
 
 
@@ -58,7 +57,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             names = first if dialect.header else [str(number + 1) for number in range(len(first))]
             if dialect.header and not selection.fits(names):
                 require_first_header(path, block, names, dialect, selection.fits, bool(note))
-                _require_written_as_table(path, dialect.encoding)
+                require_delimited(path, block)
             _require_delimiter(names, dialect, path)
             _check_first_rows(path, block, dialect, first_line=2 if note else 1)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
@@ -70,7 +69,7 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             frame = _parse(block, names, present, dialect, skipped)
         except pa.ArrowInvalid as error:
             if skipped:
-                _require_written_as_table(path, dialect.encoding)
+                require_delimited(path, block)
             named = names if skipped else None
             raise _bad_row(path, error, rows_before, block, named, dialect) from error
         if first_block and dialect.quoted:
@@ -87,6 +86,8 @@ def _check_first_rows(path: Path, block: str, dialect: Dialect, first_line: int)
     def rows() -> Iterator[tuple[int, list[str]]]:
         return numbered_rows(block, dialect.delimiter, dialect.quoted)
 
+    if dialect.delimiter == "|":  # as in tables of Markdown and of wikis
+        require_delimited(path, block)
     require_no_types(path, rows(), dialect.header, first_line)
     if dialect.header:
         require_one_header(path, rows(), first_line)
@@ -149,12 +150,6 @@ def _other_delimiter(lines: list[str], delimiter: str) -> str | None:
     if not lines or delimiter in lines[0]:
         return None
     return next((other for other in DELIMITERS if all(other in line for line in lines)), None)
-
-
-def _require_written_as_table(path: Path, encoding: str) -> None:
-    """Raise XmcpipeError for a file whose first lines are those of a table of another kind, or of none."""
-    if written := written_kind(first_lines(path, encoding, WRITTEN_LINES)):
-        raise XmcpipeError(f"{path}: expected columns with delimiters, got {written[0]}", written[1])
 
 
 def _require_delimiter(names: list[str], dialect: Dialect, path: Path) -> None:

@@ -124,3 +124,18 @@ def test_a_folder_that_is_no_artifact_and_another_format_version(tmp_path: Path)
     table = pa.table({"labels": [[1]]}).replace_schema_metadata({"xmcpipe.predictions": "999"})
     pq.write_table(table, tmp_path / "predictions.parquet")
     refused(tmp_path, "999", "xmcpipe predict")
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.md", "x.csv", "x.yaml"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("| id | labels |\n|----|--------|\n| 0 | art |\n", "a table of Markdown"),
+        ("- id: 0\n  labels: [art]\n- id: 1\n  labels: [law]\n", "a file of YAML"),
+        ("<table>\n<tr><th>id</th><th>labels</th></tr>\n</table>\n", "a table of HTML"),
+        ("TY  - JOUR\nKW  - art\nER  - \n", "a file of records such as RIS"),
+    ],
+)
+def test_text_of_another_kind_is_named(tmp_path: Path, name: str, content: str, what: str) -> None:
+    (tmp_path / name).write_text(content)
+    refused(tmp_path / name, what)

@@ -53,6 +53,7 @@ from xmcpipe.data.tables.checks.first_rows import (
 from xmcpipe.data.tables.checks.header_levels import require_one_header
 from xmcpipe.data.tables.checks.opening import unpacked_name
 from xmcpipe.data.tables.checks.type_rows import require_no_types
+from xmcpipe.data.tables.checks.written import require_delimited
 from xmcpipe.data.tables.delimited import likely_delimiter
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
@@ -123,12 +124,15 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     if found is None:
         columns = header_names(path, text, default)
         require_first_header(path, text, columns, Dialect(default, quotes="double"), named, bool(noted))
+        require_delimited(path, text)
         shown = ", ".join(repr(name[:40]) for name in columns[:8]) + (", …" if len(columns) > 8 else "")
         raise XmcpipeError(
             f"{path}: expected a column 'labels' or 'label' in the first line, got {shown or 'none'}",
             f"{LAYOUTS}; save one column per label as .npy; end the name of a file without columns in .txt",
         )
     delimiter, names = found
+    if delimiter == "|":  # as in tables of Markdown and of wikis
+        require_delimited(path, text)
     require_no_types(path, numbered_rows(text, delimiter), header=True, first_line=2 if noted else 1)
     require_one_header(path, numbered_rows(text, delimiter), first_line=2 if noted else 1)
     several, one = label_columns(path, names, ranked)

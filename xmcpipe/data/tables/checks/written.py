@@ -6,6 +6,9 @@ Nothing here is sure enough to refuse a file that has the columns sought: it say
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from xmcpipe.errors import XmcpipeError
 
 Lines = Sequence[str]
 
@@ -20,11 +23,19 @@ COLUMNS = re.compile(r"(?<=\S) {2,}(?=\S)")
 AS_TABLE = "save it as CSV"
 AS_LINES = "write its texts and labels into a table, such as JSON Lines"
 FEWEST = 2  # lines
+FIRST_LINES, LOOKED_AT = 20, 1 << 16  # lines, and the characters in which they are
 
 
 def written_kind(lines: Lines) -> tuple[str, str] | None:
     """What a file with these first lines, none of them blank, is, and what to do; None if they don't tell."""
     return next(((what, way_out) for what, way_out, fits in KINDS if lines and fits(lines)), None)
+
+
+def require_delimited(path: Path, text: str) -> None:
+    """Raise XmcpipeError for a file that begins with `text` as no table with delimiters does."""
+    lines = [line.rstrip("\r") for line in text[:LOOKED_AT].split("\n") if line.strip()]
+    if written := written_kind(lines[:FIRST_LINES]):
+        raise XmcpipeError(f"{path}: expected columns with delimiters, got {written[0]}", written[1])
 
 
 def _is_markdown(lines: Lines) -> bool:

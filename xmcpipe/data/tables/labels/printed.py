@@ -159,6 +159,8 @@ def _item(part: str, null: str) -> str | None:
     part = part.strip()
     if part.startswith('"'):
         return re.sub(r"\\(.)", r"\1", part[1:-1])
+    if re.fullmatch("-?[0-9]+L", part):  # a whole number of R
+        return part[:-1]
     return None if part == null else part
 
 

@@ -18,6 +18,7 @@ TABLE = csv_text({row: ";".join(labels) for row, labels in TRUTH.items()})
 
 WRITTEN = {
     "a table of Markdown": "| text | labels |\n|------|:------:|\n| a note | art |\n",
+    "a table of Markdown, narrow": "|text|labels|\n|---|---|\n|a note|art|\n",
     "a table drawn with lines": "+------+--------+\n| text | labels |\n+------+--------+\n",
     "a table drawn with lines, by psql": " text | labels \n------+--------\n note | art\n",
     "a table drawn with lines, in docs": "====== ======\ntext   labels\n====== ======\nnote   art\n",
