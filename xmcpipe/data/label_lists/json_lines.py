@@ -59,12 +59,13 @@ def read_json_lines(path: Path, role: str) -> Iterator[pa.RecordBatch]:
             yield batch.select(sorted(known))
 
 
-def require_labels(path: Path, present: list[str]) -> None:
+def require_labels(path: Path, present: list[str], way_out: str = "") -> None:
     """Raise XmcpipeError unless `labels` is one of the columns `present` in the file."""
     if "labels" not in present:
+        shown = ", ".join(map(repr, present[:8])) + (", …" if len(present) > 8 else "")
         raise XmcpipeError(
-            f"{path}: expected a column 'labels', got {', '.join(map(repr, present)) or 'none'}",
-            "columns are id, labels and, for predictions, scores",
+            f"{path}: expected a column 'labels', got {shown or 'none'}",
+            way_out or "columns are id, labels and, for predictions, scores",
         )
 
 
@@ -187,7 +188,9 @@ def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
     for at, (unit, number, row) in enumerate(_rows(path)):
         pecos = "data" in row and "labels" not in row
         if at == 0 and not pecos:
-            require_labels(path, list(row))
+            by_id = len(row) > 1 and all(isinstance(value, list | dict) for value in row.values())
+            way_out = 'write {"id": KEY, "labels": […]} on a line for each key' if by_id else ""
+            require_labels(path, list(row), way_out)
         for key, value in row.items():
             seen[key] = value if seen.get(key) in (None, []) else seen[key]
         given = row.get("labels") or []

@@ -66,6 +66,13 @@ def test_columns_that_are_missing_or_wrong_are_named(tmp_path: Path) -> None:
     refused(write_parquet(tmp_path / "h.parquet", [{"labels": [1, None]}]), "null inside")
 
 
+@pytest.mark.parametrize("value", [["art"], {"art": 0.9}])
+def test_an_object_of_documents_by_id_names_the_way_out(tmp_path: Path, value: Any) -> None:
+    rows = {f"d{row}": value for row in range(2000)}
+    way_out = """'d7', … (write {"id": KEY, "labels": […]} on a line for each key)"""
+    refused(write_jsonl(tmp_path / "a.json", [rows]), way_out)
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 def test_labels_as_floats_are_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
