@@ -55,6 +55,7 @@ def test_json_is_all_that_is_on_standard_output() -> None:
     result = CliRunner().invoke(app, ["bench", *FORWARD, "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
+    assert document["machine"]["large_pages"]
     assert [each["fan_in"] for each in document["comparisons"]] == [4, 8]
     states = {each["contender"]: each["state"] for each in document["comparisons"][0]["results"]}
     assert states["ffi"] == states["dense"] == "timed"

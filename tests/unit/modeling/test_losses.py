@@ -35,6 +35,14 @@ def test_value_and_gradient(num_rows: int, num_labels: int, seed: int, loss: str
     torch.testing.assert_close(overwritten, gradient, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_sum_of_millions_of_losses_loses_none(loss: str) -> None:
+    scores = torch.randn(64, 1 << 17, generator=torch.Generator().manual_seed(0))
+    expected = reference(loss, scores.double(), torch.zeros(scores.shape, dtype=torch.float64))
+    none = torch.tensor([], dtype=torch.int64)
+    assert float(loss_named(loss).in_place(scores, none, none)) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_bce_of_large_scores_is_finite() -> None:
     scores = torch.tensor([[200.0, -200.0]])
     value = loss_named("bce").in_place(scores, torch.tensor([0]), torch.tensor([1]))

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xmcpipe.ops.cpu.rounding import KINDS, Bits, Floats
-from xmcpipe.ops.cpu.simd import compiled, unowned
+from xmcpipe.ops.cpu.simd.compiling import compiled
+from xmcpipe.ops.cpu.simd.vectors import unowned
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.rounding import FLOAT8
 
 Index = NDArray[np.uint16]
 Features = NDArray[np.float32] | NDArray[np.uint16]
 BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.uint16, FLOAT8: torch.uint8}
-Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `ops/cpu/simd.py`
+Width = tuple[int, ...]  # its length is the width in units of 16 lanes: see `simd/vectors.py`
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
@@ -59,7 +60,7 @@ def arrays_of(layer: SparseLayer) -> LayerArrays:
 
 @compiled
 def unowned_layer(layer: LayerArrays) -> LayerArrays:
-    """The layer with each array `unowned` (see `ops/cpu/simd.py`)."""
+    """The layer with each array `unowned` (see `simd/vectors.py`)."""
     return LayerArrays(
         unowned(layer.weight),
         layer.kind,

@@ -16,15 +16,13 @@ from numba.core import config, types
 
 from xmcpipe.ops.cpu.arrays import Features, Index, Width
 from xmcpipe.ops.cpu.rounding import Floats
-from xmcpipe.ops.cpu.simd import (
+from xmcpipe.ops.cpu.simd.compiling import compiled, instruction
+from xmcpipe.ops.cpu.simd.floats import bits_of, float_of
+from xmcpipe.ops.cpu.simd.vectors import (
     LANES,
     VectorType,
     address,
-    bits_of,
-    compiled,
-    float_of,
     fused_multiply_add,
-    instruction,
     shuffled,
     store,
     vector_of,
@@ -44,7 +42,7 @@ UPPER = np.uint32(0xFFFF0000)
 def load_pairs(typing: Any, array: Any, first: Any, second: Any, width: Any) -> Any:
     """Words of two columns of a panel: the lower half from `array[first]` on, the upper from `array[second]`.
 
-    `array` is as for `simd.load`; float32 is cut to its upper 16 bits.
+    `array` is as for `simd.vectors.load`; float32 is cut to its upper 16 bits.
     """
     vector = vector_of(width)
     half = vector.lanes // 2

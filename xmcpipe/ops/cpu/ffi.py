@@ -19,21 +19,12 @@ from torch import Tensor
 from xmcpipe.ops.cpu.arrays import Features, Index, LayerArrays, Width, array, arrays_of, unowned_layer
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import (
-    LANES,
-    compiled,
-    compiled_reassociating,
-    dot,
-    fma,
-    load,
-    splat,
-    store,
-    unowned,
-)
+from xmcpipe.ops.cpu.simd.compiling import compiled, compiled_reassociating
+from xmcpipe.ops.cpu.simd.transposes import BLOCK, Matrix, copy_transposed
+from xmcpipe.ops.cpu.simd.vectors import LANES, dot, fma, load, splat, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
 
-BLOCK = 16  # number of labels whose scores are transposed at a time, between label-major and row-major
 FEW_ROWS = 4  # largest batch without panels: a connection of one row costs a fifth of that of a panel
 ZERO = np.float32(0.0)
 
@@ -121,18 +112,17 @@ def scores_slice(
     x, layer, out = unowned(x), unowned_layer(layer), unowned(out)
     weight_K, block = unowned(buffers.weight), unowned(buffers.block)
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
-    for first in range(begin, end, BLOCK):
-        count = min(BLOCK, end - first)
+    flat, (num_rows, num_labels) = out.reshape(out.size), out.shape
+    for first in range(begin, end, len(block)):
+        count = min(len(block), end - first)
         for number in range(count):
             decode(layer.weight[first + number], layer.kind, weight_K)
             index_K = layer.indices[first + number]
             for panel in range(block.shape[1] // lanes):
                 scores = row_scores(x, panel * num_features, ZERO, weight_K, index_K, width)
                 store(block[number], panel * lanes, scores)
-        # The block is label-major, `out` is row-major: this loop writes BLOCK contiguous scores per row.
-        for row in range(out.shape[0]):
-            for number in range(count):
-                out[row, first + number] = block[number, row]
+        scores_of_block = Matrix(block.reshape(block.size), 0, block.shape[1])
+        copy_transposed(scores_of_block, Matrix(flat, first, num_labels), count, num_rows)
 
 
 @compiled_reassociating
@@ -156,11 +146,10 @@ def few_scores_slice(
 
 
 @compiled
-def transpose_block(grad: Floats, first: int, count: int, block: Floats) -> None:
-    """Copy columns [first, first + count) of `grad` [B, L] to rows of `block` [BLOCK, P * W]."""
-    for row in range(grad.shape[0]):
-        for number in range(count):
-            block[number, row] = grad[row, first + number]
+def take_gradients(grad: Floats, first: int, count: int, block: Floats) -> None:
+    """Copy columns [first, first + count) of `grad` [B, L] to rows of `block` [at least `count`, P * W]."""
+    columns = Matrix(grad.reshape(grad.size), first, grad.shape[1])
+    copy_transposed(columns, Matrix(block.reshape(block.size), 0, block.shape[1]), grad.shape[0], count)
 
 
 @compiled
@@ -171,9 +160,9 @@ def grad_features_slice(
     grad, layer, dx = unowned(grad), unowned_layer(layer), unowned(dx)
     weight_K, block, lanes = unowned(buffers.weight), unowned(buffers.block), LANES * len(width)
     num_panels, num_features = block.shape[1] // lanes, dx.size // block.shape[1]
-    for first in range(begin, end, BLOCK):
-        count = min(BLOCK, end - first)
-        transpose_block(grad, first, count, block)
+    for first in range(begin, end, len(block)):
+        count = min(len(block), end - first)
+        take_gradients(grad, first, count, block)
         for label in range(first, first + count):
             grad_B, index_K = block[label - first], layer.indices[label]
             decode(layer.weight[label], layer.kind, weight_K)
@@ -188,9 +177,9 @@ def grad_weight_slice(
     """Write dW of labels [begin, end) to `out` [L, K], from `grad` [B, L]; `block` is workspace."""
     x, grad, index, out, block = unowned(x), unowned(grad), unowned(index), unowned(out), unowned(block)
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
-    for first in range(begin, end, BLOCK):
-        count = min(BLOCK, end - first)
-        transpose_block(grad, first, count, block)
+    for first in range(begin, end, len(block)):
+        count = min(len(block), end - first)
+        take_gradients(grad, first, count, block)
         for number in range(count):
             grad_B, index_K, out_K = block[number], index[first + number], out[first + number]
             out_K[:] = ZERO

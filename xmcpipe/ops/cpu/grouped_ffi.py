@@ -28,11 +28,11 @@ from xmcpipe.ops.cpu.groups import (
 )
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, copy, decode
-from xmcpipe.ops.cpu.simd import LANES, compiled, compiled_reassociating, inlined, transpose_block, unowned
+from xmcpipe.ops.cpu.simd.compiling import compiled, compiled_reassociating
+from xmcpipe.ops.cpu.simd.transposes import BLOCK, Matrix, copy_transposed
+from xmcpipe.ops.cpu.simd.vectors import unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
-
-BLOCK = 64  # about this many labels of whole groups are transposed at a time: few would miss the TLB
 
 
 class Slice(NamedTuple):
@@ -47,44 +47,6 @@ class Slice(NamedTuple):
 def slice_of(layer: SparseLayer, sizes: Sizes, begin: int, end: int) -> Slice:
     """The labels [begin, end) of `layer`."""
     return Slice(begin, end, sizes, max(BLOCK // sizes.group, 1) * sizes.group)
-
-
-class Matrix(NamedTuple):
-    """A matrix in a flat array: the element (i, j) is values[start + i * step + j]."""
-
-    values: Floats
-    start: int
-    step: int
-
-
-@inlined
-def copy_block(
-    source: Matrix, target: Matrix, row: int, column: int, num_rows: int, num_columns: int
-) -> None:
-    """`copy_transposed` for a block of the source from (row, column) on."""
-    at, to = source.start + row * source.step + column, target.start + column * target.step + row
-    if row + LANES <= num_rows and column + LANES <= num_columns:
-        transpose_block(source.values, at, source.step, target.values, to, target.step)
-        return
-    for i in range(min(LANES, num_rows - row)):
-        for j in range(min(LANES, num_columns - column)):
-            target.values[to + j * target.step + i] = source.values[at + i * source.step + j]
-
-
-@compiled
-def copy_transposed(source: Matrix, target: Matrix, num_rows: int, num_columns: int) -> None:
-    """Copy `num_rows` x `num_columns` of the source to the target, whose rows are the source's columns.
-
-    Goes along the rows of the larger matrix, whose lines are neighbours then.
-    """
-    if source.step > target.step:
-        for row in range(0, num_rows, LANES):
-            for column in range(0, num_columns, LANES):
-                copy_block(source, target, row, column, num_rows, num_columns)
-    else:
-        for column in range(0, num_columns, LANES):
-            for row in range(0, num_rows, LANES):
-                copy_block(source, target, row, column, num_rows, num_columns)
 
 
 @compiled

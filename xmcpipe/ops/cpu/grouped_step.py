@@ -27,7 +27,7 @@ from xmcpipe.ops.cpu.groups import (
 )
 from xmcpipe.ops.cpu.losses import ZERO
 from xmcpipe.ops.cpu.panels import Panels
-from xmcpipe.ops.cpu.simd import compiled, inlined
+from xmcpipe.ops.cpu.simd.compiling import compiled, inlined
 from xmcpipe.ops.cpu.step import (
     Constants,
     LabelBuffers,

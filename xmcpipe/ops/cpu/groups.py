@@ -21,18 +21,9 @@ from xmcpipe.ops.cpu.bfloat_pairs import PAYS, dot_pairs, gather_pairs, pack_pai
 from xmcpipe.ops.cpu.ffi import ZERO
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, decode
-from xmcpipe.ops.cpu.simd import (
-    LANES,
-    WIDE,
-    compiled,
-    fma,
-    inlined,
-    load,
-    splat,
-    store,
-    transpose_block,
-    unowned,
-)
+from xmcpipe.ops.cpu.simd.compiling import compiled, inlined
+from xmcpipe.ops.cpu.simd.transposes import transpose_block
+from xmcpipe.ops.cpu.simd.vectors import LANES, WIDE, fma, load, load_splat, splat, store, unowned
 from xmcpipe.ops.layer import SparseLayer
 from xmcpipe.ops.rounding import FLOAT8
 
@@ -125,9 +116,9 @@ class Vectors(NamedTuple):
 
 
 @inlined
-def _term(value: np.float32, vector: Any, sums: Any, pairs: bool, width: Width) -> Any:
+def _term(value: Any, vector: Any, sums: Any, pairs: bool, width: Width) -> Any:
     """`sums` and the product; LLVM takes the condition out of the loop."""
-    return dot_pairs(splat(value, width), vector, sums) if pairs else fma(splat(value, width), vector, sums)
+    return dot_pairs(value, vector, sums) if pairs else fma(value, vector, sums)
 
 
 @compiled
@@ -141,10 +132,10 @@ def multiply_add_lanes(
     at = a.start
     for term in range(b.terms):
         vector = load(b.values, b.start + part + term * b.step, width)
-        sum_0 = _term(a.values[at], vector, sum_0, pairs, width)
-        sum_1 = _term(a.values[at + a.row_step], vector, sum_1, pairs, width)
-        sum_2 = _term(a.values[at + 2 * a.row_step], vector, sum_2, pairs, width)
-        sum_3 = _term(a.values[at + 3 * a.row_step], vector, sum_3, pairs, width)
+        sum_0 = _term(load_splat(a.values, at, width), vector, sum_0, pairs, width)
+        sum_1 = _term(load_splat(a.values, at + a.row_step, width), vector, sum_1, pairs, width)
+        sum_2 = _term(load_splat(a.values, at + 2 * a.row_step, width), vector, sum_2, pairs, width)
+        sum_3 = _term(load_splat(a.values, at + 3 * a.row_step, width), vector, sum_3, pairs, width)
         at += a.term_step
     store(sums, place_0 + part, sum_0)
     store(sums, place_1 + part, sum_1)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from xmcpipe.ops.cpu.arrays import Width
 from xmcpipe.ops.cpu.rounding import Floats
-from xmcpipe.ops.cpu.simd import LANES, compiled, dot, float_of, load, splat
+from xmcpipe.ops.cpu.simd.compiling import compiled
+from xmcpipe.ops.cpu.simd.floats import float_of
+from xmcpipe.ops.cpu.simd.vectors import LANES, dot, load, splat
 from xmcpipe.ops.losses.loss import unsupported
 
 SQUARED_HINGE, BCE = 1, 2

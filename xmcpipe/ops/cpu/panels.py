@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from xmcpipe.ops.cpu.arrays import Features, Width, array
-from xmcpipe.ops.cpu.simd import LANES
+from xmcpipe.ops.cpu.simd.vectors import LANES
 from xmcpipe.ops.cpu.threads import SLICES, slices
 
 PARTIAL_BYTES = 128 << 20  # limit of all partial dX together

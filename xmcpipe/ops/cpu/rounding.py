@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from xmcpipe.ops import philox, rounding
-from xmcpipe.ops.cpu.simd import bits_of, compiled, float_of
+from xmcpipe.ops.cpu.simd.compiling import compiled
+from xmcpipe.ops.cpu.simd.floats import bits_of, float_of
 
 Bits = NDArray[np.uint16]
 Floats = NDArray[np.float32]

@@ -20,7 +20,8 @@ from xmcpipe.ops.cpu.ffi import PanelPair, row_gradients, row_scores
 from xmcpipe.ops.cpu.losses import ZERO, code_of, label_losses, vector_sum
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import FLOAT32, Floats, Randoms, decode, nearest_row, random_row, round_row
-from xmcpipe.ops.cpu.simd import LANES, compiled, inlined, store, unowned
+from xmcpipe.ops.cpu.simd.compiling import compiled, inlined
+from xmcpipe.ops.cpu.simd.vectors import LANES, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices
 from xmcpipe.ops.cpu.words import (
     WordArrays,

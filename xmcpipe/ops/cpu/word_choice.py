@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcpipe.ops.cpu.simd import compiled
+from xmcpipe.ops.cpu.simd.compiling import compiled
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.label_documents import DocumentWords, LabelDocuments, LabelWords
 

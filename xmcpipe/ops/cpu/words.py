@@ -18,7 +18,8 @@ from torch import Tensor
 from xmcpipe.ops.cpu.arrays import Index, Width, array
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import FLOAT32, KINDS, Bits, Floats, Randoms, decode, random_row, round_row
-from xmcpipe.ops.cpu.simd import LANES, compiled, dot, fma, load, splat, store, unowned
+from xmcpipe.ops.cpu.simd.compiling import compiled
+from xmcpipe.ops.cpu.simd.vectors import LANES, dot, fma, load, splat, store, unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.rounding import STREAM_ROUNDING
 from xmcpipe.ops.word_layer import SEED_OF_WORDS, BatchWords, WordLayer, WordUpdate
@@ -98,7 +99,7 @@ def word_buffers(layer: WordLayer) -> WordBuffers:
 
 @compiled
 def unowned_words(words: WordArrays) -> WordArrays:
-    """The arrays, each `unowned` (see `ops/cpu/simd.py`)."""
+    """The arrays, each `unowned` (see `simd/vectors.py`)."""
     return WordArrays(
         unowned(words.weight),
         words.kind,

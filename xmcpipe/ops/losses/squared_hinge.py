@@ -11,7 +11,8 @@ def squared_hinge_(scores_BC: Tensor, rows_P: Tensor, columns_P: Tensor) -> Tens
     positive_P = scores_BC[rows_P, columns_P]
     # All scores as negatives, whose slack is max(0, 1 + s).
     slack_BC = scores_BC.add_(1.0).clamp_(min=0.0)
-    total: Tensor = torch.linalg.vector_norm(slack_BC).square()
+    # Row by row: on a CPU torch adds the squares of one norm in a few float32, which drops the last of many.
+    total: Tensor = torch.linalg.vector_norm(slack_BC, dim=1).square().sum()
     positive_slack = (1.0 - positive_P).clamp_(min=0.0)
     # The positives counted as negatives above: subtract that, add their own loss.
     total = total - (1.0 + positive_P).clamp(min=0.0).square().sum() + positive_slack.square().sum()

@@ -8,7 +8,7 @@ from numba import njit
 from tests.unit.ops.ffi_cases import implementation, make
 from xmcpipe.ops import reference
 from xmcpipe.ops.cpu import bfloat_pairs, groups
-from xmcpipe.ops.cpu.simd import load, store
+from xmcpipe.ops.cpu.simd.vectors import load, store
 from xmcpipe.ops.ffi import ffi_scores
 
 

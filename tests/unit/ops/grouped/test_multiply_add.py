@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xmcpipe.ops.cpu.groups import Scalars, Vectors, multiply_add, multiply_add_lanes
-from xmcpipe.ops.cpu.simd import LANES
+from xmcpipe.ops.cpu.simd.vectors import LANES
 
 TERMS, PLACES = 7, (64, 0, 192, 128)
 

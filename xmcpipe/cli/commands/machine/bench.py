@@ -114,6 +114,9 @@ def bench(
     }
     if out is not None:
         _require_writable(out)
+    # torch reads it before it allocates anything. Else each call with a large result waits for thousands of
+    # small pages of the system, which takes half as long as the sparse product itself.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from xmcpipe.benchmark import grid as grids
     from xmcpipe.benchmark import run
     from xmcpipe.modeling.devices import pick_device

@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 from numba import config
 
-from xmcpipe.ops.cpu import simd, step
+from xmcpipe.ops.cpu import step
+from xmcpipe.ops.cpu.simd import compiling
 
 KERNEL = """
 import sys
 from pathlib import Path
-from xmcpipe.ops.cpu import simd
+from xmcpipe.ops.cpu.simd import compiling
 
-simd._cache_folder = lambda: Path(sys.argv[1])
+compiling._cache_folder = lambda: Path(sys.argv[1])
 
-@simd.compiled
+@compiling.compiled
 def inner(values):
     total = 0.0
     for value in values:
         total += value
     return total
 
-@simd.compiled
+@compiling.compiled
 def outer(values):
     return inner(values) + inner(values[1:])
 """
@@ -47,21 +48,22 @@ def test_the_cache_is_named_by_the_text_of_all_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numba itself would keep a function whose callee in another file has changed."""
-    for name, text in (("simd.py", "one"), ("ffi.py", "two")):
+    (tmp_path / "simd").mkdir()
+    for name, text in (("simd/compiling.py", "one"), ("ffi.py", "two")):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(simd, "__file__", str(tmp_path / "simd.py"))
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "simd" / "compiling.py"))
     folders = []
-    for text in ("two", "three"):
-        (tmp_path / "ffi.py").write_text(text)
-        simd._cache_folder.cache_clear()
-        folders.append(simd._cache_folder())
-    simd._cache_folder.cache_clear()
-    assert len({folder.name for folder in folders}) == 2
+    for name, text in (("ffi.py", "two"), ("ffi.py", "three"), ("simd/compiling.py", "four")):
+        (tmp_path / name).write_text(text)
+        compiling._cache_folder.cache_clear()
+        folders.append(compiling._cache_folder())
+    compiling._cache_folder.cache_clear()
+    assert len({folder.name for folder in folders}) == 3
     assert {folder.parent for folder in folders} == {tmp_path / "__pycache__"}
 
 
 def test_kernels_use_that_folder_and_other_code_does_not() -> None:
-    texts = [path.read_bytes() for path in sorted(Path(simd.__file__).parent.glob("*.py"))]
+    texts = [path.read_bytes() for path in sorted(Path(compiling.__file__).parents[1].rglob("*.py"))]
     name = hashlib.sha256(b"".join(texts)).hexdigest()[:16]
     cache = step.step_slice._cache._cache_path  # type: ignore[attr-defined]
     assert f"/{name}/" in Path(cache).as_posix()
@@ -103,5 +105,5 @@ def test_of_processes_that_need_a_kernel_one_compiles_it(tmp_path: Path) -> None
 
 def test_a_kernel_is_compiled_where_no_file_can_be_locked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with simd._locked(tmp_path / "file" / "folder", "name"):
+    with compiling._locked(tmp_path / "file" / "folder", "name"):
         pass

@@ -1,0 +1,1 @@
+"""What the kernels of numba are made of: compiler and cache, vectors, transposes, the bits of floats."""
