@@ -109,11 +109,12 @@ def printed_lists(strings: pl.Series) -> pl.Series | None:
     if not strings.str.contains(BEGINS).any():
         return None
     cells = {cell: cell.strip() for cell in strings.unique(maintain_order=True) if cell.strip()}
-    read = {cell: printed_items(text) for cell, text in cells.items()}
-    if not any(items is not None for items in read.values()):
+    # Julia names the type of some lists only. What is a list anyway, such as {np.int64(3)}, is no print.
+    read = {cell: parse_list(text) for cell, text in cells.items()}
+    prints = {cell: printed_items(cells[cell]) for cell, items in read.items() if items is None}
+    if not any(items is not None for items in prints.values()):
         return None
-    # Julia names the type of some lists only.
-    read = {cell: parse_list(cells[cell]) if items is None else items for cell, items in read.items()}
+    read |= prints
     others = [text for cell, text in cells.items() if read[cell] is None]
     if others and not any(map(R_LIST.fullmatch, cells.values())):
         return None
