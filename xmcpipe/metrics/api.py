@@ -8,6 +8,7 @@ import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes.inputs import row_counts
+from xmcpipe.lookalikes.spelling import plain
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
 from xmcpipe.metrics.misread.doubts import (
@@ -21,7 +22,7 @@ from xmcpipe.metrics.misread.doubts import (
 from xmcpipe.metrics.misread.excluded import doubts_about_excluded
 from xmcpipe.metrics.misread.order import doubts_about_copies
 from xmcpipe.metrics.misread.shape import doubts_about_shape, doubts_about_training
-from xmcpipe.metrics.misread.spelling import doubts_about_spelling
+from xmcpipe.metrics.misread.spelling import MOST_NAMES, doubts_about_spelling
 from xmcpipe.metrics.propensity import Training
 from xmcpipe.metrics.ranking import Ranking, rank
 from xmcpipe.metrics.truth import TruthBatch, count_labels
@@ -118,8 +119,18 @@ def require_known_labels(predictions: Any, truth: Any, num_labels: int, names: A
     got, expected = (examples(part.labels, names) for part in (predictions, truth))
     raise XmcpipeError(
         f"none of the predicted labels is in truth or training: such as {got}; the truth has {expected}",
-        "use one vocabulary for both",
+        _alike(predictions.labels, truth.labels, names) or "use one vocabulary for both",
     )
+
+
+def _alike(predicted: Any, true: Any, names: Any) -> str:
+    """What to do if the first labels are spelt in two ways in both; "" if they aren't or have no names."""
+    if names is None:
+        return ""
+    named = [[str(names[number]) for number in np.unique(part)[:MOST_NAMES]] for part in (predicted, true)]
+    spelt = {plain(name): name for name in named[1]}
+    pair = next(((name, spelt[key]) for name in named[0] if (key := plain(name)) in spelt), None)
+    return f"write labels alike, not {pair[0]!r} and {pair[1]!r}" if pair else ""
 
 
 def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:

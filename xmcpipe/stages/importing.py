@@ -1,8 +1,8 @@
 """`import`: makes the raw artifact from the user's own tables, or from the folder of a public dataset.
 
 If there is a label table, labels are numbered in its order, followed by the labels that it lacks. Otherwise
-they are sorted, whole numbers first and by value. Files are identified by their bytes: a renamed or moved
-file gives the same artifact.
+they are sorted, whole numbers first and by value. Files are identified by their bytes: a moved file, or one
+with another name of the same ending, gives the same artifact.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from xmcpipe.config import file_path, later, runtime
 from xmcpipe.data.layouts import LayoutOptions, detect_layout, find_layout, layout_files, read_layout
 from xmcpipe.data.raw.documents import DocumentSet
 from xmcpipe.data.raw.policies import Policies
-from xmcpipe.data.tables.keys import TableKeys
+from xmcpipe.data.tables.checks.opening import unpacked_name
+from xmcpipe.data.tables.keys import READER_VERSION, TableKeys
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
@@ -120,11 +121,17 @@ def _require_layout(name: str) -> None:
 
 
 def source(config: ImportConfig) -> str:
-    """One sha256 over the roles and bytes of the files. Raises XmcpipeError for a missing file."""
+    """One sha256 over the roles and bytes of the files, and what else decides how tables are read.
+
+    Raises XmcpipeError for a missing file.
+    """
     # The roles are part of the hash, because swapping the training and the test file gives other data.
     digest = hashlib.sha256(config.folder_layout.encode())
+    if config.folder is None:
+        digest.update(f"reader {READER_VERSION}\n".encode())
     for role, path in config.files.items():
-        digest.update(f"{role} {_hash(path, role)}\n".encode())
+        ending = "" if config.folder or path.is_dir() else Path(unpacked_name(path)).suffix
+        digest.update(f"{role}{ending} {_hash(path, role)}\n".encode())
     return digest.hexdigest()
 
 

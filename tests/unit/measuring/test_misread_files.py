@@ -117,6 +117,11 @@ def test_labels_of_another_vocabulary_are_told_with_examples(tmp_path: Path) -> 
     assert "'x0'" in warning
     none = write_rows(tmp_path / "n.jsonl", many(lambda row: [f"<a{row % 20}>"]))
     assert "none of the predicted labels is in truth or training: such as '<a0>'" in refusal(none, truth)
+    assert refusal(none, truth).endswith("(write labels alike, not '<a0>' and 'a0')")
+    zeros = write_rows(tmp_path / "z.jsonl", many(lambda row: [f"a00{row % 20}"]))
+    assert refusal(zeros, truth).endswith("(write labels alike, not 'a000' and 'a0')")
+    other = write_rows(tmp_path / "o.jsonl", many(lambda row: [f"b{row % 20}"]))
+    assert refusal(other, truth).endswith("(use one vocabulary for both)")
 
 
 def test_numbers_in_text_are_names_beside_names(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.layout_folders import NAMES, write, x_y_text, xc_raw
 from xmcpipe.config import from_table, to_table
+from xmcpipe.data.tables.keys import READER_VERSION
 from xmcpipe.errors import XmcpipeError
+from xmcpipe.stages import importing
 from xmcpipe.stages.importing import IMPORT, ImportConfig, source
 from xmcpipe.stages.stage import Result
 
@@ -110,6 +112,21 @@ def test_source_is_of_bytes_and_roles_not_of_names(tmp_path: Path, train: str) -
     assert to_table(config(train=train), keys="identity") == to_table(
         config(train="elsewhere"), keys="identity"
     )
+
+
+def test_the_source_has_what_else_decides_how_a_table_is_read(
+    tmp_path: Path, train: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x_y_text(tmp_path / "a")
+    lines, table = tmp_path / "labels.txt", tmp_path / "labels.csv"
+    for path in (lines, table):
+        path.write_text("label,text\n1,one\n")
+    tables = [config(train=train), *(config(train=train, label_table=str(path)) for path in (lines, table))]
+    before, folder = [source(each) for each in tables], source(config(folder=str(tmp_path / "a")))
+    assert len(set(before)) == 3
+    monkeypatch.setattr(importing, "READER_VERSION", READER_VERSION + 1)
+    assert not set(before) & {source(each) for each in tables}
+    assert source(config(folder=str(tmp_path / "a"))) == folder  # layouts are read by other code
 
 
 def test_result_names_the_source(tmp_path: Path, train: str) -> None:

@@ -35,6 +35,7 @@ from xmcpipe.data.list_views import without_views
 from xmcpipe.data.npz import CsrMatrix, read_csr
 from xmcpipe.data.shards.files import Shards, shard_path
 from xmcpipe.data.tables.checks.foreign import head_of, require_own_kind
+from xmcpipe.data.tables.checks.opening import unpacked_name
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.lookalikes.inputs import require_upright
 
@@ -122,7 +123,7 @@ def _read_table(path: Path, role: Role, builder: ListsBuilder) -> LabelLists:
     """Read CSV or TSV."""
     from xmcpipe.data.label_lists.table.csv_table import has_columns, read_csv_table  # loads polars
 
-    if path.name.removesuffix(".gz").lower().endswith(".tsv") and not has_columns(path):
+    if unpacked_name(path).endswith(".tsv") and not has_columns(path):
         return _read_text(path, role, builder)  # LibMultiLabel and Annif end their files so too
     table = read_csv_table(path, role == "predictions")
     builder.add(table.batch)

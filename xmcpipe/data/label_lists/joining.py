@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xmcpipe.data.label_lists.id_spelling import alike
 from xmcpipe.data.label_lists.lists import Int64s, LabelLists, select_rows
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes.inputs import row_counts
@@ -90,7 +91,7 @@ def pair_rows(pairs: LabelLists, truth: LabelLists) -> LabelLists:
             raise XmcpipeError(
                 f"none of the {len(pairs):,} documents of {pairs.source} is in {truth.source}: such as "
                 f"{pairs.ids[0].as_py()!r}; {truth.source} has {truth.ids[0].as_py()!r}",
-                "give pairs of the test documents",
+                alike(pairs.ids, truth.ids) or "give pairs of the test documents",
             )
         return select_rows(pairs, rows.fill_null(-1).to_numpy())
     if len(pairs) > len(truth):
@@ -161,17 +162,20 @@ def _refuse_unmatched(predictions: LabelLists, truth: LabelLists, rows: Any) -> 
     """
     assert predictions.ids is not None
     assert truth.ids is not None
+    without = truth.ids.filter(rows.is_null())
+    unknown = predictions.ids.filter(pc.invert(pc.is_in(predictions.ids, value_set=truth.ids)))
     faults = []
-    if rows.null_count:
-        example = truth.ids.filter(rows.is_null())[0].as_py()
+    if len(without):
         faults.append(
-            f"{rows.null_count:,} documents of {truth.source} have no predictions, such as {example!r}"
+            f"{len(without):,} documents of {truth.source} have no predictions, "
+            f"such as {without[0].as_py()!r}"
         )
-    if len(predictions) > len(truth) - rows.null_count:
-        unknown = predictions.ids.filter(pc.invert(pc.is_in(predictions.ids, value_set=truth.ids)))
+    if len(unknown):
         faults.append(
             f"{len(unknown):,} documents of {predictions.source} are not in {truth.source}, "
             f"such as {unknown[0].as_py()!r}"
         )
     if faults:
-        raise XmcpipeError("; ".join(faults), "give predictions and truth of the same documents")
+        raise XmcpipeError(
+            "; ".join(faults), alike(without, unknown) or "give predictions and truth of the same documents"
+        )

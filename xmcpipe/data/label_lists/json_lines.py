@@ -18,6 +18,7 @@ import pyarrow.json as pj
 
 from xmcpipe.data.label_lists.json_text import json_line_blocks
 from xmcpipe.data.label_lists.table.column_names import named_columns
+from xmcpipe.data.tables.json_shapes import way_out_of_line
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
@@ -58,12 +59,13 @@ def read_json_lines(path: Path, role: str) -> Iterator[pa.RecordBatch]:
             yield batch.select(sorted(known))
 
 
-def require_labels(path: Path, present: list[str]) -> None:
+def require_labels(path: Path, present: list[str], way_out: str = "") -> None:
     """Raise XmcpipeError unless `labels` is one of the columns `present` in the file."""
     if "labels" not in present:
+        shown = ", ".join(map(repr, present[:8])) + (", …" if len(present) > 8 else "")
         raise XmcpipeError(
-            f"{path}: expected a column 'labels', got {', '.join(map(repr, present)) or 'none'}",
-            "columns are id, labels and, for predictions, scores",
+            f"{path}: expected a column 'labels', got {shown or 'none'}",
+            way_out or "columns are id, labels and, for predictions, scores",
         )
 
 
@@ -186,7 +188,9 @@ def _first_values(path: Path) -> tuple[list[str], dict[str, Any], list[Any]]:
     for at, (unit, number, row) in enumerate(_rows(path)):
         pecos = "data" in row and "labels" not in row
         if at == 0 and not pecos:
-            require_labels(path, list(row))
+            by_id = len(row) > 1 and all(isinstance(value, list | dict) for value in row.values())
+            way_out = 'write {"id": KEY, "labels": […]} on a line for each key' if by_id else ""
+            require_labels(path, list(row), way_out)
         for key, value in row.items():
             seen[key] = value if seen.get(key) in (None, []) else seen[key]
         given = row.get("labels") or []
@@ -219,7 +223,7 @@ def _row(path: Path, unit: str, number: int, line: bytes) -> dict[str, Any]:
         raise XmcpipeError(f"{path}, {unit} {number}: invalid UTF8", "write the file in UTF-8") from error
     except ValueError as error:
         raise XmcpipeError(
-            f"{path}, {unit} {number}: invalid JSON: {error}", "write one object per line"
+            f"{path}, {unit} {number}: invalid JSON: {error}", way_out_of_line(line.decode())
         ) from error
     if not isinstance(row, dict):
         raise XmcpipeError(

@@ -4,13 +4,11 @@ Most files are JSON lines in UTF-8, which pass through as bytes. An array of obj
 lines, another encoding and lines that end with a carriage return are first rewritten as such lines.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from xmcpipe.data.tables.checks.opening import UNREADABLE, open_bytes
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
@@ -55,9 +53,9 @@ def _our_hints(path: Path) -> Iterator[None]:
 def _is_plain(path: Path) -> bool:
     """Whether the file begins with an object on a line of its own, as UTF-8 without a byte order mark."""
     try:
-        with _opened(path) as file:
+        with open_bytes(path) as file:
             head = file.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
     if not head.lstrip().startswith(b"{") or b"\0" in head or (b"\r" in head and b"\n" not in head):
         return not head.strip()
@@ -71,7 +69,7 @@ def _is_plain(path: Path) -> bool:
 def _plain_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     number = 1
     try:
-        with _opened(path) as file:
+        with open_bytes(path) as file:
             rest = b""
             while piece := file.read(BLOCK_BYTES):
                 lines, newline, rest = (rest + piece).rpartition(b"\n")
@@ -80,9 +78,5 @@ def _plain_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
                 number += (lines + newline).count(b"\n")
             if rest.strip():
                 yield number, rest
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise XmcpipeError(f"{path} can't be read: {error}", "check the file") from error
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")

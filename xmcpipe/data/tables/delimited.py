@@ -4,57 +4,39 @@ pyarrow parses a block at once. Its streaming reader is not used: after an error
 thread that may outlive the interpreter.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from xmcpipe.data.tables.checks.first_rows import (
+    COMMENT,
+    COMMENT_WAY_OUT,
+    DELIMITERS,
+    EXCEL,
+    ROW_NAMES,
+    Dialect,
+    has_row_names,
+    header_names,
+    numbered_rows,
+    require_first_header,
+    without_note,
+)
+from xmcpipe.data.tables.checks.header_levels import require_one_header
 from xmcpipe.data.tables.checks.opening import first_lines
 from xmcpipe.data.tables.checks.type_rows import require_no_types
+from xmcpipe.data.tables.checks.written import require_delimited
 from xmcpipe.data.tables.lines import text_blocks
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
 
-DELIMITERS = (",", ";", "\t", "|")  # of CSV, in the order in which they are tried
 BACKSLASHES = 0.1  # escaped quotes a row from which a warning appears
-HEADER_ROWS = 20  # in which a header is sought
-# What else to do if each row has a value more than the header: it may be an unquoted delimiter as well.
-ROW_NAMES = (
-    "; if rows begin with their names, as R writes them, give that column a name too (row.names = FALSE)"
-)
-HEADER_CHARACTERS = 1 << 20  # in which the header ends
-# Excel's own line before the header.
-EXCEL = re.compile(r'[ \t]*"?sep=([^\r\n])"?[ \t]*\r?\n', re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """The syntax of a delimited file. Values may be in double quotes if `quotes` is "double".
-
-    `no_header` is the option for a file without a header, for the error about a missing column.
-    """
-
-    delimiter: str
-    encoding: str = "utf-8"
-    header: bool = True
-    quotes: Literal["double", "none"] = "none"
-    no_header: str = "--no-header"
-
-    @property
-    def quoted(self) -> bool:
-        """Whether values may be enclosed in double quotes."""
-        return self.quotes == "double"
 
 
 def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterator[pl.DataFrame]:
@@ -75,9 +57,9 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
             names = first if dialect.header else [str(number + 1) for number in range(len(first))]
             if dialect.header and not selection.fits(names):
                 require_first_header(path, block, names, dialect, selection.fits, bool(note))
+                require_delimited(path, block)
             _require_delimiter(names, dialect, path)
-            rows = numbered_rows(block, dialect.delimiter, dialect.quoted)
-            require_no_types(path, rows, dialect.header, first_line=2 if note else 1)
+            _check_first_rows(path, block, dialect, first_line=2 if note else 1)
         way_out = f"use {dialect.no_header} if the first line is data" if dialect.header else ""
         if way_out and dialect.delimiter == "\t" and dialect.no_header == "--no-header":
             way_out += ", or --format libmultilabel for lines of labels and text"
@@ -86,6 +68,8 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         try:
             frame = _parse(block, names, present, dialect, skipped)
         except pa.ArrowInvalid as error:
+            if skipped:
+                require_delimited(path, block)
             named = names if skipped else None
             raise _bad_row(path, error, rows_before, block, named, dialect) from error
         if first_block and dialect.quoted:
@@ -94,6 +78,19 @@ def read_delimited(path: Path, selection: Selection, dialect: Dialect) -> Iterat
         rows_before += len(frame)
     if not names:
         raise XmcpipeError(f"{path}: expected a table, got an empty file", "check the file")
+
+
+def _check_first_rows(path: Path, block: str, dialect: Dialect, first_line: int) -> None:
+    """Raise XmcpipeError for rows below the header that are no rows of the table."""
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        return numbered_rows(block, dialect.delimiter, dialect.quoted)
+
+    if dialect.delimiter == "|":  # as in tables of Markdown and of wikis
+        require_delimited(path, block)
+    require_no_types(path, rows(), dialect.header, first_line)
+    if dialect.header:
+        require_one_header(path, rows(), first_line)
 
 
 def _warn_of_backslashes(block: str, rows: int, path: Path) -> None:
@@ -105,73 +102,6 @@ def _warn_of_backslashes(block: str, rows: int, path: Path) -> None:
             "warning: %s: quotes have a backslash before them, %s times, such as %r: double them instead"
         )
         logger.warning(message, path, f"{count:,}", block[max(0, at - 20) : at + 20])
-
-
-def header_names(path: Path, text: str, delimiter: str, quoted: bool = True) -> list[str]:
-    """The values in the first row of `text`, the beginning of a file; none of an empty one.
-
-    Raises XmcpipeError for a row that can't be read.
-    """
-    try:
-        return next(_rows(text, delimiter, quoted), [])
-    except csv.Error as error:
-        mixed = "\r" in text.split("\n", 1)[0].rstrip("\r")
-        fault = "lines end with carriage returns and with line feeds" if mixed else str(error)
-        raise XmcpipeError(f"{path}, line 1: {fault}", "save it with one kind of line end") from error
-
-
-def numbered_rows(text: str, delimiter: str, quoted: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """The first rows of `text`, the beginning of a file, with the number of the line where each ends, from 1.
-
-    They end before a row that can't be read: the reader of the table will say why.
-    """
-    reader = _rows(text, delimiter, quoted)
-    with suppress(csv.Error):
-        for row in reader:
-            yield reader.line_num, row
-
-
-def _rows(text: str, delimiter: str, quoted: bool) -> Any:
-    """Python's reader of the rows in the first characters of `text`."""
-    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    lines = (line + "\n" for line in text[:HEADER_CHARACTERS].split("\n"))
-    return csv.reader(lines, delimiter=delimiter, quoting=quoting)
-
-
-def require_first_header(
-    path: Path,
-    text: str,
-    names: list[str],
-    dialect: Dialect,
-    fits: Callable[[list[str]], bool],
-    noted: bool = False,
-) -> None:
-    """Raise XmcpipeError if the header is not the first row of `text`, `names`, but one of the next rows.
-
-    `fits` says whether a row has the names that are sought. Comments, a licence, or a title stand above it.
-    `noted`: whether Excel's own line is above the text.
-    """
-    for delimiter in dict.fromkeys((dialect.delimiter, *DELIMITERS)):
-        rows = islice(numbered_rows(text, delimiter, dialect.quoted), 1, HEADER_ROWS)
-        line = next((line for line, row in rows if fits(row)), 0) + noted
-        if line > noted:
-            first = dialect.delimiter.join(names)[:60]
-            above = "line 1" if line == 2 else f"lines 1 to {line - 1}"
-            fault = f"expected the header in the first line, got {first!r}; it is in line {line}"
-            raise XmcpipeError(f"{path}: {fault}", f"remove {above}")
-
-
-def has_row_names(text: str, columns: int, delimiter: str, quoted: bool = True) -> bool:
-    """Whether each of the first rows has a value more than the header, the first a number of its own."""
-    rows = [row for _, row in islice(numbered_rows(text, delimiter, quoted), 1, HEADER_ROWS) if row]
-    numbers = {row[0] for row in rows if row[0].isdigit()}
-    return len(numbers) == len(rows) > 0 and all(len(row) == columns + 1 and row[-1] for row in rows)
-
-
-def without_note(text: str) -> tuple[str, str]:
-    """The text without Excel's own line before the header, and the delimiter that this line names, or ""."""
-    note = EXCEL.match(text)
-    return (text[note.end() :], note[1]) if note else (text, "")
 
 
 def likely_delimiter(
@@ -281,4 +211,5 @@ def _bad_row(
     hint = f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (--delimiter, --quotes)"
     if header is not None and has_row_names(block, len(header), dialect.delimiter, dialect.quoted):
         hint += ROW_NAMES
+    hint += COMMENT_WAY_OUT if re.match(COMMENT, found[2].partition(": ")[2]) else ""
     return XmcpipeError(f"{path}, row {row}: {found[2].strip()[:120]}", hint)

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+from xmcpipe.data.tables.checks.first_rows import DELIMITERS
 from xmcpipe.data.tables.checks.foreign import foreign_kind, head_of
-from xmcpipe.data.tables.checks.opening import first_lines
+from xmcpipe.data.tables.checks.opening import first_lines, unpacked_name
+from xmcpipe.data.tables.checks.written import written_kind
 from xmcpipe.errors import XmcpipeError
 
 ENDINGS = {
@@ -48,6 +50,10 @@ def format_of(path: Path, chosen: str = "auto", columns: bool = False, encoding:
         raise XmcpipeError(f"{path}: unknown table format: it is {foreign[0]}", foreign[1])
     if similar := _similar(path, encoding):
         raise XmcpipeError(f"{path}: unknown table format", similar)
+    if written := written_kind(_first_lines(path, encoding)):
+        raise XmcpipeError(f"{path}: unknown table format: it is {written[0]}", written[1])
+    if _has_columns(path, encoding):
+        raise XmcpipeError(f"{path}: unknown table format", "its first lines look like --format csv")
     hint = "name it with --format: " + ", ".join([*dict.fromkeys(ENDINGS.values()), *LINE_FORMATS])
     raise XmcpipeError(f"{path}: unknown table format", f"{hint}; by default one of the endings {endings()}")
 
@@ -58,15 +64,15 @@ def endings() -> str:
 
 
 def _by_ending(path: Path) -> str:
-    name = path.name.lower()
+    name, unpacked = path.name.lower(), unpacked_name(path)
     for ending, format_ in ENDINGS.items():
-        if name.endswith(ending) or (format_ not in NOT_COMPRESSED and name.endswith(f"{ending}.gz")):
+        if name.endswith(ending) or (format_ not in NOT_COMPRESSED and unpacked.endswith(ending)):
             return format_
     return ""
 
 
 def _text_name(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith((".txt", ".tsv"))
+    return unpacked_name(path).endswith((".txt", ".tsv"))
 
 
 def _by_first_lines(path: Path, encoding: str) -> str:
@@ -92,6 +98,13 @@ def _similar(path: Path, encoding: str) -> str:
     if tabs != {2} and all(PECOS.match(line) for line in lines):
         return "its first lines look like --format pecos"
     return "its first lines look like --format libmultilabel" if tabs in ({1}, {2}) else ""
+
+
+def _has_columns(path: Path, encoding: str) -> bool:
+    """Whether all first lines have one of the delimiters of CSV, equally often."""
+    lines = _first_lines(path, encoding)
+    counts = [{line.count(delimiter) for line in lines} for delimiter in DELIMITERS]
+    return len(lines) > 1 and any(len(each) == 1 and min(each) > 0 for each in counts)
 
 
 def _first_lines(path: Path, encoding: str) -> list[str]:

@@ -14,12 +14,13 @@ import polars as pl
 
 from xmcpipe.data.tables.annotation.answers import Answers, watched_columns
 from xmcpipe.data.tables.arrow import class_names, read_ipc, read_parquet
+from xmcpipe.data.tables.checks.first_rows import Dialect
 from xmcpipe.data.tables.checks.headers import require_document, require_no_header
-from xmcpipe.data.tables.checks.last_row import LastRow
 from xmcpipe.data.tables.checks.mojibake import warn_of_mojibake
+from xmcpipe.data.tables.checks.stray_rows import StrayRows
 from xmcpipe.data.tables.checks.swapped import warn_of_swapped
 from xmcpipe.data.tables.checks.texts import warn_of_odd_texts
-from xmcpipe.data.tables.delimited import Dialect, read_delimited, table_delimiter
+from xmcpipe.data.tables.delimited import read_delimited, table_delimiter
 from xmcpipe.data.tables.detect import LINE_FORMATS, format_of
 from xmcpipe.data.tables.folders import arrow_files, folder_files, read_annif_folder
 from xmcpipe.data.tables.jsonl import read_jsonl
@@ -146,16 +147,16 @@ def read_documents(path: Path, columns: DocumentColumns, options: TextFileOption
     reader: _DocumentReader | None = None
     selection = columns.selection()
     answers = Answers(path, columns.labels if columns.label_columns is None else "")
-    last = LastRow(path)
+    stray = StrayRows(path)
     for rows in filter(len, read_rows(path, selection, replace(options, format=format_))):
         reader = reader or _DocumentReader(path, columns, rows.columns, format_, options)
         documents = reader.read(rows)
-        last.see(documents)
+        stray.see(documents)
         watched = [name for name in selection.watched if name in rows.columns]
         yield answers.confirmed(rows, documents) if watched else documents
     if reader is not None:
         reader.labels.finish()
-        last.finish()
+        stray.finish()
         yield from answers.finish()
 
 

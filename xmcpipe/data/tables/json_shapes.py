@@ -12,6 +12,8 @@ def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
     if way_out := _of_annotators(record, columns):
         return way_out
     nested = [key for key, value in record.items() if isinstance(value, list) and _are_objects(value)]
+    if any(map(_is_chat, record.values())):
+        return "it is a file of chats: write each text and its labels as two keys of an object"
     if nested and not set(columns) & record.keys():
         return f"write only the list in {nested[0]!r}, or each of its objects on a line"
     if {"columns", "data"} <= record.keys() and not set(columns) & record.keys():
@@ -19,6 +21,9 @@ def way_out_of(record: dict[str, Any], columns: Collection[str]) -> str:
     values = list(record.values())
     if len(values) > 1 and not set(columns) & record.keys() and all(_has(each, columns) for each in values):
         return "write each of its objects on a line, with its key as 'id'"
+    inner = [key for key, value in record.items() if _has(value, columns)]
+    if inner and not set(columns) & record.keys():
+        return f"write only the object in {inner[0]!r} on each line"
     table = [record[name] for name in columns if name in record]
     if len(table) > 1 and all(isinstance(value, dict) for value in table):
         return RECORDS
@@ -43,6 +48,13 @@ def _of_annotators(record: dict[str, Any], columns: Collection[str]) -> str:
     return ""
 
 
+def way_out_of_line(line: str) -> str:
+    """What to do with a line that is no JSON."""
+    if line.lstrip().startswith("{'"):
+        return "it is a dict as Python prints it: write json.dumps(row)"
+    return "write one object per line"
+
+
 def way_out_of_label(value: Any) -> str:
     """What to do with a label that is no string."""
     if isinstance(value, list):
@@ -62,6 +74,12 @@ def way_out_of_labels(value: Any) -> str:
 
 def _has(value: Any, columns: Collection[str]) -> bool:
     return isinstance(value, dict) and value.keys() >= set(columns)
+
+
+def _is_chat(value: Any) -> bool:
+    """Whether a value is a list of messages, as language models are trained on."""
+    roles = ({"role", "content"}, {"from", "value"})
+    return isinstance(value, list) and _are_objects(value) and any(keys <= value[0].keys() for keys in roles)
 
 
 def _are_objects(value: list[Any]) -> bool:

@@ -17,8 +17,15 @@ import polars as pl
 import pyarrow as pa
 
 from xmcpipe.data.tables.json_blocks import JsonPlace, json_blocks
-from xmcpipe.data.tables.json_shapes import RECORDS, way_out_of, way_out_of_label, way_out_of_labels
+from xmcpipe.data.tables.json_shapes import (
+    RECORDS,
+    way_out_of,
+    way_out_of_label,
+    way_out_of_labels,
+    way_out_of_line,
+)
 from xmcpipe.data.tables.labels.list_text import item_text, parse_list, without_choices
+from xmcpipe.data.tables.labels.printed import printed_items
 from xmcpipe.data.tables.selection import Selection
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import distinct_keys, parse_json
@@ -90,7 +97,7 @@ def _parse_line(line: str, place: JsonPlace, number: int) -> Any:
     try:
         return parse_json(line, distinct_keys)
     except ValueError as error:
-        raise place.error(number, f"invalid JSON: {error}", "write one object per line") from error
+        raise place.error(number, f"invalid JSON: {error}", way_out_of_line(line)) from error
 
 
 def _replaced(column: pl.Series, places: set[int], values: pl.Series) -> pl.Series:
@@ -149,9 +156,9 @@ def _value(value: Any, name: str, selection: Selection, place: JsonPlace, line: 
         if isinstance(value, str) and name in selection.lists:
             if not value.strip():
                 return None
-            parsed = parse_list(value)
-            if parsed is not None:
-                return parsed
+            for parse in (parse_list, printed_items):
+                if (parsed := parse(value)) is not None:
+                    return parsed
         if isinstance(value, list):
             if name in selection.whole_numbers:
                 return [_whole(item, name, place, line) for item in value]

@@ -23,6 +23,10 @@ Format = Literal[
     "pecos",
 ]
 
+# Raise it when a table gives other documents or labels than before, or is refused from now on: what older
+# versions made of the same file is then not reused.
+READER_VERSION = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableKeys:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.checks.first_rows import without_note
 from xmcpipe.data.tables.checks.headers import NAMES, TEXTS
-from xmcpipe.data.tables.checks.opening import first_lines
-from xmcpipe.data.tables.delimited import likely_delimiter, table_delimiter, without_note
+from xmcpipe.data.tables.checks.opening import first_lines, unpacked_name
+from xmcpipe.data.tables.delimited import likely_delimiter, table_delimiter
 from xmcpipe.data.tables.detect import format_of
 from xmcpipe.data.tables.formats import TextFileOptions, read_rows
 from xmcpipe.data.tables.labels.uris import bare_uris
@@ -87,7 +88,7 @@ def _read(path: Path, label: str, text: str, options: TextFileOptions) -> pl.Dat
     empty = pl.DataFrame(schema={"label": pl.String, "text": pl.String})
     require_file(path, "label_table")
     numbered = label == ROW_NUMBER
-    if path.name.lower().removesuffix(".gz").endswith(".txt"):
+    if unpacked_name(path).endswith(".txt"):
         lines = [_clean(part.alias("label")) for _, part in text_lines(path, options.encoding, True)]
         names = pl.concat([empty["label"], *lines])
         _require_names(path, options.encoding, names)

@@ -1,14 +1,19 @@
-"""Reads a text file, plain or gzipped, in blocks of whole lines; one block is in memory at a time."""
+"""Reads a text file, plain or compressed, in blocks of whole lines; one block is in memory at a time."""
 
 import codecs
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from xmcpipe.data.tables.checks.opening import open_bytes, require_text, text_codec, unreadable
+from xmcpipe.data.tables.checks.opening import (
+    UNREADABLE,
+    open_bytes,
+    require_text,
+    text_codec,
+    unreadable,
+)
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -50,7 +55,7 @@ def text_blocks(
         ) from error
     except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
         raise XmcpipeError(f"{path} can't be read as {encoding}: {error}", BYTE_ORDER_HINT) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.checks.opening import unpacked_name
 from xmcpipe.data.tables.detect import format_of
 from xmcpipe.data.tables.folders import read_text_folder
 from xmcpipe.data.tables.formats import DocumentColumns, TextFileOptions, join_text, read_rows
@@ -51,7 +52,7 @@ def read_texts(
 
 def is_plain(path: Path) -> bool:
     """Whether the ending of `path` is that of a file of plain text."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix in PLAIN
+    return Path(unpacked_name(path)).suffix in PLAIN
 
 
 def _rows(path: Path, columns: DocumentColumns, options: TextFileOptions) -> Iterator[pl.DataFrame]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xmcpipe.artifacts.fingerprint import sha256_of_file, sha256_of_files
 from xmcpipe.artifacts.versions import MODEL_VERSION
 from xmcpipe.config import file_path, require_at_least, runtime
-from xmcpipe.data.tables.keys import Format, TableKeys
+from xmcpipe.data.tables.keys import READER_VERSION, Format, TableKeys
 from xmcpipe.errors import XmcpipeError, require_file
 from xmcpipe.stages.stage import Result, Stage
 
@@ -112,8 +112,11 @@ class GrowConfig(TableKeys, Files):
 
 
 def source(config: GrowConfig) -> str:
-    """One sha256 over the keys and bytes of the files. Raises XmcpipeError for a missing file."""
-    digest = hashlib.sha256()
+    """One sha256 over the keys and bytes of the files, and the version of their reader.
+
+    Raises XmcpipeError for a missing file.
+    """
+    digest = hashlib.sha256(f"reader {READER_VERSION}\n".encode())
     for key, path in config.files.items():
         if path.is_dir() and key == "documents":
             from xmcpipe.data.tables.folders import folder_files

@@ -136,6 +136,8 @@ def test_texts_that_are_shorter_than_their_labels_are_noted(tmp_path: Path) -> N
         ("some text __label__a\n", "predictions", ["line 1"]),
         ("q1 0 d3 1\nq1 0 d4 0\n", "truth", ["a line per label, as TREC", "id,label,score"]),
         ("q1 Q0 d3 1 0.9 run\nq1 Q0 d4 2 0.5 run\n", "predictions", ["a line per label, as TREC"]),
+        ("7\t3\t1\n7\t5\t2\n8\t3\t1\n8\t9\t2\n", "predictions", ["a line per label", "of an MS MARCO run"]),
+        ("a\tx\t1\na\ty\t1\nb\tx\t0\nb\tz\t1\n", "truth", ["a line per label", "BEIR's qrels"]),
         ("art music\nart\n", "truth", ["line 1", "name:1 name:1"]),
         ("[(3, 0.9), (5, 0.5)]\n", "predictions", ["line 1", ".jsonl"]),
         ("3:0,9 5:0,5\n", "predictions", ["line 1", "decimal point"]),
@@ -147,6 +149,11 @@ def test_documents_that_could_be_misread_are_refused(
 ) -> None:
     (tmp_path / "t.txt").write_text(text)
     refused(tmp_path / "t.txt", "t.txt", *words, role=role)
+
+
+def test_documents_with_a_number_for_a_text_are_no_line_per_label(tmp_path: Path) -> None:
+    text = "".join(f"d{row}\tart\t{row}\n" for row in range(9))
+    assert as_lists(read(tmp_path, text)) == [["art"]] * 9
 
 
 def test_a_later_line_of_another_form_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,13 @@ def test_columns_that_are_missing_or_wrong_are_named(tmp_path: Path) -> None:
     refused(write_parquet(tmp_path / "h.parquet", [{"labels": [1, None]}]), "null inside")
 
 
+@pytest.mark.parametrize("value", [["art"], {"art": 0.9}])
+def test_an_object_of_documents_by_id_names_the_way_out(tmp_path: Path, value: Any) -> None:
+    rows = {f"d{row}": value for row in range(2000)}
+    way_out = """'d7', … (write {"id": KEY, "labels": […]} on a line for each key)"""
+    refused(write_jsonl(tmp_path / "a.json", [rows]), way_out)
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 def test_labels_as_floats_are_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
@@ -124,3 +131,18 @@ def test_a_folder_that_is_no_artifact_and_another_format_version(tmp_path: Path)
     table = pa.table({"labels": [[1]]}).replace_schema_metadata({"xmcpipe.predictions": "999"})
     pq.write_table(table, tmp_path / "predictions.parquet")
     refused(tmp_path, "999", "xmcpipe predict")
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.md", "x.csv", "x.yaml"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("| id | labels |\n|----|--------|\n| 0 | art |\n", "a table of Markdown"),
+        ("- id: 0\n  labels: [art]\n- id: 1\n  labels: [law]\n", "a file of YAML"),
+        ("<table>\n<tr><th>id</th><th>labels</th></tr>\n</table>\n", "a table of HTML"),
+        ("TY  - JOUR\nKW  - art\nER  - \n", "a file of records such as RIS"),
+    ],
+)
+def test_text_of_another_kind_is_named(tmp_path: Path, name: str, content: str, what: str) -> None:
+    (tmp_path / name).write_text(content)
+    refused(tmp_path / name, what)

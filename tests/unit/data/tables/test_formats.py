@@ -209,10 +209,9 @@ def test_wrong_types_in_parquet(tmp_path: Path) -> None:
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(XmcpipeError, match="does not exist"):
         read(tmp_path / "x.jsonl")
-    for name in ("x.parquet", "x.jsonl.gz"):
-        (tmp_path / name).write_bytes(b"not what its name says")
-        with pytest.raises(XmcpipeError, match="can't be read"):
-            read(tmp_path / name)
+    (tmp_path / "x.parquet").write_bytes(b"not what its name says")
+    with pytest.raises(XmcpipeError, match="can't be read"):
+        read(tmp_path / "x.parquet")
     whole = gzip.compress(b'{"text": "a", "labels": ["1"]}\n' * 1000)
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-20])
     with pytest.raises(XmcpipeError, match="can't be read"):

@@ -49,7 +49,10 @@ def test_list_text_that_is_no_list(read: Import) -> None:
     assert (
         "expected a list as text in 'labels', such as ['a', 'b'], got '[a, b]'" in read("x.csv", bare).error
     )
-    assert "labels begin or end with a bracket: '[a'" in read("x.csv", bare, label_separator=",").error
+    error = read("x.csv", bare, label_separator=",").error
+    assert (
+        "in column 'labels', got in all rows a collection as a program prints it, such as '[a, b]'" in error
+    )
     assert "got '[0 1 ... 0]'" in read("x.csv", csv_text({"0": "[0 1 ... 0]", "1": "[1 0 ... 0]"})).error
     later = csv_text({"0": "['a']", "1": "b"})
     warned = read("x.csv", later, label_separator=",")

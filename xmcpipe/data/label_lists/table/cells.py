@@ -11,6 +11,7 @@ from typing import Any
 
 from xmcpipe.data.label_lists.label_names import shown
 from xmcpipe.data.label_lists.table.list_cells import LIST, NUMBER, plain_numbers, read_list
+from xmcpipe.data.label_lists.table.printed_cells import printed_cells, require_no_print
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.json_file import parse_json
 
@@ -42,6 +43,7 @@ class Cells:
     untyped: bool = False
 
 
+# Long: each form of cells is asked after the other.
 def read_cells(source: str, cells: list[str], ranked: bool) -> Cells:
     """Read the cells of a column of labels; with `ranked`, a set is refused, because it has no order.
 
@@ -58,6 +60,8 @@ def read_cells(source: str, cells: list[str], ranked: bool) -> Cells:
         decoded = [_decoded(cell) if cell.strip() else cell for cell in cells]
         if decoded != cells:
             return read_cells(source, decoded, ranked)
+    if (printed := printed_cells(cells)) is not None:
+        return Cells(printed)
     lists = [bool(LIST.fullmatch(cell)) for cell in filled]
     if any(lists):
         others = [row for row, cell in enumerate(cells) if cell.strip() and not LIST.fullmatch(cell)]
@@ -74,6 +78,7 @@ def read_cells(source: str, cells: list[str], ranked: bool) -> Cells:
             ids = [[int(word.partition(".")[0]) for word in re.findall(ID, cell)] for cell in cells]
             return Cells(ids, untyped=True)
         return Cells([[word for word in BETWEEN.split(cell.strip()) if word] for cell in cells])
+    require_no_print(source, filled)
     return _of_names(source, cells, filled)
 
 

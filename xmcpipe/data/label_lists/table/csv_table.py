@@ -39,17 +39,22 @@ from xmcpipe.data.label_lists.table.other_columns import (
     require_confirmed,
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
-from xmcpipe.data.tables.checks.type_rows import require_no_types
-from xmcpipe.data.tables.delimited import (
+from xmcpipe.data.tables.checks.first_rows import (
+    COMMENT,
+    COMMENT_WAY_OUT,
     ROW_NAMES,
     Dialect,
     has_row_names,
     header_names,
-    likely_delimiter,
     numbered_rows,
     require_first_header,
     without_note,
 )
+from xmcpipe.data.tables.checks.header_levels import require_one_header
+from xmcpipe.data.tables.checks.opening import unpacked_name
+from xmcpipe.data.tables.checks.type_rows import require_no_types
+from xmcpipe.data.tables.checks.written import require_delimited
+from xmcpipe.data.tables.delimited import likely_delimiter
 from xmcpipe.data.tables.quotes import QuoteScanner
 from xmcpipe.errors import XmcpipeError
 
@@ -110,7 +115,7 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     Raises XmcpipeError for predictions with another column of lists than the labels.
     """
     text, noted = without_note(text)
-    default = noted or ("\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ",")
+    default = noted or ("\t" if unpacked_name(path).endswith(".tsv") else ",")
 
     def named(names: list[str]) -> bool:
         return any(label_columns(path, names, ranked))
@@ -119,13 +124,17 @@ def _known(path: Path, text: str, ranked: bool) -> tuple[pl.DataFrame, str | Non
     if found is None:
         columns = header_names(path, text, default)
         require_first_header(path, text, columns, Dialect(default, quotes="double"), named, bool(noted))
+        require_delimited(path, text)
         shown = ", ".join(repr(name[:40]) for name in columns[:8]) + (", …" if len(columns) > 8 else "")
         raise XmcpipeError(
             f"{path}: expected a column 'labels' or 'label' in the first line, got {shown or 'none'}",
             f"{LAYOUTS}; save one column per label as .npy; end the name of a file without columns in .txt",
         )
     delimiter, names = found
+    if delimiter == "|":  # as in tables of Markdown and of wikis
+        require_delimited(path, text)
     require_no_types(path, numbered_rows(text, delimiter), header=True, first_line=2 if noted else 1)
+    require_one_header(path, numbered_rows(text, delimiter), first_line=2 if noted else 1)
     several, one = label_columns(path, names, ranked)
     chosen = {
         "id": id_column(path, names),
@@ -190,6 +199,7 @@ def _bad_row(path: Path, error: Exception, text: str, columns: int, delimiter: s
     hint = f"put a value that holds {delimiter!r} in double quotes, without a blank before them"
     if has_row_names(text, columns, delimiter):
         hint += ROW_NAMES
+    hint += COMMENT_WAY_OUT if re.match(COMMENT, found[2].partition(": ")[2]) else ""
     return XmcpipeError(f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}", hint)
 
 

@@ -6,12 +6,11 @@ told by its first bytes, and named.
 
 import codecs
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from xmcpipe.data.tables.checks.foreign import HEAD_BYTES, require_own_kind, wide_encoding
-from xmcpipe.data.tables.checks.opening import open_bytes
+from xmcpipe.data.tables.checks.opening import UNREADABLE, open_bytes
 from xmcpipe.errors import XmcpipeError
 
 MARKS = {  # the longer ones first: UTF-32 begins as UTF-16 does
@@ -41,7 +40,7 @@ def encoding_of(path: Path) -> str:
     try:
         with open_bytes(path) as file:
             head = file.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error):
+    except UNREADABLE:
         return "utf-8"  # who reads the file says what is wrong with it
     for mark, encoding in MARKS.items():
         if head.startswith(mark):

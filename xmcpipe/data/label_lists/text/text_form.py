@@ -23,12 +23,15 @@ from xmcpipe.data.label_lists.text.forms import (
     XC,
     excerpt,
 )
+from xmcpipe.data.label_lists.text.line_per_label import columns_of_pairs
 from xmcpipe.data.label_lists.text.tab_text import TAB_FORMS, tab_columns
+from xmcpipe.data.tables.checks.written import written_kind
 from xmcpipe.errors import XmcpipeError
 
 SVM = re.compile(r".*\.svm(\.gz)?")
 MOST_STATED = 1 << 27  # documents, and labels: measuring takes some bytes for each label
-TREC = re.compile(r"\S+\s+(?:0\s+\S+\s+-?\d+|Q0\s+\S+\s+\d+\s+\S+\s+\S+)")
+WRITTEN_LINES = 20  # that show what another file is
+LETTER = re.compile(r"\s*[^\d\s]")  # no id of a label
 WORD = re.compile(r"[^\W\d_]{2}")
 OTHER_PREFIX = re.compile(r"(?:^|\s)(__[A-Za-z][A-Za-z0-9-]*__)(?=[^\s_])")
 
@@ -76,12 +79,25 @@ def open_text(path: Path, role: str) -> TextFile:
         header = lines[0].split()
         documents, width = (_stated(path, each) for each in (header[0], header[-1]))
         number, lines = number + 1, lines[1:]
-    form = form_of(path, lines, role)
+    try:
+        form = form_of(path, lines, role)
+        odd = form.name in (XC, BY_ROW) and any(map(LETTER.match, lines[:1]))
+    except XmcpipeError:
+        _require_no_other_kind(path, lines)
+        raise
+    if odd:
+        _require_no_other_kind(path, lines)
     if width is not None and form.name in (*NAMED_FORMS, *TAB_FORMS):
         form = Form(XC)  # a header counts ids: the reader refuses the first line that has none
     return TextFile(
         path, form.name, chain([(number, lines)], blocks), documents, width, form.prefix, form.note
     )
+
+
+def _require_no_other_kind(path: Path, lines: list[str]) -> None:
+    """Raise XmcpipeError for lines of a table of Markdown, of YAML, and so on."""
+    if written := written_kind([line for line in lines[:WRITTEN_LINES] if line.strip()]):
+        raise XmcpipeError(f"{path}: expected labels, got {written[0]}", written[1])
 
 
 def _stated(path: Path, number: str) -> int:
@@ -107,11 +123,11 @@ def form_of(path: Path, lines: list[str], role: str) -> Form:
         return Form(XC)
     line = filled[0]
     first, *rest = line.split()
-    if all(map(TREC.fullmatch, filled)):
+    if columns := columns_of_pairs(filled):
         raise XmcpipeError(
-            f"{path}: expected a document on each line, got a line per label, as TREC writes runs and qrels: "
-            f"{excerpt(line)}",
-            "write the columns into a .csv file with the header line id,label,score",
+            f"{path}: expected a document on each line, got a line per label, as TREC and MS MARCO write "
+            f"runs and qrels: {excerpt(line)}",
+            f"write a .csv file with the header line id,label,score: {columns}",
         )
     if (prefix := _prefix(path, filled, role)) is not None:
         scored = all(map(FORMS[FASTTEXT_SCORED].fullmatch, filled))

@@ -1,112 +1,15 @@
 """Tells by its first bytes that a file is not what its name says, and what to do with it then."""
 
-from dataclasses import dataclass
+import zlib
 from pathlib import Path
 
+from xmcpipe.data.tables.checks.kinds import KINDS
 from xmcpipe.errors import XmcpipeError
 
 HEAD_BYTES = 1 << 12
+GZIP = b"\x1f\x8b"
 CONTROLS = bytes(set(range(1, 32)) - set(b"\t\n\v\f\r\x1b"))  # which text in one byte a character has not
 FEWEST_ZEROS, ZEROS = 2, 0.01  # of text in two bytes a character: line ends and blanks, at least
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file that is no text.
-
-    `what` it is; `starts`, its first bytes; `way_out`, what to do with it, and `by_ending`, what to do where
-    its ending names the format of a file, if that is something else. `format` is the format or the ending of
-    its own files, which are `expected` in that case. A `page` may begin with blanks and in upper case.
-    """
-
-    what: str
-    starts: tuple[bytes, ...]
-    way_out: str
-    by_ending: str = ""
-    format: str = ""
-    expected: str = ""
-    page: bool = False
-
-    def begins(self, head: bytes) -> bool:
-        """Whether a file with the first bytes `head` is of this kind."""
-        return (head.lstrip().lower() if self.page else head).startswith(self.starts)
-
-
-KINDS = (
-    Kind(
-        "a Parquet file",
-        (b"PAR1",),
-        "read it with --format parquet",
-        by_ending="end its name in .parquet",
-        format="parquet",
-        expected="Parquet",
-    ),
-    Kind(
-        "an Arrow file",
-        (b"ARROW1",),
-        "read it with --format arrow",
-        by_ending="write it as Parquet",
-        format="arrow",
-        expected="Arrow",
-    ),
-    Kind("a file compressed by zstd", (b"\x28\xb5\x2f\xfd",), "unpack it: unzstd FILE"),
-    Kind("a file compressed by bzip2", (b"BZh",), "unpack it: bunzip2 FILE"),
-    Kind("a file compressed by xz", (b"\xfd7zXZ",), "unpack it: unxz FILE"),
-    Kind("a file compressed by gzip", (b"\x1f\x8b",), "add .gz to its name"),
-    Kind(
-        "a zip archive, such as .npz, .xlsx or .pt",
-        (b"PK\x03\x04",),
-        "unpack it, or save its sheet as CSV",
-        format=".npz",
-        expected="a sparse matrix",
-    ),
-    Kind("a workbook", (b"\xd0\xcf\x11\xe0",), "save its sheet as CSV"),
-    Kind("a database", (b"SQLite format 3",), "export its table as CSV"),
-    Kind("an HDF5 file", (b"\x89HDF",), "save the table as Parquet"),
-    Kind(
-        "a NumPy array",
-        (b"\x93NUMPY",),
-        "end its name in .npy if it is one of labels or scores",
-        format=".npy",
-        expected="an array",
-    ),
-    Kind(
-        "a pointer of Git LFS, not the file itself",
-        (b"version https://git-lfs",),
-        "fetch it: git lfs pull",
-    ),
-    Kind("a PDF document", (b"%PDF",), "write its text into a table"),
-    Kind(
-        "a file of XML or SGML",
-        (b"<?xml", b"<!doctype lewis"),
-        "write its texts and labels into a table, such as JSON Lines",
-        page=True,
-    ),
-    Kind(
-        "a file of ARFF",
-        (b"@relation ", b"@relation\t", b"@relation\n"),
-        "save it as CSV, and name its columns of 0 and 1 with --label-columns",
-        page=True,
-    ),
-    Kind(
-        "a dump of SQL",
-        (
-            b"-- mysql dump",
-            b"-- mariadb dump",
-            b"--\n-- postgresql database dump",
-            b"insert into `",
-            b"create table `",
-        ),
-        "export the table as CSV",
-        page=True,
-    ),
-    Kind("a web page", (b"<!doctype html", b"<html"), "download the file itself", page=True),
-    Kind(
-        "a pickle, which is never loaded",
-        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
-        "save the table as Parquet or CSV",
-    ),
-)
 
 
 def foreign_kind(head: bytes, format_: str = "", by_format: bool = True) -> tuple[str, str] | None:
@@ -118,7 +21,17 @@ def foreign_kind(head: bytes, format_: str = "", by_format: bool = True) -> tupl
     kind = next((each for each in KINDS if each.begins(head)), None)
     if kind is None or (format_ and kind.format == format_):
         return None
+    if head.startswith(GZIP) and (inner := foreign_kind(_unpacked(head), by_format=by_format)):
+        return f"{inner[0]} that is compressed by gzip", inner[1]
     return kind.what, kind.way_out if by_format else kind.by_ending or kind.way_out
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes in a file compressed by gzip, of which `head` is the beginning; b"" if it is broken."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def head_of(path: Path) -> bytes:

@@ -3,14 +3,23 @@
 Nothing here loads polars, which the command line does without.
 """
 
+import bz2
 import codecs
 import gzip
+import lzma
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from xmcpipe.data.tables.checks.foreign import HEAD_BYTES, require_own_kind, wide_encoding
+from xmcpipe.data.tables.checks.foreign import (
+    HEAD_BYTES,
+    foreign_kind,
+    head_of,
+    require_own_kind,
+    wide_encoding,
+)
 from xmcpipe.errors import XmcpipeError
 
 PEEKED_BYTES = 1 << 20
@@ -20,9 +29,37 @@ LINE_END = re.compile("\r\n|\r|\n")
 NOT_TEXT = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7", "mbcs", "oem"}
 
 
+# The ending of a compressed file -> what opens it, and its first bytes.
+PACKED: dict[str, tuple[Callable[..., Any], bytes]] = {
+    ".gz": (gzip.open, b"\x1f\x8b"),
+    ".bz2": (bz2.open, b"BZh"),
+    ".xz": (lzma.open, b"\xfd7zXZ"),
+}
+# What reading a file to its end may raise.
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def unpacked_name(path: Path) -> str:
+    """The name of a file in lower case, without the ending of a compressed one."""
+    name = path.name.lower()
+    return name.removesuffix(next((ending for ending in PACKED if name.endswith(ending)), ""))
+
+
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open `path` for reading, decompressed if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+    """Open `path` for reading, decompressed if its name ends in .gz, .bz2 or .xz.
+
+    Raises XmcpipeError if its first bytes are not those of such a file.
+    """
+    ending = path.suffix.lower()
+    if ending not in PACKED:
+        return path.open("rb")
+    opener, start = PACKED[ending]
+    head = head_of(path)
+    if head and not head.startswith(start):
+        found = foreign_kind(head) or ("a file that isn't compressed", f"remove {ending} from its name")
+        way_out = found[1].replace("add ", "end its name in ").replace(" to its name", "")
+        raise XmcpipeError(f"{path}: expected a file compressed as {ending}, got {found[0]}", way_out)
+    return cast(IO[bytes], opener(path, "rb"))
 
 
 def first_lines(path: Path, encoding: str, most: int = 10) -> list[str]:
@@ -35,7 +72,7 @@ def first_lines(path: Path, encoding: str, most: int = 10) -> list[str]:
         require_text(path, codec)
         with open_bytes(path) as file:
             head = file.read(PEEKED_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
     lines = LINE_END.split(head.decode(codec, "ignore"))
     whole = lines[:-1] if len(head) == PEEKED_BYTES and len(lines) > 1 else lines

@@ -11,6 +11,7 @@ from xmcpipe.data.tables.labels.choices import CHOICES, with_choices
 from xmcpipe.data.tables.labels.list_text import LOOKS_LIKE_A_LIST, parse_lists
 from xmcpipe.data.tables.labels.multi_hot import VectorCheck, binary, named, read_vectors
 from xmcpipe.data.tables.labels.no_separator import one_label
+from xmcpipe.data.tables.labels.printed import PrintReader, no_list
 from xmcpipe.data.tables.labels.separators import SeparatorCheck, likely_separator, without_brackets
 from xmcpipe.data.tables.labels.single import as_lists, require_one
 from xmcpipe.data.tables.labels.whole_numbers import WholeNumbers
@@ -72,6 +73,7 @@ class LabelReader:
         self._numbers, self._pieces = WholeNumbers(path, syntax.column), WholeNumbers(path, syntax.column)
         self._text_holds_lists: bool | None = None
         self._choices = False
+        self._prints = PrintReader(path, syntax.column)
         self._named_vectors: bool | None = None
         self._places: tuple[str, ...] | None = syntax.names
         if class_names is not None:
@@ -158,8 +160,12 @@ class LabelReader:
             return self._pieces.strings(with_choices(strings, self._separator))
         if self._syntax.bare_uris:
             strings = strings.str.replace_all(r"\s+", " ")
+        if (lists := self._prints.read(strings, first_row)) is not None:
+            self._separators = None
+            return self._numbers.strings(lists)
         if (lists := self._of_list_text(strings, first_row)) is not None:
             return lists
+        self._prints.require_none(strings)
         if self._separator is None:
             if not (strings.str.strip_chars() != "").any():
                 return pl.Series(column.name, [None] * len(column), pl.List(pl.String))
@@ -211,7 +217,7 @@ class LabelReader:
         looks = filled.str.contains(LOOKS_LIKE_A_LIST)
         if self._text_holds_lists is None and not looks.all():
             if looks.mean() > 0.5 and parse_lists(filled.filter(looks))[1] is None:  # type: ignore[operator]
-                raise self._no_list(strings, filled.filter(~looks)[0], first_row)
+                raise no_list(self._path, self._syntax.column, strings, filled.filter(~looks)[0], first_row)
             self._text_holds_lists = False
             return None
         lists, fault = parse_lists(strings)
@@ -219,7 +225,7 @@ class LabelReader:
             self._text_holds_lists = False
             return None
         if fault is not None:
-            raise self._no_list(strings, fault, first_row)
+            raise no_list(self._path, self._syntax.column, strings, fault, first_row)
         if self._text_holds_lists is None:
             unused = "" if self._separator is None else f"; the separator {self._separator!r} is not used"
             message = "%s: column %r holds lists saved as text, such as %s%s"
@@ -227,15 +233,6 @@ class LabelReader:
         self._text_holds_lists = True
         self._separators = None
         return self._numbers.strings(lists)
-
-    def _no_list(self, strings: pl.Series, fault: str, first_row: int) -> XmcpipeError:
-        """The error for a text that should be a list."""
-        return row_error(
-            self._path,
-            f"row {first_row + int((strings == fault).arg_max() or 0) + 1}",
-            f"expected a list as text in {self._syntax.column!r}, such as ['a', 'b'], got {fault[:80]!r}",
-            "write it as JSON, or as labels with a separator between them and set label_separator",
-        )
 
     def _of_classes(self, column: pl.Series, names: Sequence[str], first_row: int) -> pl.Series:
         """The names of numbered classes, one or a list of them in each row; -1 is a missing one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from xmcpipe.data.tables.labels.mixed import other_separator
 from xmcpipe.errors import XmcpipeError
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class SeparatorCheck:
         """Warn if many labels, split at the separator, still hold another one."""
         assert self.separator is not None
         pieces = {piece.strip() for value in self.sample for piece in value.split(self.separator)} - {""}
-        if self._commas_too(pieces):
+        if self._mixed():
             return
         others = [*SURE, *([","] if not self.separator.strip() else [])]
         if self.separator.strip() != self.separator and self.separator.strip():
@@ -129,18 +130,18 @@ class SeparatorCheck:
                 logger.warning(message, self.path, len(having), self.column, shown, min(having)[:60])
                 return
 
-    def _commas_too(self, pieces: set[str]) -> bool:
-        """Warn, and return True, if in some rows commas stand where others have the separator.
-
-        Many names have a comma. Two labels that other rows have one by one are no name.
-        """
-        having = [piece for piece in pieces if "," in piece and self.separator != ","]
-        joined = [piece for piece in having if {part.strip() for part in piece.split(",")} <= pieces]
-        if len(joined) < max(1, LEAST_SHARE * len(pieces)) or 2 * len(joined) < len(having):
+    def _mixed(self) -> bool:
+        """Warn, and return True, if some rows have another separator than the others."""
+        assert self.separator is not None
+        found = other_separator(self.sample, self.separator)
+        if found is None:
             return False
-        message = "warning: %s: %d labels in column %r are other labels with ',' between them, such as %r: "
-        message += "use one separator in all rows"
-        logger.warning(message, self.path, len(joined), self.column, min(joined)[:60])
+        other, example = found
+        own, its = (SEPARATORS.get(each, repr(each)) for each in (self.separator, other))
+        split = min(value for value in self.sample if self.separator in value)
+        message = "warning: %s: column %r has %s between labels in some rows, such as %r, and perhaps %s in "
+        message += "others, such as %r: use one separator in all rows"
+        logger.warning(message, self.path, self.column, own, split[:60], its, example[:60])
         return True
 
     def _come_back_or_fewer(self, having: list[str], other: str) -> bool:

@@ -70,3 +70,15 @@ def test_commas_in_texts_are_no_row_names(read: Import, tmp_path: Path) -> None:
     refused(tmp_path / "p.csv", "put a value that holds ',' in double quotes")
     ended = "text,labels\n" + "".join(f"{row},a,\n" for row in range(5))
     assert "row.names" not in read("x.csv", ended, label_separator=";").error
+
+
+@pytest.mark.parametrize("name", ["x", "x.dat", "x.psv", "x.csv.bak"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+def test_columns_in_a_file_of_another_ending(read: Import, name: str, delimiter: str) -> None:
+    content = "".join(
+        f"{text}{delimiter}{label}\n" for text, label in [("text", "labels"), ("a", "x"), ("b", "y")]
+    )
+    error = read(name, content, label_separator="none").error
+    assert error.endswith("unknown table format (its first lines look like --format csv)")
+    assert read(name, content, label_separator="none", format="csv").labels == {"0": ["x"], "1": ["y"]}
+    assert "name it with --format: " in read(name, "a text, of words\nanother text\n").error

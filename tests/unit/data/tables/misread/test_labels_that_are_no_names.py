@@ -117,10 +117,39 @@ def test_a_weight_in_parentheses_is_refused(read: Import) -> None:
 
 def test_two_separators_in_one_column(read: Import) -> None:
     labels = {"0": "a;b", "1": "a,b", "2": "b,c", "3": "b;c"}
-    assert _warned(read, labels, ";", "2 labels in column 'labels' are other labels with ',' between them")
+    assert _warned(
+        read, labels, ";", "has ';' between labels in some rows, such as 'a;b', and perhaps ',' in"
+    )
     # Names with a comma, of which the parts are no labels.
     names = {"0": "Smith, John;Doe, Jane", "1": "Smith, Jane;Doe, Jane", "2": "law;Smith, John"}
     assert not read("x.csv", csv_text(names), label_separator=";").warnings
+
+
+@pytest.mark.parametrize("other", [",", ", ", "|", " / ", "\t", "\n"])
+def test_labels_that_stand_only_in_rows_of_another_separator(read: Import, other: str) -> None:
+    """No label comes back: only the text between them tells."""
+    rows = {str(row): f"one{row};two{row}" for row in range(6)}
+    rows |= {str(row): f"one{row}{other}two{row}" for row in range(6, 12)}
+    shown = {"\t": r"'\t'", "\n": r"$'\n'", " / ": "' / '"}.get(other, repr(other.strip()))
+    assert _warned(
+        read, rows, ";", f"between labels in some rows, such as 'one0;two0', and perhaps {shown} in"
+    )
+
+
+@pytest.mark.parametrize(
+    ("two", "one"),
+    [
+        ("Doe, J.{0};Roe, R.{0}", "Poe, E.{0}"),  # names of people
+        ("art {0};law {0}", "Congo {0}, Republic of the|"),  # not most of the single labels
+        ("war and peace {0};law {0}", "crime and law {0}"),
+        ("and/or {0};law {0}", "he/she {0}"),
+    ],
+)
+def test_names_that_hold_another_separator(read: Import, two: str, one: str) -> None:
+    rows = {str(row): two.format(row) for row in range(6)}
+    single = "plain {0}" if one.endswith("|") else one
+    rows |= {str(row): (one.rstrip("|") if row == 7 else single).format(row) for row in range(6, 12)}
+    assert not _warned(read, rows, ";", "between labels in some rows")
 
 
 @pytest.mark.parametrize("between", [",", "; "])
