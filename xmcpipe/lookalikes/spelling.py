@@ -47,6 +47,12 @@ def plain(name: str) -> str:
     return text
 
 
+def pairs_spelt_otherwise(names: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]]:
+    """Each of the names that one of the others spells in another way, with that one."""
+    spelt = {plain(other): other for other in others}
+    return [(name, spelt[key]) for name in names if (key := plain(name)) in spelt]
+
+
 def spelt_otherwise(first: str, number: int, second: str, example: str, other: str) -> str:
     """The sentence about a number of labels of the `first` input that the `second` spells in another way.
 

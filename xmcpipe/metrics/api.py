@@ -8,7 +8,7 @@ import numpy as np
 
 from xmcpipe.errors import XmcpipeError
 from xmcpipe.lookalikes.inputs import row_counts
-from xmcpipe.lookalikes.spelling import plain
+from xmcpipe.lookalikes.spelling import pairs_spelt_otherwise
 from xmcpipe.metrics.evaluation import ROWS, Evaluation, Reference, measure
 from xmcpipe.metrics.inputs import Rows, rows_of, with_one_numbering
 from xmcpipe.metrics.misread.doubts import (
@@ -128,9 +128,8 @@ def _alike(predicted: Any, true: Any, names: Any) -> str:
     if names is None:
         return ""
     named = [[str(names[number]) for number in np.unique(part)[:MOST_NAMES]] for part in (predicted, true)]
-    spelt = {plain(name): name for name in named[1]}
-    pair = next(((name, spelt[key]) for name in named[0] if (key := plain(name)) in spelt), None)
-    return f"write labels alike, not {pair[0]!r} and {pair[1]!r}" if pair else ""
+    pairs = pairs_spelt_otherwise(*named)
+    return f"write labels alike, not {pairs[0][0]!r} and {pairs[0][1]!r}" if pairs else ""
 
 
 def rank_all(predictions: Any, k: int, exclude: Any = None) -> Ranking:

@@ -8,6 +8,7 @@ import pyarrow as pa
 Change = Callable[[str], str]
 
 SAMPLE = 1000  # ids of the first file that are sought in the other
+MOST = 100_000  # ids of the other that are looked at: all changes of so many take about a second
 # What two ways of writing differ in -> how to write both alike.
 CHANGES: dict[str, Change] = {
     "blanks around them": str.strip,
@@ -28,13 +29,14 @@ CHANGES: dict[str, Change] = {
 def alike(first: pa.Array, second: pa.Array) -> str:
     """What to do if the ids of two files are the same ids written in two ways; "" if they aren't.
 
-    `first` are the ids of one file that the other lacks, `second` those of the other that the one lacks.
+    `first` are the ids of one file that the other lacks, `second` those of the other that the one lacks,
+    string [n]. Only the first of them are looked at, so in long files in other orders nothing may be found.
     """
-    ours, theirs = first.slice(0, SAMPLE).to_pylist(), second.to_pylist()
+    ours, theirs = first.slice(0, SAMPLE).to_pylist(), second.slice(0, MOST).to_pylist()
     for what, change in CHANGES.items():
         if found := _pair(ours, theirs, change, change):
             return _way_out(what, found)
-    ends = _common_ends(first.to_pylist()), _common_ends(theirs)
+    ends = _common_ends(ours), _common_ends(theirs)
     if found := _pair(ours, theirs, *(_without(*each) for each in ends)):
         return _way_out("what all begin or end with", found)
     return ""

@@ -14,16 +14,13 @@ import pyarrow as pa
 import pyarrow.csv
 
 from xmcpipe.data.tables.checks.first_rows import (
-    COMMENT,
-    COMMENT_WAY_OUT,
     DELIMITERS,
     EXCEL,
-    ROW_NAMES,
     Dialect,
-    has_row_names,
     header_names,
     numbered_rows,
     require_first_header,
+    way_out_of_row,
     without_note,
 )
 from xmcpipe.data.tables.checks.header_levels import require_one_header
@@ -209,7 +206,6 @@ def _bad_row(
     row = rows_before + int(found[1]) - (header is not None)
     quotes = "double quotes" if dialect.quoted else "no quotes"
     hint = f"the file is read with delimiter {dialect.delimiter!r} and {quotes} (--delimiter, --quotes)"
-    if header is not None and has_row_names(block, len(header), dialect.delimiter, dialect.quoted):
-        hint += ROW_NAMES
-    hint += COMMENT_WAY_OUT if re.match(COMMENT, found[2].partition(": ")[2]) else ""
+    columns = None if header is None else len(header)
+    hint += way_out_of_row(found[2].partition(": ")[2], block, columns, dialect.delimiter, dialect.quoted)
     return XmcpipeError(f"{path}, row {row}: {found[2].strip()[:120]}", hint)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xmcpipe.lookalikes.spelling import plain, spelt_otherwise
+from xmcpipe.lookalikes.spelling import pairs_spelt_otherwise, spelt_otherwise
 
 MOST_NAMES = 20_000  # of which other spellings are sought
 
@@ -23,8 +23,7 @@ def doubts_about_spelling(first: Any, others: Sequence[Any]) -> Iterator[str]:
     if not unknown:
         return
     for other, its_names in zip(named[1:], known, strict=True):
-        spelt = {plain(name): name for name in its_names.tolist()}
-        found = [(name, spelt[key]) for name in unknown if (key := plain(name)) in spelt]
+        found = pairs_spelt_otherwise(unknown, its_names.tolist())
         if found:
             one, two = found[0]
             yield spelt_otherwise(first.what, len(found), other.what, repr(one), repr(two))

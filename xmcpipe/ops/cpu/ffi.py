@@ -105,6 +105,13 @@ def slice_buffers(fan_in: int, panels: Panels) -> SliceBuffers:
 
 
 @compiled
+def put_scores(block: Floats, padded_rows: int, out: Floats, first: int, count: int) -> None:
+    """Copy `count` labels of a `block`, flat [n, P * W], to columns of `out` [B, L] from `first` on."""
+    target = Matrix(out.reshape(out.size), first, out.shape[1])
+    copy_transposed(Matrix(block, 0, padded_rows), target, count, out.shape[0])
+
+
+@compiled
 def scores_slice(
     x: Features, layer: LayerArrays, out: Floats, buffers: SliceBuffers, begin: int, end: int, width: Width
 ) -> None:
@@ -112,7 +119,6 @@ def scores_slice(
     x, layer, out = unowned(x), unowned_layer(layer), unowned(out)
     weight_K, block = unowned(buffers.weight), unowned(buffers.block)
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
-    flat, (num_rows, num_labels) = out.reshape(out.size), out.shape
     for first in range(begin, end, len(block)):
         count = min(len(block), end - first)
         for number in range(count):
@@ -121,8 +127,7 @@ def scores_slice(
             for panel in range(block.shape[1] // lanes):
                 scores = row_scores(x, panel * num_features, ZERO, weight_K, index_K, width)
                 store(block[number], panel * lanes, scores)
-        scores_of_block = Matrix(block.reshape(block.size), 0, block.shape[1])
-        copy_transposed(scores_of_block, Matrix(flat, first, num_labels), count, num_rows)
+        put_scores(block.reshape(block.size), block.shape[1], out, first, count)
 
 
 @compiled_reassociating
@@ -146,10 +151,10 @@ def few_scores_slice(
 
 
 @compiled
-def take_gradients(grad: Floats, first: int, count: int, block: Floats) -> None:
-    """Copy columns [first, first + count) of `grad` [B, L] to rows of `block` [at least `count`, P * W]."""
-    columns = Matrix(grad.reshape(grad.size), first, grad.shape[1])
-    copy_transposed(columns, Matrix(block.reshape(block.size), 0, block.shape[1]), grad.shape[0], count)
+def take_gradients(grad: Floats, first: int, count: int, block: Floats, padded_rows: int) -> None:
+    """Copy `count` columns of `grad` [B, L] from `first` on to a `block` of labels, flat [n, P * W]."""
+    source = Matrix(grad.reshape(grad.size), first, grad.shape[1])
+    copy_transposed(source, Matrix(block, 0, padded_rows), grad.shape[0], count)
 
 
 @compiled
@@ -162,7 +167,7 @@ def grad_features_slice(
     num_panels, num_features = block.shape[1] // lanes, dx.size // block.shape[1]
     for first in range(begin, end, len(block)):
         count = min(len(block), end - first)
-        take_gradients(grad, first, count, block)
+        take_gradients(grad, first, count, block.reshape(block.size), block.shape[1])
         for label in range(first, first + count):
             grad_B, index_K = block[label - first], layer.indices[label]
             decode(layer.weight[label], layer.kind, weight_K)
@@ -179,7 +184,7 @@ def grad_weight_slice(
     lanes, num_features = LANES * len(width), x.size // block.shape[1]
     for first in range(begin, end, len(block)):
         count = min(len(block), end - first)
-        take_gradients(grad, first, count, block)
+        take_gradients(grad, first, count, block.reshape(block.size), block.shape[1])
         for number in range(count):
             grad_B, index_K, out_K = block[number], index[first + number], out[first + number]
             out_K[:] = ZERO

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from xmcpipe.ops.cpu.arrays import Features, LayerArrays, Width, array, arrays_of, unowned_layer
-from xmcpipe.ops.cpu.ffi import FEW_ROWS, ZERO
+from xmcpipe.ops.cpu.ffi import FEW_ROWS, ZERO, put_scores, take_gradients
 from xmcpipe.ops.cpu.groups import (
     GroupBuffers,
     Sizes,
@@ -29,7 +29,7 @@ from xmcpipe.ops.cpu.groups import (
 from xmcpipe.ops.cpu.panels import Panels
 from xmcpipe.ops.cpu.rounding import Floats, copy, decode
 from xmcpipe.ops.cpu.simd.compiling import compiled, compiled_reassociating
-from xmcpipe.ops.cpu.simd.transposes import BLOCK, Matrix, copy_transposed
+from xmcpipe.ops.cpu.simd.transposes import BLOCK
 from xmcpipe.ops.cpu.simd.vectors import unowned
 from xmcpipe.ops.cpu.threads import over_slices, slices
 from xmcpipe.ops.layer import SparseLayer
@@ -55,8 +55,7 @@ def scores_slice(
 ) -> None:
     """Write the scores of the labels to `out` [B, L]."""
     x, layer, out, buffers = unowned(x), unowned_layer(layer), unowned(out), unowned_group(buffers)
-    sizes, (num_rows, num_labels) = labels.sizes, out.shape
-    flat = out.reshape(out.size)
+    sizes = labels.sizes
     for first in range(labels.begin, labels.end, labels.block):
         last = min(first + labels.block, labels.end)
         for label in range(first, last, sizes.group):
@@ -64,8 +63,7 @@ def scores_slice(
             decode_group(layer, label, min(sizes.group, last - label), sizes, buffers.weight)
             buffers.scores[place * sizes.padded_rows :][: sizes.padded_group * sizes.padded_rows] = ZERO
             add_scores(x, layer.indices[label // sizes.group], buffers, sizes, place, width)
-        target = Matrix(flat, first, num_labels)
-        copy_transposed(Matrix(buffers.scores, 0, sizes.padded_rows), target, last - first, num_rows)
+        put_scores(buffers.scores, sizes.padded_rows, out, first, last - first)
 
 
 @compiled_reassociating
@@ -90,16 +88,6 @@ def few_scores_slice(
 
 
 @compiled
-def take_gradients(grad: Floats, first: int, labels: Slice, scores: Floats) -> int:
-    """Copy the gradient `grad` [B, L] of a block of labels from `first` on; returns the end of the block."""
-    last = min(first + labels.block, labels.end)
-    target = Matrix(scores, 0, labels.sizes.padded_rows)
-    source = Matrix(grad.reshape(grad.size), first, grad.shape[1])
-    copy_transposed(source, target, grad.shape[0], last - first)
-    return last
-
-
-@compiled
 def grad_features_slice(
     grad: Floats, layer: LayerArrays, dx: Floats, buffers: GroupBuffers, labels: Slice, width: Width
 ) -> None:
@@ -107,7 +95,8 @@ def grad_features_slice(
     grad, layer, dx, buffers = unowned(grad), unowned_layer(layer), unowned(dx), unowned_group(buffers)
     sizes = labels.sizes
     for first in range(labels.begin, labels.end, labels.block):
-        last = take_gradients(grad, first, labels, buffers.scores)
+        last = min(first + labels.block, labels.end)
+        take_gradients(grad, first, last - first, buffers.scores, sizes.padded_rows)
         for label in range(first, last, sizes.group):
             count = min(sizes.group, last - label)
             decode_group(layer, label, count, sizes, buffers.weight)
@@ -123,7 +112,8 @@ def grad_weight_slice(
     x, grad, out, buffers = unowned(x), unowned(grad), unowned_layer(out), unowned_group(buffers)
     sizes = labels.sizes
     for first in range(labels.begin, labels.end, labels.block):
-        last = take_gradients(grad, first, labels, buffers.scores)
+        last = min(first + labels.block, labels.end)
+        take_gradients(grad, first, last - first, buffers.scores, sizes.padded_rows)
         for label in range(first, last, sizes.group):
             gather_columns(x, out.indices[label // sizes.group], sizes, buffers.columns, width)
             buffers.grad[:] = ZERO

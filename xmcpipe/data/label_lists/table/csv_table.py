@@ -40,14 +40,11 @@ from xmcpipe.data.label_lists.table.other_columns import (
 )
 from xmcpipe.data.label_lists.text.decoding import decoded_blocks
 from xmcpipe.data.tables.checks.first_rows import (
-    COMMENT,
-    COMMENT_WAY_OUT,
-    ROW_NAMES,
     Dialect,
-    has_row_names,
     header_names,
     numbered_rows,
     require_first_header,
+    way_out_of_row,
     without_note,
 )
 from xmcpipe.data.tables.checks.header_levels import require_one_header
@@ -197,9 +194,7 @@ def _bad_row(path: Path, error: Exception, text: str, columns: int, delimiter: s
     if found is None:
         return XmcpipeError(f"{path} can't be read as a table: {error}", "check the file")
     hint = f"put a value that holds {delimiter!r} in double quotes, without a blank before them"
-    if has_row_names(text, columns, delimiter):
-        hint += ROW_NAMES
-    hint += COMMENT_WAY_OUT if re.match(COMMENT, found[2].partition(": ")[2]) else ""
+    hint += way_out_of_row(found[2].partition(": ")[2], text, columns, delimiter)
     return XmcpipeError(f"{path}, row {int(found[1]) - 2}: {found[2].strip()[:120]}", hint)
 
 

@@ -105,6 +105,15 @@ def has_row_names(text: str, columns: int, delimiter: str, quoted: bool = True) 
     return len(numbers) == len(rows) > 0 and all(len(row) == columns + 1 and row[-1] for row in rows)
 
 
+def way_out_of_row(row: str, text: str, columns: int | None, delimiter: str, quoted: bool = True) -> str:
+    """What else to do about a `row` with too few or too many values; "" if nothing shows.
+
+    `text` is the beginning of the file, whose header has `columns` values; None if `text` has no header.
+    """
+    names = columns is not None and has_row_names(text, columns, delimiter, quoted)
+    return (ROW_NAMES if names else "") + (COMMENT_WAY_OUT if re.match(COMMENT, row) else "")
+
+
 def without_note(text: str) -> tuple[str, str]:
     """The text without Excel's own line before the header, and the delimiter that this line names, or ""."""
     note = EXCEL.match(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from xmcpipe.data.tables.checks.foreign import (
+    GZIP,
     HEAD_BYTES,
     foreign_kind,
     head_of,
@@ -31,7 +32,7 @@ NOT_TEXT = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-esca
 
 # The ending of a compressed file -> what opens it, and its first bytes.
 PACKED: dict[str, tuple[Callable[..., Any], bytes]] = {
-    ".gz": (gzip.open, b"\x1f\x8b"),
+    ".gz": (gzip.open, GZIP),
     ".bz2": (bz2.open, b"BZh"),
     ".xz": (lzma.open, b"\xfd7zXZ"),
 }
@@ -57,7 +58,8 @@ def open_bytes(path: Path) -> IO[bytes]:
     head = head_of(path)
     if head and not head.startswith(start):
         found = foreign_kind(head) or ("a file that isn't compressed", f"remove {ending} from its name")
-        way_out = found[1].replace("add ", "end its name in ").replace(" to its name", "")
+        right = next((other for other, (_, start) in PACKED.items() if head.startswith(start)), "")
+        way_out = f"end its name in {right}" if right else found[1]
         raise XmcpipeError(f"{path}: expected a file compressed as {ending}, got {found[0]}", way_out)
     return cast(IO[bytes], opener(path, "rb"))
 

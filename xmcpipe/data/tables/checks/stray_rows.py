@@ -28,10 +28,6 @@ class StrayRows:
         self._last.see(documents)
         without = documents["labels"].list.len() == 0
         marked = documents["text"].str.contains(COMMENT)
-        if not without.any():
-            self._documents += len(documents)
-            self._marked += int(marked.sum())
-            return
         # A comment stands in the first column, which may be that of ids.
         named = documents["id"].str.contains(COMMENT) & (documents["text"] == "")
         comments = without & (marked | named)
